@@ -1,0 +1,157 @@
+"""From recipe file and command line to `Settings`, with errors that name the setting."""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from nmt.config.settings import Settings
+from nmt.errors import ConfigError
+
+
+def load_settings(
+    recipe: Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    base: Settings | None = None,
+) -> Settings:
+    """Merge defaults, `base`, the recipe and `section.key=value` overrides, later ones winning.
+
+    `data.root` counts from the recipe's own folder when the recipe sets it, and from the working folder when an
+    override does.
+
+    Raises:
+        ConfigError: The recipe cannot be read, a key does not exist, or a value does not fit.
+    """
+    tree: dict[str, Any] = to_tree(base) if base is not None else {}
+    if recipe is not None:
+        table = read_recipe(recipe)
+        root = table.get("data", {}).get("root")
+        if isinstance(root, str):
+            table["data"]["root"] = str(recipe.parent / root)
+        _merge(tree, table)
+    for override in overrides:
+        _merge(tree, parse_override(override))
+    return _validate(tree, where=str(recipe) if recipe is not None else "settings")
+
+
+def parse_settings(text: str, *, where: str) -> Settings:
+    """Read a settings tree from TOML text, as stored in a model's config.toml."""
+    return _validate(_parse_toml(text, where), where=where)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read a TOML recipe into plain tables; every top-level value must be a section."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read recipe {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"recipe {path} is not UTF-8 text") from error
+    table = _parse_toml(text, str(path))
+    _refuse_unknown(table, where=str(path))
+    return table
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Turn `section.key=value` into `{section: {key: value}}`; the value is TOML, or else a plain string."""
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise ConfigError(f"--set {text}: expected section.key=value, for example training.seed=7")
+    tree = {section: {key: _toml_value(value.strip())}}
+    _refuse_unknown(tree, where="--set")
+    return tree
+
+
+def to_tree(settings: Settings, *, only_set: bool = True) -> dict[str, Any]:
+    """Turn settings into plain TOML tables; `only_set` leaves defaults out, so that they stay defaults."""
+    tree: dict[str, Any] = settings.model_dump(mode="json", exclude_unset=only_set, exclude_none=True)
+    return tree
+
+
+def to_toml(settings: Settings) -> str:
+    """Write the whole resolved tree as TOML."""
+    return tomli_w.dumps(to_tree(settings, only_set=False))
+
+
+def setting_names() -> list[str]:
+    """List every `section.key` there is."""
+    return [f"{section}.{key}" for section, model in _sections().items() for key in model.model_fields]
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def _parse_toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}") from error
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _merge(tree: dict[str, Any], update: dict[str, Any]) -> None:
+    for section, values in update.items():
+        tree.setdefault(section, {}).update(values)
+
+
+def _refuse_unknown(table: dict[str, Any], *, where: str) -> None:
+    sections = _sections()
+    for section, values in table.items():
+        if section not in sections:
+            raise ConfigError(f"{where}: unknown section [{section}]{_nearest(section, list(sections))}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: [{section}] must be a table of settings, found {values!r}")
+        for key in values:
+            if key not in sections[section].model_fields:
+                name = f"{section}.{key}"
+                raise ConfigError(f"{where}: unknown setting {name}{_nearest_setting(section, key)}")
+
+
+def _nearest_setting(section: str, key: str) -> str:
+    names = setting_names()
+    elsewhere = [name for name in names if name.partition(".")[2] == key]
+    within = difflib.get_close_matches(key, list(_sections()[section].model_fields), n=1, cutoff=0.6)
+    if elsewhere:
+        return f"; did you mean {elsewhere[0]}?"
+    if within:
+        return f"; did you mean {section}.{within[0]}?"
+    return _nearest(f"{section}.{key}", names)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _validate(tree: dict[str, Any], *, where: str) -> Settings:
+    _refuse_unknown(tree, where=where)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_describe(error)}") from error
+
+
+def _describe(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{name}: {message}" if name else message
+    return f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}"
