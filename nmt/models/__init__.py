@@ -1,0 +1,1 @@
+"""The networks: cells, encoder, attention, decoder, and the model folder they are kept in."""

@@ -1,0 +1,159 @@
+"""From flat id sequences to padded batches: length buckets under a token budget, in an order fixed by (seed, epoch)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmt.vocab import BOS, EOS, PAD
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FlatSequences:
+    """Id sequences laid end to end: row i is `values[starts[i] : starts[i] + lengths[i]]`."""
+
+    values: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def from_lists(cls, rows: Sequence[Sequence[int]]) -> "FlatSequences":
+        """Lay lists of ids end to end."""
+        lengths = np.array([len(row) for row in rows], dtype=np.int32)
+        values = np.array([token for row in rows for token in row], dtype=np.int32)
+        return cls(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
+
+    def padded(self, rows: Rows) -> NDArray[np.int64]:
+        """Gather `rows` side by side, [B, L], with PAD behind the shorter ones."""
+        lengths = self.lengths[rows]
+        column = np.arange(lengths.max(initial=0))
+        real = column < lengths[:, None]
+        index = np.where(real, self.starts[rows][:, None] + column, 0)
+        ids = np.where(real, self.values[index], PAD) if len(self.values) else np.full(real.shape, PAD)
+        return ids.astype(np.int64)
+
+    def list(self, row: int) -> list[int]:
+        """Return one row as a list of ids."""
+        start = self.starts[row]
+        return [int(token) for token in self.values[start : start + self.lengths[row]]]
+
+
+@dataclass(frozen=True)
+class SourceBatch:
+    """Padded sources: `</s>` behind the pieces, which are reversed where the model wants that."""
+
+    ids: Tensor
+    """[B, S] int64, PAD on the right."""
+    lengths: Tensor
+    """[B] int64, `</s>` counted."""
+
+
+@dataclass(frozen=True)
+class TargetBatch:
+    """Padded targets for teacher forcing."""
+
+    inputs: Tensor
+    """[B, T] int64: `<s>` and the pieces, PAD on the right."""
+    outputs: Tensor
+    """[B, T] int64: the pieces and `</s>`, PAD on the right."""
+    weights: Tensor
+    """[B, T] float32: 1 where `outputs` is real, 0 on padding."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentence pairs for one step."""
+
+    src: SourceBatch
+    tgt: TargetBatch
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move every tensor to `device`; to a GPU from pinned memory, without waiting for the copy."""
+
+        def move(tensor: Tensor) -> Tensor:
+            if device.type == "cpu":
+                return tensor
+            return tensor.pin_memory().to(device, non_blocking=True)
+
+        return Batch(
+            SourceBatch(move(self.src.ids), move(self.src.lengths)),
+            TargetBatch(move(self.tgt.inputs), move(self.tgt.outputs), move(self.tgt.weights)),
+        )
+
+
+def source_batch(src: FlatSequences, rows: Rows, *, reverse_source: bool) -> SourceBatch:
+    """Pad the sources of `rows`, [B, S], with `</s>` last in either reading direction."""
+    lengths = src.lengths[rows].astype(np.int64)
+    ids = np.pad(src.padded(rows), ((0, 0), (0, 1)), constant_values=PAD)
+    if reverse_source:
+        column = np.arange(ids.shape[1])
+        mirrored = np.where(column < lengths[:, None], lengths[:, None] - 1 - column, column)
+        ids = np.take_along_axis(ids, mirrored, axis=1)
+    ids[np.arange(len(rows)), lengths] = EOS
+    return SourceBatch(torch.from_numpy(ids), torch.from_numpy(lengths + 1))
+
+
+def target_batch(tgt: FlatSequences, rows: Rows) -> TargetBatch:
+    """Pad the targets of `rows`, [B, T], shifted for teacher forcing."""
+    lengths = tgt.lengths[rows].astype(np.int64)
+    pieces = tgt.padded(rows)
+    inputs = np.pad(pieces, ((0, 0), (1, 0)), constant_values=BOS)
+    outputs = np.pad(pieces, ((0, 0), (0, 1)), constant_values=PAD)
+    outputs[np.arange(len(rows)), lengths] = EOS
+    weights = (np.arange(outputs.shape[1]) <= lengths[:, None]).astype(np.float32)
+    return TargetBatch(torch.from_numpy(inputs), torch.from_numpy(outputs), torch.from_numpy(weights))
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Which rows share a batch, and in which order the batches come."""
+
+    batches: tuple[Rows, ...]
+    padding: float
+    """Share of all cells, source and target, `<s>` and `</s>` included, that are padding."""
+
+
+def plan_epoch(
+    src_lengths: NDArray[np.int32], tgt_lengths: NDArray[np.int32], *, batch_tokens: int, seed: int, epoch: int
+) -> BatchPlan:
+    """Cut the corpus into batches of similar lengths: a pure function of its arguments.
+
+    Rows are sorted by target, then source length, with ties in random order, and cut so that
+    rows x longest side <= `batch_tokens`; a longer row gets a batch of its own. The batches are then shuffled.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(src_lengths))
+    order = order[np.lexsort((src_lengths[order], tgt_lengths[order]))]
+    batches = cut_batches(src_lengths[order] + 1, tgt_lengths[order] + 1, batch_tokens=batch_tokens)
+    plan = [order[first:last] for first, last in batches]
+    padding = _padding_share(plan, src_lengths + 1, tgt_lengths + 1)
+    return BatchPlan(tuple(plan[i] for i in rng.permutation(len(plan))), padding)
+
+
+def cut_batches(
+    src_lengths: NDArray[np.integer], tgt_lengths: NDArray[np.integer], *, batch_tokens: int
+) -> list[tuple[int, int]]:
+    """Cut sorted rows into runs [first, last) whose rows x longest side stay within `batch_tokens`."""
+    longest = np.maximum(src_lengths, tgt_lengths).astype(np.int64)
+    runs, first = [], 0
+    while first < len(longest):
+        window = longest[first : first + max(1, batch_tokens // int(longest[first]))]
+        cells = np.maximum.accumulate(window) * np.arange(1, len(window) + 1)
+        count = max(1, int(np.searchsorted(cells, batch_tokens, side="right")))
+        runs.append((first, first + count))
+        first += count
+    return runs
+
+
+def _padding_share(batches: list[Rows], src_lengths: NDArray[np.int32], tgt_lengths: NDArray[np.int32]) -> float:
+    cells = sum(len(rows) * (int(src_lengths[rows].max()) + int(tgt_lengths[rows].max())) for rows in batches)
+    real = int(src_lengths.sum(dtype=np.int64)) + int(tgt_lengths.sum(dtype=np.int64))
+    return 1.0 - real / cells if cells else 0.0

@@ -1,0 +1,84 @@
+"""Attention: compare queries with the keys of every source position, and read the weighted mean of the values."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nmt.models.memory import Memory
+
+AttentionKind = Literal["dot", "scaled_dot", "general", "additive"]
+
+
+class Attention(nn.Module):
+    """Dot-product attention (Luong et al., 2015, eq. 8, "dot"); the other kinds change `keys` or `scores`.
+
+    Queries come as [B, Q, H], where Q counts target steps in training and beams in search.
+    """
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Make from encoder outputs [B, S, H], once per sentence, what queries are compared with, [B, S, H]."""
+        return values
+
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
+        return queries @ keys.transpose(1, 2)
+
+    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Read from `memory` what `queries` [B, Q, H] ask for.
+
+        Returns:
+            The contexts, [B, Q, H], and the weights that made them, [B, Q, S], zero on padding.
+        """
+        scores = self.scores(queries, memory.keys).float()
+        weights = scores.masked_fill(~memory.mask[:, None, :], -math.inf).softmax(dim=2)
+        return weights.to(memory.values.dtype) @ memory.values, weights
+
+
+class ScaledDotAttention(Attention):
+    """Dot product divided by the square root of the size (Vaswani et al., 2017, sec. 3.2.1)."""
+
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
+        return super().scores(queries / math.sqrt(queries.shape[2]), keys)
+
+
+class GeneralAttention(Attention):
+    """A bilinear form (Luong et al., 2015, eq. 8, "general"), its matrix applied to the keys once."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.key_projection = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Project encoder outputs [B, S, H]."""
+        return self.key_projection(values)  # type: ignore[no-any-return]
+
+
+class AdditiveAttention(Attention):
+    """A one-layer network (Bahdanau et al., 2015, sec. A.1.2): v . tanh(W q + U k). Costs [B, Q, S, H] cells."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.query_projection = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.key_projection = nn.Linear(hidden_size, hidden_size)
+        self.energy = nn.Linear(hidden_size, 1, bias=False)
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Project encoder outputs [B, S, H]."""
+        return self.key_projection(values)  # type: ignore[no-any-return]
+
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
+        hidden = torch.tanh(self.query_projection(queries)[:, :, None] + keys[:, None])  # [B, Q, S, H]
+        return self.energy(hidden).squeeze(3)  # type: ignore[no-any-return]
+
+
+def make_attention(kind: AttentionKind, hidden_size: int) -> Attention:
+    """Make the attention of this name, for queries and values of `hidden_size`."""
+    if kind == "dot":
+        return Attention()
+    if kind == "scaled_dot":
+        return ScaledDotAttention()
+    return (GeneralAttention if kind == "general" else AdditiveAttention)(hidden_size)

@@ -1,0 +1,81 @@
+"""From settings to a model: the one place that unpacks them."""
+
+import torch
+from torch import nn
+
+from nmt.config.settings import ModelSettings
+from nmt.errors import ConfigError
+from nmt.models.attention import make_attention
+from nmt.models.decoder import InputFeedingDecoder, RecurrentDecoder
+from nmt.models.encoder import RecurrentEncoder
+from nmt.models.seq2seq import Seq2Seq, WordEmbedding
+
+
+def build_model(settings: ModelSettings, *, src_vocab_size: int, tgt_vocab_size: int, joint: bool, seed: int) -> Seq2Seq:
+    """Build a freshly initialised model; the same arguments give the same weights.
+
+    Raises:
+        ConfigError: All embeddings are to be tied, but the vocabularies are two.
+    """
+    tied = settings.tied_embeddings
+    if tied == "auto":
+        tied = "all" if joint else "target"
+    if tied == "all" and not joint:
+        raise ConfigError('model.tied_embeddings = "all" needs one joint vocabulary; with two use "target"')
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tgt_table = _embedding(tgt_vocab_size, settings.embedding_size)
+        src_table = tgt_table if tied == "all" else _embedding(src_vocab_size, settings.embedding_size)
+        output = nn.Linear(settings.embedding_size, tgt_vocab_size)
+        nn.init.zeros_(output.bias)
+        if tied != "none":
+            output.weight = tgt_table.weight
+        return Seq2Seq(
+            src_embedding=_words(settings, src_table),
+            tgt_embedding=_words(settings, tgt_table),
+            encoder=_encoder(settings),
+            decoder=_decoder(settings),
+            output=output,
+            feature_dropout=settings.dropout,
+        )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count the numbers that are learnt, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _embedding(vocab_size: int, size: int) -> nn.Embedding:
+    table = nn.Embedding(vocab_size, size)
+    nn.init.normal_(table.weight, std=size**-0.5)
+    return table
+
+
+def _words(settings: ModelSettings, table: nn.Embedding) -> WordEmbedding:
+    return WordEmbedding(table, dropout=settings.dropout, word_dropout=settings.word_dropout)
+
+
+def _encoder(settings: ModelSettings) -> RecurrentEncoder:
+    return RecurrentEncoder(
+        cell=settings.cell,
+        embedding_size=settings.embedding_size,
+        hidden_size=settings.hidden_size,
+        num_layers=settings.encoder_layers,
+        bidirectional=settings.bidirectional,
+        residual=settings.residual,
+        dropout=settings.dropout,
+    )
+
+
+def _decoder(settings: ModelSettings) -> RecurrentDecoder:
+    make = InputFeedingDecoder if settings.input_feeding else RecurrentDecoder
+    return make(
+        cell=settings.cell,
+        embedding_size=settings.embedding_size,
+        hidden_size=settings.hidden_size,
+        feature_size=settings.embedding_size,
+        num_layers=settings.decoder_layers,
+        attention=make_attention(settings.attention, settings.hidden_size),
+        residual=settings.residual,
+        dropout=settings.dropout,
+    )

@@ -1,0 +1,160 @@
+"""The model folder: weights, settings and tokenizers, whole at every instant and checked on reading."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from nmt.config import Settings, parse_settings, to_toml
+from nmt.errors import ModelError
+from nmt.files import replacing, sha256, write_text
+from nmt.models.build import build_model
+from nmt.models.seq2seq import Seq2Seq
+
+FORMAT_VERSION = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.toml", "model.json"
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """The sizes that a model's tables have."""
+
+    src: int
+    tgt: int
+    joint: bool
+
+
+class ModelFolder:
+    """Writes a model folder: settings and tokenizers once, then weights as often as they get better.
+
+    `model.json` holds a hash of every file. New weights are announced there before they replace the old ones, so at
+    every instant the weights on disk, old or new, are among the announced ones.
+    """
+
+    def __init__(
+        self, path: Path, *, settings: Settings, vocabularies: Vocabularies, tokenizers: Sequence[Path]
+    ) -> None:
+        self.path = path
+        self.settings = settings
+        self.vocabularies = vocabularies
+        self.tokenizers = tokenizers
+
+    def create(self) -> None:
+        """Create the folder with its config.toml and copies of the tokenizer models."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / CONFIG, to_toml(self.settings))
+        for tokenizer in self.tokenizers:
+            with tokenizer.open("rb") as source, replacing(self.path / tokenizer.name) as copy:
+                shutil.copyfileobj(source, copy)
+
+    def save(self, model: Seq2Seq, summary: dict[str, Any]) -> None:
+        """Replace the weights, and the training summary in model.json."""
+        weights = self.path / WEIGHTS
+        content = save(model_tensors(model))
+        old = [sha256(weights)] if weights.exists() else []
+        with replacing(weights) as file:
+            file.write(content)
+            file.flush()
+            new = sha256(Path(file.name))
+            self._write_card([new, *old], summary)
+        self._write_card([new], summary)
+
+    def _write_card(self, weight_hashes: list[str], summary: dict[str, Any]) -> None:
+        names = (CONFIG, *(tokenizer.name for tokenizer in self.tokenizers))
+        fixed = {name: [sha256(self.path / name)] for name in names}
+        card = {
+            "format_version": FORMAT_VERSION,
+            "vocabularies": vars(self.vocabularies),
+            "sha256": {WEIGHTS: weight_hashes, **fixed},
+            "training": summary,
+        }
+        write_text(self.path / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings]:
+    """Load a model for search, ready in evaluation mode.
+
+    Raises:
+        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match.
+    """
+    card = _read_card(folder)
+    for name, hashes in card["sha256"].items():
+        _check_hash(folder / name, hashes)
+    settings = parse_settings((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
+    vocabularies = Vocabularies(**card["vocabularies"])
+    model = build_model(
+        settings.model,
+        src_vocab_size=vocabularies.src,
+        tgt_vocab_size=vocabularies.tgt,
+        joint=vocabularies.joint,
+        seed=0,
+    )
+    load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
+    return model.eval().to(device), settings
+
+
+def model_tensors(model: Seq2Seq) -> dict[str, Tensor]:
+    """Name every weight once, also where modules share it."""
+    return {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
+
+
+def load_tensors(model: Seq2Seq, tensors: dict[str, Tensor], *, where: Path) -> None:
+    """Copy named weights into the model.
+
+    Raises:
+        ModelError: A name is missing or unknown, or a shape differs.
+    """
+    parameters = dict(model.named_parameters())
+    for name in parameters.keys() ^ tensors.keys():
+        where_is = "is missing from" if name in parameters else "is not part of the model but in"
+        raise ModelError(f"weight {name} {where_is} {where}")
+    for name, parameter in parameters.items():
+        if parameter.shape != tensors[name].shape:
+            raise ModelError(
+                f"{where}: weight {name} has shape {list(tensors[name].shape)}, expected {list(parameter.shape)}"
+            )
+        parameter.data.copy_(tensors[name])
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        ModelError: The file is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} does not exist") from error
+    except SafetensorError as error:
+        raise ModelError(f"{path} is damaged: {error}") from error
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / CARD
+    if not folder.is_dir():
+        raise ModelError(f"model folder {folder} does not exist")
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version, _, _ = card["format_version"], card["sha256"], card["vocabularies"]
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder} is not a model folder, or its training has not validated yet: no {CARD}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is damaged: {type(error).__name__} {error}") from error
+    if version != FORMAT_VERSION:
+        raise ModelError(f"{folder} has format version {version}, this program reads {FORMAT_VERSION}")
+    return card
+
+
+def _check_hash(path: Path, hashes: Sequence[str]) -> None:
+    if not path.exists():
+        raise ModelError(f"{path} does not exist; the model folder is incomplete")
+    if sha256(path) not in hashes:
+        raise ModelError(f"{path} has been altered: its SHA-256 is not the one in {CARD}")

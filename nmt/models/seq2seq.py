@@ -1,0 +1,75 @@
+"""The encoder-decoder: ids in, features or logits out."""
+
+import torch
+from torch import Tensor, nn
+
+from nmt.batching import Batch, SourceBatch
+from nmt.models.decoder import DecoderState, RecurrentDecoder
+from nmt.models.encoder import RecurrentEncoder
+from nmt.models.memory import Memory
+
+
+class WordEmbedding(nn.Module):
+    """Word vectors with dropout on their cells, and on whole words (Gal & Ghahramani, 2016, sec. 4.2)."""
+
+    def __init__(self, table: nn.Embedding, *, dropout: float, word_dropout: float) -> None:
+        super().__init__()
+        self.table = table
+        self.dropout = nn.Dropout(dropout)
+        self.word_dropout = nn.Dropout(word_dropout)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look up ids of any shape: [..., E]."""
+        vectors = self.dropout(self.table(ids))
+        if self.training and self.word_dropout.p > 0:
+            vectors = vectors * self.word_dropout(vectors.new_ones(*ids.shape, 1))
+        return vectors  # type: ignore[no-any-return]
+
+
+class Seq2Seq(nn.Module):
+    """A recurrent encoder-decoder with attention."""
+
+    def __init__(
+        self,
+        *,
+        src_embedding: WordEmbedding,
+        tgt_embedding: WordEmbedding,
+        encoder: RecurrentEncoder,
+        decoder: RecurrentDecoder,
+        output: nn.Linear,
+        feature_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.src_embedding = src_embedding
+        self.tgt_embedding = tgt_embedding
+        self.encoder = encoder
+        self.decoder = decoder
+        self.output = output
+        self.feature_dropout = nn.Dropout(feature_dropout)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.output.weight.device
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Run with teacher forcing; return the features of every target position, [B, T, F]."""
+        memory = self.encode(batch.src)
+        features = self.decoder(self.tgt_embedding(batch.tgt.inputs), memory)
+        return self.feature_dropout(features)  # type: ignore[no-any-return]
+
+    def encode(self, src: SourceBatch) -> Memory:
+        """Encode padded sources."""
+        values, summary = self.encoder(self.src_embedding(src.ids), src.lengths)
+        position = torch.arange(src.ids.shape[1], device=src.ids.device)
+        mask = position < src.lengths[:, None]  # [B, S]
+        return Memory(values, self.decoder.attention.keys(values), mask, summary)
+
+    def start(self, memory: Memory) -> DecoderState:
+        """Return the decoder's state before `<s>`, with one beam a sentence."""
+        return self.decoder.start(memory)
+
+    def step(self, prev_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        features, state = self.decoder.step(self.tgt_embedding(prev_ids), state)
+        return self.output(features), state

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from nmt.batching import Batch, FlatSequences, source_batch, target_batch
+from nmt.config import ModelSettings
+from nmt.errors import ConfigError
+from nmt.models.build import build_model, count_parameters
+from nmt.models.decoder import InputFeedingDecoder
+from nmt.models.seq2seq import Seq2Seq
+
+
+def settings_of(**changes: object) -> ModelSettings:
+    small = {"embedding_size": 4, "hidden_size": 6, "encoder_layers": 1, "dropout": 0.0}
+    return ModelSettings.model_validate({**small, **changes})
+
+
+def model_of(settings: ModelSettings, *, joint: bool = True, seed: int = 1) -> Seq2Seq:
+    return build_model(settings, src_vocab_size=11, tgt_vocab_size=11 if joint else 9, joint=joint, seed=seed)
+
+
+def test_embeddings_are_tied_as_the_settings_say() -> None:
+    everything = model_of(settings_of())
+    assert everything.src_embedding.table.weight is everything.tgt_embedding.table.weight is everything.output.weight
+    target = model_of(settings_of(tied_embeddings="target"))
+    assert target.tgt_embedding.table.weight is target.output.weight
+    assert target.src_embedding.table.weight is not target.output.weight
+    none = model_of(settings_of(tied_embeddings="none"))
+    assert none.tgt_embedding.table.weight is not none.output.weight
+
+
+def test_two_vocabularies_tie_the_target_side_only() -> None:
+    model = model_of(settings_of(), joint=False)
+    assert model.src_embedding.table.weight.shape == (11, 4)
+    assert model.output.weight.shape == (9, 4)
+    assert model.tgt_embedding.table.weight is model.output.weight
+
+
+def test_tying_all_with_two_vocabularies_is_refused() -> None:
+    with pytest.raises(ConfigError, match="needs one joint vocabulary"):
+        model_of(settings_of(tied_embeddings="all"), joint=False)
+
+
+def test_parameters_are_counted_by_hand() -> None:
+    # table 11 x 4, output bias 11; encoder 2 directions of 4 gates x 3 x (4 + 3 + 2 biases); decoder 4 x 6 x (4 + 6 + 2);
+    # bridge 6 -> 12; readout 12 -> 4
+    expected = 44 + 11 + 2 * 4 * 3 * 9 + 4 * 6 * 12 + (6 * 12 + 12) + (12 * 4 + 4)
+    assert count_parameters(model_of(settings_of())) == expected
+
+
+def test_the_seed_fixes_the_weights_and_leaves_the_generator_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again, other = (model_of(settings_of(), seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.output.weight, again.output.weight)
+    assert not torch.equal(first.output.weight, other.output.weight)
+
+
+def test_input_feeding_is_another_decoder() -> None:
+    assert isinstance(model_of(settings_of(input_feeding=True)).decoder, InputFeedingDecoder)
+
+
+@pytest.mark.parametrize("attention", ["dot", "scaled_dot", "general", "additive"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_every_weight_learns(attention: str, cell: str) -> None:
+    settings = settings_of(attention=attention, cell=cell, encoder_layers=2, decoder_layers=2, tied_embeddings="none")
+    model = model_of(settings)
+    src, tgt = FlatSequences.from_lists([[4, 5], [6]]), FlatSequences.from_lists([[7], [8, 9]])
+    rows = torch.arange(2).numpy()
+    batch = Batch(source_batch(src, rows, reverse_source=True), target_batch(tgt, rows))
+    model.output(model(batch)).log_softmax(2)[:, :, 7].sum().backward()
+    dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert dead == []
+
+
+def test_dropout_of_words_zeroes_whole_vectors_in_training_only() -> None:
+    model = model_of(settings_of(word_dropout=0.5))
+    ids = torch.full((1, 1000), 5)
+    torch.manual_seed(0)
+    zeroed = (model.src_embedding(ids) == 0).all(dim=2).float().mean().item()
+    assert 0.4 < zeroed < 0.6
+    assert torch.equal(model.eval().src_embedding(ids)[0, 0], model.src_embedding.table.weight[5])

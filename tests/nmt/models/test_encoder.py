@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from nmt.models.encoder import RecurrentEncoder, gather_positions, mirrored_positions
+
+
+def encoder_of(*, bidirectional: bool = True, num_layers: int = 2, residual: bool = False) -> RecurrentEncoder:
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(
+        cell="lstm",
+        embedding_size=6,
+        hidden_size=8,
+        num_layers=num_layers,
+        bidirectional=bidirectional,
+        residual=residual,
+        dropout=0.0,
+    )
+    return encoder.eval()
+
+
+def test_mirroring_stays_within_the_real_part() -> None:
+    assert mirrored_positions(torch.tensor([3, 1]), 4).tolist() == [[2, 1, 0, 3], [0, 1, 2, 3]]
+
+
+def test_positions_are_gathered_row_by_row() -> None:
+    x = torch.arange(12.0).view(2, 3, 2)
+    picked = gather_positions(x, torch.tensor([[2, 0], [1, 1]]))
+    assert picked.tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_padding_and_neighbours_change_nothing(bidirectional: bool) -> None:
+    encoder = encoder_of(bidirectional=bidirectional)
+    x = torch.randn(2, 7, 6)
+    together, summary = encoder(x, torch.tensor([4, 7]))
+    alone, alone_summary = encoder(x[:1, :4], torch.tensor([4]))
+    torch.testing.assert_close(together[:1, :4], alone)
+    torch.testing.assert_close(summary[:1], alone_summary)
+
+
+def test_one_bidirectional_layer_equals_the_library_s_packed_one() -> None:
+    encoder = encoder_of(num_layers=1)
+    library = torch.nn.LSTM(6, 4, batch_first=True, bidirectional=True)
+    for ours, suffix in ((encoder.forward_layers[0], "l0"), (encoder.backward_layers[0], "l0_reverse")):
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(library, f"{name}_{suffix}").data.copy_(getattr(ours.fused, f"{name}_l0"))
+    x, lengths = torch.randn(3, 5, 6), torch.tensor([5, 2, 4])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    outputs, (h, _) = library(packed)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)
+    got, summary = encoder(x, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(got[row, :length], expected[row, :length])
+    torch.testing.assert_close(summary, torch.cat([h[0], h[1]], dim=1))
+
+
+def test_residual_layers_add_their_input_where_sizes_agree() -> None:
+    plain, residual = encoder_of(), encoder_of(residual=True)
+    x, lengths = torch.randn(1, 3, 6), torch.tensor([3])
+    first = encoder_of(num_layers=1)
+    first.load_state_dict({name: plain.state_dict()[name] for name in first.state_dict()})
+    torch.testing.assert_close(residual(x, lengths)[0], plain(x, lengths)[0] + first(x, lengths)[0])

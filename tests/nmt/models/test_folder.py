@@ -1,0 +1,136 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nmt.config import Settings, load_settings
+from nmt.errors import ModelError
+from nmt.models.build import build_model
+from nmt.models.folder import ModelFolder, Vocabularies, load_model, load_tensors, read_tensors
+from nmt.models.seq2seq import Seq2Seq
+
+CPU = torch.device("cpu")
+
+
+def small_settings() -> Settings:
+    return load_settings(overrides=["model.embedding_size=4", "model.hidden_size=6", "model.encoder_layers=1"])
+
+
+def small_model(seed: int = 1) -> Seq2Seq:
+    return build_model(small_settings().model, src_vocab_size=9, tgt_vocab_size=9, joint=True, seed=seed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ModelFolder:
+    tokenizer = tmp_path / "joint.spm.model"
+    tokenizer.write_bytes(b"pieces")
+    model_folder = ModelFolder(
+        tmp_path / "model", settings=small_settings(), vocabularies=Vocabularies(9, 9, True), tokenizers=[tokenizer]
+    )
+    model_folder.create()
+    return model_folder
+
+
+def test_a_saved_model_loads_with_the_same_weights_and_settings(folder: ModelFolder) -> None:
+    model = small_model()
+    folder.save(model, {"step": 3})
+    loaded, settings = load_model(folder.path, device=CPU)
+    assert settings == small_settings()
+    assert not loaded.training
+    for (name, ours), (_, theirs) in zip(model.named_parameters(), loaded.named_parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+    assert json.loads((folder.path / "model.json").read_text())["training"] == {"step": 3}
+    assert (folder.path / "joint.spm.model").read_bytes() == b"pieces"
+
+
+def test_a_kill_between_the_two_files_leaves_a_model_that_loads(folder: ModelFolder) -> None:
+    folder.save(small_model(1), {})
+    old_weights = (folder.path / "model.safetensors").read_bytes()
+    cards: list[bytes] = []
+    original = folder._write_card
+
+    def spy(hashes: list[str], summary: dict[str, float]) -> None:
+        original(hashes, summary)
+        cards.append((folder.path / "model.json").read_bytes())
+
+    folder._write_card = spy  # type: ignore[method-assign]
+    folder.save(small_model(2), {})
+    (folder.path / "model.json").write_bytes(cards[0])  # killed after the weights were replaced
+    load_model(folder.path, device=CPU)
+    (folder.path / "model.safetensors").write_bytes(old_weights)  # killed before
+    load_model(folder.path, device=CPU)
+    (folder.path / "model.json").write_bytes(cards[1])
+    with pytest.raises(ModelError, match="altered"):
+        load_model(folder.path, device=CPU)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="nowhere does not exist"):
+        load_model(tmp_path / "nowhere", device=CPU)
+
+
+def test_a_folder_without_a_card_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not a model folder, or its training has not validated yet"):
+        load_model(tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.toml", "joint.spm.model"])
+def test_an_altered_file_is_refused(folder: ModelFolder, name: str) -> None:
+    folder.save(small_model(), {})
+    path = folder.path / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ModelError, match=f"{name} has been altered"):
+        load_model(folder.path, device=CPU)
+
+
+def test_a_missing_file_is_refused(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    (folder.path / "config.toml").unlink()
+    with pytest.raises(ModelError, match=r"config\.toml does not exist; the model folder is incomplete"):
+        load_model(folder.path, device=CPU)
+
+
+def test_another_format_version_is_refused(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    card = folder.path / "model.json"
+    card.write_text(card.read_text().replace('"format_version": 1', '"format_version": 2'))
+    with pytest.raises(ModelError, match="format version 2, this program reads 1"):
+        load_model(folder.path, device=CPU)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_damaged_card_is_refused(folder: ModelFolder, text: str) -> None:
+    folder.save(small_model(), {})
+    (folder.path / "model.json").write_text(text)
+    with pytest.raises(ModelError, match=r"model\.json is damaged"):
+        load_model(folder.path, device=CPU)
+
+
+def test_damaged_and_missing_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(ModelError, match="does not exist"):
+        read_tensors(path)
+    path.write_bytes(b"\xff" * 20)
+    with pytest.raises(ModelError, match="is damaged"):
+        read_tensors(path)
+
+
+def test_weights_of_another_shape_or_name_are_refused(folder: ModelFolder, tmp_path: Path) -> None:
+    folder.save(small_model(), {})
+    tensors = load_file(folder.path / "model.safetensors")
+    other = {**tensors, "output.bias": torch.zeros(3)}
+    with pytest.raises(ModelError, match=r"weight output.bias has shape \[3\], expected \[9\]"):
+        load_tensors(small_model(), other, where=tmp_path)
+    other = {name: tensor for name, tensor in tensors.items() if name != "output.bias"}
+    with pytest.raises(ModelError, match=r"weight output.bias is missing from"):
+        load_tensors(small_model(), other, where=tmp_path)
+    with pytest.raises(ModelError, match=r"weight extra is not part of the model but in"):
+        load_tensors(small_model(), {**tensors, "extra": torch.zeros(1)}, where=tmp_path)
+
+
+def test_nothing_in_the_folder_is_a_pickle(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    for path in folder.path.iterdir():
+        assert not path.read_bytes().startswith((b"\x80", b"PK")), path
