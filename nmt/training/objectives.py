@@ -1,0 +1,68 @@
+"""Training objectives: the loss of the gold words, by the full softmax or by a sampled one."""
+
+import math
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nmt.config import TrainingSettings
+from nmt.training.cross_entropy import linear_cross_entropy
+from nmt.training.samplers import NegativeSampler, make_sampler
+
+
+class Objective(Protocol):
+    """Something that turns features into a loss."""
+
+    def __call__(self, features: Tensor, gold: Tensor, output: nn.Linear) -> Tensor:
+        """Sum the loss over N words: features [N, F], gold ids [N], the output layer [V, F]."""
+        ...
+
+
+class FullSoftmax:
+    """Cross-entropy over the whole vocabulary, with label smoothing (Szegedy et al., 2016, sec. 7)."""
+
+    def __init__(self, *, label_smoothing: float) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, features: Tensor, gold: Tensor, output: nn.Linear) -> Tensor:
+        """Sum the loss over N words: features [N, F], gold ids [N], the output layer [V, F]."""
+        return linear_cross_entropy(features, gold, output, label_smoothing=self.label_smoothing)
+
+
+class SampledSoftmax:
+    """Cross-entropy over the gold word and sampled ones that the whole batch shares (Jean et al., 2015, sec. 3).
+
+    The logit of a sampled word is lowered by the log of its expected count; the gold word is always there, so its
+    count is one. A sampled word that is the gold word is left out. The denominator is then an unbiased estimate of
+    the full softmax's.
+    """
+
+    def __init__(self, sampler: NegativeSampler) -> None:
+        self.sampler = sampler
+
+    def __call__(self, features: Tensor, gold: Tensor, output: nn.Linear) -> Tensor:
+        """Sum the loss over N words: features [N, F], gold ids [N], the output layer [V, F]."""
+        words, log_counts = self.sampler.draw()
+        return sampled_loss(features, gold, output, words, log_counts)
+
+
+def sampled_loss(features: Tensor, gold: Tensor, output: nn.Linear, words: Tensor, log_counts: Tensor) -> Tensor:
+    """Sum -log of the estimated gold probability, given the sampled words [K] and their log expected counts [K]."""
+    table = functional.embedding(torch.cat([gold, words]), output.weight)  # one gather, one scatter of gradients
+    gold_vectors, word_vectors = table.split([len(gold), len(words)])
+    gold_logits = (features * gold_vectors).sum(dim=1).float() + output.bias[gold]  # [N]
+    logits = functional.linear(features, word_vectors).float() + (output.bias[words] - log_counts)  # [N, K]
+    logits = logits.masked_fill(words == gold[:, None], -math.inf)
+    denominators = torch.logsumexp(torch.cat([gold_logits[:, None], logits], dim=1), dim=1)
+    return (denominators - gold_logits).sum()
+
+
+def make_objective(settings: TrainingSettings, counts: NDArray[np.int64], *, device: torch.device) -> Objective:
+    """Make the objective that the settings ask for; `counts` are those of the target words, [V]."""
+    if settings.objective == "full":
+        return FullSoftmax(label_smoothing=settings.label_smoothing)
+    return SampledSoftmax(make_sampler(settings.sampler, counts, samples=settings.samples, device=device))

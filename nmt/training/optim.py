@@ -1,0 +1,46 @@
+"""Update rules and learning-rate schedules."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from nmt.config import TrainingSettings
+
+ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate as a pure function of the step."""
+
+    kind: ScheduleKind
+    peak: float
+    warmup_steps: int
+    total_steps: int
+
+    def rate(self, step: int, *, halvings: int = 0) -> float:
+        """Return the rate of update number `step`, counted from 1, after `halvings` plateaus."""
+        if step <= self.warmup_steps:
+            return self.peak * step / self.warmup_steps
+        if self.kind == "inverse_sqrt":  # Vaswani et al., 2017, sec. 5.3, with its peak at the end of the warm-up
+            return self.peak * math.sqrt(max(1, self.warmup_steps) / step)
+        if self.kind == "cosine":  # Loshchilov & Hutter, 2017, sec. 3, without restarts
+            done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+            return self.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return self.peak * 0.5**halvings
+
+
+def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Make the update rule, in the library's fused form."""
+    rate = settings.learning_rate
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
+        )
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)

@@ -1,0 +1,54 @@
+"""The record of a run: metrics.jsonl, one object a line, and the same numbers as TensorBoard curves."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from torch.utils.tensorboard import SummaryWriter
+
+from nmt.files import write_text
+
+METRICS, CURVES = "metrics.jsonl", "tensorboard"
+
+
+class Records:
+    """Appends records; records of steps that a resumed run makes again are dropped first."""
+
+    def __init__(self, model_dir: Path, *, step: int, tensorboard: bool) -> None:
+        self.path = model_dir / METRICS
+        _drop_after(self.path, step)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._curves = SummaryWriter(str(model_dir / CURVES), purge_step=step + 1) if tensorboard else None
+
+    def __enter__(self) -> "Records":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        if self._curves is not None:
+            self._curves.close()
+
+    def add(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Append one record: `kind` is "train" or "valid"."""
+        rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
+        self._file.write(json.dumps({"kind": kind, "step": step, **rounded}) + "\n")
+        self._file.flush()
+        if self._curves is not None:
+            for name, value in values.items():
+                self._curves.add_scalar(f"{kind}/{name}", value, step)
+
+
+def read_metrics(path: Path) -> list[dict[str, float | str]]:
+    """Read the whole records of a metrics.jsonl; a line cut off by a kill is left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line.endswith("}"):
+            records.append(json.loads(line))
+    return records
+
+
+def _drop_after(path: Path, step: int) -> None:
+    if path.exists():
+        kept = [record for record in read_metrics(path) if int(record["step"]) <= step]
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -1,0 +1,58 @@
+"""The settings of a run: from the prepared data, a run already begun, the recipe and the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nmt.config import Settings, load_settings, parse_settings
+from nmt.config.load import to_tree
+from nmt.errors import ConfigError
+from nmt.models.folder import CONFIG
+from nmt.training.checkpoint import last_checkpoint
+
+_FIXED_SECTIONS = ("data", "tokenizer", "model")
+_FIXED_KEYS = ("training.seed", "training.batch_tokens", "training.optimizer")
+
+
+def resolve_settings(
+    prepared: Settings, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]
+) -> tuple[Settings, list[str]]:
+    """Merge what the data was prepared with, the run in `model_dir` if there is one, the recipe and the overrides.
+
+    Returns:
+        The settings, and a line for each setting that differs from those the run was begun with.
+
+    Raises:
+        ConfigError: A tokenizer setting differs from the prepared data's, or one changes that a begun run depends on.
+    """
+    begun = _begun(model_dir)
+    settings = load_settings(recipe, overrides, base=begun or prepared)
+    for name, (old, new) in _differences(prepared, settings, "tokenizer").items():
+        raise ConfigError(f"{name} is {new!r}, but the data was prepared with {old!r}; prepare it again, or leave it")
+    settings = settings.model_copy(update={"data": prepared.data})
+    return settings, _changes(begun, settings) if begun else []
+
+
+def _begun(model_dir: Path) -> Settings | None:
+    path = model_dir / CONFIG
+    if not (path.exists() and last_checkpoint(model_dir).exists()):
+        return None
+    return parse_settings(path.read_text(encoding="utf-8"), where=str(path))
+
+
+def _changes(begun: Settings, settings: Settings) -> list[str]:
+    lines = []
+    for name, (old, new) in _differences(begun, settings).items():
+        if name.partition(".")[0] in _FIXED_SECTIONS or name in _FIXED_KEYS:
+            raise ConfigError(f"{name} cannot change from {old!r} to {new!r} in a run already begun; use a new folder")
+        lines.append(f"{name}: {old!r} -> {new!r}")
+    return lines
+
+
+def _differences(old: Settings, new: Settings, *sections: str) -> dict[str, tuple[object, object]]:
+    before, after = to_tree(old, only_set=False), to_tree(new, only_set=False)
+    return {
+        f"{section}.{key}": (before[section].get(key), after[section].get(key))
+        for section in sections or before
+        for key in before[section].keys() | after[section].keys()
+        if before[section].get(key) != after[section].get(key)
+    }

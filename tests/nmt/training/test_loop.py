@@ -1,0 +1,196 @@
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nmt.batching import FlatSequences
+from nmt.config import ModelSettings, TrainingSettings
+from nmt.errors import ModelError, TrainingError
+from nmt.models.build import build_model
+from nmt.models.folder import model_tensors
+from nmt.models.seq2seq import Seq2Seq
+from nmt.training.checkpoint import TrainingState, load_checkpoint
+from nmt.training.loop import StepReport, Trainer, TrainingPairs, ValidationReport
+from nmt.training.objectives import make_objective
+from nmt.training.optim import Schedule, make_optimizer
+from nmt.training.records import Records, read_metrics
+
+VOCAB = 12
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.steps: list[StepReport] = []
+        self.validations: list[ValidationReport] = []
+
+    def on_step(self, report: StepReport) -> None:
+        self.steps.append(report)
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self.validations.append(report)
+
+    def on_message(self, message: str) -> None:
+        raise AssertionError(message)
+
+
+def copying_pairs() -> TrainingPairs:
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(4, VOCAB, rng.integers(1, 6)).tolist() for _ in range(60)]
+    flat = FlatSequences.from_lists(rows)
+    return TrainingPairs(flat, flat, reverse_source=True)
+
+
+class Run:
+    """One run in a folder, resumed when a checkpoint is there."""
+
+    def __init__(self, folder: Path, *, total: int = 12, scores: list[float] | None = None, **changes: object) -> None:
+        basics = {"batch_tokens": 40, "validate_every": 4, "checkpoint_every": 4, "log_every": 2, "warmup_steps": 2}
+        self.settings = TrainingSettings.model_validate({**basics, "precision": "fp32", **changes})
+        small = ModelSettings(embedding_size=8, hidden_size=8, encoder_layers=1, dropout=0.2, word_dropout=0.1)
+        self.model = build_model(small, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB, joint=True, seed=1)
+        self.folder, self.scores, self.saved = folder, iter(scores or range(1000)), list[int]()
+        self.watcher, self.stop = Watcher(), threading.Event()
+        self.checkpoint = folder / "checkpoints" / "last.safetensors"
+        self.schedule = Schedule(self.settings.schedule, self.settings.learning_rate, self.settings.warmup_steps, total)
+
+    def validate(self, model: Seq2Seq) -> tuple[float, float]:
+        score = float(next(self.scores))
+        return 100.0 - score, score
+
+    def save_best(self, model: Seq2Seq, report: ValidationReport, state: TrainingState) -> None:
+        self.saved.append(report.step)
+
+    def go(self) -> bool:
+        optimizer = make_optimizer(self.settings, self.model.parameters())
+        self.state = TrainingState()
+        if self.checkpoint.exists():
+            self.state = load_checkpoint(self.checkpoint, self.model, optimizer)
+        with Records(self.folder, step=self.state.step, tensorboard=False) as records:
+            trainer = Trainer(
+                model=self.model.train(),
+                objective=make_objective(self.settings, np.ones(VOCAB, dtype=np.int64), device=torch.device("cpu")),
+                optimizer=optimizer,
+                schedule=self.schedule,
+                pairs=copying_pairs(),
+                settings=self.settings,
+                precision="fp32",
+                state=self.state,
+                checkpoint=self.checkpoint,
+                validate=self.validate,
+                save_best=self.save_best,
+                records=records,
+                observer=self.watcher,
+                stop=self.stop,
+            )
+            return trainer.run()
+
+
+def weights(run: Run) -> dict[str, list[float]]:
+    return {name: tensor.flatten().tolist() for name, tensor in model_tensors(run.model).items()}
+
+
+@pytest.mark.parametrize("objective", ["full", "sampled"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_stopped_and_continued_run_gives_the_same_weights_to_the_bit(
+    tmp_path: Path, objective: str, optimizer: str
+) -> None:
+    changes = {"objective": objective, "samples": 4, "optimizer": optimizer, "momentum": 0.5}
+    straight = Run(tmp_path / "straight", **changes)
+    straight.folder.mkdir()
+    assert straight.go()
+    (tmp_path / "stopped").mkdir()
+    finished, runs = False, 0
+    while not finished:
+        part = Run(tmp_path / "stopped", **changes)
+        original = part.watcher.on_step
+
+        def stop_after_a_record(report: StepReport, part: Run = part, original=original) -> None:  # type: ignore[no-untyped-def]
+            original(report)
+            part.stop.set()
+
+        part.watcher.on_step = stop_after_a_record  # type: ignore[method-assign]
+        finished, runs = part.go(), runs + 1
+    assert runs > 3
+    assert weights(part) == weights(straight)
+    assert read_losses(tmp_path / "stopped") == read_losses(tmp_path / "straight")
+
+
+def read_losses(folder: Path) -> list[object]:
+    records = read_metrics(folder / "metrics.jsonl")
+    return [(record["step"], record["loss"]) for record in records if record["kind"] == "train"]
+
+
+def test_the_seed_decides_the_run(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    a, b, c = Run(tmp_path / "a"), Run(tmp_path / "b"), Run(tmp_path / "c", seed=2)
+    for run in (a, b, c):
+        run.go()
+    assert weights(a) == weights(b)
+    assert weights(a) != weights(c)
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    run = Run(tmp_path, total=150, learning_rate=0.02, log_every=10, validate_every=1000, checkpoint_every=1000)
+    run.go()
+    assert run.watcher.steps[-1].loss < 0.8 * run.watcher.steps[0].loss
+
+
+def test_validation_chooses_the_best_and_records_everything(tmp_path: Path) -> None:
+    run = Run(tmp_path, scores=[10, 30, 20])
+    assert run.go()
+    assert run.saved == [4, 8]
+    assert [report.is_best for report in run.watcher.validations] == [True, True, False]
+    assert (run.state.best_score, run.state.best_step, run.state.stale) == (30.0, 8, 1)
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if record["kind"] == "valid"] == [4, 8, 12]
+    assert [record["step"] for record in records if record["kind"] == "train"] == [2, 4, 6, 8, 10, 12]
+
+
+def test_the_best_can_be_chosen_by_loss(tmp_path: Path) -> None:
+    run = Run(tmp_path, scores=[10, 30, 20], best_by="loss")
+    run.go()
+    assert run.state.best_score == -70.0
+
+
+def test_patience_ends_the_run_early_and_for_good(tmp_path: Path) -> None:
+    run = Run(tmp_path, total=100, scores=[10, 9, 8, 7], patience=2)
+    assert run.go()
+    assert run.state.step == 12
+    again = Run(tmp_path, total=100, patience=2)
+    assert again.go()
+    assert again.state.step == 12
+
+
+def test_plateaus_halve_the_learning_rate(tmp_path: Path) -> None:
+    run = Run(tmp_path, total=24, scores=[10, 9, 8, 7, 6, 5], schedule="plateau", plateau_patience=2)
+    run.go()
+    assert run.state.halvings == 2
+    rates = [report.learning_rate for report in run.watcher.steps]
+    assert rates[-1] == pytest.approx(run.settings.learning_rate / 4)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_advice_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    assert Run(tmp_path, total=8).go()
+    good = (tmp_path / "checkpoints" / "last.safetensors").read_bytes()
+    run = Run(tmp_path, total=16, learning_rate=1e30, optimizer="adam")
+    with pytest.raises(TrainingError, match=r"the training loss is .* at step .*; try a lower training.learning_rate"):
+        run.go()
+    assert (tmp_path / "checkpoints" / "last.safetensors").read_bytes() == good
+
+
+def test_an_exploding_loss_is_named(tmp_path: Path) -> None:
+    run = Run(tmp_path, total=100, learning_rate=50.0, optimizer="sgd", clip_norm=0.0, schedule="constant")
+    with pytest.raises(TrainingError, match=r"nats a word at step|is not a number at step"):
+        run.go()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.go()
+    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"checkpoint .* is damaged"):
+        Run(tmp_path).go()
