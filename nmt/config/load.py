@@ -101,9 +101,11 @@ def _parse_toml(text: str, where: str) -> dict[str, Any]:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    # a folder may be called 2024-01-01; no setting is a date
+    return value if isinstance(value, (str, int, float, list, dict)) else text
 
 
 def _merge(tree: dict[str, Any], update: dict[str, Any]) -> None:
@@ -154,4 +156,6 @@ def _describe(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{name}: {message}" if name else message
+    if first["type"] == "tuple_type":
+        message = 'input should be a list, such as ["one", "two"]'
     return f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,21 +1,23 @@
 """The settings: one frozen, typed tree. The string under each field is its documentation."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):
     """One table of the settings: closed, frozen, every field documented."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class DataSettings(Section):
     """Which text is read, and which pairs are kept."""
 
-    root: Path = Path(".")
+    root: Path = Path()
     """The folder that relative paths below start from."""
     train_src: tuple[Path, ...] = ()
     """Source side of the training text, one or several files (.gz .xz .bz2 .zst are read as they are)."""
@@ -83,7 +85,7 @@ class ModelSettings(Section):
     """Read the source in both directions in every encoder layer."""
     reverse_source: bool = True
     """Feed the source last word first (Sutskever et al., 2014)."""
-    attention: Literal["dot", "scaled_dot", "general", "additive"] = "scaled_dot"
+    attention: Literal["dot", "scaled_dot", "general", "additive"] = "general"
     """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015)."""
     input_feeding: bool = False
     """Feed the attentional vector to the next step (Luong et al., 2015, sec. 3.3): slower, one step at a time."""
@@ -120,7 +122,7 @@ class TrainingSettings(Section):
     """The update rule."""
     learning_rate: float = Field(default=0.002, gt=0.0)
     """Peak learning rate."""
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
     """Decay rates of Adam's moment estimates."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """Weight decay: decoupled for adamw, an L2 penalty for adam and sgd."""
@@ -155,7 +157,7 @@ class TrainingSettings(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it. Weights stay fp32."""
     threads: int = Field(default=0, ge=0)
-    """CPU threads; 0: one for each core this process may use."""
+    """CPU threads; 0: one for each core that this process may use."""
     tensorboard: bool = True
     """Write TensorBoard curves next to metrics.jsonl."""
 

@@ -1,0 +1,1 @@
+"""Parallel text: reading it, cleaning it, masking what a model should copy."""

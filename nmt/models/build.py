@@ -11,7 +11,9 @@ from nmt.models.encoder import RecurrentEncoder
 from nmt.models.seq2seq import Seq2Seq, WordEmbedding
 
 
-def build_model(settings: ModelSettings, *, src_vocab_size: int, tgt_vocab_size: int, joint: bool, seed: int) -> Seq2Seq:
+def build_model(
+    settings: ModelSettings, *, src_vocab_size: int, tgt_vocab_size: int, joint: bool, seed: int
+) -> Seq2Seq:
     """Build a freshly initialised model; the same arguments give the same weights.
 
     Raises:
@@ -26,7 +28,9 @@ def build_model(settings: ModelSettings, *, src_vocab_size: int, tgt_vocab_size:
         torch.manual_seed(seed)
         tgt_table = _embedding(tgt_vocab_size, settings.embedding_size)
         src_table = tgt_table if tied == "all" else _embedding(src_vocab_size, settings.embedding_size)
-        output = nn.Linear(settings.embedding_size, tgt_vocab_size)
+        # a tied output layer scores vectors of the embeddings' size; a free one keeps that of the decoder
+        feature_size = settings.hidden_size if tied == "none" else settings.embedding_size
+        output = nn.Linear(feature_size, tgt_vocab_size)
         nn.init.zeros_(output.bias)
         if tied != "none":
             output.weight = tgt_table.weight
@@ -34,9 +38,8 @@ def build_model(settings: ModelSettings, *, src_vocab_size: int, tgt_vocab_size:
             src_embedding=_words(settings, src_table),
             tgt_embedding=_words(settings, tgt_table),
             encoder=_encoder(settings),
-            decoder=_decoder(settings),
+            decoder=_decoder(settings, feature_size=feature_size),
             output=output,
-            feature_dropout=settings.dropout,
         )
 
 
@@ -67,13 +70,13 @@ def _encoder(settings: ModelSettings) -> RecurrentEncoder:
     )
 
 
-def _decoder(settings: ModelSettings) -> RecurrentDecoder:
+def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:
     make = InputFeedingDecoder if settings.input_feeding else RecurrentDecoder
     return make(
         cell=settings.cell,
         embedding_size=settings.embedding_size,
         hidden_size=settings.hidden_size,
-        feature_size=settings.embedding_size,
+        feature_size=feature_size,
         num_layers=settings.decoder_layers,
         attention=make_attention(settings.attention, settings.hidden_size),
         residual=settings.residual,

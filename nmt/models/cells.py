@@ -1,5 +1,6 @@
 """Recurrent layers: whole sequences in one fused call, single steps by the same weights and equations."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,16 +10,17 @@ Cell = Literal["lstm", "gru", "rnn"]
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM, (h, c), each [B, H]."""
 
-_FUSED: dict[Cell, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_FUSED: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 class RecurrentLayer(nn.Module):
     """One recurrent layer in one direction.
 
-    LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000), GRU (Cho et al., 2014) or tanh RNN (Elman, 1990), computed by
-    the library's fused layer (cuDNN, oneDNN). Recurrent weights start orthogonal gate by gate (Saxe et al., 2014), input
-    weights uniform (Glorot & Bengio, 2010), biases at zero but for an LSTM's forget gate, at one (Jozefowicz et al., 2015).
+    LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000), GRU (Cho et al., 2014) or tanh RNN (Elman, 1990),
+    computed by the library's fused layer (cuDNN, oneDNN). Recurrent weights start orthogonal gate by gate (Saxe et al.,
+    2014), input weights uniform (Glorot & Bengio, 2010), biases at zero but for an LSTM's forget gate, which starts at
+    one (Jozefowicz et al., 2015).
     """
 
     def __init__(self, *, cell: Cell, input_size: int, hidden_size: int) -> None:
@@ -52,18 +54,20 @@ class RecurrentLayer(nn.Module):
 
     def step(self, inputs: Tensor, state: State) -> State:
         """Make one step: inputs [B, I], state parts [B, H]; the first part of the new state is the output."""
-        weights = (self.fused.weight_ih_l0, self.fused.weight_hh_l0, self.fused.bias_ih_l0, self.fused.bias_hh_l0)
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
+        weights = (input_weight, recurrent_weight, input_bias, recurrent_bias)
         if self.cell == "lstm":
             return torch.lstm_cell(inputs, state, *weights)
         advance = torch.gru_cell if self.cell == "gru" else torch.rnn_tanh_cell
         return (advance(inputs, state[0], *weights),)
 
     def _reset(self) -> None:
-        for gate in self.fused.weight_hh_l0.chunk(_GATES[self.cell]):
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
+        for gate in torch.chunk(recurrent_weight, _GATES[self.cell]):
             nn.init.orthogonal_(gate)
-        for gate in self.fused.weight_ih_l0.chunk(_GATES[self.cell]):
+        for gate in torch.chunk(input_weight, _GATES[self.cell]):
             nn.init.xavier_uniform_(gate)
-        nn.init.zeros_(self.fused.bias_ih_l0)
-        nn.init.zeros_(self.fused.bias_hh_l0)
+        nn.init.zeros_(input_bias)
+        nn.init.zeros_(recurrent_bias)
         if self.cell == "lstm":  # gate order of the library: input, forget, cell, output
-            nn.init.ones_(self.fused.bias_ih_l0.chunk(4)[1])
+            nn.init.ones_(torch.chunk(input_bias, 4)[1])

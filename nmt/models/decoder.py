@@ -1,6 +1,7 @@
 """The decoders: over whole target sequences for training, one pure step at a time for search."""
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ class RecurrentDecoder(nn.Module):
         h = layers[0][0]  # [B, K, H]
         context, _ = self.attention(h, state.memory)  # [B, K, H]
         for layer, before in zip(self.upper, upper, strict=True):
-            layers.append(_step(layer, torch.cat([self.dropout(h), context], dim=2), before))
+            layers.append(_step(cast(RecurrentLayer, layer), torch.cat([self.dropout(h), context], dim=2), before))
             h = h + layers[-1][0] if self.residual else layers[-1][0]
         features = self._features(h, context)
         return features, DecoderState(state.memory, tuple(layers), features)
@@ -104,7 +105,7 @@ class RecurrentDecoder(nn.Module):
         return embedded
 
     def _initial(self, memory: Memory) -> list[State]:
-        """Make each layer's first state from the encoder's last ones (Bahdanau et al., 2015, sec. A.2.2): parts [B, H]."""
+        """Make each layer's first state, parts [B, H], from the encoder's last (Bahdanau et al., 2015, sec. A.2.2)."""
         parts = self.first.state_parts
         return [torch.tanh(bridge(memory.summary)).chunk(parts, dim=1) for bridge in self.bridges]
 

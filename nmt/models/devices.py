@@ -1,6 +1,5 @@
 """Where and in which arithmetic to compute."""
 
-import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -37,13 +36,13 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def use_threads(count: int) -> int:
-    """Let torch use `count` CPU threads, or for 0 one for each core this process may use; return how many."""
-    chosen = count or len(os.sched_getaffinity(0))
-    torch.set_num_threads(chosen)
-    return chosen
+    """Let torch use `count` CPU threads, or for 0 as many as it chose itself: one a core; return how many."""
+    if count:
+        torch.set_num_threads(count)
+    return torch.get_num_threads()
 
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

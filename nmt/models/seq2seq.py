@@ -1,5 +1,7 @@
 """The encoder-decoder: ids in, features or logits out."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,11 @@ from nmt.models.memory import Memory
 
 
 class WordEmbedding(nn.Module):
-    """Word vectors with dropout on their cells, and on whole words (Gal & Ghahramani, 2016, sec. 4.2)."""
+    """Word vectors with dropout on their cells, and on whole words (Gal & Ghahramani, 2016, sec. 4.2).
+
+    A table that is also the output layer's needs small numbers, a recurrent layer inputs of about one: so vectors are
+    multiplied by the square root of their size (Vaswani et al., 2017, sec. 3.4).
+    """
 
     def __init__(self, table: nn.Embedding, *, dropout: float, word_dropout: float) -> None:
         super().__init__()
@@ -20,7 +26,7 @@ class WordEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids of any shape: [..., E]."""
-        vectors = self.dropout(self.table(ids))
+        vectors = self.dropout(self.table(ids) * math.sqrt(self.table.embedding_dim))
         if self.training and self.word_dropout.p > 0:
             vectors = vectors * self.word_dropout(vectors.new_ones(*ids.shape, 1))
         return vectors  # type: ignore[no-any-return]
@@ -37,7 +43,6 @@ class Seq2Seq(nn.Module):
         encoder: RecurrentEncoder,
         decoder: RecurrentDecoder,
         output: nn.Linear,
-        feature_dropout: float,
     ) -> None:
         super().__init__()
         self.src_embedding = src_embedding
@@ -45,7 +50,6 @@ class Seq2Seq(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.output = output
-        self.feature_dropout = nn.Dropout(feature_dropout)
 
     @property
     def device(self) -> torch.device:
@@ -55,8 +59,7 @@ class Seq2Seq(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Run with teacher forcing; return the features of every target position, [B, T, F]."""
         memory = self.encode(batch.src)
-        features = self.decoder(self.tgt_embedding(batch.tgt.inputs), memory)
-        return self.feature_dropout(features)  # type: ignore[no-any-return]
+        return self.decoder(self.tgt_embedding(batch.tgt.inputs), memory)  # type: ignore[no-any-return]
 
     def encode(self, src: SourceBatch) -> Memory:
         """Encode padded sources."""

@@ -22,8 +22,10 @@ FOLDER, LAST = "checkpoints", "last.safetensors"
 
 @dataclass
 class TrainingState:
-    """Where a run stands. Batches and dropout are functions of (seed, epoch) and (seed, step), so no generator is kept."""
+    """Where a run stands; batches and dropout are functions of (seed, epoch) and (seed, step): no generator is kept."""
 
+    data: str = ""
+    """SHA-256 of the prepared training pairs."""
     step: int = 0
     """Updates made."""
     epoch: int = 0

@@ -28,8 +28,11 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
     if torch.is_grad_enabled():
         loss: Tensor = _LinearCrossEntropy.apply(features, gold, output.weight, output.bias, label_smoothing)  # type: ignore[no-untyped-call]
         return loss
-    slices = zip(features.split(_rows(output)), gold.split(_rows(output)), strict=True)
-    return torch.stack([reference_cross_entropy(f, g, output, label_smoothing=label_smoothing) for f, g in slices]).sum()
+    losses = [
+        reference_cross_entropy(features[part], gold[part], output, label_smoothing=label_smoothing)
+        for part in _slices(len(gold), output.out_features)
+    ]
+    return torch.stack(losses).sum()
 
 
 def reference_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, label_smoothing: float) -> Tensor:
@@ -38,8 +41,9 @@ def reference_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *
     return functional.cross_entropy(logits, gold, reduction="sum", label_smoothing=label_smoothing)
 
 
-def _rows(output: nn.Linear) -> int:
-    return max(1, _CELLS // output.out_features)
+def _slices(words: int, vocab_size: int) -> list[slice]:
+    size = max(1, _CELLS // vocab_size)
+    return [slice(first, first + size) for first in range(0, words, size)]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -47,10 +51,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, gold: Tensor, weight: Tensor, bias: Tensor, smoothing: float) -> Tensor:
         table, offset = weight.to(features.dtype), bias.to(features.dtype)
         features_grad = torch.empty_like(features)
-        weight_grad, bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
+        weight_grad, bias_grad = None, torch.zeros_like(bias)
         loss = bias.new_zeros(())
-        for first in range(0, len(gold), max(1, _CELLS // len(weight))):
-            part = slice(first, first + max(1, _CELLS // len(weight)))
+        for part in _slices(len(gold), len(weight)):
             words = gold[part, None]  # [n, 1]
             logits = functional.linear(features[part], table, offset).float()
             log_p = torch.log_softmax(logits, dim=1)  # [n, V]
@@ -64,7 +67,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             bias_grad += grad.sum(dim=0)
             narrow = grad.to(features.dtype)
             torch.mm(narrow, table, out=features_grad[part])
-            weight_grad += narrow.t() @ features[part]
+            part_grad = (narrow.t() @ features[part]).float()
+            weight_grad = part_grad if weight_grad is None else weight_grad.add_(part_grad)
         ctx.save_for_backward(features_grad, weight_grad, bias_grad)
         return loss
 
@@ -72,4 +76,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         features_grad, weight_grad, bias_grad = ctx.saved_tensors
         scale = grads[0]
-        return features_grad * scale.to(features_grad.dtype), None, weight_grad * scale, bias_grad * scale, None
+        # nobody else holds these, so they are scaled where they are
+        return features_grad.mul_(scale), None, weight_grad.mul_(scale), bias_grad.mul_(scale), None

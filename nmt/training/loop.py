@@ -28,6 +28,8 @@ class StepReport:
     step: int
     total_steps: int
     epoch: int
+    tokens: int
+    """Target words that this process has trained on."""
     loss: float
     """Training loss in nats a word, over the last `log_every` steps."""
     tokens_per_second: float
@@ -190,6 +192,7 @@ class Trainer:
             step=state.step,
             total_steps=self.schedule.total_steps,
             epoch=state.epoch,
+            tokens=state.tokens - pace.tokens,
             loss=state.window_loss / state.window_tokens,
             tokens_per_second=pace.tokens_per_second(state),
             seconds_per_step=pace.seconds_per_step(state),
@@ -211,7 +214,7 @@ class Trainer:
         raise TrainingError(
             f"the training loss is {found} at step {state.step} (gradient norm {norm:.3g}); try a lower "
             f"training.learning_rate (now {self.settings.learning_rate:g}), a longer training.warmup_steps (now "
-            f"{self.settings.warmup_steps}) or training.precision = \"fp32\"; {self.checkpoint} holds the last good state"
+            f'{self.settings.warmup_steps}) or training.precision = "fp32"; {self.checkpoint} holds the last good state'
         )
 
     def _validate(self) -> None:

@@ -53,12 +53,13 @@ class SampledSoftmax:
 def sampled_loss(features: Tensor, gold: Tensor, output: nn.Linear, words: Tensor, log_counts: Tensor) -> Tensor:
     """Sum -log of the estimated gold probability, given the sampled words [K] and their log expected counts [K]."""
     table = functional.embedding(torch.cat([gold, words]), output.weight)  # one gather, one scatter of gradients
-    gold_vectors, word_vectors = table.split([len(gold), len(words)])
+    gold_vectors, word_vectors = table[: len(gold)], table[len(gold) :]
     gold_logits = (features * gold_vectors).sum(dim=1).float() + output.bias[gold]  # [N]
     logits = functional.linear(features, word_vectors).float() + (output.bias[words] - log_counts)  # [N, K]
     logits = logits.masked_fill(words == gold[:, None], -math.inf)
     denominators = torch.logsumexp(torch.cat([gold_logits[:, None], logits], dim=1), dim=1)
-    return (denominators - gold_logits).sum()
+    loss: Tensor = (denominators - gold_logits).sum()
+    return loss
 
 
 def make_objective(settings: TrainingSettings, counts: NDArray[np.int64], *, device: torch.device) -> Objective:

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.optim import Optimizer
 
 from nmt.batching import BatchPlan, plan_epoch
 from nmt.config import Settings
-from nmt.errors import DataError, ModelError
+from nmt.errors import ModelError
 from nmt.models.build import build_model, count_parameters
 from nmt.models.devices import choose_device, choose_precision, use_threads
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
+from nmt.prepared.manifest import TRAIN
 from nmt.subword import tokenizer_files
 from nmt.training.checkpoint import TrainingState, last_checkpoint, load_checkpoint, save_checkpoint
 from nmt.training.loop import Observer, StopRequest, Trainer, TrainingPairs, ValidationReport
@@ -40,29 +42,26 @@ def train(
     """Train a model on prepared data into `model_dir`, continuing the run that is there.
 
     Raises:
-        DataError: There is no training pair.
         ModelError: The folder holds something else, or a checkpoint that does not fit.
         TrainingError: The loss exploded.
     """
-    if len(data.train_src) == 0:
-        raise DataError(f"{data.folder} holds no training pairs")
     threads = use_threads(settings.training.threads)
     device = choose_device(settings.training.device)
     precision = choose_precision(settings.training.precision, device)
     model = _new_model(data, settings).to(device)
     plan = _first_plan(data, settings)
-    state, optimizer = TrainingState(), make_optimizer(settings.training, model.parameters())
+    optimizer = make_optimizer(settings.training, model.parameters())
+    state = _begin_or_continue(data, model_dir, model, optimizer, observer)
+    parameters, schedule = count_parameters(model), _schedule(settings, plan)
+    if state.step >= schedule.total_steps:
+        limit = "max_steps" if settings.training.max_steps else "max_epochs"
+        observer.on_message(f"the run is at its last step already: {state.step:,}; raise training.{limit} to go on")
+        return TrainingSummary(True, state, parameters, plan.padding)
     folder = _model_folder(data, model_dir, settings)
-    checkpoint = last_checkpoint(model_dir)
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, model, optimizer)
-        observer.on_message(f"continuing {model_dir} at step {state.step}")
-    else:
-        _refuse_foreign(model_dir)
     folder.create()
+    checkpoint = last_checkpoint(model_dir)
     if not checkpoint.exists():  # from here on the run can be continued
         save_checkpoint(checkpoint, model, optimizer, state)
-    parameters = count_parameters(model)
     observer.on_message(
         f"{parameters:,} parameters, {len(data.train_src):,} pairs, {len(plan.batches):,} batches a pass, "
         f"{plan.padding:.1%} padding, {device.type} {precision}, {threads} threads"
@@ -76,7 +75,7 @@ def train(
             model=model,
             objective=_objective(data, settings, device),
             optimizer=optimizer,
-            schedule=_schedule(settings, plan),
+            schedule=schedule,
             pairs=TrainingPairs(data.train_src, data.train_tgt, settings.model.reverse_source),
             settings=settings.training,
             precision=precision,
@@ -88,10 +87,22 @@ def train(
             observer=observer,
             stop=stop,
         )
-        if state.step >= trainer.schedule.total_steps:
-            observer.on_message(f"the run is at its last step already: {state.step:,}; raise training.max_epochs to go on")
         finished = trainer.run()
     return TrainingSummary(finished, state, parameters, plan.padding)
+
+
+def _begin_or_continue(
+    data: PreparedData, model_dir: Path, model: Seq2Seq, optimizer: Optimizer, observer: Observer
+) -> TrainingState:
+    checkpoint, pairs = last_checkpoint(model_dir), data.manifest.files[TRAIN].sha256
+    if not checkpoint.exists():
+        _refuse_foreign(model_dir)
+        return TrainingState(data=pairs)
+    state = load_checkpoint(checkpoint, model, optimizer)
+    if state.data != pairs:
+        raise ModelError(f"the run in {model_dir} was begun on other data than {data.folder}; choose another folder")
+    observer.on_message(f"continuing {model_dir} at step {state.step:,}")
+    return state
 
 
 def _new_model(data: PreparedData, settings: Settings) -> Seq2Seq:
@@ -127,9 +138,7 @@ def _objective(data: PreparedData, settings: Settings, device: torch.device) -> 
 def _model_folder(data: PreparedData, model_dir: Path, settings: Settings) -> ModelFolder:
     tokenizers = data.tokenizers
     vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-    return ModelFolder(
-        model_dir, settings=settings, vocabularies=vocabularies, tokenizers=tokenizer_files(data.folder)
-    )
+    return ModelFolder(model_dir, settings=settings, vocabularies=vocabularies, tokenizers=tokenizer_files(data.folder))
 
 
 def _refuse_foreign(model_dir: Path) -> None:

@@ -29,7 +29,9 @@ class NegativeSampler:
         return words, self.inclusion[words].log()
 
 
-def make_sampler(kind: SamplerKind, counts: NDArray[np.int64], *, samples: int, device: torch.device) -> NegativeSampler:
+def make_sampler(
+    kind: SamplerKind, counts: NDArray[np.int64], *, samples: int, device: torch.device
+) -> NegativeSampler:
     """Make a sampler of `samples` words on average.
 
     Args:
@@ -56,4 +58,4 @@ def _inclusion(weights: NDArray[np.float64], samples: int) -> NDArray[np.float64
     certain = np.arange(len(weights))  # how many words of the head are always drawn
     scales = (samples - certain[: samples + 1]) / rest[: samples + 1]
     first = int(np.argmax(scales * falling[: samples + 1] <= 1.0))
-    return np.minimum(1.0, scales[first] * weights)
+    return np.asarray(np.minimum(1.0, scales[first] * weights))

@@ -26,6 +26,7 @@ def test_embeddings_are_tied_as_the_settings_say() -> None:
     assert target.src_embedding.table.weight is not target.output.weight
     none = model_of(settings_of(tied_embeddings="none"))
     assert none.tgt_embedding.table.weight is not none.output.weight
+    assert none.output.weight.shape == (11, 6)  # a free output layer scores vectors of the decoder's size
 
 
 def test_two_vocabularies_tie_the_target_side_only() -> None:
@@ -41,8 +42,8 @@ def test_tying_all_with_two_vocabularies_is_refused() -> None:
 
 
 def test_parameters_are_counted_by_hand() -> None:
-    # table 11 x 4, output bias 11; encoder 2 directions of 4 gates x 3 x (4 + 3 + 2 biases); decoder 4 x 6 x (4 + 6 + 2);
-    # bridge 6 -> 12; readout 12 -> 4
+    # table 11 x 4, output bias 11; encoder 2 directions of 4 gates x 3 x (4 + 3 + 2 biases);
+    # decoder 4 x 6 x (4 + 6 + 2); bridge 6 -> 12; readout 12 -> 4
     expected = 44 + 11 + 2 * 4 * 3 * 9 + 4 * 6 * 12 + (6 * 12 + 12) + (12 * 4 + 4)
     assert count_parameters(model_of(settings_of())) == expected
 
@@ -79,4 +80,5 @@ def test_dropout_of_words_zeroes_whole_vectors_in_training_only() -> None:
     torch.manual_seed(0)
     zeroed = (model.src_embedding(ids) == 0).all(dim=2).float().mean().item()
     assert 0.4 < zeroed < 0.6
-    assert torch.equal(model.eval().src_embedding(ids)[0, 0], model.src_embedding.table.weight[5])
+    # vectors of 4 are doubled
+    assert torch.equal(model.eval().src_embedding(ids)[0, 0], 2 * model.src_embedding.table.weight[5])

@@ -18,7 +18,9 @@ def parts(words: int = 5, vocab_size: int = 7) -> tuple[torch.Tensor, torch.Tens
     return torch.randn(words, 4), torch.randint(0, vocab_size, (words,)), nn.Linear(4, vocab_size)
 
 
-def slow_sampled_loss(features, gold, output, words, log_counts) -> float:  # type: ignore[no-untyped-def]
+def slow_sampled_loss(
+    features: torch.Tensor, gold: torch.Tensor, output: nn.Linear, words: torch.Tensor, log_counts: torch.Tensor
+) -> float:
     total = 0.0
     for vector, target in zip(features, gold.tolist(), strict=True):
         scores = (output.weight @ vector + output.bias).tolist()
@@ -36,7 +38,7 @@ def test_the_sampled_loss_equals_a_loop_over_words(kind: SamplerKind) -> None:
     features, gold, output = parts()
     sampler = make_sampler(kind, np.arange(7), samples=4, device=CPU)
     words, log_counts = sampler.draw()
-    assert 0 < len(words)
+    assert len(words) > 0
     loss = sampled_loss(features, gold, output, words, log_counts)
     assert loss.item() == pytest.approx(slow_sampled_loss(features, gold, output, words, log_counts), rel=1e-5)
 

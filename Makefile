@@ -1,0 +1,40 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer, make and a package index: they set up .venv first.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test test-slow bench check fix
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */make \1\t/' | expand -t 16
+
+demo: $(INSTALLED)  ## train on the built-in corpus, translate unseen sentences, score them
+	$(BIN)/nmt demo
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED)  ## run the long tests that `make test` leaves out
+	$(BIN)/python -m pytest -m slow
+
+bench: $(INSTALLED)  ## run the benchmarks; training speed needs prepared data: make bench DATA=FOLDER
+	$(BIN)/python tests/benchmarks/help_time.py
+	$(if $(DATA),$(BIN)/python tests/benchmarks/training_speed.py $(DATA))
+
+check: $(INSTALLED)  ## format, lint and type checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fix: $(INSTALLED)  ## format and repair what ruff can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; try: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,58 @@
+"""Where output goes: results to stdout, everything that is said to a person to stderr."""
+
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+NO_LIMIT: Final = 10_000
+"""Columns of what is not a terminal."""
+
+
+class _Stream(Console):
+    """A console that wraps and cuts lines only on a terminal, and leaves a closed pipe to the command group."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        if not self.is_terminal:
+            self.width = NO_LIMIT
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+results = _Stream(stderr=False)
+"""Stdout: results only, so that they can be piped. Corpus text goes to `sys.stdout`, byte for byte."""
+
+console = _Stream(stderr=True)
+"""Stderr: progress, tables about the work, warnings."""
+
+
+def say(message: str) -> None:
+    """Write one line to stderr, as it is: never wrapped."""
+    console.print(message, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Write one `warning: ...` line to stderr."""
+    console.print(f"warning: {message}", soft_wrap=True, style="yellow")
+
+
+def fail(message: str) -> None:
+    """Write one `error: ...` line to stderr; the caller decides the exit code."""
+    line = " ".join(message.split())
+    console.print(f"error: {line}", soft_wrap=True, style="red")
+
+
+def progress(*columns: "str | ProgressColumn") -> "Progress":
+    """Make progress bars on stderr that vanish when done, and that never show when stderr is not a terminal.
+
+    Args:
+        columns: What each bar shows; description, bar, count and time left when nothing is given.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    default = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*(columns or default), console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,93 @@
+"""The `nmt` command: its subcommands, and what each kind of failure looks like to the user."""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from nmt.errors import NmtError
+from nmt_cli.console import fail, say
+from nmt_cli.demo import demo
+from nmt_cli.prepare import prepare
+from nmt_cli.run import run
+from nmt_cli.score import score
+from nmt_cli.train import train
+from nmt_cli.translate import translate
+
+FAILED = 1
+INTERRUPTED = 130
+CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+
+
+class Commands(TyperGroup):
+    """The command group; it turns exceptions into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run the chosen command."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            _discard_stdout()
+            raise typer.Exit(CLOSED_PIPE) from None
+        except Exception as error:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            fail(_describe(error))
+            raise typer.Exit(FAILED) from None
+        return result
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, NmtError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        name = error.filename2 or error.filename
+        return f"{name}: {error.strerror}" if name is not None else error.strerror
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"unexpected {what} (run with --debug, as in `nmt --debug COMMAND`, to see where)"
+
+
+def _discard_stdout() -> None:
+    """Send what is still buffered nowhere, or Python would complain about the closed pipe when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"nmt {version('nmt-toolkit')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="nmt",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def nmt(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
+
+
+for command in (prepare, train, translate, score, run, demo):
+    app.command()(command)

@@ -1,0 +1,92 @@
+"""`nmt run`: a recipe from text to scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmt_cli.console import progress, results, say
+from nmt_cli.options import SetOption
+from nmt_cli.prepare import run_preparation
+from nmt_cli.train import INTERRUPTED, run_training
+
+if TYPE_CHECKING:
+    from nmt.chain import TestTexts
+    from nmt.config import Settings
+    from nmt.metrics import Score
+
+
+@dataclass(frozen=True)
+class ChainResult:
+    """What the stages left."""
+
+    model_dir: Path
+    texts: "TestTexts"
+    hypotheses: Path
+    scores: "tuple[Score, ...]"
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="Settings with the files of [data].")],
+    work: Annotated[
+        Path | None, typer.Option("--work", metavar="DIR", help="Where everything goes; runs/RECIPE by default.")
+    ] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Run a recipe: prepare, train, translate the test text, score. Finished stages are not repeated.
+
+    \b
+    Examples:
+      nmt run recipes/multi30k-en-de.toml
+      nmt run recipes/multi30k-en-de.toml --work runs/small --set model.hidden_size=256
+    """
+    result = run_stages(recipe, work or Path("runs") / recipe.stem, overrides or [])
+    if result is not None:
+        show_scores(result)
+
+
+def run_stages(recipe: Path, work: Path, overrides: list[str]) -> ChainResult | None:
+    """Run the stages in `work`, and return what they left; None if the recipe names no test text.
+
+    Raises:
+        typer.Exit: The user stopped the training.
+    """
+    from nmt.chain import DATA, MODEL, TEST, find_test_texts, score_test
+    from nmt.config import load_settings
+
+    settings = load_settings(recipe, overrides)
+    texts = find_test_texts(settings)
+    say(f"1/4 prepare: {work / DATA}")
+    run_preparation(work / DATA, settings)
+    say(f"2/4 train: {work / MODEL}")
+    summary = run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides)
+    if not summary.finished:
+        say(f"stopped at step {summary.state.step:,}; the same command continues from there")
+        raise typer.Exit(INTERRUPTED)
+    if texts is None:
+        say(f"the recipe names no test text (data.test_src, data.test_tgt); the model is {work / MODEL}")
+        return None
+    say(f"3/4 translate: {texts.src}")
+    hypotheses, made = _translate_with_progress(work / MODEL, texts.src, work / TEST, settings)
+    say(f"{hypotheses}{'' if made else ' is up to date'}")
+    say(f"4/4 score: {texts.tgt}")
+    return ChainResult(work / MODEL, texts, hypotheses, score_test(hypotheses, texts, settings))
+
+
+def show_scores(result: ChainResult) -> None:
+    """Print the scores with their signatures on stdout."""
+    for one in result.scores:
+        results.print(f"{one.name:<5} {one.score:6.2f}  {one.signature}", soft_wrap=True)
+
+
+def _translate_with_progress(model_dir: Path, src: Path, test_dir: Path, settings: "Settings") -> tuple[Path, bool]:
+    from nmt.chain import translate_test
+
+    with progress() as bar:
+        task = bar.add_task("translating", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return translate_test(model_dir, src, test_dir, settings, on_lines=show)

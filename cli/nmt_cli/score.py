@@ -1,0 +1,97 @@
+"""`nmt score`: BLEU, chrF and TER of translations, each with its signature."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from nmt_cli.console import results
+from nmt_cli.options import OnBadUtf8Option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nmt.metrics import FileScores, Score
+
+
+class Metric(StrEnum):
+    """The scores that `--metric` chooses from."""
+
+    BLEU = "bleu"
+    CHRF = "chrf"
+    TER = "ter"
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="The right translations, one a line.")],
+    hypotheses: Annotated[
+        list[Path], typer.Argument(metavar="HYPOTHESIS", help="Files of translations to score, one a line.")
+    ],
+    metrics: Annotated[
+        list[Metric], typer.Option("--metric", help="Only this score; repeatable.", show_default="all three")
+    ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
+    lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case (TER always does).")] = False,
+    tokenize: Annotated[
+        Literal["13a", "intl", "zh", "char", "none"], typer.Option("--tokenize", help="How BLEU finds words.")
+    ] = "13a",
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Add 95 % intervals from 1000 bootstrap resamples.")
+    ] = False,
+    on_bad_utf8: OnBadUtf8Option = "error",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score translations against a reference: BLEU, chrF, TER, each with sacrebleu's signature.
+
+    \b
+    Examples:
+      nmt score test.fr output.fr
+      nmt score --metric bleu --json test.fr output.fr
+    """
+    from nmt.metrics import METRICS, Scoring, score_files
+
+    chosen = tuple(name for name in METRICS if not metrics or name in metrics)
+    scoring = Scoring(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
+    scored = score_files(reference, hypotheses, scoring, on_bad_utf8=on_bad_utf8)
+    if as_json:
+        typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))
+        return
+    results.print(_to_table(scored))
+    for one in scored[0].scores:
+        results.print(f"{one.name:<5}  {one.signature}", soft_wrap=True)
+
+
+def _to_table(scored: "list[FileScores]") -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", overflow="fold")
+    for one in scored[0].scores:
+        table.add_column(one.name, justify="right", no_wrap=True)
+    for file in scored:
+        table.add_row(str(file.hypothesis), *(_cell(one) for one in file.scores))
+    return table
+
+
+def _cell(score: "Score") -> str:
+    interval = score.confidence
+    return f"{score.score:.2f}" if interval is None else f"{score.score:.2f} ± {interval.half_width:.2f}"
+
+
+def _to_json(reference: Path, scored: "list[FileScores]") -> dict[str, Any]:
+    return {
+        "reference": str(reference),
+        "lines": scored[0].lines,
+        "hypotheses": [
+            {"file": str(file.hypothesis), "scores": {one.metric: _score_to_json(one) for one in file.scores}}
+            for file in scored
+        ],
+    }
+
+
+def _score_to_json(score: "Score") -> dict[str, Any]:
+    plain: dict[str, Any] = {"name": score.name, "score": score.score, "signature": score.signature}
+    if score.confidence is not None:
+        plain["confidence"] = {"mean": score.confidence.mean, "half_width": score.confidence.half_width}
+    return plain

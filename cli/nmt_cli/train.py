@@ -1,0 +1,68 @@
+"""`nmt train`: from prepared data to a model folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmt_cli.console import results, say
+from nmt_cli.options import RecipeOption, SetOption
+
+if TYPE_CHECKING:
+    from nmt.training.run import TrainingSummary
+
+INTERRUPTED = 130
+
+
+def train(
+    data_dir: Annotated[Path | None, typer.Argument(help="Folder that `nmt prepare` wrote.")] = None,
+    model_dir: Annotated[Path | None, typer.Argument(help="Folder for the model; a run begun there goes on.")] = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the resolved settings as TOML and stop.")
+    ] = False,
+) -> None:
+    """Train a model, or continue the run that MODEL_DIR holds.
+
+    Example: nmt train data/en-de models/en-de --set training.max_epochs=8
+    """
+    if show_config:
+        results.print(_resolved_toml(data_dir, model_dir, recipe, overrides or []), end="")
+        return
+    if data_dir is None or model_dir is None:
+        raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
+
+    summary = run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or [])
+    if not summary.finished:
+        say(f"stopped at step {summary.state.step:,}; the same command continues from there")
+        raise typer.Exit(INTERRUPTED)
+
+
+def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str]) -> "TrainingSummary":
+    """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step."""
+    from nmt.prepared import PreparedData
+    from nmt.training.resolve import resolve_settings
+    from nmt.training.run import train as train_model
+    from nmt_cli.training_view import TrainingView, stopping_on_signals
+
+    data = PreparedData.open(data_dir)
+    settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
+    for change in changes:
+        say(f"setting changed: {change}")
+    with stopping_on_signals() as stop, TrainingView() as view:
+        summary = train_model(data, model_dir, settings, observer=view, stop=stop)
+    view.show_end(summary, model_dir)
+    return summary
+
+
+def _resolved_toml(data_dir: Path | None, model_dir: Path | None, recipe: Path | None, overrides: list[str]) -> str:
+    from nmt.config import load_settings, to_toml
+
+    if data_dir is None or model_dir is None:
+        return to_toml(load_settings(recipe, overrides))
+    from nmt.prepared import PreparedData
+    from nmt.training.resolve import resolve_settings
+
+    settings, _ = resolve_settings(PreparedData.open(data_dir).settings, model_dir, recipe=recipe, overrides=overrides)
+    return to_toml(settings)

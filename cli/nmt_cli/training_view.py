@@ -1,0 +1,91 @@
+"""What a person sees of a training run, and how they stop it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from nmt.training.loop import StepReport, ValidationReport
+from nmt.training.run import TrainingSummary
+from nmt_cli.console import progress, say
+
+
+class TrainingView:
+    """A progress bar for the whole run, and a line for each validation; on a terminal or not."""
+
+    def __init__(self) -> None:
+        self._bar: Progress = progress(
+            TextColumn("{task.percentage:>3.0f}%"),
+            BarColumn(bar_width=14),
+            TextColumn("step {task.completed}/{task.total}  {task.description}"),
+        )
+        self._task = self._bar.add_task("starting", total=None)
+        self._last: StepReport | None = None
+
+    def __enter__(self) -> "TrainingView":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def on_step(self, report: StepReport) -> None:
+        """Move the bar."""
+        self._last = report
+        left = (report.total_steps - report.step) * report.seconds_per_step
+        text = f"loss {report.loss:.3f}  {report.tokens_per_second:,.0f} tok/s  {_clock(left)} left"
+        self._bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """Print a line."""
+        last = self._last
+        trained = f"train loss {last.loss:.3f}, {last.tokens_per_second:,.0f} tok/s, " if last else ""
+        best = "  best so far" if report.is_best else ""
+        say(
+            f"step {report.step:,}: {trained}valid loss {report.loss:.3f}, "
+            f"ppl {report.perplexity:.2f}, BLEU {report.bleu:.2f}{best}"
+        )
+
+    def on_message(self, message: str) -> None:
+        """Print it."""
+        say(message)
+
+    def show_end(self, summary: TrainingSummary, model_dir: Path) -> None:
+        """Say what came out."""
+        state = summary.state
+        if summary.finished and state.best_score is not None:
+            speed = state.tokens / max(state.seconds, 1e-9)
+            say(
+                f"{model_dir}: {summary.parameters:,} parameters, best at step {state.best_step:,} of {state.step:,}, "
+                f"{state.tokens:,} target words in {_clock(state.seconds)} ({speed:,.0f} tok/s)"
+            )
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second one interrupts at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        say("stopping after this step; once more stops at once")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,109 @@
+"""The stages of `nmt run` after training: the test text translated and scored, each only when it has to be."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nmt.config import Settings
+from nmt.corpus.reading import read_lines
+from nmt.errors import ConfigError
+from nmt.files import sha256, write_text
+from nmt.metrics import Score, score
+from nmt.models.folder import WEIGHTS
+from nmt.translate import Translator
+
+DATA, MODEL, TEST = "data", "model", "test"
+"""Folders of a run's working folder: prepared data, the model, translations of the test text with their scores."""
+
+HYPOTHESES, STAMP, SCORES = "hypotheses.txt", "made-from.json", "scores.json"
+
+_BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class TestTexts:
+    """The test text of a recipe."""
+
+    __test__ = False
+
+    src: Path
+    tgt: Path
+
+
+def find_test_texts(settings: Settings) -> TestTexts | None:
+    """Return the test files that the settings name, relative ones from `data.root`; None if they name none.
+
+    Raises:
+        ConfigError: Only one side is named.
+    """
+    data = settings.data
+    if data.test_src is None and data.test_tgt is None:
+        return None
+    if data.test_src is None or data.test_tgt is None:
+        missing = "data.test_tgt" if data.test_tgt is None else "data.test_src"
+        raise ConfigError(f"a test text has two sides, but {missing} is not set")
+    return TestTexts(data.root / data.test_src, data.root / data.test_tgt)
+
+
+def translate_test(
+    model_dir: Path,
+    src: Path,
+    test_dir: Path,
+    settings: Settings,
+    *,
+    on_lines: Callable[[int, int], None],
+) -> tuple[Path, bool]:
+    """Translate the test source, unless that has been done with the same model, text and search settings.
+
+    Args:
+        model_dir: The model.
+        src: The source side of the test text.
+        test_dir: Where the translations go.
+        settings: `search` says how to translate.
+        on_lines: Told how many lines of how many are done.
+
+    Returns:
+        The file of translations, one a line, and whether it was made now.
+    """
+    hypotheses, stamp = test_dir / HYPOTHESES, test_dir / STAMP
+    made_from = {
+        "model": sha256(model_dir / WEIGHTS),
+        "source": sha256(src),
+        "search": settings.search.model_dump(mode="json"),
+    }
+    if hypotheses.exists() and _read_json(stamp) == {**made_from, "hypotheses": sha256(hypotheses)}:
+        return hypotheses, False
+    lines = list(read_lines(src, on_bad_utf8=settings.data.on_bad_utf8))
+    translator = Translator.load(model_dir, device=settings.training.device)
+    texts: list[str] = []
+    for first in range(0, len(lines), _BLOCK):
+        found = translator.translate(
+            lines[first : first + _BLOCK],
+            beam_size=settings.search.beam_size,
+            length_penalty=settings.search.length_penalty,
+            batch_tokens=settings.search.batch_tokens,
+        )
+        texts += [translations[0].text for translations in found]
+        on_lines(len(texts), len(lines))
+    test_dir.mkdir(parents=True, exist_ok=True)
+    write_text(hypotheses, "".join(text + "\n" for text in texts))
+    write_text(stamp, json.dumps({**made_from, "hypotheses": sha256(hypotheses)}, indent=2) + "\n")
+    return hypotheses, True
+
+
+def score_test(hypotheses: Path, texts: TestTexts, settings: Settings) -> tuple[Score, ...]:
+    """Score translations against the test target, and keep the scores beside them."""
+    references = list(read_lines(texts.tgt, on_bad_utf8=settings.data.on_bad_utf8))
+    scores = score(list(read_lines(hypotheses)), references)
+    records = [{"metric": one.name, "score": one.score, "signature": one.signature} for one in scores]
+    write_text(hypotheses.with_name(SCORES), json.dumps(records, indent=2) + "\n")
+    return scores
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,133 @@
+"""BLEU, chrF and TER through sacrebleu; a score never travels without its signature (Post, 2018)."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from sacrebleu.metrics.base import Metric
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from nmt.corpus.reading import OnBadUtf8, read_lines
+from nmt.errors import DataError
+
+MetricName = Literal["bleu", "chrf", "ter"]
+BleuTokenizer = Literal["13a", "intl", "zh", "char", "none"]
+
+METRICS: Final[tuple[MetricName, ...]] = ("bleu", "chrf", "ter")
+RESAMPLES: Final = 1000
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """What bootstrap resampling of the lines says: 95 % of the scores lie within `mean` ± `half_width`."""
+
+    mean: float
+    half_width: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """One corpus score, in points of 0 to 100 (TER can be larger, and smaller is better)."""
+
+    metric: MetricName
+    name: str
+    """What sacrebleu calls the metric, for example chrF2."""
+    score: float
+    signature: str
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How to score.
+
+    Args:
+        metrics: Which scores, in this order.
+        lowercase: Ignore case in BLEU and chrF; TER always does, as Tercom.
+        tokenizer: How BLEU finds words; 13a is the standard for languages with spaces.
+        confidence: Resample the lines (with sacrebleu's fixed seed) for confidence intervals.
+    """
+
+    metrics: tuple[MetricName, ...] = METRICS
+    lowercase: bool = False
+    tokenizer: BleuTokenizer = "13a"
+    confidence: bool = False
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """The scores of one file of translations."""
+
+    hypothesis: Path
+    lines: int
+    scores: tuple[Score, ...]
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    """Score detokenised text with sacreBLEU's default BLEU: cased, 13a.
+
+    Raises:
+        DataError: There are no lines, or the numbers of lines differ.
+    """
+    return score(hypotheses, references, Scoring(metrics=("bleu",)))[0]
+
+
+def score(hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring | None = None) -> tuple[Score, ...]:
+    """Score detokenised text, one segment a line, against one reference a segment.
+
+    Raises:
+        DataError: There are no lines, or the numbers of lines differ.
+    """
+    _check_lines(len(hypotheses), len(references), hypothesis="the hypothesis", reference="the reference")
+    scoring = scoring or Scoring()
+    return tuple(_score(name, hypotheses, references, scoring) for name in scoring.metrics)
+
+
+def score_files(
+    reference: Path, hypotheses: Iterable[Path], scoring: Scoring | None = None, *, on_bad_utf8: OnBadUtf8 = "error"
+) -> list[FileScores]:
+    """Score files of translations against one reference file.
+
+    All files are read and compared before the first is scored.
+
+    Raises:
+        DataError: A file cannot be read or is empty, or the numbers of lines differ.
+    """
+    references = list(read_lines(reference, on_bad_utf8))
+    texts = [(path, list(read_lines(path, on_bad_utf8))) for path in hypotheses]
+    for path, lines in texts:
+        _check_lines(len(lines), len(references), hypothesis=str(path), reference=str(reference))
+    return [FileScores(path, len(lines), score(lines, references, scoring)) for path, lines in texts]
+
+
+def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) -> None:
+    if found != expected:
+        raise DataError(
+            f"{hypothesis} has {found} lines but {reference} has {expected}; scoring needs one translation a line"
+        )
+    if expected == 0:
+        raise DataError(f"{reference} has no lines; there is nothing to score")
+
+
+def _score(name: MetricName, hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring) -> Score:
+    metric = _metric(name, scoring)
+    result = metric.corpus_score(hypotheses, [references], n_bootstrap=RESAMPLES if scoring.confidence else 1)
+    signature = str(metric.get_signature())
+    confidence = None
+    if scoring.confidence:
+        # sacrebleu leaves the interval out when every resample scores 0
+        details = json.loads(result.format(width=6, signature=signature, is_json=True))
+        confidence = Confidence(details.get("confidence_mean", 0.0), details.get("confidence_var", 0.0))
+    return Score(name, result.name, result.score, signature, confidence)
+
+
+def _metric(name: MetricName, scoring: Scoring) -> Metric:
+    if name == "bleu":
+        return BLEU(lowercase=scoring.lowercase, tokenize=scoring.tokenizer)
+    if name == "chrf":
+        return CHRF(lowercase=scoring.lowercase)
+    return TER()

@@ -1,0 +1,162 @@
+"""What a prepared data folder holds: its file names, and the manifest that vouches for them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nmt.config.load import to_tree
+from nmt.config.settings import Settings
+from nmt.errors import DataError
+from nmt.files import sha256, write_text
+
+FORMAT_VERSION: Final = 1
+
+MANIFEST: Final = "manifest.json"
+REJECTED: Final = "rejected.jsonl"
+TRAIN: Final = "train.arrow"
+VALID: Final = "valid.arrow"
+SRC_VOCABULARY: Final = "vocab.src.tsv"
+TGT_VOCABULARY: Final = "vocab.tgt.tsv"
+
+_QUICK_TO_READ: Final = 64 << 20
+_PATHS: Final = {"root", "train_src", "train_tgt", "train_tsv", "valid_src", "valid_tgt", "test_src", "test_tgt"}
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FileRecord(_Record):
+    """How a file looked when it was recorded."""
+
+    bytes: int
+    sha256: str
+
+
+class InputRecord(_Record):
+    """A text file that the data were made from."""
+
+    setting: str
+    """The setting that named it."""
+    path: str
+    sha256: str
+
+
+class Counts(_Record):
+    """How many pairs and pieces there are."""
+
+    read: int
+    """Training pairs read."""
+    rejected: dict[str, int]
+    """Training pairs rejected, by reason."""
+    heldout: int
+    """Training pairs that became validation pairs."""
+    train: int
+    """Training pairs left: read = rejected + heldout + train."""
+    valid: int
+    """Validation pairs."""
+    valid_dropped: int
+    """Pairs of the validation files that had an empty side."""
+    src_pieces: int
+    """Pieces of the source training text."""
+    tgt_pieces: int
+    """Pieces of the target training text."""
+    src_vocabulary: int
+    """Pieces that the source vocabulary has."""
+    tgt_vocabulary: int
+    """Pieces that the target vocabulary has."""
+
+
+class Manifest(_Record):
+    """The contents of manifest.json."""
+
+    format_version: int
+    counts: Counts
+    files: dict[str, FileRecord]
+    inputs: tuple[InputRecord, ...]
+    settings: dict[str, dict[str, Any]]
+    """The sections `data` and `tokenizer`."""
+
+    def was_made_from(self, inputs: tuple[InputRecord, ...], settings: Settings) -> bool:
+        """Whether preparing `inputs` with `settings` would give the same data; where the inputs lie does not matter."""
+        mine = [(record.setting, record.sha256) for record in self.inputs]
+        others = [(record.setting, record.sha256) for record in inputs]
+        return mine == others and _without_paths(self.settings) == _without_paths(prepared_sections(settings))
+
+
+def prepared_sections(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the part of the settings tree that prepared data depend on."""
+    tree = to_tree(settings, only_set=False)
+    return {"data": tree["data"], "tokenizer": tree["tokenizer"]}
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json."""
+    write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read manifest.json.
+
+    Raises:
+        DataError: The folder or the manifest is missing, damaged, or of another format version.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; expected one that `nmt prepare` made")
+    try:
+        tree = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder} holds no prepared data: {MANIFEST} is missing; make it with `nmt prepare`"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: it is not JSON") from error
+    version = tree.get("format_version") if isinstance(tree, dict) else None
+    if version != FORMAT_VERSION:
+        raise DataError(f"{path} has format version {version}, but this version of nmt reads {FORMAT_VERSION}")
+    try:
+        return Manifest.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} is damaged: {where}: {first['msg']}") from error
+
+
+def record_files(folder: Path) -> dict[str, FileRecord]:
+    """Flush every file of a folder to disk and measure it."""
+    records = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        records[path.name] = FileRecord(bytes=path.stat().st_size, sha256=sha256(path))
+    return records
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compare the files of a folder with its manifest: every size, and the contents of all but very large files.
+
+    Raises:
+        DataError: A file is missing or was altered.
+    """
+    for name, record in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{folder} is incomplete: {name} is missing; prepare it again with --force")
+        size = path.stat().st_size
+        if size != record.bytes:
+            raise DataError(
+                f"{path} was altered: it has {size} bytes, expected {record.bytes}; prepare it again with --force"
+            )
+        if size <= _QUICK_TO_READ and sha256(path) != record.sha256:
+            raise DataError(f"{path} was altered: its SHA-256 is not the recorded one; prepare it again with --force")
+
+
+def _without_paths(sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    data = {key: value for key, value in sections["data"].items() if key not in _PATHS}
+    return {"data": data, "tokenizer": sections["tokenizer"]}

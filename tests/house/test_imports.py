@@ -1,0 +1,92 @@
+"""A room knows only the rooms below it."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# From the ground up; rooms on one floor do not know each other.
+FLOORS = (
+    {"errors", "files", "vocab"},
+    {"config"},
+    {"corpus", "subword", "batching"},
+    {"models"},
+    {"prepared", "search", "metrics", "splitting", "streams"},
+    {"training"},
+    {"translate"},
+    {"chain", "demo"},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+HEAVY = {"torch", "datasets", "sacrebleu", "sentencepiece", "numpy", "pyarrow", "pandas", "tensorboard"}
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Name every module that a file imports, within functions and for type checkers too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}, line {node.lineno}: imports are absolute here"
+            assert node.module is not None
+            if node.module == "nmt":
+                yield from (f"nmt.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT / "nmt").with_suffix("").parts[0]
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Name the top-level modules that a fresh Python has after a statement."""
+    code = f"import sys; sys.path[:0] = {[str(ROOT), str(ROOT / 'cli'), str(ROOT / 'data')]}; {statement}\n"
+    code += "print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(path) for path in modules("nmt")} - {"__init__"} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", modules("nmt"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_from_floors_below(path: Path) -> None:
+    room = room_of(path)
+    for name in imported(path):
+        top, *rest = name.split(".")
+        if top == "nmt" and rest and rest[0] != room:
+            assert room != "__init__", f"nmt/__init__.py imports {name}"
+            assert FLOOR_OF[rest[0]] < FLOOR_OF[room], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_the_library_knows_neither_the_commands_nor_how_they_show_things() -> None:
+    strangers = {"nmt_cli", "nmt_data", "typer", "click", "rich", "argparse"}
+    for path in modules("nmt"):
+        assert not strangers & {name.partition(".")[0] for name in imported(path)}, path
+
+
+def test_the_data_package_holds_no_code() -> None:
+    assert [path.name for path in modules("data")] == ["__init__.py"]
+    assert list(imported(ROOT / "data/nmt_data/__init__.py")) == []
+
+
+def test_the_command_line_starts_without_the_heavy_libraries() -> None:
+    loaded = loaded_by("import nmt_cli.main")
+    assert "typer" in loaded
+    assert not HEAVY & loaded
+
+
+def test_settings_and_errors_need_no_heavy_libraries() -> None:
+    loaded = loaded_by("import nmt.config, nmt.errors, nmt.files, nmt.vocab")
+    assert "pydantic" in loaded
+    assert not HEAVY & loaded

@@ -1,0 +1,123 @@
+"""What README.md and CONTRIBUTING.md say is so."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nmt_cli.main import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PAGES = [path for path in ROOT.rglob("*.md") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def tree_paths() -> list[str]:
+    """Read the tree of README: an indented line lies in the folder above it."""
+    (tree,) = (block for block in blocks(README) if block.startswith("pyproject.toml"))
+    folder, paths = "", []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        indented = line.startswith(" ")
+        if not indented:
+            folder = name
+        paths.append(folder + name if indented else name)
+    return paths
+
+
+def tracked_files() -> list[str]:
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a git checkout")
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
+
+
+def make_targets(page: str) -> set[str]:
+    code = "\n".join([*blocks(page), *re.findall(r"`([^`\n]+)`", page)])
+    return set(re.findall(r"^make ([a-z-]+)", code, flags=re.MULTILINE))
+
+
+def declared(*, optional: bool) -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = project["optional-dependencies"]["dev"] if optional else project["dependencies"]
+    return {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in requirements}
+
+
+def test_every_path_of_the_tree_exists() -> None:
+    for path in tree_paths():
+        assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file(), path
+
+
+def test_every_top_level_path_is_in_the_tree() -> None:
+    named = {path.split("/")[0] for path in tree_paths()}
+    assert {path.split("/")[0] for path in tracked_files()} <= named
+
+
+def test_every_room_of_the_library_is_in_the_tree() -> None:
+    rooms = {path.name + "/" for path in (ROOT / "nmt").iterdir() if (path / "__init__.py").exists()}
+    rooms |= {path.name for path in (ROOT / "nmt").glob("*.py")} - {"__init__.py"}
+    assert {f"nmt/{room}" for room in rooms} <= set(tree_paths())
+
+
+def test_every_command_is_in_the_readme() -> None:
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert names == {"prepare", "train", "translate", "score", "run", "demo"}
+    for name in names:
+        assert f"| `nmt {name}` |" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+def test_every_make_target_that_is_named_exists(page: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    assert {"demo", "test"} <= make_targets(page) <= targets
+
+
+def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
+    assert "make test " in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "test" in make_targets(README)
+
+
+def test_every_dependency_is_pinned() -> None:
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line) for line in lines)
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
+    assert declared(optional=False) | declared(optional=True) <= pinned
+
+
+def test_every_dependency_has_its_reason() -> None:
+    table = CONTRIBUTING.partition("## Dependencies")[2]
+    named = {name for row in re.findall(r"^\| ([a-z, -]+) \|", table, flags=re.MULTILINE) for name in row.split(", ")}
+    assert declared(optional=False) | declared(optional=True) == named - {"package"}
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_as_written(toy_text: Path, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        shutil.copy(toy_text / f"{part}.src", tmp_path / f"{part}.en")
+        shutil.copy(toy_text / f"{part}.tgt", tmp_path / f"{part}.fr")
+    (block,) = (block for block in blocks(README) if block.startswith("nmt prepare"))
+    for command in block.splitlines():
+        name, *arguments = command.split()
+        assert name == "nmt"
+        done = subprocess.run(
+            [sys.executable, "-m", "nmt_cli", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split() == ["BLEU", "chrF2", "TER"]

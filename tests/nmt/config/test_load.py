@@ -1,0 +1,168 @@
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmt.config import Settings, load_settings, parse_settings, to_toml
+from nmt.config.load import parse_override, read_recipe, setting_names, to_tree
+from nmt.errors import ConfigError
+
+
+def recipe(folder: Path, text: str) -> Path:
+    path = folder / "r.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(message: str) -> "pytest.RaisesExc[ConfigError]":
+    return pytest.raises(ConfigError, match=f"^{re.escape(message)}$")
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    assert load_settings() == Settings()
+
+
+def test_override_beats_recipe_beats_base(tmp_path: Path) -> None:
+    base = load_settings(overrides=["training.seed=1", "model.dropout=0.1", "search.beam_size=1"])
+    path = recipe(tmp_path, "[training]\nseed = 2\n[model]\ndropout = 0.2\n")
+    settings = load_settings(path, ["training.seed=3"], base=base)
+    assert (settings.training.seed, settings.model.dropout, settings.search.beam_size) == (3, 0.2, 1)
+
+
+def test_the_last_of_equal_overrides_wins() -> None:
+    assert load_settings(overrides=["training.seed=3", "training.seed=4"]).training.seed == 4
+
+
+def test_the_data_root_of_a_recipe_counts_from_the_recipe(tmp_path: Path) -> None:
+    path = recipe(tmp_path, '[data]\nroot = "corpus"\n')
+    assert load_settings(path).data.root == tmp_path / "corpus"
+    assert load_settings(path, ["data.root=corpus"]).data.root == Path("corpus")
+
+
+def test_an_absolute_data_root_is_kept(tmp_path: Path) -> None:
+    path = recipe(tmp_path, '[data]\nroot = "/corpus"\n')
+    assert load_settings(path).data.root == Path("/corpus")
+
+
+def test_only_what_was_set_is_in_the_short_tree() -> None:
+    settings = load_settings(overrides=["model.cell=gru", "training.seed=1"])
+    assert to_tree(settings) == {"model": {"cell": "gru"}, "training": {"seed": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("training.seed=7", 7),
+        ("model.dropout=0.5", 0.5),
+        ("model.bidirectional=false", False),
+        ("model.cell=gru", "gru"),
+        ('model.cell="gru"', "gru"),
+        ("data.train_src=['a.en', 'b.en']", ["a.en", "b.en"]),
+        ("data.root=2024-01-01", "2024-01-01"),
+        ("data.root=a=b", "a=b"),
+        ("data.root=", ""),
+    ],
+)
+def test_an_override_value_is_toml_or_else_text(text: str, value: object) -> None:
+    section, key = text.partition("=")[0].split(".")
+    assert parse_override(text) == {section: {key: value}}
+
+
+@pytest.mark.parametrize("text", ["training.seed", "seed=7", "training.=7", ".seed=7", "=", ""])
+def test_an_override_needs_section_key_and_value(text: str) -> None:
+    with refused(f"--set {text}: expected section.key=value, for example training.seed=7"):
+        parse_override(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training.sead=7", "unknown setting training.sead; did you mean training.seed?"),
+        ("model.vocab_size=7", "unknown setting model.vocab_size; did you mean tokenizer.vocab_size?"),
+        ("modle.cell=gru", "unknown section [modle]; did you mean model?"),
+        ("training.learning.rate=1", "unknown setting training.learning.rate; did you mean training.learning_rate?"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_right_one(text: str, message: str) -> None:
+    with refused(f"--set: {message}"):
+        load_settings(overrides=[text])
+
+
+def test_a_name_like_no_other_still_gets_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting model\.q; did you mean \w+\.\w+\?$"):
+        load_settings(overrides=["model.q=1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[training]\nsead = 7", "unknown setting training.sead; did you mean training.seed?"),
+        ("[modle]", "unknown section [modle]; did you mean model?"),
+        ("model = 3", "[model] must be a table of settings, found 3"),
+        ("[[model]]", "[model] must be a table of settings, found [{}]"),
+        ("[training]\nseed = -1", "training.seed = -1: input should be greater than or equal to 0"),
+        ("[model]\ncell = 'lstmm'", "model.cell = 'lstmm': input should be 'lstm', 'gru' or 'rnn'"),
+        ("[model]\nhidden_size = 5", "model: hidden_size must be even for a bidirectional encoder, found 5"),
+        ("[data]\ntrain_src = 'a'", 'data.train_src = \'a\': input should be a list, such as ["one", "two"]'),
+        (
+            "[model]\ntied_embeddings = 'all'\n[tokenizer]\njoint = false",
+            'model.tied_embeddings = "all" needs tokenizer.joint = true; with two vocabularies use "target"',
+        ),
+    ],
+)
+def test_what_a_recipe_gets_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = recipe(tmp_path, text)
+    with refused(f"{path}: {message}"):
+        load_settings(path)
+
+
+def test_a_wrong_override_value_is_named() -> None:
+    with refused(
+        "settings: training.seed = 'x': input should be a valid integer, unable to parse string as an integer"
+    ):
+        load_settings(overrides=["training.seed=x"])
+
+
+def test_broken_toml_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "[model]\ncell = \n")
+    with pytest.raises(ConfigError, match=rf"^{re.escape(str(path))} is not valid TOML: .*line 2"):
+        read_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with refused(f"cannot read recipe {tmp_path / 'no.toml'}: No such file or directory"):
+        load_settings(tmp_path / "no.toml")
+
+
+def test_a_recipe_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"\xff\xfe")
+    with refused(f"recipe {path} is not UTF-8 text"):
+        load_settings(path)
+
+
+def test_stored_settings_name_their_place_when_they_do_not_fit() -> None:
+    with refused("m/config.toml: unknown setting model.sell; did you mean model.cell?"):
+        parse_settings("[model]\nsell = 1", where="m/config.toml")
+
+
+def test_every_setting_is_written() -> None:
+    text = to_toml(load_settings(overrides=["data.valid_src=a", "data.valid_tgt=b"]))
+    optional = {"data.test_src", "data.test_tgt"}
+    for name in set(setting_names()) - optional:
+        assert f"\n{name.partition('.')[2]} = " in text
+
+
+@given(
+    rate=st.floats(1e-9, 1e9),
+    seed=st.integers(0, 2**62),
+    root=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1),
+    files=st.lists(st.sampled_from(["a.en", 'b "c".en', "d/é.en.gz"]), max_size=3),
+)
+def test_what_is_written_is_read_back(rate: float, seed: int, root: str, files: list[str]) -> None:
+    settings = Settings.model_validate(
+        {"training": {"learning_rate": rate, "seed": seed}, "data": {"root": root, "train_src": files}}
+    )
+    assert parse_settings(to_toml(settings), where="config.toml") == settings

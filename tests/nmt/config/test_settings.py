@@ -1,0 +1,59 @@
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from nmt.config import ModelSettings, Settings, TokenizerSettings, TrainingSettings
+from nmt.config.load import setting_names
+
+# DESIGN promises these names to scripts
+PROMISED = """
+tokenizer.vocab_size tokenizer.kind model.cell model.embedding_size model.hidden_size model.encoder_layers
+model.decoder_layers model.bidirectional model.reverse_source model.attention model.input_feeding model.dropout
+training.objective training.batch_tokens training.max_steps training.max_epochs training.learning_rate
+training.checkpoint_every training.validate_every training.seed training.precision training.threads
+search.beam_size search.length_penalty search.batch_tokens
+""".split()
+
+
+def test_the_names_that_scripts_rely_on_exist() -> None:
+    assert set(PROMISED) <= set(setting_names())
+
+
+def test_every_setting_is_documented() -> None:
+    for section_name, section_field in Settings.model_fields.items():
+        section = section_field.annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        for key, field in section.model_fields.items():
+            assert field.description, f"{section_name}.{key} has no string under it"
+            assert field.description.endswith("."), f"{section_name}.{key}: its documentation is not a sentence"
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.model.cell = "gru"  # type: ignore[misc]
+
+
+def test_a_bidirectional_encoder_needs_an_even_hidden_size() -> None:
+    with pytest.raises(ValidationError, match="hidden_size must be even for a bidirectional encoder, found 5"):
+        ModelSettings(hidden_size=5)
+    assert ModelSettings(hidden_size=5, bidirectional=False).hidden_size == 5
+
+
+def test_tying_all_embeddings_needs_a_joint_vocabulary() -> None:
+    separate = TokenizerSettings(joint=False)
+    with pytest.raises(ValidationError, match=r'tied_embeddings = "all" needs tokenizer.joint = true'):
+        Settings(tokenizer=separate, model=ModelSettings(tied_embeddings="all"))
+    assert Settings(tokenizer=separate, model=ModelSettings(tied_embeddings="target")).model.tied_embeddings == "target"
+
+
+@pytest.mark.parametrize("betas", [(0.9, 1.0), (-0.1, 0.98)])
+def test_adam_betas_lie_between_0_and_1(betas: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="betas"):
+        TrainingSettings(betas=betas)
+
+
+@pytest.mark.parametrize("rate", [float("inf"), float("nan"), 0.0, -1.0])
+def test_the_learning_rate_is_a_positive_finite_number(rate: float) -> None:
+    with pytest.raises(ValidationError, match="learning_rate"):
+        TrainingSettings(learning_rate=rate)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+
+from nmt.batching import Batch, FlatSequences, source_batch, target_batch
+from nmt.config import ModelSettings
+from nmt.models.build import build_model
+from nmt.models.seq2seq import Seq2Seq
+
+SRC = FlatSequences.from_lists([[4, 5, 6], [7], [8, 9, 4, 5, 6]])
+TGT = FlatSequences.from_lists([[4, 5], [6, 7, 8, 9], [5]])
+
+
+def model_of(**changes: object) -> Seq2Seq:
+    small = {"embedding_size": 6, "hidden_size": 8, "decoder_layers": 2, "dropout": 0.5}
+    settings = ModelSettings.model_validate({**small, **changes})
+    return build_model(settings, src_vocab_size=10, tgt_vocab_size=10, joint=True, seed=3).eval()
+
+
+def batch_of(rows: list[int]) -> Batch:
+    chosen = np.array(rows)
+    return Batch(source_batch(SRC, chosen, reverse_source=True), target_batch(TGT, chosen))
+
+
+@pytest.mark.parametrize("input_feeding", [False, True])
+def test_teacher_forcing_scores_what_search_would_score(input_feeding: bool) -> None:
+    model, batch = model_of(input_feeding=input_feeding), batch_of([0, 1, 2])
+    whole = model.output(model(batch))  # [B, T, V]
+    state = model.start(model.encode(batch.src))
+    for t in range(batch.tgt.inputs.shape[1]):
+        logits, state = model.step(batch.tgt.inputs[:, t : t + 1], state)
+        torch.testing.assert_close(whole[:, t : t + 1], logits)
+
+
+def test_a_sentence_is_scored_alike_in_any_batch() -> None:
+    model = model_of()
+    together = model(batch_of([0, 1, 2]))
+    for row in range(3):
+        alone = model(batch_of([row]))
+        torch.testing.assert_close(together[row : row + 1, : alone.shape[1]], alone)
+
+
+def test_the_mask_covers_the_padding() -> None:
+    memory = model_of().encode(batch_of([1, 0]).src)
+    assert memory.mask.tolist() == [[True, True, False, False], [True] * 4]
+    assert memory.take(torch.tensor([1])).mask.tolist() == [[True] * 4]
+
+
+def test_dropout_is_for_training_only() -> None:
+    model, batch = model_of(), batch_of([0])
+    assert torch.equal(model(batch), model(batch))
+    model.train()
+    torch.manual_seed(0)
+    assert not torch.equal(model(batch), model(batch))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_features() -> None:
+    model, batch = model_of(), batch_of([0, 1, 2])
+    expected = model(batch)
+    device = torch.device("cuda")
+    torch.testing.assert_close(model.to(device)(batch.to(device)).cpu(), expected, rtol=1e-3, atol=1e-3)

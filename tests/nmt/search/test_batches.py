@@ -1,0 +1,109 @@
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.batching import FlatSequences, SourceBatch
+from nmt.config import SearchSettings
+from nmt.errors import ModelError
+from nmt.search.batches import search_batches
+from nmt.search.beam import beam_search
+from nmt.search.greedy import greedy_search
+from nmt.vocab import EOS
+
+RandomDecoder = Callable[..., Any]
+SENTENCES = 7
+
+
+@dataclass
+class TableModel:
+    """Translates by the random table of the sum of the source's ids."""
+
+    decoder: Any
+    batches: list[Tensor] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def encode(self, src: SourceBatch) -> list[int]:
+        self.batches.append(src.ids)
+        return ((src.ids.sum(dim=1) - EOS) % SENTENCES).tolist()
+
+    def start(self, memory: list[int]) -> Any:
+        return self.decoder.start(memory)
+
+    def step(self, prev_ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        logits, state = self.decoder.step(prev_ids, state)
+        return logits, state
+
+
+@pytest.fixture
+def model(random_decoder: RandomDecoder) -> TableModel:
+    return TableModel(random_decoder(5, vocab_size=11, sentences=SENTENCES))
+
+
+SRC = FlatSequences.from_lists([[4, 5], [6], [7, 8, 9, 4], [5, 6, 7], [], [4], [9, 9, 9]])
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 12, 40, 4000])
+def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(
+    model: TableModel, batch_tokens: int
+) -> None:
+    settings = SearchSettings(beam_size=3, length_penalty=0.6, max_length_ratio=1.5, batch_tokens=batch_tokens)
+    found = search_batches(model, SRC, settings=settings, reverse_source=False, n_best=2)
+    for row in range(len(SRC)):
+        pieces = SRC.list(row)
+        expected = beam_search(
+            model.decoder,
+            model.start([sum(pieces) % SENTENCES]),
+            max_lengths=torch.tensor([math.floor(1.5 * len(pieces)) + 10]),
+            beam_size=3,
+            length_penalty=0.6,
+            n_best=2,
+        )
+        assert found[row] == expected[0]
+
+
+def test_batches_keep_to_the_budget_with_the_longest_first(model: TableModel) -> None:
+    settings = SearchSettings(beam_size=2, batch_tokens=20)
+    search_batches(model, SRC, settings=settings, reverse_source=False)
+    assert [tuple(batch.shape) for batch in model.batches] == [(2, 5), (2, 4), (3, 2)]
+
+
+def test_a_source_over_the_budget_is_a_batch_of_its_own(model: TableModel) -> None:
+    settings = SearchSettings(beam_size=5, batch_tokens=1)
+    search_batches(model, SRC, settings=settings, reverse_source=False)
+    assert len(model.batches) == len(SRC)
+
+
+def test_sources_are_reversed_where_the_model_wants_it(model: TableModel) -> None:
+    src = FlatSequences.from_lists([[4, 5, 6]])
+    search_batches(model, src, settings=SearchSettings(), reverse_source=True)
+    assert model.batches[0].tolist() == [[6, 5, 4, EOS]]
+
+
+def test_a_beam_of_one_is_greedy_search_whatever_the_length_penalty(model: TableModel) -> None:
+    settings = SearchSettings(beam_size=1, length_penalty=2.0)
+    found = search_batches(model, SRC, settings=settings, reverse_source=False)
+    for row in range(len(SRC)):
+        pieces = SRC.list(row)
+        state = model.start([sum(pieces) % SENTENCES])
+        limit = torch.tensor([2 * len(pieces) + 10])
+        assert found[row] == greedy_search(model.decoder, state, max_lengths=limit, length_penalty=2.0)
+
+
+def test_no_sources_give_no_hypotheses(model: TableModel) -> None:
+    nothing = FlatSequences.from_lists([])
+    assert search_batches(model, nothing, settings=SearchSettings(), reverse_source=True) == []
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_a_model_that_gives_no_numbers_is_refused(model: TableModel, beam_size: int) -> None:
+    model.decoder.table[:] = math.nan
+    with pytest.raises(ModelError, match=r"^the model gives scores that are not finite numbers"):
+        search_batches(model, SRC, settings=SearchSettings(beam_size=beam_size), reverse_source=True)

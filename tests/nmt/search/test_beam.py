@@ -1,0 +1,193 @@
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nmt.search.beam import beam_search
+from nmt.search.hypothesis import Hypothesis
+from nmt.vocab import BOS, EOS, PAD, UNK
+
+RandomDecoder = Callable[..., Any]
+SEARCHES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def hypothesis_of(words: tuple[int, ...], total: float, *, length: int, alpha: float) -> Hypothesis:
+    return Hypothesis(words, total, total / math.pow((5 + length) / 6, alpha))
+
+
+def slow_beam_search(decoder: Any, sentence: int, *, limit: int, beams: int, alpha: float) -> list[Hypothesis]:
+    """Search one sentence to the last step allowed, with lists."""
+    live: list[tuple[np.float32, tuple[int, ...]]] = [(np.float32(0), ())]
+    finished = []
+    for length in range(1, limit + 1):
+        candidates = []
+        for beam, (total, words) in enumerate(live):
+            for word, log_prob in enumerate(decoder.next_log_probs(sentence, words).numpy()):
+                if word not in (PAD, UNK, BOS):
+                    candidates.append((-(total + log_prob), beam, word))
+        best = sorted(candidates)[: 2 * beams]
+        for cost, beam, word in best[:beams]:
+            if word == EOS:
+                finished.append(hypothesis_of(live[beam][1], float(-cost), length=length, alpha=alpha))
+        live = [(-cost, (*live[beam][1], word)) for cost, beam, word in best if word != EOS][:beams]
+    finished += [hypothesis_of(words, float(total), length=limit, alpha=alpha) for total, words in live]
+    return sorted(finished, key=lambda hypothesis: -hypothesis.score)
+
+
+def all_hypotheses(decoder: Any, *, limit: int, vocab_size: int, alpha: float) -> list[Hypothesis]:
+    """List everything that can be said within `limit` steps."""
+    found = []
+    for length in range(limit + 1):
+        for words in itertools.product(range(EOS + 1, vocab_size), repeat=length):
+            produced = words if length == limit else (*words, EOS)
+            total = sum(decoder.next_log_probs(0, words[:i])[word].item() for i, word in enumerate(produced))
+            found.append(hypothesis_of(words, total, length=len(produced), alpha=alpha))
+    return sorted(found, key=lambda hypothesis: -hypothesis.score)
+
+
+def search(
+    decoder: Any,
+    sentences: Sequence[int],
+    limits: Sequence[int],
+    *,
+    beams: int,
+    alpha: float,
+    n_best: int = 1,
+) -> list[list[Hypothesis]]:
+    return beam_search(
+        decoder,
+        decoder.start(sentences),
+        max_lengths=torch.tensor(limits),
+        beam_size=beams,
+        length_penalty=alpha,
+        n_best=n_best,
+    )
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    levels=st.sampled_from([0, 0, 2, 4]),
+    vocab_size=st.sampled_from([4, 5, 9, 300]),
+    beams=st.integers(1, 6),
+    alpha=st.sampled_from([0.0, 0.6, 1.0, 3.0]),
+    end=st.sampled_from([-2.0, 0.0, 3.0]),
+)
+@SEARCHES
+def test_a_batch_gives_what_a_slow_search_of_each_sentence_gives(
+    random_decoder: RandomDecoder, seed: int, levels: int, vocab_size: int, beams: int, alpha: float, end: float
+) -> None:
+    decoder = random_decoder(seed, vocab_size=vocab_size, sentences=4, levels=levels)
+    decoder.table[:, :, EOS] += end
+    limits = [5, 1, 8, 3]
+    for n_best in (1, beams):
+        found = search(decoder, range(4), limits, beams=beams, alpha=alpha, n_best=n_best)
+        for sentence, limit in enumerate(limits):
+            expected = slow_beam_search(decoder, sentence, limit=limit, beams=beams, alpha=alpha)[:n_best]
+            assert [(h.ids, h.log_probability) for h in found[sentence]] == [
+                (h.ids, h.log_probability) for h in expected
+            ]
+            assert [h.score for h in found[sentence]] == pytest.approx([h.score for h in expected], rel=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_beam_as_wide_as_the_language_finds_the_best_of_all(
+    random_decoder: RandomDecoder, seed: int, alpha: float
+) -> None:
+    decoder = random_decoder(seed, vocab_size=7)
+    expected = all_hypotheses(decoder, limit=4, vocab_size=7, alpha=alpha)
+    [found] = search(decoder, [0], [4], beams=len(expected), alpha=alpha, n_best=len(expected))
+    assert len(found) == 1 + 3 + 9 + 27 + 81
+    assert [hypothesis.ids for hypothesis in found] == [hypothesis.ids for hypothesis in expected]
+    assert [hypothesis.score for hypothesis in found] == pytest.approx([h.score for h in expected], rel=1e-5)
+
+
+@given(
+    seed=st.integers(0, 2**32), order=st.permutations(range(9)), size=st.integers(1, 9), levels=st.sampled_from([0, 3])
+)
+@SEARCHES
+def test_a_sentence_alone_and_in_any_company_is_the_same(
+    random_decoder: RandomDecoder, seed: int, order: list[int], size: int, levels: int
+) -> None:
+    decoder = random_decoder(seed, vocab_size=12, sentences=9, levels=levels)
+    limits = [1, 2, 3, 4, 5, 6, 7, 20, 20]
+    company = order[:size]
+    together = search(decoder, company, [limits[i] for i in company], beams=3, alpha=1.0, n_best=3)
+    assert together == [search(decoder, [i], [limits[i]], beams=3, alpha=1.0, n_best=3)[0] for i in company]
+
+
+@given(seed=st.integers(0, 2**32), alpha=st.sampled_from([0.0, 1.0]))
+@SEARCHES
+def test_n_best_are_sorted_and_distinct_and_begin_with_the_best(
+    random_decoder: RandomDecoder, seed: int, alpha: float
+) -> None:
+    decoder = random_decoder(seed, vocab_size=10)
+    [found] = search(decoder, [0], [10], beams=5, alpha=alpha, n_best=5)
+    scores = [hypothesis.score for hypothesis in found]
+    assert len({hypothesis.ids for hypothesis in found}) == len(found) == 5
+    assert scores == sorted(scores, reverse=True)
+    assert search(decoder, [0], [10], beams=5, alpha=alpha) == [found[:1]]
+
+
+def test_at_the_step_limit_live_hypotheses_end_without_the_probability_of_an_end(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(1, vocab_size=6)
+    decoder.table[:] = torch.tensor([-math.inf, -math.inf, -math.inf, 0.1, 0.7, 0.2]).log()
+    decoder.table[:, :, :3] = -math.inf
+    [found] = search(decoder, [0], [2], beams=2, alpha=1.0, n_best=2)
+    # 4 4 and 4 5 or 5 4 are closed with two words; `</s>` after 4 costs more
+    assert [hypothesis.ids for hypothesis in found] == [(4, 4), (4, 5)]
+    assert found[0].log_probability == pytest.approx(math.log(0.7 * 0.7))
+    assert found[0].score == pytest.approx(math.log(0.7 * 0.7) / (7 / 6))
+    assert found[1].log_probability == pytest.approx(math.log(0.7 * 0.2))
+
+
+def test_an_end_in_the_first_step_is_an_empty_hypothesis(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(1, vocab_size=9)
+    decoder.table[:, :, EOS] = 50.0
+    [[found]] = search(decoder, [0], [9], beams=4, alpha=1.0)
+    assert found.ids == ()
+    assert found.log_probability == pytest.approx(0.0, abs=1e-6)
+    assert decoder.steps == [(1, 1)]
+
+
+def test_an_end_takes_no_live_hypothesis_its_place(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(1, vocab_size=6)
+    decoder.table[:] = torch.tensor([0.0, 0.0, 0.0, 0.5, 0.3, 0.2]).log()
+    [found] = search(decoder, [0], [2], beams=2, alpha=0.0, n_best=2)
+    # the live ones after step 1 are 4 and 5, though `</s>` was better than both
+    assert [hypothesis.ids for hypothesis in found] == [(), (4,)]
+    assert decoder.steps == [(1, 1), (1, 2)]
+
+
+def test_sentences_leave_as_soon_as_nothing_can_beat_them(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(1, vocab_size=9, sentences=2)
+    decoder.table[0, :, EOS] = 50.0
+    decoder.table[1, :, EOS] = -50.0
+    search(decoder, [0, 1], [9, 4], beams=3, alpha=1.0)
+    assert decoder.steps == [(2, 1), (1, 3), (1, 3), (1, 3)]
+
+
+def test_one_decoder_without_any_possible_word_finds_nothing_and_its_neighbour_all(
+    random_decoder: RandomDecoder,
+) -> None:
+    decoder = random_decoder(1, vocab_size=9, sentences=2)
+    decoder.table[0] = math.nan
+    nothing, something = search(decoder, [0, 1], [5, 5], beams=3, alpha=1.0, n_best=3)
+    assert nothing == []
+    assert len(something) == 3
+
+
+def test_what_is_out_of_range_is_refused(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(1, vocab_size=9)
+    with pytest.raises(ValueError, match=r"^a beam of 2 gives 1 to 2 hypotheses, not 3$"):
+        search(decoder, [0], [5], beams=2, alpha=1.0, n_best=3)
+    with pytest.raises(ValueError, match=r"^every sentence needs at least one step, found a limit of 0$"):
+        search(decoder, [0], [0], beams=2, alpha=1.0)
+    with pytest.raises(ValueError, match=r"^the length penalty must not be negative, found -1\.0$"):
+        search(decoder, [0], [5], beams=2, alpha=-1.0)

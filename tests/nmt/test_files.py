@@ -1,0 +1,83 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from nmt.files import replacing, sha256, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_block_that_ends_well_replaces_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+    with pytest.raises(failure), replacing(path) as file:
+        file.write(b"half")
+        raise failure
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["f"]
+
+
+def test_a_failing_block_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stop"), replacing(tmp_path / "f") as file:
+        file.write(b"half")
+        raise ValueError("stop")
+    assert names(tmp_path) == []
+
+
+def test_the_bytes_are_on_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f"
+    seen = []
+    fsync = os.fsync
+
+    def spy(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_size, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    write_text(path, "abc")
+    assert seen == [(3, False)]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["f"]
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "no" / "f", "x")
+
+
+def test_text_is_written_as_utf_8_with_its_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "f", "é\r\n\n")
+    assert (tmp_path / "f").read_bytes() == b"\xc3\xa9\r\n\n"
+
+
+def test_the_checksum_is_the_sha_256_of_the_bytes(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 5000
+    (tmp_path / "f").write_bytes(data)
+    assert sha256(tmp_path / "f") == hashlib.sha256(data).hexdigest()

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from nmt.config import Settings, load_settings, to_toml
+from nmt.errors import ConfigError
+from nmt.training.checkpoint import last_checkpoint
+from nmt.training.resolve import resolve_settings
+
+PREPARED = load_settings(overrides=["data.seed=9", "tokenizer.vocab_size=500"])
+
+
+def begin_run(model_dir: Path, settings: Settings) -> None:
+    last_checkpoint(model_dir).parent.mkdir(parents=True)
+    last_checkpoint(model_dir).touch()
+    (model_dir / "config.toml").write_text(to_toml(settings), encoding="utf-8")
+
+
+def test_a_new_run_takes_data_and_tokenizer_from_the_prepared_folder(tmp_path: Path) -> None:
+    settings, changes = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=["training.seed=4"])
+    assert (settings.data.seed, settings.tokenizer.vocab_size, settings.training.seed) == (9, 500, 4)
+    assert changes == []
+
+
+def test_a_recipe_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tokenizer.vocab_size is 700, but the data was prepared with 500"):
+        resolve_settings(PREPARED, tmp_path, recipe=None, overrides=["tokenizer.vocab_size=700"])
+
+
+def test_a_recipe_that_names_other_files_keeps_those_that_were_prepared(tmp_path: Path) -> None:
+    settings, _ = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=["data.train_src=['elsewhere']"])
+    assert settings.data == PREPARED.data
+
+
+def test_a_begun_run_goes_on_with_its_own_settings(tmp_path: Path) -> None:
+    begun, _ = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=["model.hidden_size=64"])
+    begin_run(tmp_path, begun)
+    settings, changes = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[])
+    assert settings == begun
+    assert changes == []
+
+
+def test_a_changed_setting_is_listed(tmp_path: Path) -> None:
+    begin_run(tmp_path, PREPARED)
+    overrides = ["training.learning_rate=0.0005", "training.max_epochs=20"]
+    settings, changes = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=overrides)
+    assert settings.training.learning_rate == 0.0005
+    assert sorted(changes) == ["training.learning_rate: 0.002 -> 0.0005", "training.max_epochs: 12 -> 20"]
+
+
+@pytest.mark.parametrize("override", ["model.hidden_size=64", "training.seed=2", "training.batch_tokens=99"])
+def test_a_change_that_the_run_depends_on_is_refused(tmp_path: Path, override: str) -> None:
+    begin_run(tmp_path, PREPARED)
+    with pytest.raises(ConfigError, match=r"cannot change from .* to .* in a run already begun; use a new folder"):
+        resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[override])

@@ -1,0 +1,66 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from nmt.batching import Batch, FlatSequences, source_batch, target_batch
+from nmt.config import Settings
+from nmt.models.folder import load_model
+from nmt.prepared import PreparedData
+from nmt.training.validation import Validator
+
+CPU = torch.device("cpu")
+
+
+def test_the_loss_is_the_mean_over_words_of_sentences_taken_one_by_one(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path
+) -> None:
+    model, _ = load_model(toy_model, device=CPU)
+    total, words = 0.0, 0
+    with torch.no_grad():
+        for row in range(len(toy_data.valid.src)):
+            rows = torch.tensor([row]).numpy()
+            sources = source_batch(toy_data.valid.src, rows, reverse_source=True)
+            batch = Batch(sources, target_batch(toy_data.valid.tgt, rows))
+            logits = model.output(model(batch))[0]
+            total += functional.cross_entropy(logits, batch.tgt.outputs[0], reduction="sum").item()
+            words += len(logits)
+    loss, bleu = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")(model)
+    assert loss == pytest.approx(total / words, rel=1e-4)
+    assert bleu > 95
+    assert model.training  # handed back ready to train on
+
+
+def test_bleu_is_scored_on_the_text_of_the_references(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path
+) -> None:
+    model, _ = load_model(toy_model, device=CPU)
+    other = replace(toy_data.valid, tgt_texts=["something else altogether here"] * len(toy_data.valid.tgt_texts))
+    _, bleu = Validator(other, toy_data.tokenizers, toy_settings, "fp32")(model)
+    assert bleu < 5
+
+
+def test_placeholders_are_put_back_before_scoring(
+    toy_data: PreparedData, toy_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = toy_settings.model_copy(
+        update={"tokenizer": toy_settings.tokenizer.model_copy(update={"placeholders": ("number",)})}
+    )
+    flat = FlatSequences.from_lists([[5]])
+    pairs = type(toy_data.valid)(["12 bat 7 cow den"], ["12 bato 7 cowo deno"], flat, flat)
+
+    class Search:
+        ids = ()
+
+    class Decoder:
+        def decode(self, rows: object) -> list[str]:
+            return ["[NUM] bato [NUM] cowo deno"]
+
+    class Both:
+        src = tgt = Decoder()
+
+    monkeypatch.setattr("nmt.training.validation.search_batches", lambda *args, **kwargs: [[Search()]])
+    validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
+    assert validator._bleu(torch.nn.Identity()) == pytest.approx(100)  # type: ignore[arg-type]
