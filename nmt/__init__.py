@@ -1,0 +1,1 @@
+"""Recurrent neural machine translation: text to pieces to models to text."""

@@ -15,7 +15,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     A block that fails, or a kill at any instant, leaves the old `path` (or its absence) as it was.
 
     Raises:
-        OSError: The folder cannot be written, or the disk is full.
+        OSError: The folder cannot be written, or the disk is full; it names `path`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -24,6 +24,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.filename in (None, str(temporary)):  # the user knows `path`, and a full disk names nothing
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

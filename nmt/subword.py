@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
@@ -16,10 +16,20 @@ JOINT_MODEL: Final = "joint.spm.model"
 SRC_MODEL: Final = "src.spm.model"
 TGT_MODEL: Final = "tgt.spm.model"
 
-# The model depends on the number of threads, so it is the same on every machine.
-_THREADS: Final = 4
-_LONGEST_LINE: Final = 1 << 30
-_ERRORS_ONLY: Final = 2
+_FIXED_OPTIONS: Final[dict[str, Any]] = {
+    "normalization_rule_name": "identity",  # text is NFC already; NFKC would change what users wrote
+    "max_sentence_length": 1 << 30,  # longer lines would be skipped
+    "num_threads": 4,  # the model depends on it, so it is the same on every machine
+    "minloglevel": 2,
+    "pad_id": PAD,
+    "unk_id": UNK,
+    "bos_id": BOS,
+    "eos_id": EOS,
+    "pad_piece": PAD_PIECE,
+    "unk_piece": UNK_PIECE,
+    "bos_piece": BOS_PIECE,
+    "eos_piece": EOS_PIECE,
+}
 # SentencePiece learns nothing from a line that holds its own mark for unknown characters.
 _RESERVED: Final = "\u2585"
 
@@ -107,7 +117,7 @@ def train_tokenizer(
     character_coverage: float = 1.0,
     symbols: Sequence[str] = (),
 ) -> bytes:
-    """Train a SentencePiece model whose bytes depend on nothing but the arguments.
+    """Train a SentencePiece model, and return its bytes, which depend on nothing but the arguments.
 
     Args:
         lines: The text, already normalised.
@@ -115,9 +125,6 @@ def train_tokenizer(
         vocab_size: Pieces, specials included.
         character_coverage: Share of the characters of the text that get a piece.
         symbols: Pieces that are never cut and never merged.
-
-    Returns:
-        The serialized model.
 
     Raises:
         VocabularyTooLargeError: The text has fewer pieces than asked for.
@@ -134,18 +141,7 @@ def train_tokenizer(
             vocab_size=vocab_size,
             character_coverage=character_coverage,
             user_defined_symbols=list(symbols),
-            normalization_rule_name="identity",
-            max_sentence_length=_LONGEST_LINE,
-            num_threads=_THREADS,
-            minloglevel=_ERRORS_ONLY,
-            pad_id=PAD,
-            unk_id=UNK,
-            bos_id=BOS,
-            eos_id=EOS,
-            pad_piece=PAD_PIECE,
-            unk_piece=UNK_PIECE,
-            bos_piece=BOS_PIECE,
-            eos_piece=EOS_PIECE,
+            **_FIXED_OPTIONS,
         )
     except RuntimeError as error:
         if source.failure is not None:

@@ -14,48 +14,58 @@ from nmt.training.run import train
 
 WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
 
+RECIPE = """
+[data]
+root = "."
+train_src = ["train.src"]
+train_tgt = ["train.tgt"]
+valid_src = "valid.src"
+valid_tgt = "valid.tgt"
+test_src = "test.src"
+test_tgt = "test.tgt"
 
-class Watcher:
-    """Keeps what a run reports."""
+[tokenizer]
+vocab_size = 40
 
-    def __init__(self) -> None:
-        self.steps: list[StepReport] = []
-        self.validations: list[ValidationReport] = []
-        self.messages: list[str] = []
-        self.stop = threading.Event()
+[model]
+embedding_size = 32
+hidden_size = 64
+encoder_layers = 1
+dropout = 0.0
+
+[training]
+batch_tokens = 150
+learning_rate = 0.01
+warmup_steps = 20
+max_steps = 300
+validate_every = 150
+checkpoint_every = 150
+log_every = 50
+precision = "fp32"
+threads = 1
+"""
+
+
+class Nobody:
+    """Watches a run without a word."""
 
     def on_step(self, report: StepReport) -> None:
-        self.steps.append(report)
+        pass
 
     def on_validation(self, report: ValidationReport) -> None:
-        self.validations.append(report)
+        pass
 
     def on_message(self, message: str) -> None:
-        self.messages.append(message)
+        pass
 
 
 def write_toy(folder: Path, name: str, *, pairs: int, seed: int) -> None:
     """Write `name`.src and `name`.tgt."""
     rng = np.random.default_rng(seed)
     lines = [" ".join(rng.choice(WORDS, size=rng.integers(2, 6))) for _ in range(pairs)]
-    (folder / f"{name}.src").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    targets = (" ".join(word + "o" for word in line.split()) for line in lines)
-    (folder / f"{name}.tgt").write_text("".join(f"{line}\n" for line in targets), encoding="utf-8")
-
-
-def toy_recipe(folder: Path) -> Path:
-    """Write a recipe next to the toy text."""
-    path = folder / "toy.toml"
-    path.write_text(
-        '[data]\nroot = "."\ntrain_src = ["train.src"]\ntrain_tgt = ["train.tgt"]\nvalid_src = "valid.src"\n'
-        'valid_tgt = "valid.tgt"\ntest_src = "test.src"\ntest_tgt = "test.tgt"\n'
-        "[tokenizer]\nvocab_size = 40\n"
-        "[model]\nembedding_size = 32\nhidden_size = 64\nencoder_layers = 1\ndropout = 0.0\n"
-        "[training]\nbatch_tokens = 150\nlearning_rate = 0.01\nwarmup_steps = 20\nmax_steps = 300\nvalidate_every = 150\n"
-        'checkpoint_every = 150\nlog_every = 50\nprecision = "fp32"\nthreads = 1\n',
-        encoding="utf-8",
-    )
-    return path
+    targets = [" ".join(word + "o" for word in line.split()) for line in lines]
+    for suffix, texts in ((".src", lines), (".tgt", targets)):
+        (folder / (name + suffix)).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +74,7 @@ def toy_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     for seed, (name, pairs) in enumerate({"train": 400, "valid": 20, "test": 20}.items()):
         write_toy(folder, name, pairs=pairs, seed=seed)
-    toy_recipe(folder)
+    (folder / "toy.toml").write_text(RECIPE, encoding="utf-8")
     return folder
 
 
@@ -75,7 +85,7 @@ def toy_settings(toy_text: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def toy_data(toy_text: Path, toy_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+def toy_data(toy_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
     """The toy text, prepared."""
     folder = tmp_path_factory.mktemp("prepared") / "toy"
     prepare(folder, toy_settings)
@@ -86,6 +96,5 @@ def toy_data(toy_text: Path, toy_settings: Settings, tmp_path_factory: pytest.Te
 def toy_model(toy_data: PreparedData, toy_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that has learnt the toy language."""
     folder = tmp_path_factory.mktemp("models") / "toy"
-    watcher = Watcher()
-    train(toy_data, folder, toy_settings, observer=watcher, stop=watcher.stop)
+    train(toy_data, folder, toy_settings, observer=Nobody(), stop=threading.Event())
     return folder

@@ -41,9 +41,7 @@ def demo(
         result = run_stages(recipe, work, [*corpus, *(overrides or [])])
     if result is None:
         raise AssertionError("the demo has test sentences")
-    results.print(
-        _to_table(choose_examples(result.texts.src, result.hypotheses, result.texts.tgt, count=show))
-    )
+    results.print(_to_table(choose_examples(result.texts.src, result.hypotheses, result.texts.tgt, count=show)))
     show_scores(result)
     say(f"try it: echo 'Where is the station?' | nmt translate {result.model_dir}")
 

@@ -3,6 +3,8 @@
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -23,27 +25,39 @@ CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
 class Commands(TyperGroup):
-    """The command group; it turns exceptions into one line on stderr and an exit code."""
+    """The command group; what goes wrong in it becomes one line on stderr and an exit code."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read the options before the command; `--help` and `--version` happen here."""
+        with _failures_shown(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run the chosen command."""
+        with _failures_shown(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _failures_shown(ctx: typer.Context) -> Iterator[None]:
+    try:
         try:
-            result = super().invoke(ctx)
+            yield
+        finally:
             sys.stdout.flush()
-        except (typer.Exit, typer.Abort, typer.TyperException):
-            raise
-        except KeyboardInterrupt:
-            say("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            _discard_stdout()
-            raise typer.Exit(CLOSED_PIPE) from None
-        except Exception as error:
-            if ctx.params["debug"]:
-                traceback.print_exc()
-            fail(_describe(error))
-            raise typer.Exit(FAILED) from None
-        return result
+    except (typer.Exit, typer.Abort, typer.TyperException):
+        raise
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _discard_stdout()
+        raise typer.Exit(CLOSED_PIPE) from None
+    except Exception as error:
+        if ctx.params.get("debug"):
+            traceback.print_exc()
+        fail(_describe(error))
+        raise typer.Exit(FAILED) from None
 
 
 def _describe(error: Exception) -> str:

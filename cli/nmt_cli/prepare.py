@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from nmt.config import Settings
     from nmt.prepared.pipeline import PreparationReport
 
+Files = list[Path] | None
+
 
 def prepare(
     data_dir: Annotated[Path, typer.Argument(help="Folder to make.")],
-    src: Annotated[
-        list[Path] | None, typer.Option("--src", metavar="FILE", help="Source text; repeat for several files.")
-    ] = None,
+    src: Annotated[Files, typer.Option("--src", metavar="FILE", help="Source text; repeat for several files.")] = None,
     tgt: Annotated[
-        list[Path] | None, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line; repeatable.")
+        Files, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line; repeatable.")
     ] = None,
     tsv: Annotated[
-        list[Path] | None, typer.Option("--tsv", metavar="FILE", help="Text as source <tab> target; repeatable.")
+        Files, typer.Option("--tsv", metavar="FILE", help="Text as source <tab> target; repeatable.")
     ] = None,
     valid_src: Annotated[
         Path | None, typer.Option("--valid-src", metavar="FILE", help="Validation text, else some pairs are held out.")

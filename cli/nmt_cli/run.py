@@ -28,7 +28,7 @@ class ChainResult:
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="Settings with the files of [data].")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="Settings that name the text files.")],
     work: Annotated[
         Path | None, typer.Option("--work", metavar="DIR", help="Where everything goes; runs/RECIPE by default.")
     ] = None,

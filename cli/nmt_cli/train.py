@@ -15,8 +15,12 @@ INTERRUPTED = 130
 
 
 def train(
-    data_dir: Annotated[Path | None, typer.Argument(help="Folder that `nmt prepare` wrote.")] = None,
-    model_dir: Annotated[Path | None, typer.Argument(help="Folder for the model; a run begun there goes on.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Argument(metavar="DATA_DIR", help="Folder that `nmt prepare` wrote.")
+    ] = None,
+    model_dir: Annotated[
+        Path | None, typer.Argument(metavar="MODEL_DIR", help="Folder for the model; a run begun there goes on.")
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     show_config: Annotated[
@@ -25,10 +29,15 @@ def train(
 ) -> None:
     """Train a model, or continue the run that MODEL_DIR holds.
 
-    Example: nmt train data/en-de models/en-de --set training.max_epochs=8
+    Ctrl-C saves the state; the same command goes on from there.
+
+    \b
+    Examples:
+      nmt train data/en-de models/en-de --set training.max_epochs=8
+      nmt train --show-config --recipe recipes/multi30k-en-de.toml
     """
     if show_config:
-        results.print(_resolved_toml(data_dir, model_dir, recipe, overrides or []), end="")
+        results.print(_resolved_toml(data_dir, model_dir, recipe, overrides or []), end="", soft_wrap=True)
         return
     if data_dir is None or model_dir is None:
         raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")

@@ -1,0 +1,1 @@
+"""Assets of the toolkit, read with importlib.resources; no code."""

@@ -7,7 +7,6 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from nmt.corpus.inflection import (
-    AGREEMENTS,
     GENDERS,
     PERSONS,
     Forms,
@@ -25,6 +24,7 @@ from nmt.errors import DataError
 
 Table = Mapping[str, Any]
 
+_THE = ("le", "la", "les", "les")
 _COMMON_KEYS = frozenset({"en", "fr", "kinds", "gradable", "closed", "before_noun"})
 
 
@@ -189,7 +189,7 @@ def _adjective(word: _Word) -> Entry:
     word.refuse_others(("comparative", "superlative", "feminine", "plural", "before_vowel"))
     table = word.table
     forms = french_agreement(word.fr, table.get("feminine"), table.get("plural"))
-    # "bel|beau" is settled by the next word, when the sentence is put together.
+    # "beau|bel" is settled by the next word, when the sentence is put together.
     attributive = (f"{forms[0]}|{table['before_vowel']}", *forms[1:]) if "before_vowel" in table else forms
     before = table.get("before_noun", False)
     return Entry(
@@ -204,23 +204,23 @@ def _adjective(word: _Word) -> Entry:
             "": spread(forms),
             "before": spread(attributive if before else [""]),
             "after": spread([""] if before else attributive),
+            "best_before": spread([f"plus {form}" for form in attributive] if before else [""]),
+            "best_after": spread([""] if before else [f"{the} plus {form}" for the, form in zip(_THE, forms, strict=True)]),
         },
     )
 
 
 def _verb(word: _Word, conjugation: Table) -> Entry:
-    word.refuse_others(("third", "past", "ing", "present", "être", "tail", "future"))
+    word.refuse_others(("third", "past", "ing", "present", "with_be", "tail"))
     table, en = word.table, word.en
     infinitive = word.fr.removeprefix("se ").removeprefix("s'")
     reflexive = infinitive != word.fr
-    with_be = reflexive or table.get("être", False)
+    with_be = reflexive or table.get("with_be", False)
     fits = [suffix for suffix in conjugation["patterns"] if infinitive.endswith(suffix)]
     if not fits:
         raise DataError(f"{word.where}: no pattern of conjugation.toml fits {infinitive!r}; expected an end like 'er'")
     suffix = max(fits, key=len)
     french = conjugate(infinitive.removesuffix(suffix), conjugation["patterns"][suffix], conjugation["endings"])
-    if "future" in table:
-        french |= conjugate("", {"present": [""] * 5, "future": table["future"], "participle": ""}, conjugation["endings"])
     third = table.get("third", english_third(en))
     present = word.forms("present") if "present" in table else spread([en, third, en, en, en])
     past = word.forms("past") if "past" in table else spread([english_past(en)])

@@ -46,6 +46,8 @@ def _view(path: Path, buffer: pa.Buffer, batches: list[pa.RecordBatch], name: st
         offsets = column.offsets.to_numpy()
         # Arrow aligns buffers to 8 bytes within the file, so ids start at whole positions of the int32 view.
         first = (column.values.buffers()[1].address - buffer.address) // 4 + column.values.offset
+        if len(column.values) == 0:  # Arrow puts an empty buffer anywhere
+            first = 0
         if first < 0 or first + int(offsets[-1]) > len(values):
             raise DataError(f"{path} is damaged: its ids lie outside the file")
         starts.append(first + offsets[:-1].astype(np.int64))

@@ -91,8 +91,7 @@ def prepare(
         check_files(data_dir, existing)
         return PreparationReport(data_dir, existing, up_to_date=True)
     with building(data_dir) as folder:
-        preparation = _Preparation(folder, settings, on_progress)
-        counts, warnings = preparation.run(inputs.train, inputs.valid)
+        counts, warnings = _Preparation(folder, settings, on_progress).run(inputs.train, inputs.valid)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             counts=counts,

@@ -49,7 +49,7 @@ def _train(name: str, settings: TokenizerSettings, lines: Callable[[], Iterator[
             kind=settings.kind,
             vocab_size=vocab_size,
             character_coverage=settings.character_coverage,
-            symbols=[PLACEHOLDERS[kind] for kind in settings.placeholders],
+            symbols=[symbol for kind, symbol in PLACEHOLDERS.items() if kind in settings.placeholders],
         )
 
     side = {JOINT_MODEL: "", SRC_MODEL: "source text: ", TGT_MODEL: "target text: "}[name]

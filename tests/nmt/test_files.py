@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -81,3 +82,13 @@ def test_the_checksum_is_the_sha_256_of_the_bytes(tmp_path: Path) -> None:
     data = bytes(range(256)) * 5000
     (tmp_path / "f").write_bytes(data)
     assert sha256(tmp_path / "f") == hashlib.sha256(data).hexdigest()
+
+
+def test_an_error_names_the_file_that_was_wanted(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing, replacing(tmp_path / "no" / "a.txt"):
+        pass
+    assert missing.value.filename == str(tmp_path / "no" / "a.txt")
+    with pytest.raises(OSError, match="No space left on device") as full, replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert full.value.filename == str(tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []

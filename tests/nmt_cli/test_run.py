@@ -8,9 +8,7 @@ from nmt_cli.main import app
 runner = CliRunner()
 
 
-def test_a_recipe_goes_from_text_to_scores_and_finished_stages_are_not_repeated(
-    toy_text: Path, tmp_path: Path
-) -> None:
+def test_a_recipe_goes_from_text_to_scores_and_finished_stages_are_not_repeated(toy_text: Path, tmp_path: Path) -> None:
     arguments = ["run", str(toy_text / "toy.toml"), "--work", str(tmp_path / "w"), "--set", "training.max_steps=150"]
     first = runner.invoke(app, arguments)
     assert first.exit_code == 0, first.stderr

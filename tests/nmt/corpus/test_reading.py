@@ -96,7 +96,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_text_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="^cannot read .*: Is a directory$"):
+    with pytest.raises(DataError, match=r"^cannot read .*: Is a directory$"):
         list(read_lines(tmp_path))
 
 

@@ -43,8 +43,8 @@ def test_tying_all_with_two_vocabularies_is_refused() -> None:
 
 def test_parameters_are_counted_by_hand() -> None:
     # table 11 x 4, output bias 11; encoder 2 directions of 4 gates x 3 x (4 + 3 + 2 biases);
-    # decoder 4 x 6 x (4 + 6 + 2); bridge 6 -> 12; readout 12 -> 4
-    expected = 44 + 11 + 2 * 4 * 3 * 9 + 4 * 6 * 12 + (6 * 12 + 12) + (12 * 4 + 4)
+    # decoder 4 x 6 x (4 + 6 + 2); keys 6 -> 6; bridge 6 -> 12; readout 12 -> 4
+    expected = 44 + 11 + 2 * 4 * 3 * 9 + 4 * 6 * 12 + 36 + (6 * 12 + 12) + (12 * 4 + 4)
     assert count_parameters(model_of(settings_of())) == expected
 
 

@@ -1,0 +1,143 @@
+"""A synchronous grammar: it derives a sentence once and says it in English and in French."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources.abc import Traversable
+from itertools import accumulate
+from math import prod
+
+from nmt.corpus.inflection import agreement
+from nmt.corpus.lexicon import Entry, Lexicon, read_lexicon, read_table
+from nmt.corpus.rules import SELF, Rule, read_rules
+from nmt.corpus.spelling import Spelling, make_spelling
+from nmt.errors import DataError
+
+Draw = Callable[[], float]
+"""A source of random numbers in [0, 1)."""
+
+RULE_FILES = ("noun_phrases.toml", "verb_phrases.toml", "sentences.toml")
+START = "sentence"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derivation:
+    """A rule and what fills its slots."""
+
+    rule: Rule
+    children: tuple["Derivation | Entry", ...]
+    head: Entry | None
+    agreement: int
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every dictionary entry below, in the order of the slots."""
+        for child in self.children:
+            if isinstance(child, Derivation):
+                yield from child.entries()
+            else:
+                yield child
+
+
+class Grammar:
+    """Rules, dictionary and spelling, ready to derive sentences."""
+
+    def __init__(self, *, rules: dict[str, tuple[Rule, ...]], lexicon: Lexicon, spelling: Spelling) -> None:
+        """Prepare the alternatives of each category for drawing."""
+        self.lexicon = lexicon
+        self._spelling = spelling
+        self._rules = rules
+        self._cumulated = {
+            category: tuple(accumulate(rule.weight for rule in alternatives))
+            for category, alternatives in rules.items()
+        }
+
+    def derive(self, draw: Draw) -> Derivation | None:
+        """Draw a sentence: rules by weight, words evenly; None where a word of the vocabulary came twice."""
+        derivation = self._derive(START, draw)
+        vocabulary = [entry for entry in derivation.entries() if not entry.closed]
+        return derivation if len(set(vocabulary)) == len(vocabulary) else None
+
+    def english(self, derivation: Derivation) -> str:
+        """Say a derivation in English."""
+        return self._spelling.english(_text(derivation, "en", ""))
+
+    def french(self, derivation: Derivation) -> str:
+        """Say a derivation in French."""
+        return self._spelling.french(_text(derivation, "fr", ""))
+
+    def count(self) -> int:
+        """Count the derivations, those with a repeated word included."""
+
+        @cache
+        def count(category: str) -> int:
+            if category in self.lexicon.categories:
+                return len(self.lexicon.categories[category])
+            return sum(prod(count(inner) for inner in rule.categories) for rule in self._rules[category])
+
+        return count(START)
+
+    def _derive(self, category: str, draw: Draw) -> Derivation:
+        rule = self._choose(category, draw)
+        words = self.lexicon.categories
+        children: list[Derivation | Entry] = []
+        for inner in rule.categories:
+            if inner in words:
+                entries = words[inner]
+                children.append(entries[int(draw() * len(entries))])
+            else:
+                children.append(self._derive(inner, draw))
+        if rule.head is None:
+            return Derivation(rule, tuple(children), None, rule.fixed_agreement)
+        child = children[rule.head]
+        own = child.agreement if rule.person is None else agreement(rule.person, child.agreement & 1)
+        return Derivation(rule, tuple(children), _head(child), own)
+
+    def _choose(self, category: str, draw: Draw) -> Rule:
+        weights = self._cumulated[category]
+        point = draw() * weights[-1]
+        return next(rule for rule, weight in zip(self._rules[category], weights, strict=True) if point < weight)
+
+
+def read_grammar(folder: Traversable) -> Grammar:
+    """Read a grammar's folder: dictionary, rules and spelling.
+
+    Raises:
+        DataError: A file is missing or malformed; file and entry are named.
+    """
+    lexicon = read_lexicon(folder)
+    rules = read_rules({file: read_table(folder, file) for file in RULE_FILES}, lexicon)
+    if START not in rules:
+        raise DataError(f"no rule of {', '.join(RULE_FILES)} makes {START!r}")
+    entries = lexicon.entries()
+    plurals = {form for entry in entries for form in entry.fr.get("before", ())[2:4] if form}
+    spelling = make_spelling(
+        read_table(folder, "spelling.toml"),
+        aspirated={form for entry in entries if entry.aspirated for form in entry.fr[""]},
+        plural_adjectives=plurals,
+    )
+    return Grammar(rules=rules, lexicon=lexicon, spelling=spelling)
+
+
+def _head(child: Derivation | Entry) -> Entry | None:
+    return child.head if isinstance(child, Derivation) else child
+
+
+def _text(node: Derivation, language: str, variant: str) -> str:
+    templates = node.rule.templates
+    template = templates.get(f"{language}_{variant}") if variant else None
+    parts: list[str] = []
+    for piece in templates[language] if template is None else template:
+        if isinstance(piece, str):
+            parts.append(piece)
+            continue
+        child = piece.constant or node.children[piece.slot]
+        if piece.text:
+            parts.append(_text(child, language, piece.form))  # type: ignore[arg-type]
+            continue
+        if piece.target is None:
+            own = piece.fixed
+        else:
+            own = node.agreement if piece.target == SELF else node.children[piece.target].agreement
+        entry = _head(child)
+        parts.append((entry.en if language == "en" else entry.fr)[piece.form][own])  # type: ignore[union-attr]
+    return "".join(parts)

@@ -1,0 +1,37 @@
+from pathlib import Path
+
+from nmt.config import load_settings
+from nmt.corpus.reading import read_lines
+from nmt.demo import Example, choose_examples, write_corpus
+
+
+def test_the_corpus_is_written_as_text_that_settings_find(tmp_path: Path) -> None:
+    overrides = write_corpus(tmp_path / "corpus", train_pairs=50, seed=1)
+    data = load_settings(overrides=overrides).data
+    sides = [
+        (data.train_src[0], data.train_tgt[0]),
+        (data.valid_src, data.valid_tgt),
+        (data.test_src, data.test_tgt),
+    ]
+    for (src, tgt), count in zip(sides, (50, 500, 500), strict=True):
+        assert src is not None
+        assert tgt is not None
+        assert len(list(read_lines(data.root / src))) == len(list(read_lines(data.root / tgt))) == count
+
+
+def test_the_same_seed_writes_the_same_corpus(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_corpus(tmp_path / name, train_pairs=50, seed=seed)
+    text = {name: (tmp_path / name / "train.en").read_bytes() for name in "abc"}
+    assert text["a"] == text["b"]
+    assert text["a"] != text["c"]
+
+
+def test_examples_are_spread_over_the_test_text(tmp_path: Path) -> None:
+    paths = []
+    for name in ("src", "hyp", "ref"):
+        paths.append(tmp_path / name)
+        paths[-1].write_text("".join(f"{name} {number}\n" for number in range(10)), encoding="utf-8")
+    examples = choose_examples(paths[0], paths[1], paths[2], count=3)
+    assert examples == [Example(f"src {n}", f"hyp {n}", f"ref {n}") for n in (0, 3, 6)]
+    assert len(choose_examples(paths[0], paths[1], paths[2], count=99)) == 10

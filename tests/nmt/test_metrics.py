@@ -1,0 +1,149 @@
+import math
+import re
+from pathlib import Path
+
+import pytest
+import sacrebleu
+
+from nmt.errors import DataError
+from nmt.metrics import METRICS, Scoring, bleu, score, score_files
+
+VERSION = f"version:{sacrebleu.__version__}"
+
+
+def test_a_text_scored_against_itself_is_perfect() -> None:
+    lines = ["Der Hund läuft schnell nach Hause.", "Es regnet heute nicht sehr stark."]
+    assert [(one.metric, round(one.score, 9)) for one in score(lines, lines)] == [
+        ("bleu", 100.0),
+        ("chrf", 100.0),
+        ("ter", 0.0),
+    ]
+
+
+def test_bleu_is_the_geometric_mean_of_four_precisions() -> None:
+    # 4 of 5 words, 3 of 4 pairs, 2 of 3 triples and 1 of 2 quadruples are right; the lengths are equal
+    assert bleu(["a b c d e"], ["a b c d f"]).score == pytest.approx(100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+
+
+def test_bleu_punishes_short_output() -> None:
+    assert bleu(["a b c d"], ["a b c d e"]).score == pytest.approx(100 * math.exp(1 - 5 / 4))
+
+
+def test_bleu_counts_over_the_corpus_not_the_line() -> None:
+    # the two lines together: 8 of 9 words, 6 of 7 pairs, 4 of 5 triples, 2 of 3 quadruples
+    both = bleu(["a b c d e", "f g h i"], ["a b c d x", "f g h i"]).score
+    assert both == pytest.approx(100 * (8 / 9 * 6 / 7 * 4 / 5 * 2 / 3) ** 0.25)
+
+
+def test_bleu_splits_punctuation_from_words() -> None:
+    assert bleu(["a b c, d."], ["a b c , d ."]).score == pytest.approx(100)
+    (untouched,) = score(["a b c, d."], ["a b c , d ."], Scoring(metrics=("bleu",), tokenizer="none"))
+    assert untouched.score < 50
+    assert "tok:none" in untouched.signature
+
+
+def test_chrf_averages_character_sequences() -> None:
+    # one of two characters is right, the only pair is wrong: precision and recall are 1/4
+    (chrf,) = score(["ab"], ["ac"], Scoring(metrics=("chrf",)))
+    assert chrf.score == pytest.approx(25)
+
+
+def test_ter_is_edits_for_each_reference_word() -> None:
+    ter = Scoring(metrics=("ter",))
+    assert score(["a b c d"], ["a b x d"], ter)[0].score == pytest.approx(25)
+    assert score(["d a b c"], ["a b c d"], ter)[0].score == pytest.approx(25), "moving one word is one edit"
+
+
+def test_case_counts_unless_told_otherwise() -> None:
+    upper, lower = ["A B C D"], ["a b c d"]
+    assert bleu(upper, lower).score == 0
+    (ignoring,) = score(upper, lower, Scoring(metrics=("bleu",), lowercase=True))
+    assert ignoring.score == pytest.approx(100)
+    assert "case:lc" in ignoring.signature
+
+
+def test_signatures_are_those_of_sacrebleu() -> None:
+    assert [(one.name, one.signature) for one in score(["a b c d"], ["a b c d"])] == [
+        ("BLEU", f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION}"),
+        ("chrF2", f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|{VERSION}"),
+        ("TER", f"nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|{VERSION}"),
+    ]
+
+
+def test_metrics_come_in_the_order_asked_for() -> None:
+    assert METRICS == ("bleu", "chrf", "ter")
+    assert [one.metric for one in score(["a"], ["a"], Scoring(metrics=("ter", "bleu")))] == ["ter", "bleu"]
+
+
+def test_intervals_come_from_a_seeded_bootstrap_that_the_signature_names() -> None:
+    hypotheses, references = ["a b c d", "a b x d"] * 10, ["a b c d"] * 20
+    first, second = (score(hypotheses, references, Scoring(confidence=True)) for _ in range(2))
+    assert first == second
+    for one in first:
+        assert "bs:1000|seed:" in one.signature
+        assert one.confidence is not None
+        assert abs(one.confidence.mean - one.score) < one.confidence.half_width
+    same = score(references, references, Scoring(confidence=True))[0].confidence
+    assert same is not None
+    assert (round(same.mean, 6), same.half_width) == (100, 0)
+
+
+def test_a_score_of_nothing_but_zeros_has_an_interval_of_width_0() -> None:
+    (one,) = score(["a b"] * 3, ["c d"] * 3, Scoring(metrics=("bleu",), confidence=True))
+    assert one.confidence is not None
+    assert (one.score, one.confidence.mean, one.confidence.half_width) == (0, 0, 0)
+
+
+def test_empty_lines_are_lines() -> None:
+    assert bleu(["a b c d", ""], ["a b c d", ""]).score == pytest.approx(100)
+    assert [one.score for one in score(["", ""], ["a b", ""], Scoring(metrics=("bleu", "chrf", "ter")))] == [0, 0, 100]
+
+
+def test_different_numbers_of_lines_are_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"^the hypothesis has 1 lines but the reference has 2; scoring needs one translation a line$"
+    ):
+        bleu(["a"], ["a", "b"])
+
+
+def test_no_lines_are_refused() -> None:
+    with pytest.raises(DataError, match=r"^the reference has no lines; there is nothing to score$"):
+        bleu([], [])
+
+
+def test_files_are_scored_in_the_order_given(tmp_path: Path) -> None:
+    for name, text in {"ref": "a b c d\n", "good": "a b c d\n", "bad": "x\n"}.items():
+        (tmp_path / name).write_text(text)
+    bad, good = score_files(tmp_path / "ref", [tmp_path / "bad", tmp_path / "good"], Scoring(metrics=("bleu",)))
+    assert (bad.hypothesis.name, bad.lines, bad.scores[0].score) == ("bad", 1, 0)
+    assert (good.hypothesis.name, round(good.scores[0].score, 9)) == ("good", 100)
+
+
+def test_lines_end_at_newlines_only(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("a\u2028b\nc\x0bd\n", encoding="utf-8")
+    (scored,) = score_files(tmp_path / "ref", [tmp_path / "ref"])
+    assert scored.lines == 2
+
+
+def test_a_file_of_another_length_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("a\nb\nc\n")
+    (tmp_path / "out").write_text("a\nb\n")
+    message = f"{tmp_path / 'out'} has 2 lines but {tmp_path / 'ref'} has 3; scoring needs one translation a line"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        score_files(tmp_path / "ref", [tmp_path / "ref", tmp_path / "out"])
+
+
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("")
+    with pytest.raises(
+        DataError, match=f"^{re.escape(str(tmp_path / 'ref'))} has no lines; there is nothing to score$"
+    ):
+        score_files(tmp_path / "ref", [tmp_path / "ref"])
+
+
+def test_bad_utf_8_is_an_error_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_bytes(b"a\xff b\n")
+    with pytest.raises(DataError, match="line 1"):
+        score_files(tmp_path / "ref", [tmp_path / "ref"])
+    (scored,) = score_files(tmp_path / "ref", [tmp_path / "ref"], Scoring(metrics=("chrf",)), on_bad_utf8="replace")
+    assert scored.scores[0].score == pytest.approx(100)

@@ -1,0 +1,135 @@
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nmt.errors import NmtError
+from nmt_cli.main import app
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["prepare", "train", "translate", "score", "run", "demo"]
+NMT = [sys.executable, "-m", "nmt_cli"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data"))}
+
+
+def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
+    """Run a command whose library call raises."""
+
+    def fail(*args: Any, **kwargs: Any) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("nmt.metrics.score_files", fail)
+    return CliRunner().invoke(app, [*options, "score", "ref", "out"])
+
+
+def test_help_names_every_command() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert re.search(rf"\b{command}\b +[A-Z]", result.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "-h"])
+    assert result.exit_code == 0
+    assert f"nmt {command}" in result.stdout.partition("Example")[2]
+
+
+def test_without_arguments_help_is_shown() -> None:
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 2
+    assert "Usage: nmt" in result.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"nmt {version('nmt-toolkit')}\n")
+
+
+@pytest.mark.parametrize("arguments", [["evaluate"], ["--verbose"], ["score"], ["score", "a", "b", "--no"]])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage: nmt" in result.stderr
+
+
+def test_a_misspelt_command_gets_a_suggestion() -> None:
+    assert "Did you mean 'translate'?" in CliRunner().invoke(app, ["transalte"]).stderr
+
+
+def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(NmtError("a.en has [3] lines\nbut a.fr has 4"), monkeypatch)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: a.en has [3] lines but a.fr has 4\n"
+
+
+def test_a_long_error_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "word " * 100 + "end"
+    assert failing_with(NmtError(message), monkeypatch).stderr == f"error: {message}\n"
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(NmtError("no"), monkeypatch, "--debug")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Traceback (most recent call last):\n")
+    assert result.stderr.endswith("error: no\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyError("x"), "unexpected KeyError: 'x' (run with --debug, as in `nmt --debug COMMAND`, to see where)"),
+        (MemoryError(), "unexpected MemoryError (run with --debug, as in `nmt --debug COMMAND`, to see where)"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device", "m/w"), "m/w: No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "m/.w.tmp", None, "m/w"), "m/w: Permission denied"),
+    ],
+)
+def test_any_other_failure_is_one_line_too(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(error, monkeypatch)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {line}\n")
+
+
+def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(KeyboardInterrupt(), monkeypatch)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_ends_a_waiting_command(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    command = [*NMT, "score", str(tmp_path / "pipe"), str(tmp_path / "pipe")]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "pipe").open("w"):  # opens once the command reads
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
+
+
+def score_into(stdout: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "ref").write_text("a b c d\n")
+    command = [*NMT, "score", str(folder / "ref"), str(folder / "ref")]
+    return subprocess.run(command, env=ENVIRONMENT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = score_into(writer, tmp_path)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = score_into(full.fileno(), tmp_path)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")

@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+import sacrebleu
+from typer.testing import CliRunner
+
+from nmt_cli.main import app
+
+VERSION = f"version:{sacrebleu.__version__}"
+REFERENCE = "a b c d f\ng h i j\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "ref").write_text(REFERENCE)
+    (tmp_path / "out").write_text("a b c d e\ng h i j\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_table_has_a_row_for_each_file_and_a_signature_for_each_score() -> None:
+    result = CliRunner().invoke(app, ["score", "ref", "out", "ref"])
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    head, out, ref, *signatures = (line.split() for line in result.stdout.splitlines())
+    assert head == ["BLEU", "chrF2", "TER"]
+    bleu = 100 * (8 / 9 * 6 / 7 * 4 / 5 * 2 / 3) ** 0.25
+    assert (out[0], out[1], out[3]) == ("out", f"{bleu:.2f}", f"{100 / 9:.2f}")
+    assert ref == ["ref", "100.00", "100.00", "0.00"]
+    assert signatures == [
+        ["BLEU", f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION}"],
+        ["chrF2", f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|{VERSION}"],
+        ["TER", f"nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|{VERSION}"],
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_json_has_keys_that_programs_can_rely_on() -> None:
+    result = CliRunner().invoke(app, ["score", "--json", "ref", "ref"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    bleu = found["hypotheses"][0]["scores"].pop("bleu")
+    assert round(bleu.pop("score"), 9) == 100
+    assert bleu == {"name": "BLEU", "signature": f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION}"}
+    assert set(found["hypotheses"][0]["scores"]) == {"chrf", "ter"}
+    assert (found["reference"], found["lines"], found["hypotheses"][0]["file"]) == ("ref", 2, "ref")
+
+
+@pytest.mark.usefixtures("folder")
+def test_options_choose_metric_case_tokenizer_and_intervals() -> None:
+    options = ["--metric", "ter", "--metric", "bleu", "--lowercase", "--tokenize", "char", "--confidence"]
+    result = CliRunner().invoke(app, ["score", *options, "--json", "ref", "ref"])
+    scores = json.loads(result.stdout)["hypotheses"][0]["scores"]
+    assert list(scores) == ["bleu", "ter"]
+    assert "case:lc|eff:no|tok:char" in scores["bleu"]["signature"]
+    assert scores["ter"]["confidence"] == {"mean": 0, "half_width": 0}
+    table = CliRunner().invoke(app, ["score", *options, "ref", "ref"]).stdout
+    assert table.splitlines()[1] == "ref  100.00 ± 0.00  0.00 ± 0.00"
+
+
+def test_a_different_number_of_lines_is_an_error(folder: Path) -> None:
+    (folder / "short").write_text("a\n")
+    result = CliRunner().invoke(app, ["score", "ref", "short"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: short has 1 lines but ref has 2; scoring needs one translation a line\n"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_missing_file_is_an_error() -> None:
+    result = CliRunner().invoke(app, ["score", "ref", "no"])
+    assert (result.exit_code, result.stderr) == (1, "error: cannot read no: No such file or directory\n")
+
+
+def test_bad_utf_8_can_be_read(folder: Path) -> None:
+    (folder / "ref").write_bytes(b"\xff\n")
+    assert CliRunner().invoke(app, ["score", "ref", "ref"]).exit_code == 1
+    assert CliRunner().invoke(app, ["score", "ref", "ref", "--on-bad-utf8", "replace"]).exit_code == 0
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "arguments", [["ref"], ["ref", "ref", "--metric", "meteor"], ["ref", "ref", "--tokenize", "x"]]
+)
+def test_wrong_usage_is_refused(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
