@@ -11,6 +11,10 @@ NO_LIMIT: Final = 10_000
 """Columns of what is not a terminal."""
 
 
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C or a signal ended."""
+
+
 class _Stream(Console):
     """A console that wraps and cuts lines only on a terminal, and leaves a closed pipe to the command group."""
 

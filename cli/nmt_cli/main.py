@@ -1,6 +1,7 @@
 """The `nmt` command: its subcommands, and what each kind of failure looks like to the user."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from nmt.errors import NmtError
-from nmt_cli.console import fail, say
+from nmt_cli.console import INTERRUPTED, fail, say
 from nmt_cli.demo import demo
 from nmt_cli.prepare import prepare
 from nmt_cli.run import run
@@ -20,7 +21,6 @@ from nmt_cli.train import train
 from nmt_cli.translate import translate
 
 FAILED = 1
-INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -101,6 +101,7 @@ def nmt(
     ] = False,
 ) -> None:
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
 
 
 for command in (prepare, train, translate, score, run, demo):

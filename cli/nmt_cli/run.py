@@ -9,7 +9,7 @@ import typer
 from nmt_cli.console import progress, results, say
 from nmt_cli.options import SetOption
 from nmt_cli.prepare import run_preparation
-from nmt_cli.train import INTERRUPTED, run_training
+from nmt_cli.train import run_training
 
 if TYPE_CHECKING:
     from nmt.chain import TestTexts
@@ -60,10 +60,7 @@ def run_stages(recipe: Path, work: Path, overrides: list[str]) -> ChainResult | 
     say(f"1/4 prepare: {work / DATA}")
     run_preparation(work / DATA, settings)
     say(f"2/4 train: {work / MODEL}")
-    summary = run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides)
-    if not summary.finished:
-        say(f"stopped at step {summary.state.step:,}; the same command continues from there")
-        raise typer.Exit(INTERRUPTED)
+    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides)
     if texts is None:
         say(f"the recipe names no test text (data.test_src, data.test_tgt); the model is {work / MODEL}")
         return None

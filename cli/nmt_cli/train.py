@@ -1,17 +1,12 @@
 """`nmt train`: from prepared data to a model folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from nmt_cli.console import results, say
+from nmt_cli.console import INTERRUPTED, results, say
 from nmt_cli.options import RecipeOption, SetOption
-
-if TYPE_CHECKING:
-    from nmt.training.run import TrainingSummary
-
-INTERRUPTED = 130
 
 
 def train(
@@ -42,14 +37,15 @@ def train(
     if data_dir is None or model_dir is None:
         raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
 
-    summary = run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or [])
-    if not summary.finished:
-        say(f"stopped at step {summary.state.step:,}; the same command continues from there")
-        raise typer.Exit(INTERRUPTED)
+    run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or [])
 
 
-def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str]) -> "TrainingSummary":
-    """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step."""
+def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str]) -> None:
+    """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step.
+
+    Raises:
+        typer.Exit: The run was stopped before its end.
+    """
     from nmt.prepared import PreparedData
     from nmt.training.resolve import resolve_settings
     from nmt.training.run import train as train_model
@@ -61,8 +57,10 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
         say(f"setting changed: {change}")
     with stopping_on_signals() as stop, TrainingView() as view:
         summary = train_model(data, model_dir, settings, observer=view, stop=stop)
+    if not summary.finished:
+        say(f"stopped at step {summary.state.step:,}; the same command continues from there")
+        raise typer.Exit(INTERRUPTED)
     view.show_end(summary, model_dir)
-    return summary
 
 
 def _resolved_toml(data_dir: Path | None, model_dir: Path | None, recipe: Path | None, overrides: list[str]) -> str:

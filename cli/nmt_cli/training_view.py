@@ -60,12 +60,10 @@ class TrainingView:
     def show_end(self, summary: TrainingSummary, model_dir: Path) -> None:
         """Say what came out."""
         state = summary.state
-        if summary.finished and state.best_score is not None:
-            speed = state.tokens / max(state.seconds, 1e-9)
-            say(
-                f"{model_dir}: {summary.parameters:,} parameters, best at step {state.best_step:,} of {state.step:,}, "
-                f"{state.tokens:,} target words in {_clock(state.seconds)} ({speed:,.0f} tok/s)"
-            )
+        say(
+            f"{model_dir}: {summary.parameters:,} parameters, best at step {state.best_step:,} of {state.step:,}, "
+            f"{state.tokens:,} target words in {_clock(state.seconds)} ({state.tokens / state.seconds:,.0f} tok/s)"
+        )
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from importlib.resources.abc import Traversable
 from itertools import accumulate
 from math import prod
 
-from nmt.corpus.inflection import agreement
+from nmt.corpus.inflection import agreement as agreement_of
 from nmt.corpus.lexicon import Entry, Lexicon, read_lexicon, read_table
-from nmt.corpus.rules import SELF, Rule, read_rules
+from nmt.corpus.rules import SELF, Piece, Rule, read_rules
 from nmt.corpus.spelling import Spelling, make_spelling
 from nmt.errors import DataError
 
@@ -29,6 +29,15 @@ class Derivation:
     head: Entry | None
     agreement: int
 
+    @classmethod
+    def make(cls, rule: Rule, children: tuple["Derivation | Entry", ...]) -> "Derivation":
+        """Fill the slots of a rule; the whole takes its head, and what agrees with it, from the rule's head slot."""
+        if rule.head is None:
+            return cls(rule, children, None, rule.fixed_agreement)
+        child = children[rule.head]
+        own = child.agreement if rule.person is None else agreement_of(rule.person, child.agreement & 1)
+        return cls(rule, children, child.head if isinstance(child, Derivation) else child, own)
+
     def entries(self) -> Iterator[Entry]:
         """Yield every dictionary entry below, in the order of the slots."""
         for child in self.children:
@@ -45,7 +54,7 @@ class Grammar:
         """Prepare the alternatives of each category for drawing."""
         self.lexicon = lexicon
         self._spelling = spelling
-        self._rules = rules
+        self.rules = rules
         self._cumulated = {
             category: tuple(accumulate(rule.weight for rule in alternatives))
             for category, alternatives in rules.items()
@@ -72,7 +81,7 @@ class Grammar:
         def count(category: str) -> int:
             if category in self.lexicon.categories:
                 return len(self.lexicon.categories[category])
-            return sum(prod(count(inner) for inner in rule.categories) for rule in self._rules[category])
+            return sum(prod(count(inner) for inner in rule.categories) for rule in self.rules[category])
 
         return count(START)
 
@@ -86,16 +95,12 @@ class Grammar:
                 children.append(entries[int(draw() * len(entries))])
             else:
                 children.append(self._derive(inner, draw))
-        if rule.head is None:
-            return Derivation(rule, tuple(children), None, rule.fixed_agreement)
-        child = children[rule.head]
-        own = child.agreement if rule.person is None else agreement(rule.person, child.agreement & 1)
-        return Derivation(rule, tuple(children), _head(child), own)
+        return Derivation.make(rule, tuple(children))
 
     def _choose(self, category: str, draw: Draw) -> Rule:
         weights = self._cumulated[category]
         point = draw() * weights[-1]
-        return next(rule for rule, weight in zip(self._rules[category], weights, strict=True) if point < weight)
+        return next(rule for rule, weight in zip(self.rules[category], weights, strict=True) if point < weight)
 
 
 def read_grammar(folder: Traversable) -> Grammar:
@@ -118,26 +123,22 @@ def read_grammar(folder: Traversable) -> Grammar:
     return Grammar(rules=rules, lexicon=lexicon, spelling=spelling)
 
 
-def _head(child: Derivation | Entry) -> Entry | None:
-    return child.head if isinstance(child, Derivation) else child
-
-
 def _text(node: Derivation, language: str, variant: str) -> str:
-    templates = node.rule.templates
-    template = templates.get(f"{language}_{variant}") if variant else None
-    parts: list[str] = []
-    for piece in templates[language] if template is None else template:
-        if isinstance(piece, str):
-            parts.append(piece)
-            continue
-        child = piece.constant or node.children[piece.slot]
+    template = node.rule.templates.get(f"{language}_{variant}" if variant else language)
+    if template is None:  # no variant of its own
+        template = node.rule.templates[language]
+    return "".join(piece if isinstance(piece, str) else _fill(piece, node, language) for piece in template)
+
+
+def _fill(piece: Piece, node: Derivation, language: str) -> str:
+    child = piece.constant or node.children[piece.slot]
+    if isinstance(child, Derivation):
         if piece.text:
-            parts.append(_text(child, language, piece.form))  # type: ignore[arg-type]
-            continue
-        if piece.target is None:
-            own = piece.fixed
-        else:
-            own = node.agreement if piece.target == SELF else node.children[piece.target].agreement
-        entry = _head(child)
-        parts.append((entry.en if language == "en" else entry.fr)[piece.form][own])  # type: ignore[union-attr]
-    return "".join(parts)
+            return _text(child, language, piece.form)
+        assert child.head is not None  # read_rules has checked it
+        child = child.head
+    if piece.target is None:
+        agreement = piece.fixed
+    else:
+        agreement = node.agreement if piece.target == SELF else node.children[piece.target].agreement
+    return (child.en if language == "en" else child.fr)[piece.form][agreement]

@@ -17,6 +17,12 @@ def agreement(person: str, gender: int) -> int:
     return 4 * PERSONS.index(person) + 2 * (person in ("1p", "3p")) + gender
 
 
+def parse_agreement(text: str) -> int | None:
+    """Read an agreement such as "3s f"; None: it is none."""
+    person, _, gender = text.partition(" ")
+    return agreement(person, GENDERS.index(gender)) if person in PERSONS and gender in GENDERS else None
+
+
 def spread(forms: Sequence[str]) -> Forms:
     """Lay out one form, four (gender and number) or five (person) so that an agreement is their index."""
     if len(forms) == 1:

@@ -8,7 +8,6 @@ from typing import Any
 
 from nmt.corpus.inflection import (
     GENDERS,
-    PERSONS,
     Forms,
     agreement,
     conjugate,
@@ -18,6 +17,7 @@ from nmt.corpus.inflection import (
     english_third,
     french_agreement,
     french_plural,
+    parse_agreement,
     spread,
 )
 from nmt.errors import DataError
@@ -98,6 +98,13 @@ def read_table(folder: Traversable, name: str) -> dict[str, Any]:
         raise DataError(f"{name} is not valid TOML: {error}") from error
 
 
+def required(table: Table, key: str, where: str) -> Any:
+    """Return what `table` has at `key`, or say that `where` lacks it."""
+    if key not in table:
+        raise DataError(f"{where}: {key} is missing")
+    return table[key]
+
+
 def read_lexicon(folder: Traversable) -> Lexicon:
     """Read the dictionary files of a grammar's folder and inflect every entry.
 
@@ -164,7 +171,10 @@ def _words(table: Table, file: str) -> Iterator[_Word]:
             kinds = (*group.get("kinds", ()), *line.get("kinds", ()))
             if not kinds:
                 raise DataError(f"{where}: kinds is missing; expected what the word can be used for")
-            yield _Word(where, {**shared, **line}, tuple(dict.fromkeys(kinds)))
+            word = _Word(where, {**shared, **line}, tuple(dict.fromkeys(kinds)))
+            word.forms("en")
+            word.forms("fr")
+            yield word
 
 
 def _noun(word: _Word) -> Entry:
@@ -205,7 +215,9 @@ def _adjective(word: _Word) -> Entry:
             "before": spread(attributive if before else [""]),
             "after": spread([""] if before else attributive),
             "best_before": spread([f"plus {form}" for form in attributive] if before else [""]),
-            "best_after": spread([""] if before else [f"{the} plus {form}" for the, form in zip(_THE, forms, strict=True)]),
+            "best_after": spread(
+                [""] if before else [f"{the} plus {form}" for the, form in zip(_THE, forms, strict=True)]
+            ),
         },
     )
 
@@ -216,14 +228,8 @@ def _verb(word: _Word, conjugation: Table) -> Entry:
     infinitive = word.fr.removeprefix("se ").removeprefix("s'")
     reflexive = infinitive != word.fr
     with_be = reflexive or table.get("with_be", False)
-    fits = [suffix for suffix in conjugation["patterns"] if infinitive.endswith(suffix)]
-    if not fits:
-        raise DataError(f"{word.where}: no pattern of conjugation.toml fits {infinitive!r}; expected an end like 'er'")
-    suffix = max(fits, key=len)
-    french = conjugate(infinitive.removesuffix(suffix), conjugation["patterns"][suffix], conjugation["endings"])
     third = table.get("third", english_third(en))
-    present = word.forms("present") if "present" in table else spread([en, third, en, en, en])
-    past = word.forms("past") if "past" in table else spread([english_past(en)])
+    french = _conjugate(word, infinitive, conjugation)
     auxiliary = conjugation["patterns"]["être" if with_be else "avoir"]["present"]
     pronouns = ("me", "se", "nous", "vous", "se") if reflexive else ("",)
     return Entry(
@@ -231,8 +237,8 @@ def _verb(word: _Word, conjugation: Table) -> Entry:
         agreement=0,
         en={
             "base": spread([en]),
-            "present": present,
-            "past": past,
+            "present": word.forms("present") if "present" in table else spread([en, third, en, en, en]),
+            "past": word.forms("past") if "past" in table else spread([english_past(en)]),
             "ing": spread([table.get("ing", english_ing(en))]),
         },
         fr={
@@ -246,6 +252,18 @@ def _verb(word: _Word, conjugation: Table) -> Entry:
     )
 
 
+def _conjugate(word: _Word, infinitive: str, conjugation: Table) -> dict[str, Forms]:
+    file = "conjugation.toml"
+    patterns = required(conjugation, "patterns", file)
+    fits = [suffix for suffix in patterns if infinitive.endswith(suffix)]
+    if not fits:
+        raise DataError(f"{word.where}: no pattern of {file} fits {infinitive!r}; expected an end such as 'er'")
+    suffix = max(fits, key=len)
+    for key in ("present", "future", "participle"):
+        required(patterns[suffix], key, f"{file}: pattern {suffix!r}")
+    return conjugate(infinitive.removesuffix(suffix), patterns[suffix], required(conjugation, "endings", file))
+
+
 def _phrase(word: _Word) -> Entry:
     others = [key for key in word.table if key.startswith(("en_", "fr_"))]
     word.refuse_others(("agreement", *others))
@@ -253,17 +271,10 @@ def _phrase(word: _Word) -> Entry:
     for key in ("en", "fr", *others):
         language, _, name = key.partition("_")
         forms[language][name] = word.forms(key)
-    return Entry(name="", agreement=_agreement(word), en=forms["en"], fr=forms["fr"])
-
-
-def _agreement(word: _Word) -> int:
-    person, _, gender = word.table.get("agreement", "3s m").partition(" ")
-    if person not in PERSONS or gender not in GENDERS:
-        raise DataError(
-            f"{word.where}: agreement is {word.table['agreement']!r}; "
-            f"expected one of {', '.join(PERSONS)} and one of {', '.join(GENDERS)}, such as '3s f'"
-        )
-    return agreement(person, GENDERS.index(gender))
+    own = parse_agreement(word.table.get("agreement", "3s m"))
+    if own is None:
+        raise DataError(f"{word.where}: agreement is {word.table['agreement']!r}; expected for example '3s f'")
+    return Entry(name="", agreement=own, en=forms["en"], fr=forms["fr"])
 
 
 def _first(value: str | Sequence[str]) -> str:

@@ -1,11 +1,11 @@
-"""The rules of a synchronous grammar: pairs of templates with slots, read from TOML and checked against the dictionary."""
+"""The rules of a synchronous grammar: pairs of templates with slots, read from TOML, checked against the dictionary."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nmt.corpus.inflection import GENDERS, PERSONS, agreement
+from nmt.corpus.inflection import PERSONS, parse_agreement
 from nmt.corpus.lexicon import Entry, Lexicon
 from nmt.errors import DataError
 
@@ -96,6 +96,9 @@ class _Draft:
         head = self.table.get("head")
         if head is not None and head not in names:
             raise DataError(f"{self.where}: head is {head!r}; expected one of the slots {', '.join(names)}")
+        fixed = parse_agreement(self.table.get("agreement", "3s m"))
+        if fixed is None:
+            raise DataError(f"{self.where}: agreement is {self.table['agreement']!r}; expected for example '3p f'")
         person = {None: None, "singular": "3s", "plural": "3p"}[self.table.get("number")]
         return Rule(
             where=self.where,
@@ -104,7 +107,7 @@ class _Draft:
             weight=self.weight,
             head=None if head is None else names.index(head),
             person=person,
-            fixed_agreement=_agreement(self.table.get("agreement", "3s m")),
+            fixed_agreement=fixed,
             templates={key: tuple(self._parse(text, lexicon, variants)) for key, text in self.templates.items()},
         )
 
@@ -136,10 +139,11 @@ class _Draft:
         )
 
     def _person(self, target: str) -> int:
-        if target not in PERSONS:
+        fixed = parse_agreement(target if " " in target else f"{target} m")
+        if fixed is None:
             expected = ", ".join(["self", *self.slots, *PERSONS])
             raise DataError(f"{self.where}: nothing to agree with is called {target!r}; expected one of {expected}")
-        return agreement(target, 0)
+        return fixed
 
 
 def _drafts(file: str, table: Mapping[str, Any], lists: Mapping[str, Sequence[str]]) -> Iterator[_Draft]:
@@ -161,11 +165,6 @@ def _drafts(file: str, table: Mapping[str, Any], lists: Mapping[str, Sequence[st
             slots = {name: category.replace("*", kind) for name, category in rule.get("slots", {}).items()}
             weight = rule.get("weight", 1) / (1 if "*" in rule["makes"] else len(kinds))
             yield _Draft(where, rule["makes"].replace("*", kind), slots, rule, weight)
-
-
-def _agreement(text: str) -> int:
-    person, _, gender = text.partition(" ")
-    return agreement(person, GENDERS.index(gender))
 
 
 @dataclass(frozen=True, slots=True)

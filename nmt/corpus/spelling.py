@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from nmt.corpus.lexicon import required
+
 Polish = Callable[[str], str]
 
 
@@ -20,12 +22,15 @@ def make_spelling(table: dict[str, Any], *, aspirated: Iterable[str], plural_adj
     """Compile the rules of spelling.toml.
 
     Args:
-        table: Its two tables, [english] and [french].
+        table: The whole file.
         aspirated: French words with an aspirated h.
         plural_adjectives: French plural adjectives that stand before the noun; "des" is "de" in front of them.
+
+    Raises:
+        DataError: The file lacks a table.
     """
-    english = _meetings(table["english"])
-    french = _meetings(table["french"], aspirated)
+    english = _meetings(table, "english")
+    french = _meetings(table, "french", aspirated)
     # Before the contractions: the "des" that is "de les" stays.
     des = re.compile(rf"\bdes (?=(?:{'|'.join(sorted(plural_adjectives))})\b)")
 
@@ -38,7 +43,10 @@ def make_spelling(table: dict[str, Any], *, aspirated: Iterable[str], plural_adj
     return Spelling(english=polish_english, french=polish_french)
 
 
-def _meetings(table: dict[str, Any], more_consonants: Iterable[str] = ()) -> Polish:
+def _meetings(spelling: dict[str, Any], language: str, more_consonants: Iterable[str] = ()) -> Polish:
+    table = required(spelling, language, "spelling.toml")
+    for key in ("vowels", "vowel", "consonant", "before_vowel", "contractions"):
+        required(table, key, f"spelling.toml: [{language}]")
     consonants = "|".join(sorted({*table["consonant"], *more_consonants}))
     vowel = rf"(?=(?:{'|'.join(table['vowel'])})\b|(?!(?:{consonants})\b)[{table['vowels']}])"
     before_vowel: dict[str, str] = table["before_vowel"]

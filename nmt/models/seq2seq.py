@@ -1,7 +1,5 @@
 """The encoder-decoder: ids in, features or logits out."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +10,7 @@ from nmt.models.memory import Memory
 
 
 class WordEmbedding(nn.Module):
-    """Word vectors with dropout on their cells, and on whole words (Gal & Ghahramani, 2016, sec. 4.2).
-
-    A table that is also the output layer's needs small numbers, a recurrent layer inputs of about one: so vectors are
-    multiplied by the square root of their size (Vaswani et al., 2017, sec. 3.4).
-    """
+    """Word vectors with dropout on their cells, and on whole words (Gal & Ghahramani, 2016, sec. 4.2)."""
 
     def __init__(self, table: nn.Embedding, *, dropout: float, word_dropout: float) -> None:
         super().__init__()
@@ -26,7 +20,7 @@ class WordEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids of any shape: [..., E]."""
-        vectors = self.dropout(self.table(ids) * math.sqrt(self.table.embedding_dim))
+        vectors = self.dropout(self.table(ids))
         if self.training and self.word_dropout.p > 0:
             vectors = vectors * self.word_dropout(vectors.new_ones(*ids.shape, 1))
         return vectors  # type: ignore[no-any-return]

@@ -87,7 +87,9 @@ def prepare(
     existing = find_existing(data_dir)
     if existing is not None and not force:
         if not existing.was_made_from(records, settings):
-            raise DataError(f"{data_dir} holds data prepared from other text or settings; --force replaces them")
+            raise DataError(
+                f"{data_dir} holds data prepared from other text or settings; `nmt prepare --force` replaces them"
+            )
         check_files(data_dir, existing)
         return PreparationReport(data_dir, existing, up_to_date=True)
     with building(data_dir) as folder:

@@ -104,12 +104,13 @@ def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
 
 
-def test_ctrl_c_ends_a_waiting_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_waiting_command(tmp_path: Path, number: signal.Signals) -> None:
     os.mkfifo(tmp_path / "pipe")
     command = [*NMT, "score", str(tmp_path / "pipe"), str(tmp_path / "pipe")]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with (tmp_path / "pipe").open("w"):  # opens once the command reads
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
 

@@ -108,7 +108,7 @@ def test_other_settings_need_force(folder: Path) -> None:
     refused = prepare("--set", "data.max_pieces=99")
     assert (refused.exit_code, refused.stderr) == (
         1,
-        "error: data holds data prepared from other text or settings; --force replaces them\n",
+        "error: data holds data prepared from other text or settings; `nmt prepare --force` replaces them\n",
     )
     assert prepare("--set", "data.max_pieces=99", "--force").exit_code == 0
 

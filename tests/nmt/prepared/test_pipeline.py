@@ -148,7 +148,7 @@ def test_data_that_are_up_to_date_are_left_alone(tmp_path: Path, corpus: Pairs, 
 def test_other_data_are_replaced_only_by_force(tmp_path: Path, corpus: Pairs, make_settings: MakeSettings) -> None:
     prepare(tmp_path / "data", make_settings())
     before = contents(tmp_path / "data")
-    with pytest.raises(DataError, match="data holds data prepared from other text or settings; --force replaces them"):
+    with pytest.raises(DataError, match="data holds data prepared from other text or settings; `nmt prepare --force`"):
         prepare(tmp_path / "data", make_settings("tokenizer.vocab_size=50"))
     assert contents(tmp_path / "data") == before
     report = prepare(tmp_path / "data", make_settings("tokenizer.vocab_size=50"), force=True)
