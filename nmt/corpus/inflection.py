@@ -79,13 +79,12 @@ def french_agreement(masculine: str, feminine: str | None = None, plural: str | 
 
 
 def conjugate(stem: str, pattern: Mapping[str, Any], endings: Mapping[str, Sequence[str]]) -> dict[str, Forms]:
-    """Return the present, imperfect, future and conditional (five persons) and the participle (four forms)."""
-    present = tuple(stem + ending for ending in pattern["present"])
-    imperfect = stem + pattern["imperfect"] if "imperfect" in pattern else present[2].removesuffix("ons")
+    """Return the present, future, conditional and, if the pattern has it, imperfect; and the four forms "agreed"."""
     future = stem + pattern["future"]
+    imperfect = [stem + pattern["imperfect"] + ending for ending in endings["imperfect"] if "imperfect" in pattern]
     return {
-        "present": present,
-        "imperfect": tuple(imperfect + ending for ending in endings["imperfect"]),
+        **({"imperfect": tuple(imperfect)} if imperfect else {}),
+        "present": tuple(stem + ending for ending in pattern["present"]),
         "future": tuple(future + ending for ending in endings["future"]),
         "conditional": tuple(future + ending for ending in endings["imperfect"]),
         "agreed": french_agreement(stem + pattern["participle"]),
