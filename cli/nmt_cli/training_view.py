@@ -21,8 +21,8 @@ class TrainingView:
     def __init__(self) -> None:
         self._bar: Progress = progress(
             TextColumn("{task.percentage:>3.0f}%"),
-            BarColumn(bar_width=14),
-            TextColumn("step {task.completed}/{task.total}  {task.description}"),
+            BarColumn(bar_width=12),
+            TextColumn("{task.description}"),
         )
         self._task = self._bar.add_task("starting", total=None)
         self._last: StepReport | None = None
@@ -40,7 +40,8 @@ class TrainingView:
         """Move the bar."""
         self._last = report
         left = (report.total_steps - report.step) * report.seconds_per_step
-        text = f"loss {report.loss:.3f}  {report.tokens_per_second:,.0f} tok/s  {_clock(left)} left"
+        steps = f"step {report.step:,}/{report.total_steps:,}"
+        text = f"{steps}  loss {report.loss:.3f}  {report.tokens_per_second:,.0f} tok/s  {_clock(left)} left"
         self._bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
 
     def on_validation(self, report: ValidationReport) -> None:

@@ -6,14 +6,14 @@ from nmt.demo import Example, choose_examples, write_corpus
 
 
 def test_the_corpus_is_written_as_text_that_settings_find(tmp_path: Path) -> None:
-    overrides = write_corpus(tmp_path / "corpus", train_pairs=50, seed=1)
+    overrides = write_corpus(tmp_path / "corpus", train_pairs=3000, seed=1)
     data = load_settings(overrides=overrides).data
     sides = [
         (data.train_src[0], data.train_tgt[0]),
         (data.valid_src, data.valid_tgt),
         (data.test_src, data.test_tgt),
     ]
-    for (src, tgt), count in zip(sides, (50, 500, 500), strict=True):
+    for (src, tgt), count in zip(sides, (3000, 500, 500), strict=True):
         assert src is not None
         assert tgt is not None
         assert len(list(read_lines(data.root / src))) == len(list(read_lines(data.root / tgt))) == count
@@ -21,7 +21,7 @@ def test_the_corpus_is_written_as_text_that_settings_find(tmp_path: Path) -> Non
 
 def test_the_same_seed_writes_the_same_corpus(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        write_corpus(tmp_path / name, train_pairs=50, seed=seed)
+        write_corpus(tmp_path / name, train_pairs=3000, seed=seed)
     text = {name: (tmp_path / name / "train.en").read_bytes() for name in "abc"}
     assert text["a"] == text["b"]
     assert text["a"] != text["c"]

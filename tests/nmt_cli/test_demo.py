@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from nmt_cli.main import app
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
+    """What `nmt demo` prints on stdout and stderr, and where it worked; far too short to learn anything."""
+    work = tmp_path_factory.mktemp("demo")
+    arguments = ["demo", "--work", str(work), "--pairs", "3000", "--show", "3", "--set", "training.max_steps=10"]
+    small = ["--set", "model.hidden_size=16", "--set", "search.beam_size=1", "--set", "search.max_length_ratio=0.5"]
+    result = CliRunner().invoke(app, [*arguments, *small])
+    assert result.exit_code == 0, result.stderr
+    return result.stdout, result.stderr, work
+
+
+def test_the_table_shows_unseen_sentences_and_what_was_expected(shown: tuple[str, str, Path]) -> None:
+    stdout, _, work = shown
+    sources = (work / "corpus" / "test.en").read_text(encoding="utf-8").splitlines()
+    references = (work / "corpus" / "test.fr").read_text(encoding="utf-8").splitlines()
+    text = " ".join(stdout.split())
+    for number in (0, 166, 332):
+        assert sources[number] in text
+        assert f"expected: {references[number]}" in text
+    assert not set(sources) & set((work / "corpus" / "train.en").read_text(encoding="utf-8").splitlines())
+
+
+def test_the_scores_end_the_table_and_a_command_to_try_ends_the_demo(shown: tuple[str, str, Path]) -> None:
+    stdout, stderr, work = shown
+    assert [line.split()[0] for line in stdout.splitlines()[-3:]] == ["BLEU", "chrF2", "TER"]
+    assert stderr.splitlines()[-1] == f"try it: echo 'Where is the station?' | nmt translate {work / 'model'}"
+
+
+def test_a_grammar_that_cannot_give_so_many_pairs_says_so(tmp_path: Path) -> None:
+    arguments = ["demo", "--work", str(tmp_path), "--pairs", "1" + "0" * 21]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "phrasebook pairs asked for, but the grammar gives" in result.stderr

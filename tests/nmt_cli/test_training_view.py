@@ -1,0 +1,64 @@
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from nmt.training.checkpoint import TrainingState
+from nmt.training.loop import StepReport, ValidationReport
+from nmt.training.run import TrainingSummary
+from nmt_cli.training_view import TrainingView, stopping_on_signals
+
+STEP = StepReport(
+    step=99_950,
+    total_steps=100_000,
+    epoch=3,
+    tokens=10_000_000,
+    loss=12.345,
+    tokens_per_second=123_456.0,
+    seconds_per_step=100.0,
+    learning_rate=0.001,
+    gradient_norm=1.0,
+)
+
+
+def test_a_validation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView() as view:
+        view.on_step(STEP)
+        view.on_validation(ValidationReport(1500, 2.0, 7.389, 31.254, is_best=True))
+        view.on_validation(ValidationReport(2000, 2.0, 7.389, 31.0, is_best=False))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "step 1,500: train loss 12.345, 123,456 tok/s, valid loss 2.000, ppl 7.39, BLEU 31.25  best so far\n"
+        "step 2,000: train loss 12.345, 123,456 tok/s, valid loss 2.000, ppl 7.39, BLEU 31.00\n"
+    )
+
+
+def test_the_bar_fits_eighty_columns_and_shows_the_time_left_for_the_whole_run() -> None:
+    view = TrainingView()
+    view.on_step(STEP)
+    (task,) = view._bar.tasks
+    assert task.description == "step 99,950/100,000  loss 12.345  123,456 tok/s  1:23:20 left"  # 50 steps of 100 s
+    assert (task.completed, task.total) == (99_950, 100_000)
+    assert len("100% " + "-" * 12 + " " + task.description) <= 80
+
+
+def test_the_end_names_the_model_and_its_best_step(capsys: pytest.CaptureFixture[str]) -> None:
+    state = TrainingState(step=900, best_step=600, tokens=120_000, seconds=60.0, best_score=30.0)
+    TrainingView().show_end(TrainingSummary(True, state, 6_798_448, 0.02), Path("m"))
+    assert capsys.readouterr().err == (
+        "m: 6,798,448 parameters, best at step 600 of 900, 120,000 target words in 0:01:00 (2,000 tok/s)\n"
+    )
+
+
+def test_the_first_signal_asks_and_the_second_interrupts(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stopping_on_signals() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert capsys.readouterr().err == "stopping after this step; once more stops at once\n"
