@@ -40,10 +40,10 @@ class FlatSequences:
         ids = np.where(real, self.values[index], PAD) if len(self.values) else np.full(real.shape, PAD)
         return ids.astype(np.int64)
 
-    def list(self, row: int) -> list[int]:
+    def row(self, index: int) -> list[int]:
         """Return one row as a list of ids."""
-        start = self.starts[row]
-        return [int(token) for token in self.values[start : start + self.lengths[row]]]
+        start = self.starts[index]
+        return [int(token) for token in self.values[start : start + self.lengths[index]]]
 
 
 @dataclass(frozen=True)

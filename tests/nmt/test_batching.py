@@ -39,7 +39,7 @@ def test_rows_need_not_be_neighbours_in_the_flat_array() -> None:
         np.array([1, 2], dtype=np.int32),
     )
     assert flat.padded(np.array([0, 1])).tolist() == [[7, 0], [5, 6]]
-    assert flat.list(1) == [5, 6]
+    assert flat.row(1) == [5, 6]
 
 
 def test_batches_are_cut_where_the_budget_is_reached() -> None:

@@ -22,7 +22,7 @@ def test_views_over_several_record_batches_equal_the_lists(
     write_train(path, [([src for src, _ in block], [tgt for _, tgt in block]) for block in blocks])
     src, tgt = map_ids(path)
     pairs = [pair for block in blocks for pair in block]
-    assert [(src.list(row), tgt.list(row)) for row in range(len(src))] == pairs
+    assert [(src.row(row), tgt.row(row)) for row in range(len(src))] == pairs
     assert len(tgt) == len(pairs)
 
 
@@ -44,8 +44,8 @@ def test_a_sliced_list_column_is_read_where_it_starts(tmp_path: Path) -> None:
     with pa.OSFile(str(tmp_path / "a"), "wb") as file, pa.ipc.new_stream(file, batch.schema) as writer:
         writer.write_batch(batch)
     src, tgt = map_ids(tmp_path / "a")
-    assert [src.list(0), src.list(1)] == [[2, 3], [4]]
-    assert [tgt.list(0), tgt.list(1)] == [[1], [2, 3]]
+    assert [src.row(0), src.row(1)] == [[2, 3], [4]]
+    assert [tgt.row(0), tgt.row(1)] == [[1], [2, 3]]
 
 
 def test_validation_text_is_read_back(tmp_path: Path) -> None:

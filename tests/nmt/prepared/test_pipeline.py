@@ -22,7 +22,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def train_texts(folder: Path) -> list[str]:
     data = PreparedData.open(folder)
-    return data.tokenizers.src.decode([data.train_src.list(row) for row in range(len(data.train_src))])
+    return data.tokenizers.src.decode([data.train_src.row(row) for row in range(len(data.train_src))])
 
 
 def test_every_rejected_pair_is_counted_and_listed(tmp_path: Path, pairs: Pairs, write: Write,

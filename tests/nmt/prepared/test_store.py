@@ -21,8 +21,8 @@ def folder(tmp_path: Path, corpus: Pairs, make_settings: Callable[..., Settings]
 
 def test_the_training_text_comes_back_from_its_ids(folder: Path, corpus: Pairs) -> None:
     data = PreparedData.open(folder)
-    src = data.tokenizers.src.decode([data.train_src.list(row) for row in range(len(data.train_src))])
-    tgt = data.tokenizers.tgt.decode([data.train_tgt.list(row) for row in range(len(data.train_tgt))])
+    src = data.tokenizers.src.decode([data.train_src.row(row) for row in range(len(data.train_src))])
+    tgt = data.tokenizers.tgt.decode([data.train_tgt.row(row) for row in range(len(data.train_tgt))])
     heldout = set(zip(data.valid.src_texts, data.valid.tgt_texts, strict=True))
     assert len(heldout) == 21
     assert list(zip(src, tgt, strict=True)) == [pair for pair in corpus if pair not in heldout]
@@ -30,14 +30,14 @@ def test_the_training_text_comes_back_from_its_ids(folder: Path, corpus: Pairs) 
 
 def test_validation_ids_are_those_of_the_validation_text(folder: Path) -> None:
     data = PreparedData.open(folder)
-    assert [data.valid.src.list(row) for row in range(21)] == data.tokenizers.src.encode(data.valid.src_texts)
-    assert [data.valid.tgt.list(row) for row in range(21)] == data.tokenizers.tgt.encode(data.valid.tgt_texts)
+    assert [data.valid.src.row(row) for row in range(21)] == data.tokenizers.src.encode(data.valid.src_texts)
+    assert [data.valid.tgt.row(row) for row in range(21)] == data.tokenizers.tgt.encode(data.valid.tgt_texts)
 
 
 def test_the_counts_are_those_of_the_ids(folder: Path) -> None:
     data = PreparedData.open(folder)
     for counts, rows in ((data.source_counts, data.train_src), (data.target_counts, data.train_tgt)):
-        expected = np.bincount([token for row in range(len(rows)) for token in rows.list(row)], minlength=60)
+        expected = np.bincount([token for row in range(len(rows)) for token in rows.row(row)], minlength=60)
         expected[3] = 189  # </s>, once for every sentence
         assert counts.dtype == np.int64
         assert counts.tolist() == expected.tolist()

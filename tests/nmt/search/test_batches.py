@@ -57,7 +57,7 @@ def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(
     settings = SearchSettings(beam_size=3, length_penalty=0.6, max_length_ratio=1.5, batch_tokens=batch_tokens)
     found = search_batches(model, SRC, settings=settings, reverse_source=False, n_best=2)
     for row in range(len(SRC)):
-        pieces = SRC.list(row)
+        pieces = SRC.row(row)
         expected = beam_search(
             model.decoder,
             model.start([sum(pieces) % SENTENCES]),
@@ -91,7 +91,7 @@ def test_a_beam_of_one_is_greedy_search_whatever_the_length_penalty(model: Table
     settings = SearchSettings(beam_size=1, length_penalty=2.0)
     found = search_batches(model, SRC, settings=settings, reverse_source=False)
     for row in range(len(SRC)):
-        pieces = SRC.list(row)
+        pieces = SRC.row(row)
         state = model.start([sum(pieces) % SENTENCES])
         limit = torch.tensor([2 * len(pieces) + 10])
         assert found[row] == greedy_search(model.decoder, state, max_lengths=limit, length_penalty=2.0)
