@@ -128,9 +128,10 @@ class Trainer:
         Raises:
             TrainingError: The loss is not a number or explodes; the last checkpoint stays as it was.
         """
-        pace = _Pace(self.state)
+        pace, norm = _Pace(self.state), 0.0
         for rows in self._remaining_batches():
             if self.stop.is_set():
+                self._check(norm)
                 self._save()
                 return False
             norm = self._update(rows)
@@ -210,7 +211,7 @@ class Trainer:
         loss = state.window_loss / max(1, state.window_tokens)
         if math.isfinite(loss) and math.isfinite(norm) and loss <= limit:
             return
-        found = f"{loss:.1f} nats a word" if math.isfinite(loss) and math.isfinite(norm) else "not a number"
+        found = f"{loss:.3g} nats a word" if math.isfinite(loss) and math.isfinite(norm) else "not a number"
         raise TrainingError(
             f"the training loss is {found} at step {state.step} (gradient norm {norm:.3g}); try a lower "
             f"training.learning_rate (now {self.settings.learning_rate:g}), a longer training.warmup_steps (now "

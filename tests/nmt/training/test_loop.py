@@ -56,7 +56,8 @@ class Run:
         small = ModelSettings(embedding_size=8, hidden_size=8, encoder_layers=1, dropout=0.2, word_dropout=0.1)
         self.model = build_model(small, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB, joint=True, seed=1)
         self.folder, self.scores, self.saved = folder, iter(scores or range(1000)), list[int]()
-        self.watcher, self.stop = Watcher(), threading.Event()
+        self.watcher = Watcher()
+        self.stop: threading.Event | CountDown = threading.Event()
         self.checkpoint = folder / "checkpoints" / "last.safetensors"
         self.schedule = Schedule(self.settings.schedule, self.settings.learning_rate, self.settings.warmup_steps, total)
 
@@ -109,6 +110,7 @@ def test_a_stopped_and_continued_run_gives_the_same_weights_to_the_bit(
     finished, runs = False, 0
     while not finished:
         part = Run(tmp_path / "stopped", **changes)
+        assert isinstance(part.stop, threading.Event)
         part.watcher.stop = part.stop
         finished, runs = part.go(), runs + 1
     assert runs > 3
@@ -176,6 +178,27 @@ def test_a_loss_that_is_not_a_number_stops_with_advice_and_keeps_the_last_good_s
     good = (tmp_path / "checkpoints" / "last.safetensors").read_bytes()
     run = Run(tmp_path, total=16, learning_rate=1e30, optimizer="adam")
     with pytest.raises(TrainingError, match=r"the training loss is .* at step .*; try a lower training.learning_rate"):
+        run.go()
+    assert (tmp_path / "checkpoints" / "last.safetensors").read_bytes() == good
+
+
+class CountDown:
+    """Asks to stop after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def is_set(self) -> bool:
+        self.steps -= 1
+        return self.steps < 0
+
+
+def test_broken_weights_are_not_saved_on_a_stop_either(tmp_path: Path) -> None:
+    assert Run(tmp_path, total=8).go()
+    good = (tmp_path / "checkpoints" / "last.safetensors").read_bytes()
+    run = Run(tmp_path, total=1000, learning_rate=1e30, log_every=1000, validate_every=1000, checkpoint_every=1000)
+    run.stop = CountDown(4)
+    with pytest.raises(TrainingError, match=r"the training loss is (not a number|.*e\+30 nats a word) at step 12"):
         run.go()
     assert (tmp_path / "checkpoints" / "last.safetensors").read_bytes() == good
 
