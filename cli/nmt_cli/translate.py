@@ -24,7 +24,7 @@ _STREAM: Final = Path("-")
 def translate(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
     source: Annotated[
-        Path, typer.Argument(metavar="[INPUT]", help="Text to translate, one sentence a line; - is stdin.")
+        Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence a line; - is stdin.")
     ] = _STREAM,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where translations go; - is stdout.")] = _STREAM,
     beam_size: Annotated[
