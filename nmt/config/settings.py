@@ -1,11 +1,20 @@
 """The settings: one frozen, typed tree. The string under each field is its documentation."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):
@@ -93,10 +102,42 @@ class ModelSettings(Section):
     """Add the input of a recurrent layer to its output where their sizes agree."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Dropout on embeddings, between layers and before the output layer."""
+    embedding_dropout: Rate | None = None
+    """Dropout on embeddings; unset: `dropout`."""
+    encoder_dropout: Rate | tuple[Rate, ...] | None = None
+    """Dropout on the input of every encoder layer but the first: one rate or a list of rates; unset: `dropout`."""
+    decoder_dropout: Rate | tuple[Rate, ...] | None = None
+    """Dropout on the input of every decoder layer but the first: one rate or a list of rates; unset: `dropout`."""
+    readout_dropout: Rate | None = None
+    """Dropout before the output layer, on decoder state and context; unset: `dropout`."""
+    variational_dropout: bool = False
+    """Drop the same cells at all positions of a sentence (Gal & Ghahramani, 2016) in all these places."""
+    recurrent_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the recurrent weights dropped in each update, alike at all steps (Merity et al., 2018, sec. 2)."""
     word_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the input words, source and target, whose vector is zeroed."""
     tied_embeddings: Literal["auto", "none", "target", "all"] = "auto"
     """Shared tables: target input with output, or also the source; auto: all with a joint vocabulary, else target."""
+
+    @field_validator("encoder_dropout", "decoder_dropout", mode="wrap")
+    @classmethod
+    def _rates_must_be_rates(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValueError(f"expected a rate from 0 to below 1, or a list of such rates, found {value!r}") from error
+
+    @model_validator(mode="after")
+    def _every_layer_but_the_first_has_its_rate(self) -> "ModelSettings":
+        encoder = ("encoder", self.encoder_dropout, self.encoder_layers)
+        decoder = ("decoder", self.decoder_dropout, self.decoder_layers)
+        for side, rates, layers in (encoder, decoder):
+            if isinstance(rates, tuple) and len(rates) != layers - 1:
+                raise ValueError(
+                    f"{side}_dropout lists {len(rates)}, expected {layers - 1}: a rate for every layer but the first "
+                    f"of {side}_layers = {layers}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _halves_must_be_whole(self) -> "ModelSettings":
@@ -117,7 +158,15 @@ class TrainingSettings(Section):
     samples: int = Field(default=1000, ge=1)
     """Expected number of distinct sampled words a batch (sampled objective only)."""
     batch_tokens: int = Field(default=800, ge=1)
-    """Token budget of a batch: rows times the longer of the padded sides."""
+    """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients are summed for one update."""
+    subword_sampling: float = Field(default=0.0, ge=0.0)
+    """Cut the words anew in each pass: for unigram the smoothing (Kudo, 2018), for bpe the dropout rate; 0: off."""
+    r_drop: float = Field(default=0.0, ge=0.0)
+    """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass."""
+    ema_decay: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay of the moving average of the weights, which is then validated and kept; 0: none."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """The update rule."""
     learning_rate: float = Field(default=0.002, gt=0.0)
@@ -144,6 +193,8 @@ class TrainingSettings(Section):
     """Steps between validations."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between checkpoints of the whole training state."""
+    keep_checkpoints: int = Field(default=3, ge=1)
+    """Checkpoints to keep; the newest that is whole is continued from."""
     patience: int = Field(default=0, ge=0)
     """Validations without a better score before training stops early; 0: never."""
     best_by: Literal["bleu", "loss"] = "bleu"
@@ -190,4 +241,6 @@ class Settings(Section):
             raise ValueError(
                 'model.tied_embeddings = "all" needs tokenizer.joint = true; with two vocabularies use "target"'
             )
+        if self.training.r_drop and self.training.objective == "sampled":
+            raise ValueError('training.r_drop compares whole distributions: it needs training.objective = "full"')
         return self

@@ -6,7 +6,9 @@ from torch import nn
 from nmt.config.settings import ModelSettings
 from nmt.errors import ConfigError
 from nmt.models.attention import make_attention
-from nmt.models.decoder import InputFeedingDecoder, RecurrentDecoder
+from nmt.models.cells import Recurrence
+from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
+from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.encoder import RecurrentEncoder
 from nmt.models.seq2seq import Seq2Seq, WordEmbedding
 
@@ -60,30 +62,46 @@ def _embedding(vocab_size: int, size: int) -> nn.Embedding:
 
 
 def _words(settings: ModelSettings, table: nn.Embedding) -> WordEmbedding:
-    return WordEmbedding(table, dropout=settings.dropout, word_dropout=settings.word_dropout)
+    dropout = _dropout(settings, settings.embedding_dropout)
+    return WordEmbedding(table, dropout=dropout, word_dropout=settings.word_dropout)
 
 
 def _encoder(settings: ModelSettings) -> RecurrentEncoder:
     return RecurrentEncoder(
-        cell=settings.cell,
+        recurrence=_recurrence(settings),
         embedding_size=settings.embedding_size,
         hidden_size=settings.hidden_size,
-        num_layers=settings.encoder_layers,
         bidirectional=settings.bidirectional,
         residual=settings.residual,
-        dropout=settings.dropout,
+        dropouts=_dropouts_between(settings, settings.encoder_dropout, num_layers=settings.encoder_layers),
     )
 
 
 def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:
     make = InputFeedingDecoder if settings.input_feeding else RecurrentDecoder
     return make(
-        cell=settings.cell,
-        embedding_size=settings.embedding_size,
-        hidden_size=settings.hidden_size,
-        feature_size=feature_size,
-        num_layers=settings.decoder_layers,
+        recurrence=_recurrence(settings),
+        sizes=DecoderSizes(settings.embedding_size, settings.hidden_size, feature_size),
         attention=make_attention(settings.attention, settings.hidden_size),
         residual=settings.residual,
-        dropout=settings.dropout,
+        dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=settings.decoder_layers),
+        readout_dropout=_dropout(settings, settings.readout_dropout),
     )
+
+
+def _recurrence(settings: ModelSettings) -> Recurrence:
+    return Recurrence(settings.cell, dropout=settings.recurrent_dropout)
+
+
+def _dropout(settings: ModelSettings, rate: float | None) -> Dropout:
+    make = VariationalDropout if settings.variational_dropout else Dropout
+    return make(settings.dropout if rate is None else rate)
+
+
+def _dropouts_between(
+    settings: ModelSettings, rates: float | tuple[float, ...] | None, *, num_layers: int
+) -> list[Dropout]:
+    """Make the dropout of every layer's input but the first's, from a rate for each or one for all."""
+    if isinstance(rates, tuple):
+        return [_dropout(settings, rate) for rate in rates]
+    return [_dropout(settings, rates) for _ in range(num_layers - 1)]

@@ -1,17 +1,36 @@
 """Recurrent layers: whole sequences in one fused call, single steps by the same weights and equations."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from nmt.models.dropout import drop_cells
+
 Cell = Literal["lstm", "gru", "rnn"]
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM, (h, c), each [B, H]."""
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Of G gates: input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""
 
 _FUSED: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_SEQUENCE: dict[Cell, Callable[..., tuple[Tensor, ...]]] = {
+    "lstm": torch.lstm,
+    "gru": torch.gru,
+    "rnn": torch.rnn_tanh,
+}
 _GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """What the recurrent layers of a model have in common."""
+
+    cell: Cell
+    dropout: float
+    """Share of the recurrent weights that is dropped in training."""
 
 
 class RecurrentLayer(nn.Module):
@@ -21,13 +40,16 @@ class RecurrentLayer(nn.Module):
     computed by the library's fused layer (cuDNN, oneDNN). Recurrent weights start orthogonal gate by gate (Saxe et al.,
     2014), input weights uniform (Glorot & Bengio, 2010), biases at zero but for an LSTM's forget gate, which starts at
     one (Jozefowicz et al., 2015).
+
+    In training, single recurrent weights may be dropped (DropConnect: Wan et al., 2013), the same ones at all steps
+    (Merity et al., 2018, sec. 2), which leaves the fused layer as it is.
     """
 
-    def __init__(self, *, cell: Cell, input_size: int, hidden_size: int) -> None:
+    def __init__(self, recurrence: Recurrence, *, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.cell: Cell = cell
-        self.hidden_size = hidden_size
-        self.fused = _FUSED[cell](input_size, hidden_size, batch_first=True)
+        self.cell = recurrence.cell
+        self.recurrent_dropout = recurrence.dropout
+        self.fused = _FUSED[self.cell](input_size, hidden_size, batch_first=True)
         self._reset()
 
     @property
@@ -46,20 +68,38 @@ class RecurrentLayer(nn.Module):
             The hidden state after every step, [B, T, H].
         """
         if state is None:
-            outputs, _ = self.fused(inputs)
-        else:
-            first = tuple(part.unsqueeze(0).contiguous() for part in state)  # [1, B, H]
-            outputs, _ = self.fused(inputs, first if self.cell == "lstm" else first[0])
-        return outputs  # type: ignore[no-any-return]
+            state = (inputs.new_zeros(inputs.shape[0], self.fused.hidden_size),) * self.state_parts
+        first = tuple(part.unsqueeze(0).contiguous() for part in state)  # [1, B, H]
+        weights, hx = self._drawn_weights(), first if self.cell == "lstm" else first[0]
+        # biases, layers, dropout between layers, training, two directions, batch first: what `fused` itself would say
+        outputs, *_ = _SEQUENCE[self.cell](inputs, hx, weights, True, 1, 0.0, self.training, False, True)
+        return outputs
 
-    def step(self, inputs: Tensor, state: State) -> State:
+    def weights(self) -> Weights:
+        """Return the weights for all steps over a batch; in training, dropped ones among them are zero."""
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self._drawn_weights()
+        device = recurrent_weight.device.type
+        if self._drops and torch.is_autocast_enabled(device):
+            # autocast remembers its copies of parameters only, and would make one of these at every step
+            recurrent_weight = recurrent_weight.to(torch.get_autocast_dtype(device))
+        return input_weight, recurrent_weight, input_bias, recurrent_bias
+
+    def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], state parts [B, H]; the first part of the new state is the output."""
-        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
-        weights = (input_weight, recurrent_weight, input_bias, recurrent_bias)
         if self.cell == "lstm":
             return torch.lstm_cell(inputs, state, *weights)
         advance = torch.gru_cell if self.cell == "gru" else torch.rnn_tanh_cell
         return (advance(inputs, state[0], *weights),)
+
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.recurrent_dropout > 0
+
+    def _drawn_weights(self) -> Weights:
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
+        if not self._drops:
+            return input_weight, recurrent_weight, input_bias, recurrent_bias
+        return input_weight, drop_cells(recurrent_weight, self.recurrent_dropout), input_bias, recurrent_bias
 
     def _reset(self) -> None:
         input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]

@@ -1,5 +1,6 @@
 """The decoders: over whole target sequences for training, one pure step at a time for search."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -7,8 +8,33 @@ import torch
 from torch import Tensor, nn
 
 from nmt.models.attention import Attention
-from nmt.models.cells import Cell, RecurrentLayer, State
+from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights
+from nmt.models.dropout import Dropout
 from nmt.models.memory import Memory
+
+
+@dataclass(frozen=True)
+class DecoderSizes:
+    """How wide the parts of a decoder are."""
+
+    embedding: int
+    hidden: int
+    features: int
+    """What the output layer scores."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the layers compute with at every step of a sequence: drawn before the first one where dropout wants it."""
+
+    weights: tuple[Weights, ...]
+    """The weights of each layer."""
+    masks: tuple[Tensor | None, ...]
+    """Dropout masks that all positions share, [B, 1, *]: of the input of each upper layer, then of the readout's."""
+
+    def take(self, sentences: Tensor) -> "Drawn":
+        """Keep `sentences` [B'], in this order."""
+        return Drawn(self.weights, tuple(None if mask is None else mask[sentences] for mask in self.masks))
 
 
 @dataclass(frozen=True)
@@ -21,6 +47,8 @@ class DecoderState:
     """The recurrent state of each layer, parts [B, K, H]."""
     feed: Tensor
     """The last attentional vector, [B, K, F]; read only with input feeding."""
+    drawn: Drawn
+    """The same at all steps."""
 
     def select(self, parents: Tensor) -> "DecoderState":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
@@ -34,7 +62,7 @@ class DecoderState:
     def take(self, sentences: Tensor) -> "DecoderState":
         """Keep `sentences` [B'], in this order."""
         layers = tuple(tuple(part[sentences] for part in state) for state in self.layers)
-        return DecoderState(self.memory.take(sentences), layers, self.feed[sentences])
+        return DecoderState(self.memory.take(sentences), layers, self.feed[sentences], self.drawn.take(sentences))
 
 
 class RecurrentDecoder(nn.Module):
@@ -42,64 +70,80 @@ class RecurrentDecoder(nn.Module):
 
     The first layer runs over the whole shifted target; its outputs query the attention for all steps at once; the
     context joins the input of every further layer and of the readout, tanh(W [h; context]).
+
+    `dropouts` work on what every layer but the first reads from the layer below it, so there is one layer more than
+    they are.
     """
 
     def __init__(
         self,
         *,
-        cell: Cell,
-        embedding_size: int,
-        hidden_size: int,
-        feature_size: int,
-        num_layers: int,
+        recurrence: Recurrence,
+        sizes: DecoderSizes,
         attention: Attention,
         residual: bool,
-        dropout: float,
+        dropouts: Sequence[Dropout],
+        readout_dropout: Dropout,
     ) -> None:
         super().__init__()
-        self.feature_size = feature_size
+        self.sizes = sizes
         self.residual = residual
         self.attention = attention
-        self.first = RecurrentLayer(cell=cell, input_size=self._first_input(embedding_size), hidden_size=hidden_size)
+        hidden = sizes.hidden
+        self.first = RecurrentLayer(recurrence, input_size=self._first_input(sizes), hidden_size=hidden)
         self.upper = nn.ModuleList(
-            RecurrentLayer(cell=cell, input_size=2 * hidden_size, hidden_size=hidden_size)
-            for _ in range(num_layers - 1)
+            RecurrentLayer(recurrence, input_size=2 * hidden, hidden_size=hidden) for _ in dropouts
         )
         parts = self.first.state_parts
-        self.bridges = nn.ModuleList(nn.Linear(hidden_size, parts * hidden_size) for _ in range(num_layers))
-        self.readout = nn.Linear(2 * hidden_size, feature_size)
-        self.dropout = nn.Dropout(dropout)
+        self.bridges = nn.ModuleList(nn.Linear(hidden, parts * hidden) for _ in range(1 + len(dropouts)))
+        self.readout = nn.Linear(2 * hidden, sizes.features)
+        self.dropouts = nn.ModuleList(dropouts)
+        self.readout_dropout = readout_dropout
 
     def forward(self, embedded: Tensor, memory: Memory) -> Tensor:
         """Run over whole targets [B, T, E]; return the features that the output layer scores, [B, T, F]."""
         first, *upper = self._initial(memory)
         h = self.first(embedded, first)  # [B, T, H]
         context, _ = self.attention(h, memory)  # [B, T, H]
-        for layer, state in zip(self.upper, upper, strict=True):
-            y = layer(torch.cat([self.dropout(h), context], dim=2), state)
+        for layer, dropout, state in zip(self.upper, self.dropouts, upper, strict=True):
+            y = layer(torch.cat([dropout(h), context], dim=2), state)
             h = h + y if self.residual else y
-        return self._features(h, context)
+        return self._features(self.readout_dropout(torch.cat([h, context], dim=2)))
 
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first step, with one beam a sentence."""
         layers = tuple(tuple(part[:, None] for part in state) for state in self._initial(memory))
-        feed = memory.summary.new_zeros(memory.summary.shape[0], 1, self.feature_size)
-        return DecoderState(memory, layers, feed)
+        feed = memory.summary.new_zeros(memory.summary.shape[0], 1, self.sizes.features)
+        return DecoderState(memory, layers, feed, self._draw(memory.summary))
 
     def step(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one step for K beams a sentence: embedded [B, K, E]; return features [B, K, F] and the next state."""
-        first, *upper = state.layers
-        layers = [_step(self.first, self._step_input(embedded, state), first)]
+        drawn = state.drawn
+        layers = [_step(self.first, self._step_input(embedded, state), state.layers[0], drawn.weights[0])]
         h = layers[0][0]  # [B, K, H]
         context, _ = self.attention(h, state.memory)  # [B, K, H]
-        for layer, before in zip(self.upper, upper, strict=True):
-            layers.append(_step(cast(RecurrentLayer, layer), torch.cat([self.dropout(h), context], dim=2), before))
-            h = h + layers[-1][0] if self.residual else layers[-1][0]
-        features = self._features(h, context)
-        return features, DecoderState(state.memory, tuple(layers), features)
+        for i, layer in enumerate(self._upper_layers(), start=1):
+            below = _drop(self.dropouts[i - 1], h, drawn.masks[i - 1])
+            layers.append(_step(layer, torch.cat([below, context], dim=2), state.layers[i], drawn.weights[i]))
+            h = h + layers[i][0] if self.residual else layers[i][0]
+        features = self._features(_drop(self.readout_dropout, torch.cat([h, context], dim=2), drawn.masks[-1]))
+        return features, replace(state, layers=tuple(layers), feed=features)
 
-    def _first_input(self, embedding_size: int) -> int:
-        return embedding_size
+    def _upper_layers(self) -> list[RecurrentLayer]:
+        return [cast(RecurrentLayer, layer) for layer in self.upper]
+
+    def _draw(self, summary: Tensor) -> Drawn:
+        """Draw for the sentences of `summary` [B, H], in the order of `forward`."""
+        batch, hidden = summary.shape
+        weights, masks = [self.first.weights()], []
+        for layer, dropout in zip(self._upper_layers(), self.dropouts, strict=True):
+            masks.append(cast(Dropout, dropout).draw(batch, hidden, like=summary))
+            weights.append(layer.weights())
+        masks.append(self.readout_dropout.draw(batch, 2 * hidden, like=summary))
+        return Drawn(tuple(weights), tuple(masks))
+
+    def _first_input(self, sizes: DecoderSizes) -> int:
+        return sizes.embedding
 
     def _step_input(self, embedded: Tensor, state: DecoderState) -> Tensor:
         return embedded
@@ -109,8 +153,8 @@ class RecurrentDecoder(nn.Module):
         parts = self.first.state_parts
         return [torch.tanh(bridge(memory.summary)).chunk(parts, dim=1) for bridge in self.bridges]
 
-    def _features(self, h: Tensor, context: Tensor) -> Tensor:
-        return torch.tanh(self.readout(self.dropout(torch.cat([h, context], dim=2))))
+    def _features(self, read: Tensor) -> Tensor:
+        return torch.tanh(self.readout(read))
 
 
 class InputFeedingDecoder(RecurrentDecoder):
@@ -124,15 +168,20 @@ class InputFeedingDecoder(RecurrentDecoder):
             features.append(feature)
         return torch.cat(features, dim=1)
 
-    def _first_input(self, embedding_size: int) -> int:
-        return embedding_size + self.feature_size
+    def _first_input(self, sizes: DecoderSizes) -> int:
+        return sizes.embedding + sizes.features
 
     def _step_input(self, embedded: Tensor, state: DecoderState) -> Tensor:
         return torch.cat([embedded, state.feed], dim=2)
 
 
-def _step(layer: RecurrentLayer, inputs: Tensor, state: State) -> State:
+def _step(layer: RecurrentLayer, inputs: Tensor, state: State, weights: Weights) -> State:
     """Step all beams of all sentences as rows of one matrix: inputs [B, K, I], state parts [B, K, H]."""
     batch, beams, _ = inputs.shape
-    rows = layer.step(inputs.flatten(0, 1), tuple(part.flatten(0, 1) for part in state))
+    rows = layer.step(inputs.flatten(0, 1), tuple(part.flatten(0, 1) for part in state), weights=weights)
     return tuple(part.view(batch, beams, -1) for part in rows)
+
+
+def _drop(dropout: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+    """Drop cells of `x`, [B, K, H], by the sequence's own mask or else by a fresh one."""
+    return x * mask if mask is not None else dropout(x)

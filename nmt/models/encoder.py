@@ -1,9 +1,12 @@
 """The encoder: stacked recurrent layers over the source, in one or both directions."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from nmt.models.cells import Cell, RecurrentLayer
+from nmt.models.cells import Recurrence, RecurrentLayer
+from nmt.models.dropout import Dropout
 
 
 class RecurrentEncoder(nn.Module):
@@ -12,28 +15,29 @@ class RecurrentEncoder(nn.Module):
     Padding is always behind the real positions: each direction is a layer of its own, and the backward one reads
     rows that are mirrored within their own length. So no padding is ever read before a real word, and the fused
     whole-sequence kernels serve without packing.
+
+    `dropouts` work on the input of every layer but the first, so there is one layer more than they are.
     """
 
     def __init__(
         self,
         *,
-        cell: Cell,
+        recurrence: Recurrence,
         embedding_size: int,
         hidden_size: int,
-        num_layers: int,
         bidirectional: bool,
         residual: bool,
-        dropout: float,
+        dropouts: Sequence[Dropout],
     ) -> None:
         super().__init__()
         size = hidden_size // 2 if bidirectional else hidden_size
-        inputs = [embedding_size] + [hidden_size] * (num_layers - 1)
-        self.forward_layers = nn.ModuleList(RecurrentLayer(cell=cell, input_size=i, hidden_size=size) for i in inputs)
+        inputs = [embedding_size] + [hidden_size] * len(dropouts)
+        self.forward_layers = nn.ModuleList(RecurrentLayer(recurrence, input_size=i, hidden_size=size) for i in inputs)
         self.backward_layers = nn.ModuleList(
-            RecurrentLayer(cell=cell, input_size=i, hidden_size=size) for i in inputs if bidirectional
+            RecurrentLayer(recurrence, input_size=i, hidden_size=size) for i in inputs if bidirectional
         )
         self.residual = residual
-        self.dropout = nn.Dropout(dropout)
+        self.dropouts = nn.ModuleList(dropouts)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode padded sources.
@@ -50,7 +54,7 @@ class RecurrentEncoder(nn.Module):
         last = (lengths - 1)[:, None]  # [B, 1]
         x, summary = embedded, embedded
         for i, forward_layer in enumerate(self.forward_layers):
-            source = self.dropout(x) if i else x
+            source = self.dropouts[i - 1](x) if i else x
             outputs = [forward_layer(source)]
             finals = [gather_positions(outputs[0], last)]
             if self.backward_layers:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from nmt.batching import Batch, SourceBatch
 from nmt.models.decoder import DecoderState, RecurrentDecoder
+from nmt.models.dropout import Dropout
 from nmt.models.encoder import RecurrentEncoder
 from nmt.models.memory import Memory
 
@@ -12,14 +13,14 @@ from nmt.models.memory import Memory
 class WordEmbedding(nn.Module):
     """Word vectors with dropout on their cells, and on whole words (Gal & Ghahramani, 2016, sec. 4.2)."""
 
-    def __init__(self, table: nn.Embedding, *, dropout: float, word_dropout: float) -> None:
+    def __init__(self, table: nn.Embedding, *, dropout: Dropout, word_dropout: float) -> None:
         super().__init__()
         self.table = table
-        self.dropout = nn.Dropout(dropout)
-        self.word_dropout = nn.Dropout(word_dropout)
+        self.dropout = dropout
+        self.word_dropout = Dropout(word_dropout)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Look up ids of any shape: [..., E]."""
+        """Look up ids [B, T]: [B, T, E]."""
         vectors = self.dropout(self.table(ids))
         if self.training and self.word_dropout.p > 0:
             vectors = vectors * self.word_dropout(vectors.new_ones(*ids.shape, 1))

@@ -105,6 +105,18 @@ def test_a_name_like_no_other_still_gets_a_suggestion() -> None:
         ("[training]\nseed = -1", "training.seed = -1: input should be greater than or equal to 0"),
         ("[model]\ncell = 'lstmm'", "model.cell = 'lstmm': input should be 'lstm', 'gru' or 'rnn'"),
         ("[model]\nhidden_size = 5", "model: hidden_size must be even for a bidirectional encoder, found 5"),
+        (
+            "[model]\nencoder_layers = 3\nencoder_dropout = [0.1]",
+            "model: encoder_dropout lists 1, expected 2: a rate for every layer but the first of encoder_layers = 3",
+        ),
+        (
+            "[model]\ndecoder_dropout = [0.1]",
+            "model: decoder_dropout lists 1, expected 0: a rate for every layer but the first of decoder_layers = 1",
+        ),
+        (
+            "[model]\nencoder_dropout = [1.0]",
+            "model.encoder_dropout: expected a rate from 0 to below 1, or a list of such rates, found [1.0]",
+        ),
         ("[data]\ntrain_src = 'a'", 'data.train_src = \'a\': input should be a list, such as ["one", "two"]'),
         (
             "[model]\ntied_embeddings = 'all'\n[tokenizer]\njoint = false",
@@ -151,6 +163,7 @@ def test_stored_settings_name_their_place_when_they_do_not_fit() -> None:
 def test_every_setting_is_written() -> None:
     text = to_toml(load_settings(overrides=["data.valid_src=a", "data.valid_tgt=b"]))
     optional = {"data.test_src", "data.test_tgt"}
+    optional |= {f"model.{place}_dropout" for place in ("embedding", "encoder", "decoder", "readout")}
     for name in set(setting_names()) - optional:
         assert f"\n{name.partition('.')[2]} = " in text
 
@@ -166,3 +179,22 @@ def test_what_is_written_is_read_back(rate: float, seed: int, root: str, files: 
         {"training": {"learning_rate": rate, "seed": seed}, "data": {"root": root, "train_src": files}}
     )
     assert parse_settings(to_toml(settings), where="config.toml") == settings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "between_layers"),
+    [
+        (["model.encoder_dropout=[0.2, 0.3]"], (0.2, 0.3)),
+        (["model.encoder_dropout=[0.2,0]"], (0.2, 0.0)),
+        (["model.encoder_dropout=0.2"], 0.2),
+        ([], None),
+    ],
+)
+def test_dropout_rates_survive_writing_and_reading(
+    overrides: list[str], between_layers: float | tuple[float, ...] | None
+) -> None:
+    settings = load_settings(overrides=["model.encoder_layers=3", *overrides])
+    assert settings.model.encoder_dropout == between_layers
+    assert (settings.model.embedding_dropout, settings.model.decoder_dropout) == (None, None)
+    assert parse_settings(to_toml(settings), where="config.toml") == settings
+    assert load_settings(base=settings) == settings

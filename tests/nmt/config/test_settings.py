@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -47,6 +49,16 @@ def test_tying_all_embeddings_needs_a_joint_vocabulary() -> None:
     assert Settings(tokenizer=separate, model=ModelSettings(tied_embeddings="target")).model.tied_embeddings == "target"
 
 
+def test_r_drop_needs_the_full_objective() -> None:
+    message = r'training\.r_drop compares whole distributions: it needs training\.objective = "full"$'
+    with pytest.raises(ValidationError) as refused:
+        Settings(training=TrainingSettings(r_drop=1.0, objective="sampled"))
+    (error,) = refused.value.errors()
+    assert re.search(message, error["msg"])
+    assert Settings(training=TrainingSettings(r_drop=1.0)).training.r_drop == 1.0
+    assert Settings(training=TrainingSettings(objective="sampled")).training.r_drop == 0.0
+
+
 @pytest.mark.parametrize("betas", [(0.9, 1.0), (-0.1, 0.98)])
 def test_adam_betas_lie_between_0_and_1(betas: tuple[float, float]) -> None:
     with pytest.raises(ValidationError, match="betas"):
@@ -57,3 +69,25 @@ def test_adam_betas_lie_between_0_and_1(betas: tuple[float, float]) -> None:
 def test_the_learning_rate_is_a_positive_finite_number(rate: float) -> None:
     with pytest.raises(ValidationError, match="learning_rate"):
         TrainingSettings(learning_rate=rate)
+
+
+@pytest.mark.parametrize("name", ["encoder_dropout", "decoder_dropout"])
+@pytest.mark.parametrize("value", [1.0, -0.1, "some", (0.1, 1.0), [[0.1]]])
+def test_dropout_between_layers_is_a_rate_or_a_list_of_rates(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match="expected a rate from 0 to below 1, or a list of such rates, found"):
+        ModelSettings.model_validate({name: value})
+
+
+@pytest.mark.parametrize("name", ["dropout", "embedding_dropout", "readout_dropout", "recurrent_dropout"])
+@pytest.mark.parametrize("rate", [1.0, -0.1])
+def test_a_dropout_rate_lies_between_0_and_1(name: str, rate: float) -> None:
+    with pytest.raises(ValidationError, match=f"^1 validation error for ModelSettings\n{name}\n"):
+        ModelSettings.model_validate({name: rate})
+
+
+def test_a_list_of_dropout_rates_has_one_for_every_layer_but_the_first() -> None:
+    assert ModelSettings(encoder_layers=3, encoder_dropout=(0.1, 0.2)).encoder_dropout == (0.1, 0.2)
+    assert ModelSettings(decoder_layers=1, decoder_dropout=()).decoder_dropout == ()
+    message = "decoder_dropout lists 3, expected 2: a rate for every layer but the first of decoder_layers = 3"
+    with pytest.raises(ValidationError, match=message):
+        ModelSettings(decoder_layers=3, decoder_dropout=(0.1, 0.2, 0.3))

@@ -5,7 +5,9 @@ from nmt.batching import Batch, FlatSequences, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.errors import ConfigError
 from nmt.models.build import build_model, count_parameters
+from nmt.models.cells import RecurrentLayer
 from nmt.models.decoder import InputFeedingDecoder
+from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq
 
 
@@ -81,3 +83,54 @@ def test_dropout_of_words_zeroes_whole_vectors_in_training_only() -> None:
     zeroed = (model.src_embedding(ids) == 0).all(dim=2).float().mean().item()
     assert 0.4 < zeroed < 0.6
     assert torch.equal(model.eval().src_embedding(ids)[0, 0], model.src_embedding.table.weight[5])
+
+
+def rates_of(model: Seq2Seq) -> tuple[list[float], list[float], list[float]]:
+    """Return the rates of the embeddings, between encoder layers, between decoder layers and before the readout."""
+    embeddings = [model.src_embedding.dropout.p, model.tgt_embedding.dropout.p]
+    decoder = [dropout.p for dropout in model.decoder.dropouts] + [model.decoder.readout_dropout.p]
+    return embeddings, [dropout.p for dropout in model.encoder.dropouts], decoder
+
+
+def test_one_rate_stands_for_all_that_are_not_set() -> None:
+    layers = {"encoder_layers": 3, "decoder_layers": 2}
+    assert rates_of(model_of(settings_of(**layers, dropout=0.2))) == ([0.2, 0.2], [0.2, 0.2], [0.2, 0.2])
+    own = {"embedding_dropout": 0.0, "encoder_dropout": 0.3, "decoder_dropout": 0.4, "readout_dropout": 0.5}
+    assert rates_of(model_of(settings_of(**layers, **own, dropout=0.2))) == ([0.0, 0.0], [0.3, 0.3], [0.4, 0.5])
+    listed = {"encoder_dropout": [0.3, 0.1], "decoder_dropout": [0.0]}
+    assert rates_of(model_of(settings_of(**layers, **listed, dropout=0.2))) == ([0.2, 0.2], [0.3, 0.1], [0.0, 0.2])
+
+
+def test_variational_dropout_is_everywhere_or_nowhere() -> None:
+    for variational, kind in ((False, Dropout), (True, VariationalDropout)):
+        model = model_of(settings_of(encoder_layers=2, decoder_layers=2, variational_dropout=variational))
+        between = [*model.encoder.dropouts, *model.decoder.dropouts]
+        assert len(between) == 2
+        for dropout in (*between, model.src_embedding.dropout, model.tgt_embedding.dropout):
+            assert type(dropout) is kind
+        assert type(model.decoder.readout_dropout) is kind
+
+
+def test_recurrent_dropout_reaches_every_layer() -> None:
+    model = model_of(settings_of(encoder_layers=2, decoder_layers=2, recurrent_dropout=0.3))
+    layers = [layer for layer in model.modules() if isinstance(layer, RecurrentLayer)]
+    assert [layer.recurrent_dropout for layer in layers] == [0.3] * 6
+
+
+def test_no_dropout_changes_a_weight_or_its_name() -> None:
+    plain = model_of(settings_of(decoder_layers=2))
+    rates = {"encoder_dropout": 0.1, "decoder_dropout": [0.2], "variational_dropout": True, "recurrent_dropout": 0.5}
+    noisy = model_of(settings_of(decoder_layers=2, **rates))
+    for (name, weight), (other_name, other) in zip(plain.named_parameters(), noisy.named_parameters(), strict=True):
+        assert name == other_name
+        assert torch.equal(weight, other)
+
+
+def test_models_on_disk_rely_on_these_names() -> None:
+    fused = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+    layers = ["encoder.forward_layers.0", "encoder.backward_layers.0", "decoder.first", "decoder.upper.0"]
+    names = [f"{layer}.fused.{weight}" for layer in layers for weight in fused]
+    names += ["src_embedding.table.weight", "output.bias", "decoder.attention.key_projection.weight"]
+    linears = ["decoder.bridges.0", "decoder.bridges.1", "decoder.readout"]
+    names += [f"{linear}.{part}" for linear in linears for part in ("weight", "bias")]
+    assert {name for name, _ in model_of(settings_of(decoder_layers=2)).named_parameters()} == set(names)

@@ -1,9 +1,12 @@
+import copy
+
 import pytest
 import torch
 
 from nmt.models.attention import make_attention
-from nmt.models.cells import Cell
-from nmt.models.decoder import InputFeedingDecoder, RecurrentDecoder
+from nmt.models.cells import Cell, Recurrence
+from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
+from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.memory import Memory
 
 B, S, T, E, H, F = 2, 4, 5, 6, 8, 6
@@ -14,16 +17,33 @@ def decoder_of(
 ) -> RecurrentDecoder:
     torch.manual_seed(0)
     decoder = kind(
-        cell=cell,
-        embedding_size=E,
-        hidden_size=H,
-        feature_size=F,
-        num_layers=num_layers,
+        recurrence=Recurrence(cell, dropout=0.0),
+        sizes=DecoderSizes(E, H, F),
         attention=make_attention("scaled_dot", H),
         residual=residual,
-        dropout=0.0,
+        dropouts=[Dropout(0.0) for _ in range(num_layers - 1)],
+        readout_dropout=Dropout(0.0),
     )
     return decoder.eval()
+
+
+def noisy_decoder(
+    kind: type[RecurrentDecoder],
+    *,
+    dropout: type[Dropout] = VariationalDropout,
+    rate: float = 0.5,
+    recurrent: float = 0.5,
+) -> RecurrentDecoder:
+    torch.manual_seed(0)
+    decoder = kind(
+        recurrence=Recurrence("lstm", dropout=recurrent),
+        sizes=DecoderSizes(E, H, F),
+        attention=make_attention("scaled_dot", H),
+        residual=False,
+        dropouts=[dropout(rate), dropout(rate)],
+        readout_dropout=dropout(rate),
+    )
+    return decoder.train()
 
 
 def memory() -> Memory:
@@ -85,3 +105,61 @@ def test_without_input_feeding_later_words_do_not_change_earlier_features() -> N
     before, after = decoder(embedded, memory()), decoder(changed, memory())
     torch.testing.assert_close(before[:, :3], after[:, :3])
     assert not torch.allclose(before[:, 3:], after[:, 3:])
+
+
+@pytest.mark.parametrize("kind", [RecurrentDecoder, InputFeedingDecoder])
+def test_whole_sequences_equal_single_steps_under_variational_and_recurrent_dropout(
+    kind: type[RecurrentDecoder],
+) -> None:
+    decoder, embedded, source = noisy_decoder(kind), torch.randn(B, T, E), memory()
+    torch.manual_seed(7)
+    whole = decoder(embedded, source)
+    quiet = copy.deepcopy(decoder).eval()(embedded, source)
+    assert not torch.allclose(whole, quiet)
+    torch.manual_seed(7)
+    state = decoder.start(source)
+    drawn = torch.get_rng_state()
+    for t in range(T):
+        features, state = decoder.step(embedded[:, t : t + 1], state)
+        torch.testing.assert_close(whole[:, t : t + 1], features)
+    assert torch.equal(torch.get_rng_state(), drawn)  # a step draws nothing
+
+
+def test_cell_by_cell_dropout_is_drawn_at_every_step() -> None:
+    decoder = noisy_decoder(InputFeedingDecoder, dropout=Dropout, recurrent=0.0)
+    state = decoder.start(memory())
+    embedded = torch.randn(B, 1, E)
+    assert not torch.equal(decoder.step(embedded, state)[0], decoder.step(embedded, state)[0])
+
+
+def test_input_feeding_drops_the_same_recurrent_weights_at_all_steps() -> None:
+    decoder, source = noisy_decoder(InputFeedingDecoder, rate=0.0), memory()
+    torch.manual_seed(7)
+    embedded = torch.randn(B, T, E)
+    drawn = torch.get_rng_state()
+    features = decoder(embedded, source)
+    torch.set_rng_state(drawn)
+    thinned = copy.deepcopy(decoder).eval()
+    for layer, weights in zip([thinned.first, *thinned.upper], decoder.start(source).drawn.weights, strict=True):
+        layer.fused.weight_hh_l0.data.copy_(weights[1])
+    torch.testing.assert_close(thinned(embedded, source), features)
+
+
+@pytest.mark.parametrize("kind", [RecurrentDecoder, InputFeedingDecoder])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_weight_learns_under_dropout(kind: type[RecurrentDecoder], precision: str) -> None:
+    decoder = noisy_decoder(kind)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        features = decoder(torch.randn(B, T, E), memory())
+    features.float().square().sum().backward()
+    assert [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_sentences_that_stay_keep_their_masks() -> None:
+    decoder = noisy_decoder(InputFeedingDecoder)
+    state = decoder.start(memory())
+    embedded = torch.randn(B, 3, E)
+    together, _ = decoder.step(embedded, state.select(torch.zeros(B, 3, dtype=torch.int64)))
+    second = torch.tensor([1])
+    alone, _ = decoder.step(embedded[1:], state.take(second).select(torch.zeros(1, 3, dtype=torch.int64)))
+    torch.testing.assert_close(alone, together[1:])

@@ -1,19 +1,22 @@
 import pytest
 import torch
 
+from nmt.models.cells import Recurrence
+from nmt.models.dropout import Dropout
 from nmt.models.encoder import RecurrentEncoder, gather_positions, mirrored_positions
 
 
-def encoder_of(*, bidirectional: bool = True, num_layers: int = 2, residual: bool = False) -> RecurrentEncoder:
+def encoder_of(
+    *, bidirectional: bool = True, num_layers: int = 2, residual: bool = False, dropout: float = 0.0
+) -> RecurrentEncoder:
     torch.manual_seed(0)
     encoder = RecurrentEncoder(
-        cell="lstm",
+        recurrence=Recurrence("lstm", dropout=0.0),
         embedding_size=6,
         hidden_size=8,
-        num_layers=num_layers,
         bidirectional=bidirectional,
         residual=residual,
-        dropout=0.0,
+        dropouts=[Dropout(dropout) for _ in range(num_layers - 1)],
     )
     return encoder.eval()
 
@@ -60,3 +63,14 @@ def test_residual_layers_add_their_input_where_sizes_agree() -> None:
     first = encoder_of(num_layers=1)
     first.load_state_dict({name: plain.state_dict()[name] for name in first.state_dict()})
     torch.testing.assert_close(residual(x, lengths)[0], plain(x, lengths)[0] + first(x, lengths)[0])
+
+
+def test_dropout_works_between_layers_only() -> None:
+    x, lengths = torch.randn(2, 5, 6), torch.tensor([5, 3])
+    torch.manual_seed(0)
+    single = encoder_of(num_layers=1, dropout=0.5).train()
+    assert torch.equal(single(x, lengths)[0], single(x, lengths)[0])
+    stacked = encoder_of(num_layers=2, dropout=0.5).train()
+    assert not torch.equal(stacked(x, lengths)[0], stacked(x, lengths)[0])
+    nothing_passes = encoder_of(num_layers=2, dropout=1 - 1e-6).train()
+    torch.testing.assert_close(nothing_passes(x, lengths)[0], nothing_passes(x + 1, lengths)[0])

@@ -22,9 +22,10 @@ def batch_of(rows: list[int]) -> Batch:
     return Batch(source_batch(SRC, chosen, reverse_source=True), target_batch(TGT, chosen))
 
 
+@pytest.mark.parametrize("noise", [{}, {"variational_dropout": True, "recurrent_dropout": 0.5, "word_dropout": 0.5}])
 @pytest.mark.parametrize("input_feeding", [False, True])
-def test_teacher_forcing_scores_what_search_would_score(input_feeding: bool) -> None:
-    model, batch = model_of(input_feeding=input_feeding), batch_of([0, 1, 2])
+def test_teacher_forcing_scores_what_search_would_score(input_feeding: bool, noise: dict[str, object]) -> None:
+    model, batch = model_of(input_feeding=input_feeding, **noise), batch_of([0, 1, 2])
     whole = model.output(model(batch))  # [B, T, V]
     state = model.start(model.encode(batch.src))
     for t in range(batch.tgt.inputs.shape[1]):
@@ -46,12 +47,40 @@ def test_the_mask_covers_the_padding() -> None:
     assert memory.take(torch.tensor([1])).mask.tolist() == [[True] * 4]
 
 
-def test_dropout_is_for_training_only() -> None:
-    model, batch = model_of(), batch_of([0])
+NOISES = [
+    {"embedding_dropout": 0.5},
+    {"encoder_dropout": 0.5},
+    {"decoder_dropout": [0.5]},
+    {"readout_dropout": 0.5},
+    {"word_dropout": 0.5},
+    {"recurrent_dropout": 0.5},
+]
+
+
+@pytest.mark.parametrize("variational", [False, True])
+@pytest.mark.parametrize("noise", NOISES, ids=lambda noise: next(iter(noise)))
+def test_dropout_is_for_training_only(noise: dict[str, object], variational: bool) -> None:
+    model, batch = model_of(dropout=0.0, variational_dropout=variational, **noise), batch_of([0, 1])
     assert torch.equal(model(batch), model(batch))
     model.train()
     torch.manual_seed(0)
-    assert not torch.equal(model(batch), model(batch))
+    first = model(batch)
+    assert not torch.equal(model(batch), first)
+    torch.manual_seed(0)
+    assert torch.equal(model(batch), first)
+
+
+def test_without_any_rate_training_is_evaluation() -> None:
+    model, batch = model_of(dropout=0.0, variational_dropout=True), batch_of([0, 1])
+    assert torch.equal(model.train()(batch), model.eval()(batch))
+
+
+def test_variational_dropout_gives_a_word_the_same_holes_wherever_it_stands() -> None:
+    model = model_of(variational_dropout=True).train()
+    torch.manual_seed(0)
+    vectors = model.src_embedding(torch.full((9, 4), 5))
+    assert torch.equal(vectors, vectors[:, :1].expand(9, 4, 6))
+    assert any(not torch.equal(vectors[0], other) for other in vectors[1:])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
