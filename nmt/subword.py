@@ -86,6 +86,11 @@ class Tokenizer:
         """Every piece, in the order of the ids."""
         return [self._processor.id_to_piece(index) for index in range(len(self))]
 
+    @property
+    def scores(self) -> list[float]:
+        """Every piece's score: its log probability in a unigram model, the higher, the earlier learnt, in BPE."""
+        return [self._processor.get_score(index) for index in range(len(self))]
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Cut texts into pieces; no `<s>`, no `</s>`."""
         ids: list[list[int]] = self._processor.encode(list(texts))

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from math import exp
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,19 @@ def test_the_special_ids_come_first(kind: Kind) -> None:
     tokenizer = Tokenizer(trained(kind, symbols=("[NUM]",)))
     assert len(tokenizer) == 24
     assert tokenizer.pieces[:5] == ["<pad>", "<unk>", "<s>", "</s>", "[NUM]"]
+
+
+def test_scores_are_log_probabilities_of_a_unigram_model() -> None:
+    scores = Tokenizer(trained("unigram")).scores
+    assert len(scores) == 24
+    assert scores[:4] == [0.0] * 4
+    assert scores[4:] == sorted(scores[4:], reverse=True)
+    assert 0.8 < sum(exp(score) for score in scores[4:]) < 1.2
+
+
+def test_scores_of_bpe_count_down() -> None:
+    scores = Tokenizer(trained("bpe", symbols=("[NUM]",))).scores
+    assert scores == [0, 0, 0, 0, 0, *range(0, -19, -1)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

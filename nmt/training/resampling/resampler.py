@@ -1,0 +1,124 @@
+"""Training rows cut into other pieces, another way every time they are seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from nmt.batching import FlatSequences, Rows
+from nmt.corpus.placeholders import PLACEHOLDERS
+from nmt.errors import ConfigError
+from nmt.prepared import PreparedData
+from nmt.subword import Tokenizer
+from nmt.training.resampling.bpe import BpeDropout
+from nmt.training.resampling.draws import row_keys
+from nmt.training.resampling.lookup import Integers
+from nmt.training.resampling.text import Alphabet, Text, lay_out
+from nmt.training.resampling.unigram import UnigramSampler
+
+
+class Cutter(Protocol):
+    """Cuts text into pieces at random."""
+
+    def cut(self, text: Text) -> tuple[Integers, Integers]:
+        """Return where each piece begins in the text, in any order, and its id."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """Cuts rows anew: the same text in other pieces.
+
+    The pieces of a row are a function of its ids, its number, the seed and the stream: the same in any process and
+    thread, after any calls, and whatever shares the batch. SentencePiece's own sampling cannot promise that: whatever
+    seed it is given, it adds a random number to it that is new in every process.
+    """
+
+    alphabet: Alphabet
+    cutter: Cutter
+    max_pieces: int
+    """A row that would come out longer keeps its stored pieces."""
+    stream: int
+    """Source and target draw from different streams."""
+
+    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+        """Cut the rows in `wanted` anew.
+
+        Args:
+            rows: Rows of ids as they are stored.
+            wanted: Row numbers, [B].
+            seed: Another one for every time that a row is seen.
+
+        Returns:
+            As many rows as `wanted` names, in its order.
+        """
+        text = self.alphabet.spell(rows, wanted, row_keys(wanted, seed=seed, stream=self.stream))
+        if len(text.codes) == 0:
+            return lay_out(rows, wanted)
+        places, ids = self.cutter.cut(text)
+        lengths = np.bincount(text.rows[places], minlength=len(wanted)).astype(np.int32)
+        starts = np.cumsum(lengths, dtype=np.int64) - lengths
+        long = np.flatnonzero(lengths > self.max_pieces)
+        stored = lay_out(rows, wanted[long])
+        starts[long], lengths[long] = len(ids) + stored.starts, stored.lengths
+        values = np.concatenate([ids[np.argsort(places)].astype(np.int32), stored.values])
+        return FlatSequences(values, starts, lengths)
+
+
+def make_resamplers(data: PreparedData, *, alpha: float, max_pieces: int) -> tuple[Resampler, Resampler]:
+    """Make the resamplers of the source and the target of prepared data.
+
+    Args:
+        data: Tells the kind of its tokenizers, and which placeholders stay whole.
+        alpha: As for `make_resampler`.
+        max_pieces: Rows that would come out longer keep their stored pieces.
+
+    Raises:
+        ConfigError: `alpha` is no probability, and the tokenizers are of the kind "bpe".
+    """
+    settings, tokenizers = data.settings.tokenizer, data.tokenizers
+    symbols = [PLACEHOLDERS[kind] for kind in settings.placeholders]
+
+    def make(tokenizer: Tokenizer) -> Resampler:
+        return make_resampler(tokenizer, kind=settings.kind, symbols=symbols, alpha=alpha, max_pieces=max_pieces)
+
+    src = make(tokenizers.src)
+    return src, replace(src if tokenizers.joint else make(tokenizers.tgt), stream=1)
+
+
+def make_resampler(
+    tokenizer: Tokenizer,
+    *,
+    kind: Literal["unigram", "bpe"],
+    symbols: Sequence[str],
+    alpha: float,
+    max_pieces: int,
+) -> Resampler:
+    """Make a resampler for the rows that a tokenizer cut.
+
+    Args:
+        tokenizer: Its pieces and their scores are used.
+        kind: What the tokenizer was trained as.
+        symbols: Its pieces that are never cut and never merged.
+        alpha: For a unigram model the exponent that smooths its probabilities: the smaller, the more varied the pieces,
+            1 draws from the model as it is. For BPE the probability that a merge is left out: the larger, the more
+            varied.
+        max_pieces: Rows that would come out longer keep their stored pieces.
+
+    Raises:
+        ConfigError: `alpha` is no probability, and `kind` is "bpe".
+    """
+    if kind == "bpe" and alpha > 1:
+        raise ConfigError(
+            f"training.subword_sampling = {alpha:g} is too large: with a tokenizer of the kind bpe it is the "
+            "probability that a merge is left out, at most 1"
+        )
+    alphabet = Alphabet(tokenizer.pieces, symbols=symbols)
+    scores = tokenizer.scores
+    cutter: Cutter
+    if kind == "bpe":
+        cutter = BpeDropout(alphabet, scores, dropout=alpha)
+    else:
+        cutter = UnigramSampler(alphabet, scores, alpha=alpha)
+    return Resampler(alphabet, cutter, max_pieces, stream=0)
