@@ -1,6 +1,6 @@
 """From flat id sequences to padded batches: length buckets under a token budget, in an order fixed by (seed, epoch)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,10 @@ class FlatSequences:
         ids = np.where(real, self.values[index], PAD) if len(self.values) else np.full(real.shape, PAD)
         return ids.astype(np.int64)
 
+    def take(self, rows: Rows) -> "FlatSequences":
+        """Return views of `rows`, in this order."""
+        return FlatSequences(self.values, self.starts[rows], self.lengths[rows])
+
     def row(self, index: int) -> list[int]:
         """Return one row as a list of ids."""
         start = self.starts[index]
@@ -75,17 +79,27 @@ class Batch:
     src: SourceBatch
     tgt: TargetBatch
 
+    def __len__(self) -> int:
+        return len(self.src.lengths)
+
     def to(self, device: torch.device) -> "Batch":
-        """Move every tensor to `device`; to a GPU from pinned memory, without waiting for the copy."""
+        """Move every tensor to `device`; a GPU copies pinned ones without anyone waiting."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def move(tensor: Tensor) -> Tensor:
-            if device.type == "cpu":
-                return tensor
-            return tensor.pin_memory().to(device, non_blocking=True)
+    def pinned(self) -> "Batch":
+        """Copy every tensor into page-locked memory."""
+        return self._each(Tensor.pin_memory)
 
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """Cut the rows into two parts of the same width."""
+        middle = len(self) // 2
+        return self._each(lambda tensor: tensor[:middle]), self._each(lambda tensor: tensor[middle:])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        src, tgt = self.src, self.tgt
         return Batch(
-            SourceBatch(move(self.src.ids), move(self.src.lengths)),
-            TargetBatch(move(self.tgt.inputs), move(self.tgt.outputs), move(self.tgt.weights)),
+            SourceBatch(change(src.ids), change(src.lengths)),
+            TargetBatch(change(tgt.inputs), change(tgt.outputs), change(tgt.weights)),
         )
 
 

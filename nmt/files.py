@@ -2,10 +2,14 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+_SUFFIX = ".tmp"
+_LEFTOVER = re.compile(r"\..+\.\d+" + re.escape(_SUFFIX))
 
 
 @contextmanager
@@ -17,7 +21,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: The folder cannot be written, or the disk is full; it names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -32,6 +36,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed writers have left in `folder`; nobody else may be writing there."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if _LEFTOVER.fullmatch(path.name) and path.is_file():
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.console import INTERRUPTED, results, say
+from nmt_cli.console import INTERRUPTED, results
 from nmt_cli.options import RecipeOption, SetOption
+
+_ECHO = 2.0
+"""Seconds in which `torchrun` repeats a signal."""
 
 
 def train(
@@ -24,12 +27,13 @@ def train(
 ) -> None:
     """Train a model, or continue the run that MODEL_DIR holds.
 
-    Ctrl-C saves the state; the same command goes on from there.
+    Ctrl-C saves the state; the same command goes on from there. Several processes train one model under torchrun.
 
     \b
     Examples:
       nmt train data/en-de models/en-de --set training.max_epochs=8
       nmt train --show-config --recipe recipes/multi30k-en-de.toml
+      torchrun --nproc-per-node 2 -m nmt_cli train data/en-de models/en-de
     """
     if show_config:
         results.print(_resolved_toml(data_dir, model_dir, recipe, overrides or []), end="", soft_wrap=True)
@@ -47,20 +51,20 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
         typer.Exit: The run was stopped before its end.
     """
     from nmt.prepared import PreparedData
+    from nmt.training.distributed import joined_ranks
     from nmt.training.resolve import resolve_settings
     from nmt.training.run import train as train_model
     from nmt_cli.training_view import TrainingView, stopping_on_signals
 
     data = PreparedData.open(data_dir)
     settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
-    for change in changes:
-        say(f"setting changed: {change}")
-    with stopping_on_signals() as stop, TrainingView() as view:
-        summary = train_model(data, model_dir, settings, observer=view, stop=stop)
-    if not summary.finished:
-        say(f"stopped at step {summary.state.step:,}; the same command continues from there")
-        raise typer.Exit(INTERRUPTED)
-    view.show_end(summary, model_dir)
+    with joined_ranks() as ranks, TrainingView(shown=ranks.is_first) as view:
+        with stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
+            summary = train_model(data, model_dir, settings, observer=view, stop=stop, ranks=ranks, changes=changes)
+        if not summary.finished:
+            view.on_message(f"stopped at step {summary.state.step:,}; the same command continues from there")
+            raise typer.Exit(INTERRUPTED)
+        view.show_end(summary, model_dir)
 
 
 def _resolved_toml(data_dir: Path | None, model_dir: Path | None, recipe: Path | None, overrides: list[str]) -> str:

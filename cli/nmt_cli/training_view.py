@@ -1,8 +1,10 @@
 """What a person sees of a training run, and how they stop it."""
 
+import math
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +18,13 @@ from nmt_cli.console import progress, say
 
 
 class TrainingView:
-    """A progress bar for the whole run, and a line for each validation; on a terminal or not."""
+    """A progress bar for the whole run, and a line for each validation; on a terminal or not.
 
-    def __init__(self) -> None:
+    Only the first of several processes shows anything.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self._shown = shown
         self._bar: Progress = progress(
             TextColumn("{task.percentage:>3.0f}%"),
             BarColumn(bar_width=12),
@@ -28,7 +34,8 @@ class TrainingView:
         self._last: StepReport | None = None
 
     def __enter__(self) -> "TrainingView":
-        self._bar.start()
+        if self._shown:
+            self._bar.start()
         return self
 
     def __exit__(
@@ -56,7 +63,8 @@ class TrainingView:
 
     def on_message(self, message: str) -> None:
         """Print it."""
-        say(message)
+        if self._shown:
+            say(message)
 
     def show_end(self, summary: TrainingSummary, model_dir: Path) -> None:
         """Say what came out."""
@@ -68,15 +76,24 @@ class TrainingView:
 
 
 @contextmanager
-def stopping_on_signals() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second one interrupts at once."""
-    stop = threading.Event()
+def stopping_on_signals(on_message: Callable[[str], None], *, echo: float = 0.0) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second one interrupts at once.
+
+    Args:
+        on_message: Told what the first one does.
+        echo: Seconds in which further signals are taken for the first one: `torchrun` passes on to its processes what
+            the terminal has sent them already.
+    """
+    stop, first = threading.Event(), math.inf
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        nonlocal first
+        if stop.is_set() and time.monotonic() >= first + echo:
             raise KeyboardInterrupt
-        stop.set()
-        say("stopping after this step; once more stops at once")
+        if not stop.is_set():
+            first = time.monotonic()
+            stop.set()
+            on_message("stopping after this step; once more stops at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,9 +1,12 @@
-"""The whole state of a run in one file: weights, optimiser and counters, replaced atomically."""
+"""The whole state of a run in one file: weights, their moving average, optimiser and counters.
 
-import json
-from dataclasses import asdict, dataclass, fields
+A run keeps its last few checkpoints. Each holds a digest of its own content, so that one that was cut off or altered is
+known, and the one before it serves.
+"""
+
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,96 +15,135 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nmt.errors import ModelError
-from nmt.files import replacing
+from nmt.files import remove_leftovers, replacing
 from nmt.models.folder import load_tensors, model_tensors
 from nmt.models.seq2seq import Seq2Seq
+from nmt.training.moving_average import MovingAverage
+from nmt.training.state import TrainingState
 
-FORMAT_VERSION = 1
-FOLDER, LAST = "checkpoints", "last.safetensors"
-
-
-@dataclass
-class TrainingState:
-    """Where a run stands; batches and dropout are functions of (seed, epoch) and (seed, step): no generator is kept."""
-
-    data: str = ""
-    """SHA-256 of the prepared training pairs."""
-    step: int = 0
-    """Updates made."""
-    epoch: int = 0
-    """Passes completed."""
-    batch: int = 0
-    """Batches of the current pass already seen."""
-    tokens: int = 0
-    """Target words trained on, `</s>` included."""
-    seconds: float = 0.0
-    """Time spent in updates."""
-    window_loss: float = 0.0
-    """Sum of the loss since the last record."""
-    window_tokens: int = 0
-    """Target words since the last record."""
-    halvings: int = 0
-    """Times the plateau schedule has halved the rate."""
-    plateau: int = 0
-    """Validations since the validation loss was last better."""
-    best_loss: float | None = None
-    """Smallest validation loss so far, nats a word."""
-    best_score: float | None = None
-    """Best validation score so far, by `training.best_by`."""
-    best_step: int = 0
-    """The step that had it."""
-    stale: int = 0
-    """Validations since then."""
+FORMAT_VERSION = 2
+FOLDER = "checkpoints"
+_NAME = "step-{:08d}.safetensors"
+_WEIGHTS, _AVERAGE, _OPTIMIZER = "model/", "average/", "optimizer/"
 
 
-def last_checkpoint(model_dir: Path) -> Path:
-    """Return where a run keeps its state."""
-    return model_dir / FOLDER / LAST
+def list_checkpoints(model_dir: Path) -> list[Path]:
+    """List the checkpoints of a run, oldest first."""
+    return sorted((model_dir / FOLDER).glob("step-*.safetensors"), key=checkpoint_step)
 
 
-def save_checkpoint(path: Path, model: Seq2Seq, optimizer: Optimizer, state: TrainingState) -> None:
-    """Replace the checkpoint; a kill at any instant leaves the old one."""
-    tensors = {f"model/{name}": tensor for name, tensor in model_tensors(model).items()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer/{name}/{key}"] = value.detach().cpu().contiguous()
-    metadata = {"format_version": str(FORMAT_VERSION), "state": json.dumps(asdict(state))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        file.write(save(tensors, metadata))
+def checkpoint_step(path: Path) -> int:
+    """Return the step that a checkpoint was taken at."""
+    return int(path.stem.removeprefix("step-"))
 
 
-def load_checkpoint(path: Path, model: Seq2Seq, optimizer: Optimizer) -> TrainingState:
-    """Put model and optimiser back into the saved state, and return the counters.
+class Checkpoints:
+    """Writes and reads the checkpoints of one run; the newest `keep` stay."""
+
+    def __init__(
+        self, model_dir: Path, model: Seq2Seq, optimizer: Optimizer, *, average: MovingAverage | None, keep: int
+    ) -> None:
+        self.model_dir = model_dir
+        self.model = model
+        self.optimizer = optimizer
+        self.average = average
+        self.keep = keep
+
+    def save(self, state: TrainingState) -> None:
+        """Write a checkpoint, then remove the oldest; a kill at any instant leaves the last good one."""
+        path = self.model_dir / FOLDER / _NAME.format(state.step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors, counters = self._tensors(), state.to_json()
+        metadata = {"format_version": str(FORMAT_VERSION), "state": counters, "sha256": _digest(tensors, counters)}
+        with replacing(path) as file:
+            file.write(save(tensors, metadata))
+        self._remove_others(state.step)
+
+    def load_newest(self, *, on_damage: Callable[[str], None]) -> TrainingState | None:
+        """Put the run back into its newest good state, and return the counters; None if it has no checkpoint.
+
+        Args:
+            on_damage: Told of each checkpoint that cannot be used.
+
+        Raises:
+            ModelError: No checkpoint can be used, or they are of a model of another shape.
+        """
+        paths = list_checkpoints(self.model_dir)
+        for path in reversed(paths):
+            try:
+                tensors, counters = _read(path)
+            except ModelError as error:
+                on_damage(str(error))
+                continue
+            self._restore(tensors, where=path)
+            return counters
+        if paths:
+            raise ModelError(f"no checkpoint in {paths[0].parent} can be used; choose a new folder")
+        return None
+
+    def clean_up(self) -> None:
+        """Remove what a killed process left half written."""
+        remove_leftovers(self.model_dir)
+        remove_leftovers(self.model_dir / FOLDER)
+
+    def _remove_others(self, step: int) -> None:
+        paths = list_checkpoints(self.model_dir)
+        kept = [path for path in paths if checkpoint_step(path) <= step][-self.keep :]
+        for path in set(paths).difference(kept):  # later ones were damaged, or the run has gone back before them
+            path.unlink()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"{_WEIGHTS}{name}": tensor for name, tensor in model_tensors(self.model).items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"{_OPTIMIZER}{name}/{key}"] = value.detach().cpu().contiguous()
+            if self.average is not None:
+                tensors[f"{_AVERAGE}{name}"] = self.average.of(parameter).cpu().contiguous()
+        return tensors
+
+    def _restore(self, tensors: dict[str, Tensor], *, where: Path) -> None:
+        load_tensors(self.model, _under(_WEIGHTS, tensors), where=where)
+        for name, parameter in self.model.named_parameters():
+            saved = _under(f"{_OPTIMIZER}{name}/", tensors)
+            if saved:  # counters stay where the fused update wants them: beside the weights
+                self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in saved.items()}
+            if self.average is not None:  # a run that begins to average now starts from its weights
+                self.average.of(parameter).copy_(tensors.get(f"{_AVERAGE}{name}", parameter.detach()))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint: their moving average, if the run kept one.
 
     Raises:
-        ModelError: The file is damaged, from a newer version, or of a model of another shape.
+        ModelError: The file is missing or damaged.
     """
+    tensors, _ = _read(path)
+    return _under(_AVERAGE, tensors) or _under(_WEIGHTS, tensors)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], TrainingState]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        state = _read_state(metadata)
+        version = metadata["format_version"]
+        if version != str(FORMAT_VERSION):
+            raise ValueError(f"format version {version}, this program reads {FORMAT_VERSION}")
+        if _digest(tensors, metadata["state"]) != metadata["sha256"]:
+            raise ValueError("its content is not what was written")
+        return tensors, TrainingState.from_json(metadata["state"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"checkpoint {path} is damaged: {error}") from error
-    load_tensors(model, _under("model/", tensors), where=path)
-    for name, parameter in model.named_parameters():
-        saved = _under(f"optimizer/{name}/", tensors)
-        if saved:  # counters stay where the fused update wants them: beside the weights
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in saved.items()}
-    return state
 
 
-def _read_state(metadata: dict[str, str]) -> TrainingState:
-    version = metadata["format_version"]
-    if version != str(FORMAT_VERSION):
-        raise ValueError(f"format version {version}, this program reads {FORMAT_VERSION}")
-    values: dict[str, Any] = json.loads(metadata["state"])
-    names = {field.name for field in fields(TrainingState)}
-    if values.keys() != names:
-        raise ValueError(f"counters {sorted(values.keys() ^ names)} do not fit")
-    return TrainingState(**values)
+def _digest(tensors: dict[str, Tensor], counters: str) -> str:
+    digest = hashlib.sha256(counters.encode("utf-8"))
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+    return digest.hexdigest()
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, torch.Tensor]:
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

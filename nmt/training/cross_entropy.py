@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_CELLS = 2**21
-"""Cells of a slice of logits, 8 MiB in fp32: small enough for a CPU's cache, large enough for a full matmul."""
+_CELLS = 2**24
+"""Cells of a slice of logits, 32 MiB in bf16: every slice reads and writes the whole gradient of the weights."""
+_TINY = torch.finfo(torch.float32).tiny
 
 
 def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, label_smoothing: float) -> Tensor:
@@ -42,33 +43,38 @@ def reference_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *
 
 
 def _slices(words: int, vocab_size: int) -> list[slice]:
+    """Cut the words into slices; no words are one empty slice, whose gradients are zeros."""
     size = max(1, _CELLS // vocab_size)
-    return [slice(first, first + size) for first in range(0, words, size)]
+    return [slice(first, first + size) for first in range(0, max(1, words), size)]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    """The gradient of the logits is softmax - target; its smoothing part, the same for all, needs no logits."""
+
     @staticmethod
     def forward(ctx: Any, features: Tensor, gold: Tensor, weight: Tensor, bias: Tensor, smoothing: float) -> Tensor:
         table, offset = weight.to(features.dtype), bias.to(features.dtype)
         features_grad = torch.empty_like(features)
-        weight_grad, bias_grad = None, torch.zeros_like(bias)
+        weight_grad, bias_grad = torch.empty_like(weight), torch.zeros_like(bias)
         loss = bias.new_zeros(())
-        for part in _slices(len(gold), len(weight)):
-            words = gold[part, None]  # [n, 1]
-            logits = functional.linear(features[part], table, offset).float()
-            log_p = torch.log_softmax(logits, dim=1)  # [n, V]
-            loss -= (1 - smoothing) * log_p.gather(1, words).sum()
-            if smoothing:
-                loss -= smoothing * log_p.mean(dim=1).sum()
-            grad = log_p.exp_()
-            grad.scatter_add_(1, words, grad.new_full((1, 1), smoothing - 1).expand_as(words))
-            if smoothing:
-                grad -= smoothing / len(weight)
-            bias_grad += grad.sum(dim=0)
-            narrow = grad.to(features.dtype)
-            torch.mm(narrow, table, out=features_grad[part])
-            part_grad = (narrow.t() @ features[part]).float()
-            weight_grad = part_grad if weight_grad is None else weight_grad.add_(part_grad)
+        for i, part in enumerate(_slices(len(gold), len(weight))):
+            row = torch.arange(len(gold[part]), device=gold.device) * len(weight) + gold[part]
+            logits = (features[part] @ table.t()).add_(offset)  # [n, V]
+            gold_logits = logits.view(-1)[row].float()  # [n]
+            grad = torch.softmax(logits, dim=1, out=logits)  # in place: fresh memory of this size costs more
+            gold_p = grad.view(-1)[row].float()
+            loss += (smoothing * gold_logits - gold_p.clamp_min(_TINY).log()).sum()
+            grad.view(-1)[row] = (gold_p - (1 - smoothing)).to(grad.dtype)
+            torch.mm(grad, table, out=features_grad[part])
+            part_grad = grad.t() @ features[part]
+            weight_grad = weight_grad.add_(part_grad) if i else weight_grad.copy_(part_grad)
+            bias_grad += grad.new_ones(len(grad)) @ grad
+        if smoothing:
+            mean_vector, feature_sum = weight.mean(dim=0), features.sum(dim=0, dtype=weight.dtype)
+            loss -= smoothing * (feature_sum @ mean_vector + len(gold) * bias.mean())
+            features_grad -= (smoothing * mean_vector).to(features.dtype)
+            weight_grad -= smoothing / len(weight) * feature_sum
+            bias_grad -= smoothing * len(gold) / len(weight)
         ctx.save_for_backward(features_grad, weight_grad, bias_grad)
         return loss
 

@@ -1,24 +1,25 @@
-"""The training loop: batches in, updates out, validated, recorded and saved as it goes."""
+"""The training loop: updates, validated, recorded and saved as they come."""
 
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch.optim import Optimizer
+from torch import Tensor
 
-from nmt.batching import Batch, FlatSequences, Rows, plan_epoch, source_batch, target_batch
 from nmt.config import TrainingSettings
 from nmt.errors import TrainingError
-from nmt.models.devices import Precision, autocast
 from nmt.models.seq2seq import Seq2Seq
-from nmt.training.checkpoint import TrainingState, save_checkpoint
-from nmt.training.objectives import Objective
+from nmt.training.checkpoint import Checkpoints
+from nmt.training.distributed import Ranks
+from nmt.training.feeding import Feed, UpdateData
 from nmt.training.optim import Schedule
 from nmt.training.records import Records
+from nmt.training.state import TrainingState
+from nmt.training.updating import Updater
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,19 @@ class Observer(Protocol):
         """Take note of something that a person should read."""
 
 
-class Validate(Protocol):
-    """Scores a model on the validation pairs."""
-
-    def __call__(self, model: Seq2Seq) -> tuple[float, float]:
-        """Return the cross-entropy in nats a word, and BLEU."""
-        ...
-
-
 class StopRequest(Protocol):
     """Someone who may want the run to stop after the current step."""
 
     def is_set(self) -> bool:
         """Tell whether to stop."""
+        ...
+
+
+class Validate(Protocol):
+    """Scores a model on the validation pairs."""
+
+    def __call__(self, model: Seq2Seq, stop: StopRequest) -> tuple[float, float] | None:
+        """Return the cross-entropy in nats a word, and BLEU; None if asked to stop before they are known."""
         ...
 
 
@@ -90,37 +91,27 @@ class SaveBest(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class TrainingPairs:
-    """The corpus, and how sources are read."""
-
-    src: FlatSequences
-    tgt: FlatSequences
-    reverse_source: bool
-
-    def batch(self, rows: Rows) -> Batch:
-        """Pad the pairs of `rows`."""
-        return Batch(source_batch(self.src, rows, reverse_source=self.reverse_source), target_batch(self.tgt, rows))
-
-
 @dataclass
 class Trainer:
-    """One run. Everything it needs is given; what changes is in `state`, the weights and the optimiser."""
+    """One run. Everything it needs is given; what changes is in `state`, the weights and the optimiser.
+
+    Where several processes train, each of them runs this loop; the first one validates, records and saves.
+    """
 
     model: Seq2Seq
-    objective: Objective
-    optimizer: Optimizer
+    updater: Updater
+    feed: Feed
     schedule: Schedule
-    pairs: TrainingPairs
     settings: TrainingSettings
-    precision: Precision
     state: TrainingState
-    checkpoint: Path
+    checkpoints: Checkpoints
     validate: Validate
     save_best: SaveBest
-    records: Records
+    records: Records | None
+    """None in all processes but the first."""
     observer: Observer
     stop: StopRequest
+    ranks: Ranks
 
     def run(self) -> bool:
         """Train to the last step, or until validation stops getting better; return False if asked to stop before.
@@ -128,110 +119,109 @@ class Trainer:
         Raises:
             TrainingError: The loss is not a number or explodes; the last checkpoint stays as it was.
         """
-        pace, norm = _Pace(self.state), 0.0
-        for rows in self._remaining_batches():
-            if self.stop.is_set():
-                self._check(norm)
+        self._meter = _Meter(self.state, self.model.device, first=self.ranks.is_first)
+        if self._validation_is_due() and not self._validate():  # one that a stop has cut short
+            return False
+        updates = self.feed.updates(self.state.position)
+        while not self._is_over():
+            if self.ranks.any(self.stop.is_set()):
+                self._check()
                 self._save()
                 return False
-            norm = self._update(rows)
+            with self._meter.timed(self.state):
+                self._update(next(updates))
             if self._due(self.settings.log_every):
-                self._check(norm)
-                self._record(norm, pace)
-            if self._due(self.settings.validate_every):
-                self._check(norm)
-                self._validate()
+                self._record()
+            if self._validation_is_due() and not self._validate():
+                self._save()
+                return False
             if self._due(self.settings.checkpoint_every):
-                self._check(norm)
+                self._check()
                 self._save()
         return True
 
+    def _is_over(self) -> bool:
+        return self.state.step >= self.schedule.total_steps or 0 < self.settings.patience <= self.state.stale
+
     def _due(self, every: int) -> bool:
-        over = self.state.step == self.schedule.total_steps or self._patience_is_over()
-        return over or self.state.step % every == 0
+        return self._is_over() or self.state.step % every == 0
 
-    def _remaining_batches(self) -> Iterator[Rows]:
-        """Yield the batches from where the state stands, and move it along."""
-        state, lengths = self.state, (self.pairs.src.lengths, self.pairs.tgt.lengths)
-        while state.step < self.schedule.total_steps and not self._patience_is_over():
-            plan = plan_epoch(
-                *lengths, batch_tokens=self.settings.batch_tokens, seed=self.settings.seed, epoch=state.epoch
-            )
-            for rows in plan.batches[state.batch :]:
-                yield rows
-                if state.step >= self.schedule.total_steps or self._patience_is_over():
-                    return
-            state.epoch, state.batch = state.epoch + 1, 0
+    def _validation_is_due(self) -> bool:
+        return self.state.validated < self.state.step and self._due(self.settings.validate_every)
 
-    def _update(self, rows: Rows) -> float:
-        """Make one update; return the gradient norm before clipping."""
-        state, before = self.state, time.perf_counter()
-        torch.manual_seed(step_seed(self.settings.seed, state.step))
-        batch = self.pairs.batch(rows)
-        tokens = int(self.pairs.tgt.lengths[rows].sum()) + len(rows)
-        batch = batch.to(self.model.device)
-        with autocast(self.model.device, self.precision):
-            features = self.model(batch).flatten(0, 1)  # [B * T, F]
-            real = batch.tgt.weights.flatten().nonzero().squeeze(1)  # [N]
-            loss = self.objective(features[real], batch.tgt.outputs.flatten()[real], self.model.output)
-        (loss / tokens).backward()  # type: ignore[no-untyped-call]
-        limit = self.settings.clip_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(state.step + 1, halvings=state.halvings)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        state.step, state.batch = state.step + 1, state.batch + 1
-        state.tokens, state.window_tokens = state.tokens + tokens, state.window_tokens + tokens
-        state.window_loss += float(loss.detach())
-        state.seconds += time.perf_counter() - before
-        return float(norm)
-
-    def _record(self, norm: float, pace: "_Pace") -> None:
+    def _update(self, data: UpdateData) -> None:
         state = self.state
+        rate = self.schedule.rate(state.step + 1, halvings=state.halvings)
+        seed = step_seed(self.settings.seed, state.step)
+        loss, norm = self.updater.update(data, step=state.step + 1, seed=seed, rate=rate)
+        self._meter.add(loss, norm)
+        state.step, state.position = state.step + 1, data.after
+        state.tokens, state.window_tokens = state.tokens + data.words, state.window_tokens + data.words
+
+    def _record(self) -> None:
+        self._check()
+        state, meter = self.state, self._meter
         report = StepReport(
             step=state.step,
             total_steps=self.schedule.total_steps,
-            epoch=state.epoch,
-            tokens=state.tokens - pace.tokens,
+            epoch=state.position.epoch,
+            tokens=state.tokens - meter.first_tokens,
             loss=state.window_loss / state.window_tokens,
-            tokens_per_second=pace.tokens_per_second(state),
-            seconds_per_step=pace.seconds_per_step(state),
+            tokens_per_second=meter.tokens_per_second(state),
+            seconds_per_step=meter.seconds_per_step(state),
             learning_rate=self.schedule.rate(state.step, halvings=state.halvings),
-            gradient_norm=norm,
+            gradient_norm=float(meter.norm),
         )
-        state.window_loss, state.window_tokens = 0.0, 0
+        meter.restart(state)
         values = {name: value for name, value in vars(report).items() if name not in ("step", "total_steps")}
-        self.records.add("train", state.step, values)
+        if self.records is not None:
+            self.records.add("train", state.step, values)
         self.observer.on_step(report)
 
-    def _check(self, norm: float) -> None:
+    def _check(self) -> None:
         """Refuse to go on from broken weights; a uniform guess costs log V, and twice that is far from learning."""
-        state, limit = self.state, 2 * math.log(self.model.output.out_features) + 2
-        loss = state.window_loss / max(1, state.window_tokens)
+        state, meter, limit = self.state, self._meter, 2 * math.log(self.model.output.out_features) + 2
+        meter.read(state, self.ranks)
+        norm, loss = float(meter.norm), state.window_loss / max(1, state.window_tokens)
         if math.isfinite(loss) and math.isfinite(norm) and loss <= limit:
             return
         found = f"{loss:.3g} nats a word" if math.isfinite(loss) and math.isfinite(norm) else "not a number"
         raise TrainingError(
             f"the training loss is {found} at step {state.step} (gradient norm {norm:.3g}); try a lower "
             f"training.learning_rate (now {self.settings.learning_rate:g}), a longer training.warmup_steps (now "
-            f'{self.settings.warmup_steps}) or training.precision = "fp32"; {self.checkpoint} holds the last good state'
+            f'{self.settings.warmup_steps}) or training.precision = "fp32"; {self.checkpoints.model_dir} holds the '
+            "last good state"
         )
 
-    def _validate(self) -> None:
+    def _validate(self) -> bool:
+        """Validate, and keep the weights if they are the best so far; return False if asked to stop before the end."""
+        self._check()
         state = self.state
-        loss, bleu = self.validate(self.model)
+        average = self.updater.average
+        with average.in_place() if average is not None else nullcontext():
+            found = self.validate(self.model, self.stop) if self.ranks.is_first else None
+            known, loss, bleu = self.ranks.from_first((0.0, 0.0, 0.0) if found is None else (1.0, *found))
+            if not known:
+                return False
+            report = self._judge(loss, bleu)
+            if report.is_best and self.ranks.is_first:
+                self.save_best(self.model, report, state)
+        values = {"loss": loss, "perplexity": report.perplexity, "bleu": bleu}
+        if self.records is not None:
+            self.records.add("valid", state.step, values)
+        self.observer.on_validation(report)
+        return True
+
+    def _judge(self, loss: float, bleu: float) -> ValidationReport:
+        state = self.state
         score = bleu if self.settings.best_by == "bleu" else -loss
         is_best = state.best_score is None or score > state.best_score
-        report = ValidationReport(state.step, loss, math.exp(min(loss, 50.0)), bleu, is_best)
+        state.validated = state.step
         state.stale = 0 if is_best else state.stale + 1
         if is_best:
             state.best_score, state.best_step = score, state.step
-            self.save_best(self.model, report, state)
         self._note_plateau(loss)
-        values = {"loss": loss, "perplexity": report.perplexity, "bleu": bleu}
-        self.records.add("valid", state.step, values)
-        self.observer.on_validation(report)
+        return ValidationReport(state.step, loss, math.exp(min(loss, 50.0)), bleu, is_best)
 
     def _note_plateau(self, loss: float) -> None:
         state = self.state
@@ -242,25 +232,45 @@ class Trainer:
         if self.settings.schedule == "plateau" and state.plateau >= self.settings.plateau_patience:
             state.halvings, state.plateau = state.halvings + 1, 0
 
-    def _patience_is_over(self) -> bool:
-        return 0 < self.settings.patience <= self.state.stale
-
     def _save(self) -> None:
-        save_checkpoint(self.checkpoint, self.model, self.optimizer, self.state)
+        if self.ranks.is_first:
+            self.checkpoints.save(self.state)
 
 
-class _Pace:
-    """How fast this process trains, from where it took the run up."""
+class _Meter:
+    """The loss since the last record, kept on the device, and how fast this process trains."""
 
-    def __init__(self, state: TrainingState) -> None:
-        self.wall = time.perf_counter()
-        self.step, self.tokens, self.seconds = state.step, state.tokens, state.seconds
+    def __init__(self, state: TrainingState, device: torch.device, *, first: bool) -> None:
+        before = state.window_loss if first else 0.0  # a checkpoint holds the sum of all processes
+        self.loss = torch.tensor(before, dtype=torch.float64, device=device)
+        self.norm = torch.zeros((), device=device)
+        self.start = time.perf_counter()
+        self.first_step, self.first_tokens, self.first_seconds = state.step, state.tokens, state.seconds
+
+    def add(self, loss: Tensor, norm: Tensor) -> None:
+        self.loss += loss
+        self.norm = norm
+
+    @contextmanager
+    def timed(self, state: TrainingState) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        state.seconds += time.perf_counter() - before
+
+    def read(self, state: TrainingState, ranks: Ranks) -> None:
+        """Put the loss of all processes into the state; a GPU's work is over and timed when this returns."""
+        with self.timed(state):
+            state.window_loss = ranks.sum(self.loss.item())
+
+    def restart(self, state: TrainingState) -> None:
+        self.loss.zero_()
+        state.window_loss, state.window_tokens = 0.0, 0
 
     def tokens_per_second(self, state: TrainingState) -> float:
-        return (state.tokens - self.tokens) / max(1e-9, state.seconds - self.seconds)
+        return (state.tokens - self.first_tokens) / max(1e-9, state.seconds - self.first_seconds)
 
     def seconds_per_step(self, state: TrainingState) -> float:
-        return (time.perf_counter() - self.wall) / max(1, state.step - self.step)
+        return (time.perf_counter() - self.start) / max(1, state.step - self.first_step)
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nmt.batching import Batch
 from nmt.config import TrainingSettings
+from nmt.models.seq2seq import Seq2Seq
 from nmt.training.cross_entropy import linear_cross_entropy
+from nmt.training.r_drop import r_drop_cross_entropy
 from nmt.training.samplers import NegativeSampler, make_sampler
 
 
@@ -60,6 +63,55 @@ def sampled_loss(features: Tensor, gold: Tensor, output: nn.Linear, words: Tenso
     denominators = torch.logsumexp(torch.cat([gold_logits[:, None], logits], dim=1), dim=1)
     loss: Tensor = (denominators - gold_logits).sum()
     return loss
+
+
+class TrainingLoss(nn.Module):
+    """A model and its objective as one module, whose output is the loss: batches in, nats out."""
+
+    def __init__(self, model: Seq2Seq, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum the loss over the real words of a batch."""
+        features, gold = word_features(self.model, batch)
+        return self.objective(features, gold, self.model.output)
+
+
+class RDropLoss(nn.Module):
+    """Two passes with different dropout, and how far apart they are (R-Drop: Liang et al., 2021, eq. 4, halved).
+
+    The loss is the mean cross-entropy of the two, plus `weight` / 4 times their divergence in both directions: half the
+    paper's, so that it compares with the loss of one pass.
+    """
+
+    def __init__(self, model: Seq2Seq, *, weight: float, label_smoothing: float) -> None:
+        super().__init__()
+        self.model = model
+        self.weight = weight
+        self.label_smoothing = label_smoothing
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum the loss over the real words of a batch."""
+        first, gold = word_features(self.model, batch)
+        second, _ = word_features(self.model, batch)
+        return r_drop_cross_entropy(
+            first, second, gold, self.model.output, label_smoothing=self.label_smoothing, weight=self.weight
+        )
+
+
+def word_features(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the features [N, F] and the gold ids [N] of the real target words of a batch."""
+    real = batch.tgt.weights.flatten().nonzero().squeeze(1)  # [N]
+    return model(batch).flatten(0, 1)[real], batch.tgt.outputs.flatten()[real]
+
+
+def make_loss(settings: TrainingSettings, model: Seq2Seq, counts: NDArray[np.int64]) -> nn.Module:
+    """Make the loss that the settings ask for, on the model's device; `counts` are those of the target words, [V]."""
+    if settings.r_drop:
+        return RDropLoss(model, weight=settings.r_drop, label_smoothing=settings.label_smoothing)
+    return TrainingLoss(model, make_objective(settings, counts, device=model.device))
 
 
 def make_objective(settings: TrainingSettings, counts: NDArray[np.int64], *, device: torch.device) -> Objective:

@@ -7,10 +7,17 @@ from nmt.config import Settings, load_settings, parse_settings
 from nmt.config.load import to_tree
 from nmt.errors import ConfigError
 from nmt.models.folder import CONFIG
-from nmt.training.checkpoint import last_checkpoint
+from nmt.training.checkpoint import list_checkpoints
 
-_FIXED_SECTIONS = ("data", "tokenizer", "model")
-_FIXED_KEYS = ("training.seed", "training.batch_tokens", "training.optimizer")
+_DATA = "the prepared data were made with it"
+_SHAPE = "the weights depend on it"
+_FIXED = {
+    "training.seed": "the order of the batches and all random numbers depend on it",
+    "training.optimizer": "the state of the optimiser is that of the old one",
+    "training.best_by": "the best score so far is one of the old kind",
+}
+_FREE = "dropout"
+"""Settings of the model whose name ends so may change."""
 
 
 def resolve_settings(
@@ -34,7 +41,7 @@ def resolve_settings(
 
 def _begun(model_dir: Path) -> Settings | None:
     path = model_dir / CONFIG
-    if not (path.exists() and last_checkpoint(model_dir).exists()):
+    if not (path.exists() and list_checkpoints(model_dir)):
         return None
     return parse_settings(path.read_text(encoding="utf-8"), where=str(path))
 
@@ -42,10 +49,21 @@ def _begun(model_dir: Path) -> Settings | None:
 def _changes(begun: Settings, settings: Settings) -> list[str]:
     lines = []
     for name, (old, new) in _differences(begun, settings).items():
-        if name.partition(".")[0] in _FIXED_SECTIONS or name in _FIXED_KEYS:
-            raise ConfigError(f"{name} cannot change from {old!r} to {new!r} in a run already begun; use a new folder")
+        if reason := _why_fixed(name):
+            raise ConfigError(
+                f"{name} cannot change from {old!r} to {new!r} in a run already begun: {reason}; use a new folder"
+            )
         lines.append(f"{name}: {old!r} -> {new!r}")
     return lines
+
+
+def _why_fixed(name: str) -> str | None:
+    section = name.partition(".")[0]
+    if section in ("data", "tokenizer"):
+        return _DATA
+    if section == "model" and not name.endswith(_FREE):
+        return _SHAPE
+    return _FIXED.get(name)
 
 
 def _differences(old: Settings, new: Settings, *sections: str) -> dict[str, tuple[object, object]]:

@@ -1,27 +1,37 @@
 """One training run from prepared data to a model folder: started, or continued where it stood."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch.optim import Optimizer
-
-from nmt.batching import BatchPlan, plan_epoch
 from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.models.build import build_model, count_parameters
-from nmt.models.devices import choose_device, choose_precision, use_threads
+from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import TRAIN
 from nmt.subword import tokenizer_files
-from nmt.training.checkpoint import TrainingState, last_checkpoint, load_checkpoint, save_checkpoint
-from nmt.training.loop import Observer, StopRequest, Trainer, TrainingPairs, ValidationReport
-from nmt.training.objectives import Objective, make_objective
+from nmt.training.checkpoint import Checkpoints, list_checkpoints
+from nmt.training.distributed import Ranks
+from nmt.training.feeding import Feed
+from nmt.training.logbook import LOG, Logbook, Silence
+from nmt.training.loop import Observer, StopRequest, Trainer, ValidationReport
+from nmt.training.moving_average import MovingAverage
+from nmt.training.objectives import make_loss
 from nmt.training.optim import Schedule, make_optimizer
+from nmt.training.order import DataOrder
+from nmt.training.pairs import TrainingPairs
 from nmt.training.records import Records
+from nmt.training.resampling import make_resamplers
+from nmt.training.state import Horizon, TrainingState
+from nmt.training.updating import Updater
 from nmt.training.validation import Validator
+
+_ALONE = Ranks()
 
 
 @dataclass(frozen=True)
@@ -33,124 +43,217 @@ class TrainingSummary:
     state: TrainingState
     parameters: int
     padding: float
-    """Share of padding among the cells of the first pass."""
+    """Share of padding among the cells of a pass."""
 
 
 def train(
-    data: PreparedData, model_dir: Path, settings: Settings, *, observer: Observer, stop: StopRequest
+    data: PreparedData,
+    model_dir: Path,
+    settings: Settings,
+    *,
+    observer: Observer,
+    stop: StopRequest,
+    ranks: Ranks = _ALONE,
+    changes: Sequence[str] = (),
 ) -> TrainingSummary:
     """Train a model on prepared data into `model_dir`, continuing the run that is there.
 
+    Args:
+        data: The prepared data.
+        model_dir: The folder of the run.
+        settings: All of them.
+        observer: Told what happens.
+        stop: Looked at after every step.
+        ranks: Where several processes train, each calls this with its own; the first one writes and tells the observer.
+        changes: Settings that differ from those the run was begun with, one line each, for the log.
+
     Raises:
-        ModelError: The folder holds something else, or a checkpoint that does not fit.
-        TrainingError: The loss exploded.
+        ModelError: The folder holds something else, or is in use, or has no checkpoint that can be used.
+        TrainingError: The loss exploded, memory ran out, or another process has ended.
     """
-    threads = use_threads(settings.training.threads)
-    device = choose_device(settings.training.device)
-    precision = choose_precision(settings.training.precision, device)
-    model = _new_model(data, settings).to(device)
-    plan = _first_plan(data, settings)
-    optimizer = make_optimizer(settings.training, model.parameters())
-    state = _begin_or_continue(data, model_dir, model, optimizer, observer)
-    parameters, schedule = count_parameters(model), _schedule(settings, plan)
-    if state.step >= schedule.total_steps:
-        limit = "max_steps" if settings.training.max_steps else "max_epochs"
-        observer.on_message(f"the run is at its last step already: {state.step:,}; raise training.{limit} to go on")
-        return TrainingSummary(True, state, parameters, plan.padding)
-    folder = _model_folder(data, model_dir, settings)
-    folder.create()
-    checkpoint = last_checkpoint(model_dir)
-    if not checkpoint.exists():  # from here on the run can be continued
-        save_checkpoint(checkpoint, model, optimizer, state)
-    observer.on_message(
-        f"{parameters:,} parameters, {len(data.train_src):,} pairs, {len(plan.batches):,} batches a pass, "
-        f"{plan.padding:.1%} padding, {device.type} {precision}, {threads} threads"
-    )
+    if not ranks.is_first:
+        return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
+    _refuse_foreign(model_dir)
+    with Logbook(model_dir, observer) as logbook:
+        for change in changes:
+            logbook.on_message(f"setting changed: {change}")
+        return _Run(data, model_dir, settings, logbook, stop, ranks).go()
 
-    def save_best(model: Seq2Seq, report: ValidationReport, state: TrainingState) -> None:
-        folder.save(model, _summary(report, state, parameters))
 
-    with Records(model_dir, step=state.step, tensorboard=settings.training.tensorboard) as records:
-        trainer = Trainer(
-            model=model,
-            objective=_objective(data, settings, device),
-            optimizer=optimizer,
+@dataclass
+class _Run:
+    """What the parts of a run are made from."""
+
+    data: PreparedData
+    model_dir: Path
+    settings: Settings
+    observer: Observer
+    stop: StopRequest
+    ranks: Ranks
+
+    def __post_init__(self) -> None:
+        training = self.settings.training
+        self.threads = use_threads(training.threads)
+        self.device = choose_device(training.device, index=self.ranks.local_rank)
+        self.precision = choose_precision(training.precision, self.device)
+        prepare_for_training(self.device)
+        self.model = self._new_model()
+        self.optimizer = make_optimizer(training, self.model.parameters())
+        self.average = MovingAverage(self.model, decay=training.ema_decay) if training.ema_decay else None
+        self.checkpoints = Checkpoints(
+            self.model_dir, self.model, self.optimizer, average=self.average, keep=training.keep_checkpoints
+        )
+        self.feed = self._feed()
+        self.plan = self.feed.order.first_plan()
+        self.parameters = count_parameters(self.model)
+
+    def go(self) -> TrainingSummary:
+        """Begin or continue, and train."""
+        state = self._begin_or_continue()
+        schedule = self._schedule(state)
+        if over := self._is_over(state, schedule):
+            self.observer.on_message(over)
+            return self._summary(state, finished=True)
+        self.observer.on_message(
+            f"{self.parameters:,} parameters, {len(self.data.train_src):,} pairs, {len(self.plan.batches):,} batches a "
+            f"pass, {self.plan.padding:.1%} padding, {self.device.type} {self.precision}, {self.threads} threads"
+            + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
+        )
+        folder = self._folder()
+        if self.ranks.is_first:
+            folder.create()
+            if not list_checkpoints(self.model_dir):  # from here on the run can be continued
+                self.checkpoints.save(state)
+        with self._records(state) as records:
+            finished = self._trainer(state, schedule, folder, records).run()
+        return self._summary(state, finished=finished)
+
+    def _begin_or_continue(self) -> TrainingState:
+        pairs = self.data.manifest.files[TRAIN].sha256
+        if self.ranks.is_first:
+            self.checkpoints.clean_up()
+        state = self.checkpoints.load_newest(on_damage=self.observer.on_message)
+        self.ranks.any(False)  # nobody writes before all have read
+        if state is None:
+            return TrainingState(data=pairs)
+        if state.data != pairs:
+            raise ModelError(
+                f"the run in {self.model_dir} was begun on other data than {self.data.folder}; choose another folder"
+            )
+        self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
+        return state
+
+    def _is_over(self, state: TrainingState, schedule: Schedule) -> str | None:
+        """Say that there is nothing left to do, or nothing."""
+        training, step = self.settings.training, state.step
+        if state.validated < step == schedule.total_steps:
+            return None
+        if step >= schedule.total_steps:
+            limit = "max_steps" if training.max_steps else "max_epochs"
+            return f"the run is at its last step already: {step:,}; raise training.{limit} to go on"
+        if 0 < training.patience <= state.stale:
+            return (
+                f"the run has stopped early at step {step:,}, after {state.stale} validations without a better score; "
+                "raise training.patience to go on"
+            )
+        return None
+
+    def _trainer(
+        self, state: TrainingState, schedule: Schedule, folder: ModelFolder, records: Records | None
+    ) -> Trainer:
+        training = self.settings.training
+
+        def save_best(model: Seq2Seq, report: ValidationReport, state: TrainingState) -> None:
+            folder.save(model, _card(report, state, self.parameters))
+
+        loss = make_loss(training, self.model, self.data.target_counts)
+        return Trainer(
+            model=self.model,
+            updater=Updater(
+                loss=self.ranks.wrap(loss, self.device),
+                optimizer=self.optimizer,
+                device=self.device,
+                precision=self.precision,
+                clip_norm=training.clip_norm or math.inf,
+                average=self.average,
+                ranks=self.ranks,
+                on_message=self.observer.on_message,
+            ),
+            feed=self.feed,
             schedule=schedule,
-            pairs=TrainingPairs(data.train_src, data.train_tgt, settings.model.reverse_source),
-            settings=settings.training,
-            precision=precision,
+            settings=training,
             state=state,
-            checkpoint=checkpoint,
-            validate=Validator(data.valid, data.tokenizers, settings, precision),
+            checkpoints=self.checkpoints,
+            validate=Validator(self.data.valid, self.data.tokenizers, self.settings, self.precision),
             save_best=save_best,
             records=records,
-            observer=observer,
-            stop=stop,
+            observer=self.observer,
+            stop=self.stop,
+            ranks=self.ranks,
         )
-        finished = trainer.run()
-    return TrainingSummary(finished, state, parameters, plan.padding)
 
+    def _new_model(self) -> Seq2Seq:
+        tokenizers = self.data.tokenizers
+        model = build_model(
+            self.settings.model,
+            src_vocab_size=len(tokenizers.src),
+            tgt_vocab_size=len(tokenizers.tgt),
+            joint=tokenizers.joint,
+            seed=self.settings.training.seed,
+        )
+        return model.to(self.device)
 
-def _begin_or_continue(
-    data: PreparedData, model_dir: Path, model: Seq2Seq, optimizer: Optimizer, observer: Observer
-) -> TrainingState:
-    checkpoint, pairs = last_checkpoint(model_dir), data.manifest.files[TRAIN].sha256
-    if not checkpoint.exists():
-        _refuse_foreign(model_dir)
-        return TrainingState(data=pairs)
-    state = load_checkpoint(checkpoint, model, optimizer)
-    if state.data != pairs:
-        raise ModelError(f"the run in {model_dir} was begun on other data than {data.folder}; choose another folder")
-    observer.on_message(f"continuing {model_dir} at step {state.step:,}")
-    return state
+    def _feed(self) -> Feed:
+        data, training = self.data, self.settings.training
+        resamplers = None
+        if training.subword_sampling:
+            limit = self.settings.data.max_pieces
+            resamplers = make_resamplers(data, alpha=training.subword_sampling, max_pieces=limit)
+        pairs = TrainingPairs(data.train_src, data.train_tgt, self.settings.model.reverse_source, resamplers)
+        order = DataOrder(pairs, training.batch_tokens, training.seed)
+        return Feed(order, training.accumulate, self.ranks, pin=self.device.type == "cuda")
 
+    def _schedule(self, state: TrainingState) -> Schedule:
+        training = self.settings.training
+        wanted = Horizon(
+            training.max_steps,
+            training.max_epochs,
+            training.batch_tokens,
+            training.accumulate,
+            training.subword_sampling,
+        )
+        if state.horizon is None or replace(state.horizon, steps=0) != wanted:
+            passes = self.feed.total_steps(state.position, step=state.step, max_epochs=training.max_epochs)
+            state.horizon = replace(wanted, steps=training.max_steps or passes)
+        return Schedule(training.schedule, training.learning_rate, training.warmup_steps, state.horizon.steps)
 
-def _new_model(data: PreparedData, settings: Settings) -> Seq2Seq:
-    return build_model(
-        settings.model,
-        src_vocab_size=len(data.tokenizers.src),
-        tgt_vocab_size=len(data.tokenizers.tgt),
-        joint=data.tokenizers.joint,
-        seed=settings.training.seed,
-    )
+    def _folder(self) -> ModelFolder:
+        tokenizers = self.data.tokenizers
+        vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
+        files = tokenizer_files(self.data.folder)
+        return ModelFolder(self.model_dir, settings=self.settings, vocabularies=vocabularies, tokenizers=files)
 
+    def _records(self, state: TrainingState) -> "Records | nullcontext[None]":
+        if not self.ranks.is_first:
+            return nullcontext()
+        return Records(self.model_dir, step=state.step, tensorboard=self.settings.training.tensorboard)
 
-def _first_plan(data: PreparedData, settings: Settings) -> BatchPlan:
-    return plan_epoch(
-        data.train_src.lengths,
-        data.train_tgt.lengths,
-        batch_tokens=settings.training.batch_tokens,
-        seed=settings.training.seed,
-        epoch=0,
-    )
-
-
-def _schedule(settings: Settings, plan: BatchPlan) -> Schedule:
-    training = settings.training
-    total = training.max_steps or training.max_epochs * len(plan.batches)
-    return Schedule(training.schedule, training.learning_rate, training.warmup_steps, total)
-
-
-def _objective(data: PreparedData, settings: Settings, device: torch.device) -> Objective:
-    return make_objective(settings.training, data.target_counts, device=device)
-
-
-def _model_folder(data: PreparedData, model_dir: Path, settings: Settings) -> ModelFolder:
-    tokenizers = data.tokenizers
-    vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-    return ModelFolder(model_dir, settings=settings, vocabularies=vocabularies, tokenizers=tokenizer_files(data.folder))
+    def _summary(self, state: TrainingState, *, finished: bool) -> TrainingSummary:
+        return TrainingSummary(finished, state, self.parameters, self.plan.padding)
 
 
 def _refuse_foreign(model_dir: Path) -> None:
-    if (model_dir / CARD).exists():
-        raise ModelError(f"{model_dir} holds a model without the checkpoint to continue from; choose another folder")
     if model_dir.exists() and not model_dir.is_dir():
         raise ModelError(f"{model_dir} is a file; a model needs a folder")
-    if model_dir.is_dir() and not (model_dir / CONFIG).exists() and any(model_dir.iterdir()):
+    if not model_dir.is_dir() or list_checkpoints(model_dir):
+        return
+    if (model_dir / CARD).exists():
+        raise ModelError(f"{model_dir} holds a model without the checkpoint to continue from; choose another folder")
+    if not (model_dir / CONFIG).exists() and any(path.name != LOG for path in model_dir.iterdir()):
         raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")
 
 
-def _summary(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, float]:
+def _card(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, float]:
     return {
         "step": report.step,
         "valid_loss": report.loss,

@@ -15,8 +15,12 @@ from nmt.prepared import ValidationPairs
 from nmt.search.batches import search_batches
 from nmt.subword import Tokenizers
 from nmt.training.cross_entropy import linear_cross_entropy
+from nmt.training.loop import StopRequest
+from nmt.training.objectives import word_features
 
 _BATCH_TOKENS = 4000
+_BLOCK = 200
+"""Sentences translated between two looks at whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -28,39 +32,45 @@ class Validator:
     settings: Settings
     precision: Precision
 
-    def __call__(self, model: Seq2Seq) -> tuple[float, float]:
-        """Return the cross-entropy in nats a word, and BLEU."""
+    def __call__(self, model: Seq2Seq, stop: StopRequest) -> tuple[float, float] | None:
+        """Return the cross-entropy in nats a word, and BLEU; None if asked to stop before they are known."""
         model.eval()
         try:
             with torch.inference_mode():
-                return self._loss(model), self._bleu(model)
+                loss = self._loss(model, stop)
+                bleu = None if loss is None else self._bleu(model, stop)
+                return None if loss is None or bleu is None else (loss, bleu)
         finally:
             model.train()
 
-    def _loss(self, model: Seq2Seq) -> float:
+    def _loss(self, model: Seq2Seq, stop: StopRequest) -> float | None:
         src, tgt = self.pairs.src, self.pairs.tgt
         order = np.lexsort((src.lengths, tgt.lengths))
         runs = cut_batches(src.lengths[order] + 1, tgt.lengths[order] + 1, batch_tokens=_BATCH_TOKENS)
         total = 0.0
         for first, last in runs:
+            if stop.is_set():
+                return None
             rows = order[first:last]
             sources = source_batch(src, rows, reverse_source=self.settings.model.reverse_source)
             batch = Batch(sources, target_batch(tgt, rows)).to(model.device)
             with autocast(model.device, self.precision):
-                features = model(batch).flatten(0, 1)
-                real = batch.tgt.weights.flatten().nonzero().squeeze(1)
-                gold = batch.tgt.outputs.flatten()[real]
-                total += float(linear_cross_entropy(features[real], gold, model.output, label_smoothing=0.0))
+                features, gold = word_features(model, batch)
+                total += float(linear_cross_entropy(features, gold, model.output, label_smoothing=0.0))
         return total / (int(tgt.lengths.sum()) + len(tgt))
 
-    def _bleu(self, model: Seq2Seq) -> float:
-        found = search_batches(
-            model,
-            self.pairs.src,
-            settings=self.settings.search.model_copy(update={"beam_size": 1}),
-            reverse_source=self.settings.model.reverse_source,
-        )
-        texts = self.tokenizers.tgt.decode([hypotheses[0].ids for hypotheses in found])
+    def _bleu(self, model: Seq2Seq, stop: StopRequest) -> float | None:
+        src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": 1})
+        order, ids = np.argsort(src.lengths, kind="stable"), dict[int, tuple[int, ...]]()
+        for first in range(0, len(order), _BLOCK):
+            if stop.is_set():
+                return None
+            rows = order[first : first + _BLOCK]
+            found = search_batches(
+                model, src.take(rows), settings=search, reverse_source=self.settings.model.reverse_source
+            )
+            ids.update(zip(rows.tolist(), (hypotheses[0].ids for hypotheses in found), strict=True))
+        texts = self.tokenizers.tgt.decode([ids[row] for row in range(len(src))])
         kinds = self.settings.tokenizer.placeholders
         originals = [mask(text, kinds)[1] for text in self.pairs.src_texts]
         hypotheses = [unmask(text, spans) for text, spans in zip(texts, originals, strict=True)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.files import replacing, sha256, write_text
+from nmt.files import remove_leftovers, replacing, sha256, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -92,3 +92,31 @@ def test_an_error_names_the_file_that_was_wanted(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert full.value.filename == str(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_leaves_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = [".a.12.tmp.txt", ".a.tmp", ".a.x12.tmp", ".tmp", "a.12.tmp", "a.bin", "train.log"]
+    for name in [*kept, ".a.bin.12.tmp", ".step-00000100.safetensors.4242.tmp", ".zwölf.é.1.tmp"]:
+        (tmp_path / name).write_text("half")
+    (tmp_path / ".folder.12.tmp").mkdir()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".a.12.tmp").write_text("half")
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted([*kept, ".folder.12.tmp", "sub"])
+    assert names(tmp_path / "sub") == [".a.12.tmp"]
+
+
+def test_a_file_that_is_being_written_bears_the_name_of_a_leftover(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "model.safetensors") as file:
+        file.write(b"half")
+        file.flush()
+        remove_leftovers(tmp_path)
+        assert names(tmp_path) == []
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
+    remove_leftovers(tmp_path / "no")
+    (tmp_path / "file").write_text("x")
+    remove_leftovers(tmp_path / "file")
+    assert names(tmp_path) == ["file"]

@@ -52,13 +52,30 @@ def test_the_end_names_the_model_and_its_best_step(capsys: pytest.CaptureFixture
     )
 
 
-def test_the_first_signal_asks_and_the_second_interrupts(capsys: pytest.CaptureFixture[str]) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with stopping_on_signals() as stop:
+def test_the_first_signal_asks_and_the_second_interrupts() -> None:
+    before, said = signal.getsignal(signal.SIGINT), list[str]()
+    with stopping_on_signals(said.append) as stop:
         assert not stop.is_set()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.is_set()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
-    assert capsys.readouterr().err == "stopping after this step; once more stops at once\n"
+    assert said == ["stopping after this step; once more stops at once"]
+
+
+def test_the_echo_of_a_signal_is_no_second_one() -> None:
+    said = list[str]()
+    with stopping_on_signals(said.append, echo=60.0) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_set()
+    assert len(said) == 1
+
+
+def test_only_the_first_process_shows_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView(shown=False) as view:
+        view.on_message("hello")
+    with TrainingView(shown=True) as view:
+        view.on_message("hello")
+    assert capsys.readouterr().err == "hello\n"

@@ -1,9 +1,12 @@
+import ctypes
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from nmt.errors import ConfigError
 from nmt.models import devices
-from nmt.models.devices import autocast, choose_device, choose_precision, use_threads
+from nmt.models.devices import autocast, choose_device, choose_precision, prepare_for_training, use_threads
 
 CPU = torch.device("cpu")
 
@@ -38,3 +41,62 @@ def test_threads_are_set_and_zero_leaves_the_choice_to_torch() -> None:
         assert use_threads(before + 1) == torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def gpus(count: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let torch see so many GPUs; return the list of those that get chosen."""
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    return chosen
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_each_process_of_a_machine_gets_a_gpu_of_its_own(
+    name: str, index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = gpus(2, monkeypatch)
+    assert choose_device(name, index=index) == torch.device("cuda", index)
+    assert chosen == [index]
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_more_processes_than_gpus_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = gpus(2, monkeypatch)
+    with pytest.raises(ConfigError, match=r"^process 2 of this machine finds only 2 GPUs; start fewer$"):
+        choose_device(name, index=2)
+    assert chosen == []
+
+
+def test_on_a_cpu_the_number_of_the_process_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = gpus(0, monkeypatch)
+    assert choose_device("auto", index=3) == CPU
+    gpus(1, monkeypatch)
+    assert choose_device("cpu", index=3) == CPU
+    assert chosen == []
+
+
+def test_training_on_a_cpu_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(
+        ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=lambda parameter, value: calls.append((parameter, value)))
+    )
+    prepare_for_training(CPU)
+    # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD; what mallopt takes is a C int
+    assert dict(calls) == {-3: 2**30, -1: 2**31 - 1, -2: 2**28}
+
+
+def test_another_allocator_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    prepare_for_training(CPU)
+
+
+def test_training_on_a_gpu_multiplies_what_is_left_in_fp32_as_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(allow_tf32=False))
+    monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(allow_tf32=False))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("the allocator of the CPU was asked for"))
+    prepare_for_training(torch.device("cuda", 0))
+    assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32

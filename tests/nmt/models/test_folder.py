@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
 from nmt.models.build import build_model
-from nmt.models.folder import ModelFolder, Vocabularies, load_model, load_tensors, read_tensors
+from nmt.models.folder import ModelFolder, Vocabularies, check_hashes, load_model, load_tensors, read_tensors
 from nmt.models.seq2seq import Seq2Seq
 
 CPU = torch.device("cpu")
@@ -83,6 +83,16 @@ def test_an_altered_file_is_refused(folder: ModelFolder, name: str) -> None:
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(ModelError, match=f"{name} has been altered"):
         load_model(folder.path, device=CPU)
+
+
+def test_chosen_files_can_be_checked_by_themselves(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    (folder.path / "config.toml").write_text("")
+    check_hashes(folder.path, ["joint.spm.model", "model.safetensors"])
+    with pytest.raises(ModelError, match=r"config\.toml has been altered"):
+        check_hashes(folder.path, ["config.toml"])
+    with pytest.raises(ModelError, match=r"model\.json has been altered: its SHA-256 is not the one in model\.json"):
+        check_hashes(folder.path, ["model.json"])  # not one of the recorded files
 
 
 def test_a_missing_file_is_refused(folder: ModelFolder) -> None:

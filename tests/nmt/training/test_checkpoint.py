@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ from nmt.config import ModelSettings, TrainingSettings
 from nmt.errors import ModelError
 from nmt.models.build import build_model
 from nmt.models.seq2seq import Seq2Seq
-from nmt.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from nmt.training.checkpoint import Checkpoints, checkpoint_step, list_checkpoints, read_weights
+from nmt.training.moving_average import MovingAverage
 from nmt.training.optim import make_optimizer
+from nmt.training.state import Horizon, Position, TrainingState
+
+STATE = TrainingState(step=1, position=Position(2, ((800, 7),)), horizon=Horizon(0, 3, 800, 1, 0.0, 9), best_score=2.5)
 
 
 def model_of(seed: int, *, hidden_size: int = 6) -> Seq2Seq:
@@ -18,67 +23,143 @@ def model_of(seed: int, *, hidden_size: int = 6) -> Seq2Seq:
     return build_model(settings, src_vocab_size=9, tgt_vocab_size=9, joint=True, seed=seed)
 
 
-def optimizer_of(model: Seq2Seq, **changes: object) -> torch.optim.Optimizer:
-    return make_optimizer(TrainingSettings.model_validate(changes), model.parameters())
+class Run:
+    """A model with its optimiser and checkpoints."""
+
+    def __init__(self, folder: Path, seed: int, *, keep: int = 3, ema: bool = False, **changes: object) -> None:
+        self.model = model_of(seed)
+        self.optimizer = make_optimizer(TrainingSettings.model_validate(changes), self.model.parameters())
+        self.average = MovingAverage(self.model, decay=0.5) if ema else None
+        self.checkpoints = Checkpoints(folder, self.model, self.optimizer, average=self.average, keep=keep)
+        self.complaints: list[str] = []
+
+    def step(self, number: int = 1) -> None:
+        sum((parameter**2).sum() for parameter in self.model.parameters()).backward()  # type: ignore[union-attr]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(step=number)
+
+    def load(self) -> TrainingState | None:
+        return self.checkpoints.load_newest(on_damage=self.complaints.append)
 
 
-def one_step(model: Seq2Seq, optimizer: torch.optim.Optimizer) -> None:
-    sum((parameter**2).sum() for parameter in model.parameters()).backward()  # type: ignore[union-attr]
-    optimizer.step()
-    optimizer.zero_grad()
+def weights(model: Seq2Seq) -> list[list[float]]:
+    return [parameter.flatten().tolist() for parameter in model.parameters()]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    model = model_of(1)
-    optimizer = optimizer_of(model)
-    one_step(model, optimizer)
-    file = tmp_path / "checkpoints" / "last.safetensors"
-    save_checkpoint(file, model, optimizer, TrainingState(step=1, best_score=2.5))
-    return file
+def saved(tmp_path: Path) -> Path:
+    """The checkpoint of a run of one step."""
+    run = Run(tmp_path, 1)
+    run.step()
+    run.checkpoints.save(STATE)
+    return list_checkpoints(tmp_path)[0]
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0.9}])
-def test_weights_optimiser_and_counters_come_back(tmp_path: Path, changes: dict[str, object]) -> None:
-    model = model_of(1)
-    optimizer = optimizer_of(model, **changes)
-    one_step(model, optimizer)
-    save_checkpoint(tmp_path / "c", model, optimizer, TrainingState(step=1, tokens=7, best_score=2.5))
-    again = model_of(2)
-    other = optimizer_of(again, **changes)
-    state = load_checkpoint(tmp_path / "c", again, other)
-    assert state == TrainingState(step=1, tokens=7, best_score=2.5)
-    one_step(model, optimizer)
-    one_step(again, other)
-    for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
+@pytest.mark.parametrize("ema", [False, True])
+def test_weights_average_optimiser_and_counters_come_back(
+    tmp_path: Path, changes: dict[str, object], ema: bool
+) -> None:
+    run, again = Run(tmp_path, 1, ema=ema, **changes), Run(tmp_path, 2, ema=ema, **changes)
+    run.step()
+    run.checkpoints.save(STATE)
+    assert again.load() == STATE
+    for one in (run, again):
+        one.step(2)
+    assert weights(again.model) == weights(run.model)
+    if run.average is not None and again.average is not None:
+        with run.average.in_place(), again.average.in_place():
+            assert weights(again.model) == weights(run.model)
 
 
-def test_a_model_of_another_shape_is_refused(path: Path) -> None:
-    other = model_of(1, hidden_size=8)
-    with pytest.raises(ModelError, match=r"has shape \[.*\], expected \[.*\]"):
-        load_checkpoint(path, other, optimizer_of(other))
+def test_a_run_that_begins_to_average_starts_from_its_weights(tmp_path: Path) -> None:
+    run, again = Run(tmp_path, 1), Run(tmp_path, 2, ema=True)
+    run.checkpoints.save(STATE)
+    again.load()
+    assert again.average is not None
+    with again.average.in_place():
+        assert weights(again.model) == weights(run.model)
+
+
+def test_without_a_checkpoint_there_is_no_state(tmp_path: Path) -> None:
+    assert Run(tmp_path, 1).load() is None
+
+
+def test_the_last_few_checkpoints_are_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path, 1, keep=2)
+    for step in (5, 10, 100_000_000):
+        run.checkpoints.save(replace(STATE, step=step))
+    assert [checkpoint_step(path) for path in list_checkpoints(tmp_path)] == [10, 100_000_000]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
+    run, again = Run(tmp_path, 1, keep=1), Run(tmp_path, 2, keep=2)
+    run.checkpoints.save(replace(STATE, step=4))
+    before = weights(run.model)
+    run.step()
+    Checkpoints(tmp_path, run.model, run.optimizer, average=None, keep=2).save(replace(STATE, step=8))
+    newest = list_checkpoints(tmp_path)[1]
+    newest.write_bytes(newest.read_bytes()[:-10])
+    state = again.load()
+    assert state is not None
+    assert state.step == 4
+    assert weights(again.model) == before
+    assert len(again.complaints) == 1
+    assert again.complaints[0].startswith(f"checkpoint {newest} is damaged: ")
+    again.checkpoints.save(replace(state, step=6))  # the damaged one is of a future that the run has gone back from
+    assert [checkpoint_step(path) for path in list_checkpoints(tmp_path)] == [4, 6]
+
+
+def test_a_single_altered_byte_is_noticed(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[-1] ^= 1
+    saved.write_bytes(content)
+    run = Run(saved.parents[1], 1)
+    with pytest.raises(ModelError, match=r"no checkpoint in .*checkpoints can be used; choose a new folder"):
+        run.load()
+    assert run.complaints == [f"checkpoint {saved} is damaged: its content is not what was written"]
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format_version", "2", "format version 2, this program reads 1"),
-        ("state", "{}", "counters .* do not fit"),
-        ("state", "{", "Expecting property name"),
+        ("format_version", "1", "format version 1, this program reads 2"),
+        ("state", "{}", "its content is not what was written"),
     ],
 )
-def test_another_version_and_other_counters_are_refused(path: Path, key: str, value: str, message: str) -> None:
-    with safe_open(path, framework="pt") as file:
+def test_another_version_and_altered_counters_are_refused(saved: Path, key: str, value: str, message: str) -> None:
+    with safe_open(saved, framework="pt") as file:
         metadata = file.metadata()
-    save_file(load_file(path), path, {**metadata, key: value})
-    model = model_of(1)
-    with pytest.raises(ModelError, match=f"checkpoint .*{path.name} is damaged: {message}"):
-        load_checkpoint(path, model, optimizer_of(model))
+    save_file(load_file(saved), saved, {**metadata, key: value})
+    with pytest.raises(ModelError, match=f"checkpoint .*{saved.name} is damaged: {message}"):
+        read_weights(saved)
 
 
-def test_a_file_that_is_cut_off_is_refused(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-10])
-    model = model_of(1)
-    with pytest.raises(ModelError, match=r"last.safetensors is damaged"):
-        load_checkpoint(path, model, optimizer_of(model))
+def test_a_model_of_another_shape_is_refused(saved: Path) -> None:
+    other = model_of(1, hidden_size=8)
+    optimizer = make_optimizer(TrainingSettings(), other.parameters())
+    checkpoints = Checkpoints(saved.parents[1], other, optimizer, average=None, keep=1)
+    with pytest.raises(ModelError, match=r"has shape \[.*\], expected \[.*\]"):
+        checkpoints.load_newest(on_damage=print)
+
+
+def test_the_weights_of_a_checkpoint_are_the_average_where_there_is_one(tmp_path: Path) -> None:
+    run = Run(tmp_path, 1, ema=True)
+    first = next(iter(run.model.parameters())).detach().clone()
+    run.step()
+    run.checkpoints.save(STATE)
+    plain, (name, second) = Run(tmp_path / "plain", 1), next(iter(run.model.named_parameters()))
+    read = read_weights(list_checkpoints(tmp_path)[0])
+    assert read.keys() == dict(plain.model.named_parameters()).keys()
+    # the decay after the first update is 2 / 11
+    torch.testing.assert_close(read[name], first * 2 / 11 + second.detach() * 9 / 11)
+
+
+def test_what_killed_writers_left_is_removed(saved: Path) -> None:
+    leftover = saved.with_name(f".{saved.name}.4711.tmp")
+    leftover.write_bytes(b"half")
+    Run(saved.parents[1], 1).checkpoints.clean_up()
+    assert not leftover.exists()
+    assert saved.exists()

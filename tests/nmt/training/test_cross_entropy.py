@@ -53,3 +53,57 @@ def test_a_uniform_guess_costs_the_log_of_the_vocabulary() -> None:
     nn.init.zeros_(output.bias)
     loss = linear_cross_entropy(torch.ones(3, 2), torch.tensor([0, 3, 7]), output, label_smoothing=0.2)
     assert loss.item() == pytest.approx(3 * 2.0794415)  # 3 ln 8
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_words_cost_nothing_and_their_gradients_are_zeros(dtype: torch.dtype, smoothing: float) -> None:
+    output = nn.Linear(8, 50)
+    features, gold = torch.empty(0, 8, dtype=dtype, requires_grad=True), torch.empty(0, dtype=torch.int64)
+    loss = linear_cross_entropy(features, gold, output, label_smoothing=smoothing)
+    assert loss.item() == 0.0
+    grads = torch.autograd.grad(loss, (features, output.weight, output.bias))
+    assert [tuple(grad.shape) for grad in grads] == [(0, 8), (50, 8), (50,)]
+    assert all(not grad.any() for grad in grads)
+
+
+def test_no_words_cost_nothing_without_gradients_either() -> None:
+    with torch.no_grad():
+        loss = linear_cross_entropy(
+            torch.empty(0, 8), torch.empty(0, dtype=torch.int64), nn.Linear(8, 50), label_smoothing=0.1
+        )
+    assert loss.item() == 0.0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gold_word_200_nats_below_another_keeps_loss_and_gradients_finite(
+    dtype: torch.dtype, smoothing: float
+) -> None:
+    output = nn.Linear(1, 4)
+    with torch.no_grad():
+        output.weight.copy_(torch.tensor([[200.0], [0.0], [0.0], [0.0]]))
+        output.bias.zero_()
+    features = torch.ones(1, 1, dtype=dtype, requires_grad=True)
+    loss = linear_cross_entropy(features, torch.tensor([1]), output, label_smoothing=smoothing)
+    assert loss.isfinite()
+    assert loss.item() > 50.0
+    features_grad, weight_grad, bias_grad = torch.autograd.grad(loss, (features, output.weight, output.bias))
+    # all the mass is on word 0 and should be on word 1, but for the smoothing: p - target
+    expected = torch.tensor([1 - smoothing / 4, smoothing * 3 / 4 - 1, -smoothing / 4, -smoothing / 4])
+    torch.testing.assert_close(bias_grad, expected, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(weight_grad[:, 0], expected, rtol=1e-2, atol=1e-3)
+    assert features_grad.item() == pytest.approx(200 * (1 - smoothing / 4), rel=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gold_word_200_nats_above_all_others_costs_nothing(dtype: torch.dtype) -> None:
+    output = nn.Linear(1, 4)
+    with torch.no_grad():
+        output.weight.copy_(torch.tensor([[200.0], [0.0], [0.0], [0.0]]))
+        output.bias.zero_()
+    features = torch.ones(1, 1, dtype=dtype, requires_grad=True)
+    loss = linear_cross_entropy(features, torch.tensor([0]), output, label_smoothing=0.0)
+    assert loss.item() == 0.0
+    grads = torch.autograd.grad(loss, (features, output.weight, output.bias))
+    assert all(grad.abs().max() < 1e-6 for grad in grads)

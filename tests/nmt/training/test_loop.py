@@ -1,6 +1,9 @@
 import json
+import math
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,15 +11,22 @@ import torch
 
 from nmt.batching import FlatSequences
 from nmt.config import ModelSettings, TrainingSettings
-from nmt.errors import ModelError, TrainingError
+from nmt.errors import TrainingError
 from nmt.models.build import build_model
 from nmt.models.folder import model_tensors
 from nmt.models.seq2seq import Seq2Seq
-from nmt.training.checkpoint import TrainingState, load_checkpoint
-from nmt.training.loop import StepReport, Trainer, TrainingPairs, ValidationReport
-from nmt.training.objectives import make_objective
+from nmt.training.checkpoint import Checkpoints, checkpoint_step, list_checkpoints
+from nmt.training.distributed import Ranks
+from nmt.training.feeding import Feed
+from nmt.training.loop import StepReport, StopRequest, Trainer, ValidationReport
+from nmt.training.moving_average import MovingAverage
+from nmt.training.objectives import make_loss
 from nmt.training.optim import Schedule, make_optimizer
+from nmt.training.order import DataOrder
+from nmt.training.pairs import TrainingPairs
 from nmt.training.records import Records, read_metrics
+from nmt.training.state import TrainingState
+from nmt.training.updating import Updater
 
 VOCAB = 12
 
@@ -54,14 +64,22 @@ class Run:
         basics = {"batch_tokens": 40, "validate_every": 4, "checkpoint_every": 4, "log_every": 2, "warmup_steps": 2}
         self.settings = TrainingSettings.model_validate({**basics, "precision": "fp32", **changes})
         small = ModelSettings(embedding_size=8, hidden_size=8, encoder_layers=1, dropout=0.2, word_dropout=0.1)
-        self.model = build_model(small, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB, joint=True, seed=1)
+        self.model = build_model(small, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB, joint=True, seed=1).train()
+        self.optimizer = make_optimizer(self.settings, self.model.parameters())
+        decay = self.settings.ema_decay
+        self.average = MovingAverage(self.model, decay=decay) if decay else None
         self.folder, self.scores, self.saved = folder, iter(scores or range(1000)), list[int]()
+        self.seen: list[dict[str, list[float]]] = []
+        self.interrupt_validation = False
         self.watcher = Watcher()
-        self.stop: threading.Event | CountDown = threading.Event()
-        self.checkpoint = folder / "checkpoints" / "last.safetensors"
+        self.stop: StopRequest = threading.Event()
+        self.checkpoints = Checkpoints(folder, self.model, self.optimizer, average=self.average, keep=1)
         self.schedule = Schedule(self.settings.schedule, self.settings.learning_rate, self.settings.warmup_steps, total)
 
-    def validate(self, model: Seq2Seq) -> tuple[float, float]:
+    def validate(self, model: Seq2Seq, stop: StopRequest) -> tuple[float, float] | None:
+        if self.interrupt_validation:
+            return None
+        self.seen.append({name: tensor.flatten().tolist() for name, tensor in model_tensors(model).items()})
         score = float(next(self.scores))
         return 100.0 - score, score
 
@@ -69,26 +87,34 @@ class Run:
         self.saved.append(report.step)
 
     def go(self) -> bool:
-        optimizer = make_optimizer(self.settings, self.model.parameters())
-        self.state = TrainingState()
-        if self.checkpoint.exists():
-            self.state = load_checkpoint(self.checkpoint, self.model, optimizer)
+        settings, ranks = self.settings, Ranks()
+        self.state = self.checkpoints.load_newest(on_damage=self.watcher.on_message) or TrainingState()
+        order = DataOrder(copying_pairs(), settings.batch_tokens, settings.seed)
+        updater = Updater(
+            loss=make_loss(settings, self.model, np.ones(VOCAB, dtype=np.int64)),
+            optimizer=self.optimizer,
+            device=torch.device("cpu"),
+            precision="fp32",
+            clip_norm=settings.clip_norm or math.inf,
+            average=self.average,
+            ranks=ranks,
+            on_message=self.watcher.on_message,
+        )
         with Records(self.folder, step=self.state.step, tensorboard=False) as records:
             trainer = Trainer(
-                model=self.model.train(),
-                objective=make_objective(self.settings, np.ones(VOCAB, dtype=np.int64), device=torch.device("cpu")),
-                optimizer=optimizer,
+                model=self.model,
+                updater=updater,
+                feed=Feed(order, settings.accumulate, ranks, pin=False),
                 schedule=self.schedule,
-                pairs=copying_pairs(),
-                settings=self.settings,
-                precision="fp32",
+                settings=settings,
                 state=self.state,
-                checkpoint=self.checkpoint,
+                checkpoints=self.checkpoints,
                 validate=self.validate,
                 save_best=self.save_best,
                 records=records,
                 observer=self.watcher,
                 stop=self.stop,
+                ranks=ranks,
             )
             return trainer.run()
 
@@ -97,25 +123,44 @@ def weights(run: Run) -> dict[str, list[float]]:
     return {name: tensor.flatten().tolist() for name, tensor in model_tensors(run.model).items()}
 
 
-@pytest.mark.parametrize("objective", ["full", "sampled"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_stopped_and_continued_run_gives_the_same_weights_to_the_bit(
-    tmp_path: Path, objective: str, optimizer: str
-) -> None:
-    changes = {"objective": objective, "samples": 4, "optimizer": optimizer, "momentum": 0.5}
-    straight = Run(tmp_path / "straight", **changes)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"objective": "sampled", "samples": 4},
+        {"optimizer": "sgd", "momentum": 0.5},
+        {"optimizer": "adamw", "weight_decay": 0.1, "ema_decay": 0.9},
+        {"accumulate": 3, "r_drop": 1.0},
+        {"schedule": "plateau", "plateau_patience": 1, "scores": [5, 4, 3, 2, 1, 0]},
+    ],
+    ids=str,
+)
+def test_a_stopped_and_continued_run_gives_the_same_weights_to_the_bit(tmp_path: Path, changes: dict[str, Any]) -> None:
+    scores = changes.pop("scores", [1, 2, 3])
+    straight = Run(tmp_path / "straight", scores=scores, **changes)
     straight.folder.mkdir()
     assert straight.go()
     (tmp_path / "stopped").mkdir()
     finished, runs = False, 0
     while not finished:
-        part = Run(tmp_path / "stopped", **changes)
+        validated = newest_step(tmp_path / "stopped") // 4
+        part = Run(tmp_path / "stopped", scores=scores[validated:], **changes)
         assert isinstance(part.stop, threading.Event)
         part.watcher.stop = part.stop
         finished, runs = part.go(), runs + 1
     assert runs > 3
     assert weights(part) == weights(straight)
+    assert comparable(part.state) == comparable(straight.state)
     assert read_losses(tmp_path / "stopped") == read_losses(tmp_path / "straight")
+
+
+def comparable(state: TrainingState) -> TrainingState:
+    return replace(state, seconds=0.0)
+
+
+def newest_step(folder: Path) -> int:
+    paths = list_checkpoints(folder)
+    return checkpoint_step(paths[-1]) if paths else 0
 
 
 def read_losses(folder: Path) -> list[object]:
@@ -175,11 +220,13 @@ def test_plateaus_halve_the_learning_rate(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_a_number_stops_with_advice_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     assert Run(tmp_path, total=8).go()
-    good = (tmp_path / "checkpoints" / "last.safetensors").read_bytes()
+    (good,) = list_checkpoints(tmp_path)
+    before = good.read_bytes()
     run = Run(tmp_path, total=16, learning_rate=1e30, optimizer="adam")
     with pytest.raises(TrainingError, match=r"the training loss is .* at step .*; try a lower training.learning_rate"):
         run.go()
-    assert (tmp_path / "checkpoints" / "last.safetensors").read_bytes() == good
+    assert list_checkpoints(tmp_path) == [good]
+    assert good.read_bytes() == before
 
 
 class CountDown:
@@ -195,12 +242,14 @@ class CountDown:
 
 def test_broken_weights_are_not_saved_on_a_stop_either(tmp_path: Path) -> None:
     assert Run(tmp_path, total=8).go()
-    good = (tmp_path / "checkpoints" / "last.safetensors").read_bytes()
+    (good,) = list_checkpoints(tmp_path)
+    before = good.read_bytes()
     run = Run(tmp_path, total=1000, learning_rate=1e30, log_every=1000, validate_every=1000, checkpoint_every=1000)
     run.stop = CountDown(4)
-    with pytest.raises(TrainingError, match=r"the training loss is (not a number|.*e\+30 nats a word) at step 12"):
+    with pytest.raises(TrainingError, match=r"the training loss is (not a number|.*e\+\d+ nats a word) at step 12"):
         run.go()
-    assert (tmp_path / "checkpoints" / "last.safetensors").read_bytes() == good
+    assert list_checkpoints(tmp_path) == [good]
+    assert good.read_bytes() == before
 
 
 def test_an_exploding_loss_is_named(tmp_path: Path) -> None:
@@ -209,9 +258,54 @@ def test_an_exploding_loss_is_named(tmp_path: Path) -> None:
         run.go()
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+def test_a_validation_that_a_stop_cuts_short_is_made_up_for(tmp_path: Path) -> None:
+    for name in ("straight", "stopped"):
+        (tmp_path / name).mkdir()
+    straight = Run(tmp_path / "straight", scores=[1, 2, 3])
+    assert straight.go()
+    first = Run(tmp_path / "stopped")
+    first.interrupt_validation = True
+    assert not first.go()
+    assert (first.state.step, first.state.validated) == (4, 0)
+    second = Run(tmp_path / "stopped")
+    second.interrupt_validation = True
+    assert not second.go()
+    assert second.state.step == 4
+    third = Run(tmp_path / "stopped", scores=[1, 2, 3])
+    assert third.go()
+    assert [report.step for report in third.watcher.validations] == [4, 8, 12]
+    assert weights(third) == weights(straight)
+
+
+def test_a_moving_average_is_what_is_validated(tmp_path: Path) -> None:
+    run = Run(tmp_path, ema_decay=0.9)
     run.go()
-    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:1000])
-    with pytest.raises(ModelError, match=r"checkpoint .* is damaged"):
-        Run(tmp_path).go()
+    assert run.average is not None
+    with run.average.in_place():
+        assert run.seen[-1] == weights(run)
+    assert run.seen[-1] != weights(run)
+
+
+def test_another_batch_size_in_the_middle_of_a_pass_loses_and_repeats_no_pair(tmp_path: Path) -> None:
+    Run(tmp_path, total=3, checkpoint_every=3).go()
+    run = Run(tmp_path, total=1000, batch_tokens=15, validate_every=1000)
+    run.stop = CountDown(10)
+    run.go()
+    assert run.state.position.epoch == 0
+    assert [budget for budget, _ in run.state.position.parts] == [40, 15]
+    words = copying_pairs().words()
+    rest = Run(tmp_path, total=1000, batch_tokens=15, log_every=1, validate_every=1000, checkpoint_every=1000)
+    rest.stop = UntilEpoch(rest, 1)
+    rest.go()
+    assert rest.state.position.epoch == 1
+    assert rest.state.tokens == words
+
+
+class UntilEpoch:
+    """Asks to stop when so many passes are over."""
+
+    def __init__(self, run: Run, epoch: int) -> None:
+        self.run, self.epoch = run, epoch
+
+    def is_set(self) -> bool:
+        return self.run.state.position.epoch >= self.epoch

@@ -1,16 +1,50 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from nmt.config import TrainingSettings
-from nmt.training.objectives import FullSoftmax, SampledSoftmax, make_objective, sampled_loss
+from nmt.batching import Batch, FlatSequences
+from nmt.config import ModelSettings, TrainingSettings
+from nmt.models.build import build_model
+from nmt.models.devices import Precision, autocast
+from nmt.models.seq2seq import Seq2Seq
+from nmt.training import objectives
+from nmt.training.objectives import (
+    FullSoftmax,
+    RDropLoss,
+    SampledSoftmax,
+    TrainingLoss,
+    make_loss,
+    make_objective,
+    sampled_loss,
+    word_features,
+)
+from nmt.training.pairs import TrainingPairs
 from nmt.training.samplers import SamplerKind, make_sampler
 
 CPU = torch.device("cpu")
+COUNTS = np.arange(12)
+
+
+def tiny(dropout: float) -> Seq2Seq:
+    settings = ModelSettings(embedding_size=4, hidden_size=6, dropout=dropout)
+    return build_model(settings, src_vocab_size=12, tgt_vocab_size=12, joint=True, seed=1).train()
+
+
+def three_pairs() -> Batch:
+    """Pairs with targets of 1, 3 and 0 pieces: 7 words with their ends."""
+    src = FlatSequences.from_lists([[4, 5], [6], [7, 8, 9]])
+    tgt = FlatSequences.from_lists([[10], [11, 4, 5], []])
+    return TrainingPairs(src, tgt, reverse_source=True).batch(np.arange(3))
+
+
+def without_words() -> Batch:
+    batch = three_pairs()
+    return replace(batch, tgt=replace(batch.tgt, weights=torch.zeros_like(batch.tgt.weights)))
 
 
 def parts(words: int = 5, vocab_size: int = 7) -> tuple[torch.Tensor, torch.Tensor, nn.Linear]:
@@ -85,3 +119,97 @@ def test_the_settings_choose_the_objective() -> None:
     sampled = make_objective(TrainingSettings(objective="sampled", samples=2), np.ones(7, dtype=np.int64), device=CPU)
     assert isinstance(sampled, SampledSoftmax)
     assert sampled.sampler.inclusion.sum().item() == pytest.approx(2)
+
+
+def test_word_features_are_those_of_the_real_words_in_their_order() -> None:
+    model, batch = tiny(0.0), three_pairs()
+    features, gold = word_features(model, batch)
+    assert gold.tolist() == [10, 3, 11, 4, 5, 3, 3]
+    all_features = model(batch)  # [3, 4, F]
+    expected = torch.cat([all_features[0, :2], all_features[1, :4], all_features[2, :1]])
+    assert torch.equal(features, expected)
+
+
+def test_the_training_loss_is_the_objective_of_the_real_words() -> None:
+    model, batch = tiny(0.0), three_pairs()
+    loss = TrainingLoss(model, FullSoftmax(label_smoothing=0.1))(batch)
+    logits = model.output(model(batch))  # [3, 4, V]
+    words = [(row, place) for row, length in enumerate((2, 4, 1)) for place in range(length)]
+    expected = sum(
+        nn.functional.cross_entropy(logits[row, place], batch.tgt.outputs[row, place], label_smoothing=0.1)
+        for row, place in words
+    )
+    torch.testing.assert_close(loss, expected)
+
+
+def test_r_drop_without_dropout_is_the_plain_loss_and_its_gradients() -> None:
+    model, batch = tiny(0.0), three_pairs()
+    plain = TrainingLoss(model, FullSoftmax(label_smoothing=0.1))(batch)
+    loss = RDropLoss(model, weight=5.0, label_smoothing=0.1)(batch)
+    torch.testing.assert_close(loss, plain)
+    parameters = list(model.parameters())
+    for got, want in zip(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters), strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_r_drop_compares_two_passes_with_different_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(first: torch.Tensor, second: torch.Tensor, *rest: object, **options: float) -> torch.Tensor:
+        seen.append((first, second, options))
+        return first.sum()
+
+    monkeypatch.setattr(objectives, "r_drop_cross_entropy", spy)
+    RDropLoss(tiny(0.5), weight=5.0, label_smoothing=0.2)(three_pairs())
+    ((first, second, options),) = seen
+    assert first.shape == second.shape == (7, 4)
+    assert not torch.equal(first, second)
+    assert options == {"label_smoothing": 0.2, "weight": 5.0}
+
+
+def test_r_drop_costs_more_the_more_its_passes_differ() -> None:
+    model, batch = tiny(0.5), three_pairs()
+    losses = []
+    for weight in (0.0, 1.0, 2.0):
+        torch.manual_seed(1)
+        losses.append(RDropLoss(model, weight=weight, label_smoothing=0.1)(batch).item())
+    assert losses[0] < losses[1] < losses[2]
+    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TrainingSettings(label_smoothing=0.1),
+        TrainingSettings(objective="sampled", samples=4),
+        TrainingSettings(r_drop=5.0),
+    ],
+    ids=["full", "sampled", "r_drop"],
+)
+def test_a_batch_without_words_costs_nothing_and_every_weight_gets_a_gradient_of_zeros(
+    settings: TrainingSettings, precision: Precision
+) -> None:
+    model = tiny(0.3)
+    with autocast(CPU, precision):
+        loss = make_loss(settings, model, COUNTS)(without_words())
+    assert loss.item() == 0.0
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert not parameter.grad.any(), name
+
+
+def test_the_settings_choose_the_loss() -> None:
+    model = tiny(0.3)
+    plain = make_loss(TrainingSettings(label_smoothing=0.2), model, COUNTS)
+    assert isinstance(plain, TrainingLoss)
+    assert isinstance(plain.objective, FullSoftmax)
+    assert plain.objective.label_smoothing == 0.2
+    sampled = make_loss(TrainingSettings(objective="sampled", samples=4), model, COUNTS)
+    assert isinstance(sampled, TrainingLoss)
+    assert isinstance(sampled.objective, SampledSoftmax)
+    r_drop = make_loss(TrainingSettings(r_drop=3.0, label_smoothing=0.2), model, COUNTS)
+    assert isinstance(r_drop, RDropLoss)
+    assert (r_drop.weight, r_drop.label_smoothing) == (3.0, 0.2)
+    assert plain.model is sampled.model is r_drop.model is model

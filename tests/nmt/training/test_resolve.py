@@ -4,15 +4,15 @@ import pytest
 
 from nmt.config import Settings, load_settings, to_toml
 from nmt.errors import ConfigError
-from nmt.training.checkpoint import last_checkpoint
+from nmt.training.checkpoint import FOLDER
 from nmt.training.resolve import resolve_settings
 
 PREPARED = load_settings(overrides=["data.seed=9", "tokenizer.vocab_size=500"])
 
 
 def begin_run(model_dir: Path, settings: Settings) -> None:
-    last_checkpoint(model_dir).parent.mkdir(parents=True)
-    last_checkpoint(model_dir).touch()
+    (model_dir / FOLDER).mkdir(parents=True)
+    (model_dir / FOLDER / "step-00000500.safetensors").touch()
     (model_dir / "config.toml").write_text(to_toml(settings), encoding="utf-8")
 
 
@@ -48,8 +48,27 @@ def test_a_changed_setting_is_listed(tmp_path: Path) -> None:
     assert sorted(changes) == ["training.learning_rate: 0.002 -> 0.0005", "training.max_epochs: 12 -> 20"]
 
 
-@pytest.mark.parametrize("override", ["model.hidden_size=64", "training.seed=2", "training.batch_tokens=99"])
-def test_a_change_that_the_run_depends_on_is_refused(tmp_path: Path, override: str) -> None:
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("model.hidden_size=64", "model.hidden_size cannot change from 512 to 64 .*: the weights depend on it"),
+        ("training.seed=2", "training.seed cannot change from 1 to 2 .*: the order of the batches and all random"),
+        ("training.optimizer='sgd'", "training.optimizer .*: the state of the optimiser is that of the old one"),
+        ("training.best_by='loss'", "training.best_by .*: the best score so far is one of the old kind"),
+    ],
+)
+def test_a_change_that_the_run_depends_on_is_refused_with_the_reason(
+    tmp_path: Path, override: str, reason: str
+) -> None:
     begin_run(tmp_path, PREPARED)
-    with pytest.raises(ConfigError, match=r"cannot change from .* to .* in a run already begun; use a new folder"):
+    with pytest.raises(ConfigError, match=f"{reason}.*; use a new folder"):
         resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    "override", ["model.dropout=0.1", "model.word_dropout=0.1", "training.batch_tokens=99", "training.accumulate=2"]
+)
+def test_a_change_that_fits_the_weights_is_allowed(tmp_path: Path, override: str) -> None:
+    begin_run(tmp_path, PREPARED)
+    _, changes = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[override])
+    assert len(changes) == 1

@@ -9,6 +9,7 @@ from nmt.batching import Batch, FlatSequences, source_batch, target_batch
 from nmt.config import Settings
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
+from nmt.training import validation
 from nmt.training.validation import Validator
 
 CPU = torch.device("cpu")
@@ -27,7 +28,9 @@ def test_the_loss_is_the_mean_over_words_of_sentences_taken_one_by_one(
             logits = model.output(model(batch))[0]
             total += functional.cross_entropy(logits, batch.tgt.outputs[0], reduction="sum").item()
             words += len(logits)
-    loss, bleu = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")(model)
+    found = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")(model, Never())
+    assert found is not None
+    loss, bleu = found
     assert loss == pytest.approx(total / words, rel=1e-4)
     assert bleu > 95
     assert model.training  # handed back ready to train on
@@ -38,8 +41,46 @@ def test_bleu_is_scored_on_the_text_of_the_references(
 ) -> None:
     model, _ = load_model(toy_model, device=CPU)
     other = replace(toy_data.valid, tgt_texts=["something else altogether here"] * len(toy_data.valid.tgt_texts))
-    _, bleu = Validator(other, toy_data.tokenizers, toy_settings, "fp32")(model)
-    assert bleu < 5
+    found = Validator(other, toy_data.tokenizers, toy_settings, "fp32")(model, Never())
+    assert found is not None
+    assert found[1] < 5
+
+
+class Never:
+    def is_set(self) -> bool:
+        return False
+
+
+class After:
+    """Asks to stop after so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def is_set(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])  # before the loss, between loss and BLEU, between blocks of sentences
+def test_a_stop_cuts_validation_short(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    monkeypatch.setattr(validation, "_BLOCK", 5)
+    model, _ = load_model(toy_model, device=CPU)
+    validator = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")
+    assert validator(model, After(looks)) is None
+    assert model.training
+
+
+def test_blocks_of_sentences_do_not_change_the_score(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = load_model(toy_model, device=CPU)
+    validator = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")
+    whole = validator(model, Never())
+    monkeypatch.setattr(validation, "_BLOCK", 3)
+    assert validator(model, Never()) == whole
 
 
 def test_placeholders_are_put_back_before_scoring(
@@ -63,4 +104,4 @@ def test_placeholders_are_put_back_before_scoring(
 
     monkeypatch.setattr("nmt.training.validation.search_batches", lambda *args, **kwargs: [[Search()]])
     validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
-    assert validator._bleu(torch.nn.Identity()) == pytest.approx(100)  # type: ignore[arg-type]
+    assert validator._bleu(torch.nn.Identity(), Never()) == pytest.approx(100)  # type: ignore[arg-type]

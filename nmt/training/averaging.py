@@ -1,0 +1,149 @@
+"""The mean of a run's last checkpoints, as a model of its own."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from torch import Tensor
+
+from nmt.config import Settings, parse_settings
+from nmt.errors import ModelError
+from nmt.files import sha256
+from nmt.models.build import build_model, count_parameters
+from nmt.models.devices import choose_device, choose_precision, use_threads
+from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, check_hashes, load_tensors
+from nmt.models.seq2seq import Seq2Seq
+from nmt.prepared import PreparedData
+from nmt.prepared.placing import building
+from nmt.subword import load_tokenizers, tokenizer_files
+from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
+from nmt.training.validation import Validator
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A validation of the average."""
+
+    loss: float
+    """Cross-entropy in nats a word, full softmax, no smoothing."""
+    perplexity: float
+    bleu: float
+    """BLEU of greedy translations against the detokenised references."""
+
+
+@dataclass(frozen=True)
+class Average:
+    """What was averaged, and how good it is."""
+
+    steps: tuple[int, ...]
+    """The steps of the checkpoints, oldest first."""
+    parameters: int
+    scores: Scores | None
+    """None: not validated."""
+
+
+def average_run(model_dir: Path, out_dir: Path, *, last: int | None, data: PreparedData | None) -> Average:
+    """Write the average of a run's checkpoints to a new model folder (Junczys-Dowmunt et al., 2016).
+
+    Args:
+        model_dir: The folder of the run.
+        out_dir: A folder that is new or empty; it appears when all is done.
+        last: How many of the newest checkpoints, at least 1; None: all that are there. That of step 0 never counts.
+        data: Prepared data to validate the average on; None: it is not validated.
+
+    Raises:
+        ModelError: There are fewer checkpoints, one is damaged, or the folders cannot be used.
+    """
+    checkpoints = _choose(model_dir, last)
+    _refuse_occupied(out_dir)
+    if (model_dir / CARD).exists():
+        check_hashes(model_dir, [path.name for path in tokenizer_files(model_dir)])
+    if data is not None:
+        _refuse_other_tokenizers(data, model_dir)
+    settings, sizes = _read_settings(model_dir), _read_sizes(model_dir)
+    model = build_model(
+        settings.model,
+        src_vocab_size=sizes.src,
+        tgt_vocab_size=sizes.tgt,
+        joint=sizes.joint,
+        seed=settings.training.seed,
+    )
+    average_into(model, checkpoints)
+    scores = None if data is None else _validate(model, data, settings)
+    average = Average(tuple(map(checkpoint_step, checkpoints)), count_parameters(model), scores)
+    with building(out_dir) as folder:
+        written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=tokenizer_files(model_dir))
+        written.create()
+        written.save(model, _summary(average))
+    return average
+
+
+def average_into(model: Seq2Seq, checkpoints: Sequence[Path]) -> None:
+    """Give the model the mean of the weights of some checkpoints (Vaswani et al., 2017, sec. 6.1).
+
+    The sum is taken in float64, with one checkpoint in memory at a time.
+
+    Raises:
+        ModelError: A checkpoint is damaged, or its weights do not fit the model.
+    """
+    sums: dict[str, Tensor] = {}
+    for path in checkpoints:
+        load_tensors(model, read_weights(path), where=path)
+        for name, parameter in model.named_parameters():
+            weights = parameter.detach()
+            sums[name] = sums[name].add_(weights) if name in sums else weights.double()
+    means = {name: total.div_(len(checkpoints)) for name, total in sums.items()}
+    load_tensors(model, means, where=checkpoints[-1])
+
+
+def _choose(model_dir: Path, last: int | None) -> list[Path]:
+    if not model_dir.is_dir():
+        raise ModelError(f"model folder {model_dir} does not exist")
+    found = [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]  # 0: nothing is learnt yet
+    if not found:
+        raise ModelError(f"{model_dir} holds no checkpoints to average")
+    if last is not None and last > len(found):
+        raise ModelError(f"{model_dir} holds {len(found)} of the {last} checkpoints asked for")
+    return found if last is None else found[-last:]
+
+
+def _refuse_occupied(out_dir: Path) -> None:
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ModelError(f"{out_dir} is a file; a model needs a folder")
+    if out_dir.is_dir() and any(out_dir.iterdir()):
+        raise ModelError(f"{out_dir} holds files already; choose a new or empty folder")
+
+
+def _refuse_other_tokenizers(data: PreparedData, model_dir: Path) -> None:
+    ours, theirs = ({path.name: sha256(path) for path in tokenizer_files(f)} for f in (model_dir, data.folder))
+    if ours != theirs:
+        raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
+
+
+def _read_settings(model_dir: Path) -> Settings:
+    path = model_dir / CONFIG
+    return parse_settings(path.read_text(encoding="utf-8"), where=str(path))
+
+
+def _read_sizes(model_dir: Path) -> Vocabularies:
+    tokenizers = load_tokenizers(model_dir)
+    return Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
+
+
+def _validate(model: Seq2Seq, data: PreparedData, settings: Settings) -> Scores:
+    use_threads(settings.training.threads)
+    device = choose_device("auto")  # the run may have been made on another machine
+    precision = choose_precision(settings.training.precision, device)
+    found = Validator(data.valid, data.tokenizers, settings, precision)(model.to(device), stop=Event())
+    assert found is not None  # nobody asks it to stop
+    loss, bleu = found
+    return Scores(loss, math.exp(min(loss, 50.0)), bleu)
+
+
+def _summary(average: Average) -> dict[str, object]:
+    summary: dict[str, object] = {"averaged_steps": list(average.steps), "parameters": average.parameters}
+    if average.scores is not None:
+        summary |= {f"valid_{name}": value for name, value in vars(average.scores).items()}
+    return summary

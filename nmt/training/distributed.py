@@ -1,0 +1,109 @@
+"""Several processes that train one model: who they are, and what they tell each other (torch.distributed)."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from nmt.errors import NmtError, TrainingError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; alone if nothing else is said."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    """This process among those on its machine; it takes the GPU of that number."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that prints and writes."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """Let the backward pass of a module average its gradients over all processes."""
+        if self.size == 1:
+            return module
+        devices = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(
+            module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+
+    def unsynchronised(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Keep the gradients of a wrapped module here for now, to be averaged with later ones."""
+        return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+    def sum(self, value: float) -> float:
+        """Add up a number over all processes."""
+        return self._reduced(value, distributed.ReduceOp.SUM)
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether any process has its flag set."""
+        return self._reduced(float(flag), distributed.ReduceOp.MAX) > 0
+
+    def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        """Hand the first process's numbers to all."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64)
+        with self.together():
+            distributed.broadcast(tensor, src=0)
+        return tuple(tensor.tolist())
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Say in one line what it means when another process is gone.
+
+        Raises:
+            TrainingError: It has ended, so no gradients can be exchanged.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not _is_lost_peer(error):
+                raise
+            raise TrainingError(
+                f"another of the {self.size} processes has ended, so this one cannot go on; its own message says why. "
+                "The same command continues from the last checkpoint"
+            ) from error
+
+    def _reduced(self, value: float, operation: distributed.ReduceOp.RedOpType) -> float:
+        if self.size == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64)
+        with self.together():
+            distributed.all_reduce(tensor, operation)
+        return tensor.item()
+
+
+@contextmanager
+def joined_ranks() -> Iterator[Ranks]:
+    """Join the processes that `torchrun` started, or be alone.
+
+    Raises:
+        NmtError: What the block raises, with the number of the process where it is not the first.
+    """
+    if not distributed.is_torchelastic_launched():
+        yield Ranks()
+        return
+    # numbers travel over gloo, also where gradients go over NCCL
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    ranks = Ranks(distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"]))
+    try:
+        yield ranks
+    except NmtError as error:
+        if ranks.is_first:
+            raise
+        raise type(error)(f"process {ranks.rank}: {error}") from error
+    finally:
+        distributed.destroy_process_group()
+
+
+def _is_lost_peer(error: RuntimeError) -> bool:
+    return isinstance(error, distributed.DistError) or "onnection" in str(error)

@@ -1,0 +1,93 @@
+"""What an update is made from: padded batches, assembled by a background thread while the one before is in use."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from nmt.batching import Batch
+from nmt.training.distributed import Ranks
+from nmt.training.order import DataOrder
+from nmt.training.pairs import TrainingPairs
+from nmt.training.state import Position
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class UpdateData:
+    """What one update is made from."""
+
+    batches: tuple[Batch, ...]
+    """This process's part of each batch."""
+    words: int
+    """Target words of all processes."""
+    after: Position
+    """Where the next update begins."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Cuts the passes into updates, and every batch into the parts of the processes that share it."""
+
+    order: DataOrder
+    accumulate: int
+    ranks: Ranks
+    pin: bool
+    """Put batches into page-locked memory, from which a GPU copies without waiting."""
+
+    def updates(self, position: Position) -> Iterator[UpdateData]:
+        """Yield updates from `position` on, without end."""
+        return _ahead(self._updates(position))
+
+    def total_steps(self, position: Position, *, step: int, max_epochs: int) -> int:
+        """Count the updates of a run of `max_epochs` passes that has made `step` of them at `position`.
+
+        Passes that are cut anew differ by a few batches; the first one stands for those to come.
+        """
+        if position.epoch >= max_epochs:
+            return step
+        whole = self._steps(len(self.order.first_plan().batches))
+        this_pass = self._steps(len(self.order.left(position)[1])) if position.parts else whole
+        return step + this_pass + (max_epochs - position.epoch - 1) * whole
+
+    def _steps(self, batches: int) -> int:
+        return -(-batches // self.accumulate)
+
+    def _updates(self, position: Position) -> Iterator[UpdateData]:
+        while True:
+            place, batches = self.order.left(position)
+            *before, (budget, seen) = place.parts
+            seed = self.order.pass_seed(place.epoch)
+            for first in range(0, len(batches), self.accumulate):
+                group = batches[first : first + self.accumulate]
+                seen += sum(len(rows) for rows in group)
+                is_last = first + self.accumulate >= len(batches)
+                after = Position(place.epoch + 1) if is_last else Position(place.epoch, (*before, (budget, seen)))
+                taken = [self.order.pairs.take(rows, seed=seed) for rows in group]
+                yield UpdateData(tuple(map(self._part, taken)), sum(pairs.words() for pairs in taken), after)
+            position = Position(place.epoch + 1)
+
+    def _part(self, pairs: TrainingPairs) -> Batch:
+        rows = np.arange(len(pairs))
+        mine = rows[self.ranks.rank :: self.ranks.size]
+        batch = pairs.batch(mine) if len(mine) else _weightless(pairs.batch(rows[:1]))
+        return batch.pinned() if self.pin else batch
+
+
+def _weightless(batch: Batch) -> Batch:
+    """Keep the shape and lose the words: every process has to take part in every update."""
+    return replace(batch, tgt=replace(batch.tgt, weights=torch.zeros_like(batch.tgt.weights)))
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield what an endless iterator gives; a thread makes the next item while one is in use."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        waiting = worker.submit(next, items)
+        while True:
+            item = waiting.result()
+            waiting = worker.submit(next, items)
+            yield item

@@ -1,0 +1,77 @@
+"""The log of a run, train.log: what its observer is told, one line each, with the time."""
+
+import fcntl
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from nmt.errors import ModelError
+from nmt.training.loop import Observer, StepReport, ValidationReport
+
+LOG = "train.log"
+
+
+class Logbook:
+    """Appends to train.log and passes everything on; while it is open, no other process can train in the folder."""
+
+    def __init__(self, model_dir: Path, observer: Observer) -> None:
+        self.model_dir = model_dir
+        self.observer = observer
+
+    def __enter__(self) -> "Logbook":
+        self.model_dir.mkdir(parents=True, exist_ok=True)
+        self._file = (self.model_dir / LOG).open("a", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+        except BlockingIOError as error:
+            self._file.close()
+            raise ModelError(f"another process is training in {self.model_dir}; stop it, or choose a new folder") from (
+                error
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._write(f"ended by {type(error).__name__}: {error}")
+        self._file.close()
+
+    def on_step(self, report: StepReport) -> None:
+        """Log progress."""
+        self._write(
+            f"step {report.step}/{report.total_steps}  epoch {report.epoch}  loss {report.loss:.4f}  "
+            f"{report.tokens_per_second:.0f} tok/s  lr {report.learning_rate:.3g}  norm {report.gradient_norm:.3g}"
+        )
+        self.observer.on_step(report)
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """Log a validation."""
+        best = "  best so far" if report.is_best else ""
+        self._write(
+            f"step {report.step}  valid loss {report.loss:.4f}  ppl {report.perplexity:.3f}  "
+            f"BLEU {report.bleu:.2f}{best}"
+        )
+        self.observer.on_validation(report)
+
+    def on_message(self, message: str) -> None:
+        """Log a message."""
+        self._write(message)
+        self.observer.on_message(message)
+
+    def _write(self, text: str) -> None:
+        self._file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
+        self._file.flush()
+
+
+class Silence:
+    """The observer of the processes that say nothing."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Keep silent."""
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """Keep silent."""
+
+    def on_message(self, message: str) -> None:
+        """Keep silent."""

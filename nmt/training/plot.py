@@ -1,0 +1,234 @@
+"""The curves of a run as one picture: metrics.jsonl in, a PNG out; no window is opened."""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmt.errors import ModelError
+from nmt.files import replacing
+from nmt.training.records import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PICTURE: Final = "curves.png"
+
+_MOST_POINTS: Final = 600
+"""A longer curve is thinned: a panel is about so many pixels wide."""
+_MARKED_POINTS: Final = 40
+"""Up to so many points are marked one by one."""
+_LONGEST_TITLE: Final = 80
+_SPIKY: Final = 30
+"""A gradient norm so many times the median would press the rest of the curve flat."""
+_KINDS: Final = {"train": "training", "valid": "validation"}
+_COLOURS: Final = {"train": "#0072B2", "valid": "#D55E00"}  # told apart by the colour-blind too (Okabe and Ito, 2008)
+_STYLE: Final = {
+    "axes.titlesize": 11.0,
+    "axes.edgecolor": "#999999",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "xtick.color": "#999999",
+    "ytick.color": "#999999",
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The finite values of one number over a run, in the order of the steps."""
+
+    steps: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    title: str
+    names: tuple[str, ...]
+    scale: Literal["free", "from zero", "log", "log if spiky"] = "from zero"
+
+
+_BLEU: Final = "valid/bleu"
+_PANELS: Final = (
+    _Panel("Loss (nats a word)", ("train/loss", "valid/loss"), "free"),
+    _Panel("Validation perplexity", ("valid/perplexity",), "log"),
+    _Panel("Validation BLEU", (_BLEU,)),
+    _Panel("Learning rate", ("train/learning_rate",)),
+    _Panel("Speed (target words a second)", ("train/tokens_per_second",)),
+    _Panel("Gradient norm", ("train/gradient_norm",), "log if spiky"),
+)
+_NAMES: Final = tuple(name for panel in _PANELS for name in panel.names)
+
+
+def draw(model_dir: Path, picture: Path) -> None:
+    """Draw the curves of the run in `model_dir` into the PNG file `picture`.
+
+    Raises:
+        ModelError: The folder holds no records yet, or damaged ones; or matplotlib is not installed.
+    """
+    try:
+        from matplotlib import style
+    except ImportError as error:
+        raise ModelError("drawing needs matplotlib; install it, or nmt-toolkit[plot]") from error
+
+    curves = read_curves(model_dir)
+    with style.context(_STYLE, after_reset=True), warnings.catch_warnings(), replacing(picture) as file:
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # in the folder's name
+        make_figure(curves, title=model_dir.resolve().name).savefig(file, format="png")
+
+
+def read_curves(model_dir: Path) -> dict[str, Curve]:
+    """Read what a run has recorded, under the names that TensorBoard has: "train/loss", "valid/bleu".
+
+    A last line that was cut off by a kill is left out.
+
+    Raises:
+        ModelError: The folder holds no records yet, or a damaged one.
+    """
+    path = model_dir / METRICS
+    if not model_dir.is_dir():
+        raise ModelError(f"model folder {model_dir} does not exist")
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    if not lines[-1].endswith(b"}"):
+        lines.pop()
+    points: dict[str, list[tuple[float, float]]] = {}
+    for number, line in enumerate(lines, start=1):
+        for name, point in _parse(line, where=f"{path}, line {number}").items():
+            points.setdefault(name, []).append(point)
+    if not points:
+        raise ModelError(f"{path}: no records yet; a run writes one every training.log_every steps")
+    return {name: Curve(*np.array(found).T) for name, found in points.items()}
+
+
+def _parse(line: bytes, *, where: str) -> dict[str, tuple[float, float]]:
+    """Read the finite numbers of a record, each with the step; there are none in a record of another kind."""
+    try:
+        record: dict[str, Any] = json.loads(line)
+        kind, step = record["kind"], int(record["step"])
+        found = {name: record[key] for name in _NAMES if (key := name.removeprefix(f"{kind}/")) in record}
+        return {name: (step, float(value)) for name, value in found.items() if math.isfinite(value)}
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        shown = line[:60].decode("utf-8", errors="replace")
+        expected = '{"kind": "train", "step": 50, "loss": 2.5}'
+        raise ModelError(f"{where} is damaged: expected a record such as {expected}, found {shown!r}") from error
+
+
+def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
+    """Lay out a panel for every number, and one legend for all of them."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(12, 10), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+    figure.suptitle(_printable(title), fontsize=14, fontweight="bold", parse_math=False)
+    last_step = max(float(curve.steps[-1]) for curve in curves.values())
+    legend: dict[str, Artist] = {}
+    for axes, panel in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
+        _prepare(axes, panel, last_step=last_step)
+        shown = {name: curves[name] for name in panel.names if name in curves}
+        for name, curve in shown.items():
+            legend |= _draw_curve(axes, name.partition("/")[0], curve)
+        if _BLEU in shown:
+            legend |= _mark_best(axes, shown[_BLEU])
+        if shown:
+            _scale(axes, panel, np.concatenate([curve.values for curve in shown.values()]))
+        else:
+            _say_empty(axes, panel)
+    figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def thin(curve: Curve, every: int) -> tuple[Curve, Curve, Curve]:
+    """Return the mean, the smallest and the largest of every so many points, each at their mean step."""
+    missing = -len(curve.steps) % every
+    steps, values = (
+        np.append(row, np.full(missing, np.nan)).reshape(-1, every) for row in (curve.steps, curve.values)
+    )  # [N, every], the last row filled up
+    middle = np.nanmean(steps, axis=1)
+    mean, low, high = (reduce(values, axis=1) for reduce in (np.nanmean, np.nanmin, np.nanmax))
+    return Curve(middle, mean), Curve(middle, low), Curve(middle, high)
+
+
+def _draw_curve(axes: "Axes", kind: str, curve: Curve) -> "dict[str, Artist]":
+    label, colour, every = _KINDS[kind], _COLOURS[kind], math.ceil(len(curve.steps) / _MOST_POINTS)
+    if every > 1:
+        curve, low, high = thin(curve, every)
+        axes.fill_between(low.steps, low.values, high.values, color=colour, alpha=0.2, linewidth=0)
+        label = f"{label} (mean and range of every {every:,} records)"
+    marker = "o" if len(curve.steps) <= _MARKED_POINTS else ""
+    (line,) = axes.plot(curve.steps, curve.values, color=colour, linewidth=1.6, marker=marker, markersize=4)
+    return {label: line}
+
+
+def _mark_best(axes: "Axes", bleu: Curve) -> "dict[str, Artist]":
+    best = int(bleu.values.argmax())
+    (star,) = axes.plot(
+        bleu.steps[best], bleu.values[best], "*", color="black", markersize=14, markeredgecolor="white", zorder=3
+    )
+    return {f"best BLEU: {bleu.values[best]:.1f} at step {bleu.steps[best]:,.0f}": star}
+
+
+def _prepare(axes: "Axes", panel: _Panel, *, last_step: float) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_title(panel.title, loc="left")
+    axes.set_xlabel("step")
+    axes.set_xlim(0, 1.03 * max(1.0, last_step))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_number))
+
+
+def _scale(axes: "Axes", panel: _Panel, values: NDArray[np.float64]) -> None:
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and (panel.scale == "log" or (panel.scale == "log if spiky" and high > _SPIKY * np.median(values))):
+        axes.set_title(f"{panel.title} (log scale)", loc="left")
+        _scale_by_ratio(axes, low, high)
+    elif panel.scale == "free":
+        room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+        axes.set_ylim(low - room, high + room)
+    else:
+        axes.set_ylim(min(0.0, low), 1.08 * high if high > 0 else 1.0)
+
+
+def _scale_by_ratio(axes: "Axes", low: float, high: float) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    axes.set_yscale("log")
+    room = (high / low) ** 0.06 if high > low else 1.25
+    axes.set_ylim(low / room, high * room)
+    ratio = high / low  # a narrow range may hold no round number
+    axes.yaxis.set_major_locator(MaxNLocator(6) if ratio < 10 else LogLocator(subs=(1, 2, 5) if ratio < 1000 else (1,)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(_number))
+
+
+def _say_empty(axes: "Axes", panel: _Panel) -> None:
+    kind = panel.names[0].partition("/")[0]
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.text(
+        0.5, 0.5, f"no {_KINDS[kind]} record yet", transform=axes.transAxes, ha="center", va="center", color="#777777"
+    )
+
+
+def _number(value: float, _: int | None = None) -> str:
+    """Write a tick in full: 12,500 or 0.00005."""
+    return f"{value:,.10f}".rstrip("0").rstrip(".") if abs(value) < 1e9 else f"{value:g}"
+
+
+def _printable(title: str) -> str:
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in title)
+    return shown if len(shown) <= _LONGEST_TITLE else f"{shown[: _LONGEST_TITLE - 1]}\u2026"

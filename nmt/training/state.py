@@ -1,0 +1,90 @@
+"""Where a run stands: every number that the next update depends on, beside the weights and the optimiser."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in the data, in pairs, so that it means the same under another batch size."""
+
+    epoch: int = 0
+    """Passes completed."""
+    parts: tuple[tuple[int, int], ...] = ()
+    """The current pass so far: (token budget of a batch, pairs seen under it), one part for each budget it had."""
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of the current pass already seen."""
+        return sum(seen for _, seen in self.parts)
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How many updates a run is to make, and the settings that this was worked out from."""
+
+    max_steps: int
+    max_epochs: int
+    batch_tokens: int
+    accumulate: int
+    subword_sampling: float
+    steps: int = 0
+
+
+@dataclass
+class TrainingState:
+    """The counters of a run; batches and dropout are functions of the seed and of these: no generator is kept."""
+
+    data: str = ""
+    """SHA-256 of the prepared training pairs."""
+    step: int = 0
+    """Updates made."""
+    horizon: Horizon | None = None
+    """How many there are to be."""
+    position: Position = field(default_factory=Position)
+    """Where in the data the next update begins."""
+    tokens: int = 0
+    """Target words trained on, `</s>` included."""
+    seconds: float = 0.0
+    """Time spent in updates."""
+    window_loss: float = 0.0
+    """Sum of the loss since the last record."""
+    window_tokens: int = 0
+    """Target words since the last record."""
+    halvings: int = 0
+    """Times the plateau schedule has halved the rate."""
+    plateau: int = 0
+    """Validations since the validation loss was last better."""
+    best_loss: float | None = None
+    """Smallest validation loss so far, nats a word."""
+    best_score: float | None = None
+    """Best validation score so far, by `training.best_by`."""
+    best_step: int = 0
+    """The step that had it."""
+    stale: int = 0
+    """Validations since then."""
+    validated: int = 0
+    """The step of the last validation."""
+
+    def to_json(self) -> str:
+        """Write the counters as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrainingState":
+        """Read them back.
+
+        Raises:
+            ValueError: The text is no JSON, or of other counters.
+        """
+        values: dict[str, Any] = json.loads(text)
+        names = {field.name for field in fields(cls)}
+        if values.keys() != names:
+            raise ValueError(f"counters {sorted(values.keys() ^ names)} do not fit")
+        place = values.pop("position")
+        parts = tuple((tokens, seen) for tokens, seen in place["parts"])
+        horizon = values.pop("horizon")
+        return cls(
+            position=Position(place["epoch"], parts), horizon=None if horizon is None else Horizon(**horizon), **values
+        )

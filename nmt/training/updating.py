@@ -1,0 +1,109 @@
+"""One update: gradients of one or several batches, clipped, and a step of the optimiser."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nmt.batching import Batch
+from nmt.errors import TrainingError
+from nmt.models.devices import Precision, autocast
+from nmt.training.distributed import Ranks
+from nmt.training.feeding import UpdateData
+from nmt.training.moving_average import MovingAverage
+
+
+@dataclass
+class Updater:
+    """Makes updates. What it is given is all it changes, but for the size of batch that it has learnt to avoid."""
+
+    loss: nn.Module
+    """Batches in, their summed loss out; wrapped where several processes train."""
+    optimizer: Optimizer
+    device: torch.device
+    precision: Precision
+    clip_norm: float
+    """Largest global norm of the gradient, or infinity."""
+    average: MovingAverage | None
+    ranks: Ranks
+    on_message: Callable[[str], None]
+    _largest: float = field(default=math.inf, init=False)
+    """Target cells of the largest batch that is tried; less once memory has run out."""
+
+    def update(self, data: UpdateData, *, step: int, seed: int, rate: float) -> tuple[Tensor, Tensor]:
+        """Make update number `step`, counted from 1.
+
+        Args:
+            data: Its batches.
+            step: Its number.
+            seed: Seed of its dropout and samples.
+            rate: Its learning rate.
+
+        Returns:
+            The summed loss of this process's words, and the norm of the gradient before clipping: scalars on the
+            device, so that nobody has to wait for them.
+
+        Raises:
+            TrainingError: Memory runs out and cannot be spared, or another process has ended.
+        """
+        torch.manual_seed((seed * self.ranks.size + self.ranks.rank) % 2**63)
+        with self.ranks.together():
+            loss = self._gradients(data)
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(step=step)
+        return loss, norm
+
+    def _gradients(self, data: UpdateData) -> Tensor:
+        """Compute the gradient of the mean loss; return the summed loss."""
+        while True:
+            pieces = [piece for batch in data.batches for piece in self._cut(batch)]
+            try:
+                return self._accumulate(pieces, data.words)
+            except torch.OutOfMemoryError:
+                widest = max(pieces, key=_cells)
+                if self.ranks.size > 1 or len(widest) == 1:
+                    raise TrainingError(self._out_of_memory(widest)) from None
+                self._largest = _cells(widest) / 2
+            # outside of the except block, whose traceback would keep the tensors alive
+            self.optimizer.zero_grad()
+            torch.cuda.empty_cache()
+            self.on_message(
+                f"out of memory with {len(widest)} pairs of up to {widest.tgt.outputs.shape[1]} target words; from now "
+                "on such a batch is computed in parts, and the update stays the same"
+            )
+
+    def _accumulate(self, pieces: Sequence[Batch], words: int) -> Tensor:
+        total = torch.zeros((), device=self.device)
+        for i, piece in enumerate(pieces):
+            is_last = i == len(pieces) - 1
+            with nullcontext() if is_last else self.ranks.unsynchronised(self.loss):
+                with autocast(self.device, self.precision):
+                    loss = self.loss(piece.to(self.device))
+                (loss * (self.ranks.size / words)).backward()  # processes take the mean of their gradients
+            total += loss.detach()
+        return total
+
+    def _cut(self, batch: Batch) -> list[Batch]:
+        if _cells(batch) <= self._largest or len(batch) == 1:
+            return [batch]
+        return [piece for half in batch.halves() for piece in self._cut(half)]
+
+    def _out_of_memory(self, batch: Batch) -> str:
+        what = f"out of memory with {len(batch)} pairs of up to {batch.tgt.outputs.shape[1]} target words"
+        if self.ranks.size > 1:
+            return f"{what} on one of {self.ranks.size} processes; lower training.batch_tokens, raise accumulate"
+        return f"{what}: the model is too large for this device; lower model.hidden_size or data.max_pieces"
+
+
+def _cells(batch: Batch) -> int:
+    return batch.tgt.outputs.numel()

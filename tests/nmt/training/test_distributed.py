@@ -1,0 +1,115 @@
+"""Several processes on one machine, over gloo, started by torchrun as a user would."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from nmt.errors import TrainingError
+from nmt.prepared import PreparedData
+from nmt.training.checkpoint import list_checkpoints
+from nmt.training.distributed import Ranks, joined_ranks
+from nmt.training.records import read_metrics
+
+LIMIT = 120
+
+
+def launch(data: Path, model: Path, recipe: Path, *, processes: int, **training: object) -> subprocess.Popen[str]:
+    settings = [f"training.{name}={value}" for name, value in training.items()]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += ["-m", "nmt_cli", "train", str(data), str(model), "--recipe", str(recipe), *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment["OMP_NUM_THREADS"] = "1"
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def curve(model: Path) -> dict[float | str, float | str]:
+    return {record["step"]: record["loss"] for record in read_metrics(model / "metrics.jsonl")}
+
+
+def test_two_processes_learn_as_one_does_and_another_number_goes_on(
+    toy_data: PreparedData, toy_text: Path, tmp_path: Path
+) -> None:
+    basics = {"max_steps": 40, "log_every": 5, "validate_every": 20, "checkpoint_every": 20, "accumulate": 2}
+    recipe = toy_text / "toy.toml"  # without dropout: each process draws its own
+    alone = launch(toy_data.folder, tmp_path / "alone", recipe, processes=1, **basics)
+    both = launch(toy_data.folder, tmp_path / "both", recipe, processes=2, **basics)
+    for process in (alone, both):
+        stdout, stderr = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, stderr
+        assert stdout == ""
+    assert stderr.count("step 40: train loss") == 1  # only the first one speaks
+    assert "2 processes" in stderr
+    assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=1e-3)
+    more = {**basics, "max_steps": 60}
+    crossed = [
+        launch(toy_data.folder, tmp_path / name, recipe, processes=number, **more)
+        for name, number in (("alone", 2), ("both", 1))
+    ]
+    for process in crossed:
+        _, stderr = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, stderr
+        assert "at step 40" in stderr
+    assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=2e-3)
+
+
+def test_a_dead_process_ends_all_with_a_message(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
+    recipe, model = toy_text / "toy.toml", tmp_path / "m"
+    process = launch(toy_data.folder, model, recipe, processes=2, max_steps=10**6, log_every=1, checkpoint_every=10)
+    wait_for(lambda: len(list_checkpoints(model)) > 1)
+    victim = max(children(process.pid))
+    os.kill(victim, signal.SIGKILL)
+    _, stderr = process.communicate(timeout=LIMIT)
+    assert process.returncode == 1
+    assert "another of the 2 processes has ended, so this one cannot go on; its own message says why" in stderr
+    assert list_checkpoints(model)
+
+
+def test_a_signal_to_torchrun_saves_and_stops(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
+    recipe, model = toy_text / "toy.toml", tmp_path / "m"
+    process = launch(toy_data.folder, model, recipe, processes=2, max_steps=10**6, log_every=1, checkpoint_every=10**6)
+    wait_for(lambda: (model / "metrics.jsonl").exists() and (model / "metrics.jsonl").stat().st_size > 0)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=LIMIT)
+    assert "the same command continues from there" in stderr
+    assert max(int(path.stem.removeprefix("step-")) for path in list_checkpoints(model)) > 0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children(parent: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=True)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def test_one_process_is_alone_and_says_so() -> None:
+    with joined_ranks() as ranks:
+        assert ranks == Ranks(0, 1, 0)
+    assert ranks.is_first
+    assert ranks.sum(2.5) == 2.5
+    assert ranks.any(True) is True
+    assert ranks.from_first((1.0, 2.0)) == (1.0, 2.0)
+    module = nn.Linear(1, 1)
+    assert ranks.wrap(module, torch.device("cpu")) is module
+
+
+def test_a_lost_connection_is_said_in_one_line_and_other_errors_are_left_alone() -> None:
+    with pytest.raises(TrainingError, match="another of the 3 processes has ended"), Ranks(1, 3).together():
+        raise RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:4711")
+    with pytest.raises(RuntimeError, match="shape"), Ranks(1, 3).together():
+        raise RuntimeError("shape mismatch")
+    with pytest.raises(RuntimeError, match="Connection"), Ranks().together():
+        raise RuntimeError("Connection closed")

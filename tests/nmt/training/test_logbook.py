@@ -1,0 +1,153 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nmt.errors import ModelError
+from nmt.training.logbook import LOG, Logbook, Silence
+from nmt.training.loop import Observer, StepReport, ValidationReport
+
+STEP = StepReport(
+    step=50,
+    total_steps=900,
+    epoch=2,
+    tokens=12345,
+    loss=3.14159,
+    tokens_per_second=5432.1,
+    seconds_per_step=0.25,
+    learning_rate=0.00123456,
+    gradient_norm=0.98765,
+)
+VALIDATION = ValidationReport(step=100, loss=1.5, perplexity=4.481689, bleu=23.456, is_best=True)
+WORSE = ValidationReport(step=150, loss=1.75, perplexity=5.754603, bleu=22.0, is_best=False)
+
+HOLD_THE_LOCK = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+class Recorder:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[StepReport | ValidationReport | str] = []
+
+    def on_step(self, report: StepReport) -> None:
+        self.told.append(report)
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self.told.append(report)
+
+    def on_message(self, message: str) -> None:
+        self.told.append(message)
+
+
+def lines(folder: Path) -> list[str]:
+    """Read the log; every line has to begin with date and time, which are left out."""
+    text = (folder / LOG).read_text(encoding="utf-8")
+    assert text == "" or text.endswith("\n")
+    found = [re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  (.*)", line) for line in text.splitlines()]
+    assert all(found), text
+    return [match[1] for match in found if match]
+
+
+def tell(observer: Observer) -> None:
+    observer.on_message("7 pairs, 5 % padding")
+    observer.on_step(STEP)
+    observer.on_validation(VALIDATION)
+    observer.on_validation(WORSE)
+
+
+def test_what_an_observer_is_told_becomes_lines_with_the_time(tmp_path: Path) -> None:
+    with Logbook(tmp_path, Silence()) as logbook:
+        tell(logbook)
+    assert lines(tmp_path) == [
+        "7 pairs, 5 % padding",
+        "step 50/900  epoch 2  loss 3.1416  5432 tok/s  lr 0.00123  norm 0.988",
+        "step 100  valid loss 1.5000  ppl 4.482  BLEU 23.46  best so far",
+        "step 150  valid loss 1.7500  ppl 5.755  BLEU 22.00",
+    ]
+
+
+def test_everything_is_passed_on(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with Logbook(tmp_path, recorder) as logbook:
+        tell(logbook)
+    assert recorder.told == ["7 pairs, 5 % padding", STEP, VALIDATION, WORSE]
+
+
+def test_a_line_is_in_the_file_as_soon_as_it_is_told(tmp_path: Path) -> None:
+    with Logbook(tmp_path, Silence()) as logbook:
+        logbook.on_message("now")
+        assert lines(tmp_path) == ["now"]
+
+
+def test_the_log_of_a_run_that_is_continued_goes_on(tmp_path: Path) -> None:
+    for message in ("first", "zweiter Lauf: für alle"):
+        with Logbook(tmp_path / "new" / "run", Silence()) as logbook:
+            logbook.on_message(message)
+    assert lines(tmp_path / "new" / "run") == ["first", "zweiter Lauf: für alle"]
+
+
+def refusal(folder: Path) -> str:
+    return f"^another process is training in {re.escape(str(folder))}; stop it, or choose a new folder$"
+
+
+def test_a_folder_has_one_logbook_at_a_time(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with Logbook(tmp_path, Silence()) as logbook:
+        with pytest.raises(ModelError, match=refusal(tmp_path)), Logbook(tmp_path, recorder):
+            pass
+        logbook.on_message("still here")
+        with pytest.raises(ModelError, match=refusal(tmp_path)), Logbook(tmp_path, recorder):
+            pass
+    assert recorder.told == []
+    assert lines(tmp_path) == ["still here"]
+    with Logbook(tmp_path, Silence()) as logbook:
+        logbook.on_message("free again")
+    with Logbook(tmp_path / "another", Silence()), Logbook(tmp_path, Silence()):
+        pass
+
+
+def test_another_process_keeps_the_folder_until_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(tmp_path / LOG)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(ModelError, match=refusal(tmp_path)), Logbook(tmp_path, Silence()):
+            pass
+        process.kill()
+        process.wait()
+        with Logbook(tmp_path, Silence()) as logbook:
+            logbook.on_message("mine")
+    assert lines(tmp_path) == ["mine"]
+
+
+def test_other_processes_find_the_folder_taken(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(tmp_path / LOG)]
+    with Logbook(tmp_path, Silence()):
+        taken = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert taken.returncode == 1
+    assert "BlockingIOError" in taken.stderr
+    free = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert (free.returncode, free.stdout) == (0, "locked\n")
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_what_ended_a_run_is_in_its_log_and_reaches_the_caller(tmp_path: Path, failure: type[BaseException]) -> None:
+    with pytest.raises(failure, match="the loss is not a number"), Logbook(tmp_path, Silence()):
+        raise failure("the loss is not a number")
+    assert lines(tmp_path) == [f"ended by {failure.__name__}: the loss is not a number"]
+    with Logbook(tmp_path, Silence()):
+        pass  # the folder is free again
+
+
+def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(Silence())
+    assert capsys.readouterr() == ("", "")

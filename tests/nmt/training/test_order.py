@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmt.batching import FlatSequences, Rows
+from nmt.training.order import DataOrder
+from nmt.training.pairs import TrainingPairs
+from nmt.training.state import Position
+
+
+def pairs_of(lengths: list[int]) -> TrainingPairs:
+    """Pairs with sources of these lengths and targets as long."""
+    rows = FlatSequences.from_lists([[5] * length for length in lengths])
+    return TrainingPairs(rows, rows, reverse_source=False)
+
+
+PAIRS = pairs_of([int(length) for length in np.random.default_rng(0).integers(1, 12, size=60)])
+
+
+class Doubling:
+    """Doubles every row in passes with an odd seed."""
+
+    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+        return FlatSequences.from_lists([rows.row(row) * (1 + seed % 2) for row in wanted])
+
+
+def whole_pass(order: DataOrder, epoch: int) -> list[list[int]]:
+    return as_lists(order.left(Position(epoch))[1])
+
+
+def as_lists(batches: list[Rows]) -> list[list[int]]:
+    return [[int(row) for row in batch] for batch in batches]
+
+
+def after(order: DataOrder, position: Position, count: int) -> tuple[Position, list[list[int]]]:
+    """Make `count` batches: where the next one begins, and what was seen."""
+    place, batches = order.left(position)
+    *before, (budget, seen) = place.parts
+    seen += sum(len(batch) for batch in batches[:count])
+    return Position(place.epoch, (*before, (budget, seen))), as_lists(batches[:count])
+
+
+def test_from_every_position_the_rest_of_the_pass_follows_in_the_same_order() -> None:
+    order = DataOrder(PAIRS, batch_tokens=30, seed=3)
+    batches = whole_pass(order, 2)
+    assert len(batches) > 10
+    assert sorted(row for batch in batches for row in batch) == list(range(60))
+    for count in range(len(batches)):
+        position, seen = after(order, Position(2), count)
+        assert seen == batches[:count]
+        assert as_lists(order.left(position)[1]) == batches[count:]
+
+
+def test_the_position_gets_a_part_for_its_batch_size_when_it_has_none() -> None:
+    order = DataOrder(PAIRS, batch_tokens=30, seed=3)
+    assert order.left(Position(1))[0] == Position(1, ((30, 0),))
+    assert order.left(Position(1, ((30, 8),)))[0] == Position(1, ((30, 8),))
+    assert order.left(Position(1, ((20, 8),)))[0] == Position(1, ((20, 8), (30, 0)))
+
+
+def test_a_batch_size_that_changes_within_a_pass_leaves_no_pair_out_and_repeats_none() -> None:
+    position, first = after(DataOrder(PAIRS, batch_tokens=30, seed=3), Position(0), 4)
+    larger = as_lists(DataOrder(PAIRS, batch_tokens=90, seed=3).left(position)[1])
+    assert sorted(row for batch in first + larger for row in batch) == list(range(60))
+    assert max(map(len, larger)) > max(map(len, first))
+
+
+def test_a_batch_size_that_changes_twice_leaves_no_pair_out_and_repeats_none() -> None:
+    small, large = DataOrder(PAIRS, batch_tokens=30, seed=3), DataOrder(PAIRS, batch_tokens=90, seed=3)
+    position, first = after(small, Position(0), 3)
+    position, second = after(large, position, 2)
+    position, third = after(small, position, 1)
+    assert [budget for budget, _ in position.parts] == [30, 90, 30]
+    assert position.pairs == sum(map(len, first + second + third))
+    rest = as_lists(small.left(position)[1])
+    assert sorted(row for batch in first + second + third + rest for row in batch) == list(range(60))
+
+
+@given(
+    lengths=st.lists(st.integers(0, 15), min_size=1, max_size=40),
+    changes=st.lists(st.tuples(st.sampled_from([1, 7, 20, 64]), st.integers(0, 5)), max_size=4),
+    seed=st.integers(0, 5),
+)
+def test_every_pair_is_seen_once_in_a_pass_whatever_the_batch_sizes(
+    lengths: list[int], changes: list[tuple[int, int]], seed: int
+) -> None:
+    pairs, position, seen = pairs_of(lengths), Position(1), []
+    for batch_tokens, count in changes:
+        order = DataOrder(pairs, batch_tokens, seed)
+        left = len(order.left(position)[1])
+        position, batches = after(order, position, min(count, left - 1))  # a position never stands at the end of a pass
+        seen += batches
+    seen += as_lists(DataOrder(pairs, 30, seed).left(position)[1])
+    assert sorted(row for batch in seen for row in batch) == list(range(len(lengths)))
+
+
+def test_another_pass_or_seed_brings_the_pairs_in_another_order() -> None:
+    order = DataOrder(PAIRS, batch_tokens=30, seed=3)
+    assert whole_pass(order, 0) == whole_pass(order, 0)
+    assert whole_pass(order, 0) != whole_pass(order, 1)
+    assert whole_pass(order, 0) != whole_pass(DataOrder(PAIRS, batch_tokens=30, seed=4), 0)
+
+
+def test_every_pass_of_every_seed_has_a_seed_of_its_own() -> None:
+    seeds = {DataOrder(PAIRS, 30, seed).pass_seed(epoch) for seed in range(20) for epoch in range(20)}
+    assert len(seeds) == 400
+    assert DataOrder(PAIRS, 30, 1).pass_seed(2) == DataOrder(PAIRS, 90, 1).pass_seed(2)
+
+
+def test_the_first_plan_is_the_first_pass() -> None:
+    order = DataOrder(PAIRS, batch_tokens=30, seed=3)
+    assert as_lists(list(order.first_plan().batches)) == whole_pass(order, 0)
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_batches_are_cut_by_the_lengths_of_their_own_pass(epoch: int) -> None:
+    pairs = TrainingPairs(PAIRS.src, PAIRS.tgt, reverse_source=False, resamplers=(Doubling(), Doubling()))
+    order = DataOrder(pairs, batch_tokens=30, seed=3)
+    factor = 1 + order.pass_seed(epoch) % 2
+    for batch in whole_pass(order, epoch):
+        longest = factor * max(int(PAIRS.src.lengths[row]) for row in batch) + 1
+        assert len(batch) * longest <= 30
+    plain = whole_pass(DataOrder(PAIRS, batch_tokens=30, seed=3), epoch)
+    assert (whole_pass(order, epoch) == plain) == (factor == 1)
+
+
+def test_passes_of_both_kinds_are_among_those_above() -> None:
+    assert {DataOrder(PAIRS, 30, 3).pass_seed(epoch) % 2 for epoch in range(4)} == {0, 1}

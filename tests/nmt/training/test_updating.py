@@ -1,0 +1,291 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nmt.batching import Batch, FlatSequences
+from nmt.config import ModelSettings
+from nmt.errors import TrainingError
+from nmt.models.build import build_model
+from nmt.models.seq2seq import Seq2Seq
+from nmt.training.distributed import Ranks
+from nmt.training.feeding import UpdateData
+from nmt.training.moving_average import MovingAverage
+from nmt.training.objectives import FullSoftmax, TrainingLoss
+from nmt.training.pairs import TrainingPairs
+from nmt.training.state import Position
+from nmt.training.updating import Updater
+
+CPU = torch.device("cpu")
+ALONE = Ranks()
+RNG = np.random.default_rng(0)
+
+
+def sentences(lengths: Sequence[int]) -> FlatSequences:
+    return FlatSequences.from_lists([[int(token) for token in RNG.integers(4, 12, size=length)] for length in lengths])
+
+
+PAIRS = TrainingPairs(sentences([3, 5, 1, 4, 2, 6, 3, 2]), sentences([4, 4, 2, 5, 3, 3, 1, 7]), reverse_source=True)
+EVEN = TrainingPairs(sentences([3] * 8), sentences([4] * 8), reverse_source=True)
+
+
+def tiny(dropout: float = 0.0) -> Seq2Seq:
+    settings = ModelSettings(embedding_size=4, hidden_size=6, dropout=dropout)
+    return build_model(settings, src_vocab_size=12, tgt_vocab_size=12, joint=True, seed=1).train()
+
+
+def data(*groups: Sequence[int], pairs: TrainingPairs = PAIRS) -> UpdateData:
+    """An update from a batch for every group of row numbers."""
+    batches = tuple(pairs.batch(np.array(rows)) for rows in groups)
+    return UpdateData(batches, sum(pairs.take(np.array(rows), seed=0).words() for rows in groups), Position())
+
+
+def updater(
+    loss: nn.Module,
+    *,
+    clip_norm: float = math.inf,
+    average: MovingAverage | None = None,
+    ranks: Ranks = ALONE,
+    told: list[str] | None = None,
+) -> Updater:
+    optimizer = torch.optim.SGD(loss.parameters(), lr=99.0)
+    messages = [] if told is None else told
+    return Updater(
+        loss=loss,
+        optimizer=optimizer,
+        device=CPU,
+        precision="fp32",
+        clip_norm=clip_norm,
+        average=average,
+        ranks=ranks,
+        on_message=messages.append,
+    )
+
+
+def plain(model: Seq2Seq) -> nn.Module:
+    return TrainingLoss(model, FullSoftmax(label_smoothing=0.1))
+
+
+class Cramped(nn.Module):
+    """Runs out of memory with more than `limit` pairs, in the backward pass if `late`; notes what it was given."""
+
+    def __init__(self, model: Seq2Seq, *, limit: int, late: bool = False) -> None:
+        super().__init__()
+        self.inner = plain(model)
+        self.limit = limit
+        self.late = late
+        self.sizes: list[int] = []
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.sizes.append(len(batch))
+        loss: Tensor = self.inner(batch)
+        if len(batch) <= self.limit:
+            return loss
+        if self.late:
+            loss.register_hook(self.run_out)
+            return loss
+        raise torch.OutOfMemoryError("no")
+
+    @staticmethod
+    def run_out(grad: Tensor) -> None:
+        raise torch.OutOfMemoryError("no")
+
+
+def after_one(made: Updater, model: Seq2Seq, update: UpdateData, *, seed: int = 5, rate: float = 0.5) -> list[Tensor]:
+    made.update(update, step=1, seed=seed, rate=rate)
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def assert_close(got: list[Tensor], expected: list[Tensor]) -> None:
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def assert_differ(got: list[Tensor], expected: list[Tensor]) -> None:
+    assert not all(torch.equal(one, other) for one, other in zip(got, expected, strict=True))
+
+
+def test_an_update_over_several_batches_is_one_over_all_their_pairs() -> None:
+    one, several = tiny(), tiny()
+    whole = after_one(updater(plain(one)), one, data(range(8)))
+    parts = after_one(updater(plain(several)), several, data([0, 3, 5], [1], [2, 4, 6, 7]))
+    assert_close(parts, whole)
+    assert_differ(whole, [parameter.detach() for parameter in tiny().parameters()])
+
+
+@pytest.mark.parametrize("clip_norm", [0.01, math.inf])
+def test_an_update_is_the_clipped_gradient_of_the_mean_loss_times_the_rate(clip_norm: float) -> None:
+    model, slow = tiny(), tiny()
+    total, words = torch.zeros(()), 0
+    for row in range(8):
+        batch = PAIRS.batch(np.array([row]))
+        logits = slow.output(slow(batch))[0]
+        total = total + nn.functional.cross_entropy(logits, batch.tgt.outputs[0], reduction="sum", label_smoothing=0.1)
+        words += len(logits)
+    grads = torch.autograd.grad(total / words, list(slow.parameters()))
+    norm = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
+    expected = [
+        parameter.detach() - 0.5 * grad * min(1.0, clip_norm / norm)
+        for parameter, grad in zip(slow.parameters(), grads, strict=True)
+    ]
+    made = updater(plain(model), clip_norm=clip_norm)
+    loss, found_norm = made.update(data(range(5), range(5, 8)), step=1, seed=5, rate=0.5)
+    assert_close([parameter.detach() for parameter in model.parameters()], expected)
+    assert loss.item() == pytest.approx(total.item(), rel=1e-5)
+    assert found_norm.item() == pytest.approx(norm, rel=1e-4)
+    assert norm > 0.01
+
+
+def test_nothing_is_left_of_the_gradient_of_the_update_before() -> None:
+    model = tiny()
+    made = updater(plain(model))
+    made.update(data([0, 1]), step=1, seed=5, rate=0.0)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    fresh = tiny()
+    assert_close(after_one(made, model, data([2, 3])), after_one(updater(plain(fresh)), fresh, data([2, 3])))
+
+
+def test_the_rate_is_that_of_this_update() -> None:
+    model = tiny()
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    made = updater(plain(model))
+    assert_close(after_one(made, model, data(range(8)), rate=0.0), start)
+    one = after_one(made, model, data(range(8)), rate=0.25)
+    twin = tiny()
+    two = after_one(updater(plain(twin)), twin, data(range(8)), rate=0.5)
+    for begin, near, far in zip(start, one, two, strict=True):
+        torch.testing.assert_close(far - begin, 2 * (near - begin), rtol=1e-4, atol=1e-6)
+
+
+def test_the_seed_decides_on_the_dropout() -> None:
+    def weights(seed: int, ranks: Ranks = ALONE) -> list[Tensor]:
+        model = tiny(dropout=0.5)
+        torch.rand(3)  # what was drawn before makes no difference
+        return after_one(updater(plain(model), ranks=ranks), model, data(range(8)), seed=seed)
+
+    assert all(torch.equal(one, other) for one, other in zip(weights(5), weights(5), strict=True))
+    assert_differ(weights(5), weights(6))
+    assert_differ(weights(5, Ranks(0, 2)), weights(5, Ranks(1, 2)))
+
+
+def test_the_largest_seeds_are_seeds_too() -> None:
+    model = tiny(dropout=0.5)
+    after_one(updater(plain(model), ranks=Ranks(2, 3)), model, data([0]), seed=2**63 - 1)
+
+
+def test_each_of_several_processes_gives_its_part_of_the_mean() -> None:
+    # the mean over 2 processes of gradients that were scaled by 2 / words is that of all words
+    whole, first, second = tiny(), tiny(), tiny()
+    start = [parameter.detach().clone() for parameter in whole.parameters()]
+    update = data(range(8))
+    together = after_one(updater(plain(whole)), whole, update)
+    halves = []
+    for rank, model in enumerate((first, second)):
+        part = UpdateData(data(range(rank, 8, 2)).batches, update.words, Position())
+        halves.append(after_one(updater(plain(model), ranks=Ranks(rank, 2)), model, part))
+    for begin, all_of_it, one, other in zip(start, together, *halves, strict=True):
+        torch.testing.assert_close(((one - begin) + (other - begin)) / 2, all_of_it - begin, rtol=1e-4, atol=1e-6)
+
+
+def test_the_average_follows_every_update() -> None:
+    model = tiny()
+    average = MovingAverage(model, decay=0.9)
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    made = updater(plain(model), average=average)
+    weights = after_one(made, model, data(range(8)))  # step 1: a decay of 2 / 11
+    expected = [2 / 11 * begin + 9 / 11 * weight for begin, weight in zip(start, weights, strict=True)]
+    assert_close([average.of(parameter) for parameter in model.parameters()], expected)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize("pairs", [EVEN, PAIRS], ids=["even", "uneven"])
+def test_a_batch_that_is_too_large_is_computed_in_parts_with_the_same_result(late: bool, pairs: TrainingPairs) -> None:
+    model, cramped_model, told = tiny(), tiny(), []
+    update = data([0, 1], [2, 3, 4, 5, 6, 7], pairs=pairs)
+    expected = after_one(updater(plain(model)), model, update)
+    cramped = Cramped(cramped_model, limit=3, late=late)
+    got = after_one(updater(cramped, told=told), cramped_model, update)
+    assert_close(got, expected)
+    assert cramped.sizes == [2, 6, 2, 3, 3]
+    widest = max(int(pairs.tgt.lengths[row]) for row in range(2, 8)) + 1
+    assert told == [
+        f"out of memory with 6 pairs of up to {widest} target words; from now on such a batch is computed in parts, "
+        "and the update stays the same"
+    ]
+
+
+def test_so_large_a_batch_is_not_tried_again() -> None:
+    model, told = tiny(), []
+    cramped = Cramped(model, limit=4)
+    made = updater(cramped, told=told)
+    made.update(data(range(8), pairs=EVEN), step=1, seed=1, rate=0.1)
+    assert cramped.sizes == [8, 4, 4]
+    cramped.sizes.clear()
+    made.update(data(range(8), range(4), range(6), pairs=EVEN), step=2, seed=2, rate=0.1)
+    assert cramped.sizes == [4, 4, 4, 3, 3]
+    assert len(told) == 1
+
+
+def test_parts_that_are_still_too_large_are_cut_again() -> None:
+    model, twin, told = tiny(), tiny(), []
+    cramped = Cramped(model, limit=1)
+    got = after_one(updater(cramped, told=told), model, data(range(4), pairs=EVEN))
+    assert cramped.sizes == [4, 2, 1, 1, 1, 1]
+    assert [message.partition(" of up")[0] for message in told] == [
+        "out of memory with 4 pairs",
+        "out of memory with 2 pairs",
+    ]
+    assert_close(got, after_one(updater(plain(twin)), twin, data(range(4), pairs=EVEN)))
+
+
+def test_a_pair_that_is_too_large_by_itself_ends_the_run() -> None:
+    model, told = tiny(), []
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    message = (
+        r"^out of memory with 1 pairs of up to 5 target words: the model is too large for this device; "
+        r"lower model\.hidden_size or data\.max_pieces$"
+    )
+    with pytest.raises(TrainingError, match=message):
+        updater(Cramped(model, limit=0), told=told).update(data([0, 1], pairs=EVEN), step=1, seed=1, rate=0.1)
+    assert len(told) == 1
+    assert_close([parameter.detach() for parameter in model.parameters()], start)
+
+
+def test_several_processes_do_not_cut_their_batches() -> None:
+    told: list[str] = []
+    made = updater(Cramped(tiny(), limit=4), ranks=Ranks(0, 2), told=told)
+    message = (
+        r"^out of memory with 8 pairs of up to 5 target words on one of 2 processes; "
+        r"lower training\.batch_tokens, raise accumulate$"
+    )
+    with pytest.raises(TrainingError, match=message):
+        made.update(data(range(8), pairs=EVEN), step=1, seed=1, rate=0.1)
+    assert told == []
+
+
+def test_any_other_failure_is_not_taken_for_a_lack_of_memory() -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch: Batch) -> Tensor:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match=r"^broken$"):
+        updater(Broken()).update(data([0, 1]), step=1, seed=1, rate=0.1)
+
+
+def test_in_bf16_the_weights_stay_fp32_and_the_update_is_about_the_same() -> None:
+    model, twin = tiny(), tiny()
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    made = updater(plain(model))
+    made.precision = "bf16"
+    got = after_one(made, model, data(range(8)))
+    expected = after_one(updater(plain(twin)), twin, data(range(8)))
+    for begin, one, other in zip(start, got, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() <= 0.05 * (other - begin).norm() + 1e-5
