@@ -12,8 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 from nmt.errors import NmtError
+from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, say
 from nmt_cli.demo import demo
+from nmt_cli.plot import plot
 from nmt_cli.prepare import prepare
 from nmt_cli.run import run
 from nmt_cli.score import score
@@ -104,5 +106,5 @@ def nmt(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
 
 
-for command in (prepare, train, translate, score, run, demo):
+for command in (prepare, train, translate, score, plot, average, run, demo):
     app.command()(command)

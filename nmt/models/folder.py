@@ -100,6 +100,17 @@ def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings
     return model.eval().to(device), settings
 
 
+def check_hashes(folder: Path, names: Sequence[str]) -> None:
+    """Hold files of a model folder against its model.json.
+
+    Raises:
+        ModelError: The folder is no model, or one of the files is missing or has been altered.
+    """
+    hashes = _read_card(folder)["sha256"]
+    for name in names:
+        _check_hash(folder / name, hashes.get(name, []))
+
+
 def model_tensors(model: Seq2Seq) -> dict[str, Tensor]:
     """Name every weight once, also where modules share it."""
     return {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}

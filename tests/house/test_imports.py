@@ -22,7 +22,7 @@ FLOORS = (
     {"chain", "demo"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-HEAVY = {"torch", "datasets", "sacrebleu", "sentencepiece", "numpy", "pyarrow", "pandas", "tensorboard"}
+HEAVY = {"torch", "matplotlib", "datasets", "sacrebleu", "sentencepiece", "numpy", "pyarrow", "pandas", "tensorboard"}
 
 
 def modules(*folders: str) -> list[Path]:

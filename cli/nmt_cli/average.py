@@ -1,0 +1,41 @@
+"""`nmt average`: a model from the mean of a run's checkpoints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmt_cli.console import results
+
+
+def average(
+    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a run of `nmt train`.")],
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the new model; new or empty.")],
+    last: Annotated[
+        int | None,
+        typer.Option("--last", metavar="N", min=1, help="How many of the newest checkpoints.", show_default="all"),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DATA_DIR", help="Validate the average on these data of `nmt prepare`."),
+    ] = None,
+) -> None:
+    """Average the weights of a run's last checkpoints into a new model.
+
+    \b
+    Examples:
+      nmt average models/en-fr models/en-fr-average
+      nmt average models/en-fr models/en-fr-average --last 4 --data data/en-fr
+    """
+    from nmt.prepared import PreparedData
+    from nmt.training.averaging import average_run
+
+    data = None if data_dir is None else PreparedData.open(data_dir)
+    done = average_run(model_dir, out_dir, last=last, data=data)
+    results.print("averaged steps:", *done.steps, soft_wrap=True)
+    if done.scores is not None:
+        scores = done.scores
+        results.print(
+            f"validation: loss {scores.loss:.4f}, perplexity {scores.perplexity:.2f}, BLEU {scores.bleu:.2f}",
+            soft_wrap=True,
+        )

@@ -1,0 +1,36 @@
+"""`nmt plot`: the curves of a run as a picture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmt_cli.console import results
+
+
+def plot(
+    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` writes or wrote.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.png", help="The picture.", show_default="MODEL_DIR/curves.png"),
+    ] = None,
+) -> None:
+    """Draw the curves of a run into a PNG, and print its path.
+
+    Loss, perplexity, BLEU, learning rate, speed and gradient norm; the run may still be going on.
+
+    This needs matplotlib, the optional extra "plot" of nmt-toolkit. No window is opened.
+
+    \b
+    Examples:
+      nmt plot models/en-fr
+      nmt plot models/en-fr --output en-fr.png
+    """
+    if output is not None and output.suffix.lower() != ".png":
+        raise typer.BadParameter(f"expected a name that ends in .png, found {output}", param_hint="--output")
+
+    from nmt.training.plot import PICTURE, draw
+
+    picture = output or model_dir / PICTURE
+    draw(model_dir, picture)
+    results.print(str(picture), soft_wrap=True)
