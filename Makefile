@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-slow bench check fix
+.PHONY: help demo test test-slow test-kill bench check fix
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,9 +20,13 @@ test: $(INSTALLED)  ## run the tests
 test-slow: $(INSTALLED)  ## run the long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow
 
+test-kill: $(INSTALLED)  ## kill a training process a hundred times, and compare its weights with one left alone
+	$(BIN)/python -m pytest -m slow tests/nmt_cli/test_kill.py
+
 bench: $(INSTALLED)  ## run the benchmarks; training speed needs prepared data: make bench DATA=FOLDER
 	$(BIN)/python tests/benchmarks/help_time.py
 	$(if $(DATA),$(BIN)/python tests/benchmarks/training_speed.py $(DATA))
+	$(if $(DATA),$(BIN)/python tests/benchmarks/two_processes.py $(DATA))
 
 check: $(INSTALLED)  ## format, lint and type checks
 	$(BIN)/ruff format --check .

@@ -70,6 +70,13 @@ class TargetBatch:
     """[B, T] int64: the pieces and `</s>`, PAD on the right."""
     weights: Tensor
     """[B, T] float32: 1 where `outputs` is real, 0 on padding."""
+    words: Tensor
+    """[N] int64: where `weights` is 1 in the flattened batch; known beforehand, so that nobody waits for a GPU."""
+
+    @classmethod
+    def weighted(cls, inputs: Tensor, outputs: Tensor, weights: Tensor) -> "TargetBatch":
+        """Make a batch, its words those of weight 1."""
+        return cls(inputs, outputs, weights, weights.flatten().nonzero().squeeze(1))
 
 
 @dataclass(frozen=True)
@@ -93,13 +100,20 @@ class Batch:
     def halves(self) -> tuple["Batch", "Batch"]:
         """Cut the rows into two parts of the same width."""
         middle = len(self) // 2
-        return self._each(lambda tensor: tensor[:middle]), self._each(lambda tensor: tensor[middle:])
+        return self._rows(slice(0, middle)), self._rows(slice(middle, None))
+
+    def _rows(self, part: slice) -> "Batch":
+        src, tgt = self.src, self.tgt
+        return Batch(
+            SourceBatch(src.ids[part], src.lengths[part]),
+            TargetBatch.weighted(tgt.inputs[part], tgt.outputs[part], tgt.weights[part]),
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         src, tgt = self.src, self.tgt
         return Batch(
             SourceBatch(change(src.ids), change(src.lengths)),
-            TargetBatch(change(tgt.inputs), change(tgt.outputs), change(tgt.weights)),
+            TargetBatch(change(tgt.inputs), change(tgt.outputs), change(tgt.weights), change(tgt.words)),
         )
 
 
@@ -123,7 +137,7 @@ def target_batch(tgt: FlatSequences, rows: Rows) -> TargetBatch:
     outputs = np.pad(pieces, ((0, 0), (0, 1)), constant_values=PAD)
     outputs[np.arange(len(rows)), lengths] = EOS
     weights = (np.arange(outputs.shape[1]) <= lengths[:, None]).astype(np.float32)
-    return TargetBatch(torch.from_numpy(inputs), torch.from_numpy(outputs), torch.from_numpy(weights))
+    return TargetBatch.weighted(torch.from_numpy(inputs), torch.from_numpy(outputs), torch.from_numpy(weights))
 
 
 @dataclass(frozen=True)

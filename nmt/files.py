@@ -38,11 +38,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def is_leftover(path: Path) -> bool:
+    """Tell whether a file is the temporary one of a writer, dead or alive."""
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file()
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that killed writers have left in `folder`; nobody else may be writing there."""
     if folder.is_dir():
         for path in folder.iterdir():
-            if _LEFTOVER.fullmatch(path.name) and path.is_file():
+            if is_leftover(path):
                 path.unlink()
 
 

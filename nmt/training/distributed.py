@@ -31,9 +31,7 @@ class Ranks:
         if self.size == 1:
             return module
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(
-            module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 
     def unsynchronised(self, module: nn.Module) -> AbstractContextManager[None]:
         """Keep the gradients of a wrapped module here for now, to be averaged with later ones."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from nmt.batching import Batch
+from nmt.batching import Batch, TargetBatch
 from nmt.training.distributed import Ranks
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
@@ -80,7 +80,8 @@ class Feed:
 
 def _weightless(batch: Batch) -> Batch:
     """Keep the shape and lose the words: every process has to take part in every update."""
-    return replace(batch, tgt=replace(batch.tgt, weights=torch.zeros_like(batch.tgt.weights)))
+    tgt = batch.tgt
+    return Batch(batch.src, TargetBatch.weighted(tgt.inputs, tgt.outputs, torch.zeros_like(tgt.weights)))
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

@@ -34,7 +34,7 @@ class Logbook:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._write(f"ended by {type(error).__name__}: {error}")
+            self._write(f"ended by {type(error).__name__}" + (f": {error}" if str(error) else ""))
         self._file.close()
 
     def on_step(self, report: StepReport) -> None:
@@ -60,7 +60,8 @@ class Logbook:
         self.observer.on_message(message)
 
     def _write(self, text: str) -> None:
-        self._file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
+        line = " ".join(text.splitlines())
+        self._file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
         self._file.flush()
 
 

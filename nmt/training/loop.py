@@ -34,7 +34,9 @@ class StepReport:
     loss: float
     """Training loss in nats a word, over the last `log_every` steps."""
     tokens_per_second: float
-    """Target words a second in updates, over what this process has trained."""
+    """Target words a second in updates, over the last `log_every` steps."""
+    seconds: float
+    """Time in updates of this process."""
     seconds_per_step: float
     """Wall time of a step, validations and checkpoints included, over what this process has trained."""
     learning_rate: float
@@ -168,6 +170,7 @@ class Trainer:
             tokens=state.tokens - meter.first_tokens,
             loss=state.window_loss / state.window_tokens,
             tokens_per_second=meter.tokens_per_second(state),
+            seconds=state.seconds - meter.first_seconds,
             seconds_per_step=meter.seconds_per_step(state),
             learning_rate=self.schedule.rate(state.step, halvings=state.halvings),
             gradient_norm=float(meter.norm),
@@ -246,6 +249,7 @@ class _Meter:
         self.norm = torch.zeros((), device=device)
         self.start = time.perf_counter()
         self.first_step, self.first_tokens, self.first_seconds = state.step, state.tokens, state.seconds
+        self.last_tokens, self.last_seconds = state.tokens, state.seconds
 
     def add(self, loss: Tensor, norm: Tensor) -> None:
         self.loss += loss
@@ -265,9 +269,10 @@ class _Meter:
     def restart(self, state: TrainingState) -> None:
         self.loss.zero_()
         state.window_loss, state.window_tokens = 0.0, 0
+        self.last_tokens, self.last_seconds = state.tokens, state.seconds
 
     def tokens_per_second(self, state: TrainingState) -> float:
-        return (state.tokens - self.first_tokens) / max(1e-9, state.seconds - self.first_seconds)
+        return (state.tokens - self.last_tokens) / max(1e-9, state.seconds - self.last_seconds)
 
     def seconds_per_step(self, state: TrainingState) -> float:
         return (time.perf_counter() - self.start) / max(1, state.step - self.first_step)

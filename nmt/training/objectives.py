@@ -103,8 +103,8 @@ class RDropLoss(nn.Module):
 
 def word_features(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the features [N, F] and the gold ids [N] of the real target words of a batch."""
-    real = batch.tgt.weights.flatten().nonzero().squeeze(1)  # [N]
-    return model(batch).flatten(0, 1)[real], batch.tgt.outputs.flatten()[real]
+    words = batch.tgt.words
+    return model(batch).flatten(0, 1)[words], batch.tgt.outputs.flatten()[words]
 
 
 def make_loss(settings: TrainingSettings, model: Seq2Seq, counts: NDArray[np.int64]) -> nn.Module:

@@ -56,28 +56,36 @@ class _RDrop(torch.autograd.Function):
         smoothing: float,
         alpha: float,
     ) -> Tensor:
-        table, offset = weight.to(first.dtype), bias.to(first.dtype)
-        weight_grad, bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
-        grads = torch.empty_like(first), torch.empty_like(second)
-        loss = bias.new_zeros(())
-        size = max(1, _CELLS // len(weight))
-        for start in range(0, len(gold), size):
-            part = slice(start, start + size)
-            logits = [functional.linear(features[part], table, offset).float() for features in (first, second)]
-            value, logit_grads = _slice_loss(logits[0], logits[1], gold[part, None], smoothing, alpha)
-            loss += value
-            for features, features_grad, grad in zip((first, second), grads, logit_grads, strict=True):
-                narrow = grad.to(first.dtype)
-                torch.mm(narrow, table, out=features_grad[part])
-                weight_grad += narrow.t() @ features[part]
-                bias_grad += grad.sum(dim=0)
-        ctx.save_for_backward(*grads, weight_grad, bias_grad)
+        with torch.autocast(first.device.type, enabled=False):  # the types are chosen here
+            loss, grads = _loss_and_gradients((first, second), gold, weight, bias, smoothing, alpha)
+        ctx.save_for_backward(*grads)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         first, second, weight, bias = (saved.mul_(grads[0]) for saved in ctx.saved_tensors)
         return first, second, None, weight, bias, None, None
+
+
+def _loss_and_gradients(
+    passes: tuple[Tensor, Tensor], gold: Tensor, weight: Tensor, bias: Tensor, smoothing: float, alpha: float
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    table, offset = weight.to(passes[0].dtype), bias.to(passes[0].dtype)
+    weight_grad, bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
+    features_grads = torch.empty_like(passes[0]), torch.empty_like(passes[1])
+    loss = bias.new_zeros(())
+    size = max(1, _CELLS // len(weight))
+    for start in range(0, len(gold), size):
+        part = slice(start, start + size)
+        p_logits, q_logits = (functional.linear(features[part], table, offset).float() for features in passes)
+        value, logit_grads = _slice_loss(p_logits, q_logits, gold[part, None], smoothing, alpha)
+        loss += value
+        for features, features_grad, grad in zip(passes, features_grads, logit_grads, strict=True):
+            narrow = grad.to(table.dtype)
+            torch.mm(narrow, table, out=features_grad[part])
+            weight_grad += narrow.t() @ features[part]
+            bias_grad += grad.sum(dim=0)
+    return loss, (*features_grads, weight_grad, bias_grad)
 
 
 def _slice_loss(

@@ -13,6 +13,7 @@ _DATA = "the prepared data were made with it"
 _SHAPE = "the weights depend on it"
 _FIXED = {
     "training.seed": "the order of the batches and all random numbers depend on it",
+    "training.subword_sampling": "the batches of a pass depend on it",
     "training.optimizer": "the state of the optimiser is that of the old one",
     "training.best_by": "the best score so far is one of the old kind",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nmt.config import Settings
 from nmt.errors import ModelError
+from nmt.files import is_leftover
 from nmt.models.build import build_model, count_parameters
 from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies
@@ -249,7 +250,8 @@ def _refuse_foreign(model_dir: Path) -> None:
         return
     if (model_dir / CARD).exists():
         raise ModelError(f"{model_dir} holds a model without the checkpoint to continue from; choose another folder")
-    if not (model_dir / CONFIG).exists() and any(path.name != LOG for path in model_dir.iterdir()):
+    foreign = [path for path in model_dir.iterdir() if path.name != LOG and not is_leftover(path)]
+    if foreign and not (model_dir / CONFIG).exists():
         raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")
 
 

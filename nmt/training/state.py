@@ -80,11 +80,11 @@ class TrainingState:
         """
         values: dict[str, Any] = json.loads(text)
         names = {field.name for field in fields(cls)}
-        if values.keys() != names:
-            raise ValueError(f"counters {sorted(values.keys() ^ names)} do not fit")
-        place = values.pop("position")
-        parts = tuple((tokens, seen) for tokens, seen in place["parts"])
-        horizon = values.pop("horizon")
-        return cls(
-            position=Position(place["epoch"], parts), horizon=None if horizon is None else Horizon(**horizon), **values
-        )
+        if not isinstance(values, dict) or values.keys() != names:
+            raise ValueError(f"counters {sorted(set(values) ^ names) if isinstance(values, dict) else ''} do not fit")
+        try:
+            place, horizon = values.pop("position"), values.pop("horizon")
+            position = Position(place["epoch"], tuple((tokens, seen) for tokens, seen in place["parts"]))
+            return cls(position=position, horizon=None if horizon is None else Horizon(**horizon), **values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"counters do not fit: {error}") from error

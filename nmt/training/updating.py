@@ -32,7 +32,7 @@ class Updater:
     ranks: Ranks
     on_message: Callable[[str], None]
     _largest: float = field(default=math.inf, init=False)
-    """Target cells of the largest batch that is tried; less once memory has run out."""
+    """Source and target cells of the largest batch that is tried; less once memory has run out."""
 
     def update(self, data: UpdateData, *, step: int, seed: int, rate: float) -> tuple[Tensor, Tensor]:
         """Make update number `step`, counted from 1.
@@ -50,36 +50,49 @@ class Updater:
         Raises:
             TrainingError: Memory runs out and cannot be spared, or another process has ended.
         """
-        torch.manual_seed((seed * self.ranks.size + self.ranks.rank) % 2**63)
         with self.ranks.together():
-            loss = self._gradients(data)
+            loss = self._gradients(data, (seed * self.ranks.size + self.ranks.rank) % 2**63)
+        try:
+            norm = self._step(rate)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                "out of memory in a step of the optimiser: the model is too large for this device; lower "
+                "model.hidden_size, or choose the optimizer sgd"
+            ) from error
+        if self.average is not None:
+            self.average.update(step=step)
+        return loss, norm
+
+    def _step(self, rate: float) -> Tensor:
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.average is not None:
-            self.average.update(step=step)
-        return loss, norm
+        return norm
 
-    def _gradients(self, data: UpdateData) -> Tensor:
+    def _gradients(self, data: UpdateData, seed: int) -> Tensor:
         """Compute the gradient of the mean loss; return the summed loss."""
         while True:
+            torch.manual_seed(seed)
             pieces = [piece for batch in data.batches for piece in self._cut(batch)]
             try:
                 return self._accumulate(pieces, data.words)
-            except torch.OutOfMemoryError:
-                widest = max(pieces, key=_cells)
-                if self.ranks.size > 1 or len(widest) == 1:
-                    raise TrainingError(self._out_of_memory(widest)) from None
-                self._largest = _cells(widest) / 2
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                largest = max(pieces, key=lambda piece: (len(piece) > 1, _cells(piece)))
+                if self.ranks.size > 1 or len(largest) == 1:
+                    raise TrainingError(self._out_of_memory(largest)) from None
+                self._largest = _cells(largest) / 2
             # outside of the except block, whose traceback would keep the tensors alive
             self.optimizer.zero_grad()
             torch.cuda.empty_cache()
             self.on_message(
-                f"out of memory with {len(widest)} pairs of up to {widest.tgt.outputs.shape[1]} target words; from now "
-                "on such a batch is computed in parts, and the update stays the same"
+                f"{_shortage(largest)}; from now on such a batch is computed in parts, and the update stays the same"
             )
 
     def _accumulate(self, pieces: Sequence[Batch], words: int) -> Tensor:
@@ -99,11 +112,22 @@ class Updater:
         return [piece for half in batch.halves() for piece in self._cut(half)]
 
     def _out_of_memory(self, batch: Batch) -> str:
-        what = f"out of memory with {len(batch)} pairs of up to {batch.tgt.outputs.shape[1]} target words"
         if self.ranks.size > 1:
-            return f"{what} on one of {self.ranks.size} processes; lower training.batch_tokens, raise accumulate"
-        return f"{what}: the model is too large for this device; lower model.hidden_size or data.max_pieces"
+            advice = "lower training.batch_tokens and raise training.accumulate"
+            return f"{_shortage(batch)} in one of {self.ranks.size} processes; {advice}"
+        return f"{_shortage(batch)}: the model is too large for this device; lower model.hidden_size or data.max_pieces"
+
+
+def _shortage(batch: Batch) -> str:
+    pairs = "one pair" if len(batch) == 1 else f"{len(batch)} pairs"
+    src, tgt = batch.src.ids.shape[1], batch.tgt.outputs.shape[1]
+    return f"out of memory with {pairs} of up to {src} source and {tgt} target words"
 
 
 def _cells(batch: Batch) -> int:
-    return batch.tgt.outputs.numel()
+    return batch.src.ids.numel() + batch.tgt.outputs.numel()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether memory ran out, in torch's own allocator or in a library's below it."""
+    return isinstance(error, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(error)

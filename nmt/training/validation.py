@@ -37,13 +37,14 @@ class Validator:
         model.eval()
         try:
             with torch.inference_mode():
-                loss = self._loss(model, stop)
-                bleu = None if loss is None else self._bleu(model, stop)
+                loss = self.loss(model, stop)
+                bleu = None if loss is None else self.bleu(model, stop)
                 return None if loss is None or bleu is None else (loss, bleu)
         finally:
             model.train()
 
-    def _loss(self, model: Seq2Seq, stop: StopRequest) -> float | None:
+    def loss(self, model: Seq2Seq, stop: StopRequest) -> float | None:
+        """Return the cross-entropy in nats a word; None if asked to stop."""
         src, tgt = self.pairs.src, self.pairs.tgt
         order = np.lexsort((src.lengths, tgt.lengths))
         runs = cut_batches(src.lengths[order] + 1, tgt.lengths[order] + 1, batch_tokens=_BATCH_TOKENS)
@@ -59,7 +60,8 @@ class Validator:
                 total += float(linear_cross_entropy(features, gold, model.output, label_smoothing=0.0))
         return total / (int(tgt.lengths.sum()) + len(tgt))
 
-    def _bleu(self, model: Seq2Seq, stop: StopRequest) -> float | None:
+    def bleu(self, model: Seq2Seq, stop: StopRequest) -> float | None:
+        """Return the BLEU of greedy translations; None if asked to stop."""
         src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": 1})
         order, ids = np.argsort(src.lengths, kind="stable"), dict[int, tuple[int, ...]]()
         for first in range(0, len(order), _BLOCK):

@@ -84,7 +84,7 @@ def train_tokens_per_second(data: PreparedData, precision: str) -> tuple[float, 
 
 def windows(reports: list[StepReport]) -> list[tuple[int, float]]:
     """Cut the run's totals into windows of target tokens and seconds, leaving the first, warm-up window out."""
-    totals = [(report.tokens, report.tokens / report.tokens_per_second) for report in reports]
+    totals = [(report.tokens, report.seconds) for report in reports]
     return [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(totals)]
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.batching import FlatSequences, cut_batches, plan_epoch, source_batch, target_batch
+from nmt.batching import Batch, FlatSequences, cut_batches, plan_epoch, source_batch, target_batch
 
 ROWS = [[5, 6, 7], [8], [9, 10]]
 
@@ -24,6 +24,20 @@ def test_targets_are_shifted_and_padding_gets_no_weight() -> None:
     assert batch.inputs.tolist() == [[2, 5, 6, 7], [2, 8, 0, 0]]
     assert batch.outputs.tolist() == [[5, 6, 7, 3], [8, 3, 0, 0]]
     assert batch.weights.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert batch.words.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_halves_are_the_rows_of_the_whole() -> None:
+    flat, rows = FlatSequences.from_lists(ROWS), np.array([0, 1, 2])
+    whole = Batch(source_batch(flat, rows, reverse_source=True), target_batch(flat, rows))
+    first, second = whole.halves()
+    assert (len(whole), len(first), len(second)) == (3, 1, 2)
+    for part, start, end in ((first, 0, 1), (second, 1, 3)):
+        assert part.src.ids.tolist() == whole.src.ids[start:end].tolist()
+        assert part.src.lengths.tolist() == whole.src.lengths[start:end].tolist()
+        assert part.tgt.outputs.tolist() == whole.tgt.outputs[start:end].tolist()
+    width = whole.tgt.outputs.shape[1]
+    assert (second.tgt.words + width).tolist() == [word for word in whole.tgt.words.tolist() if word >= width]
 
 
 def test_an_empty_row_is_eos_alone() -> None:

@@ -16,6 +16,7 @@ STEP = StepReport(
     tokens=10_000_000,
     loss=12.345,
     tokens_per_second=123_456.0,
+    seconds=81.0,
     seconds_per_step=100.0,
     learning_rate=0.001,
     gradient_norm=1.0,

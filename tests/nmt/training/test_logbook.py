@@ -16,6 +16,7 @@ STEP = StepReport(
     tokens=12345,
     loss=3.14159,
     tokens_per_second=5432.1,
+    seconds=1.0,
     seconds_per_step=0.25,
     learning_rate=0.00123456,
     gradient_norm=0.98765,

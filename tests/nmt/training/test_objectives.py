@@ -1,13 +1,12 @@
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from nmt.batching import Batch, FlatSequences
+from nmt.batching import Batch, FlatSequences, TargetBatch
 from nmt.config import ModelSettings, TrainingSettings
 from nmt.models.build import build_model
 from nmt.models.devices import Precision, autocast
@@ -44,7 +43,8 @@ def three_pairs() -> Batch:
 
 def without_words() -> Batch:
     batch = three_pairs()
-    return replace(batch, tgt=replace(batch.tgt, weights=torch.zeros_like(batch.tgt.weights)))
+    tgt = batch.tgt
+    return Batch(batch.src, TargetBatch.weighted(tgt.inputs, tgt.outputs, torch.zeros_like(tgt.weights)))
 
 
 def parts(words: int = 5, vocab_size: int = 7) -> tuple[torch.Tensor, torch.Tensor, nn.Linear]:

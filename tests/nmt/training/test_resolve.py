@@ -54,6 +54,7 @@ def test_a_changed_setting_is_listed(tmp_path: Path) -> None:
         ("model.hidden_size=64", "model.hidden_size cannot change from 512 to 64 .*: the weights depend on it"),
         ("training.seed=2", "training.seed cannot change from 1 to 2 .*: the order of the batches and all random"),
         ("training.optimizer='sgd'", "training.optimizer .*: the state of the optimiser is that of the old one"),
+        ("training.subword_sampling=0.1", "training.subword_sampling .*: the batches of a pass depend on it"),
         ("training.best_by='loss'", "training.best_by .*: the best score so far is one of the old kind"),
     ],
 )

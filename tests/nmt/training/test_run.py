@@ -10,6 +10,8 @@ from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import FileRecord
+from nmt.training.checkpoint import list_checkpoints
+from nmt.training.logbook import Logbook
 from nmt.training.loop import StepReport, ValidationReport
 from nmt.training.records import read_metrics
 from nmt.training.run import train
@@ -65,6 +67,83 @@ def test_a_finished_run_says_so(
     train(toy_data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
     assert "the run is at its last step already: 300; raise training.max_steps to go on" in listener.messages
     assert listener.validations == []
+
+
+def test_a_run_that_has_stopped_early_says_so_and_more_patience_goes_on(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    changes = {"max_steps": 40, "validate_every": 1, "checkpoint_every": 50, "patience": 2, "learning_rate": 1e-9}
+    settings = toy_settings.model_copy(update={"training": toy_settings.training.model_copy(update=changes)})
+    first, second, third = Listener(), Listener(), Listener(stop_at=1)
+    train(toy_data, tmp_path / "m", settings, observer=first, stop=first.stop)
+    stopped = len(first.validations)
+    assert 2 < stopped < 40
+    train(toy_data, tmp_path / "m", settings, observer=second, stop=second.stop)
+    assert second.messages[-1] == (
+        f"the run has stopped early at step {stopped}, after 2 validations without a better score; raise "
+        "training.patience to go on"
+    )
+    assert second.validations == []
+    patient = settings.model_copy(update={"training": settings.training.model_copy(update={"patience": 3})})
+    summary = train(toy_data, tmp_path / "m", patient, observer=third, stop=third.stop)
+    assert summary.state.step > stopped
+
+
+def test_a_folder_in_use_is_refused(toy_data: PreparedData, toy_settings: Settings, tmp_path: Path) -> None:
+    listener = Listener()
+    with (
+        Logbook(tmp_path / "m", listener),
+        pytest.raises(ModelError, match=r"another process is training in .*m; stop it, or choose a new folder"),
+    ):
+        train(toy_data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
+
+
+def test_a_start_that_was_killed_in_its_first_write_is_no_foreign_folder(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    for name in ("train.log", ".config.toml.4711.tmp"):
+        (tmp_path / "m" / name).touch()
+    listener = Listener(stop_at=50)
+    assert train(toy_data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop).state.step == 50
+    assert not (tmp_path / "m" / ".config.toml.4711.tmp").exists()
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_run_ends_as_if_nothing_had_happened(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_model, tmp_path / "m")
+    newest = list_checkpoints(tmp_path / "m")[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    listener = Listener()
+    train(toy_data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
+    assert listener.messages[0].startswith(f"checkpoint {newest} is damaged: ")
+    assert listener.messages[1] == f"continuing {tmp_path / 'm'} at step 150"
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (toy_model / "model.safetensors").read_bytes()
+    assert "is damaged" in (tmp_path / "m" / "train.log").read_text()
+
+
+@pytest.mark.parametrize("changes", [{"subword_sampling": 0.3}, {"r_drop": 1.0, "ema_decay": 0.9}])
+def test_the_quality_tools_learn_the_toy_language_too(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path, changes: dict[str, float]
+) -> None:
+    settings = toy_settings.model_copy(update={"training": toy_settings.training.model_copy(update=changes)})
+    listener = Listener()
+    train(toy_data, tmp_path / "m", settings, observer=listener, stop=listener.stop)
+    assert listener.validations[-1].bleu > 90
+
+
+def test_passes_give_the_same_number_of_steps_before_and_after_a_stop(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    changes = {"max_steps": 0, "max_epochs": 3, "subword_sampling": 0.2, "accumulate": 2, "log_every": 7}
+    settings = toy_settings.model_copy(update={"training": toy_settings.training.model_copy(update=changes)})
+    straight, stopped, rest = Listener(), Listener(stop_at=14), Listener()
+    whole = train(toy_data, tmp_path / "a", settings, observer=straight, stop=straight.stop)
+    assert not train(toy_data, tmp_path / "b", settings, observer=stopped, stop=stopped.stop).finished
+    other = train(toy_data, tmp_path / "b", settings, observer=rest, stop=rest.stop)
+    assert other.state.step == whole.state.step > 14
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
 
 
 def test_padding_and_size_are_reported(toy_data: PreparedData, toy_settings: Settings, tmp_path: Path) -> None:

@@ -210,10 +210,10 @@ def test_a_batch_that_is_too_large_is_computed_in_parts_with_the_same_result(lat
     got = after_one(updater(cramped, told=told), cramped_model, update)
     assert_close(got, expected)
     assert cramped.sizes == [2, 6, 2, 3, 3]
-    widest = max(int(pairs.tgt.lengths[row]) for row in range(2, 8)) + 1
+    src, tgt = (max(int(side.lengths[row]) for row in range(2, 8)) + 1 for side in (pairs.src, pairs.tgt))
     assert told == [
-        f"out of memory with 6 pairs of up to {widest} target words; from now on such a batch is computed in parts, "
-        "and the update stays the same"
+        f"out of memory with 6 pairs of up to {src} source and {tgt} target words; from now on such a batch is "
+        "computed in parts, and the update stays the same"
     ]
 
 
@@ -245,7 +245,7 @@ def test_a_pair_that_is_too_large_by_itself_ends_the_run() -> None:
     model, told = tiny(), []
     start = [parameter.detach().clone() for parameter in model.parameters()]
     message = (
-        r"^out of memory with 1 pairs of up to 5 target words: the model is too large for this device; "
+        r"^out of memory with one pair of up to 4 source and 5 target words: the model is too large for this device; "
         r"lower model\.hidden_size or data\.max_pieces$"
     )
     with pytest.raises(TrainingError, match=message):
@@ -258,12 +258,44 @@ def test_several_processes_do_not_cut_their_batches() -> None:
     told: list[str] = []
     made = updater(Cramped(tiny(), limit=4), ranks=Ranks(0, 2), told=told)
     message = (
-        r"^out of memory with 8 pairs of up to 5 target words on one of 2 processes; "
-        r"lower training\.batch_tokens, raise accumulate$"
+        r"^out of memory with 8 pairs of up to 4 source and 5 target words in one of 2 processes; "
+        r"lower training\.batch_tokens and raise training\.accumulate$"
     )
     with pytest.raises(TrainingError, match=message):
         made.update(data(range(8), pairs=EVEN), step=1, seed=1, rate=0.1)
     assert told == []
+
+
+def test_one_long_pair_beside_a_batch_that_can_be_cut_does_not_end_the_run() -> None:
+    src, tgt = [[4]] + [[5] * 9] * 4, [[4] * 60] + [[5]] * 4
+    pairs = TrainingPairs(FlatSequences.from_lists(src), FlatSequences.from_lists(tgt), reverse_source=True)
+    cramped = Cramped(tiny(), limit=2)
+    updater(cramped, told=[]).update(data([0], [1, 2, 3, 4], pairs=pairs), step=1, seed=1, rate=0.1)
+    assert cramped.sizes[:2] == [1, 4]
+    assert max(cramped.sizes[2:]) <= 2
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")])
+def test_too_little_memory_for_the_optimiser_is_said_so(error: RuntimeError, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = updater(plain(tiny()))
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(made.optimizer, "step", fail)
+    with pytest.raises(TrainingError, match="out of memory in a step of the optimiser: the model is too large"):
+        made.update(data([0, 1], pairs=EVEN), step=1, seed=1, rate=0.1)
+
+
+def test_any_other_failure_of_the_optimiser_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = updater(plain(tiny()))
+
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(made.optimizer, "step", fail)
+    with pytest.raises(RuntimeError, match=r"^broken$"):
+        made.update(data([0, 1], pairs=EVEN), step=1, seed=1, rate=0.1)
 
 
 def test_any_other_failure_is_not_taken_for_a_lack_of_memory() -> None:

@@ -104,4 +104,4 @@ def test_placeholders_are_put_back_before_scoring(
 
     monkeypatch.setattr("nmt.training.validation.search_batches", lambda *args, **kwargs: [[Search()]])
     validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
-    assert validator._bleu(torch.nn.Identity(), Never()) == pytest.approx(100)  # type: ignore[arg-type]
+    assert validator.bleu(torch.nn.Identity(), Never()) == pytest.approx(100)  # type: ignore[arg-type]
