@@ -38,6 +38,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of an open file, a full disk say, name its path.
+
+    Raises:
+        OSError: The one of the block, with the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def is_leftover(path: Path) -> bool:
     """Tell whether a file is the temporary one of a writer, dead or alive."""
     return _LEFTOVER.fullmatch(path.name) is not None and path.is_file()

@@ -56,9 +56,9 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
     from nmt.training.run import train as train_model
     from nmt_cli.training_view import TrainingView, stopping_on_signals
 
-    data = PreparedData.open(data_dir)
-    settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
     with joined_ranks() as ranks, TrainingView(shown=ranks.is_first) as view:
+        data = PreparedData.open(data_dir)
+        settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
         with stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
             summary = train_model(data, model_dir, settings, observer=view, stop=stop, ranks=ranks, changes=changes)
         if not summary.finished:

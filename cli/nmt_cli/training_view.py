@@ -56,7 +56,7 @@ class TrainingView:
         last = self._last
         trained = f"train loss {last.loss:.3f}, {last.tokens_per_second:,.0f} tok/s, " if last else ""
         best = "  best so far" if report.is_best else ""
-        say(
+        self.on_message(
             f"step {report.step:,}: {trained}valid loss {report.loss:.3f}, "
             f"ppl {report.perplexity:.2f}, BLEU {report.bleu:.2f}{best}"
         )
@@ -69,7 +69,7 @@ class TrainingView:
     def show_end(self, summary: TrainingSummary, model_dir: Path) -> None:
         """Say what came out."""
         state = summary.state
-        say(
+        self.on_message(
             f"{model_dir}: {summary.parameters:,} parameters, best at step {state.best_step:,} of {state.step:,}, "
             f"{state.tokens:,} target words in {_clock(state.seconds)} ({state.tokens / state.seconds:,.0f} tok/s)"
         )

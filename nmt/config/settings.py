@@ -156,7 +156,7 @@ class TrainingSettings(Section):
     sampler: Literal["log_uniform", "unigram"] = "log_uniform"
     """Distribution of the sampled words over frequency ranks (sampled objective only)."""
     samples: int = Field(default=1000, ge=1)
-    """Expected number of distinct sampled words a batch (sampled objective only)."""
+    """Expected number of distinct sampled words for a batch, or a process's part of it (sampled objective only)."""
     batch_tokens: int = Field(default=800, ge=1)
     """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch."""
     accumulate: int = Field(default=1, ge=1)
@@ -208,7 +208,7 @@ class TrainingSettings(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it. Weights stay fp32."""
     threads: int = Field(default=0, ge=0)
-    """CPU threads; 0: one for each core that this process may use."""
+    """CPU threads of each process; 0: one a core, or what OMP_NUM_THREADS says (torchrun sets it to 1)."""
     tensorboard: bool = True
     """Write TensorBoard curves next to metrics.jsonl."""
 

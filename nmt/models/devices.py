@@ -10,8 +10,8 @@ from nmt.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
 
-_KEEP_FREED_BLOCKS = ((-3, 2**30), (-1, 2**31 - 1), (-2, 2**28))
-"""M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of malloc.h, in bytes."""
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+"""Parameters of mallopt(3), all in bytes."""
 
 
 def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> torch.device:
@@ -43,7 +43,10 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def use_threads(count: int) -> int:
-    """Let torch use `count` CPU threads, or for 0 as many as it chose itself: one a core; return how many."""
+    """Let torch use `count` CPU threads, or for 0 as many as it chose itself; return how many.
+
+    It chooses one a core, and takes OMP_NUM_THREADS, which `torchrun` sets to 1 for several processes.
+    """
     if count:
         torch.set_num_threads(count)
     return torch.get_num_threads()
@@ -60,9 +63,13 @@ def prepare_for_training(device: torch.device) -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter, value in _KEEP_FREED_BLOCKS:
-            mallopt(parameter, value)
+    if mallopt is None:
+        return
+    for threshold in (2**30, 2**25):  # an older glibc takes no more than the second
+        if mallopt(_M_MMAP_THRESHOLD, threshold):
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+            mallopt(_M_TOP_PAD, 2**28)
+            return
 
 
 def _has_bf16(device: torch.device) -> bool:

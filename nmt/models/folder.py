@@ -1,7 +1,7 @@
 """The model folder: weights, settings and tokenizers, whole at every instant and checked on reading."""
 
+import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,8 @@ class Vocabularies:
 class ModelFolder:
     """Writes a model folder: settings and tokenizers once, then weights as often as they get better.
 
-    `model.json` holds a hash of every file. New weights are announced there before they replace the old ones, so at
-    every instant the weights on disk, old or new, are among the announced ones.
+    `model.json` holds a hash of every file. A new file is announced there before it replaces an old one, so at every
+    instant the files on disk, old or new, are among the announced ones.
     """
 
     def __init__(
@@ -47,12 +47,11 @@ class ModelFolder:
         self.tokenizers = tokenizers
 
     def create(self) -> None:
-        """Create the folder with its config.toml and copies of the tokenizer models."""
+        """Create the folder with config.toml and copies of the tokenizer models, or bring them up to date."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / CONFIG, to_toml(self.settings))
+        self._put(CONFIG, to_toml(self.settings).encode("utf-8"))
         for tokenizer in self.tokenizers:
-            with tokenizer.open("rb") as source, replacing(self.path / tokenizer.name) as copy:
-                shutil.copyfileobj(source, copy)
+            self._put(tokenizer.name, tokenizer.read_bytes())
 
     def save(self, model: Seq2Seq, summary: dict[str, Any]) -> None:
         """Replace the weights, and the training summary in model.json."""
@@ -66,6 +65,24 @@ class ModelFolder:
             self._write_card([new, *old], summary)
         self._write_card([new], summary)
 
+    def _put(self, name: str, content: bytes) -> None:
+        """Write a file; where weights are already, announce it beforehand as they are."""
+        path, new = self.path / name, hashlib.sha256(content).hexdigest()
+        old = sha256(path) if path.exists() else None
+        if new == old:
+            return
+        self._announce(name, [new] if old is None else [new, old])
+        with replacing(path) as file:
+            file.write(content)
+        self._announce(name, [new])
+
+    def _announce(self, name: str, hashes: list[str]) -> None:
+        path = self.path / CARD
+        if path.exists():
+            card = _read_card(self.path)
+            card["sha256"][name] = hashes
+            write_text(path, _to_json(card))
+
     def _write_card(self, weight_hashes: list[str], summary: dict[str, Any]) -> None:
         names = (CONFIG, *(tokenizer.name for tokenizer in self.tokenizers))
         fixed = {name: [sha256(self.path / name)] for name in names}
@@ -75,7 +92,7 @@ class ModelFolder:
             "sha256": {WEIGHTS: weight_hashes, **fixed},
             "training": summary,
         }
-        write_text(self.path / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        write_text(self.path / CARD, _to_json(card))
 
 
 def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings]:
@@ -146,6 +163,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} does not exist") from error
     except SafetensorError as error:
         raise ModelError(f"{path} is damaged: {error}") from error
+
+
+def _to_json(card: dict[str, Any]) -> str:
+    return json.dumps(card, indent=2, ensure_ascii=False) + "\n"
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], TrainingState]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         version = metadata["format_version"]
         if version != str(FORMAT_VERSION):
-            raise ValueError(f"format version {version}, this program reads {FORMAT_VERSION}")
+            raise ModelError(f"checkpoint {path} has format version {version}, this program reads {FORMAT_VERSION}")
         if _digest(tensors, metadata["state"]) != metadata["sha256"]:
             raise ValueError("its content is not what was written")
         return tensors, TrainingState.from_json(metadata["state"])

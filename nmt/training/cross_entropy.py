@@ -15,7 +15,7 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
     """Sum the smoothed cross-entropy of `gold` under softmax(output(features)), gradients included.
 
     The gradient of the logits is softmax - target, so it is known as soon as the loss is: it is turned into those of
-    features, weight and bias while the slice is still in the cache, and nothing of size [N, V] is kept for backward.
+    features, weight and bias at once, and nothing of size [N, V] is kept for backward.
 
     Args:
         features: [N, F]; their type, fp32 or bf16, is that of the matrix products.
@@ -41,12 +41,6 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
         for part in _slices(len(gold), output.out_features)
     ]
     return torch.stack(losses).sum()
-
-
-def reference_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, label_smoothing: float) -> Tensor:
-    """Sum the same loss by the library's own functions, with all logits at once."""
-    logits = output(features).float()  # [N, V]
-    return functional.cross_entropy(logits, gold, reduction="sum", label_smoothing=label_smoothing)
 
 
 def _slices(words: int, vocab_size: int) -> list[slice]:

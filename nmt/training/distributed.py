@@ -11,6 +11,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nmt.errors import NmtError, TrainingError
 
+_LOST = ("Connection", "connection", "Broken pipe", "Socket closed", "Timed out waiting")
+"""Words of gloo and NCCL for a process that does not answer."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -31,7 +34,8 @@ class Ranks:
         if self.size == 1:
             return module
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+        with self.together():
+            return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 
     def unsynchronised(self, module: nn.Module) -> AbstractContextManager[None]:
         """Keep the gradients of a wrapped module here for now, to be averaged with later ones."""
@@ -104,4 +108,4 @@ def joined_ranks() -> Iterator[Ranks]:
 
 
 def _is_lost_peer(error: RuntimeError) -> bool:
-    return isinstance(error, distributed.DistError) or "onnection" in str(error)
+    return isinstance(error, distributed.DistError) or any(sign in str(error) for sign in _LOST)

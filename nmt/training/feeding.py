@@ -1,9 +1,9 @@
 """What an update is made from: padded batches, assembled by a background thread while the one before is in use."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from threading import Thread
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -43,16 +43,15 @@ class Feed:
         """Yield updates from `position` on, without end."""
         return _ahead(self._updates(position))
 
-    def total_steps(self, position: Position, *, step: int, max_epochs: int) -> int:
-        """Count the updates of a run of `max_epochs` passes that has made `step` of them at `position`.
+    def steps_left(self, position: Position, *, max_epochs: int, whole: int) -> int:
+        """Count the updates from `position` to the end of `max_epochs` passes of `whole` batches.
 
         Passes that are cut anew differ by a few batches; the first one stands for those to come.
         """
         if position.epoch >= max_epochs:
-            return step
-        whole = self._steps(len(self.order.first_plan().batches))
-        this_pass = self._steps(len(self.order.left(position)[1])) if position.parts else whole
-        return step + this_pass + (max_epochs - position.epoch - 1) * whole
+            return 0
+        this_pass = len(self.order.left(position)[1]) if position.parts else whole
+        return self._steps(this_pass) + (max_epochs - position.epoch - 1) * self._steps(whole)
 
     def _steps(self, batches: int) -> int:
         return -(-batches // self.accumulate)
@@ -84,11 +83,34 @@ def _weightless(batch: Batch) -> Batch:
     return Batch(batch.src, TargetBatch.weighted(tgt.inputs, tgt.outputs, torch.zeros_like(tgt.weights)))
 
 
+class _Making(Thread, Generic[T]):
+    """A thread that makes one item; a daemon, so that a run that ends does not wait for it."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        super().__init__(daemon=True)
+        self._items = items
+        self._made: list[T] = []
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._made.append(next(self._items))
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> T:
+        """Wait for the item; an error in making it is raised here."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._made[0]
+
+
 def _ahead(items: Iterator[T]) -> Iterator[T]:
     """Yield what an endless iterator gives; a thread makes the next item while one is in use."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        waiting = worker.submit(next, items)
-        while True:
-            item = waiting.result()
-            waiting = worker.submit(next, items)
-            yield item
+    waiting = _Making(items)
+    while True:
+        item = waiting.result()
+        waiting = _Making(items)
+        yield item

@@ -1,11 +1,13 @@
 """The log of a run, train.log: what its observer is told, one line each, with the time."""
 
 import fcntl
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
 from nmt.errors import ModelError
+from nmt.files import naming
 from nmt.training.loop import Observer, StepReport, ValidationReport
 
 LOG = "train.log"
@@ -25,17 +27,21 @@ class Logbook:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
         except BlockingIOError as error:
             self._file.close()
-            raise ModelError(f"another process is training in {self.model_dir}; stop it, or choose a new folder") from (
-                error
-            )
+            message = f"another process is training in {self.model_dir}; stop it, or choose a new folder"
+            raise ModelError(message) from error
+        except OSError as error:
+            self.on_message(f"{self.model_dir} cannot be locked ({error.strerror}): start one training in it at a time")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is None:
+            self._file.close()
+            return
+        with suppress(OSError):  # on a full disk, that is what `error` tells
             self._write(f"ended by {type(error).__name__}" + (f": {error}" if str(error) else ""))
-        self._file.close()
+            self._file.close()
 
     def on_step(self, report: StepReport) -> None:
         """Log progress."""
@@ -61,8 +67,9 @@ class Logbook:
 
     def _write(self, text: str) -> None:
         line = " ".join(text.splitlines())
-        self._file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
-        self._file.flush()
+        with naming(self.model_dir / LOG):
+            self._file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
+            self._file.flush()
 
 
 class Silence:

@@ -30,13 +30,13 @@ class StepReport:
     total_steps: int
     epoch: int
     tokens: int
-    """Target words that this process has trained on."""
+    """Target words that all processes have trained on since this one took the run up."""
     loss: float
     """Training loss in nats a word, over the last `log_every` steps."""
     tokens_per_second: float
     """Target words a second in updates, over the last `log_every` steps."""
     seconds: float
-    """Time in updates of this process."""
+    """Time in updates since then."""
     seconds_per_step: float
     """Wall time of a step, validations and checkpoints included, over what this process has trained."""
     learning_rate: float
@@ -122,8 +122,10 @@ class Trainer:
             TrainingError: The loss is not a number or explodes; the last checkpoint stays as it was.
         """
         self._meter = _Meter(self.state, self.model.device, first=self.ranks.is_first)
-        if self._validation_is_due() and not self._validate():  # one that a stop has cut short
-            return False
+        if self._validation_is_due():  # a stop has cut it short
+            if not self._validate():
+                return False
+            self._save()
         updates = self.feed.updates(self.state.position)
         while not self._is_over():
             if self.ranks.any(self.stop.is_set()):

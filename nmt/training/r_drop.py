@@ -30,20 +30,6 @@ def r_drop_cross_entropy(
     return loss
 
 
-def reference_r_drop(
-    first: Tensor, second: Tensor, gold: Tensor, output: nn.Linear, *, label_smoothing: float, weight: float
-) -> Tensor:
-    """Sum the same loss by the library's own functions, with all logits at once."""
-    log_p, log_q = (output(features).float().log_softmax(dim=1) for features in (first, second))
-    cross_entropies = [
-        functional.cross_entropy(scores, gold, reduction="sum", label_smoothing=label_smoothing)
-        for scores in (log_p, log_q)
-    ]
-    there = functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
-    back = functional.kl_div(log_p, log_q, reduction="sum", log_target=True)
-    return (cross_entropies[0] + cross_entropies[1]) / 2 + weight / 4 * (there + back)
-
-
 class _RDrop(torch.autograd.Function):
     @staticmethod
     def forward(

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from nmt.files import write_text
+from nmt.files import naming, write_text
 
 METRICS, CURVES = "metrics.jsonl", "tensorboard"
 
@@ -27,26 +28,30 @@ class Records:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if self._curves is not None:
-            self._curves.close()
+        with suppress(OSError) if error is not None else nullcontext():  # a full disk has been told of by then
+            self._file.close()
+            if self._curves is not None:
+                self._curves.close()
 
     def add(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Append one record: `kind` is "train" or "valid"."""
         rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
-        self._file.write(json.dumps({"kind": kind, "step": step, **rounded}) + "\n")
-        self._file.flush()
+        with naming(self.path):
+            self._file.write(json.dumps({"kind": kind, "step": step, **rounded}) + "\n")
+            self._file.flush()
         if self._curves is not None:
             for name, value in values.items():
                 self._curves.add_scalar(f"{kind}/{name}", value, step)
 
 
 def read_metrics(path: Path) -> list[dict[str, float | str]]:
-    """Read the whole records of a metrics.jsonl; a line cut off by a kill is left out."""
+    """Read the whole records of a metrics.jsonl; a line that a kill or a crash has spoilt is left out."""
     records = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        if line.endswith("}"):
-            records.append(json.loads(line))
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and "step" in record:
+                records.append(record)
     return records
 
 

@@ -42,8 +42,10 @@ def resolve_settings(
 
 def _begun(model_dir: Path) -> Settings | None:
     path = model_dir / CONFIG
-    if not (path.exists() and list_checkpoints(model_dir)):
+    if not list_checkpoints(model_dir):
         return None
+    if not path.exists():
+        raise ConfigError(f"{model_dir} holds checkpoints, but not the settings of their run: {path} does not exist")
     return parse_settings(path.read_text(encoding="utf-8"), where=str(path))
 
 

@@ -134,7 +134,10 @@ class _Run:
         if self.ranks.is_first:
             self.checkpoints.clean_up()
         state = self.checkpoints.load_newest(on_damage=self.observer.on_message)
-        self.ranks.any(False)  # nobody writes before all have read
+        step = -1 if state is None else state.step
+        (first,) = self.ranks.from_first((step,))  # nor does anybody write before all have read
+        if first != step:
+            raise ModelError(f"{self.model_dir} holds step {step} here, but step {first:.0f} for the first process")
         if state is None:
             return TrainingState(data=pairs)
         if state.data != pairs:
@@ -221,11 +224,12 @@ class _Run:
             training.max_epochs,
             training.batch_tokens,
             training.accumulate,
-            training.subword_sampling,
         )
         if state.horizon is None or replace(state.horizon, steps=0) != wanted:
-            passes = self.feed.total_steps(state.position, step=state.step, max_epochs=training.max_epochs)
-            state.horizon = replace(wanted, steps=training.max_steps or passes)
+            steps = state.step + self.feed.steps_left(
+                state.position, max_epochs=training.max_epochs, whole=len(self.plan.batches)
+            )
+            state.horizon = replace(wanted, steps=training.max_steps or steps)
         return Schedule(training.schedule, training.learning_rate, training.warmup_steps, state.horizon.steps)
 
     def _folder(self) -> ModelFolder:

@@ -28,7 +28,6 @@ class Horizon:
     max_epochs: int
     batch_tokens: int
     accumulate: int
-    subword_sampling: float
     steps: int = 0
 
 

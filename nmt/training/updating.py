@@ -58,8 +58,8 @@ class Updater:
             if not _is_out_of_memory(error):
                 raise
             raise TrainingError(
-                "out of memory in a step of the optimiser: the model is too large for this device; lower "
-                "model.hidden_size, or choose the optimizer sgd"
+                "out of memory in a step of the optimiser: the model is too large for this device; train a smaller "
+                'one in a new folder, or with training.optimizer = "sgd"'
             ) from error
         if self.average is not None:
             self.average.update(step=step)
@@ -115,7 +115,8 @@ class Updater:
         if self.ranks.size > 1:
             advice = "lower training.batch_tokens and raise training.accumulate"
             return f"{_shortage(batch)} in one of {self.ranks.size} processes; {advice}"
-        return f"{_shortage(batch)}: the model is too large for this device; lower model.hidden_size or data.max_pieces"
+        advice = "train a smaller one in a new folder, or prepare the data with a lower data.max_pieces"
+        return f"{_shortage(batch)}: the model is too large for this device; {advice}"
 
 
 def _shortage(batch: Batch) -> str:
@@ -130,4 +131,5 @@ def _cells(batch: Batch) -> int:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """Tell whether memory ran out, in torch's own allocator or in a library's below it."""
-    return isinstance(error, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(error)
+    signs = ("ALLOC_FAILED", "out of memory", "allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.files import remove_leftovers, replacing, sha256, write_text
+from nmt.files import naming, remove_leftovers, replacing, sha256, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -120,3 +120,8 @@ def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     remove_leftovers(tmp_path / "file")
     assert names(tmp_path) == ["file"]
+
+
+def test_an_error_of_an_open_file_gets_its_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '.*log'"), naming(tmp_path / "log"):
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -56,17 +56,18 @@ def kill_and_compare(data: PreparedData, recipe: Path, folder: Path, *, kills: i
     straight, killed = folder / "straight", folder / "killed"
     before = time.monotonic()
     finish(start(data.folder, straight, recipe))
-    whole, rng, done = time.monotonic() - before, random.Random(1), 0
+    whole, rng, done, ended = time.monotonic() - before, random.Random(1), 0, 0
     while done < kills:
         process = start(data.folder, killed, recipe)
-        time.sleep(rng.uniform(0.3, 1.0) * whole)
+        time.sleep(rng.uniform(0.2, 0.9) * whole)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             done += 1
         process.communicate()
         if process.returncode == 0:  # it came to its end: the next one begins anew
             compare(straight, killed)
-            killed.rename(folder / f"killed-{done}")
+            ended += 1
+            killed.rename(folder / f"killed-{ended}")
     finish(start(data.folder, killed, recipe))
     compare(straight, killed)
 

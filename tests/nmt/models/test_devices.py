@@ -79,13 +79,30 @@ def test_on_a_cpu_the_number_of_the_process_does_not_matter(monkeypatch: pytest.
 
 
 def test_training_on_a_cpu_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    monkeypatch.setattr(
-        ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=lambda parameter, value: calls.append((parameter, value)))
-    )
-    prepare_for_training(CPU)
     # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD; what mallopt takes is a C int
-    assert dict(calls) == {-3: 2**30, -1: 2**31 - 1, -2: 2**28}
+    assert asked_of_mallopt(monkeypatch, largest=2**31) == [(-3, 2**30), (-1, 2**31 - 1), (-2, 2**28)]
+
+
+def test_an_older_glibc_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [(-3, 2**30), (-3, 2**25), (-1, 2**31 - 1), (-2, 2**28)]
+    assert asked_of_mallopt(monkeypatch, largest=2**25) == expected
+
+
+def test_where_the_threshold_cannot_be_set_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked_of_mallopt(monkeypatch, largest=0) == [(-3, 2**30), (-3, 2**25)]
+
+
+def asked_of_mallopt(monkeypatch: pytest.MonkeyPatch, *, largest: int) -> list[tuple[int, int]]:
+    """Prepare for training with a glibc that takes thresholds up to `largest`."""
+    calls = []
+
+    def mallopt(parameter: int, value: int) -> int:
+        calls.append((parameter, value))
+        return int(parameter != -3 or value <= largest)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    prepare_for_training(CPU)
+    return calls
 
 
 def test_another_allocator_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

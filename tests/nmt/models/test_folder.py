@@ -66,6 +66,42 @@ def test_a_kill_between_the_two_files_leaves_a_model_that_loads(folder: ModelFol
         load_model(folder.path, device=CPU)
 
 
+def test_new_settings_in_a_folder_that_holds_a_model_leave_a_model_that_loads(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    search = folder.settings.search.model_copy(update={"beam_size": 3})
+    changed = folder.settings.model_copy(update={"search": search})
+    ModelFolder(folder.path, settings=changed, vocabularies=folder.vocabularies, tokenizers=folder.tokenizers).create()
+    _, settings = load_model(folder.path, device=torch.device("cpu"))
+    assert settings.search.beam_size == 3
+
+
+@pytest.mark.parametrize("interrupted", ["announced", "replaced"])
+def test_a_kill_while_settings_are_replaced_leaves_a_model_that_loads(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    folder.save(small_model(), {})
+    search = folder.settings.search.model_copy(update={"beam_size": 3})
+    changed = ModelFolder(
+        folder.path,
+        settings=folder.settings.model_copy(update={"search": search}),
+        vocabularies=folder.vocabularies,
+        tokenizers=folder.tokenizers,
+    )
+    announce, calls = changed._announce, []
+
+    def announce_and_die(name: str, hashes: list[str]) -> None:
+        calls.append(name)
+        if len(calls) == 1:
+            announce(name, hashes)
+        if len(calls) == (1 if interrupted == "announced" else 2):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(changed, "_announce", announce_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        changed.create()
+    load_model(folder.path, device=torch.device("cpu"))
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere does not exist"):
         load_model(tmp_path / "nowhere", device=CPU)

@@ -177,16 +177,18 @@ def test_the_length_of_a_run_is_what_is_made_and_what_is_left(
     batch_tokens: int, accumulate: int, position: Position, step: int, max_epochs: int, total: int
 ) -> None:
     source = feed(EQUAL, batch_tokens=batch_tokens, accumulate=accumulate)
-    assert source.total_steps(position, step=step, max_epochs=max_epochs) == total
+    whole = len(source.order.first_plan().batches)
+    assert step + source.steps_left(position, max_epochs=max_epochs, whole=whole) == total
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
 def test_the_length_of_a_run_is_the_number_of_updates_until_the_last_pass_ends(accumulate: int) -> None:
     source = feed(accumulate=accumulate)
     per_pass = len(first_pass(source))
-    assert source.total_steps(Position(), step=0, max_epochs=1) == per_pass
+    whole = len(source.order.first_plan().batches)
+    assert source.steps_left(Position(), max_epochs=1, whole=whole) == per_pass
     for number, data in enumerate(made(source, per_pass)):
-        assert source.total_steps(data.after, step=number + 1, max_epochs=1) == per_pass
+        assert number + 1 + source.steps_left(data.after, max_epochs=1, whole=whole) == per_pass
 
 
 def test_the_next_update_is_made_while_one_is_in_use() -> None:
@@ -219,10 +221,25 @@ def test_a_failure_of_the_background_thread_reaches_the_caller(calls: int) -> No
     assert not set(threading.enumerate()) - before
 
 
-def test_the_background_thread_ends_with_the_updates() -> None:
-    before = set(threading.enumerate())
-    updates = feed().updates(Position())
+def test_nobody_waits_for_the_background_thread() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.go_on = threading.Event()
+            self.calls = 0
+
+        def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+            self.calls += 1
+            if self.calls > 2:  # the lengths and the first update
+                self.go_on.wait(timeout=60)
+            return rows.take(wanted)
+
+    before, slow = set(threading.enumerate()), Slow()
+    updates = feed(TrainingPairs(EQUAL.src, EQUAL.tgt, False, (slow, slow)), batch_tokens=8).updates(Position())
+    slow.calls = -2  # both sides are asked
     next(updates)
-    assert len(set(threading.enumerate()) - before) == 1
     updates.close()
-    assert not set(threading.enumerate()) - before
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon
+    slow.go_on.set()
+    thread.join(timeout=10)
+    assert not thread.is_alive()

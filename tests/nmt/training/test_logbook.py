@@ -1,3 +1,4 @@
+import errno
 import re
 import subprocess
 import sys
@@ -147,6 +148,44 @@ def test_what_ended_a_run_is_in_its_log_and_reaches_the_caller(tmp_path: Path, f
     assert lines(tmp_path) == [f"ended by {failure.__name__}: the loss is not a number"]
     with Logbook(tmp_path, Silence()):
         pass  # the folder is free again
+
+
+def test_a_message_of_several_lines_and_an_end_without_words_are_one_line_each(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Logbook(tmp_path, Silence()) as logbook:
+        logbook.on_message("one\ntwo")
+        raise KeyboardInterrupt
+    assert lines(tmp_path) == ["one two", "ended by KeyboardInterrupt"]
+
+
+def test_where_nothing_can_be_locked_the_run_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: object, how: int) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    recorder = Recorder()
+    with Logbook(tmp_path, recorder):
+        pass
+    assert recorder.told == [
+        f"{tmp_path} cannot be locked (Operation not supported): start one training in it at a time"
+    ]
+
+
+def test_a_full_disk_names_the_log_and_does_not_hide_an_earlier_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def write(self, text: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ValueError, match="earlier"), Logbook(tmp_path, Silence()) as logbook:
+        file = logbook._file
+        monkeypatch.setattr(logbook, "_file", Full())
+        with pytest.raises(OSError, match=r"No space left on device: '.*train.log'"):
+            logbook.on_message("hello")
+        raise ValueError("earlier")
+    file.close()
 
 
 def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,13 @@ def test_a_begun_run_goes_on_with_its_own_settings(tmp_path: Path) -> None:
     assert changes == []
 
 
+def test_checkpoints_without_their_settings_are_refused(tmp_path: Path) -> None:
+    begin_run(tmp_path, PREPARED)
+    (tmp_path / "config.toml").unlink()
+    with pytest.raises(ConfigError, match=r"holds checkpoints, but not the settings of their run: .*config.toml does"):
+        resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[])
+
+
 def test_a_changed_setting_is_listed(tmp_path: Path) -> None:
     begin_run(tmp_path, PREPARED)
     overrides = ["training.learning_rate=0.0005", "training.max_epochs=20"]

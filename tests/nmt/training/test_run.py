@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from nmt.config import Settings
 from nmt.errors import ModelError
+from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import FileRecord
 from nmt.training.checkpoint import list_checkpoints
+from nmt.training.distributed import Ranks
 from nmt.training.logbook import Logbook
 from nmt.training.loop import StepReport, ValidationReport
 from nmt.training.records import read_metrics
@@ -87,6 +90,32 @@ def test_a_run_that_has_stopped_early_says_so_and_more_patience_goes_on(
     patient = settings.model_copy(update={"training": settings.training.model_copy(update={"patience": 3})})
     summary = train(toy_data, tmp_path / "m", patient, observer=third, stop=third.stop)
     assert summary.state.step > stopped
+
+
+def test_a_model_of_a_run_that_went_on_with_other_settings_loads(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_model, tmp_path / "m")
+    changes = {"max_steps": 301, "validate_every": 1000, "learning_rate": 1e-9}
+    settings = toy_settings.model_copy(update={"training": toy_settings.training.model_copy(update=changes)})
+    listener = Listener(stop_at=10**6)
+    train(toy_data, tmp_path / "m", settings, observer=listener, stop=listener.stop)
+    assert not listener.validations[-1].is_best
+    load_model(tmp_path / "m", device=torch.device("cpu"))
+
+
+class OneStepAhead(Ranks):
+    def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(value + 1 for value in values)
+
+
+def test_processes_that_hold_different_checkpoints_do_not_start(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_model, tmp_path / "m")
+    listener = Listener()
+    with pytest.raises(ModelError, match=r"m holds step 300 here, but step 301 for the first process"):
+        train(toy_data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop, ranks=OneStepAhead())
 
 
 def test_a_folder_in_use_is_refused(toy_data: PreparedData, toy_settings: Settings, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from nmt.training.state import Horizon, Position, TrainingState
 
-HORIZON = Horizon(max_steps=0, max_epochs=3, batch_tokens=150, accumulate=2, subword_sampling=0.1, steps=57)
+HORIZON = Horizon(max_steps=0, max_epochs=3, batch_tokens=150, accumulate=2, steps=57)
 FULL = TrainingState(
     data="ab" * 32,
     step=7,
@@ -61,5 +61,5 @@ def test_a_position_counts_the_pairs_of_all_its_parts() -> None:
 
 def test_a_horizon_is_the_same_when_its_settings_are() -> None:
     assert TrainingState.from_json(FULL.to_json()).horizon == HORIZON
-    assert Horizon(0, 3, 150, 2, 0.1, steps=57) == HORIZON
+    assert Horizon(0, 3, 150, 2, steps=57) == HORIZON
     assert Horizon(0, 3, 150, 1, 0.1, steps=57) != HORIZON

@@ -246,7 +246,7 @@ def test_a_pair_that_is_too_large_by_itself_ends_the_run() -> None:
     start = [parameter.detach().clone() for parameter in model.parameters()]
     message = (
         r"^out of memory with one pair of up to 4 source and 5 target words: the model is too large for this device; "
-        r"lower model\.hidden_size or data\.max_pieces$"
+        r"train a smaller one in a new folder, or prepare the data with a lower data\.max_pieces$"
     )
     with pytest.raises(TrainingError, match=message):
         updater(Cramped(model, limit=0), told=told).update(data([0, 1], pairs=EVEN), step=1, seed=1, rate=0.1)
@@ -275,7 +275,10 @@ def test_one_long_pair_beside_a_batch_that_can_be_cut_does_not_end_the_run() -> 
     assert max(cramped.sizes[2:]) <= 2
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")])
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("full"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), RuntimeError("can't allocate memory")],
+)
 def test_too_little_memory_for_the_optimiser_is_said_so(error: RuntimeError, monkeypatch: pytest.MonkeyPatch) -> None:
     made = updater(plain(tiny()))
 
