@@ -62,4 +62,4 @@ def test_a_position_counts_the_pairs_of_all_its_parts() -> None:
 def test_a_horizon_is_the_same_when_its_settings_are() -> None:
     assert TrainingState.from_json(FULL.to_json()).horizon == HORIZON
     assert Horizon(0, 3, 150, 2, steps=57) == HORIZON
-    assert Horizon(0, 3, 150, 1, 0.1, steps=57) != HORIZON
+    assert Horizon(0, 3, 150, 1, steps=57) != HORIZON
