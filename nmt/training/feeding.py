@@ -1,9 +1,9 @@
 """What an update is made from: padded batches, assembled by a background thread while the one before is in use."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Thread
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -83,34 +83,14 @@ def _weightless(batch: Batch) -> Batch:
     return Batch(batch.src, TargetBatch.weighted(tgt.inputs, tgt.outputs, torch.zeros_like(tgt.weights)))
 
 
-class _Making(Thread, Generic[T]):
-    """A thread that makes one item; a daemon, so that a run that ends does not wait for it."""
-
-    def __init__(self, items: Iterator[T]) -> None:
-        super().__init__(daemon=True)
-        self._items = items
-        self._made: list[T] = []
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._made.append(next(self._items))
-        except BaseException as error:
-            self._error = error
-
-    def result(self) -> T:
-        """Wait for the item; an error in making it is raised here."""
-        self.join()
-        if self._error is not None:
-            raise self._error
-        return self._made[0]
-
-
 def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield what an endless iterator gives; a thread makes the next item while one is in use."""
-    waiting = _Making(items)
-    while True:
-        item = waiting.result()
-        waiting = _Making(items)
-        yield item
+    """Yield what an endless iterator gives; a thread makes the next item while one is in use.
+
+    The thread is waited for at the end: one that is left running would be torn out of torch's code when Python exits.
+    """
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        waiting = worker.submit(next, items)
+        while True:
+            item = waiting.result()
+            waiting = worker.submit(next, items)
+            yield item

@@ -221,25 +221,10 @@ def test_a_failure_of_the_background_thread_reaches_the_caller(calls: int) -> No
     assert not set(threading.enumerate()) - before
 
 
-def test_nobody_waits_for_the_background_thread() -> None:
-    class Slow:
-        def __init__(self) -> None:
-            self.go_on = threading.Event()
-            self.calls = 0
-
-        def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
-            self.calls += 1
-            if self.calls > 2:  # the lengths and the first update
-                self.go_on.wait(timeout=60)
-            return rows.take(wanted)
-
-    before, slow = set(threading.enumerate()), Slow()
-    updates = feed(TrainingPairs(EQUAL.src, EQUAL.tgt, False, (slow, slow)), batch_tokens=8).updates(Position())
-    slow.calls = -2  # both sides are asked
+def test_the_background_thread_ends_with_the_updates() -> None:
+    before = set(threading.enumerate())
+    updates = feed().updates(Position())
     next(updates)
+    assert len(set(threading.enumerate()) - before) == 1
     updates.close()
-    (thread,) = set(threading.enumerate()) - before
-    assert thread.daemon
-    slow.go_on.set()
-    thread.join(timeout=10)
-    assert not thread.is_alive()
+    assert not set(threading.enumerate()) - before
