@@ -274,6 +274,7 @@ def test_a_validation_that_a_stop_cuts_short_is_made_up_for(tmp_path: Path) -> N
     third = Run(tmp_path / "stopped", scores=[1, 2, 3])
     assert third.go()
     assert [report.step for report in third.watcher.validations] == [4, 8, 12]
+    assert weights(third) == weights(straight)
 
 
 def test_the_validation_of_the_last_step_is_made_up_for_once(tmp_path: Path) -> None:
@@ -285,18 +286,6 @@ def test_the_validation_of_the_last_step_is_made_up_for_once(tmp_path: Path) -> 
     assert len(second.watcher.validations) == 1
     assert third.watcher.validations == []
     assert third.state.best_score == 7.0
-
-
-def test_a_stop_in_validation_changes_no_weight(tmp_path: Path) -> None:
-    for name in ("straight", "stopped"):
-        (tmp_path / name).mkdir()
-    straight, first = Run(tmp_path / "straight"), Run(tmp_path / "stopped")
-    straight.go()
-    first.interrupt_validation = True
-    first.go()
-    third = Run(tmp_path / "stopped")
-    third.go()
-    assert weights(third) == weights(straight)
 
 
 def test_a_moving_average_is_what_is_validated(tmp_path: Path) -> None:
