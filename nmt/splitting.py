@@ -1,13 +1,26 @@
-"""Cut a text that is too long for a model where a reader would pause."""
+"""Cut a text where a reader would pause: into its sentences, or because it is too long for a model."""
 
 import re
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 # A word with the space behind it; in scripts without spaces, a clause up to its full stop.
 _UNIT: Final = re.compile(r"[^\s。！？｡]*+[。！？｡]++\s*+|[^\s。！？｡]++\s*+")  # noqa: RUF001 (these stops are meant)
 _SENTENCE_END: Final = re.compile(r"[.!?…;:。！？｡]['\"’”»)\]]*\s*$")  # noqa: RUF001
+
+# A stop with the closing marks behind it; French has a space before the mark, German opens a quotation with it.
+_STOP: Final = re.compile(
+    r"(?<![.!?…؟۔।॥])(?P<stop>[.!?…؟۔।॥]++)(?:\s?»|[\"'’”“‘)\]«])*\s|[。！？｡]++(?P<quoted>[」』）”’\"']*+)"  # noqa: RUF001
+)
+_BEFORE_SENTENCE: Final = re.compile(r"(?:[-–—]\s)?[\"'“‘«»„‚(\[¿¡]*\s?")  # noqa: RUF001
+_WIDE_END: Final = re.compile(r"[。！？｡][」』）”’\"']*$")  # noqa: RUF001
+_LAST_LETTERS: Final = re.compile(r"(?P<dot>\.)?(?P<letters>[^\W\d_]+)$")
+# Those that a capital letter often follows within a sentence.
+_ABBREVIATIONS: Final = re.compile(
+    r"bzw|ca|cf|col|dott|dr|etc|evtl|fr|gen|ggf|hon|hr|jr|lt|mgr|mlles?|mm|mmes?|mrs?|ms|prof|rev|sgt|sig|sra?|st|usw|vgl|vs",
+    re.IGNORECASE,
+)
 
 Count = Callable[[Sequence[str]], list[int]]
 """Counts the pieces of each text."""
@@ -27,6 +40,47 @@ def split_text(text: str, *, count: Count, limit: int) -> list[str]:
         middle = len(text) // 2
         parts = [text[:middle].strip(), text[middle:].strip()]
     return [smaller for part in parts if part for smaller in split_text(part, count=count, limit=limit)]
+
+
+def split_sentences(text: str) -> list[str]:
+    """Cut a paragraph into its sentences; joined by single spaces they are the text with its white space normalised.
+
+    A sentence ends at a stop before white space and something other than a small letter, unless the stop belongs to a
+    single capital (`J. Smith`, `z.B. Hunde`), a common abbreviation, or a number of one or two digits (`3. Mai`); and
+    no full stop ends one before a digit (`No. 5`). Chinese and Japanese stops need no white space; what they end is
+    joined by nothing, as `join_sentences` does.
+    """
+    text = " ".join(text.split())
+    ends = [match.end() for match in _STOP.finditer(text) if _ends_sentence(text, match)]
+    return [part for start, end in pairwise([0, *ends, len(text)]) if (part := text[start:end].strip())]
+
+
+def join_sentences(sentences: Iterable[str]) -> str:
+    """Join sentences by single spaces, but by nothing behind a Chinese or Japanese stop; leave empty ones out."""
+    joined: list[str] = []
+    for sentence in filter(None, sentences):
+        if joined and not _WIDE_END.search(joined[-1]):
+            joined.append(" ")
+        joined.append(sentence)
+    return "".join(joined)
+
+
+def _ends_sentence(text: str, match: re.Match[str]) -> bool:
+    if match["stop"] is None:  # a Chinese or Japanese one: behind a quotation the sentence goes on
+        return not match["quoted"] or text[match.end() : match.end() + 1] in tuple(" 「『“（")  # noqa: RUF001
+    before = _BEFORE_SENTENCE.match(text, match.end())
+    first = text[before.end() : before.end() + 1] if before else ""
+    if first.islower() or not first.isalnum():
+        return False
+    return match["stop"] != "." or (not first.isdigit() and not _is_abbreviated(text, match.start()))
+
+
+def _is_abbreviated(text: str, stop: int) -> bool:
+    word = text[text.rfind(" ", 0, stop) + 1 : stop].lstrip("([\"'“‘«»„‚¿¡-–—")  # noqa: RUF001
+    if _ABBREVIATIONS.fullmatch(word) or (len(word) <= 2 and word.isdigit()):
+        return True
+    last = _LAST_LETTERS.search(word)
+    return last is not None and len(last["letters"]) == 1 and (last["dot"] is not None or last["letters"].isupper())
 
 
 def _counted(units: Sequence[str], count: Count) -> list[tuple[str, int]]:

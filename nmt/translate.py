@@ -7,15 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from nmt.batching import FlatSequences
 from nmt.config import SearchSettings, Settings, load_settings
 from nmt.corpus.placeholders import Originals, mask, unmask
 from nmt.corpus.reading import normalise
 from nmt.errors import ConfigError
 from nmt.models.devices import choose_device
 from nmt.models.folder import load_model
-from nmt.search.batches import SearchableModel, search_batches
+from nmt.search.batches import search_batches
 from nmt.search.hypothesis import Hypothesis
+from nmt.search.protocol import SearchableModel
 from nmt.splitting import split_text
 from nmt.subword import Tokenizers, load_tokenizers
 
@@ -98,9 +98,9 @@ class Translator:
         search = self._search_settings(chosen, n_best)
         lines_in_parts = self._cut(lines)
         parts = [part for line in lines_in_parts for part in line]
-        src = FlatSequences.from_lists([part.ids for part in parts])
         reverse_source = self.settings.model.reverse_source
-        found = search_batches(self.model, src, settings=search, reverse_source=reverse_source, n_best=n_best)
+        sources = [part.ids for part in parts]
+        found = search_batches(self.model, sources, settings=search, reverse_source=reverse_source, n_best=n_best)
         translations = iter(self._to_text(parts, found))
         return [_join(list(islice(translations, len(line)))) for line in lines_in_parts]
 

@@ -19,6 +19,7 @@ from nmt_cli.plot import plot
 from nmt_cli.prepare import prepare
 from nmt_cli.run import run
 from nmt_cli.score import score
+from nmt_cli.shortlist import shortlist
 from nmt_cli.train import train
 from nmt_cli.translate import translate
 
@@ -106,5 +107,5 @@ def nmt(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
 
 
-for command in (prepare, train, translate, score, plot, average, run, demo):
+for command in (prepare, train, translate, score, plot, average, shortlist, run, demo):
     app.command()(command)

@@ -12,8 +12,10 @@ from nmt.models.dropout import drop_cells
 Cell = Literal["lstm", "gru", "rnn"]
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM, (h, c), each [B, H]."""
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Of G gates: input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""
+Weights = tuple[Tensor, ...]
+"""Of G gates: input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H].
+
+A layer that has its weights in another form, for inference, gives none."""
 
 _FUSED: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _SEQUENCE: dict[Cell, Callable[..., tuple[Tensor, ...]]] = {

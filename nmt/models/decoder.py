@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nmt.models.attention import Attention
 from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights
 from nmt.models.dropout import Dropout
-from nmt.models.memory import Memory
+from nmt.models.memory import Memory, widened
 
 
 @dataclass(frozen=True)
@@ -46,23 +46,47 @@ class DecoderState:
     layers: tuple[State, ...]
     """The recurrent state of each layer, parts [B, K, H]."""
     feed: Tensor
-    """The last attentional vector, [B, K, F]; read only with input feeding."""
+    """The last attentional vector, [B, K, F]; [B, K, 0] without input feeding."""
+    attention: Tensor
+    """How much the last step read of each source position, [B, K, S], zero on padding and before the first step."""
     drawn: Drawn
     """The same at all steps."""
+
+    @property
+    def words(self) -> None:
+        """Every word is scored."""
+        return None
 
     def select(self, parents: Tensor) -> "DecoderState":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
 
+        batch, beams = self.feed.shape[:2]
+        rows = (parents + beams * torch.arange(batch, device=parents.device)[:, None]).flatten()
+
         def pick(part: Tensor) -> Tensor:
-            return part.gather(1, parents[:, :, None].expand(-1, -1, part.shape[2]))
+            return part.flatten(0, 1).index_select(0, rows).view(*parents.shape, part.shape[2])
 
         layers = tuple(tuple(pick(part) for part in state) for state in self.layers)
-        return replace(self, layers=layers, feed=pick(self.feed))
+        return replace(self, layers=layers, feed=pick(self.feed), attention=pick(self.attention))
 
     def take(self, sentences: Tensor) -> "DecoderState":
         """Keep `sentences` [B'], in this order."""
-        layers = tuple(tuple(part[sentences] for part in state) for state in self.layers)
-        return DecoderState(self.memory.take(sentences), layers, self.feed[sentences], self.drawn.take(sentences))
+        layers = tuple(tuple(part.index_select(0, sentences) for part in state) for state in self.layers)
+        memory = self.memory.take(sentences)
+        attention = self.attention[:, :, : memory.mask.shape[1]].index_select(0, sentences)
+        feed = self.feed.index_select(0, sentences)
+        return DecoderState(memory, layers, feed, attention, self.drawn.take(sentences))
+
+    def join(self, other: "DecoderState") -> "DecoderState":
+        """Append the sentences of `other`, a state of the same search with as many beams."""
+        layers = tuple(
+            tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+            for states in zip(self.layers, other.layers, strict=True)
+        )
+        memory = self.memory.join(other.memory)
+        size = memory.mask.shape[1]
+        attention = torch.cat([widened(self.attention, size, dim=2), widened(other.attention, size, dim=2)])
+        return DecoderState(memory, layers, torch.cat([self.feed, other.feed]), attention, self.drawn)
 
 
 class RecurrentDecoder(nn.Module):
@@ -102,32 +126,39 @@ class RecurrentDecoder(nn.Module):
 
     def forward(self, embedded: Tensor, memory: Memory) -> Tensor:
         """Run over whole targets [B, T, E]; return the features that the output layer scores, [B, T, F]."""
+        return self.read(embedded, memory)[0]
+
+    def read(self, embedded: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Run over whole targets [B, T, E]; return the features, [B, T, F], and the attention's weights, [B, T, S]."""
         first, *upper = self._initial(memory)
         h = self.first(embedded, first)  # [B, T, H]
-        context, _ = self.attention(h, memory)  # [B, T, H]
+        context, weights = self.attention(h, memory)  # [B, T, H], [B, T, S]
         for layer, dropout, state in zip(self.upper, self.dropouts, upper, strict=True):
             y = layer(torch.cat([dropout(h), context], dim=2), state)
             h = h + y if self.residual else y
-        return self._features(self.readout_dropout(torch.cat([h, context], dim=2)))
+        return self._features(self.readout_dropout(torch.cat([h, context], dim=2))), weights
 
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first step, with one beam a sentence."""
         layers = tuple(tuple(part[:, None] for part in state) for state in self._initial(memory))
-        feed = memory.summary.new_zeros(memory.summary.shape[0], 1, self.sizes.features)
-        return DecoderState(memory, layers, feed, self._draw(memory.summary))
+        batch, size = memory.mask.shape
+        feed = memory.summary.new_zeros(batch, 1, self._fed())
+        attention = memory.summary.new_zeros(batch, 1, size, dtype=torch.float32)
+        return DecoderState(memory, layers, feed, attention, self._draw(memory.summary))
 
     def step(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one step for K beams a sentence: embedded [B, K, E]; return features [B, K, F] and the next state."""
         drawn = state.drawn
         layers = [_step(self.first, self._step_input(embedded, state), state.layers[0], drawn.weights[0])]
         h = layers[0][0]  # [B, K, H]
-        context, _ = self.attention(h, state.memory)  # [B, K, H]
+        context, attention = self.attention(h, state.memory)  # [B, K, H], [B, K, S]
         for i, layer in enumerate(self._upper_layers(), start=1):
             below = _drop(self.dropouts[i - 1], h, drawn.masks[i - 1])
             layers.append(_step(layer, torch.cat([below, context], dim=2), state.layers[i], drawn.weights[i]))
             h = h + layers[i][0] if self.residual else layers[i][0]
         features = self._features(_drop(self.readout_dropout, torch.cat([h, context], dim=2), drawn.masks[-1]))
-        return features, replace(state, layers=tuple(layers), feed=features)
+        feed = features[:, :, : self._fed()]
+        return features, replace(state, layers=tuple(layers), feed=feed, attention=attention)
 
     def _upper_layers(self) -> list[RecurrentLayer]:
         return [cast(RecurrentLayer, layer) for layer in self.upper]
@@ -141,6 +172,10 @@ class RecurrentDecoder(nn.Module):
             weights.append(layer.weights())
         masks.append(self.readout_dropout.draw(batch, 2 * hidden, like=summary))
         return Drawn(tuple(weights), tuple(masks))
+
+    def _fed(self) -> int:
+        """How much of the last attentional vector the next step reads."""
+        return 0
 
     def _first_input(self, sizes: DecoderSizes) -> int:
         return sizes.embedding
@@ -160,13 +195,17 @@ class RecurrentDecoder(nn.Module):
 class InputFeedingDecoder(RecurrentDecoder):
     """The decoder that also reads its last attentional vector (Luong et al., 2015, sec. 3.3): one step at a time."""
 
-    def forward(self, embedded: Tensor, memory: Memory) -> Tensor:
-        """Run over whole targets [B, T, E], step by step; return the features, [B, T, F]."""
-        state, features = self.start(memory), []
+    def read(self, embedded: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Run over whole targets [B, T, E], step by step; return features [B, T, F] and attention weights [B, T, S]."""
+        state, features, weights = self.start(memory), [], []
         for t in range(embedded.shape[1]):
             feature, state = self.step(embedded[:, t : t + 1], state)
             features.append(feature)
-        return torch.cat(features, dim=1)
+            weights.append(state.attention)
+        return torch.cat(features, dim=1), torch.cat(weights, dim=1)
+
+    def _fed(self) -> int:
+        return self.sizes.features
 
     def _first_input(self, sizes: DecoderSizes) -> int:
         return sizes.embedding + sizes.features

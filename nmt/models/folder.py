@@ -20,6 +20,8 @@ from nmt.models.seq2seq import Seq2Seq
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.toml", "model.json"
+LEXICON = "lexicon.safetensors"
+"""The file that a folder may do without; announced like the others while it is there."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,55 @@ class ModelFolder:
         card = {
             "format_version": FORMAT_VERSION,
             "vocabularies": vars(self.vocabularies),
-            "sha256": {WEIGHTS: weight_hashes, **fixed},
+            "sha256": {WEIGHTS: weight_hashes, **fixed, **self._announced_lexicon()},
             "training": summary,
         }
         write_text(self.path / CARD, _to_json(card))
+
+    def _announced_lexicon(self) -> dict[str, list[str]]:
+        """Return what the card says of a lexicon, which outlives the weights that it was learnt from."""
+        try:
+            hashes = _read_card(self.path)["sha256"]
+        except ModelError:  # there is no card yet, or it is damaged and about to be replaced
+            return {}
+        return {LEXICON: hashes[LEXICON]} if LEXICON in hashes else {}
+
+
+def put_lexicon(folder: Path, content: bytes) -> None:
+    """Write the lexicon of a model folder, announced beforehand next to the one that it replaces.
+
+    Raises:
+        ModelError: The folder is no model.
+    """
+    card, new = _read_card(folder), hashlib.sha256(content).hexdigest()
+    card["sha256"][LEXICON] = [new, *card["sha256"].get(LEXICON, [])]
+    write_text(folder / CARD, _to_json(card))
+    with replacing(folder / LEXICON) as file:
+        file.write(content)
+    card["sha256"][LEXICON] = [new]
+    write_text(folder / CARD, _to_json(card))
+
+
+def lexicon_file(folder: Path) -> Path | None:
+    """Find the lexicon of a model folder, and hold it against the card; None: there is none.
+
+    Raises:
+        ModelError: The folder is no model, or the lexicon has been altered.
+    """
+    path, hashes = folder / LEXICON, _read_card(folder)["sha256"]
+    if not path.exists():
+        return None
+    _check_hash(path, hashes.get(LEXICON, []))
+    return path
+
+
+def read_vocabularies(folder: Path) -> Vocabularies:
+    """Read the sizes of a model's tables.
+
+    Raises:
+        ModelError: The folder is no model.
+    """
+    return Vocabularies(**_read_card(folder)["vocabularies"])
 
 
 def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings]:
@@ -103,7 +150,8 @@ def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings
     """
     card = _read_card(folder)
     for name, hashes in card["sha256"].items():
-        _check_hash(folder / name, hashes)
+        if name != LEXICON or (folder / name).exists():
+            _check_hash(folder / name, hashes)
     settings = parse_settings((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
     vocabularies = Vocabularies(**card["vocabularies"])
     model = build_model(

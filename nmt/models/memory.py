@@ -1,8 +1,13 @@
 """What the encoder hands to the decoder."""
 
 from dataclasses import dataclass
+from typing import Final
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+SOURCE_MULTIPLE: Final = 16
+"""In search, sources are padded to a multiple of this many positions: the products over them then sum in one order."""
 
 
 @dataclass(frozen=True)
@@ -19,5 +24,31 @@ class Memory:
     """The last state of each direction side by side, [B, H]."""
 
     def take(self, sentences: Tensor) -> "Memory":
-        """Keep `sentences` [B'], in this order."""
-        return Memory(self.values[sentences], self.keys[sentences], self.mask[sentences], self.summary[sentences])
+        """Keep `sentences` [B'], in this order, and no more positions than they need."""
+        mask = self.mask.index_select(0, sentences)
+        size = _rounded(int(mask.sum(dim=1).max())) if len(sentences) else 0
+        values, keys = (part[:, :size].index_select(0, sentences) for part in (self.values, self.keys))
+        return Memory(values, keys, mask[:, :size], self.summary.index_select(0, sentences))
+
+    def join(self, other: "Memory") -> "Memory":
+        """Append the sentences of `other`."""
+        size = max(self.mask.shape[1], other.mask.shape[1])
+        pairs = ((self.values, other.values), (self.keys, other.keys), (self.mask, other.mask))
+        values, keys, mask = (torch.cat([widened(part, size, dim=1) for part in pair]) for pair in pairs)
+        return Memory(values, keys, mask, torch.cat([self.summary, other.summary]))
+
+    def padded(self) -> "Memory":
+        """Add padding up to a multiple of SOURCE_MULTIPLE positions; outputs behind the real ones become zero."""
+        size, real = _rounded(self.mask.shape[1]), self.mask[:, :, None]
+        values, keys = (widened(part.where(real, 0.0), size, dim=1) for part in (self.values, self.keys))
+        return Memory(values, keys, widened(self.mask, size, dim=1), self.summary)
+
+
+def widened(x: Tensor, size: int, *, dim: int) -> Tensor:
+    """Fill dimension `dim` of `x` with zeros up to `size`."""
+    missing = size - x.shape[dim]
+    return nn.functional.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, missing)) if missing else x
+
+
+def _rounded(size: int) -> int:
+    return -(-size // SOURCE_MULTIPLE) * SOURCE_MULTIPLE

@@ -49,12 +49,17 @@ class Seq2Seq(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.output.weight.device
+        return self.src_embedding.table.weight.device
 
     def forward(self, batch: Batch) -> Tensor:
         """Run with teacher forcing; return the features of every target position, [B, T, F]."""
         memory = self.encode(batch.src)
         return self.decoder(self.tgt_embedding(batch.tgt.inputs), memory)  # type: ignore[no-any-return]
+
+    def attend(self, batch: Batch) -> Tensor:
+        """Run with teacher forcing; return how much every target position reads of each source position, [B, T, S]."""
+        memory = self.encode(batch.src)
+        return self.decoder.read(self.tgt_embedding(batch.tgt.inputs), memory)[1]
 
     def encode(self, src: SourceBatch) -> Memory:
         """Encode padded sources."""
@@ -65,7 +70,7 @@ class Seq2Seq(nn.Module):
 
     def start(self, memory: Memory) -> DecoderState:
         """Return the decoder's state before `<s>`, with one beam a sentence."""
-        return self.decoder.start(memory)
+        return self.decoder.start(memory.padded())
 
     def step(self, prev_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""

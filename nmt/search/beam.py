@@ -7,25 +7,26 @@ The rules, for K beams and one sentence (what shares its batch changes nothing):
   hypothesis its place.
 - After the last step allowed the live hypotheses are finished as they are: their log-probability has no `</s>` in it,
   and their length counts the words alone.
-- The score of a finished hypothesis is its log-probability over the length penalty; of equal ones the earlier finished
-  is better, then the more probable, then the one of the lower beam. The K best are kept.
+- The score of a finished hypothesis is that of `Scoring`; of equal ones the earlier finished is better, then the more
+  probable, then the one of the lower beam. The K best are kept.
 - A sentence is over when no live hypothesis can come to rank among its n best finished ones. As log-probabilities only
   fall, none can do better than to keep its own and to reach the penalty of the last step allowed. So stopping early
   changes no result.
 """
 
 import math
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from nmt.search.candidates import Candidates, best_candidates, best_candidates_by_sorting, word_log_probs
-from nmt.search.history import History
+from nmt.search.candidates import Candidates, best_candidates
+from nmt.search.frontier import Limits, run, word_ids
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.penalties import length_penalties
-from nmt.search.protocol import State, StepDecoder
-from nmt.search.rows import longest_of, rows_where
+from nmt.search.penalties import Scoring
+from nmt.search.protocol import SearchState, State, StepDecoder
+from nmt.search.written import Written, joined, padded
 from nmt.vocab import BOS, EOS
 
 
@@ -34,9 +35,9 @@ def beam_search(
     decoder: StepDecoder[State],
     state: State,
     *,
-    max_lengths: Tensor,
+    limits: Limits,
     beam_size: int,
-    length_penalty: float,
+    scoring: Scoring,
     n_best: int = 1,
 ) -> list[list[Hypothesis]]:
     """Keep the `beam_size` most probable unfinished hypotheses of each sentence, and rank finished ones by score.
@@ -46,9 +47,9 @@ def beam_search(
     Args:
         decoder: What scores the words.
         state: Its state before the first step, with one beam a sentence.
-        max_lengths: Most steps of each sentence, `</s>` counted, [B], at least 1.
+        limits: How long the hypotheses may be, and what else they are bound to.
         beam_size: K.
-        length_penalty: Alpha of the length penalty, not negative.
+        scoring: The penalties.
         n_best: Hypotheses wanted for each sentence, at most K.
 
     Returns:
@@ -56,41 +57,10 @@ def beam_search(
         `n_best` only where there are no more; none where the decoder gives no word a probability.
 
     Raises:
-        ValueError: More hypotheses are wanted than beams kept, or a length or the penalty is out of range.
+        ValueError: More hypotheses are wanted than beams kept.
     """
-    if not 1 <= n_best <= beam_size:
-        raise ValueError(f"a beam of {beam_size} gives 1 to {beam_size} hypotheses, not {n_best}")
-    longest, device = longest_of(max_lengths), max_lengths.device
-    penalties = length_penalties(longest, alpha=length_penalty, device=device)
-    history = History(places=len(max_lengths), longest=longest, beam_size=beam_size, device=device)
-    beams = _Beams.start(max_lengths, beam_size)
-    results: list[list[Hypothesis]] = [[] for _ in range(len(max_lengths))]
-    while len(beams.places):
-        logits, state = decoder.step(beams.ids, state)
-        beams, over = _advance(beams, logits, penalties, n_best)
-        history.write(beams.places, beams.lengths - 1, ids=beams.ids, parents=beams.parents)
-        if any(over):
-            done, kept = rows_where(over, device), rows_where([not flag for flag in over], device)
-            beams.take(done).collect(history, n_best=n_best, into=results)
-            beams, state = beams.take(kept), state.take(kept)
-        state = state.select(beams.parents)
-    return results
-
-
-def _advance(beams: "_Beams", logits: Tensor, penalties: Tensor, n_best: int) -> tuple["_Beams", list[bool]]:
-    """Make a step from the logits [B, K, V]; tell also which sentences are over. Waits for the device once."""
-    totals = word_log_probs(logits).add_(beams.log_probs[:, :, None])  # [B, K, V]
-    count = 2 * beams.finished.scores.shape[1]
-    candidates, unsure = best_candidates(totals, count)
-    grown = beams.grow(candidates, penalties)
-    over, redo = torch.stack([grown.over(penalties, n_best), unsure]).tolist()
-    if any(redo):
-        rows = rows_where(redo, logits.device)
-        sure = best_candidates_by_sorting(totals[rows], count)
-        candidates = Candidates(*(part.index_copy(0, rows, new) for part, new in zip(candidates, sure, strict=True)))
-        grown = beams.grow(candidates, penalties)
-        over = grown.over(penalties, n_best).tolist()
-    return grown, over
+    beams = Beams.start(limits, beam_size=beam_size, n_best=n_best, scoring=scoring)
+    return run(decoder, state, beams)
 
 
 class _Finished(NamedTuple):
@@ -100,97 +70,184 @@ class _Finished(NamedTuple):
     """[B, K] float64."""
     log_probs: Tensor
     """[B, K] float32."""
-    words: Tensor
-    """How many words each has, [B, K]."""
-    beams: Tensor
-    """The beam of its last word, [B, K]."""
-
-    def merge(self, others: "_Finished") -> "_Finished":
-        """Keep the best of these and `others` [B, M]; among equals, these first."""
-        pooled = [torch.cat(pair, dim=1) for pair in zip(self, others, strict=True)]
-        order = pooled[0].argsort(dim=1, descending=True, stable=True)[:, : self.scores.shape[1]]
-        return _Finished(*(part.gather(1, order) for part in pooled))
-
-
-class _Beams(NamedTuple):
-    """The hypotheses of B sentences: K live ones each, most probable first, and the best finished ones."""
-
-    places: Tensor
-    """Which sentence of the search each row is, [B]."""
-    max_lengths: Tensor
-    """[B]."""
     lengths: Tensor
-    """Steps made, [B]."""
-    log_probs: Tensor
-    """Of live hypotheses, [B, K] float32; -inf where there is none."""
-    ids: Tensor
-    """Their last words, [B, K]."""
-    parents: Tensor
-    """The beams they continued, [B, K]."""
-    finished: _Finished
+    """How many words they have, [B, K]."""
+    written: Written
 
     @classmethod
-    def start(cls, max_lengths: Tensor, beam_size: int) -> Self:
-        """Begin with one live hypothesis a sentence, `<s>`, and nothing finished."""
-        none = max_lengths.new_zeros(len(max_lengths), beam_size)
-        nothing = none.new_full(none.shape, -math.inf, dtype=torch.float32)
-        return cls(
-            places=torch.arange(len(max_lengths), device=max_lengths.device),
-            max_lengths=max_lengths,
-            lengths=torch.zeros_like(max_lengths),
-            log_probs=torch.zeros_like(nothing[:, :1]),
-            ids=torch.full_like(none[:, :1], BOS),
-            parents=none[:, :1],
-            finished=_Finished(nothing.double(), nothing, none, none),
-        )
+    def none(cls, log_probs: Tensor, written: Written, beam_size: int) -> Self:
+        """Begin with nothing, for sentences whose only hypotheses are `log_probs` [B, 1] and `written`."""
+        written = written.select(torch.zeros(len(log_probs), beam_size, dtype=torch.int64, device=log_probs.device))
+        lengths = torch.zeros_like(written.words[:, :, 0])
+        nothing = torch.full_like(lengths, -math.inf, dtype=torch.float32)
+        return cls(nothing.double(), nothing, lengths, written)
 
-    def grow(self, candidates: Candidates, penalties: Tensor) -> "_Beams":
-        """Make the next step from its 2K candidates."""
-        beam_size = self.finished.scores.shape[1]
-        lengths = self.lengths + 1
-        ends = candidates.ids == EOS  # [B, 2K]
-        # at most one candidate a beam ends, so at least K of the 2K do not
-        going = ends.to(torch.int8).argsort(dim=1, stable=True)[:, :beam_size]
-        log_probs, parents, ids = (part.gather(1, going) for part in candidates)
-        ended = candidates.log_probs.masked_fill(~ends, -math.inf)[:, :beam_size]
-        closed = log_probs.masked_fill((lengths < self.max_lengths)[:, None], -math.inf)
-        own = torch.arange(beam_size, device=ids.device).expand_as(ids)
-        words = lengths[:, None].expand_as(ids)
-        finished_log_probs = torch.cat([ended, closed], dim=1)  # [B, 2K]
-        newly = _Finished(
-            scores=finished_log_probs.double() / penalties[lengths][:, None],
-            log_probs=finished_log_probs,
-            words=torch.cat([words - 1, words], dim=1),
-            beams=torch.cat([candidates.parents[:, :beam_size], own], dim=1),
-        )
-        finished = self.finished.merge(newly)
-        return _Beams(self.places, self.max_lengths, lengths, log_probs, ids, parents, finished)
+    def merge(self, newly: "_Finished") -> "_Finished":
+        """Keep the best of these and `newly` [B, M]; among equals, these first."""
+        scores = torch.cat([self.scores, newly.scores], dim=1)
+        order = scores.argsort(dim=1, descending=True, stable=True)[:, : self.scores.shape[1]]
+        log_probs = torch.cat([self.log_probs, newly.log_probs], dim=1).gather(1, order)
+        lengths = torch.cat([self.lengths, newly.lengths], dim=1).gather(1, order)
+        return _Finished(scores.gather(1, order), log_probs, lengths, self.written.beside(newly.written).select(order))
 
-    def over(self, penalties: Tensor, n_best: int) -> Tensor:
-        """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
-        attainable = self.log_probs[:, 0].double() / penalties[self.max_lengths]
-        return (self.lengths == self.max_lengths) | (self.finished.scores[:, n_best - 1] >= attainable)
-
-    def take(self, sentences: Tensor) -> "_Beams":
+    def take(self, sentences: Tensor) -> "_Finished":
         """Keep `sentences` [B'], in this order."""
-        return _Beams(
-            places=self.places[sentences],
-            max_lengths=self.max_lengths[sentences],
-            lengths=self.lengths[sentences],
+        return _Finished(*(part[sentences] for part in self[:3]), self.written.take(sentences))
+
+    def join(self, other: "_Finished") -> "_Finished":
+        """Append the sentences of `other`."""
+        tensors = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
+        return _Finished(*tensors, self.written.join(other.written))
+
+
+@dataclass(frozen=True)
+class Beams:
+    """A frontier of K live hypotheses a sentence, most probable first, and of the best finished ones."""
+
+    limits: Limits
+    log_probs: Tensor
+    """Of live hypotheses, [B, K] float32 (before the first step, [B, 1]); -inf where there is none."""
+    ids: Tensor
+    """Their last words, [B, K]."""
+    written: Written
+    coverage: Tensor | None
+    """How much they have read of each source position, [B, K, S], -1 on padding; only with a coverage penalty."""
+    finished: _Finished
+    scoring: Scoring
+    n_best: int
+
+    @classmethod
+    def start(
+        cls,
+        limits: Limits,
+        *,
+        beam_size: int,
+        n_best: int,
+        scoring: Scoring,
+        src_lengths: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> Self:
+        """Begin with one live hypothesis a sentence, `<s>`, and nothing finished; after a step there are K.
+
+        Args:
+            limits: [B].
+            beam_size: K.
+            n_best: Hypotheses wanted for each sentence, at most K.
+            scoring: The penalties.
+            src_lengths: Source positions, [B]; only a coverage penalty asks for them.
+            with_attention: Keep the attention of each word.
+        """
+        if not 1 <= n_best <= beam_size:
+            raise ValueError(f"a beam of {beam_size} gives 1 to {beam_size} hypotheses, not {n_best}")
+        written = Written.start(limits.longest, 1, with_attention=with_attention)
+        ids = torch.full_like(written.words[:, :, 0], BOS)  # [B, 1]
+        coverage = None
+        if scoring.coverage_penalty and src_lengths is not None:
+            padding = torch.arange(int(src_lengths.max()), device=ids.device) >= src_lengths[:, None]
+            coverage = -padding.float()[:, None]  # [B, 1, S]
+        log_probs = torch.zeros(ids.shape, device=ids.device)
+        finished = _Finished.none(log_probs, written, beam_size)
+        return cls(limits, log_probs, ids, written, coverage, finished, scoring, n_best)
+
+    @property
+    def beam_size(self) -> int:
+        """K."""
+        return self.finished.scores.shape[1]
+
+    def grow(self, logits: Tensor, state: SearchState) -> tuple["Beams", Tensor]:
+        """Make a step from logits [B, K, V]."""
+        log_probs = self.limits.log_probs(logits, state, self.written)
+        candidates = best_candidates(log_probs, self.log_probs, 2 * self.beam_size)
+        return self._with(candidates._replace(ids=word_ids(candidates.ids, state)), state.attention)
+
+    def over(self) -> Tensor:
+        """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
+        longest = self.limits.longest
+        attainable = self.scoring.attainable(self.log_probs[:, :1], longest[:, None]).squeeze(1)
+        return (self.limits.lengths == longest) | (self.finished.scores[:, self.n_best - 1] >= attainable)
+
+    def take(self, sentences: Tensor) -> "Beams":
+        """Keep `sentences` [B'], in this order."""
+        return replace(
+            self,
+            limits=self.limits.take(sentences),
             log_probs=self.log_probs[sentences],
             ids=self.ids[sentences],
-            parents=self.parents[sentences],
-            finished=_Finished(*(part[sentences] for part in self.finished)),
+            written=self.written.take(sentences),
+            coverage=None if self.coverage is None else self.coverage[sentences],
+            finished=self.finished.take(sentences),
         )
 
-    def collect(self, history: History, *, n_best: int, into: list[list[Hypothesis]]) -> None:
-        """Read the `n_best` finished hypotheses of every sentence and put them in their places of `into`."""
-        best = _Finished(*(part[:, :n_best] for part in self.finished))
-        all_words = history.read(self.places, beams=best.beams, words=best.words)
-        found = zip(self.places.tolist(), all_words, best.log_probs.tolist(), best.scores.tolist(), strict=True)
-        for place, *hypotheses in found:
-            into[place] = [
-                Hypothesis(tuple(words), log_prob, score)
-                for words, log_prob, score in zip(*hypotheses, strict=True)
+    def join(self, other: "Beams") -> "Beams":
+        """Append the sentences of `other`."""
+        coverage = None
+        if self.coverage is not None and other.coverage is not None:
+            coverage = joined(self.coverage, other.coverage, fill=-1.0)
+        return replace(
+            self,
+            limits=self.limits.join(other.limits),
+            log_probs=torch.cat([self.log_probs, other.log_probs]),
+            ids=torch.cat([self.ids, other.ids]),
+            written=self.written.join(other.written),
+            coverage=coverage,
+            finished=self.finished.join(other.finished),
+        )
+
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """Return the best finished hypotheses of each sentence."""
+        scores, log_probs, lengths = (part[:, : self.n_best].tolist() for part in self.finished[:3])
+        return [
+            [
+                self.finished.written.hypothesis(b, k, length, log_prob, score)
+                for k, (score, log_prob, length) in enumerate(zip(*ranked, strict=True))
                 if score > -math.inf
             ]
+            for b, ranked in enumerate(zip(scores, log_probs, lengths, strict=True))
+        ]
+
+    def _with(self, candidates: Candidates, attention: Tensor) -> tuple["Beams", Tensor]:
+        """Make the next frontier from the step's 2K candidates."""
+        ends = candidates.ids == EOS  # [B, 2K]
+        # at most one candidate a beam ends, so at least K of the 2K do not
+        going = ends.to(torch.int8).argsort(dim=1, stable=True)[:, : self.beam_size]
+        log_probs, parents, ids = (part.gather(1, going) for part in candidates)
+        limits = self.limits.step()
+        read = attention.gather(1, parents[:, :, None].expand(-1, -1, attention.shape[2]))  # [B, K, S]
+        grown = replace(
+            self,
+            limits=limits,
+            log_probs=log_probs,
+            ids=ids,
+            written=self.written.select(parents).write(self.limits.place(), ids, read),
+            coverage=self._covered(parents, attention),
+        )
+        finished = self._ended(candidates, ends, attention)
+        last = self.limits.lengths == limits.longest - 1  # [B]
+        if last.is_cuda or bool(last.any()):
+            finished = finished.merge(grown._closed(last))
+        return replace(grown, finished=finished), parents
+
+    def _ended(self, candidates: Candidates, ends: Tensor, attention: Tensor) -> _Finished:
+        """Add the candidates among the first K that end in `</s>`."""
+        beam_size = self.beam_size
+        possible = (self.limits.lengths < self.limits.longest)[:, None]  # [B, 1]
+        ended = candidates.log_probs.masked_fill(~(ends & possible), -math.inf)[:, :beam_size]
+        if not (ended.is_cuda or bool((ended > -math.inf).any())):
+            return self.finished
+        parents = candidates.parents[:, :beam_size]
+        words = self.limits.lengths[:, None].expand_as(parents)
+        scores = self.scoring.score(ended, words + 1, self._covered(parents, attention))
+        return self.finished.merge(_Finished(scores, ended, words, self.written.select(parents)))
+
+    def _closed(self, last: Tensor) -> _Finished:
+        """Finish the live hypotheses of sentences that have made their `last` step, [B]."""
+        log_probs = self.log_probs.masked_fill(~last[:, None], -math.inf)
+        words = self.limits.lengths[:, None].expand_as(self.ids)
+        return _Finished(self.scoring.score(log_probs, words, self.coverage), log_probs, words, self.written)
+
+    def _covered(self, parents: Tensor, attention: Tensor) -> Tensor | None:
+        """Return how much each of `parents` [B, N] has read of each source position with this step's attention."""
+        if self.coverage is None:
+            return None
+        covered = self.coverage + padded(attention, self.coverage.shape[2], dim=2)
+        return covered.gather(1, parents[:, :, None].expand(-1, -1, covered.shape[2]))

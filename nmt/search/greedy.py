@@ -1,54 +1,104 @@
 """Greedy search: the best word at every step."""
 
+from dataclasses import dataclass, replace
+from typing import Self
+
 import torch
 from torch import Tensor
 
-from nmt.search.candidates import word_log_probs
+from nmt.search.frontier import Limits, run, word_ids
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.penalties import length_penalties
-from nmt.search.protocol import State, StepDecoder
-from nmt.search.rows import longest_of, rows_where
-from nmt.vocab import BOS, EOS, PAD
+from nmt.search.penalties import Scoring
+from nmt.search.protocol import SearchState, State, StepDecoder
+from nmt.search.written import Written
+from nmt.vocab import BOS, EOS
 
 
 @torch.inference_mode()
 def greedy_search(
-    decoder: StepDecoder[State], state: State, *, max_lengths: Tensor, length_penalty: float = 0.0
+    decoder: StepDecoder[State], state: State, *, limits: Limits, scoring: Scoring = Scoring()
 ) -> list[Hypothesis]:
     """Continue each sentence with its most probable word, the lowest id among equals, until that is `</s>`.
 
     Args:
         decoder: What scores the words.
         state: Its state before the first step, with one beam a sentence.
-        max_lengths: Most steps of each sentence, [B], at least 1. After the last one the hypothesis ends as it is.
-        length_penalty: Alpha of the length penalty, for the score; it changes no choice.
+        limits: How long the hypotheses may be, and what else they are bound to.
+        scoring: The length penalty of the score; it changes no choice.
 
     Returns:
         The hypothesis of each sentence.
-
-    Raises:
-        ValueError: A length or the penalty is out of range.
     """
-    count, longest, device = len(max_lengths), longest_of(max_lengths), max_lengths.device
-    written = torch.full((count, longest), PAD, device=device)
-    log_probs = torch.zeros(count, device=device)
-    lengths = torch.zeros_like(max_lengths)
-    places = torch.arange(count, device=device)  # [B], the sentences that go on
-    ids = torch.full((count, 1), BOS, device=device)
-    while len(places):
-        logits, state = decoder.step(ids, state)
-        best, ids = word_log_probs(logits).squeeze(1).max(dim=1, keepdim=True)  # [B, 1]
-        written[places, lengths[places]] = ids.squeeze(1)
-        log_probs[places] += best.squeeze(1)
-        lengths[places] += 1
-        going = ((ids.squeeze(1) != EOS) & (lengths < max_lengths)[places]).tolist()
-        if not all(going):
-            kept = rows_where(going, device)
-            places, ids, state = places[kept], ids[kept], state.take(kept)
-    scores = log_probs.double() / length_penalties(longest, alpha=length_penalty, device=device)[lengths]
-    rows = zip(written.tolist(), lengths.tolist(), log_probs.tolist(), scores.tolist(), strict=True)
-    return [Hypothesis(_words(row[:length]), log_prob, score) for row, length, log_prob, score in rows]
+    return [found for (found,) in run(decoder, state, Greedy.start(limits, scoring=scoring))]
 
 
-def _words(produced: list[int]) -> tuple[int, ...]:
-    return tuple(produced[:-1] if produced[-1] == EOS else produced)
+@dataclass(frozen=True)
+class Greedy:
+    """A frontier of one hypothesis a sentence."""
+
+    limits: Limits
+    log_probs: Tensor
+    """[B] float32."""
+    ids: Tensor
+    """Last words, [B, 1]."""
+    ended: Tensor
+    """Whether the last word is `</s>`, [B]."""
+    written: Written
+    scoring: Scoring
+
+    @classmethod
+    def start(cls, limits: Limits, *, scoring: Scoring, with_attention: bool = False) -> Self:
+        """Begin with `<s>`."""
+        written = Written.start(limits.longest, 1, with_attention=with_attention)
+        ids = torch.full_like(written.words[:, :, 0], BOS)
+        log_probs = torch.zeros(len(ids), device=ids.device)
+        return cls(limits, log_probs, ids, torch.zeros_like(log_probs, dtype=torch.bool), written, scoring)
+
+    def grow(self, logits: Tensor, state: SearchState) -> tuple["Greedy", None]:
+        """Make a step from logits [B, 1, V]."""
+        log_probs = self.limits.log_probs(logits, state, self.written)
+        best, ids = log_probs.squeeze(1).max(dim=1, keepdim=True)  # [B, 1]
+        over = self.over()
+        ids = torch.where(over[:, None], self.ids, word_ids(ids, state))
+        grown = replace(
+            self,
+            limits=self.limits.step(~over),
+            log_probs=self.log_probs + best.squeeze(1).masked_fill(over, 0.0),
+            ids=ids,
+            ended=ids.squeeze(1) == EOS,
+            written=self.written.write(self.limits.place(), ids, state.attention),
+        )
+        return grown, None
+
+    def over(self) -> Tensor:
+        """Tell which sentences have come to `</s>` or to their last step, [B]."""
+        return self.ended | (self.limits.lengths == self.limits.longest)
+
+    def take(self, sentences: Tensor) -> "Greedy":
+        """Keep `sentences` [B'], in this order."""
+        return Greedy(
+            self.limits.take(sentences),
+            self.log_probs[sentences],
+            self.ids[sentences],
+            self.ended[sentences],
+            self.written.take(sentences),
+            self.scoring,
+        )
+
+    def join(self, other: "Greedy") -> "Greedy":
+        """Append the sentences of `other`."""
+        return Greedy(
+            self.limits.join(other.limits),
+            torch.cat([self.log_probs, other.log_probs]),
+            torch.cat([self.ids, other.ids]),
+            torch.cat([self.ended, other.ended]),
+            self.written.join(other.written),
+            self.scoring,
+        )
+
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """Return the hypothesis of each sentence."""
+        scores = self.scoring.score(self.log_probs[:, None], self.limits.lengths[:, None], None).squeeze(1)
+        words = self.limits.lengths - self.ended.long()
+        found = zip(words.tolist(), self.log_probs.tolist(), scores.tolist(), strict=True)
+        return [[self.written.hypothesis(b, 0, *one)] for b, one in enumerate(found)]

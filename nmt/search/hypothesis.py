@@ -1,6 +1,22 @@
-"""What a search returns."""
+"""What a search is given, and what it returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A source to translate."""
+
+    ids: tuple[int, ...]
+    """Its pieces, without `</s>`."""
+    number: int = 0
+    """Tells it from the others of a search; random numbers depend on it."""
+    prefix: tuple[int, ...] = ()
+    """The words that its translation has to begin with."""
+    required: tuple[tuple[int, ...], ...] = ()
+    """Sequences of words that have to appear in its translation."""
 
 
 @dataclass(frozen=True)
@@ -12,4 +28,6 @@ class Hypothesis:
     log_probability: float
     """Natural logarithm of the probability of the words and of `</s>`, where the hypothesis got to one."""
     score: float
-    """The log-probability over the length penalty: what hypotheses are ranked by."""
+    """The log-probability over the length penalty, and the coverage penalty: what hypotheses are ranked by."""
+    attention: Tensor | None = field(default=None, compare=False)
+    """How much each word read of each source position, [T, S] float32, where it was asked for."""

@@ -1,20 +1,45 @@
-"""Length normalisation: without it the best hypothesis is too often the shortest."""
+"""What hypotheses are ranked by: without it the best one is too often the shortest, or says a part of the source twice."""
 
-import torch
+from dataclasses import dataclass
+
 from torch import Tensor
 
 
-def length_penalties(longest: int, *, alpha: float, device: torch.device) -> Tensor:
-    """Tabulate the length penalty ((5 + |Y|) / 6) ** alpha (Wu et al., 2016, eq. 14) for |Y| = 0 .. `longest`.
+@dataclass(frozen=True)
+class Scoring:
+    """Score = log-probability / length penalty + coverage penalty (Wu et al., 2016, eq. 14)."""
 
-    A hypothesis is ranked by its log-probability divided by the penalty of its length; |Y| counts `</s>`.
+    length_penalty: float = 0.0
+    """Alpha: the length penalty is ((5 + |Y|) / 6) ** alpha; |Y| counts `</s>`."""
+    coverage_penalty: float = 0.0
+    """Beta: the coverage penalty is beta times the sum of log(min(how much was read of it, 1)) over the source."""
 
-    Returns:
-        Penalties that never fall with the length, [longest + 1] float64.
+    def __post_init__(self) -> None:
+        for name, value in (("length", self.length_penalty), ("coverage", self.coverage_penalty)):
+            if value < 0:
+                raise ValueError(f"the {name} penalty must not be negative, found {value}")
 
-    Raises:
-        ValueError: A negative `alpha` would make the penalty fall.
-    """
-    if alpha < 0:
-        raise ValueError(f"the length penalty must not be negative, found {alpha}")
-    return ((5 + torch.arange(longest + 1, dtype=torch.float64, device=device)) / 6) ** alpha
+    def divisors(self, lengths: Tensor) -> Tensor:
+        """Return the length penalty of each length: float64, never falling with the length."""
+        return ((5 + lengths.double()) / 6) ** self.length_penalty
+
+    def score(self, log_probs: Tensor, lengths: Tensor, coverage: Tensor | None) -> Tensor:
+        """Score hypotheses.
+
+        Args:
+            log_probs: [B, N].
+            lengths: Steps that they took, [B, N].
+            coverage: How much was read of each source position in all, [B, N, S]; -1 on padding.
+
+        Returns:
+            Scores, [B, N] float64.
+        """
+        scores = log_probs.double() / self.divisors(lengths)
+        if coverage is None:
+            return scores
+        logs = coverage.double().clamp(min=1e-6, max=1.0).log().masked_fill(coverage < 0, 0.0)
+        return scores + self.coverage_penalty * logs.sum(dim=2)
+
+    def attainable(self, log_probs: Tensor, longest: Tensor) -> Tensor:
+        """Return what no continuation of hypotheses [B, N] of at most `longest` steps [B, 1] can outdo: [B, N]."""
+        return log_probs.double() / self.divisors(longest)

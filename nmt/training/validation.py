@@ -68,9 +68,9 @@ class Validator:
             if stop.is_set():
                 return None
             rows = order[first : first + _BLOCK]
-            found = search_batches(
-                model, src.take(rows), settings=search, reverse_source=self.settings.model.reverse_source
-            )
+            sources = [src.row(row) for row in rows]
+            reverse_source = self.settings.model.reverse_source
+            found = search_batches(model, sources, settings=search, reverse_source=reverse_source)
             ids.update(zip(rows.tolist(), (hypotheses[0].ids for hypotheses in found), strict=True))
         texts = self.tokenizers.tgt.decode([ids[row] for row in range(len(src))])
         kinds = self.settings.tokenizer.placeholders

@@ -1,9 +1,10 @@
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.splitting import split_text
+from nmt.splitting import join_sentences, split_sentences, split_text
 
 
 def count_characters(texts: Sequence[str]) -> list[int]:
@@ -61,3 +62,71 @@ def test_parts_fit_are_not_empty_and_lose_only_spaces(text: str, limit: int) -> 
     assert "".join("".join(parts).split()) == "".join(text.split())
     if text:
         assert all(0 < size <= limit for size in count_characters(parts))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("", []),
+        ("  one  line ", ["one line"]),
+        ("He runs. She sits! Why?  Ja.", ["He runs.", "She sits!", "Why?", "Ja."]),
+        ('"Go." (He left.) «Oui.» Fin.', ['"Go."', "(He left.)", "«Oui.»", "Fin."]),
+        ("« Oui. » Il dort. »Was?« Ja.", ["« Oui. »", "Il dort.", "»Was?«", "Ja."]),
+        ("Yes. — No. ¿Y tú? ¡Sí!", ["Yes.", "— No.", "¿Y tú?", "¡Sí!"]),
+        ("Wait... what? Well... Yes… No.", ["Wait... what?", "Well...", "Yes…", "No."]),
+        ("Go! 3 are left.", ["Go!", "3 are left."]),
+        ("It was 1999. Then it was 3.5. Now it is late.", ["It was 1999.", "Then it was 3.5.", "Now it is late."]),
+        ("هل تنام؟ نعم. لا.", ["هل تنام؟", "نعم.", "لا."]),
+        ("वह सोता है। वह खाता है।", ["वह सोता है।", "वह खाता है।"]),
+    ],
+)
+def test_a_sentence_ends_at_a_stop_before_a_new_start(text: str, sentences: list[str]) -> None:
+    assert split_sentences(text) == sentences
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "J. Smith met J. R. Brown",
+        "Dr. Ali, MR. Brown, Mme. Petit and (St. Paul)",
+        "the U.S. Army, z.B. Hunde, e.g. Rex, at 5 p.m. Eastern",
+        "apples etc. Then usw. Und",
+        "am 3. Mai, No. 5, 3.5 km",
+        "and so on... and on",
+        "x.Y has no space. and no capital",
+    ],
+)
+def test_a_stop_within_a_sentence_does_not_end_it(text: str) -> None:
+    assert split_sentences(text) == [text]
+
+
+def test_chinese_and_japanese_stops_need_no_white_space() -> None:
+    assert split_sentences("犬が走る。猫は寝る！ 何？") == ["犬が走る。", "猫は寝る！", "何？"]  # noqa: RUF001
+
+
+def test_a_sentence_goes_on_behind_a_japanese_quotation() -> None:
+    assert split_sentences("「走れ。」と言った。「はい。」「いや。」") == [
+        "「走れ。」と言った。",
+        "「はい。」",
+        "「いや。」",
+    ]
+
+
+def test_sentences_are_joined_by_a_space_but_not_behind_a_wide_stop() -> None:
+    assert join_sentences(["One.", "", "Two."]) == "One. Two."
+    assert join_sentences(["走る。", "「はい。」", "寝る。"]) == "走る。「はい。」寝る。"
+    assert join_sentences([]) == ""
+
+
+@given(st.text(st.sampled_from("aB1 .!?…»«\"'() \u00a0")))
+def test_sentences_joined_by_spaces_are_the_text(text: str) -> None:
+    sentences = split_sentences(text)
+    assert " ".join(sentences) == join_sentences(sentences) == " ".join(text.split())
+    assert all(sentences)
+
+
+@given(st.text(st.sampled_from('aB1 .!»"犬。！」「')))  # noqa: RUF001
+def test_sentences_of_any_script_lose_only_spaces(text: str) -> None:
+    sentences = split_sentences(text)
+    assert all(sentences)
+    assert "".join(join_sentences(sentences).split()) == "".join(text.split())

@@ -1,5 +1,8 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -7,8 +10,19 @@ from safetensors.torch import load_file
 
 from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
+from nmt.files import replacing
 from nmt.models.build import build_model
-from nmt.models.folder import ModelFolder, Vocabularies, check_hashes, load_model, load_tensors, read_tensors
+from nmt.models.folder import (
+    ModelFolder,
+    Vocabularies,
+    check_hashes,
+    lexicon_file,
+    load_model,
+    load_tensors,
+    put_lexicon,
+    read_tensors,
+    read_vocabularies,
+)
 from nmt.models.seq2seq import Seq2Seq
 
 CPU = torch.device("cpu")
@@ -180,3 +194,86 @@ def test_nothing_in_the_folder_is_a_pickle(folder: ModelFolder) -> None:
     folder.save(small_model(), {})
     for path in folder.path.iterdir():
         assert not path.read_bytes().startswith((b"\x80", b"PK")), path
+
+
+def test_a_lexicon_joins_the_folder_and_outlives_the_weights(folder: ModelFolder) -> None:
+    folder.save(small_model(1), {"step": 1})
+    assert lexicon_file(folder.path) is None
+    put_lexicon(folder.path, b"words")
+    path = lexicon_file(folder.path)
+    assert path is not None
+    assert path.read_bytes() == b"words"
+    folder.save(small_model(2), {"step": 2})
+    assert lexicon_file(folder.path) == path
+    load_model(folder.path, device=CPU)
+    card = json.loads((folder.path / "model.json").read_text())
+    assert card["training"] == {"step": 2}
+    assert len(card["sha256"]["lexicon.safetensors"]) == 1
+
+
+def test_an_altered_lexicon_is_refused(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    put_lexicon(folder.path, b"words")
+    (folder.path / "lexicon.safetensors").write_bytes(b"other")
+    for read in (lexicon_file, lambda path: load_model(path, device=CPU)):
+        with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
+            read(folder.path)
+
+
+def test_a_lexicon_that_nobody_announced_is_refused_but_leaves_a_model(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    (folder.path / "lexicon.safetensors").write_bytes(b"words")
+    load_model(folder.path, device=CPU)
+    with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
+        lexicon_file(folder.path)
+
+
+def test_a_lexicon_that_was_removed_leaves_a_model_without_one(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    put_lexicon(folder.path, b"words")
+    (folder.path / "lexicon.safetensors").unlink()
+    load_model(folder.path, device=CPU)
+    assert lexicon_file(folder.path) is None
+
+
+@pytest.mark.parametrize("old", [None, b"words"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_kill_while_a_lexicon_is_written_leaves_a_model_that_loads(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, old: bytes | None, steps: int
+) -> None:
+    folder.save(small_model(), {})
+    if old is not None:
+        put_lexicon(folder.path, old)
+    names: list[str] = []
+
+    @contextmanager
+    def replace_and_die(path: Path) -> Iterator[IO[bytes]]:
+        names.append(path.name)
+        if len(names) > steps:
+            raise KeyboardInterrupt
+        with replacing(path) as file:
+            yield file
+
+    monkeypatch.setattr("nmt.files.replacing", replace_and_die)
+    monkeypatch.setattr("nmt.models.folder.replacing", replace_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        put_lexicon(folder.path, b"new words")
+    assert names == ["model.json", "lexicon.safetensors", "model.json"][: steps + 1]
+    monkeypatch.undo()
+    load_model(folder.path, device=CPU)
+    path = lexicon_file(folder.path)
+    assert (None if path is None else path.read_bytes()) == (b"new words" if steps == 2 else old)
+
+
+def test_a_damaged_card_is_replaced_by_the_next_weights(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    put_lexicon(folder.path, b"words")
+    (folder.path / "model.json").write_text("{")
+    folder.save(small_model(), {})
+    load_model(folder.path, device=CPU)
+    assert "lexicon.safetensors" not in json.loads((folder.path / "model.json").read_text())["sha256"]
+
+
+def test_the_sizes_of_the_tables_can_be_read_by_themselves(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    assert read_vocabularies(folder.path) == Vocabularies(9, 9, True)

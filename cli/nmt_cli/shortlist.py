@@ -1,0 +1,46 @@
+"""`nmt shortlist`: a lexicon for a model, with which a translation's words are chosen from a few hundred."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmt_cli.console import progress, results
+
+
+def shortlist(
+    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
+    data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="The data that it was trained on.")],
+    size: Annotated[
+        int | None,
+        typer.Option("--size", metavar="N", min=1, help="Translations kept of each source piece.", show_default="100"),
+    ] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option("--pairs", metavar="N", min=1, help="Training pairs read at most.", show_default="200000"),
+    ] = None,
+) -> None:
+    """Learn from a model's attention which pieces translate which, and put the table into its folder.
+
+    With it, translation can choose its words from a shortlist that fits the sentence instead of the whole vocabulary,
+    which is faster. How much of the validation references such shortlists hold is printed.
+
+    \b
+    Examples:
+      nmt shortlist models/en-fr data/en-fr
+      nmt shortlist models/en-fr data/en-fr --pairs 50000
+    """
+    from nmt.prepared import PreparedData
+    from nmt.training.lexicon import PAIRS, SIZE, add_lexicon
+
+    data = PreparedData.open(data_dir)
+    with progress() as bar:
+        task = bar.add_task("reading pairs")
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        learnt = add_lexicon(model_dir, data, size=size or SIZE, max_pairs=pairs or PAIRS, on_progress=show)
+    results.print(f"learnt from {learnt.pairs:,} pairs: translations of {learnt.words:,} source pieces")
+    for count, share in learnt.coverage.items():
+        results.print(f"a shortlist of {count:>4} holds {share:.2%} of the validation references' pieces")

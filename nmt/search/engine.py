@@ -1,0 +1,185 @@
+"""Search over any number of sentences: as many at a time as the budget allows; whoever is over makes room for others."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Generic
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.batching import FlatSequences, SourceBatch, source_batch
+from nmt.errors import ModelError
+from nmt.search.frontier import Frontier
+from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.protocol import Memory, SearchableModel, State
+
+ENCODED_AT_ONCE: Final = 128
+"""Sentences that the encoder reads together: enough for its products to be fast."""
+
+_REFILL: Final = 8
+"""A batch is filled up when one in so many of its sentences is over; until then those are carried along."""
+
+Start = Callable[[Sequence[Sentence], Tensor], Frontier]
+"""Makes the frontier of new sentences whose sources have so many positions, `</s>` counted, [B]."""
+
+
+@dataclass(frozen=True)
+class _Group(Generic[State]):
+    """Encoded sentences on their way."""
+
+    numbers: tuple[int, ...]
+    sizes: tuple[int, ...]
+    """Source positions of each, `</s>` counted."""
+    state: State
+    frontier: Frontier
+
+    def take(self, rows: Sequence[int]) -> "_Group[State]":
+        """Keep `rows`, in this order."""
+        if len(rows) == len(self.numbers):
+            return self
+        index = torch.tensor(rows, dtype=torch.int64, device=self.frontier.ids.device)
+        return _Group(
+            tuple(self.numbers[row] for row in rows),
+            tuple(self.sizes[row] for row in rows),
+            self.state.take(index),
+            self.frontier.take(index),
+        )
+
+    def join(self, other: "_Group[State]") -> "_Group[State]":
+        """Append the sentences of `other`."""
+        return _Group(
+            self.numbers + other.numbers,
+            self.sizes + other.sizes,
+            self.state.join(other.state),
+            self.frontier.join(other.frontier),
+        )
+
+
+class Engine(Generic[Memory, State]):
+    """Searches for the translations of sentences that come and go.
+
+    `add` sentences while it is `hungry`, and `step` until it is no longer `busy`. A sentence's hypotheses do not depend
+    on what is searched beside it, as long as the model's rows do not depend on each other.
+    """
+
+    def __init__(
+        self, model: SearchableModel[Memory, State], start: Start, *, batch_tokens: int, reverse_source: bool
+    ) -> None:
+        """Begin with no sentence.
+
+        Args:
+            model: In evaluation mode.
+            start: Makes frontiers: it decides what kind of search this is.
+            batch_tokens: Budget of sentences x beams x longest source of what is searched at once.
+            reverse_source: Whether the model reads its sources last word first.
+        """
+        self._model = model
+        self._start = start
+        self._batch_tokens = batch_tokens
+        self._reverse_source = reverse_source
+        self._waiting: deque[_Group[State]] = deque()
+        self._live: _Group[State] | None = None
+        self._over: list[bool] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are sentences that are not over."""
+        return self._live is not None or bool(self._waiting)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more sentences would be read soon: fewer of them wait than are searched."""
+        live = 0 if self._live is None else len(self._live.numbers)
+        return sum(len(group.numbers) for group in self._waiting) < max(1, live // 4)
+
+    @torch.inference_mode()
+    def add(self, sentences: Sequence[Sentence]) -> None:
+        """Encode sentences, at most ENCODED_AT_ONCE together, make their first step, and let them wait for room."""
+        for first in range(0, len(sentences), ENCODED_AT_ONCE):
+            self._waiting.append(self._encode(sentences[first : first + ENCODED_AT_ONCE]))
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[int, list[Hypothesis]]]:
+        """Fill up, make one step, and return the numbers of the sentences that it ended, with their hypotheses.
+
+        Raises:
+            ModelError: The model gives scores that are not finite numbers.
+        """
+        self._refill()
+        live = self._live
+        if live is None:
+            return []
+        live = self._advance(live)
+        over: list[bool] = live.frontier.over().tolist()
+        ended = [row for row, (now, before) in enumerate(zip(over, self._over, strict=True)) if now and not before]
+        self._over = over
+        self._live = None if all(over) else live
+        return self._collect(live, ended) if ended else []
+
+    def _encode(self, sentences: Sequence[Sentence]) -> _Group[State]:
+        src = FlatSequences.from_lists([sentence.ids for sentence in sentences])
+        batch = source_batch(src, np.arange(len(src)), reverse_source=self._reverse_source)
+        batch = SourceBatch(batch.ids.to(self._model.device), batch.lengths.to(self._model.device))
+        group = _Group(
+            numbers=tuple(sentence.number for sentence in sentences),
+            sizes=tuple(len(sentence.ids) + 1 for sentence in sentences),
+            state=self._model.start(self._model.encode(batch)),
+            frontier=self._start(sentences, batch.lengths),
+        )
+        return self._advance(group)  # now, while each sentence has a single beam
+
+    def _advance(self, group: _Group[State]) -> _Group[State]:
+        logits, state = self._model.step(group.frontier.ids, group.state)
+        frontier, parents = group.frontier.grow(logits, state)
+        return replace(group, state=state if parents is None else state.select(parents), frontier=frontier)
+
+    def _refill(self) -> None:
+        """Let those who are over go and others in, where that changes enough of the batch."""
+        live, size = self._live, len(self._over)
+        going = [row for row, over in enumerate(self._over) if not over]
+        longest = max((live.sizes[row] for row in going), default=0) if live else 0
+        changed = size - len(going) + self._room(len(going), longest)
+        if not changed or changed * _REFILL < size:
+            return
+        live = live.take(going) if live and going else None
+        while room := self._room(len(live.numbers), max(live.sizes)) if live else self._room(0, 0):
+            group = self._waiting.popleft()
+            rows = range(len(group.numbers))
+            if room < len(rows):
+                self._waiting.appendleft(group.take(rows[room:]))
+            new = group.take(rows[:room])
+            live = live.join(new) if live else new
+        self._live = live
+        self._over = [False] * len(live.numbers) if live else []
+
+    def _room(self, count: int, longest: int) -> int:
+        """Count those at the head of the waiting that fit in beside `count` others; of those there is one at least."""
+        if not self._waiting:
+            return 0
+        group = self._waiting[0]
+        beams = group.frontier.ids.shape[1]
+        for room, size in enumerate(group.sizes):
+            longest = max(longest, size)
+            if (count + room + 1) * beams * longest > self._batch_tokens:
+                return room if room or count else 1
+        return len(group.sizes)
+
+    def _collect(self, live: _Group[State], rows: Sequence[int]) -> list[tuple[int, list[Hypothesis]]]:
+        found = live.frontier.take(torch.tensor(rows, device=live.frontier.ids.device)).hypotheses()
+        ended = []
+        for row, hypotheses in zip(rows, found, strict=True):
+            if not (hypotheses and math.isfinite(hypotheses[0].score)):
+                raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+            pieces = live.sizes[row] - 1
+            ended.append((live.numbers[row], [self._readable(hypothesis, pieces) for hypothesis in hypotheses]))
+        return ended
+
+    def _readable(self, hypothesis: Hypothesis, pieces: int) -> Hypothesis:
+        """Put the attention into the order in which people read the source, without `</s>` and padding."""
+        if hypothesis.attention is None:
+            return hypothesis
+        attention = hypothesis.attention[:, :pieces].cpu()
+        return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)

@@ -1,0 +1,121 @@
+"""The hypotheses of several sentences while they are written: what beam, greedy and sampled search have in common."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from nmt.search.candidates import word_log_probs
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.protocol import SearchState, State, StepDecoder
+from nmt.search.rules import Rule
+from nmt.search.written import Written
+from nmt.vocab import EOS
+
+
+class Frontier(Protocol):
+    """The hypotheses of B sentences with K beams each, and the rule by which they grow; never changed in place."""
+
+    @property
+    def ids(self) -> Tensor:
+        """The words to go on from, [B, K]."""
+        ...
+
+    def grow(self, logits: Tensor, state: SearchState) -> tuple[Self, Tensor | None]:
+        """Make a step.
+
+        A sentence that is over may be grown further: what has been found for it then stays the same.
+
+        Args:
+            logits: Of each next word, [B, K, V].
+            state: The state that came with them.
+
+        Returns:
+            The next frontier, and the beams that its beams continue, [B, K]; None where each continues itself.
+        """
+        ...
+
+    def over(self) -> Tensor:
+        """Tell which sentences are over, [B]."""
+        ...
+
+    def take(self, sentences: Tensor) -> Self:
+        """Keep `sentences` [B'], in this order."""
+        ...
+
+    def join(self, other: Self) -> Self:
+        """Append the sentences of `other`."""
+        ...
+
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """Return what has been found for each sentence, best first."""
+        ...
+
+
+class Limits(NamedTuple):
+    """How many steps each of B sentences has made and may make, and what else it is bound to."""
+
+    lengths: Tensor
+    """Steps made, [B]."""
+    shortest: Tensor
+    """Fewest words of a translation, `</s>` not counted, [B]."""
+    longest: Tensor
+    """Most steps, [B]; after the last one a hypothesis ends as it is."""
+    rules: tuple[Rule, ...]
+    """What may not come next."""
+
+    @classmethod
+    def start(cls, longest: Tensor, shortest: Tensor | None = None, rules: Sequence[Rule] = ()) -> Self:
+        """Begin with no step made.
+
+        Raises:
+            ValueError: A sentence is allowed no step at all.
+        """
+        if int(longest.min()) < 1:
+            raise ValueError(f"every sentence needs at least one step, found a limit of {int(longest.min())}")
+        none = torch.zeros_like(longest)
+        return cls(none, none if shortest is None else shortest.minimum(longest - 1), longest, tuple(rules))
+
+    def place(self) -> Tensor:
+        """Return where the next word goes, [B]; beyond the last step, where the last one went."""
+        return self.lengths.minimum(self.longest - 1)
+
+    def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
+        """Turn logits [B, K, V] into log-probabilities of the next words, -inf for what may not come next: [B, K, V]."""
+        log_probs = word_log_probs(logits)
+        log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
+        for rule in self.rules:
+            rule.apply(log_probs, words=state.words, written=written.words, lengths=self.lengths)
+        return log_probs
+
+    def step(self, going: Tensor | None = None) -> "Limits":
+        """Count a step, of the sentences `going` [B] or of all; beyond the last one nothing changes."""
+        lengths = self.lengths + (1 if going is None else going.long())
+        return self._replace(lengths=lengths.minimum(self.longest))
+
+    def take(self, sentences: Tensor) -> "Limits":
+        """Keep `sentences` [B'], in this order."""
+        tensors = (part[sentences] for part in self[:3])
+        return Limits(*tensors, tuple(rule.take(sentences) for rule in self.rules))
+
+    def join(self, other: "Limits") -> "Limits":
+        """Append the sentences of `other`."""
+        tensors = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
+        return Limits(*tensors, tuple(rule.join(more) for rule, more in zip(self.rules, other.rules, strict=True)))
+
+
+def run(decoder: StepDecoder[State], state: State, frontier: Frontier) -> list[list[Hypothesis]]:
+    """Search until every sentence is over, with no other ones: `state` has as many beams as `frontier`."""
+    while not bool(frontier.over().all()):
+        logits, state = decoder.step(frontier.ids, state)
+        frontier, parents = frontier.grow(logits, state)
+        if parents is not None:
+            state = state.select(parents)
+    return frontier.hypotheses()
+
+
+def word_ids(chosen: Tensor, state: SearchState) -> Tensor:
+    """Turn places among the logits of a sentence, [B, N], into the words that they score."""
+    return chosen if state.words is None else state.words.gather(1, chosen)

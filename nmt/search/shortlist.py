@@ -1,0 +1,126 @@
+"""Vocabulary selection: the few target pieces that a sentence's translation is made from, known from its source."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from nmt.errors import ConfigError, ModelError
+from nmt.models.folder import LEXICON, lexicon_file, put_lexicon, read_tensors, read_vocabularies
+from nmt.vocab import BOS, EOS, PAD, UNK
+
+SPECIALS: Final = (PAD, UNK, BOS, EOS)
+"""In every shortlist, at these indices."""
+MULTIPLE: Final = 16
+"""What the size of a shortlist is a multiple of."""
+PER_WORD: Final = 100
+"""Translations of each source piece that are enough for most purposes."""
+
+_ROWS = 64
+"""Sentences that are worked on at once, each with a table as long as the vocabulary."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """A lexical table and the most frequent words (Jean et al., 2015, sec. 3.2; L'Hostis et al., 2016)."""
+
+    translations: Tensor
+    """Target ids for each source id, best first and -1 behind the last one, [Vs, N] int32; none for special ids."""
+    frequent: Tensor
+    """All target ids but the special ones by falling frequency, [Vt - 4] int32."""
+
+    @property
+    def tgt_size(self) -> int:
+        """Count the target pieces, special ones included."""
+        return len(self.frequent) + len(SPECIALS)
+
+    def shortlist(self, src_ids: Tensor, *, size: int, per_word: int = PER_WORD) -> Tensor:
+        """Choose target ids for sentences, each by itself: padding and the other sentences change nothing.
+
+        The special ids come first, then the best translation of every source piece, then the second best of every one,
+        and so on, and last the most frequent pieces, until `size` different ids are found (Mi et al., 2016).
+
+        Args:
+            src_ids: Padded sources in either reading direction, [B, S] int64, on the CPU.
+            size: Ids for each sentence, a multiple of 16, at most the target vocabulary.
+            per_word: Translations of each source piece that may be used.
+
+        Returns:
+            The ids in ascending order, so that the special ones keep theirs as indices, [B, `size`] int64.
+
+        Raises:
+            ConfigError: The size is no multiple of 16, or larger than the vocabulary.
+        """
+        if size < MULTIPLE or size % MULTIPLE:
+            raise ConfigError(f"a shortlist of {size} pieces was asked for; its size is a multiple of {MULTIPLE}")
+        if size > self.tgt_size:
+            raise ConfigError(
+                f"a shortlist of {size} pieces was asked for, but the target vocabulary has {self.tgt_size}"
+            )
+        return torch.cat([self._choose(rows, size, per_word) for rows in torch.split(src_ids, _ROWS)])
+
+    def _choose(self, src_ids: Tensor, size: int, per_word: int) -> Tensor:
+        candidates = self._candidates(src_ids, size, per_word)  # [B, C]
+        batch, count = candidates.shape
+        position = torch.arange(count, dtype=torch.int32).expand(batch, -1)
+        first = torch.full((batch, self.tgt_size), count, dtype=torch.int32)  # [B, Vt]
+        first.scatter_reduce_(1, candidates, position, "amin")
+        found = (first.gather(1, candidates) == position).cumsum(1, dtype=torch.int32)  # different ids up to here
+        full = torch.full((batch, 1), size, dtype=torch.int32)
+        last = torch.searchsorted(found, full, out_int32=True)
+        return (first <= last).nonzero()[:, 1].view(batch, size)
+
+    def _candidates(self, src_ids: Tensor, size: int, per_word: int) -> Tensor:
+        """List ids in the order of preference, with repetitions, at least `size` different ones: [B, C]."""
+        translations = self.translations[:, :per_word][src_ids].transpose(1, 2)  # [B, P, S]
+        batch, ranks, words = translations.shape
+        frequent = self.frequent[:size]  # among them are enough that are not chosen yet
+        start, end = len(SPECIALS), len(SPECIALS) + ranks * words
+        candidates = torch.empty(batch, end + len(frequent), dtype=torch.int64)
+        candidates[:, :start] = torch.tensor(SPECIALS)
+        candidates[:, start:end].view(translations.shape).copy_(translations)
+        candidates[:, end:] = frequent
+        return candidates.clamp_(min=PAD)  # -1 is no id; PAD is chosen already
+
+
+def save_lexicon(lexicon: Lexicon, folder: Path) -> None:
+    """Put a lexicon into a model folder, in place of the one that may be there.
+
+    Raises:
+        ModelError: The folder is no model.
+    """
+    put_lexicon(folder, save({name: tensor.contiguous() for name, tensor in vars(lexicon).items()}))
+
+
+def load_lexicon(folder: Path) -> Lexicon | None:
+    """Load the lexicon of a model folder; None: it has none.
+
+    Raises:
+        ModelError: The folder is no model, or its lexicon has been altered, or is that of other vocabularies.
+    """
+    path = lexicon_file(folder)
+    if path is None:
+        return None
+    tensors, sizes = read_tensors(path), read_vocabularies(folder)
+    if not _fit(tensors, src_size=sizes.src, tgt_size=sizes.tgt):
+        raise ModelError(
+            f"{path} is no lexicon of {sizes.src} source and {sizes.tgt} target pieces; "
+            f"make a new one with `nmt shortlist`, or remove {LEXICON}"
+        )
+    return Lexicon(**tensors)
+
+
+def _fit(tensors: dict[str, Tensor], *, src_size: int, tgt_size: int) -> bool:
+    """Tell whether these are the tensors of a lexicon, every id where it may be."""
+    if tensors.keys() != {"translations", "frequent"} or any(t.dtype != torch.int32 for t in tensors.values()):
+        return False
+    translations, frequent = tensors["translations"], tensors["frequent"]
+    if translations.dim() != 2 or len(translations) != src_size or translations.shape[1] == 0:
+        return False
+    if frequent.sort().values.tolist() != list(range(len(SPECIALS), tgt_size)):
+        return False
+    inside = bool((translations < tgt_size).all())
+    return inside and bool((translations[list(SPECIALS)] == -1).all())

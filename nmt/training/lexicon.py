@@ -1,0 +1,211 @@
+"""A lexicon from a model's attention: which source pieces it reads for which target pieces, in all training pairs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmt.batching import Batch, FlatSequences, Rows, cut_batches
+from nmt.errors import ModelError
+from nmt.files import sha256
+from nmt.models.devices import Precision, autocast, choose_device, choose_precision, use_threads
+from nmt.models.folder import load_model
+from nmt.prepared import PreparedData
+from nmt.search.shortlist import PER_WORD, SPECIALS, Lexicon, save_lexicon
+from nmt.subword import tokenizer_files
+from nmt.training.logbook import Logbook, Silence
+from nmt.training.pairs import TrainingPairs
+from nmt.vocab import EOS, PAD
+
+PAIRS: Final = 200_000
+"""Training pairs that are read if there are more."""
+SIZE: Final = 100
+"""Translations kept of each source piece."""
+SHORTLISTS: Final = (256, 512, 1024)
+"""Sizes of shortlists that the coverage is told of, where the vocabulary is larger."""
+
+_BATCH_TOKENS = 4000
+_LEAST = 0.01
+"""Attention below this is no reading, and most cells are."""
+_BLOCK_CELLS = 2**22
+"""Cells gathered before they are added up."""
+_BLOCK_ROWS = 512
+"""Sentences whose coverage is counted at once."""
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many pairs have been read."""
+
+
+class Attends(Protocol):
+    """A model that says what it reads."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its batches have to be."""
+        ...
+
+    def attend(self, batch: Batch) -> Tensor:
+        """Run with teacher forcing; return how much every target position reads of each source position, [B, T, S]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What was learnt, and how good it is."""
+
+    pairs: int
+    """Training pairs that were read."""
+    words: int
+    """Source pieces that have translations."""
+    coverage: dict[int, float]
+    """For each size of a shortlist, the share of the pieces of the validation references that are in it."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model in evaluation mode, and what it computes in."""
+
+    model: Attends
+    precision: Precision
+
+    @torch.inference_mode()
+    def read(self, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """List what pieces read of pieces, special ones left out: source ids, target ids and weights, [N] each."""
+        batch = batch.to(self.model.device)
+        with autocast(self.model.device, self.precision):
+            weights = self.model.attend(batch)  # [B, T, S]
+        src, tgt = batch.src.ids, batch.tgt.outputs
+        pieces = (tgt > EOS)[:, :, None] & (src > EOS)[:, None]  # EOS is the last of the special ids
+        row, t, s = ((weights >= _LEAST) & pieces).nonzero(as_tuple=True)
+        return src[row, s].cpu().numpy(), tgt[row, t].cpu().numpy(), weights[row, t, s].cpu().numpy()
+
+
+class MassTable:
+    """Sums for pairs of ids in bounded memory: of each source id, only the heaviest target ids are kept.
+
+    Whenever enough has been gathered, it is added to the sums, and each source id keeps its `keep` best.
+    """
+
+    def __init__(self, *, tgt_size: int, keep: int, block_cells: int = _BLOCK_CELLS) -> None:
+        self._tgt_size = tgt_size
+        self._keep = keep
+        self._block_cells = block_cells
+        self._pairs = np.zeros(0, dtype=np.int64)  # src * tgt_size + tgt, ascending
+        self._sums = np.zeros(0)
+        self._waiting: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+
+    def add(self, src: NDArray[np.int64], tgt: NDArray[np.int64], mass: NDArray[np.float32]) -> None:
+        """Add `mass` [N] to the sums of the pairs `src` [N] and `tgt` [N]."""
+        self._waiting.append((src * self._tgt_size + tgt, mass))
+        if sum(len(pairs) for pairs, _ in self._waiting) >= self._block_cells:
+            self._merge(self._keep)
+
+    def heaviest(self, src_size: int, count: int) -> NDArray[np.int32]:
+        """Return the `count` best target ids of each source id, -1 behind the last one, [`src_size`, `count`]."""
+        rank = self._merge(count)
+        table = np.full((src_size, count), -1, dtype=np.int32)
+        table[self._pairs // self._tgt_size, rank] = self._pairs % self._tgt_size
+        return table
+
+    def _merge(self, keep: int) -> NDArray[np.int64]:
+        """Add up what waits, keep the best of each source id; return their ranks, from 0, ties by target id."""
+        pairs = np.concatenate([self._pairs, *(pairs for pairs, _ in self._waiting)])
+        mass = np.concatenate([self._sums, *(mass for _, mass in self._waiting)])
+        self._waiting.clear()
+        pairs, where = np.unique(pairs, return_inverse=True)
+        sums = np.zeros(len(pairs))
+        np.add.at(sums, where, mass)
+        src = pairs // self._tgt_size
+        rank = np.empty(len(pairs), dtype=np.int64)
+        rank[np.lexsort((-sums, src))] = np.arange(len(pairs)) - np.searchsorted(src, src)
+        kept = rank < keep
+        self._pairs, self._sums = pairs[kept], sums[kept]
+        return rank[kept]
+
+
+def learn_lexicon(
+    reader: Reader, pairs: TrainingPairs, *, src_size: int, counts: NDArray[np.int64], size: int, on_progress: Progress
+) -> Lexicon:
+    """Add up how much each target piece reads of each source piece, and keep the heaviest of each source piece.
+
+    Args:
+        reader: The model.
+        pairs: What it reads.
+        src_size: Source pieces, special ones included.
+        counts: How often each target piece occurs, [Vt].
+        size: Translations kept of each source piece.
+        on_progress: Told after each batch.
+    """
+    src, tgt = pairs.lengths(seed=0)
+    order = np.lexsort((src, tgt))
+    table = MassTable(tgt_size=len(counts), keep=4 * size)
+    for first, last in cut_batches(src[order] + 1, tgt[order] + 1, batch_tokens=_BATCH_TOKENS):
+        table.add(*reader.read(pairs.batch(order[first:last])))
+        on_progress(last, len(pairs))
+    frequent = len(SPECIALS) + np.argsort(-counts[len(SPECIALS) :], kind="stable")
+    return Lexicon(torch.from_numpy(table.heaviest(src_size, size)), torch.from_numpy(frequent.astype(np.int32)))
+
+
+def coverage(lexicon: Lexicon, src: FlatSequences, tgt: FlatSequences, *, size: int, per_word: int = PER_WORD) -> float:
+    """Return the share of the target pieces that are in their sentence's shortlist; `</s>` does not count."""
+    found = 0
+    for first in range(0, len(src), _BLOCK_ROWS):
+        rows = np.arange(first, min(first + _BLOCK_ROWS, len(src)))
+        chosen = lexicon.shortlist(torch.from_numpy(src.padded(rows)), size=size, per_word=per_word)
+        listed = torch.zeros(len(rows), lexicon.tgt_size, dtype=torch.bool).scatter_(1, chosen, True)
+        gold = torch.from_numpy(tgt.padded(rows))
+        found += int((listed.gather(1, gold) & (gold != PAD)).sum())
+    return found / int(tgt.lengths.sum(dtype=np.int64))
+
+
+def add_lexicon(
+    model_dir: Path, data: PreparedData, *, size: int = SIZE, max_pairs: int = PAIRS, on_progress: Progress
+) -> Learnt:
+    """Learn a lexicon from a model's attention on its training data, and put it into the model's folder.
+
+    Args:
+        model_dir: The model; nobody may be training it meanwhile.
+        data: Prepared with the model's tokenizers.
+        size: Translations kept of each source piece, at least 1.
+        max_pairs: Training pairs that are read; of more than that, a sample drawn by the model's training seed.
+        on_progress: Told how many pairs have been read.
+
+    Raises:
+        ModelError: The folder is no model, is being trained in, or the data were prepared with other tokenizers.
+    """
+    model, settings = load_model(model_dir, device=choose_device("auto"))
+    _refuse_other_tokenizers(data, model_dir)
+    use_threads(settings.training.threads)
+    reader = Reader(model, choose_precision(settings.training.precision, model.device))
+    rows = _sample(len(data.train_src), max_pairs, np.random.default_rng(settings.training.seed))
+    pairs = TrainingPairs(data.train_src.take(rows), data.train_tgt.take(rows), settings.model.reverse_source)
+    src_size, counts = len(data.tokenizers.src), data.target_counts
+    with Logbook(model_dir, Silence()) as logbook:  # while somebody trains, the card is theirs to write
+        lexicon = learn_lexicon(reader, pairs, src_size=src_size, counts=counts, size=size, on_progress=on_progress)
+        save_lexicon(lexicon, model_dir)
+        logbook.on_message(f"lexicon learnt from {len(pairs):,} pairs")
+    words = int((lexicon.translations[:, 0] >= 0).sum())
+    return Learnt(len(pairs), words, _coverages(lexicon, data))
+
+
+def _coverages(lexicon: Lexicon, data: PreparedData) -> dict[int, float]:
+    src, tgt = data.valid.src, data.valid.tgt
+    return {size: coverage(lexicon, src, tgt, size=size) for size in SHORTLISTS if size < lexicon.tgt_size}
+
+
+def _sample(count: int, most: int, rng: np.random.Generator) -> Rows:
+    """Choose at most so many of `count` rows, in their order."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(rng.choice(count, size=most, replace=False))
+
+
+def _refuse_other_tokenizers(data: PreparedData, model_dir: Path) -> None:
+    ours, theirs = ({path.name: sha256(path) for path in tokenizer_files(f)} for f in (model_dir, data.folder))
+    if ours != theirs:
+        raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")

@@ -1,0 +1,104 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmt.errors import ConfigError
+from nmt.markup import Marked, compile_pattern, extract
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            "<b>",
+            "</b>",
+            "<br/>",
+            "<br />",
+            '<a href="x > y">',
+            "<a b='>' c>",
+            "<x:y.z>",
+            "<1>",
+            "</1>",
+            "<!-- a > b -->",
+        ],
+        *["<!DOCTYPE html>", "&nbsp;", "&#160;", "&#xA0;", "{name}", "{0}", "{}", "{n:>3}", "{{x}}", "{{ x | y }}"],
+        *["${var}", "%{x}", "{{{x}}}", "%s", "%d", "%5.2f", "%ld", "%1$s", "%(name)s", "%@", "%%"],
+    ],
+)
+def test_markup_is_one_span(text: str) -> None:
+    marked = extract(f"go {text} on")
+    assert (marked.plain, [span.text for span in marked.spans]) == ("go on", [text])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a < b and c > d",
+        "50% sure, 5%s",
+        "AT&T; R & D; &#x;",
+        "{two words}",
+        "x <3 you",
+        "<a 'x>",
+        "",
+        "  two  spaces ",
+    ],
+)
+def test_what_is_no_markup_is_left_alone(line: str) -> None:
+    assert extract(line) == Marked(line, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("Hello {name}, come <b>here</b>.", "Hello, come here."),
+        ('He says "{x} is" ("{y}")', 'He says "is" ("")'),
+        ("un<b>believ</b>able", "unbelievable"),
+        ("10&nbsp;km<br/>on", "10 km on"),
+        ("file{n}.txt", "file .txt"),
+        ("{n}km, {m}.", "km,."),
+        ("viens <b>ici</b> !", "viens ici !"),
+        ("one <b>,</b> two", "one , two"),
+        (" <b> </b>  {x}", ""),
+    ],
+)
+def test_words_keep_their_punctuation_and_do_not_run_together(line: str, plain: str) -> None:
+    assert extract(line).plain == plain
+
+
+def test_a_span_knows_where_it_stood() -> None:
+    first, second, third = extract("a {x}, b<br/>c  {y}").spans
+    assert (first.word, first.offset, first.before, first.after) == (0, 1, " ", "")
+    assert (first.glued_left, first.glued_to, first.splits) == (False, ",", False)
+    assert (second.word, second.offset, second.before, second.after) == (1, 1, "", "")
+    assert (second.glued_left, second.glued_to, second.splits) == (True, "c", True)
+    assert (third.word, third.offset, third.before, third.after) == (3, 0, "  ", "")
+    assert (third.glued_left, third.glued_to, third.splits) == (False, "", False)
+
+
+def test_a_pattern_of_the_user_adds_spans() -> None:
+    texts = [span.text for span in extract("[[a b]] <i> [[<b>]] c", compile_pattern(r"\[\[.*?\]\]|z*")).spans]
+    assert texts == ["[[a b]]", "<i>", "[[<b>]]"]
+
+
+def test_of_spans_that_overlap_the_first_is_taken_and_of_equal_starts_the_longer() -> None:
+    own = compile_pattern("foo|<b>!")
+    assert [span.text for span in extract('<a href="foo"> <b>!', own).spans] == ['<a href="foo">', "<b>!"]
+
+
+def test_a_pattern_that_is_none_is_an_error() -> None:
+    message = (
+        r"markup pattern '(a' is not a Python regular expression: missing ), unterminated subpattern at position 0"
+    )
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compile_pattern("(a")
+
+
+@given(st.lists(st.sampled_from(["<b>", "</b>", "{x}", "a", "bc", ",", '"', "(", ")", " ", "  "])).map("".join))
+def test_spans_and_words_hold_every_character_but_white_space(line: str) -> None:
+    marked = extract(line)
+    spans = "".join(span.text for span in marked.spans)
+    assert sorted("".join((spans + marked.plain).split())) == sorted("".join(line.split()))
+    if marked.spans:
+        assert marked.plain == " ".join(marked.plain.split())
