@@ -12,7 +12,7 @@ from nmt.errors import ConfigError
 from nmt.files import sha256, write_text
 from nmt.metrics import Score, score
 from nmt.models.folder import WEIGHTS
-from nmt.translate import Translator
+from nmt.translate import Options, Translator
 
 DATA, MODEL, TEST = "data", "model", "test"
 """Folders of a run's working folder: prepared data, the model, translations of the test text with their scores."""
@@ -76,15 +76,11 @@ def translate_test(
     if hypotheses.exists() and _read_json(stamp) == {**made_from, "hypotheses": sha256(hypotheses)}:
         return hypotheses, False
     lines = list(read_lines(src, on_bad_utf8=settings.data.on_bad_utf8))
-    translator = Translator.load(model_dir, device=settings.training.device)
+    translator = Translator.load(model_dir, device=settings.training.device, precision=settings.search.precision)
+    options = Options.of(settings.search)
     texts: list[str] = []
     for first in range(0, len(lines), _BLOCK):
-        found = translator.translate(
-            lines[first : first + _BLOCK],
-            beam_size=settings.search.beam_size,
-            length_penalty=settings.search.length_penalty,
-            batch_tokens=settings.search.batch_tokens,
-        )
+        found = translator.translate(lines[first : first + _BLOCK], options)
         texts += [translations[0].text for translations in found]
         on_lines(len(texts), len(lines))
     test_dir.mkdir(parents=True, exist_ok=True)

@@ -96,6 +96,11 @@ class Tokenizer:
         ids: list[list[int]] = self._processor.encode(list(texts))
         return ids
 
+    def split(self, text: str) -> list[str]:
+        """Cut a text into as many pieces as `encode` does, as they stand in it: unknown characters too."""
+        pieces: list[str] = self._processor.encode(text, out_type=str)
+        return pieces
+
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Join pieces to text; special ids other than `<unk>` leave no trace."""
         return [self._processor.decode(list(row)) for row in rows]

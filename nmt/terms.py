@@ -48,10 +48,8 @@ class Terminology:
         """
         terms: dict[str, list[_Term]] = {}
         known: dict[tuple[_Word, ...], _Term] = {}
-        for number, line in enumerate(read_lines(path), start=1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            term = _read_term(line, f"{path}, line {number}", number)
+        for number, columns in _entries(path):
+            term = _make_term(*columns, number)
             key = term.words if term.exact else _fold(term.words)
             other = known.setdefault(key, term)
             if other.target != term.target:
@@ -90,15 +88,31 @@ class Terminology:
                 yield term
 
 
-def _read_term(line: str, place: str, number: int) -> _Term:
-    columns = [normalise(column) for column in line.split("\t")]
-    if len(columns) != 2:
-        found = f"{len(columns)} column" + ("s" if len(columns) > 1 else "")
-        raise DataError(f"{place}: found {found}, expected 2: source term <tab> target term")
-    if not all(columns):
-        side = "target" if columns[0] else "source"
-        raise DataError(f"{place}: found no {side} term, expected source term <tab> target term")
-    source, target = columns
+def load_dictionary(path: Path) -> dict[str, str]:
+    """Read a file of source word <tab> target word lines, in the form of a terminology; the last of equal ones counts.
+
+    Raises:
+        DataError: The file cannot be read, or a line is not two words.
+    """
+    return dict(columns for _, columns in _entries(path))
+
+
+def _entries(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Read numbered lines of two columns; lines that start with # and blank lines are comments."""
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        columns = [normalise(column) for column in line.split("\t")]
+        if len(columns) != 2:
+            found = f"{len(columns)} column" + ("s" if len(columns) > 1 else "")
+            raise DataError(f"{path}, line {number}: found {found}, expected 2: source term <tab> target term")
+        if not all(columns):
+            side = "target" if columns[0] else "source"
+            raise DataError(f"{path}, line {number}: found no {side} term, expected source term <tab> target term")
+        yield number, (columns[0], columns[1])
+
+
+def _make_term(source: str, target: str, number: int) -> _Term:
     first_letter = next((i for i, character in enumerate(source) if character.isalpha()), 0)
     exact = any(character.isupper() for character in source[first_letter + 1 :])
     return _Term(tuple(_words(source)), target, exact, number)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nmt.models.memory import Memory
+from nmt.models.memory import Memory, widened
 
 AttentionKind = Literal["dot", "scaled_dot", "general", "additive"]
 
@@ -14,7 +14,8 @@ AttentionKind = Literal["dot", "scaled_dot", "general", "additive"]
 class Attention(nn.Module):
     """Dot-product attention (Luong et al., 2015, eq. 8, "dot"); the other kinds change `keys` or `scores`.
 
-    Queries come as [B, Q, H], where Q counts target steps in training and beams in search.
+    Queries come as [B, Q, H], where Q counts target steps in training and beams in search. The cells of a memory may be
+    filled up with zeros behind the H real ones (`Memory.padded`).
     """
 
     def keys(self, values: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ class Attention(nn.Module):
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
-        return queries @ keys.transpose(1, 2)
+        return widened(queries, keys.shape[2], dim=2) @ keys.transpose(1, 2)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Read from `memory` what `queries` [B, Q, H] ask for.
@@ -33,7 +34,8 @@ class Attention(nn.Module):
         """
         scores = self.scores(queries, memory.keys).float()
         weights = scores.masked_fill(~memory.mask[:, None, :], -math.inf).softmax(dim=2)
-        return weights.to(memory.values.dtype) @ memory.values, weights
+        contexts = weights.to(memory.values.dtype) @ memory.values
+        return contexts[:, :, : queries.shape[2]], weights
 
 
 class ScaledDotAttention(Attention):
@@ -71,7 +73,8 @@ class AdditiveAttention(Attention):
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
-        hidden = torch.tanh(self.query_projection(queries)[:, :, None] + keys[:, None])  # [B, Q, S, H]
+        keys = keys[:, None, :, : queries.shape[2]]
+        hidden = torch.tanh(self.query_projection(queries)[:, :, None] + keys)  # [B, Q, S, H]
         return self.energy(hidden).squeeze(3)  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ import torch
 from nmt.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
+SearchPrecision = Literal["fp32", "bf16", "int8"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of mallopt(3), all in bytes."""
@@ -42,6 +43,21 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], device: torch.device) -> SearchPrecision:
+    """Resolve "auto" to bf16 where the hardware multiplies it natively.
+
+    Raises:
+        ConfigError: 8-bit integers are asked for where they would not be exact, or on a GPU.
+    """
+    if name != "int8":
+        return choose_precision(name, device)
+    if device.type == "cuda":
+        raise ConfigError('precision "int8" is for CPUs; on a GPU use "bf16"')
+    if not torch.cpu._is_vnni_supported():
+        raise ConfigError('precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; use "fp32"')
+    return "int8"
+
+
 def use_threads(count: int) -> int:
     """Let torch use `count` CPU threads, or for 0 as many as it chose itself; return how many.
 
@@ -61,7 +77,11 @@ def prepare_for_training(device: torch.device) -> None:
     """
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        return
+    else:
+        _keep_freed_blocks()
+
+
+def _keep_freed_blocks() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
@@ -70,6 +90,16 @@ def prepare_for_training(device: torch.device) -> None:
             mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
             mallopt(_M_TOP_PAD, 2**28)
             return
+
+
+def prepare_for_search(device: torch.device) -> None:
+    """Set what makes search faster in this whole process, and what makes its results independent of how it is shared.
+
+    On a CPU, one thread: with several the libraries cut sums where the size of a batch suggests it.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        _keep_freed_blocks()
 
 
 def _has_bf16(device: torch.device) -> bool:

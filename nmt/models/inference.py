@@ -1,13 +1,60 @@
-"""A trained model made ready for search on a CPU: the same rooms, with their products in packed form."""
+"""A trained model made ready for search: on a CPU the same rooms, with their products in packed form."""
 
 import copy
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from nmt.batching import SourceBatch
 from nmt.models.cells import RecurrentLayer, State, Weights
+from nmt.models.decoder import DecoderState
+from nmt.models.devices import autocast, choose_search_precision
+from nmt.models.memory import Memory
 from nmt.models.packed import LINEAR, ROW_MULTIPLE, PackedLinear, Precision, filled_up
 from nmt.models.seq2seq import Seq2Seq
+
+
+def for_search(
+    model: Seq2Seq, precision: Literal["auto", "fp32", "bf16", "int8"], *, device: torch.device
+) -> "Seq2Seq | AutocastModel":
+    """Make a model ready for search on the device it is on: packed on a CPU; on a GPU in the library's own layers.
+
+    Raises:
+        ConfigError: The hardware lacks the precision.
+    """
+    chosen = choose_search_precision(precision, device)
+    if device.type == "cpu":
+        return for_inference(model, chosen)
+    return AutocastModel(model.eval()) if chosen == "bf16" else model.eval()
+
+
+@dataclass(frozen=True)
+class AutocastModel:
+    """A model whose matrix products run in bf16 on a GPU."""
+
+    model: Seq2Seq
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    def encode(self, src: SourceBatch) -> Memory:
+        """Encode padded sources."""
+        with autocast(self.device, "bf16"):
+            return self.model.encode(src)
+
+    def start(self, memory: Memory) -> DecoderState:
+        """Return the decoder's state before `<s>`, with one beam a sentence."""
+        with autocast(self.device, "bf16"):
+            return self.model.start(memory)
+
+    def step(self, prev_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        with autocast(self.device, "bf16"):
+            return self.model.step(prev_ids, state)
 
 
 def for_inference(model: Seq2Seq, precision: Precision) -> Seq2Seq:

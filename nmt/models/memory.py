@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 SOURCE_MULTIPLE: Final = 16
 """In search, sources are padded to a multiple of this many positions: the products over them then sum in one order."""
+CELL_MULTIPLE: Final = 32
+"""In search, their vectors are filled up to a multiple of this many cells, so that all of them begin where the library's
+products like it, and no product is so small that another way is taken."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Memory:
     """Encoded sources, once per sentence whatever the number of beams."""
 
     values: Tensor
-    """Encoder outputs, [B, S, H]."""
+    """Encoder outputs, [B, S, H]; in search, cells of zeros may stand behind the H real ones, here and in `keys`."""
     keys: Tensor
     """What queries are compared with, made from `values` once by the attention, [B, S, H]."""
     mask: Tensor
@@ -38,9 +41,11 @@ class Memory:
         return Memory(values, keys, mask, torch.cat([self.summary, other.summary]))
 
     def padded(self) -> "Memory":
-        """Add padding up to a multiple of SOURCE_MULTIPLE positions; outputs behind the real ones become zero."""
-        size, real = _rounded(self.mask.shape[1]), self.mask[:, :, None]
-        values, keys = (widened(part.where(real, 0.0), size, dim=1) for part in (self.values, self.keys))
+        """Fill up to multiples of SOURCE_MULTIPLE positions and CELL_MULTIPLE cells; all but real outputs are zero."""
+        size, cells = _rounded(self.mask.shape[1]), -self.values.shape[2] % CELL_MULTIPLE
+        more = (0, cells, 0, size - self.mask.shape[1])
+        real = self.mask[:, :, None]
+        values, keys = (nn.functional.pad(part.where(real, 0.0), more) for part in (self.values, self.keys))
         return Memory(values, keys, widened(self.mask, size, dim=1), self.summary)
 
 

@@ -74,16 +74,14 @@ class Int8Linear(PackedLinear):
     """Weights in 8 bits with a scale for each output, inputs in 8 bits with a scale for each row, exact integer sums.
 
     The scales are those that reach the largest value of their row, symmetric around zero (Wu et al., 2020,
-    sec. 3.1). A row's scale is found when it comes, so it depends on no other row and on no calibration; rows of bounded
-    values all have the scale 1 / 127.
+    sec. 3.1). A row's scale is found when it comes, so it depends on no other row and on no calibration; rows of
+    bounded values all have the scale 1 / 127.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
         super().__init__(weight, bias, bounded=bounded)
-        weight = weight.detach().float()
-        self.scales = weight.abs().amax(dim=1).clamp_(min=1e-12).div_(_INT8_LIMIT)  # [O]
-        quantised = (weight / self.scales[:, None]).round_().to(torch.int8)
-        self.packed = torch.ops.onednn.qlinear_prepack(quantised, None)
+        integers, self.scales = quantised(weight)
+        self.packed = torch.ops.onednn.qlinear_prepack(integers, None)
         self.zeros = torch.zeros(len(weight), dtype=torch.int32)
 
     def multiply(self, rows: Tensor) -> Tensor:
@@ -127,3 +125,10 @@ def _packed(weight: Tensor) -> Tensor:
 def _linear(rows: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
     products: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
     return products
+
+
+def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round a weight [O, I] to 8 bits: the integers, [O, I], and the scale that makes weights of them, [O]."""
+    weight = weight.detach().float()
+    scales = weight.abs().amax(dim=1).clamp_(min=1e-12).div_(_INT8_LIMIT)
+    return (weight / scales[:, None]).round_().to(torch.int8), scales

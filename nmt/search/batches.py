@@ -3,16 +3,10 @@
 from collections.abc import Sequence
 
 from nmt.config.settings import SearchSettings
-from nmt.search.beam import Beams
-from nmt.search.engine import ENCODED_AT_ONCE, Engine, Start
-from nmt.search.frontier import Frontier, Limits
-from nmt.search.greedy import Greedy
+from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.hypothesis import Hypothesis, Sentence
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Memory, SearchableModel, State
-from torch import Tensor
-
-_EXTRA_STEPS = 10
+from nmt.search.starting import Kind, start_of
 
 
 def search_batches(
@@ -38,7 +32,7 @@ def search_batches(
     Raises:
         ModelError: The model gives scores that are not finite numbers.
     """
-    start = start_of(settings, n_best=n_best)
+    start = start_of(settings, Kind(n_best=n_best))
     engine = Engine(model, start, batch_tokens=settings.batch_tokens, reverse_source=reverse_source)
     sentences = [Sentence(tuple(ids), number) for number, ids in enumerate(sources)]
     # the longest first: what does not fit fails early
@@ -50,25 +44,3 @@ def search_batches(
         for number, hypotheses in engine.step():
             found[number] = hypotheses
     return found
-
-
-def start_of(settings: SearchSettings, *, n_best: int, with_attention: bool = False) -> Start:
-    """Choose the kind of search: greedy if one hypothesis is wanted from a beam of one, else by beam."""
-    scoring = Scoring(settings.length_penalty, settings.coverage_penalty)
-
-    def start(sentences: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
-        pieces = src_lengths - 1
-        longest = (pieces * settings.max_length_ratio).long() + _EXTRA_STEPS
-        limits = Limits.start(longest, (pieces * settings.min_length_ratio).long())
-        if settings.beam_size == 1 and n_best == 1:
-            return Greedy.start(limits, scoring=scoring, with_attention=with_attention)
-        return Beams.start(
-            limits,
-            beam_size=settings.beam_size,
-            n_best=n_best,
-            scoring=scoring,
-            src_lengths=src_lengths,
-            with_attention=with_attention,
-        )
-
-    return start

@@ -92,12 +92,13 @@ class _Finished(NamedTuple):
 
     def take(self, sentences: Tensor) -> "_Finished":
         """Keep `sentences` [B'], in this order."""
-        return _Finished(*(part[sentences] for part in self[:3]), self.written.take(sentences))
+        scores, log_probs, lengths = (part[sentences] for part in self[:3])
+        return _Finished(scores, log_probs, lengths, self.written.take(sentences))
 
     def join(self, other: "_Finished") -> "_Finished":
         """Append the sentences of `other`."""
-        tensors = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
-        return _Finished(*tensors, self.written.join(other.written))
+        scores, log_probs, lengths = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
+        return _Finished(scores, log_probs, lengths, self.written.join(other.written))
 
 
 @dataclass(frozen=True)

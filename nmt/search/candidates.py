@@ -1,6 +1,7 @@
 """One step's choice: from logits to the best continuations, in an order that leaves nothing to chance."""
 
 import math
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from nmt.vocab import BOS, PAD, UNK
 
 FORBIDDEN: Final = (PAD, UNK, BOS)
-"""What no translation contains. The probability of these ids is lost, not shared out among the others."""
+"""What no translation contains as a rule. The probability of these ids is lost, not shared out among the others."""
 
 _BLOCK: Final = 64
 """Words of which only the best is looked at first."""
@@ -26,10 +27,10 @@ class Candidates(NamedTuple):
     """The word that continues it, [B, C]; PAD beyond the possible ones."""
 
 
-def word_log_probs(logits: Tensor) -> Tensor:
-    """Turn logits [..., V] into float32 log-probabilities, -inf for what is never produced."""
+def word_log_probs(logits: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
+    """Turn logits [..., V] into float32 log-probabilities, -inf for what is `never` produced."""
     log_probs = logits.log_softmax(dim=-1, dtype=torch.float32)
-    for word in FORBIDDEN:
+    for word in never:
         log_probs[..., word] = -math.inf
     return log_probs
 
@@ -55,14 +56,14 @@ def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates
 def candidates_by_blocks(log_probs: Tensor, totals: Tensor, count: int) -> tuple[Candidates, Tensor]:
     """Find the best continuations in the blocks of words whose best word is among the best blocks' best.
 
-    As no word is better than the best of its block, C + 1 blocks hold the C + 1 best words. Which of equal blocks, or of
-    equal words at the edge of the choice, get in is left to the library; where that may break the rule of
+    As no word is better than the best of its block, C + 1 blocks hold the C + 1 best words. Which of equal blocks, or
+    of equal words at the edge of the choice, get in is left to the library; where that may break the rule of
     `best_candidates`, a flag says so.
 
     Returns:
         The candidates, and the flags, [B].
     """
-    batch, beams, vocab_size = log_probs.shape
+    _, beams, vocab_size = log_probs.shape
     best = _block_maxima(log_probs).add_(totals[:, :, None]).flatten(1)  # [B, K * blocks]
     blocks = best.topk(min(count + 1, best.shape[1]), dim=1).indices  # [B, N]
     per_beam = best.shape[1] // beams
@@ -98,9 +99,11 @@ def candidates_by_key(log_probs: Tensor, totals: Tensor, count: int) -> Candidat
 
 def _block_maxima(log_probs: Tensor) -> Tensor:
     """Return the best of every 64 words, [B, K, blocks]; the last block may be smaller."""
-    whole = log_probs.shape[2] // _BLOCK * _BLOCK
-    parts = [log_probs[:, :, :whole].unflatten(2, (-1, _BLOCK)).amax(dim=3)] if whole else []
-    if whole < log_probs.shape[2]:
+    batch, beams, vocab_size = log_probs.shape
+    count = vocab_size // _BLOCK
+    whole = count * _BLOCK
+    parts = [log_probs[:, :, :whole].view(batch, beams, count, _BLOCK).amax(dim=3)] if count else []
+    if whole < vocab_size:
         parts.append(log_probs[:, :, whole:].amax(dim=2, keepdim=True))
     return torch.cat(parts, dim=2)
 

@@ -1,4 +1,4 @@
-"""Search over any number of sentences: as many at a time as the budget allows; whoever is over makes room for others."""
+"""Search over any number of sentences: as many at a time as the budget allows; who is over makes room for others."""
 
 import math
 from collections import deque

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor
 
-from nmt.search.candidates import word_log_probs
+from nmt.search.candidates import FORBIDDEN, word_log_probs
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.protocol import SearchState, State, StepDecoder
 from nmt.search.rules import Rule
@@ -65,9 +65,17 @@ class Limits(NamedTuple):
     """Most steps, [B]; after the last one a hypothesis ends as it is."""
     rules: tuple[Rule, ...]
     """What may not come next."""
+    never: tuple[int, ...]
+    """Words that may never come."""
 
     @classmethod
-    def start(cls, longest: Tensor, shortest: Tensor | None = None, rules: Sequence[Rule] = ()) -> Self:
+    def start(
+        cls,
+        longest: Tensor,
+        shortest: Tensor | None = None,
+        rules: Sequence[Rule] = (),
+        never: Sequence[int] = FORBIDDEN,
+    ) -> Self:
         """Begin with no step made.
 
         Raises:
@@ -76,15 +84,16 @@ class Limits(NamedTuple):
         if int(longest.min()) < 1:
             raise ValueError(f"every sentence needs at least one step, found a limit of {int(longest.min())}")
         none = torch.zeros_like(longest)
-        return cls(none, none if shortest is None else shortest.minimum(longest - 1), longest, tuple(rules))
+        shortest = none if shortest is None else shortest.minimum(longest - 1)
+        return cls(none, shortest, longest, tuple(rules), tuple(never))
 
     def place(self) -> Tensor:
         """Return where the next word goes, [B]; beyond the last step, where the last one went."""
         return self.lengths.minimum(self.longest - 1)
 
     def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
-        """Turn logits [B, K, V] into log-probabilities of the next words, -inf for what may not come next: [B, K, V]."""
-        log_probs = word_log_probs(logits)
+        """Turn logits [B, K, V] into log-probabilities, -inf for words that may not come next: [B, K, V]."""
+        log_probs = word_log_probs(logits, self.never)
         log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
         for rule in self.rules:
             rule.apply(log_probs, words=state.words, written=written.words, lengths=self.lengths)
@@ -97,13 +106,14 @@ class Limits(NamedTuple):
 
     def take(self, sentences: Tensor) -> "Limits":
         """Keep `sentences` [B'], in this order."""
-        tensors = (part[sentences] for part in self[:3])
-        return Limits(*tensors, tuple(rule.take(sentences) for rule in self.rules))
+        lengths, shortest, longest = (part[sentences] for part in self[:3])
+        return Limits(lengths, shortest, longest, tuple(rule.take(sentences) for rule in self.rules), self.never)
 
     def join(self, other: "Limits") -> "Limits":
         """Append the sentences of `other`."""
-        tensors = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
-        return Limits(*tensors, tuple(rule.join(more) for rule, more in zip(self.rules, other.rules, strict=True)))
+        lengths, shortest, longest = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
+        rules = tuple(rule.join(more) for rule, more in zip(self.rules, other.rules, strict=True))
+        return Limits(lengths, shortest, longest, rules, self.never)
 
 
 def run(decoder: StepDecoder[State], state: State, frontier: Frontier) -> list[list[Hypothesis]]:

@@ -1,4 +1,4 @@
-"""What hypotheses are ranked by: without it the best one is too often the shortest, or says a part of the source twice."""
+"""What hypotheses are ranked by: by probability alone, the best is too often too short, or says something twice."""
 
 from dataclasses import dataclass
 

@@ -18,7 +18,7 @@ class SearchState(Protocol):
 
     @property
     def words(self) -> Tensor | None:
-        """The word that each logit of a sentence scores, ascending, the special ids first, [B, V]; None: all, in order."""
+        """The word that each logit of a sentence scores, [B, V], ascending, special ids first; None: all, in order."""
         ...
 
     def select(self, parents: Tensor) -> Self:

@@ -1,8 +1,13 @@
 """What may not come next in a translation: one rule, one class."""
 
-from typing import Protocol, Self
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from nmt.vocab import EOS, PAD
 
 
 class Rule(Protocol):
@@ -26,3 +31,119 @@ class Rule(Protocol):
     def join(self, other: Self) -> Self:
         """Append the sentences of `other`."""
         ...
+
+
+class NoRepeatNgram:
+    """No sequence of `size` words comes twice in a hypothesis (Paulus et al., 2018, sec. 2.5)."""
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"an n-gram that may not come twice has at least 1 word, found a size of {size}")
+        self.size = size
+
+    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make each word impossible that has followed the last `size` - 1 words before."""
+        before = self.size - 1
+        count = written.shape[2] - before  # places where an n-gram may begin
+        if count < 1:
+            return
+        begins = torch.arange(count, device=written.device)
+        repeated = (begins + before < lengths[:, None])[:, None].expand(-1, written.shape[1], -1)  # [B, K, N]
+        for n, last in enumerate(_last(written, lengths, before)):
+            repeated = repeated & (written[:, :, n : n + count] == last[:, :, None])
+        _forbid(log_probs, written[:, :, before:].where(repeated, PAD), words)
+
+    def take(self, sentences: Tensor) -> "NoRepeatNgram":
+        """Return itself: it is the same for all sentences."""
+        return self
+
+    def join(self, other: "NoRepeatNgram") -> "NoRepeatNgram":
+        """Return itself: it is the same for all sentences."""
+        return self
+
+
+class Forbidden:
+    """Sequences of words that may not appear. A term that can be spelled in several ways is several sequences."""
+
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Forbid the sequences, none of them empty or with an end, which may always come."""
+        if not all(sequences) or any(EOS in sequence for sequence in sequences):
+            raise ValueError("a forbidden sequence has at least one word, and none of its words is </s>")
+        self._before = max((len(sequence) for sequence in sequences), default=1) - 1
+        """Words that are looked back at."""
+        rows = [[_ANY] * (self._before + 1 - len(sequence)) + list(sequence) for sequence in sequences]
+        self._sequences = torch.tensor(rows, dtype=torch.int64).view(len(rows), self._before + 1)  # [N, L]
+
+    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make the last word of each sequence impossible behind the others."""
+        sequences = self._sequences.to(written.device)
+        complete = torch.ones(*written.shape[:2], len(sequences), dtype=torch.bool, device=written.device)
+        for n, last in enumerate(_last(written, lengths, self._before)):
+            complete &= (last[:, :, None] == sequences[:, n]) | (sequences[:, n] == _ANY)
+        _forbid(log_probs, sequences[:, -1].where(complete, PAD), words)
+
+    def take(self, sentences: Tensor) -> "Forbidden":
+        """Return itself: it is the same for all sentences."""
+        return self
+
+    def join(self, other: "Forbidden") -> "Forbidden":
+        """Return itself: it is the same for all sentences."""
+        return self
+
+
+class Prefix(NamedTuple):
+    """The words that each translation begins with.
+
+    They keep their log-probabilities. A word that is impossible anyway, as an unknown one is, costs nothing: so a
+    prefix comes whatever the other rules say, if this is the last one of them.
+    """
+
+    words: Tensor
+    """[B, P]; the last words of shorter prefixes are of no meaning."""
+    lengths: Tensor
+    """Words in each prefix, [B]; 0: none."""
+
+    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make all words but the next one of the prefix impossible; where `words` are given, that one is among them."""
+        running = (lengths < self.lengths)[:, None, None]  # [B, 1, 1]
+        if not self.words.shape[1] or not (running.is_cuda or bool(running.any())):
+            return
+        forced = self.words.gather(1, lengths.clamp(max=self.words.shape[1] - 1)[:, None])  # [B, 1]
+        index = places(forced, words)[:, :, None].expand(-1, log_probs.shape[1], -1)  # [B, K, 1]
+        kept = log_probs.gather(2, index)
+        log_probs.masked_fill_(running, -math.inf)
+        log_probs.scatter_(2, index, kept.masked_fill(running & (kept == -math.inf), 0.0))
+
+    def take(self, sentences: Tensor) -> "Prefix":
+        """Keep `sentences` [B'], in this order."""
+        return Prefix(self.words[sentences], self.lengths[sentences])
+
+    def join(self, other: "Prefix") -> "Prefix":
+        """Append the sentences of `other`."""
+        size = max(self.words.shape[1], other.words.shape[1])
+        rows = [nn.functional.pad(part, (0, size - part.shape[1])) for part in (self.words, other.words)]
+        return Prefix(torch.cat(rows), torch.cat([self.lengths, other.lengths]))
+
+
+_ANY = -1
+"""Stands for any word, and for none."""
+
+
+def places(ids: Tensor, words: Tensor | None) -> Tensor:
+    """Find words [B, N] among the `words` [B, V] that are scored: [B, N], the place of PAD for those that are not."""
+    if words is None:
+        return ids
+    found = torch.searchsorted(words.contiguous(), ids.contiguous()).clamp(max=words.shape[1] - 1)
+    return found.where(words.gather(1, found) == ids, PAD)
+
+
+def _last(written: Tensor, lengths: Tensor, count: int) -> list[Tensor]:
+    """Return the last `count` words of each hypothesis, [B, K] each; -2 before the first word."""
+    index = lengths[:, None] - torch.arange(count, 0, -1, device=lengths.device)  # [B, count]
+    last = written.gather(2, index.clamp(min=0)[:, None].expand(-1, written.shape[1], -1))
+    return list(last.masked_fill((index < 0)[:, None], -2).unbind(dim=2))
+
+
+def _forbid(log_probs: Tensor, ids: Tensor, words: Tensor | None) -> None:
+    """Make words [B, K, N] impossible; PAD is so anyway."""
+    log_probs.scatter_(2, places(ids.flatten(1), words).view(ids.shape), -math.inf)

@@ -1,0 +1,120 @@
+"""How translations are written: text, n-best lists or JSON lines, and files of alignments and pictures beside them."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from nmt.translate import Translation
+
+STREAM: Final = Path("-")
+
+Write = Callable[["Sequence[Sequence[Translation]]", int], None]
+"""Writes the translations of lines, the first of which has this index, counted from 0."""
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where translations go, and in which form."""
+
+    output: Path
+    format: Literal["text", "json"]
+    scores: bool
+    n_best: bool
+    alignment: Path | None
+    attention_plot: Path | None
+
+
+@contextmanager
+def writer(options: OutputOptions) -> Iterator[Write]:
+    """Give a function that writes to stdout at once, or to files that get their names when all is done."""
+    with ExitStack() as files:
+        out = files.enter_context(_opened(options.output))
+        links = files.enter_context(_opened(options.alignment)) if options.alignment else None
+        if options.attention_plot:
+            options.attention_plot.mkdir(parents=True, exist_ok=True)
+
+        def write(found: "Sequence[Sequence[Translation]]", first: int) -> None:
+            _put(out, _as_text(found, first, options))
+            if links:
+                _put(links, _pharaoh(found))
+            if options.attention_plot:
+                _draw(options.attention_plot, found, first)
+
+        yield write
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    from nmt.files import replacing
+
+    if path == STREAM:
+        yield sys.stdout.buffer
+        return
+    with replacing(path) as file:
+        yield file
+
+
+def _put(file: IO[bytes], text: str) -> None:
+    file.write(text.encode("utf-8"))
+    file.flush()
+
+
+def _as_text(found: "Sequence[Sequence[Translation]]", first: int, options: OutputOptions) -> str:
+    if options.format == "json":
+        return "".join(_json_line(number, line) for number, line in enumerate(found, start=first + 1))
+    if options.n_best:
+        return "".join(
+            f"{index} ||| {one.text} ||| {one.score:.4f}\n"
+            for index, translations in enumerate(found, start=first)
+            for one in translations
+        )
+    if options.scores:
+        return "".join(f"{best.score:.4f}\t{best.text}\n" for best, *_ in found)
+    return "".join(f"{best.text}\n" for best, *_ in found)
+
+
+def _json_line(number: int, translations: "Sequence[Translation]") -> str:
+    record = {"line": number, "translations": [_record(one) for one in translations]}
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _record(one: "Translation") -> dict[str, Any]:
+    from nmt.alignment import pharaoh
+
+    return {
+        "text": one.text,
+        "score": one.score,
+        "log_probability": one.log_probability,
+        "alignment": pharaoh(one.alignment or ()),
+        "parts": [
+            {"source_pieces": list(part.src), "pieces": [piece for piece in part.tgt if piece]}
+            for part in one.details or ()
+        ],
+    }
+
+
+def _pharaoh(found: "Sequence[Sequence[Translation]]") -> str:
+    from nmt.alignment import pharaoh
+
+    return "".join(pharaoh(best.alignment or ()) + "\n" for best, *_ in found)
+
+
+def _draw(folder: Path, found: "Sequence[Sequence[Translation]]", first: int) -> None:
+    from nmt.heatmap import draw_attention
+
+    for number, (best, *_) in enumerate(found, start=first + 1):
+        details = best.details or ()
+        for index, part in enumerate(details, start=1):
+            suffix, title = (f"-{index}", f", part {index}") if len(details) > 1 else ("", "")
+            draw_attention(
+                folder / f"line-{number}{suffix}.png",
+                src_pieces=part.src,
+                tgt_pieces=part.tgt,
+                weights=part.attention,
+                title=f"line {number}{title}",
+            )

@@ -1,0 +1,187 @@
+"""Search that scores only those words which a sentence's translation may be made from.
+
+The output layer multiplies by the words of all sentences of a batch at once; then each sentence takes its own. Which
+words the others have, and how many, changes none of its products: they are exact sums of integers, or come from the
+packed products, whose columns know each other as little as their rows (docs/decisions/0010).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from nmt.batching import SourceBatch
+from nmt.models.decoder import DecoderState
+from nmt.models.memory import Memory
+from nmt.models.packed import LINEAR, Precision, quantised
+from nmt.models.seq2seq import Seq2Seq
+from nmt.vocab import PAD
+
+COLUMN_MULTIPLE: Final = 64
+"""Words multiplied together are filled up to a multiple of this: the width of the packed products' blocks."""
+
+_INT8_LIMIT: Final = 127
+"""What a feature of 1 becomes in 8 bits."""
+
+SENTENCES: Final = 32
+"""Sentences multiplied together: more have too many words that only the others need, fewer make products too small."""
+
+Choose = Callable[[Tensor], Tensor]
+"""From padded sources [B, S] to the words of each, ascending and the special ids first, [B, L]."""
+
+_Products = Callable[[Tensor], Tensor]
+"""From features [R, F] in [-1, 1] to what N words make of them before scale and bias, [R, N]."""
+
+
+@dataclass(frozen=True)
+class ShortlistedMemory:
+    """Encoded sources and the words that their translations may be made from."""
+
+    memory: Memory
+    words: Tensor
+    """[B, L]."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What scores the words of a few sentences."""
+
+    products: _Products
+    places: Tensor
+    """Where among the products the words of each sentence are, [B, 1, L]."""
+    scales: Tensor | None
+    """What the products are multiplied with, [B, 1, L]; None: 1."""
+    biases: Tensor
+    """[B, 1, L]."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Score the words of each sentence from features [B, K, F]: [B, K, L]."""
+        batch, beams, _ = features.shape
+        products = self.products(features.flatten(0, 1)).view(batch, beams, -1)  # [B, K, N]
+        chosen = products.gather(2, self.places.expand(-1, beams, -1)).float()
+        if self.scales is not None:
+            chosen.mul_(self.scales)
+        return chosen.add_(self.biases)
+
+
+@dataclass(frozen=True)
+class ShortlistedState:
+    """The state of the decoder and the words that are scored."""
+
+    decoder: DecoderState
+    words: Tensor
+    """[B, L]."""
+    parts: tuple[_Part, ...] | None
+    """What scores them, SENTENCES at a time; None where the batch has changed since the last step."""
+
+    @property
+    def attention(self) -> Tensor:
+        """How much the last step read of each source position, [B, K, S]."""
+        return self.decoder.attention
+
+    def select(self, parents: Tensor) -> "ShortlistedState":
+        """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
+        return replace(self, decoder=self.decoder.select(parents))
+
+    def take(self, sentences: Tensor) -> "ShortlistedState":
+        """Keep `sentences` [B'], in this order."""
+        return ShortlistedState(self.decoder.take(sentences), self.words.index_select(0, sentences), None)
+
+    def join(self, other: "ShortlistedState") -> "ShortlistedState":
+        """Append the sentences of `other`, whose shortlists are as long."""
+        return ShortlistedState(self.decoder.join(other.decoder), torch.cat([self.words, other.words]), None)
+
+
+class ShortlistedModel:
+    """A model for inference that scores for each sentence a few words chosen from its source (Jean et al., 2015).
+
+    The probability of all other words is shared out among these.
+    """
+
+    def __init__(self, model: Seq2Seq, output: nn.Linear, *, precision: Precision, choose: Choose) -> None:
+        """Put a shortlist in front of a model.
+
+        Args:
+            model: Made by `for_inference`; shared, so that it serves without a shortlist too.
+            output: The output layer of the model that it was made from; copied.
+            precision: That of `model`.
+            choose: Makes the shortlists, all of one length, each from its own source; padding changes nothing.
+        """
+        self._model = model
+        self._rows = _Int8Rows(output.weight) if precision == "int8" else _FloatRows(output.weight, precision)
+        self._bias = output.bias.detach().float().clone()
+        self._choose = choose
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._model.device
+
+    def encode(self, src: SourceBatch) -> ShortlistedMemory:
+        """Encode padded sources, and choose the words of each."""
+        return ShortlistedMemory(self._model.encode(src), self._choose(src.ids))
+
+    def start(self, memory: ShortlistedMemory) -> ShortlistedState:
+        """Return the decoder's state before `<s>`, with one beam a sentence."""
+        return ShortlistedState(self._model.start(memory.memory), memory.words, None)
+
+    def step(self, prev_ids: Tensor, state: ShortlistedState) -> tuple[Tensor, ShortlistedState]:
+        """Score the words of each sentence after `prev_ids` [B, K]: logits [B, K, L] and the next state."""
+        features, decoder = self._model.decoder.step(self._model.tgt_embedding(prev_ids), state.decoder)
+        parts = state.parts or tuple(self._part(words) for words in state.words.split(SENTENCES))
+        logits = [part.logits(some) for part, some in zip(parts, features.split(SENTENCES), strict=True)]
+        return torch.cat(logits), ShortlistedState(decoder, state.words, parts)
+
+    def _part(self, words: Tensor) -> _Part:
+        """Put together what scores `words` [B, L]."""
+        flat, shape = words.flatten(), (len(words), 1, words.shape[1])
+        union = torch.bincount(flat, minlength=len(self._bias)).nonzero().squeeze(1)
+        place = torch.empty_like(self._bias, dtype=torch.int64)  # [V]
+        place[union] = torch.arange(len(union))
+        union = nn.functional.pad(union, (0, -len(union) % COLUMN_MULTIPLE), value=PAD)
+        scales = self._rows.scales
+        return _Part(
+            products=self._rows.products(union),
+            places=place.index_select(0, flat).view(shape),
+            scales=None if scales is None else scales.index_select(0, flat).view(shape),
+            biases=self._bias.index_select(0, flat).view(shape),
+        )
+
+
+class _FloatRows:
+    """The weight of an output layer, whose rows can be taken."""
+
+    scales = None
+
+    def __init__(self, weight: Tensor, precision: Precision) -> None:
+        self.precision: Precision = precision
+        self.weight = weight.detach().clone().to(torch.bfloat16 if precision == "bf16" else torch.float32)
+
+    def products(self, words: Tensor) -> _Products:
+        """Pack the rows of `words` [N]."""
+        return LINEAR[self.precision](self.weight.index_select(0, words), None)
+
+
+class _Int8Rows:
+    """The weight of an output layer in 8 bits, whose rows can be taken as they are.
+
+    The library lays out packed products slower than it multiplies, too slow for rows that change every few steps; it
+    multiplies the plain ones as fast.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight, scales = quantised(weight)
+        self.scales = scales / _INT8_LIMIT
+        """Of products of integers, [V]."""
+
+    def products(self, words: Tensor) -> _Products:
+        """Take the rows of `words` [N]."""
+        columns = self.weight.index_select(0, words).t()  # [F, N]
+
+        def multiply(features: Tensor) -> Tensor:
+            products: Tensor = torch._int_mm((features * _INT8_LIMIT).round_().to(torch.int8), columns)
+            return products
+
+        return multiply

@@ -1,0 +1,270 @@
+"""Beam search for translations that contain given words.
+
+Grid beam search (Hokamp & Liu, 2017) with dynamic beam allocation (Post & Vilar, 2018): the hypotheses that have met
+equally many of the required words form a bank, and the places of the beam are shared out among the banks, for what has
+met more of them is less probable. The rules, for K beams and one sentence:
+
+- The candidates of a step are the 2K most probable words behind each live hypothesis, and each word that a required
+  sequence needs next. Those that have met everything may end, the others not.
+- The banks take turns, the one that has met most first: each takes its best candidate that goes on, until K are taken.
+- Candidates that end are finished if they are among the K best of their bank.
+- After the last step allowed the live hypotheses that have met everything are finished as they are. If a sentence then
+  has no finished hypothesis at all, those that have met most are finished instead.
+- All else is as in `nmt.search.beam`. A sentence that requires nothing has a single bank, and gets what it gets there.
+
+A required sequence is met where its words stand side by side. If one breaks off, its words are no longer met, but for
+those that begin it anew. The same one required twice has to come twice, the second time behind the first; different
+ones may overlap. One that is impossible (it holds an unknown word, or is forbidden too) is never met.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from nmt.search.beam import Beams
+from nmt.search.candidates import Candidates, best_candidates
+from nmt.search.frontier import Limits, word_ids
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.penalties import Scoring
+from nmt.search.protocol import SearchState
+from nmt.search.rules import places
+from nmt.vocab import EOS, PAD
+
+Progress = tuple[int, ...]
+"""For each required sequence, how many of its words a hypothesis has met, of all its occurrences in a row."""
+
+
+class Required:
+    """The sequences of words that the translation of one sentence has to contain."""
+
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Require the sequences, none of them empty or with an end."""
+        if not all(sequences) or any(EOS in sequence for sequence in sequences):
+            raise ValueError("a required sequence has at least one word, and none of its words is </s>")
+        counts = Counter(tuple(sequence) for sequence in sequences)
+        self._sequences = tuple(counts)
+        self._wanted = tuple(len(sequence) * count for sequence, count in counts.items())
+        self._borders = tuple(_borders(sequence) for sequence in counts)
+        self.total = sum(self._wanted)
+        """Words that are required."""
+        self.begin: Progress = (0,) * len(counts)
+
+    def advance(self, progress: Progress, word: int) -> Progress:
+        """Return the progress of a hypothesis that `word` continues."""
+        return tuple(self._advance(n, met, word) for n, met in enumerate(progress))
+
+    def needed(self, progress: Progress) -> set[int]:
+        """Return the words that would bring a hypothesis on."""
+        unmet = self._unmet(progress)
+        return {sequence[met % len(sequence)] for sequence, met in unmet}
+
+    def met(self, progress: Progress) -> int:
+        """Count the words that a hypothesis has met: whole sequences, and the longest part of another one.
+
+        Counted so, each word needed next makes it more.
+        """
+        part = max((met % len(sequence) for sequence, met in self._unmet(progress)), default=0)
+        return part + sum(met - met % len(sequence) for sequence, met in zip(self._sequences, progress, strict=True))
+
+    def _unmet(self, progress: Progress) -> list[tuple[tuple[int, ...], int]]:
+        states = zip(self._sequences, progress, self._wanted, strict=True)
+        return [(sequence, met) for sequence, met, wanted in states if met < wanted]
+
+    def _advance(self, n: int, met: int, word: int) -> int:
+        """Follow one sequence as Knuth, Morris & Pratt (1977) do."""
+        if met == self._wanted[n]:
+            return met
+        sequence = self._sequences[n]
+        whole, part = met - met % len(sequence), met % len(sequence)
+        while part and sequence[part] != word:
+            part = self._borders[n][part - 1]
+        return whole + part + (sequence[part] == word)
+
+
+class _Option(NamedTuple):
+    """A candidate of one sentence; the best one is the least."""
+
+    cost: float
+    """The negative log-probability of the whole hypothesis."""
+    parent: int
+    word: int
+
+
+@dataclass(frozen=True)
+class ConstrainedBeams:
+    """A frontier of K live hypotheses a sentence and the best finished ones, bound to contain what is required."""
+
+    beams: Beams
+    required: tuple[Required, ...]
+    """Of each sentence."""
+    progress: tuple[tuple[Progress, ...], ...]
+    """Of each sentence's live hypotheses."""
+
+    @classmethod
+    def start(
+        cls,
+        limits: Limits,
+        required: Sequence[Sequence[Sequence[int]]],
+        *,
+        beam_size: int,
+        n_best: int,
+        scoring: Scoring,
+        src_lengths: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> Self:
+        """Begin with one live hypothesis a sentence, `<s>`, and nothing finished; after a step there are K.
+
+        Args:
+            limits: [B].
+            required: For each sentence, the sequences that have to appear in its translation; none: any will do.
+            beam_size: K.
+            n_best: Hypotheses wanted for each sentence, at most K.
+            scoring: The penalties.
+            src_lengths: Source positions, [B]; only a coverage penalty asks for them.
+            with_attention: Keep the attention of each word.
+        """
+        beams = Beams.start(
+            limits,
+            beam_size=beam_size,
+            n_best=n_best,
+            scoring=scoring,
+            src_lengths=src_lengths,
+            with_attention=with_attention,
+        )
+        all_required = tuple(Required(sequences) for sequences in required)
+        return cls(beams, all_required, tuple((one.begin,) for one in all_required))
+
+    @property
+    def ids(self) -> Tensor:
+        """The words to go on from, [B, K]."""
+        return self.beams.ids
+
+    def grow(self, logits: Tensor, state: SearchState) -> tuple["ConstrainedBeams", Tensor]:
+        """Make a step from logits [B, K, V]."""
+        options = self._options(logits, state)
+        limits, finished = self.beams.limits, self.beams.finished
+        last = (limits.lengths == limits.longest - 1).tolist()
+        found = (finished.scores[:, 0] > -math.inf).tolist()
+        chosen, progress = [], []
+        for b, over in enumerate(self.over().tolist()):
+            ended, going = self._choose(b, [] if over else options[b])
+            if last[b]:
+                going = self._closable(b, going, nothing=not (ended or found[b]))
+            chosen.append((ended, going))
+            missing = (self.required[b].begin,) * (self.beams.beam_size - len(going))
+            progress.append((*(self._followed(b, option) for option in going), *missing))
+        candidates = _candidates(chosen, self.beams.beam_size, device=logits.device)
+        beams, parents = self.beams._with(candidates, state.attention)
+        return replace(self, beams=beams, progress=tuple(progress)), parents
+
+    def over(self) -> Tensor:
+        """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
+        return self.beams.over()
+
+    def take(self, sentences: Tensor) -> "ConstrainedBeams":
+        """Keep `sentences` [B'], in this order."""
+        rows = sentences.tolist()
+        required = tuple(self.required[row] for row in rows)
+        return ConstrainedBeams(self.beams.take(sentences), required, tuple(self.progress[row] for row in rows))
+
+    def join(self, other: "ConstrainedBeams") -> "ConstrainedBeams":
+        """Append the sentences of `other`."""
+        beams = self.beams.join(other.beams)
+        return ConstrainedBeams(beams, self.required + other.required, self.progress + other.progress)
+
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """Return the best finished hypotheses of each sentence."""
+        return self.beams.hypotheses()
+
+    def _options(self, logits: Tensor, state: SearchState) -> list[list[_Option]]:
+        """List the candidates of each sentence, best first."""
+        log_probs = self.beams.limits.log_probs(logits, state, self.beams.written)
+        batch, beams, _ = log_probs.shape
+        totals = self.beams.log_probs  # [B, K]
+        count = 2 * self.beams.beam_size
+        # [B * K, 2K]: of each hypothesis alone
+        best = best_candidates(log_probs.flatten(0, 1)[:, None], totals.reshape(-1, 1), count)
+        likely = word_ids(best.ids.view(batch, -1), state).view(batch, beams, -1)
+        needed = self._needed(likely.device)  # [B, K, N]
+        index = places(needed.flatten(1), state.words).view(needed.shape)
+        costs = -torch.cat([best.log_probs.view(likely.shape), log_probs.gather(2, index) + totals[:, :, None]], dim=2)
+        words = torch.cat([likely, needed], dim=2)
+        return [_sorted(*both) for both in zip(costs.tolist(), words.tolist(), strict=True)]
+
+    def _needed(self, device: torch.device) -> Tensor:
+        """Return the words that bring each live hypothesis on, PAD behind the last one, [B, K, N]."""
+        rows = [
+            [sorted(required.needed(progress)) for progress in live]
+            for required, live in zip(self.required, self.progress, strict=True)
+        ]
+        size = max(len(words) for row in rows for words in row)
+        filled = [[words + [PAD] * (size - len(words)) for words in row] for row in rows]
+        return torch.tensor(filled, dtype=torch.int64, device=device)
+
+    def _choose(self, sentence: int, options: list[_Option]) -> tuple[list[_Option], list[_Option]]:
+        """Choose among candidates, best first: those that end, and those that go on."""
+        beam_size, total = self.beams.beam_size, self.required[sentence].total
+        banks: dict[int, list[_Option]] = {}
+        for option in options:
+            met = self._met(sentence, option)
+            if option.word != EOS or met == total:
+                banks.setdefault(met, []).append(option)
+        ended = [option for option in banks.get(total, [])[:beam_size] if option.word == EOS]
+        turns = [
+            (turn, -met, option)
+            for met, bank in banks.items()
+            for turn, option in enumerate(option for option in bank if option.word != EOS)
+        ]
+        return ended, sorted(option for _, _, option in sorted(turns)[:beam_size])
+
+    def _closable(self, sentence: int, going: list[_Option], *, nothing: bool) -> list[_Option]:
+        """Keep those that have met everything; where `nothing` has been finished, those that have met most."""
+        met = [self._met(sentence, option) for option in going]
+        wanted = max(met, default=0) if nothing else self.required[sentence].total
+        return [option for option, count in zip(going, met, strict=True) if count == wanted]
+
+    def _met(self, sentence: int, option: _Option) -> int:
+        return self.required[sentence].met(self._followed(sentence, option))
+
+    def _followed(self, sentence: int, option: _Option) -> Progress:
+        return self.required[sentence].advance(self.progress[sentence][option.parent], option.word)
+
+
+def _sorted(costs: list[list[float]], words: list[list[int]]) -> list[_Option]:
+    """Sort the possible candidates of a sentence: equal ones go by lower beam, then by lower id; each comes once."""
+    options = {
+        _Option(cost, parent, word)
+        for parent, row in enumerate(zip(costs, words, strict=True))
+        for cost, word in zip(*row, strict=True)
+        if cost < math.inf
+    }
+    return sorted(options)
+
+
+def _candidates(
+    chosen: Sequence[tuple[list[_Option], list[_Option]]], beam_size: int, *, device: torch.device
+) -> Candidates:
+    """Lay K candidates that end before K that go on, those that are missing being impossible."""
+    rows = []
+    for ended, going in chosen:
+        ends = [_Option(math.inf, 0, EOS)] * (beam_size - len(ended))
+        goes = [_Option(math.inf, 0, PAD)] * (beam_size - len(going))
+        rows.append([*ended, *ends, *going, *goes])
+    costs, parents, words = (torch.tensor([[option[part] for option in row] for row in rows]) for part in range(3))
+    return Candidates(-costs.to(device), parents.to(device), words.to(device))
+
+
+def _borders(sequence: Sequence[int]) -> list[int]:
+    """Return for each beginning of a sequence the longest shorter one that it ends in."""
+    borders = [0]
+    for word in sequence[1:]:
+        length = borders[-1]
+        while length and sequence[length] != word:
+            length = borders[length - 1]
+        borders.append(length + (sequence[length] == word))
+    return borders

@@ -1,0 +1,247 @@
+"""Translations drawn at random from what the model finds probable."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+import torch
+from torch import Tensor
+
+from nmt.errors import ConfigError
+from nmt.search.candidates import best_candidates
+from nmt.search.frontier import Limits, word_ids
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.penalties import Scoring
+from nmt.search.protocol import SearchState
+from nmt.search.written import Written
+from nmt.vocab import BOS, EOS
+
+_LOOKED_AT: Final = 64
+"""Words among which the most probable ones that have `top_p` together are looked for first."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The distribution that words are drawn from, and the seed."""
+
+    temperature: float = 1.0
+    """Log-probabilities are divided by it: below 1 the probable words become more probable still."""
+    top_k: int = 0
+    """Only so many of the most probable words are drawn (Fan et al., 2018, sec. 5.1); 0: all."""
+    top_p: float = 1.0
+    """Only the fewest of the most probable words that have this probability together, after `temperature` and `top_k`
+    (Holtzman et al., 2020, sec. 3.1)."""
+    seed: int = 1
+    """Each seed draws other translations."""
+
+    def __post_init__(self) -> None:
+        for name, valid, expected in (
+            ("temperature", 0 < self.temperature < math.inf, "a positive number"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("seed", 0 <= self.seed < 2**63, "from 0 to 2^63 - 1"),
+        ):
+            if not valid:
+                raise ConfigError(f"{name} = {getattr(self, name)} of sampling: expected {expected}")
+
+    def draw(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
+        """Draw words.
+
+        Args:
+            log_probs: R distributions, -inf for what is impossible, [R, V].
+            uniform: Random numbers from 0 up to 1, [R, N] float64.
+
+        Returns:
+            What each number draws from its distribution, [R, N].
+        """
+        # the most probable word becomes 0, so that no temperature is too low
+        heated = (log_probs - log_probs.amax(dim=1, keepdim=True)) / self.temperature
+        weights = heated.softmax(dim=1)
+        if not self.top_k and self.top_p == 1:
+            return _inverse(weights.cumsum(dim=1, dtype=torch.float64), uniform)
+        return self._draw(log_probs, weights, uniform, min(self.top_k or _LOOKED_AT, weights.shape[1]))
+
+    def _draw(self, log_probs: Tensor, weights: Tensor, uniform: Tensor, count: int) -> Tensor:
+        """Draw from the `count` most probable words, or from more of them where those have not `top_p` together."""
+        best = best_candidates(log_probs[:, None], torch.zeros_like(weights[:, :1]), count).ids  # [R, count]
+        mass = weights.gather(1, best).cumsum(dim=1, dtype=torch.float64)
+        total = mass[:, -1:]
+        enough = self.top_p * (total if self.top_k else torch.ones_like(total))
+        last = torch.searchsorted(mass, enough).clamp(max=count - 1)  # the first word that makes it enough
+        drawn = best.gather(1, _inverse(mass.minimum(mass.gather(1, last)), uniform))
+        if self.top_k or count == weights.shape[1]:
+            return drawn
+        rows = (total < enough).squeeze(1).nonzero().squeeze(1)
+        if len(rows):
+            more = min(8 * count, weights.shape[1])
+            drawn[rows] = self._draw(log_probs[rows], weights[rows], uniform[rows], more)
+        return drawn
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A frontier of K samples a sentence, drawn word by word.
+
+    The random number for a word is made from the seed, the sentence's number, the sample and the step, and from nothing
+    else.
+    """
+
+    limits: Limits
+    numbers: Tensor
+    """[B]"""
+    log_probs: Tensor
+    """Of the samples, by the model alone, [B, K] float32 (before the first step, [B, 1])."""
+    ids: Tensor
+    """Their last words, [B, K]."""
+    lengths: Tensor
+    """Their steps, [B, K]."""
+    ended: Tensor
+    """Whether they have come to `</s>`, [B, K]."""
+    written: Written
+    sampling: Sampling
+    scoring: Scoring
+    count: int
+    """K"""
+
+    @classmethod
+    def start(
+        cls,
+        limits: Limits,
+        numbers: Tensor,
+        *,
+        count: int,
+        sampling: Sampling,
+        scoring: Scoring,
+        with_attention: bool = False,
+    ) -> Self:
+        """Begin with `<s>`, with one beam a sentence; after a step there are K.
+
+        Args:
+            limits: [B].
+            numbers: What tells the sentences apart, [B].
+            count: Samples of each sentence, K.
+            sampling: What they are drawn from.
+            scoring: The length penalty of the score; it changes no choice.
+            with_attention: Keep the attention of each word.
+        """
+        if count < 1:
+            raise ValueError(f"at least 1 sample of each sentence has to be drawn, not {count}")
+        # one place more, for what is written into sentences that are over
+        written = Written.start(limits.longest + 1, 1, with_attention=with_attention)
+        ids = torch.full_like(written.words[:, :, 0], BOS)  # [B, 1]
+        lengths = torch.zeros_like(ids)
+        log_probs = torch.zeros(ids.shape, device=ids.device)
+        return cls(limits, numbers, log_probs, ids, lengths, lengths.bool(), written, sampling, scoring, count)
+
+    def grow(self, logits: Tensor, state: SearchState) -> tuple["Sampled", Tensor | None]:
+        """Make a step from logits [B, K, V], the first one from [B, 1, V]."""
+        log_probs = self.limits.log_probs(logits, state, self.written)
+        batch, beams, vocab_size = log_probs.shape
+        samples = torch.arange(self.count, device=log_probs.device)
+        uniform = uniform_numbers(self.sampling.seed, self.numbers[:, None], samples, self.limits.lengths[:, None])
+        drawn = self.sampling.draw(log_probs.flatten(0, 1), uniform.view(batch * beams, -1)).view(batch, -1)  # [B, K]
+        parents = samples.div(self.count // beams, rounding_mode="floor")
+        log_probs = log_probs.flatten(1).gather(1, parents * vocab_size + drawn)
+        if beams == self.count:
+            return self._with(word_ids(drawn, state), log_probs, state.attention), None
+        attention = state.attention.index_select(1, parents)
+        return self._spread(parents)._with(word_ids(drawn, state), log_probs, attention), parents.expand(batch, -1)
+
+    def over(self) -> Tensor:
+        """Tell in which sentences every sample has come to `</s>` or to its last step, [B]."""
+        return self.ended.all(dim=1) | (self.limits.lengths == self.limits.longest)
+
+    def take(self, sentences: Tensor) -> "Sampled":
+        """Keep `sentences` [B'], in this order."""
+        return replace(
+            self,
+            limits=self.limits.take(sentences),
+            numbers=self.numbers[sentences],
+            log_probs=self.log_probs[sentences],
+            ids=self.ids[sentences],
+            lengths=self.lengths[sentences],
+            ended=self.ended[sentences],
+            written=self.written.take(sentences),
+        )
+
+    def join(self, other: "Sampled") -> "Sampled":
+        """Append the sentences of `other`."""
+        return replace(
+            self,
+            limits=self.limits.join(other.limits),
+            numbers=torch.cat([self.numbers, other.numbers]),
+            log_probs=torch.cat([self.log_probs, other.log_probs]),
+            ids=torch.cat([self.ids, other.ids]),
+            lengths=torch.cat([self.lengths, other.lengths]),
+            ended=torch.cat([self.ended, other.ended]),
+            written=self.written.join(other.written),
+        )
+
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """Return the samples of each sentence in the order of their drawing; equal ones are not left out."""
+        scores = self.scoring.score(self.log_probs, self.lengths, None)
+        parts = (self.lengths - self.ended.long(), self.log_probs, scores)
+        return [
+            [
+                self.written.hypothesis(b, k, *sample)
+                for k, sample in enumerate(zip(*samples, strict=True))
+                if sample[1] > -math.inf
+            ]
+            for b, samples in enumerate(zip(*(part.tolist() for part in parts), strict=True))
+        ]
+
+    def _spread(self, parents: Tensor) -> "Sampled":
+        """Let sample k go on from beam `parents[k]`, [K]."""
+        parts = (self.log_probs, self.ids, self.lengths, self.ended)
+        log_probs, ids, lengths, ended = (part.index_select(1, parents) for part in parts)
+        written = self.written.select(parents.expand(len(ids), -1))
+        return replace(self, log_probs=log_probs, ids=ids, lengths=lengths, ended=ended, written=written)
+
+    def _with(self, ids: Tensor, log_probs: Tensor, attention: Tensor) -> "Sampled":
+        """Append words [B, K] with their log-probabilities and attention [B, K, S] to the samples that go on."""
+        over = self.over()
+        going = ~(self.ended | over[:, None])
+        ids = ids.where(going, self.ids)
+        return replace(
+            self,
+            limits=self.limits.step(~over),
+            log_probs=self.log_probs + log_probs.where(going, 0.0),
+            ids=ids,
+            lengths=self.lengths + going,
+            ended=ids == EOS,
+            written=self.written.write(self.limits.lengths, ids, attention),
+        )
+
+
+def uniform_numbers(seed: int, *parts: Tensor) -> Tensor:
+    """Make a number of [0, 1), float64, of a seed below 2^63 and of int64 numbers that broadcast: each of its own."""
+    bits = torch.full((), seed, dtype=torch.int64, device=parts[0].device)
+    for part in parts:
+        bits = _mixed(_mixed(bits) ^ part)
+    return _unsigned_shift(bits, 11).double() * 2.0**-53
+
+
+def _mixed(bits: Tensor) -> Tensor:
+    """Take the step of SplitMix64 (Steele et al., 2014, fig. 17): one to one, and every bit depends on every other.
+
+    Products and sums of int64 wrap around, as those of unsigned numbers would.
+    """
+    bits = bits + _signed(0x9E3779B97F4A7C15)
+    bits = (bits ^ _unsigned_shift(bits, 30)) * _signed(0xBF58476D1CE4E5B9)
+    bits = (bits ^ _unsigned_shift(bits, 27)) * _signed(0x94D049BB133111EB)
+    return bits ^ _unsigned_shift(bits, 31)
+
+
+def _signed(bits: int) -> int:
+    return bits - 2**64 if bits >= 2**63 else bits
+
+
+def _unsigned_shift(bits: Tensor, count: int) -> Tensor:
+    return torch.bitwise_and(bits >> count, 2 ** (64 - count) - 1)
+
+
+def _inverse(mass: Tensor, uniform: Tensor) -> Tensor:
+    """Find where cumulated weights [R, V] exceed the share `uniform` [R, N] of all: [R, N]; no weight of 0 is found."""
+    total = mass[:, -1:].contiguous()
+    found = torch.searchsorted(mass, uniform * total, right=True)
+    return found.minimum(torch.searchsorted(mass, total)).clamp(max=mass.shape[1] - 1)

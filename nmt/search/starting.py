@@ -1,0 +1,108 @@
+"""From settings to a search: which kind of frontier new sentences begin with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nmt.config.settings import SearchSettings
+from nmt.search.beam import Beams
+from nmt.search.candidates import FORBIDDEN
+from nmt.search.constrained import ConstrainedBeams
+from nmt.search.engine import Start
+from nmt.search.frontier import Frontier, Limits
+from nmt.search.greedy import Greedy
+from nmt.search.hypothesis import Sentence
+from nmt.search.penalties import Scoring
+from nmt.search.rules import Forbidden, NoRepeatNgram, Prefix, Rule
+from nmt.search.sampling import Sampled, Sampling
+from nmt.vocab import UNK
+
+_EXTRA_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is asked of a search beyond its settings."""
+
+    n_best: int = 1
+    """Hypotheses of each sentence."""
+    sampling: Sampling | None = None
+    """Draw them at random."""
+    with_attention: bool = False
+    """Keep the attention of each word."""
+    allow_unknown: bool = False
+    """Let `<unk>` be produced."""
+    forbidden: tuple[tuple[int, ...], ...] = ()
+    """Sequences of words that may not appear."""
+    with_prefixes: bool = False
+    """Heed the sentences' prefixes."""
+    constrained: bool = False
+    """Heed what sentences require."""
+
+
+def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
+    """Choose the kind of search.
+
+    Samples if that is asked for; a beam search with constraints where words are required; greedy search where one
+    hypothesis is wanted from a beam of one; else a beam search.
+    """
+    scoring = Scoring(settings.length_penalty, settings.coverage_penalty)
+
+    def start(sentences: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
+        limits = _limits(sentences, src_lengths, settings, kind)
+        if kind.sampling is not None:
+            numbers = torch.tensor([sentence.number for sentence in sentences], device=src_lengths.device)
+            return Sampled.start(
+                limits,
+                numbers,
+                count=kind.n_best,
+                sampling=kind.sampling,
+                scoring=scoring,
+                with_attention=kind.with_attention,
+            )
+        if kind.constrained:
+            required = [sentence.required for sentence in sentences]
+            return ConstrainedBeams.start(
+                limits,
+                required,
+                beam_size=settings.beam_size,
+                n_best=kind.n_best,
+                scoring=scoring,
+                src_lengths=src_lengths,
+                with_attention=kind.with_attention,
+            )
+        if settings.beam_size == 1 and kind.n_best == 1:
+            return Greedy.start(limits, scoring=scoring, with_attention=kind.with_attention)
+        return Beams.start(
+            limits,
+            beam_size=settings.beam_size,
+            n_best=kind.n_best,
+            scoring=scoring,
+            src_lengths=src_lengths,
+            with_attention=kind.with_attention,
+        )
+
+    return start
+
+
+def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: SearchSettings, kind: Kind) -> Limits:
+    pieces = src_lengths - 1
+    longest = (pieces * settings.max_length_ratio).long() + _EXTRA_STEPS
+    shortest = (pieces * settings.min_length_ratio).long()
+    rules: list[Rule] = []
+    if settings.no_repeat_ngram:
+        rules.append(NoRepeatNgram(settings.no_repeat_ngram))
+    if kind.forbidden:
+        rules.append(Forbidden(kind.forbidden))
+    if kind.with_prefixes:
+        prefixes = [sentence.prefix for sentence in sentences]
+        lengths = torch.tensor([len(prefix) for prefix in prefixes])
+        words = torch.zeros(len(prefixes), int(lengths.max()), dtype=torch.int64)
+        for row, prefix in enumerate(prefixes):
+            words[row, : len(prefix)] = torch.tensor(prefix, dtype=torch.int64)
+        rules.append(Prefix(words.to(pieces.device), lengths.to(pieces.device)))
+        longest = longest + lengths.to(pieces.device)
+    never = tuple(word for word in FORBIDDEN if not (word == UNK and kind.allow_unknown))
+    return Limits.start(longest, shortest, rules, never=never)

@@ -1,0 +1,63 @@
+"""A translation as a job, which worker processes can share: each takes blocks of lines."""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from nmt.streams import LineSource
+from nmt.translate.flow import translate_source
+from nmt.translate.options import Options
+from nmt.translate.result import Translation
+from nmt.translate.translator import Precision, Translator
+
+Translations = list[list[Translation]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that are translated together."""
+
+    first_line: int
+    """The number of the first one."""
+    lines: list[str]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+def blocks_of(source: LineSource, size: int) -> Iterator[Block]:
+    """Cut a source into blocks of at most `size` lines; an empty one says that no more has arrived yet."""
+    done, wait = 0, True
+    while not source.ended:
+        block = Block(done, source.take(size, wait=wait))
+        done += len(block)
+        wait = not block.lines and not wait
+        yield block
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which models translate, where, and how."""
+
+    folders: tuple[Path, ...]
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Precision | None
+    options: Options
+
+    def load(self) -> Translator:
+        """Load the models; see `Translator.load`."""
+        return Translator.load(*self.folders, device=self.device, precision=self.precision)
+
+    def translate(self, source: LineSource, *, block: int) -> Generator[Translations, None, None]:
+        """Translate all lines of a source in this process; see `translate_source`."""
+        yield from translate_source(self.load().flow(self.options), source, block=block)
+
+    def start(self) -> Callable[[Block], Translations]:
+        """Load the models in a worker process; return what translates a block there."""
+        return partial(_translate, self.load(), self.options)
+
+
+def _translate(translator: Translator, options: Options, block: Block) -> Translations:
+    return translator.translate(block.lines, options, first_line=block.first_line)

@@ -1,0 +1,109 @@
+"""Lines that come and go: translated together, given back in their order."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nmt.search.engine import ENCODED_AT_ONCE, Engine
+from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.streams import LineSource
+from nmt.translate.lines import Line, LineReader
+from nmt.translate.result import Translation
+
+_PARTS_OF_A_LINE: Final = 1 << 20
+"""More than a line can have; so the number of a part tells its line and its place there."""
+
+
+@dataclass
+class _Unfinished:
+    line: Line
+    found: dict[int, list[Hypothesis]] = field(default_factory=dict)
+
+
+class Flow:
+    """Translates lines as they come: `put` them while it is `hungry`, and `step` until it is no longer `busy`."""
+
+    def __init__(self, reader: LineReader, engine: Engine[Any, Any], *, first_line: int = 0) -> None:
+        """Begin with no line.
+
+        Args:
+            reader: Makes lines ready, and text of what is found.
+            engine: Searches.
+            first_line: The number of the first line, on which random numbers depend.
+        """
+        self._reader = reader
+        self._engine = engine
+        self._next_in = self._next_out = first_line
+        self._waiting: deque[list[Sentence]] = deque()
+        self._unfinished: dict[int, _Unfinished] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are lines that have not been given back."""
+        return bool(self._unfinished)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more lines would soon be translated beside those that are under way."""
+        return sum(len(block) for block in self._waiting) < ENCODED_AT_ONCE
+
+    def put(self, lines: Sequence[str]) -> None:
+        """Take lines. Among those of one call the longest are translated first, so that equal lengths meet."""
+        sentences: list[Sentence] = []
+        for line in self._reader.read(lines):
+            self._unfinished[self._next_in] = _Unfinished(line)
+            sentences += line.sentences(self._next_in * _PARTS_OF_A_LINE)
+            self._next_in += 1
+        sentences.sort(key=lambda sentence: len(sentence.ids))
+        if sentences:
+            self._waiting.append(sentences)
+
+    def step(self) -> list[list[Translation]]:
+        """Make a step; return the translations of the lines that are done, as far as all lines before them are.
+
+        Raises:
+            ModelError: The model gives scores that are not finite numbers.
+        """
+        while self._waiting and self._engine.hungry:
+            self._engine.add(self._shift(ENCODED_AT_ONCE))
+        for number, hypotheses in self._engine.step():
+            line, part = divmod(number, _PARTS_OF_A_LINE)
+            self._unfinished[line].found[part] = hypotheses
+        done = []
+        while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
+            done.append(self._reader.write(one.line, [one.found[part] for part in range(len(one.found))]))
+            del self._unfinished[self._next_out]
+            self._next_out += 1
+        return done
+
+    def _shift(self, count: int) -> list[Sentence]:
+        """Take the longest `count` sentences out of the oldest block, and go on with the next one if it has fewer."""
+        taken: list[Sentence] = []
+        while self._waiting and len(taken) < count:
+            block = self._waiting[0]
+            kept = max(0, len(block) - (count - len(taken)))
+            taken += reversed(block[kept:])
+            del block[kept:]
+            if not block:
+                self._waiting.popleft()
+        return taken
+
+
+def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[list[list[Translation]]]:
+    """Translate all lines of a source, at most `block` of which are taken together; give what is done as it is done.
+
+    Lines wait for nothing but the device: whatever has arrived joins those under way.
+    """
+    while True:
+        while flow.hungry and not source.ended:
+            lines = source.take(block, wait=not flow.busy)
+            if not lines:
+                break
+            flow.put(lines)
+        if not flow.busy:
+            if source.ended:
+                return
+            continue
+        if done := flow.step():
+            yield done

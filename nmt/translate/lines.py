@@ -1,0 +1,143 @@
+"""Lines of text made ready for the model, and their translations made into text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from nmt.alignment import align_words, join_pieces, replace_unknown
+from nmt.config import Settings
+from nmt.corpus.placeholders import Originals, mask, unmask
+from nmt.corpus.reading import normalise
+from nmt.markup import Marked, extract, reinsert
+from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.splitting import split_sentences, split_text
+from nmt.subword import Tokenizers
+from nmt.translate.options import Options
+from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
+
+
+@dataclass(frozen=True)
+class LinePart:
+    """What is translated at once: a line, a sentence of it, or a part that is not too long for the model."""
+
+    text: str
+    """Its placeholders stand for `originals`."""
+    ids: list[int]
+    originals: Originals
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line on its way through the model."""
+
+    marked: Marked
+    prefix: tuple[int, ...]
+    parts: tuple[LinePart, ...]
+    required: tuple[tuple[tuple[int, ...], ...], ...]
+    """What has to appear in the translation of each part."""
+    cut: bool
+    """Whether something in it is too long for the model."""
+
+    def sentences(self, first: int) -> list[Sentence]:
+        """Return what the model is to translate, numbered from `first`; the prefix belongs to the first part."""
+        return [
+            Sentence(tuple(part.ids), number=first + i, prefix=() if i else self.prefix, required=required)
+            for i, (part, required) in enumerate(zip(self.parts, self.required, strict=True))
+        ]
+
+
+@dataclass(frozen=True)
+class LineReader:
+    """Makes lines ready for a model, and text of what it finds."""
+
+    tokenizers: Tokenizers
+    settings: Settings
+    options: Options
+
+    def read(self, lines: Sequence[str]) -> list[Line]:
+        """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences."""
+        texts, prefixes = self._without_prefixes(lines)
+        marked = [extract(text, self.options.keep) if self.options.markup else Marked(text, ()) for text in texts]
+        wholes = [split_sentences(one.plain) if self.options.document else [one.plain] for one in marked]
+        encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
+        limit = self.settings.data.max_pieces
+        read = []
+        for one, sentences, prefix in zip(marked, wholes, prefixes, strict=True):
+            parts: list[LinePart] = []
+            cut = False
+            for text in filter(None, sentences):
+                part = next(encoded)
+                if len(part.ids) <= limit:
+                    parts.append(part)
+                else:
+                    cut = True
+                    parts += self._encode(split_text(text, count=self._count_pieces, limit=limit))
+            read.append(Line(one, prefix, tuple(parts), self._required(parts), cut))
+        return read
+
+    def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
+        """Make translations of a line from the hypotheses of its parts, best first."""
+        if not line.parts:
+            blank = nothing(alignment=self.options.alignment, details=self.options.details)
+            return [self._with_markup(blank, line.marked)]
+        parts = [
+            [self._translated(part, hypothesis) for hypothesis in hypotheses]
+            for part, hypotheses in zip(line.parts, found, strict=True)
+        ]
+        return [replace(self._with_markup(one, line.marked), cut=line.cut) for one in join_ranks(parts)]
+
+    def _without_prefixes(self, lines: Sequence[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+        if not self.options.prefix_after_tab:
+            return [normalise(line) for line in lines], [()] * len(lines)
+        pairs = [line.partition("\t") for line in lines]
+        prefixes = self.tokenizers.tgt.encode([normalise(prefix) for _, _, prefix in pairs])
+        return [normalise(text) for text, _, _ in pairs], [tuple(ids) for ids in prefixes]
+
+    def _required(self, parts: Sequence[LinePart]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Find what each part has to contain: its terms; and the last one what every translation has to."""
+        words = [list(self.options.terms.required(part.text)) if self.options.terms else [] for part in parts]
+        if words:
+            words[-1] += self.options.required
+        return tuple(tuple(tuple(ids) for ids in self.tokenizers.tgt.encode(some)) for some in words)
+
+    def _count_pieces(self, texts: Sequence[str]) -> list[int]:
+        return [len(part.ids) for part in self._encode(texts)]
+
+    def _encode(self, texts: Sequence[str]) -> list[LinePart]:
+        masked = [mask(text, self.settings.tokenizer.placeholders) for text in texts]
+        rows = self.tokenizers.src.encode([text for text, _ in masked])
+        return [LinePart(text, ids, originals) for ids, (text, originals) in zip(rows, masked, strict=True)]
+
+    def _translated(self, part: LinePart, hypothesis: Hypothesis) -> Piecewise:
+        if hypothesis.attention is None:
+            [text] = self.tokenizers.tgt.decode([hypothesis.ids])
+            text = one_line(unmask(text, part.originals))
+            return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
+        src = self.tokenizers.src.split(part.text)
+        tgt = [self._tgt_pieces[index] for index in hypothesis.ids]
+        attention = np.asarray(hypothesis.attention, dtype=np.float32)
+        if self.options.unknown is not None:
+            tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
+        text = one_line(unmask(join_pieces(tgt), part.originals))
+        wanted = self.options.alignment or self.options.markup
+        translation = Translation(
+            text,
+            hypothesis.log_probability,
+            hypothesis.score,
+            parts=1,
+            alignment=tuple(align_words(src, tgt, attention)) if wanted else None,
+            details=(Part(tuple(src), tuple(tgt), attention),) if self.options.details else None,
+        )
+        return Piecewise(translation, len(part.text.split()), len(text.split()))
+
+    def _with_markup(self, one: Translation, marked: Marked) -> Translation:
+        if not self.options.markup:
+            return one
+        text = one_line(reinsert(one.text, marked, one.alignment or ()))
+        return replace(one, text=text, alignment=one.alignment if self.options.alignment else None)
+
+    @cached_property
+    def _tgt_pieces(self) -> list[str]:
+        return self.tokenizers.tgt.pieces

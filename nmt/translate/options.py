@@ -1,0 +1,97 @@
+"""How lines are to be translated."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from nmt.config import Settings, load_settings
+from nmt.config.settings import SearchSettings
+from nmt.errors import ConfigError
+from nmt.search.sampling import Sampling
+from nmt.terms import Terminology
+
+_SEARCH: Final = (
+    "beam_size",
+    "length_penalty",
+    "coverage_penalty",
+    "min_length_ratio",
+    "max_length_ratio",
+    "no_repeat_ngram",
+    "batch_tokens",
+    "shortlist",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user asks of the translation of lines; the defaults ask for the best translation that the model knows.
+
+    The first eight are those of `nmt.config.settings.SearchSettings`; None: what the model's own settings say.
+    """
+
+    beam_size: int | None = None
+    length_penalty: float | None = None
+    coverage_penalty: float | None = None
+    min_length_ratio: float | None = None
+    max_length_ratio: float | None = None
+    no_repeat_ngram: int | None = None
+    batch_tokens: int | None = None
+    shortlist: int | None = None
+    n_best: int = 1
+    """Translations of each line, at most the beam size; samples, where `sampling` says so."""
+    sampling: Sampling | None = None
+    """Draw translations at random instead of searching for the best."""
+    alignment: bool = False
+    """Say which words belong together."""
+    details: bool = False
+    """Give the pieces of both sides and the attention between them."""
+    unknown: Mapping[str, str] | None = None
+    """Let the model say that it does not know a word, and put the source word or its translation in here instead."""
+    document: bool = False
+    """A line is a paragraph, whose sentences are translated one by one."""
+    markup: bool = False
+    """Tags, placeholders and format codes come out as they went in."""
+    keep: re.Pattern[str] | None = None
+    """With `markup`: other spans that come out as they went in."""
+    terms: Terminology | None = None
+    """Words that have to appear because their source terms do."""
+    required: tuple[str, ...] = ()
+    """Words that have to appear in every translation."""
+    forbidden: tuple[str, ...] = ()
+    """Words that may appear in none."""
+    prefix_after_tab: bool = False
+    """What follows a tab in a line is how its translation has to begin."""
+
+    @classmethod
+    def of(cls, search: SearchSettings) -> Self:
+        """Ask for what these settings say."""
+        return cls(**{name: getattr(search, name) for name in _SEARCH})
+
+    @property
+    def attention(self) -> bool:
+        """Whether it has to be known what was read for each word."""
+        return self.alignment or self.details or self.markup or self.unknown is not None
+
+    def search(self, settings: Settings) -> SearchSettings:
+        """Return the settings of the search: these where they say something, else those of the model.
+
+        Raises:
+            ConfigError: A setting is out of range, or options exclude each other.
+        """
+        chosen = {name: getattr(self, name) for name in _SEARCH}
+        overrides = [f"search.{name}={value}" for name, value in chosen.items() if value is not None]
+        search = load_settings(overrides=overrides, base=settings).search
+        if self.n_best < 1 or (self.n_best > search.beam_size and not self.sampling):
+            raise ConfigError(
+                f"{self.n_best} translations of each line were asked for, but search.beam_size = {search.beam_size} "
+                f"gives 1 to {search.beam_size}"
+            )
+        if self.sampling and (self.required or self.terms):
+            raise ConfigError(
+                "words cannot be required of translations that are drawn at random; leave one of them out"
+            )
+        return search
+
+
+DEFAULT: Final = Options()

@@ -1,0 +1,88 @@
+"""What a translation is, and how the parts of a line make one."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmt.alignment import Link
+from nmt.splitting import join_sentences
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pieces of a line, or of a part of one that was cut, with those of its translation."""
+
+    src: tuple[str, ...]
+    tgt: tuple[str, ...]
+    attention: NDArray[np.float32] = field(compare=False)
+    """How much each target piece read of each source piece, [T, S]."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of a line."""
+
+    text: str
+    """One line, without its end."""
+    log_probability: float
+    """Natural logarithm of the model's probability; the sum over the parts of a line that was cut."""
+    score: float
+    """The log-probability over the length penalty: what translations are ranked by; summed in the same way."""
+    parts: int
+    """How many parts the line was translated in: 1, more if it was cut, 0 if it was blank."""
+    cut: bool = False
+    """Whether the line, or in document mode a sentence of it, was too long for the model."""
+    alignment: tuple[Link, ...] | None = None
+    """Which source word and which target word belong together, both counted from 0, if it was asked for."""
+    details: tuple[Part, ...] | None = None
+    """The pieces and the attention, if they were asked for."""
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """The translation of one part of a line, with what is needed to join it to others."""
+
+    translation: Translation
+    src_words: int
+    tgt_words: int
+
+
+def one_line(text: str) -> str:
+    """Put spaces where lines would end."""
+    return re.sub(r"[\r\n]+", " ", text)
+
+
+def nothing(*, alignment: bool, details: bool) -> Translation:
+    """Return the translation of a blank line."""
+    return Translation("", 0.0, 0.0, 0, alignment=() if alignment else None, details=() if details else None)
+
+
+def join_ranks(parts: Sequence[Sequence[Piecewise]]) -> list[Translation]:
+    """Join the translations of a line's parts, rank by rank; a part with fewer of them repeats its last."""
+    if len(parts) == 1:
+        return [one.translation for one in parts[0]]
+    ranks = max(len(part) for part in parts)
+    return [_join([part[min(rank, len(part) - 1)] for part in parts]) for rank in range(ranks)]
+
+
+def _join(parts: Sequence[Piecewise]) -> Translation:
+    chosen = [part.translation for part in parts]
+    return Translation(
+        text=join_sentences(one.text for one in chosen if one.text),
+        log_probability=sum(one.log_probability for one in chosen),
+        score=sum(one.score for one in chosen),
+        parts=len(chosen),
+        alignment=tuple(_shifted(parts)) if chosen[0].alignment is not None else None,
+        details=tuple(part for one in chosen for part in one.details or ()) if chosen[0].details is not None else None,
+    )
+
+
+def _shifted(parts: Iterable[Piecewise]) -> Iterable[Link]:
+    src, tgt = 0, 0
+    for part in parts:
+        for link in part.translation.alignment or ():
+            yield link[0] + src, link[1] + tgt
+        src, tgt = src + part.src_words, tgt + part.tgt_words

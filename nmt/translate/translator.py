@@ -1,0 +1,138 @@
+"""A trained model with what surrounds it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from nmt.config import Settings
+from nmt.errors import ConfigError, ModelError
+from nmt.files import sha256
+from nmt.models.devices import choose_device, prepare_for_search
+from nmt.models.folder import load_model
+from nmt.models.inference import for_search
+from nmt.search.engine import Engine
+from nmt.search.ensemble import Ensemble
+from nmt.search.protocol import SearchableModel
+from nmt.search.shortlist import Lexicon, load_lexicon
+from nmt.search.starting import Kind, start_of
+from nmt.streams import FileLines
+from nmt.subword import Tokenizers, load_tokenizers, tokenizer_files
+from nmt.translate.flow import Flow, translate_source
+from nmt.translate.lines import LineReader
+from nmt.translate.options import DEFAULT, Options
+from nmt.translate.result import Translation
+
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+
+_BLOCK = 4000
+"""Lines whose sentences are sorted by length together."""
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A trained model, or several, with what surrounds them; it keeps no state, so threads may share it.
+
+    Example: `Translator.load(Path("models/en-fr")).translate(["A dog runs."])[0][0].text`
+    """
+
+    model: SearchableModel[Any, Any]
+    tokenizers: Tokenizers
+    settings: Settings
+    lexicon: Lexicon | None = None
+    """Which words a source word is translated by, if the model has learnt it."""
+
+    @classmethod
+    def load(
+        cls,
+        *folders: Path,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Precision | None = None,
+    ) -> Self:
+        """Load a model folder, or an ensemble of several that share their vocabularies.
+
+        On a CPU this sets torch to one thread: so no result depends on how work was shared out. Several processes, or
+        several threads with a call each, use several cores.
+
+        Args:
+            folders: The models; settings and tokenizers are those of the first.
+            device: Where to compute.
+            precision: Arithmetic of the matrix products; None: what the settings say.
+
+        Raises:
+            ModelError: A folder is no model, is damaged, was written by a newer version, or does not fit the first.
+            ConfigError: A GPU is asked for and there is none, or the hardware lacks the precision.
+        """
+        chosen = choose_device(device)
+        prepare_for_search(chosen)
+        loaded = [load_model(folder, device=chosen) for folder in folders]
+        settings = loaded[0][1]
+        for folder, (_, other) in zip(folders, loaded, strict=True):
+            _check_fit(folders[0], settings, folder, other)
+        models = [for_search(model, precision or settings.search.precision, device=chosen) for model, _ in loaded]
+        model: SearchableModel[Any, Any] = models[0] if len(models) == 1 else Ensemble(models)
+        lexicon = load_lexicon(folders[0]) if len(models) == 1 else None
+        return cls(model, load_tokenizers(folders[0]), settings, lexicon)
+
+    def translate(
+        self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0
+    ) -> list[list[Translation]]:
+        """Translate lines; a line's translations do not depend on the lines around it.
+
+        A line of more pieces than `data.max_pieces` is cut after sentences or words, and its parts are translated one
+        by one and joined by spaces: the n-th best of each to the n-th best of the line.
+
+        Args:
+            lines: One text each.
+            options: How to translate.
+            first_line: The number of the first line: what is drawn at random depends on it.
+
+        Returns:
+            For each line, in order, its translations, best first: `n_best`, fewer where the model has no more to offer,
+            and a single empty one for a blank line.
+
+        Raises:
+            ConfigError: An option is out of range, or options exclude each other.
+            ModelError: The model gives scores that are not finite numbers.
+        """
+        blocks = translate_source(self.flow(options, first_line=first_line), FileLines(lines), block=_BLOCK)
+        return [translations for block in blocks for translations in block]
+
+    def flow(self, options: Options = DEFAULT, *, first_line: int = 0) -> Flow:
+        """Begin to translate lines that are still to come.
+
+        Args:
+            options: How to translate.
+            first_line: The number of the first line: what is drawn at random depends on it.
+
+        Raises:
+            ConfigError: As for `translate`.
+        """
+        search = options.search(self.settings)
+        kind = Kind(
+            n_best=options.n_best,
+            sampling=options.sampling,
+            with_attention=options.attention,
+            allow_unknown=options.unknown is not None,
+            with_prefixes=options.prefix_after_tab,
+            constrained=bool(options.required or options.terms),
+            forbidden=tuple(tuple(ids) for ids in self.tokenizers.tgt.encode(options.forbidden)),
+        )
+        engine = Engine(
+            self.model,
+            start_of(search, kind),
+            batch_tokens=search.batch_tokens,
+            reverse_source=self.settings.model.reverse_source,
+        )
+        return Flow(LineReader(self.tokenizers, self.settings, options), engine, first_line=first_line)
+
+
+def _check_fit(first: Path, settings: Settings, folder: Path, other: Settings) -> None:
+    hashes = [[sha256(path) for path in tokenizer_files(model)] for model in (first, folder)]
+    if hashes[0] != hashes[1]:
+        raise ModelError(f"{folder} has other tokenizers than {first}; the models of an ensemble share them")
+    if settings.model.reverse_source != other.model.reverse_source:
+        raise ConfigError(
+            f"{folder} has model.reverse_source = {str(other.model.reverse_source).lower()}, "
+            f"{first} has the opposite; the models of an ensemble read in one direction"
+        )

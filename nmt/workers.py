@@ -1,0 +1,177 @@
+"""Several processes that translate blocks of lines at the same time; the results come in the order of the blocks."""
+
+import pickle
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any, Final, Generic, TypeVar
+
+from nmt.errors import NmtError
+
+B = TypeVar("B")
+R = TypeVar("R")
+
+_BLOCKS_PER_WORKER: Final = 2  # one in hand and one that waits for it, so that no worker waits for its next
+_SPAWN: Final = get_context("spawn")  # a fork copies the locks of torch's threads, but not the threads
+
+
+def translate_in_processes(
+    make: Callable[[], Callable[[B], R]], blocks: Iterable[B | None], *, workers: int
+) -> Generator[R, None, None]:
+    """Yield the result of each block, in order; processes start as blocks come, and end with the iteration.
+
+    Close the generator when it is left early (`contextlib.closing`): the processes end at once. Memory stays flat: at
+    most two blocks for each worker are read ahead of the results. When `blocks` raises an `NmtError`, the results of
+    the blocks before come first.
+
+    Args:
+        make: Makes what translates a block; it runs once in each worker. It has to be picklable, as blocks and results
+            have to be, and the main module of a program that calls this needs its `if __name__ == "__main__"`.
+        blocks: Asked for the next block while results are outstanding. None says that no more has arrived yet: then the
+            oldest outstanding result is waited for before the next block is asked for.
+        workers: Processes at most.
+
+    Raises:
+        NmtError: A worker process was killed, or `make` or what it made raised this error. Other errors come through
+            as well, with the worker's traceback as a note.
+    """
+    pool: _Pool[B, R] = _Pool(make, workers)
+    outstanding: deque[Future[R]] = deque()
+    failures: list[NmtError] = []
+    try:
+        for block in _until_failure(blocks, failures):
+            if block is not None:
+                outstanding.append(pool.submit(block))
+            elif outstanding:
+                yield outstanding.popleft().result()
+            while outstanding and (outstanding[0].done() or len(outstanding) >= _BLOCKS_PER_WORKER * workers):
+                yield outstanding.popleft().result()
+        while outstanding:
+            yield outstanding.popleft().result()
+    finally:
+        pool.stop()
+    for failure in failures:
+        raise failure
+
+
+def _until_failure(blocks: Iterable[B], failures: list[NmtError]) -> Iterator[B]:
+    try:
+        yield from blocks
+    except NmtError as failure:
+        failures.append(failure)
+
+
+class _Pool(Generic[B, R]):
+    """Worker processes, and as many threads, each of which waits for the worker that has its block."""
+
+    def __init__(self, make: Callable[[], Callable[[B], R]], size: int) -> None:
+        self._make = make
+        self._size = size
+        self._workers: list[_Worker[B, R]] = []
+        self._idle: SimpleQueue[_Worker[B, R]] = SimpleQueue()
+        self._threads = ThreadPoolExecutor(size)
+
+    def submit(self, block: B) -> Future[R]:
+        if len(self._workers) < self._size:
+            worker = _Worker(self._make)
+            self._workers.append(worker)
+            self._idle.put(worker)
+        return self._threads.submit(self._translate, block)
+
+    def _translate(self, block: B) -> R:
+        worker = self._idle.get()
+        try:
+            return worker.translate(block)
+        finally:
+            self._idle.put(worker)
+
+    def stop(self) -> None:
+        for worker in self._workers:
+            worker.kill()  # the threads that wait for them go on
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+
+
+class _Worker(Generic[B, R]):
+    """A process that translates one block at a time."""
+
+    def __init__(self, make: Callable[[], Callable[[B], R]]) -> None:
+        self._connection, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(make, theirs), daemon=True)
+        with _interrupts_blocked():
+            self._process.start()
+        theirs.close()
+
+    def translate(self, block: B) -> R:
+        # Plain pickle: `Connection.send` would pass every tensor of a result through shared memory and an open file.
+        try:
+            self._connection.send_bytes(pickle.dumps(block))
+            received = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise NmtError(
+                "a worker process ended unexpectedly (killed? out of memory?); fewer workers need less memory"
+            ) from error
+        answer: R | _Failure = pickle.loads(received)
+        if isinstance(answer, _Failure):
+            raise answer.error
+        return answer
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        self._process.join()
+        self._process.close()
+        self._connection.close()
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """The answer of a worker that could not translate a block."""
+
+    error: Exception
+
+
+def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any, Any]") -> None:
+    """Answer blocks with results until the other end is closed or gone."""
+    translate: Callable[[B], R] | None = None
+    with suppress(EOFError, OSError):
+        while True:
+            block = pickle.loads(connection.recv_bytes())
+            try:
+                translate = translate or make()
+                answer = pickle.dumps(translate(block))
+            except Exception as error:
+                answer = pickle.dumps(_Failure(_portable(error)))
+            connection.send_bytes(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    """Give the error a note that says where it was raised; one that cannot be pickled becomes a `RuntimeError`."""
+    note = f"In a worker process:\n{traceback.format_exc()}"
+    error.add_note(note)
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+        error.add_note(note)
+    return error
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Let processes that start here never hear of Ctrl-C, which a terminal sends to all: their parent ends them."""
+    resource_tracker.ensure_running()  # or the first process would start it, and that lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

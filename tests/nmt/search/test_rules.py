@@ -1,0 +1,156 @@
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.search.rules import Forbidden, NoRepeatNgram, Prefix, Rule
+from nmt.vocab import EOS
+
+A, B, C, D = 4, 5, 6, 7
+VOCAB = 8
+
+
+def scores(batch: int, beams: int, vocab_size: int = VOCAB) -> Tensor:
+    return torch.full((batch, beams, vocab_size), -1.0)
+
+
+def hypotheses(*sentences: Sequence[Sequence[int]]) -> Tensor:
+    """Lay out hypotheses with two places more than the longest needs."""
+    size = 2 + max(len(words) for beams in sentences for words in beams)
+    return torch.tensor([[[*words, *[0] * (size - len(words))] for words in beams] for beams in sentences])
+
+
+def impossible(rule: Rule, *sentences: Sequence[Sequence[int]], words: Tensor | None = None) -> list[list[list[int]]]:
+    """Name the words that may follow no more, but for PAD."""
+    written = hypotheses(*sentences)
+    log_probs = scores(*written.shape[:2], VOCAB if words is None else words.shape[1])
+    lengths = torch.tensor([len(beams[0]) for beams in sentences])
+    rule.apply(log_probs, words=words, written=written, lengths=lengths)
+    found = (log_probs[:, :, 1:] == -math.inf).tolist()
+    names = torch.arange(VOCAB).expand(len(written), -1) if words is None else words
+    return [
+        [[int(name) for name, gone in zip(row[1:], beam, strict=True) if gone] for beam in beams]
+        for row, beams in zip(names, found, strict=True)
+    ]
+
+
+def test_a_word_that_would_make_an_ngram_come_twice_is_impossible() -> None:
+    assert impossible(NoRepeatNgram(2), [[A, B, A], [A, B, C]]) == [[[B], []]]
+    assert impossible(NoRepeatNgram(3), [[A, B, C, A, B], [A, B, A, B, A]]) == [[[C], [B]]]
+    assert impossible(NoRepeatNgram(2), [[A, B, A, C, A]]) == [[[B, C]]]
+
+
+def test_of_overlapping_ngrams_the_second_is_a_repetition() -> None:
+    assert impossible(NoRepeatNgram(2), [[A, A]]) == [[[A]]]
+
+
+def test_no_word_may_come_twice_where_the_ngrams_are_words() -> None:
+    assert impossible(NoRepeatNgram(1), [[A, C, A]]) == [[[A, C]]]
+
+
+def test_what_is_shorter_than_an_ngram_repeats_nothing() -> None:
+    assert impossible(NoRepeatNgram(3), [[A, A]], [[]]) == [[[]], [[]]]
+    assert impossible(NoRepeatNgram(2), [[]]) == [[[]]]
+    assert impossible(NoRepeatNgram(9), [[A, A]]) == [[[]]]
+
+
+def test_sentences_of_different_lengths_repeat_nothing_of_each_other() -> None:
+    assert impossible(NoRepeatNgram(2), [[A, B, A]], [[B]], [[C, D, C, D]]) == [[[B]], [[]], [[C]]]
+
+
+def test_words_repeat_under_the_numbers_of_a_shortlist() -> None:
+    words = torch.tensor([[0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, D]])
+    found = impossible(NoRepeatNgram(2), [[A, C, A]], [[B, D, B]], words=words)
+    assert found == [[[C]], [[D]]]
+
+
+def test_a_repeated_word_that_the_shortlist_lacks_changes_nothing() -> None:
+    words = torch.tensor([[0, 1, 2, EOS, A, C]])
+    assert impossible(NoRepeatNgram(2), [[A, B, A]], [[A, D, A]], words=words.expand(2, -1)) == [[[]], [[]]]
+
+
+def test_a_forbidden_word_is_impossible_everywhere() -> None:
+    assert impossible(Forbidden([[B]]), [[]], [[A, C]]) == [[[B]], [[B]]]
+
+
+def test_the_last_word_of_a_forbidden_sequence_is_impossible_behind_the_others() -> None:
+    rule = Forbidden([[A, B, C], [B, D], [D]])
+    assert impossible(rule, [[A, B], [B, A]], [[C, B], [D, D]]) == [[[C, D], [D]], [[D], [D]]]
+    assert impossible(rule, [[B]], [[]]) == [[[D]], [[D]]]
+    assert impossible(Forbidden([[A, B, C], [B, D]]), [[A, B, C]], [[A]]) == [[[]], [[]]]
+
+
+def test_a_forbidden_sequence_is_looked_up_in_the_shortlist() -> None:
+    words = torch.tensor([[0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, D]])
+    assert impossible(Forbidden([[A, C], [B]]), [[A]], [[A]], words=words) == [[[C]], [[B]]]
+
+
+def test_nothing_forbidden_changes_nothing() -> None:
+    assert impossible(Forbidden([]), [[A]]) == [[[]]]
+
+
+def forced(lengths: Sequence[int], words: Tensor | None = None) -> Tensor:
+    """Apply the prefixes A B, C and none to three sentences that have so many words."""
+    prefix = Prefix(torch.tensor([[A, B], [C, 0], [0, 0]]), torch.tensor([2, 1, 0]))
+    log_probs = -torch.arange(3 * 2 * (VOCAB if words is None else words.shape[1])).float().view(3, 2, -1)
+    prefix.apply(log_probs, words=words, written=torch.zeros(3, 2, 4).long(), lengths=torch.tensor(lengths))
+    return log_probs
+
+
+def test_the_next_word_of_a_prefix_keeps_its_log_probability_and_no_other_is_possible() -> None:
+    log_probs = forced([0, 0, 0])
+    assert (log_probs[:2] > -math.inf).nonzero().tolist() == [[0, 0, A], [0, 1, A], [1, 0, C], [1, 1, C]]
+    assert log_probs[0, :, A].tolist() == [-4.0, -12.0]
+    assert log_probs[2].flatten().tolist() == [-float(n) for n in range(32, 48)]
+
+
+def test_behind_its_prefix_a_sentence_goes_on_as_it_likes() -> None:
+    log_probs = forced([1, 1, 1])
+    assert (log_probs[0] > -math.inf).nonzero().tolist() == [[0, B], [1, B]]
+    assert bool((log_probs[1:] > -math.inf).all())
+    assert forced([2, 3, 9]).flatten().tolist() == [-float(n) for n in range(48)]
+
+
+def test_a_prefix_is_looked_up_in_the_shortlist() -> None:
+    words = torch.tensor([[0, 1, 2, EOS, A, B], [0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, C]])
+    log_probs = forced([1, 0, 0], words)
+    assert (log_probs[:2] > -math.inf).nonzero().tolist() == [[0, 0, 5], [0, 1, 5], [1, 0, 5], [1, 1, 5]]
+    assert log_probs[0, :, 5].tolist() == [-5.0, -11.0]
+
+
+def test_a_prefix_word_that_is_impossible_costs_nothing() -> None:
+    log_probs = scores(2, 1)
+    log_probs[:, :, A] = -math.inf
+    Prefix(torch.tensor([[A], [0]]), torch.tensor([1, 0])).apply(
+        log_probs, words=None, written=torch.zeros(2, 1, 4).long(), lengths=torch.tensor([0, 0])
+    )
+    assert log_probs[0, 0, A] == 0.0
+    assert log_probs[1, 0].tolist() == [-1.0] * 4 + [-math.inf] + [-1.0] * 3
+
+
+def test_prefixes_of_different_sizes_are_joined_and_taken() -> None:
+    joined = Prefix(torch.tensor([[A, B]]), torch.tensor([2])).join(Prefix(torch.zeros(1, 0).long(), torch.tensor([0])))
+    joined = joined.join(Prefix(torch.tensor([[C]]), torch.tensor([1])))
+    taken = joined.take(torch.tensor([2, 0]))
+    assert taken.words.tolist() == [[C, 0], [A, B]]
+    assert taken.lengths.tolist() == [1, 2]
+
+
+def test_no_prefix_at_all_changes_nothing() -> None:
+    assert impossible(Prefix(torch.zeros(1, 0).long(), torch.tensor([0])), [[A]]) == [[[]]]
+
+
+def test_rules_of_all_sentences_are_their_own_parts() -> None:
+    repeat, forbidden = NoRepeatNgram(2), Forbidden([[A]])
+    assert repeat.take(torch.tensor([1])) is repeat.join(NoRepeatNgram(2)) is repeat
+    assert forbidden.take(torch.tensor([1])) is forbidden.join(Forbidden([[A]])) is forbidden
+
+
+def test_rules_without_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^an n-gram that may not come twice has at least 1 word, found a size of 0$"):
+        NoRepeatNgram(0)
+    for sequences in ([[A], []], [[A, EOS]]):
+        with pytest.raises(ValueError, match=r"^a forbidden sequence has at least one word, and none of its words is"):
+            Forbidden(sequences)
