@@ -23,10 +23,13 @@ test-slow: $(INSTALLED)  ## run the long tests that `make test` leaves out
 test-kill: $(INSTALLED)  ## kill a training process a hundred times, and compare its weights with one left alone
 	$(BIN)/python -m pytest -m slow tests/nmt_cli/test_kill.py
 
-bench: $(INSTALLED)  ## run the benchmarks; training speed needs prepared data: make bench DATA=FOLDER
+bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of decoding with MODEL=FOLDER SRC=FILE REF=FILE
 	$(BIN)/python tests/benchmarks/help_time.py
 	$(if $(DATA),$(BIN)/python tests/benchmarks/training_speed.py $(DATA))
 	$(if $(DATA),$(BIN)/python tests/benchmarks/two_processes.py $(DATA))
+	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_speed.py $(MODEL) $(SRC) $(REF))
+	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_latency.py $(MODEL) $(SRC))
+	$(if $(LINES),$(BIN)/python tests/benchmarks/endless_input.py $(MODEL) $(SRC) --lines $(LINES))
 
 check: $(INSTALLED)  ## format, lint and type checks
 	$(BIN)/ruff format --check .

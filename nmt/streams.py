@@ -2,9 +2,9 @@
 
 import select
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from io import BufferedReader
-from itertools import chain, islice
+from itertools import islice
 from threading import Condition, Thread
 from typing import Final, Protocol
 
@@ -202,41 +202,3 @@ def _read_ahead(read: Callable[[], bytes], arrived: _Arrived) -> None:
     except Exception as error:  # all of them: whoever takes lines would wait for ever
         failure = error
     arrived.finish(failure)
-
-
-def in_blocks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Cut lines into blocks of `size`; the first is read at once, so that an unreadable file is found out early."""
-    source = iter(lines)
-    first = list(islice(source, size))
-    return chain([first] if first else [], iter(lambda: list(islice(source, size)), []))
-
-
-def arriving_blocks(stream: Arriving, name: str, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[list[str]]:
-    r"""Give the lines of a stream as they arrive: each block is what was there, and a line waits only for its `\n`.
-
-    Args:
-        stream: Where the bytes come from.
-        name: What an error calls it.
-        on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
-
-    Raises:
-        DataError: A line is not UTF-8.
-    """
-    waiting: deque[bytes] = deque()
-    lines = decode_lines(iter(waiting.popleft, None), name, on_bad_utf8)
-    for block in _raw_blocks(stream):
-        waiting.extend(block)
-        yield list(islice(lines, len(block)))
-
-
-def _raw_blocks(stream: Arriving) -> Iterator[list[bytes]]:
-    unfinished: list[bytes] = []  # pieces of a line whose end has not come yet
-    while arrived := stream.read1(_READ_SIZE):
-        head, newline, rest = arrived.rpartition(b"\n")
-        if not newline:
-            unfinished.append(arrived)
-            continue
-        yield b"".join([*unfinished, head]).split(b"\n")
-        unfinished = [rest] if rest else []
-    if unfinished:
-        yield [b"".join(unfinished)]

@@ -61,6 +61,11 @@ class Terminology:
                 terms.setdefault(key[0].text.casefold(), []).append(term)
         return cls(terms)
 
+    @property
+    def targets(self) -> list[str]:
+        """All target terms, in no special order."""
+        return [term.target for terms in self._terms.values() for term in terms]
+
     def required(self, text: str) -> list[str]:
         """Return the target terms that the translation of `text` must have, one for each occurrence, in source order.
 

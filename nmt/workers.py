@@ -1,10 +1,9 @@
 """Several processes that translate blocks of lines at the same time; the results come in the order of the blocks."""
 
-import pickle
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from nmt.errors import NmtError
 
-B = TypeVar("B")
+B = TypeVar("B", bound=Sized)
 R = TypeVar("R")
 
 _BLOCKS_PER_WORKER: Final = 2  # one in hand and one that waits for it, so that no worker waits for its next
@@ -23,7 +22,7 @@ _SPAWN: Final = get_context("spawn")  # a fork copies the locks of torch's threa
 
 
 def translate_in_processes(
-    make: Callable[[], Callable[[B], R]], blocks: Iterable[B | None], *, workers: int
+    make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int
 ) -> Generator[R, None, None]:
     """Yield the result of each block, in order; processes start as blocks come, and end with the iteration.
 
@@ -34,24 +33,23 @@ def translate_in_processes(
     Args:
         make: Makes what translates a block; it runs once in each worker. It has to be picklable, as blocks and results
             have to be, and the main module of a program that calls this needs its `if __name__ == "__main__"`.
-        blocks: Asked for the next block while results are outstanding. None says that no more has arrived yet: then the
-            oldest outstanding result is waited for before the next block is asked for.
+        blocks: Asked for the next block while results are outstanding. An empty one has no result: it says that no more
+            has arrived yet, so the outstanding results are waited for before the next block is asked for.
         workers: Processes at most.
 
     Raises:
         NmtError: A worker process was killed, or `make` or what it made raised this error. Other errors come through
-            as well, with the worker's traceback as a note.
+            as well; the cause of each shows where in the worker it was raised.
     """
     pool: _Pool[B, R] = _Pool(make, workers)
     outstanding: deque[Future[R]] = deque()
     failures: list[NmtError] = []
     try:
         for block in _until_failure(blocks, failures):
-            if block is not None:
+            if len(block):
                 outstanding.append(pool.submit(block))
-            elif outstanding:
-                yield outstanding.popleft().result()
-            while outstanding and (outstanding[0].done() or len(outstanding) >= _BLOCKS_PER_WORKER * workers):
+            at_most = _BLOCKS_PER_WORKER * workers - 1 if len(block) else 0
+            while outstanding and (len(outstanding) > at_most or outstanding[0].done()):
                 yield outstanding.popleft().result()
         while outstanding:
             yield outstanding.popleft().result()
@@ -111,17 +109,15 @@ class _Worker(Generic[B, R]):
         theirs.close()
 
     def translate(self, block: B) -> R:
-        # Plain pickle: `Connection.send` would pass every tensor of a result through shared memory and an open file.
         try:
-            self._connection.send_bytes(pickle.dumps(block))
-            received = self._connection.recv_bytes()
+            self._connection.send(block)
+            answer: R | _Failure = self._connection.recv()
         except (EOFError, OSError) as error:
             raise NmtError(
                 "a worker process ended unexpectedly (killed? out of memory?); fewer workers need less memory"
             ) from error
-        answer: R | _Failure = pickle.loads(received)
         if isinstance(answer, _Failure):
-            raise answer.error
+            raise answer.error from RuntimeError(f"in a worker process:\n{answer.traceback}")
         return answer
 
     def kill(self) -> None:
@@ -138,6 +134,7 @@ class _Failure:
     """The answer of a worker that could not translate a block."""
 
     error: Exception
+    traceback: str
 
 
 def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any, Any]") -> None:
@@ -145,25 +142,22 @@ def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any
     translate: Callable[[B], R] | None = None
     with suppress(EOFError, OSError):
         while True:
-            block = pickle.loads(connection.recv_bytes())
+            block = connection.recv()
             try:
                 translate = translate or make()
-                answer = pickle.dumps(translate(block))
+                connection.send(translate(block))
             except Exception as error:
-                answer = pickle.dumps(_Failure(_portable(error)))
-            connection.send_bytes(answer)
+                connection.send(_Failure(_portable(error), traceback.format_exc()))
 
 
 def _portable(error: Exception) -> Exception:
-    """Give the error a note that says where it was raised; one that cannot be pickled becomes a `RuntimeError`."""
-    note = f"In a worker process:\n{traceback.format_exc()}"
-    error.add_note(note)
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-        error.add_note(note)
-    return error
+    """Return an error that can be sent: one of ours or of Python as it is, in place of any other one that names it."""
+    for kind in type(error).__mro__:
+        if kind.__module__ == NmtError.__module__:
+            return kind(str(error))  # type: ignore[no-any-return]
+    if type(error).__module__ == "builtins":
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 @contextmanager

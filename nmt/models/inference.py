@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,24 +9,17 @@ from torch import Tensor, nn
 from nmt.batching import SourceBatch
 from nmt.models.cells import RecurrentLayer, State, Weights
 from nmt.models.decoder import DecoderState
-from nmt.models.devices import autocast, choose_search_precision
+from nmt.models.devices import autocast
 from nmt.models.memory import Memory
 from nmt.models.packed import LINEAR, ROW_MULTIPLE, PackedLinear, Precision, filled_up
 from nmt.models.seq2seq import Seq2Seq
 
 
-def for_search(
-    model: Seq2Seq, precision: Literal["auto", "fp32", "bf16", "int8"], *, device: torch.device
-) -> "Seq2Seq | AutocastModel":
-    """Make a model ready for search on the device it is on: packed on a CPU; on a GPU in the library's own layers.
-
-    Raises:
-        ConfigError: The hardware lacks the precision.
-    """
-    chosen = choose_search_precision(precision, device)
+def for_search(model: Seq2Seq, precision: Precision, *, device: torch.device) -> "Seq2Seq | AutocastModel":
+    """Make a model ready for search on the device it is on: packed on a CPU; on a GPU in the library's own layers."""
     if device.type == "cpu":
-        return for_inference(model, chosen)
-    return AutocastModel(model.eval()) if chosen == "bf16" else model.eval()
+        return for_inference(model, precision)
+    return AutocastModel(model.eval()) if precision == "bf16" else model.eval()
 
 
 @dataclass(frozen=True)

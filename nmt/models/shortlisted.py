@@ -19,14 +19,12 @@ from nmt.models.packed import LINEAR, Precision, quantised
 from nmt.models.seq2seq import Seq2Seq
 from nmt.vocab import PAD
 
-COLUMN_MULTIPLE: Final = 64
-"""Words multiplied together are filled up to a multiple of this: the width of the packed products' blocks."""
+_COLUMN_MULTIPLE: Final = 64
+"""Words multiplied together are filled up to a multiple of this: libraries sum in another order for a single one, and
+prepare themselves anew for every number."""
 
 _INT8_LIMIT: Final = 127
 """What a feature of 1 becomes in 8 bits."""
-
-SENTENCES: Final = 32
-"""Sentences multiplied together: more have too many words that only the others need, fewer make products too small."""
 
 Choose = Callable[[Tensor], Tensor]
 """From padded sources [B, S] to the words of each, ascending and the special ids first, [B, L]."""
@@ -45,8 +43,8 @@ class ShortlistedMemory:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What scores the words of a few sentences."""
+class _Layer:
+    """The part of the output layer that a batch needs."""
 
     products: _Products
     places: Tensor
@@ -73,8 +71,8 @@ class ShortlistedState:
     decoder: DecoderState
     words: Tensor
     """[B, L]."""
-    parts: tuple[_Part, ...] | None
-    """What scores them, SENTENCES at a time; None where the batch has changed since the last step."""
+    layer: _Layer | None
+    """What scores them; None where the batch has changed since it was last needed."""
 
     @property
     def attention(self) -> Tensor:
@@ -110,6 +108,7 @@ class ShortlistedModel:
             choose: Makes the shortlists, all of one length, each from its own source; padding changes nothing.
         """
         self._model = model
+        self._rows: _Int8Rows | _FloatRows
         self._rows = _Int8Rows(output.weight) if precision == "int8" else _FloatRows(output.weight, precision)
         self._bias = output.bias.detach().float().clone()
         self._choose = choose
@@ -130,19 +129,18 @@ class ShortlistedModel:
     def step(self, prev_ids: Tensor, state: ShortlistedState) -> tuple[Tensor, ShortlistedState]:
         """Score the words of each sentence after `prev_ids` [B, K]: logits [B, K, L] and the next state."""
         features, decoder = self._model.decoder.step(self._model.tgt_embedding(prev_ids), state.decoder)
-        parts = state.parts or tuple(self._part(words) for words in state.words.split(SENTENCES))
-        logits = [part.logits(some) for part, some in zip(parts, features.split(SENTENCES), strict=True)]
-        return torch.cat(logits), ShortlistedState(decoder, state.words, parts)
+        layer = state.layer or self._layer(state.words)
+        return layer.logits(features), ShortlistedState(decoder, state.words, layer)
 
-    def _part(self, words: Tensor) -> _Part:
+    def _layer(self, words: Tensor) -> _Layer:
         """Put together what scores `words` [B, L]."""
         flat, shape = words.flatten(), (len(words), 1, words.shape[1])
         union = torch.bincount(flat, minlength=len(self._bias)).nonzero().squeeze(1)
         place = torch.empty_like(self._bias, dtype=torch.int64)  # [V]
         place[union] = torch.arange(len(union))
-        union = nn.functional.pad(union, (0, -len(union) % COLUMN_MULTIPLE), value=PAD)
+        union = nn.functional.pad(union, (0, -len(union) % _COLUMN_MULTIPLE), value=PAD)
         scales = self._rows.scales
-        return _Part(
+        return _Layer(
             products=self._rows.products(union),
             places=place.index_select(0, flat).view(shape),
             scales=None if scales is None else scales.index_select(0, flat).view(shape),

@@ -159,7 +159,7 @@ class Beams:
         """Make a step from logits [B, K, V]."""
         log_probs = self.limits.log_probs(logits, state, self.written)
         candidates = best_candidates(log_probs, self.log_probs, 2 * self.beam_size)
-        return self._with(candidates._replace(ids=word_ids(candidates.ids, state)), state.attention)
+        return self.advance(candidates._replace(ids=word_ids(candidates.ids, state)), state.attention)
 
     def over(self) -> Tensor:
         """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
@@ -206,7 +206,7 @@ class Beams:
             for b, ranked in enumerate(zip(scores, log_probs, lengths, strict=True))
         ]
 
-    def _with(self, candidates: Candidates, attention: Tensor) -> tuple["Beams", Tensor]:
+    def advance(self, candidates: Candidates, attention: Tensor) -> tuple["Beams", Tensor]:
         """Make the next frontier from the step's 2K candidates."""
         ends = candidates.ids == EOS  # [B, 2K]
         # at most one candidate a beam ends, so at least K of the 2K do not
@@ -219,7 +219,7 @@ class Beams:
             limits=limits,
             log_probs=log_probs,
             ids=ids,
-            written=self.written.select(parents).write(self.limits.place(), ids, read),
+            written=self.written.select(parents).write(self.limits.lengths, ids, read),
             coverage=self._covered(parents, attention),
         )
         finished = self._ended(candidates, ends, attention)
@@ -250,5 +250,6 @@ class Beams:
         """Return how much each of `parents` [B, N] has read of each source position with this step's attention."""
         if self.coverage is None:
             return None
-        covered = self.coverage + padded(attention, self.coverage.shape[2], dim=2)
+        size = max(self.coverage.shape[2], attention.shape[2])
+        covered = padded(self.coverage, size, dim=2, fill=-1.0) + padded(attention, size, dim=2)
         return covered.gather(1, parents[:, :, None].expand(-1, -1, covered.shape[2]))

@@ -159,7 +159,7 @@ class ConstrainedBeams:
             missing = (self.required[b].begin,) * (self.beams.beam_size - len(going))
             progress.append((*(self._followed(b, option) for option in going), *missing))
         candidates = _candidates(chosen, self.beams.beam_size, device=logits.device)
-        beams, parents = self.beams._with(candidates, state.attention)
+        beams, parents = self.beams.advance(candidates, state.attention)
         return replace(self, beams=beams, progress=tuple(progress)), parents
 
     def over(self) -> Tensor:

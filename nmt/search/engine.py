@@ -22,6 +22,9 @@ ENCODED_AT_ONCE: Final = 128
 _REFILL: Final = 8
 """A batch is filled up when one in so many of its sentences is over; until then those are carried along."""
 
+_STEPS_ON_A_GPU: Final = 8
+"""Steps between two looks at who is over: each look waits for the device, and those who are over change no more."""
+
 Start = Callable[[Sequence[Sentence], Tensor], Frontier]
 """Makes the frontier of new sentences whose sources have so many positions, `</s>` counted, [B]."""
 
@@ -80,6 +83,7 @@ class Engine(Generic[Memory, State]):
         self._start = start
         self._batch_tokens = batch_tokens
         self._reverse_source = reverse_source
+        self._steps_at_once = _STEPS_ON_A_GPU if model.device.type == "cuda" else 1
         self._waiting: deque[_Group[State]] = deque()
         self._live: _Group[State] | None = None
         self._over: list[bool] = []
@@ -103,7 +107,7 @@ class Engine(Generic[Memory, State]):
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, list[Hypothesis]]]:
-        """Fill up, make one step, and return the numbers of the sentences that it ended, with their hypotheses.
+        """Fill up, go on, and return the numbers of the sentences that are over now, with their hypotheses.
 
         Raises:
             ModelError: The model gives scores that are not finite numbers.
@@ -112,7 +116,8 @@ class Engine(Generic[Memory, State]):
         live = self._live
         if live is None:
             return []
-        live = self._advance(live)
+        for _ in range(self._steps_at_once):
+            live = self._advance(live)
         over: list[bool] = live.frontier.over().tolist()
         ended = [row for row, (now, before) in enumerate(zip(over, self._over, strict=True)) if now and not before]
         self._over = over

@@ -87,10 +87,6 @@ class Limits(NamedTuple):
         shortest = none if shortest is None else shortest.minimum(longest - 1)
         return cls(none, shortest, longest, tuple(rules), tuple(never))
 
-    def place(self) -> Tensor:
-        """Return where the next word goes, [B]; beyond the last step, where the last one went."""
-        return self.lengths.minimum(self.longest - 1)
-
     def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
         """Turn logits [B, K, V] into log-probabilities, -inf for words that may not come next: [B, K, V]."""
         log_probs = word_log_probs(logits, self.never)

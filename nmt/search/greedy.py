@@ -15,9 +15,7 @@ from nmt.vocab import BOS, EOS
 
 
 @torch.inference_mode()
-def greedy_search(
-    decoder: StepDecoder[State], state: State, *, limits: Limits, scoring: Scoring = Scoring()
-) -> list[Hypothesis]:
+def greedy_search(decoder: StepDecoder[State], state: State, *, limits: Limits, scoring: Scoring) -> list[Hypothesis]:
     """Continue each sentence with its most probable word, the lowest id among equals, until that is `</s>`.
 
     Args:
@@ -66,7 +64,7 @@ class Greedy:
             log_probs=self.log_probs + best.squeeze(1).masked_fill(over, 0.0),
             ids=ids,
             ended=ids.squeeze(1) == EOS,
-            written=self.written.write(self.limits.place(), ids, state.attention),
+            written=self.written.write(self.limits.lengths, ids, state.attention),
         )
         return grown, None
 

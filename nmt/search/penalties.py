@@ -1,8 +1,12 @@
 """What hypotheses are ranked by: by probability alone, the best is too often too short, or says something twice."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from torch import Tensor
+
+_FRACTIONS: Final = 2**32
+"""Logarithms of coverage are added up as whole numbers, of parts of one: a sum that no order of its terms changes."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Scoring:
 
     def divisors(self, lengths: Tensor) -> Tensor:
         """Return the length penalty of each length: float64, never falling with the length."""
-        return ((5 + lengths.double()) / 6) ** self.length_penalty
+        # not `**`: that computes the last few of a tensor in another way, and rounds them otherwise
+        return ((5 + lengths.double()) / 6).log_().mul_(self.length_penalty).exp_()
 
     def score(self, log_probs: Tensor, lengths: Tensor, coverage: Tensor | None) -> Tensor:
         """Score hypotheses.
@@ -37,8 +42,9 @@ class Scoring:
         scores = log_probs.double() / self.divisors(lengths)
         if coverage is None:
             return scores
-        logs = coverage.double().clamp(min=1e-6, max=1.0).log().masked_fill(coverage < 0, 0.0)
-        return scores + self.coverage_penalty * logs.sum(dim=2)
+        logs = coverage.double().clamp(min=1e-6, max=1.0).log_().masked_fill_(coverage < 0, 0.0)
+        total = logs.mul_(_FRACTIONS).round_().long().sum(dim=2)  # [B, N]
+        return scores + self.coverage_penalty / _FRACTIONS * total.double()
 
     def attainable(self, log_probs: Tensor, longest: Tensor) -> Tensor:
         """Return what no continuation of hypotheses [B, N] of at most `longest` steps [B, 1] can outdo: [B, N]."""

@@ -126,8 +126,7 @@ class Sampled:
         """
         if count < 1:
             raise ValueError(f"at least 1 sample of each sentence has to be drawn, not {count}")
-        # one place more, for what is written into sentences that are over
-        written = Written.start(limits.longest + 1, 1, with_attention=with_attention)
+        written = Written.start(limits.longest, 1, with_attention=with_attention)
         ids = torch.full_like(written.words[:, :, 0], BOS)  # [B, 1]
         lengths = torch.zeros_like(ids)
         log_probs = torch.zeros(ids.shape, device=ids.device)

@@ -19,8 +19,8 @@ class Written(NamedTuple):
 
     @classmethod
     def start(cls, max_lengths: Tensor, beam_size: int, *, with_attention: bool) -> Self:
-        """Begin empty, with room for the longest of `max_lengths` [B]."""
-        shape = (len(max_lengths), beam_size, int(max_lengths.max()))
+        """Begin empty, with room for the longest of `max_lengths` [B], and a place for what comes when it is over."""
+        shape = (len(max_lengths), beam_size, int(max_lengths.max()) + 1)
         attention = torch.zeros(*shape, 1, device=max_lengths.device) if with_attention else None
         return cls(torch.full(shape, PAD, device=max_lengths.device), attention)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nmt.errors import NmtError
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.streams import LineSource
@@ -94,16 +95,21 @@ def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[
     """Translate all lines of a source, at most `block` of which are taken together; give what is done as it is done.
 
     Lines wait for nothing but the device: whatever has arrived joins those under way.
+
+    Raises:
+        NmtError: A line cannot be read; the translations of those before it have been given.
     """
-    while True:
-        while flow.hungry and not source.ended:
-            lines = source.take(block, wait=not flow.busy)
-            if not lines:
-                break
-            flow.put(lines)
-        if not flow.busy:
-            if source.ended:
-                return
-            continue
+    failure: NmtError | None = None
+    while flow.busy or not (source.ended or failure):
+        try:
+            while flow.hungry and not (source.ended or failure):
+                lines = source.take(block, wait=not flow.busy)
+                if not lines:
+                    break
+                flow.put(lines)
+        except NmtError as error:
+            failure = error
         if done := flow.step():
             yield done
+    if failure is not None:
+        raise failure

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from nmt.splitting import split_sentences, split_text
 from nmt.subword import Tokenizers
 from nmt.translate.options import Options
 from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
+from nmt.translate.words import Spelled, spell
+from nmt.vocab import UNK
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,13 @@ class LinePart:
     """What is translated at once: a line, a sentence of it, or a part that is not too long for the model."""
 
     text: str
-    """Its placeholders stand for `originals`."""
+    """As it stands in the line."""
+    masked: str
+    """As the model reads it: its placeholders stand for `originals`."""
     ids: list[int]
     originals: Originals
+    continues: bool = False
+    """Whether it begins within a word of the line."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,11 @@ class Line:
     """A line on its way through the model."""
 
     marked: Marked
-    prefix: tuple[int, ...]
+    prefix: str
+    """How its translation has to begin."""
+    prefix_ids: tuple[int, ...]
     parts: tuple[LinePart, ...]
-    required: tuple[tuple[tuple[int, ...], ...], ...]
+    required: tuple[Spelled, ...]
     """What has to appear in the translation of each part."""
     cut: bool
     """Whether something in it is too long for the model."""
@@ -43,7 +52,7 @@ class Line:
     def sentences(self, first: int) -> list[Sentence]:
         """Return what the model is to translate, numbered from `first`; the prefix belongs to the first part."""
         return [
-            Sentence(tuple(part.ids), number=first + i, prefix=() if i else self.prefix, required=required)
+            Sentence(tuple(part.ids), number=first + i, prefix=() if i else self.prefix_ids, required=required)
             for i, (part, required) in enumerate(zip(self.parts, self.required, strict=True))
         ]
 
@@ -59,12 +68,13 @@ class LineReader:
     def read(self, lines: Sequence[str]) -> list[Line]:
         """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences."""
         texts, prefixes = self._without_prefixes(lines)
+        prefix_ids = spell(self.tokenizers.tgt, prefixes) if any(prefixes) else ((),) * len(prefixes)
         marked = [extract(text, self.options.keep) if self.options.markup else Marked(text, ()) for text in texts]
         wholes = [split_sentences(one.plain) if self.options.document else [one.plain] for one in marked]
         encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
         limit = self.settings.data.max_pieces
         read = []
-        for one, sentences, prefix in zip(marked, wholes, prefixes, strict=True):
+        for one, sentences, prefix, ids in zip(marked, wholes, prefixes, prefix_ids, strict=True):
             parts: list[LinePart] = []
             cut = False
             for text in filter(None, sentences):
@@ -74,7 +84,7 @@ class LineReader:
                 else:
                     cut = True
                     parts += self._encode(split_text(text, count=self._count_pieces, limit=limit))
-            read.append(Line(one, prefix, tuple(parts), self._required(parts), cut))
+            read.append(Line(one, prefix, ids, _in_words(one.plain, parts), self._required(parts), cut))
         return read
 
     def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
@@ -83,24 +93,23 @@ class LineReader:
             blank = nothing(alignment=self.options.alignment, details=self.options.details)
             return [self._with_markup(blank, line.marked)]
         parts = [
-            [self._translated(part, hypothesis) for hypothesis in hypotheses]
-            for part, hypotheses in zip(line.parts, found, strict=True)
+            [self._translated(part, hypothesis, "" if i else line.prefix) for hypothesis in hypotheses]
+            for i, (part, hypotheses) in enumerate(zip(line.parts, found, strict=True))
         ]
         return [replace(self._with_markup(one, line.marked), cut=line.cut) for one in join_ranks(parts)]
 
-    def _without_prefixes(self, lines: Sequence[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+    def _without_prefixes(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
         if not self.options.prefix_after_tab:
-            return [normalise(line) for line in lines], [()] * len(lines)
+            return [normalise(line) for line in lines], [""] * len(lines)
         pairs = [line.partition("\t") for line in lines]
-        prefixes = self.tokenizers.tgt.encode([normalise(prefix) for _, _, prefix in pairs])
-        return [normalise(text) for text, _, _ in pairs], [tuple(ids) for ids in prefixes]
+        return [normalise(text) for text, _, _ in pairs], [normalise(prefix) for _, _, prefix in pairs]
 
-    def _required(self, parts: Sequence[LinePart]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    def _required(self, parts: Sequence[LinePart]) -> tuple[Spelled, ...]:
         """Find what each part has to contain: its terms; and the last one what every translation has to."""
         words = [list(self.options.terms.required(part.text)) if self.options.terms else [] for part in parts]
         if words:
             words[-1] += self.options.required
-        return tuple(tuple(tuple(ids) for ids in self.tokenizers.tgt.encode(some)) for some in words)
+        return tuple(spell(self.tokenizers.tgt, some) if some else () for some in words)
 
     def _count_pieces(self, texts: Sequence[str]) -> list[int]:
         return [len(part.ids) for part in self._encode(texts)]
@@ -108,15 +117,17 @@ class LineReader:
     def _encode(self, texts: Sequence[str]) -> list[LinePart]:
         masked = [mask(text, self.settings.tokenizer.placeholders) for text in texts]
         rows = self.tokenizers.src.encode([text for text, _ in masked])
-        return [LinePart(text, ids, originals) for ids, (text, originals) in zip(rows, masked, strict=True)]
+        return [
+            LinePart(text, reads, ids, originals)
+            for text, (reads, originals), ids in zip(texts, masked, rows, strict=True)
+        ]
 
-    def _translated(self, part: LinePart, hypothesis: Hypothesis) -> Piecewise:
+    def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str) -> Piecewise:
         if hypothesis.attention is None:
-            [text] = self.tokenizers.tgt.decode([hypothesis.ids])
-            text = one_line(unmask(text, part.originals))
+            text = one_line(unmask(self._decoded(hypothesis.ids, prefix), part.originals))
             return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
-        src = self.tokenizers.src.split(part.text)
-        tgt = [self._tgt_pieces[index] for index in hypothesis.ids]
+        src = self.tokenizers.src.split(part.masked)
+        tgt = self._pieces(hypothesis.ids, prefix)
         attention = np.asarray(hypothesis.attention, dtype=np.float32)
         if self.options.unknown is not None:
             tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
@@ -130,7 +141,18 @@ class LineReader:
             alignment=tuple(align_words(src, tgt, attention)) if wanted else None,
             details=(Part(tuple(src), tuple(tgt), attention),) if self.options.details else None,
         )
-        return Piecewise(translation, len(part.text.split()), len(text.split()))
+        return Piecewise(translation, len(part.text.split()), len(text.split()), part.continues)
+
+    def _decoded(self, ids: Sequence[int], prefix: str) -> str:
+        if UNK in ids:
+            return join_pieces(self._pieces(ids, prefix))
+        [text] = self.tokenizers.tgt.decode([ids])
+        return text
+
+    def _pieces(self, ids: Sequence[int], prefix: str) -> list[str]:
+        """Return the pieces of a translation; those of its prefix as they stand there, unknown characters too."""
+        begun = self.tokenizers.tgt.split(prefix) if prefix else []
+        return [*begun, *(self._tgt_pieces[index] for index in ids[len(begun) :])]
 
     def _with_markup(self, one: Translation, marked: Marked) -> Translation:
         if not self.options.markup:
@@ -141,3 +163,13 @@ class LineReader:
     @cached_property
     def _tgt_pieces(self) -> list[str]:
         return self.tokenizers.tgt.pieces
+
+
+def _in_words(line: str, parts: Sequence[LinePart]) -> tuple[LinePart, ...]:
+    """Find out which parts of a line begin within a word of it."""
+    if len(parts) < 2:
+        return tuple(parts)
+    sizes = [len("".join(part.text.split())) for part in parts]
+    word_starts = {0, *accumulate(len(word) for word in line.split())}
+    begins = accumulate(sizes, initial=0)
+    return tuple(replace(part, continues=begin not in word_starts) for part, begin in zip(parts, begins, strict=False))

@@ -91,6 +91,11 @@ class Options:
             raise ConfigError(
                 "words cannot be required of translations that are drawn at random; leave one of them out"
             )
+        if search.shortlist and (self.prefix_after_tab or self.required or self.terms):
+            raise ConfigError(
+                f"search.shortlist = {search.shortlist} leaves out words that are asked for by a prefix, a term or as "
+                "required; use it without them, or set it to 0"
+            )
         return search
 
 

@@ -36,7 +36,10 @@ class Translation:
     cut: bool = False
     """Whether the line, or in document mode a sentence of it, was too long for the model."""
     alignment: tuple[Link, ...] | None = None
-    """Which source word and which target word belong together, both counted from 0, if it was asked for."""
+    """Which source word and which target word belong together, if it was asked for.
+
+    Words are what white space separates, without markup that was kept; both sides are counted from 0.
+    """
     details: tuple[Part, ...] | None = None
     """The pieces and the attention, if they were asked for."""
 
@@ -48,6 +51,8 @@ class Piecewise:
     translation: Translation
     src_words: int
     tgt_words: int
+    continues: bool = False
+    """Whether the source of this part goes on in the word in which the part before it ended."""
 
 
 def one_line(text: str) -> str:
@@ -75,14 +80,17 @@ def _join(parts: Sequence[Piecewise]) -> Translation:
         log_probability=sum(one.log_probability for one in chosen),
         score=sum(one.score for one in chosen),
         parts=len(chosen),
-        alignment=tuple(_shifted(parts)) if chosen[0].alignment is not None else None,
+        alignment=tuple(sorted(set(_shifted(parts)))) if chosen[0].alignment is not None else None,
         details=tuple(part for one in chosen for part in one.details or ()) if chosen[0].details is not None else None,
     )
 
 
 def _shifted(parts: Iterable[Piecewise]) -> Iterable[Link]:
-    src, tgt = 0, 0
+    src, tgt, before = 0, 0, ""
     for part in parts:
+        text = part.translation.text
+        src -= part.continues
+        tgt -= len(join_sentences([before, text])) == len(before) + len(text) and before != "" != text
         for link in part.translation.alignment or ():
             yield link[0] + src, link[1] + tgt
-        src, tgt = src + part.src_words, tgt + part.tgt_words
+        src, tgt, before = src + part.src_words, tgt + part.tgt_words, text or before

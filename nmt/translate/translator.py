@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
+
+from torch import nn
 
 from nmt.config import Settings
 from nmt.errors import ConfigError, ModelError
 from nmt.files import sha256
-from nmt.models.devices import choose_device, prepare_for_search
+from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
 from nmt.models.folder import load_model
 from nmt.models.inference import for_search
+from nmt.models.seq2seq import Seq2Seq
+from nmt.models.shortlisted import ShortlistedModel
 from nmt.search.engine import Engine
 from nmt.search.ensemble import Ensemble
 from nmt.search.protocol import SearchableModel
@@ -22,6 +27,7 @@ from nmt.translate.flow import Flow, translate_source
 from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.result import Translation
+from nmt.translate.words import check_words, spell
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -39,8 +45,8 @@ class Translator:
     model: SearchableModel[Any, Any]
     tokenizers: Tokenizers
     settings: Settings
-    lexicon: Lexicon | None = None
-    """Which words a source word is translated by, if the model has learnt it."""
+    shortlister: "Shortlister | None" = None
+    """Makes the model score a few words only, if it has learnt which."""
 
     @classmethod
     def load(
@@ -69,10 +75,14 @@ class Translator:
         settings = loaded[0][1]
         for folder, (_, other) in zip(folders, loaded, strict=True):
             _check_fit(folders[0], settings, folder, other)
-        models = [for_search(model, precision or settings.search.precision, device=chosen) for model, _ in loaded]
-        model: SearchableModel[Any, Any] = models[0] if len(models) == 1 else Ensemble(models)
-        lexicon = load_lexicon(folders[0]) if len(models) == 1 else None
-        return cls(model, load_tokenizers(folders[0]), settings, lexicon)
+        arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
+        models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
+        tokenizers = load_tokenizers(folders[0])
+        if len(models) > 1:
+            return cls(Ensemble(models), tokenizers, settings)
+        lexicon = load_lexicon(folders[0]) if chosen.type == "cpu" else None
+        shortlister = Shortlister(lexicon, loaded[0][0].output, arithmetic) if lexicon else None
+        return cls(models[0], tokenizers, settings, shortlister)
 
     def translate(
         self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0
@@ -92,7 +102,8 @@ class Translator:
             and a single empty one for a blank line.
 
         Raises:
-            ConfigError: An option is out of range, or options exclude each other.
+            ConfigError: An option is out of range, options exclude each other, or words are asked for that the model
+                cannot write.
             ModelError: The model gives scores that are not finite numbers.
         """
         blocks = translate_source(self.flow(options, first_line=first_line), FileLines(lines), block=_BLOCK)
@@ -109,6 +120,7 @@ class Translator:
             ConfigError: As for `translate`.
         """
         search = options.search(self.settings)
+        check_words(self.tokenizers.tgt, options)
         kind = Kind(
             n_best=options.n_best,
             sampling=options.sampling,
@@ -116,15 +128,40 @@ class Translator:
             allow_unknown=options.unknown is not None,
             with_prefixes=options.prefix_after_tab,
             constrained=bool(options.required or options.terms),
-            forbidden=tuple(tuple(ids) for ids in self.tokenizers.tgt.encode(options.forbidden)),
+            forbidden=spell(self.tokenizers.tgt, options.forbidden),
         )
         engine = Engine(
-            self.model,
+            self._searched(search.shortlist),
             start_of(search, kind),
             batch_tokens=search.batch_tokens,
             reverse_source=self.settings.model.reverse_source,
         )
         return Flow(LineReader(self.tokenizers, self.settings, options), engine, first_line=first_line)
+
+    def _searched(self, shortlist: int) -> SearchableModel[Any, Any]:
+        if not shortlist:
+            return self.model
+        if self.shortlister is None:
+            raise ConfigError(
+                f"search.shortlist = {shortlist} needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a single model, "
+                "and a CPU"
+            )
+        return self.shortlister.model(self.model, shortlist)
+
+
+@dataclass(frozen=True)
+class Shortlister:
+    """What a shortlist is made with."""
+
+    lexicon: Lexicon
+    output: nn.Linear
+    """The model's output layer as it was trained."""
+    precision: SearchPrecision
+
+    def model(self, model: SearchableModel[Any, Any], size: int) -> ShortlistedModel:
+        """Let `model`, made by `for_search` on a CPU, score `size` words for each sentence."""
+        choose = partial(self.lexicon.shortlist, size=size)
+        return ShortlistedModel(cast(Seq2Seq, model), self.output, precision=self.precision, choose=choose)
 
 
 def _check_fit(first: Path, settings: Settings, folder: Path, other: Settings) -> None:

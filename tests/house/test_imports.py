@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 FLOORS = (
     {"errors", "files", "vocab"},
     {"config"},
-    {"corpus", "subword", "batching"},
+    {"corpus", "subword", "batching", "alignment", "heatmap", "workers"},
     {"models"},
-    {"prepared", "search", "metrics", "splitting", "streams"},
+    {"prepared", "search", "metrics", "splitting", "streams", "markup", "terms"},
     {"training"},
     {"translate"},
     {"chain", "demo"},

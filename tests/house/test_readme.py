@@ -70,7 +70,7 @@ def test_every_room_of_the_library_is_in_the_tree() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    assert names == {"prepare", "train", "translate", "score", "plot", "average", "run", "demo"}
+    assert names == {"prepare", "train", "translate", "score", "shortlist", "plot", "average", "run", "demo"}
     for name in names:
         assert f"| `nmt {name}` |" in README
 

@@ -5,56 +5,97 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CONTEXTS = 97
+POSITIONS = 3
 
 
 @dataclass(frozen=True)
 class TableState:
-    """Which sentence each row is, [B], and a number made of the words of each beam, [B, K]."""
+    """Which sentence each row is, how long its source is, [B], and a number made of the words of each beam, [B, K]."""
 
     sentences: Tensor
+    sizes: Tensor
     contexts: Tensor
+    attention: Tensor
+    """[B, K, S], where S is the longest source."""
+    words: None = None
 
     def select(self, parents: Tensor) -> "TableState":
-        return replace(self, contexts=self.contexts.gather(1, parents))
+        index = parents[:, :, None].expand(-1, -1, self.attention.shape[2])
+        return replace(self, contexts=self.contexts.gather(1, parents), attention=self.attention.gather(1, index))
 
     def take(self, sentences: Tensor) -> "TableState":
-        return TableState(self.sentences[sentences], self.contexts[sentences])
+        sizes = self.sizes[sentences]
+        attention = self.attention[sentences, :, : int(sizes.max())]
+        return TableState(self.sentences[sentences], sizes, self.contexts[sentences], attention)
+
+    def join(self, other: "TableState") -> "TableState":
+        sizes = torch.cat([self.sizes, other.sizes])
+        parts = (self.attention, other.attention)
+        attention = [nn.functional.pad(part, (0, int(sizes.max()) - part.shape[2])) for part in parts]
+        return TableState(
+            torch.cat([self.sentences, other.sentences]),
+            sizes,
+            torch.cat([self.contexts, other.contexts]),
+            torch.cat(attention),
+        )
 
 
 @dataclass
 class TableDecoder:
-    """Reads logits from `table` [sentences, CONTEXTS, V]."""
+    """Reads logits from `table` [sentences, CONTEXTS, V], and attention from `reading` [sentences, CONTEXTS, S]."""
 
     table: Tensor
+    reading: Tensor
+    sizes: Tensor
+    """Source positions, [sentences]."""
     steps: list[tuple[int, int]] = field(default_factory=list)
     """The shape of `prev_ids` in every step so far."""
 
     @classmethod
-    def random(cls, seed: int, *, vocab_size: int, sentences: int = 1, levels: int = 0) -> "TableDecoder":
-        """Draw the table; with `levels` there are only so many different logits, so that many are equal."""
+    def random(
+        cls, seed: int, *, vocab_size: int, sentences: int = 1, levels: int = 0, sizes: Sequence[int] | None = None
+    ) -> "TableDecoder":
+        """Draw the tables; with `levels` there are only so many different logits, so that many are equal."""
         generator = torch.Generator().manual_seed(seed)
         shape = (sentences, CONTEXTS, vocab_size)
         if levels:
-            return cls(torch.randint(levels, shape, generator=generator).float())
-        return cls(2 * torch.randn(shape, generator=generator))
+            table = torch.randint(levels, shape, generator=generator).float()
+        else:
+            table = 2 * torch.randn(shape, generator=generator)
+        positions = torch.tensor(sizes or [POSITIONS] * sentences)
+        reading = 2 * torch.randn(sentences, CONTEXTS, int(positions.max()), generator=generator)
+        padding = torch.arange(reading.shape[2]) >= positions[:, None, None]
+        return cls(table, reading.masked_fill(padding, -torch.inf).softmax(dim=2), positions)
 
     def start(self, sentences: Sequence[int] = (0,)) -> TableState:
-        return TableState(torch.tensor(sentences), torch.zeros(len(sentences), 1, dtype=torch.int64))
+        rows = torch.tensor(sentences, dtype=torch.int64)
+        sizes = self.sizes[rows]
+        attention = torch.zeros(len(rows), 1, int(sizes.max()))
+        return TableState(rows, sizes, torch.zeros(len(rows), 1, dtype=torch.int64), attention)
 
     def step(self, prev_ids: Tensor, state: TableState) -> tuple[Tensor, TableState]:
         self.steps.append((prev_ids.shape[0], prev_ids.shape[1]))
         contexts = (31 * state.contexts + prev_ids) % CONTEXTS
-        return self.table[state.sentences[:, None], contexts], replace(state, contexts=contexts)
+        rows = state.sentences[:, None]
+        attention = self.reading[rows, contexts, : int(state.sizes.max())]
+        return self.table[rows, contexts], replace(state, contexts=contexts, attention=attention)
 
     def next_log_probs(self, sentence: int, words: Sequence[int]) -> Tensor:
         """Score the words after `<s>` and `words`, [V], as one who knows the table would."""
+        return self.table[sentence, self._context(words)].log_softmax(dim=0)
+
+    def next_attention(self, sentence: int, words: Sequence[int]) -> Tensor:
+        """Tell how much the word after `<s>` and `words` reads of each source position of its sentence, [S]."""
+        return self.reading[sentence, self._context(words), : int(self.sizes[sentence])]
+
+    def _context(self, words: Sequence[int]) -> int:
         context = 0
         for word in (2, *words):
             context = (31 * context + word) % CONTEXTS
-        return self.table[sentence, context].log_softmax(dim=0)
+        return context
 
 
 @pytest.fixture

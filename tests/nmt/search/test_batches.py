@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.batching import FlatSequences, SourceBatch
+from nmt.batching import SourceBatch
 from nmt.config import SearchSettings
 from nmt.errors import ModelError
 from nmt.search.batches import search_batches
 from nmt.search.beam import beam_search
+from nmt.search.frontier import Limits
 from nmt.search.greedy import greedy_search
+from nmt.search.penalties import Scoring
 from nmt.vocab import EOS
 
 RandomDecoder = Callable[..., Any]
@@ -47,7 +49,7 @@ def model(random_decoder: RandomDecoder) -> TableModel:
     return TableModel(random_decoder(5, vocab_size=11, sentences=SENTENCES))
 
 
-SRC = FlatSequences.from_lists([[4, 5], [6], [7, 8, 9, 4], [5, 6, 7], [], [4], [9, 9, 9]])
+SRC = [[4, 5], [6], [7, 8, 9, 4], [5, 6, 7], [], [4], [9, 9, 9]]
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 12, 40, 4000])
@@ -57,33 +59,34 @@ def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(
     settings = SearchSettings(beam_size=3, length_penalty=0.6, max_length_ratio=1.5, batch_tokens=batch_tokens)
     found = search_batches(model, SRC, settings=settings, reverse_source=False, n_best=2)
     for row in range(len(SRC)):
-        pieces = SRC.row(row)
+        pieces = SRC[row]
         expected = beam_search(
             model.decoder,
             model.start([sum(pieces) % SENTENCES]),
-            max_lengths=torch.tensor([math.floor(1.5 * len(pieces)) + 10]),
+            limits=Limits.start(torch.tensor([math.floor(1.5 * len(pieces)) + 10])),
             beam_size=3,
-            length_penalty=0.6,
+            scoring=Scoring(0.6),
             n_best=2,
         )
         assert found[row] == expected[0]
 
 
-def test_batches_keep_to_the_budget_with_the_longest_first(model: TableModel) -> None:
+def test_sentences_under_way_keep_to_the_budget_with_the_longest_first(model: TableModel) -> None:
     settings = SearchSettings(beam_size=2, batch_tokens=20)
     search_batches(model, SRC, settings=settings, reverse_source=False)
-    assert [tuple(batch.shape) for batch in model.batches] == [(2, 5), (2, 4), (3, 2)]
+    assert [tuple(batch.shape) for batch in model.batches] == [(7, 5)]
+    assert model.decoder.steps[:2] == [(7, 1), (2, 2)]  # 3 x 2 x 5 would be above 20
+    assert max(rows for rows, _ in model.decoder.steps[1:]) <= 5  # 5 x 2 x 2
 
 
-def test_a_source_over_the_budget_is_a_batch_of_its_own(model: TableModel) -> None:
+def test_a_source_over_the_budget_is_searched_alone(model: TableModel) -> None:
     settings = SearchSettings(beam_size=5, batch_tokens=1)
     search_batches(model, SRC, settings=settings, reverse_source=False)
-    assert len(model.batches) == len(SRC)
+    assert {rows for rows, _ in model.decoder.steps[1:]} == {1}
 
 
 def test_sources_are_reversed_where_the_model_wants_it(model: TableModel) -> None:
-    src = FlatSequences.from_lists([[4, 5, 6]])
-    search_batches(model, src, settings=SearchSettings(), reverse_source=True)
+    search_batches(model, [[4, 5, 6]], settings=SearchSettings(), reverse_source=True)
     assert model.batches[0].tolist() == [[6, 5, 4, EOS]]
 
 
@@ -91,15 +94,14 @@ def test_a_beam_of_one_is_greedy_search_whatever_the_length_penalty(model: Table
     settings = SearchSettings(beam_size=1, length_penalty=2.0)
     found = search_batches(model, SRC, settings=settings, reverse_source=False)
     for row in range(len(SRC)):
-        pieces = SRC.row(row)
+        pieces = SRC[row]
         state = model.start([sum(pieces) % SENTENCES])
-        limit = torch.tensor([2 * len(pieces) + 10])
-        assert found[row] == greedy_search(model.decoder, state, max_lengths=limit, length_penalty=2.0)
+        limits = Limits.start(torch.tensor([2 * len(pieces) + 10]))
+        assert found[row] == [greedy_search(model.decoder, state, limits=limits, scoring=Scoring(2.0))[0]]
 
 
 def test_no_sources_give_no_hypotheses(model: TableModel) -> None:
-    nothing = FlatSequences.from_lists([])
-    assert search_batches(model, nothing, settings=SearchSettings(), reverse_source=True) == []
+    assert search_batches(model, [], settings=SearchSettings(), reverse_source=True) == []
 
 
 @pytest.mark.parametrize("beam_size", [1, 2])

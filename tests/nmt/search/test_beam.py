@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nmt.search.beam import beam_search
+from nmt.search.frontier import Limits
 from nmt.search.hypothesis import Hypothesis
+from nmt.search.penalties import Scoring
 from nmt.vocab import BOS, EOS, PAD, UNK
 
 RandomDecoder = Callable[..., Any]
@@ -63,9 +65,9 @@ def search(
     return beam_search(
         decoder,
         decoder.start(sentences),
-        max_lengths=torch.tensor(limits),
+        limits=Limits.start(torch.tensor(limits)),
         beam_size=beams,
-        length_penalty=alpha,
+        scoring=Scoring(alpha),
         n_best=n_best,
     )
 
@@ -163,14 +165,6 @@ def test_an_end_takes_no_live_hypothesis_its_place(random_decoder: RandomDecoder
     # the live ones after step 1 are 4 and 5, though `</s>` was better than both
     assert [hypothesis.ids for hypothesis in found] == [(), (4,)]
     assert decoder.steps == [(1, 1), (1, 2)]
-
-
-def test_sentences_leave_as_soon_as_nothing_can_beat_them(random_decoder: RandomDecoder) -> None:
-    decoder = random_decoder(1, vocab_size=9, sentences=2)
-    decoder.table[0, :, EOS] = 50.0
-    decoder.table[1, :, EOS] = -50.0
-    search(decoder, [0, 1], [9, 4], beams=3, alpha=1.0)
-    assert decoder.steps == [(2, 1), (1, 3), (1, 3), (1, 3)]
 
 
 def test_one_decoder_without_any_possible_word_finds_nothing_and_its_neighbour_all(

@@ -1,10 +1,13 @@
 import math
+from collections.abc import Callable
 
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from nmt.search.candidates import best_candidates, best_candidates_by_sorting, word_log_probs
+from nmt.search.candidates import Candidates, best_candidates, candidates_by_blocks, candidates_by_key, word_log_probs
 
 
 def test_pad_unk_and_bos_are_impossible_and_keep_their_probability() -> None:
@@ -19,44 +22,67 @@ def test_low_precision_logits_are_normalised_in_float32() -> None:
     torch.testing.assert_close(log_probs[0, 3], torch.tensor(-math.log(3000)))
 
 
+def slow_candidates(log_probs: Tensor, totals: Tensor, count: int) -> list[list[tuple[float, int, int]]]:
+    """List the best continuations of each sentence as (log-probability, beam, word), possible ones only."""
+    found = []
+    for sentence, total in zip((log_probs + totals[:, :, None]).tolist(), totals.tolist(), strict=True):
+        rows = [(-value, beam, word) for beam, row in enumerate(sentence) for word, value in enumerate(row)]
+        found.append([(-cost, beam, word) for cost, beam, word in sorted(r for r in rows if r[0] < math.inf)[:count]])
+        assert len(total) == len(sentence)
+    return found
+
+
+def listed(candidates: Candidates) -> list[list[tuple[float, int, int]]]:
+    rows = zip(*(part.tolist() for part in candidates), strict=True)
+    return [[one for one in zip(*row, strict=True) if one[0] > -math.inf] for row in rows]
+
+
 def test_candidates_come_best_first_with_parent_and_word() -> None:
-    totals = torch.tensor([[[-3.0, -1.0, -9.0], [-2.0, -8.0, -7.0]]])
-    candidates, unsure = best_candidates(totals, 3)
+    log_probs = torch.tensor([[[-2.0, 0.0, -8.0], [0.0, -6.0, -5.0]]])
+    totals = torch.tensor([[-1.0, -2.0]])
+    candidates = best_candidates(log_probs, totals, 3)
     assert candidates.log_probs.tolist() == [[-1.0, -2.0, -3.0]]
     assert candidates.parents.tolist() == [[0, 1, 0]]
     assert candidates.ids.tolist() == [[1, 0, 0]]
-    assert unsure.tolist() == [False]
 
 
 def test_equals_go_by_lower_beam_then_lower_word() -> None:
-    totals = torch.tensor([[[-5.0, -1.0, -1.0], [-1.0, -5.0, -1.0]]])
-    candidates, unsure = best_candidates(totals, 4)
+    log_probs = torch.tensor([[[-5.0, -1.0, -1.0], [-1.0, -5.0, -1.0]]])
+    candidates = best_candidates(log_probs, torch.zeros(1, 2), 4)
     assert candidates.parents.tolist() == [[0, 0, 1, 1]]
     assert candidates.ids.tolist() == [[1, 2, 0, 2]]
-    assert unsure.tolist() == [False]
 
 
 def test_equals_at_the_edge_of_the_choice_raise_the_flag_of_their_sentence_only() -> None:
-    totals = torch.tensor([[[-1.0, -2.0, -2.0]], [[-1.0, -2.0, -3.0]]])
-    _, unsure = best_candidates(totals, 2)
+    log_probs = torch.tensor([[[-1.0, -2.0, -2.0]], [[-1.0, -2.0, -3.0]]])
+    _, unsure = candidates_by_blocks(log_probs, torch.zeros(2, 1), 2)
     assert unsure.tolist() == [True, False]
-    assert best_candidates_by_sorting(totals, 2).ids.tolist() == [[0, 1], [0, 1]]
+    assert best_candidates(log_probs, torch.zeros(2, 1), 2).ids.tolist() == [[0, 1], [0, 1]]
 
 
-def test_beyond_the_possible_ones_scores_are_infinitely_low() -> None:
-    totals = torch.tensor([[[-math.inf, math.nan, -1.0, -math.inf]]])
-    for candidates in (best_candidates(totals, 6)[0], best_candidates_by_sorting(totals, 6)):
-        assert candidates.log_probs.sort(descending=True).values.tolist() == [[-1.0] + [-math.inf] * 5]
-        assert not candidates.parents.any()
+@pytest.mark.parametrize("choose", [best_candidates, candidates_by_key])
+def test_beyond_the_possible_ones_scores_are_infinitely_low(choose: Callable[..., Candidates]) -> None:
+    candidates = choose(torch.tensor([[[-math.inf, math.nan, -1.0, -math.inf]]]), torch.zeros(1, 1), 6)
+    assert candidates.log_probs.sort(descending=True).values.tolist() == [[-1.0] + [-math.inf] * 5]
+    assert not candidates.parents.any()
 
 
-@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 6), st.sampled_from([2, 5, 700]))
-def test_fast_selection_is_that_of_sorting_unless_it_says_it_is_unsure(
-    seed: int, beams: int, count: int, vocab_size: int
+@given(
+    seed=st.integers(0, 2**32),
+    beams=st.integers(1, 4),
+    count=st.integers(1, 12),
+    vocab_size=st.sampled_from([2, 5, 63, 64, 65, 300]),
+    levels=st.sampled_from([2, 5, 10_000]),
+)
+@settings(deadline=None)
+def test_both_ways_of_choosing_give_what_sorting_gives(
+    seed: int, beams: int, count: int, vocab_size: int, levels: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    totals = -torch.randint(4 * count * vocab_size, (3, beams, vocab_size), generator=generator).float()
-    fast, unsure = best_candidates(totals, count)
-    exact = best_candidates_by_sorting(totals, count)
-    for quick, slow in zip(fast, exact, strict=True):
-        assert torch.equal(quick[~unsure], slow[~unsure])
+    log_probs = -torch.randint(levels, (3, beams, vocab_size), generator=generator).float() / 8
+    totals = -torch.randint(levels, (3, beams), generator=generator).float() / 8
+    log_probs[torch.rand(log_probs.shape, generator=generator) < 0.2] = -math.inf
+    totals[1, 1:] = -math.inf
+    expected = slow_candidates(log_probs, totals, count)
+    assert listed(best_candidates(log_probs, totals, count)) == expected
+    assert listed(candidates_by_key(log_probs, totals, count)) == expected

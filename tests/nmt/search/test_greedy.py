@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.search.beam import beam_search
+from nmt.search.frontier import Limits
 from nmt.search.greedy import greedy_search
 from nmt.search.hypothesis import Hypothesis
+from nmt.search.penalties import Scoring
 from nmt.vocab import BOS, EOS
 
 A, B = 4, 5
@@ -21,6 +23,9 @@ RandomDecoder = Callable[..., Any]
 @dataclass(frozen=True)
 class Nothing:
     """The state of a decoder that remembers nothing."""
+
+    words = None
+    attention = torch.zeros(1, 1, 1)
 
     def select(self, parents: Tensor) -> "Nothing":
         return self
@@ -47,14 +52,14 @@ CHAIN = Chain({BOS: {A: 0.5, B: 0.25, EOS: 0.25}, A: {B: 0.5, A: 0.25, EOS: 0.25
 
 
 def test_greedy_follows_the_most_probable_words_to_the_end() -> None:
-    [found] = greedy_search(CHAIN, Nothing(), max_lengths=torch.tensor([9]), length_penalty=1.0)
+    [found] = greedy_search(CHAIN, Nothing(), limits=Limits.start(torch.tensor([9])), scoring=Scoring(1.0))
     assert found.ids == (A, B)
     assert found.log_probability == pytest.approx(math.log(0.5 * 0.5 * 0.75))
     assert found.score == pytest.approx(math.log(0.5 * 0.5 * 0.75) / ((5 + 3) / 6))
 
 
 def test_greedy_stops_at_the_step_limit_of_each_sentence() -> None:
-    one, two, three = greedy_search(CHAIN, Nothing(), max_lengths=torch.tensor([1, 2, 3]))
+    one, two, three = greedy_search(CHAIN, Nothing(), limits=Limits.start(torch.tensor([1, 2, 3])), scoring=Scoring())
     assert one.ids == (A,)
     assert one.score == one.log_probability == pytest.approx(math.log(0.5))
     assert two.ids == three.ids == (A, B)
@@ -63,18 +68,25 @@ def test_greedy_stops_at_the_step_limit_of_each_sentence() -> None:
 
 
 def test_an_end_in_the_first_step_is_an_empty_hypothesis() -> None:
-    [found] = greedy_search(Chain({BOS: {EOS: 1.0}}), Nothing(), max_lengths=torch.tensor([9]))
+    [found] = greedy_search(
+        Chain({BOS: {EOS: 1.0}}), Nothing(), limits=Limits.start(torch.tensor([9])), scoring=Scoring()
+    )
     assert found == Hypothesis((), 0.0, 0.0)
 
 
 def test_of_equal_words_the_lowest_is_taken() -> None:
-    [found] = greedy_search(Chain({BOS: {A: 0.5, B: 0.5}, A: {EOS: 1.0}}), Nothing(), max_lengths=torch.tensor([9]))
+    [found] = greedy_search(
+        Chain({BOS: {A: 0.5, B: 0.5}, A: {EOS: 1.0}}),
+        Nothing(),
+        limits=Limits.start(torch.tensor([9])),
+        scoring=Scoring(),
+    )
     assert found.ids == (A,)
 
 
 def test_pad_unk_and_bos_are_never_produced() -> None:
     chain = Chain({BOS: {0: 0.25, 1: 0.25, BOS: 0.375, A: 0.125}, A: {EOS: 1.0}})
-    [found] = greedy_search(chain, Nothing(), max_lengths=torch.tensor([9]))
+    [found] = greedy_search(chain, Nothing(), limits=Limits.start(torch.tensor([9])), scoring=Scoring())
     assert found.ids == (A,)
     assert found.log_probability == pytest.approx(math.log(0.125))
 
@@ -86,29 +98,27 @@ def test_greedy_is_a_beam_of_one_without_length_penalty(
 ) -> None:
     decoder = random_decoder(seed, vocab_size=8, sentences=5, levels=levels)
     limits = torch.tensor([limit, 12, 1, 5, limit])
-    greedy = greedy_search(decoder, decoder.start(range(5)), max_lengths=limits)
-    beam = beam_search(decoder, decoder.start(range(5)), max_lengths=limits, beam_size=1, length_penalty=0.0)
+    greedy = greedy_search(decoder, decoder.start(range(5)), limits=Limits.start(limits), scoring=Scoring())
+    beam = beam_search(decoder, decoder.start(range(5)), limits=Limits.start(limits), beam_size=1, scoring=Scoring())
     assert [[hypothesis] for hypothesis in greedy] == beam
 
 
 def test_a_sentence_alone_and_in_any_company_is_the_same(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(3, vocab_size=20, sentences=12)
     limits = torch.arange(1, 13)
-    alone = [greedy_search(decoder, decoder.start([i]), max_lengths=limits[i : i + 1])[0] for i in range(12)]
+    alone = [
+        greedy_search(decoder, decoder.start([i]), limits=Limits.start(limits[i : i + 1]), scoring=Scoring())[0]
+        for i in range(12)
+    ]
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    together = greedy_search(decoder, decoder.start(order.tolist()), max_lengths=limits[order])
+    together = greedy_search(
+        decoder, decoder.start(order.tolist()), limits=Limits.start(limits[order]), scoring=Scoring()
+    )
     assert together == [alone[i] for i in order.tolist()]
-
-
-def test_finished_sentences_leave_the_batch(random_decoder: RandomDecoder) -> None:
-    decoder = random_decoder(1, vocab_size=9, sentences=3)
-    decoder.table[:, :, EOS] = -99.0
-    greedy_search(decoder, decoder.start([0, 1, 2]), max_lengths=torch.tensor([1, 4, 2]))
-    assert decoder.steps == [(3, 1), (2, 1), (1, 1), (1, 1)]
 
 
 def test_limit_and_penalty_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^every sentence needs at least one step, found a limit of 0$"):
-        greedy_search(CHAIN, Nothing(), max_lengths=torch.tensor([0]))
+        greedy_search(CHAIN, Nothing(), limits=Limits.start(torch.tensor([0])), scoring=Scoring())
     with pytest.raises(ValueError, match=r"^the length penalty must not be negative, found -1$"):
-        greedy_search(CHAIN, Nothing(), max_lengths=torch.tensor([1]), length_penalty=-1)
+        greedy_search(CHAIN, Nothing(), limits=Limits.start(torch.tensor([1])), scoring=Scoring(-1))

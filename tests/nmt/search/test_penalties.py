@@ -1,22 +1,42 @@
+import math
+
 import pytest
 import torch
 
-from nmt.search.penalties import length_penalties
-
-CPU = torch.device("cpu")
+from nmt.search.penalties import Scoring
 
 
-def test_penalty_of_one_word_is_one_and_of_seven_is_two_to_the_alpha() -> None:
-    penalties = length_penalties(7, alpha=2.0, device=CPU)
-    assert penalties[1] == 1.0
-    assert penalties[7] == 4.0
-    assert len(penalties) == 8
+def test_the_length_penalty_is_that_of_gnmt() -> None:
+    divisors = Scoring(length_penalty=2.0).divisors(torch.tensor([1, 7, 13]))
+    assert divisors.tolist() == pytest.approx([1.0, 4.0, 9.0])
+    assert divisors.dtype == torch.float64
 
 
-def test_alpha_zero_penalises_nothing() -> None:
-    assert length_penalties(3, alpha=0.0, device=CPU).tolist() == [1.0, 1.0, 1.0, 1.0]
+def test_without_penalties_the_score_is_the_log_probability() -> None:
+    assert Scoring().score(torch.tensor([[-3.0]]), torch.tensor([[9]]), None).tolist() == [[-3.0]]
 
 
-def test_negative_alpha_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^the length penalty must not be negative, found -0\.5$"):
-        length_penalties(3, alpha=-0.5, device=CPU)
+def test_what_was_read_less_than_once_costs_the_log_of_it() -> None:
+    coverage = torch.tensor([[[0.5, 2.0, 0.25, -1.0]]])  # the last position is padding
+    score = Scoring(length_penalty=1.0, coverage_penalty=0.2).score(
+        torch.tensor([[-4.0]]), torch.tensor([[7]]), coverage
+    )
+    assert score.item() == pytest.approx(-4.0 / 2 + 0.2 * (math.log(0.5) + math.log(0.25)))
+
+
+def test_what_was_never_read_costs_much_but_not_all() -> None:
+    score = Scoring(coverage_penalty=1.0).score(torch.tensor([[-1.0]]), torch.tensor([[1]]), torch.tensor([[[0.0]]]))
+    assert score.item() == pytest.approx(-1.0 + math.log(1e-6))
+
+
+def test_no_continuation_outdoes_what_is_attainable() -> None:
+    scoring = Scoring(length_penalty=1.0, coverage_penalty=0.5)
+    attainable = scoring.attainable(torch.tensor([[-4.0]]), torch.tensor([[19]]))
+    assert attainable.tolist() == [[-1.0]]  # all covered, and the length penalty 4
+
+
+def test_negative_penalties_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^the length penalty must not be negative, found -1\.0$"):
+        Scoring(length_penalty=-1.0)
+    with pytest.raises(ValueError, match=r"^the coverage penalty must not be negative, found -0\.5$"):
+        Scoring(coverage_penalty=-0.5)

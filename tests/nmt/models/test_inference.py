@@ -1,0 +1,214 @@
+"""Models in packed form: they compute what they computed, and nothing in it depends on the batch."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.batching import FlatSequences, source_batch
+from nmt.config import ModelSettings
+from nmt.models.build import build_model
+from nmt.models.cells import Cell, Recurrence, RecurrentLayer
+from nmt.models.inference import for_inference
+from nmt.models.packed import Precision
+from nmt.models.seq2seq import Seq2Seq
+from nmt.search.beam import Beams
+from nmt.search.engine import Engine, Start
+from nmt.search.frontier import Frontier, Limits
+from nmt.search.greedy import Greedy
+from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.penalties import Scoring
+from nmt.vocab import EOS
+
+PRECISIONS = [
+    "fp32",
+    pytest.param("bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")),
+    pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products here")),
+]
+TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
+SHAPES: dict[str, tuple[int, dict[str, object]]] = {
+    "whole vectors": (64, {"hidden_size": 64, "embedding_size": 32}),
+    "additive": (53, {"hidden_size": 24, "embedding_size": 20, "attention": "additive"}),
+    "general, gru": (300, {"hidden_size": 40, "embedding_size": 33, "attention": "general", "cell": "gru"}),
+    "rnn, one direction": (65, {"hidden_size": 33, "embedding_size": 6, "bidirectional": False, "cell": "rnn"}),
+    "input feeding": (77, {"hidden_size": 6, "embedding_size": 5, "input_feeding": True, "attention": "dot"}),
+    "deep, residual": (101, {"hidden_size": 54, "residual": True, "encoder_layers": 2, "decoder_layers": 2}),
+    "free output, deep gru": (63, {"hidden_size": 34, "tied_embeddings": "none", "cell": "gru", "decoder_layers": 2}),
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def model_of(vocab_size: int, **changes: object) -> Seq2Seq:
+    """Make a model that is surer of its words than a fresh one, and comes to an end now and then."""
+    small = {"embedding_size": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.3}
+    settings = ModelSettings.model_validate({**small, **changes})
+    model = build_model(settings, src_vocab_size=vocab_size, tgt_vocab_size=vocab_size, joint=True, seed=3)
+    rng = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn(parameter.shape, generator=rng), alpha=0.3)
+            else:
+                parameter.mul_(1.5)
+        model.output.bias[EOS] += model.output.weight.norm(dim=1).mean()
+    return model.eval()
+
+
+def sentences_of(vocab_size: int, *, count: int, lengths: Sequence[int], rng: random.Random) -> list[Sentence]:
+    return [
+        Sentence(tuple(rng.randrange(4, vocab_size) for _ in range(rng.choice(lengths))), number)
+        for number in range(count)
+    ]
+
+
+def start_of(beam_size: int) -> Start:
+    def start(_: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
+        limits = Limits.start(src_lengths // 3 + 4, src_lengths // 8)
+        scoring = Scoring(0.6, 0.2)
+        if beam_size == 1:
+            return Greedy.start(limits, scoring=scoring, with_attention=True)
+        return Beams.start(
+            limits, beam_size=beam_size, n_best=2, scoring=scoring, src_lengths=src_lengths, with_attention=True
+        )
+
+    return start
+
+
+def search(
+    model: Seq2Seq, sentences: Sequence[Sentence], *, beam_size: int, batch_tokens: int, rng: random.Random
+) -> dict[int, list[Hypothesis]]:
+    """Search for translations of sentences that arrive a few at a time."""
+    engine = Engine(model, start_of(beam_size), batch_tokens=batch_tokens, reverse_source=True)
+    waiting, found = list(sentences), {}
+    while waiting or engine.busy:
+        if waiting and (engine.hungry or rng.random() < 0.2):
+            count = rng.choice([1, 2, 5, 40])
+            engine.add(waiting[:count])
+            del waiting[:count]
+        found.update(engine.step())
+    return found
+
+
+def assert_same(found: Sequence[Hypothesis], alone: Sequence[Hypothesis]) -> None:
+    assert found == alone  # words, log-probabilities and scores, to the last bit
+    for one, other in zip(found, alone, strict=True):
+        assert one.attention is not None
+        assert other.attention is not None
+        assert torch.equal(one.attention, other.attention)
+
+
+def assert_the_company_changes_nothing(
+    model: Seq2Seq, sentences: Sequence[Sentence], *, beam_size: int, groupings: int
+) -> None:
+    rng = random.Random(beam_size)
+    alone: dict[int, list[Hypothesis]] = {}
+    for sentence in sentences:
+        alone |= search(model, [sentence], beam_size=beam_size, batch_tokens=1, rng=rng)
+    assert len({len(hypotheses[0].ids) for hypotheses in alone.values()}) > 2
+    assert any(len(hypotheses[0].ids) < len(sentences[i].ids) // 3 + 4 for i, hypotheses in alone.items())
+    for _ in range(groupings):
+        company = rng.sample(sentences, rng.randint(1, len(sentences)))
+        batch_tokens = int(10 ** rng.uniform(1.5, 4))
+        found = search(model, company, beam_size=beam_size, batch_tokens=batch_tokens, rng=rng)
+        assert found.keys() == {sentence.number for sentence in company}
+        for number, hypotheses in found.items():
+            assert_same(hypotheses, alone[number])
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_translation_and_its_score_do_not_depend_on_the_batch(
+    shape: str, precision: Precision, beam_size: int
+) -> None:
+    vocab_size, changes = SHAPES[shape]
+    model = for_inference(model_of(vocab_size, **changes), precision)
+    lengths = [0, 1, 2, 3, 5, 14, 15, 16, 17, 33]
+    sentences = sentences_of(vocab_size, count=16, lengths=lengths, rng=random.Random(0))
+    assert_the_company_changes_nothing(model, sentences, beam_size=beam_size, groupings=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beam_size", [1, 5])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("hidden_size", [256, 250])
+def test_thousands_of_sentences_in_any_company_are_translated_alike(
+    hidden_size: int, precision: Precision, beam_size: int
+) -> None:
+    made = model_of(1501, hidden_size=hidden_size, embedding_size=130, encoder_layers=2, decoder_layers=2)
+    model = for_inference(made, precision)
+    sentences = sentences_of(1501, count=200, lengths=range(60), rng=random.Random(0))
+    assert_the_company_changes_nothing(model, sentences, beam_size=beam_size, groupings=20)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("hidden_size", [32, 7])
+def test_a_packed_layer_computes_what_the_layer_computed(cell: Cell, hidden_size: int, precision: Precision) -> None:
+    torch.manual_seed(0)
+    model = model_of(40, hidden_size=hidden_size, bidirectional=False, cell=cell)
+    layer, packed = model.decoder.first, for_inference(model, precision).decoder.first
+    inputs = torch.randn(5, 6, 24)
+    state = tuple(torch.tanh(torch.randn(5, hidden_size)) for _ in range(layer.state_parts))
+    tolerance = {"rtol": 0, "atol": TOLERANCES[precision]}
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(inputs), layer(inputs), **tolerance)
+        whole = packed(inputs, state)
+        torch.testing.assert_close(whole, layer(inputs, state), **tolerance)
+        for t in range(6):
+            state = packed.step(inputs[:, t], state, weights=packed.weights())
+            torch.testing.assert_close(state[0], whole[:, t], rtol=0, atol=1e-6)
+
+
+def test_saturated_cells_stay_within_their_bounds() -> None:
+    layer = RecurrentLayer(Recurrence("lstm", dropout=0.0), input_size=32, hidden_size=32)
+    with torch.no_grad():
+        for weight in layer.weights():
+            weight.fill_(9.0)
+    model = model_of(40, hidden_size=32, embedding_size=32, bidirectional=False)
+    model.decoder.first = layer
+    with torch.inference_mode():
+        found = for_inference(model, "fp32").decoder.first(torch.ones(1, 400, 32))
+    assert found.abs().max() <= 1.0
+    torch.testing.assert_close(found[0, -1], torch.ones(32))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_packed_model_scores_as_the_model_does(shape: str, precision: Precision) -> None:
+    vocab_size, changes = SHAPES[shape]
+    model = model_of(vocab_size, **changes)
+    packed = for_inference(model, precision)
+    src = source_batch(FlatSequences.from_lists([[4, 5, 6], [7], []]), np.arange(3), reverse_source=True)
+    words = torch.randint(4, 40, (3, 5), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        states = [each.start(each.encode(src)) for each in (model, packed)]
+        for column in words.split(1, dim=1):
+            (expected, first), (found, second) = (
+                each.step(column, state) for each, state in zip((model, packed), states, strict=True)
+            )
+            spread = expected.std().item()
+            torch.testing.assert_close(found, expected, rtol=0, atol=3 * spread * TOLERANCES[precision])
+            torch.testing.assert_close(second.attention, first.attention, rtol=0, atol=3 * TOLERANCES[precision])
+            states = [first, second]
+
+
+def test_the_model_itself_is_left_as_it_was() -> None:
+    model = model_of(40, hidden_size=32).train()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    packed = for_inference(model, "fp32")
+    assert model.training
+    assert not packed.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not any(parameter.requires_grad for parameter in packed.parameters())
+    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())

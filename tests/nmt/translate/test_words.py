@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from nmt.errors import ConfigError
+from nmt.subword import Tokenizers
+from nmt.terms import Terminology
+from nmt.translate import Options, Translator
+from nmt.translate.words import check_words, spell
+
+
+def test_words_are_spelled_as_text_is(tokenizers: Tokenizers) -> None:
+    assert spell(tokenizers.tgt, ["dog", " the  cat"]) == tuple(map(tuple, tokenizers.tgt.encode(["dog", "the cat"])))
+    assert spell(tokenizers.tgt, ["e\u0301"]) == spell(tokenizers.tgt, ["\u00e9"])
+    assert spell(tokenizers.tgt, []) == ()
+
+
+@pytest.mark.parametrize("blank", ["", " \t", "\u2581"])
+def test_blank_words_are_refused(tokenizers: Tokenizers, blank: str) -> None:
+    for options, which in (
+        (Options(required=("dog", blank)), "must contain"),
+        (Options(forbidden=("dog", blank)), "must not contain"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check_words(tokenizers.tgt, options)
+        assert str(caught.value) == f"found the blank word {blank!r} among those that translations {which}"
+
+
+def test_words_that_cannot_be_written_are_refused(echo: Translator, tmp_path: Path) -> None:
+    expected = "^translations cannot be made to contain '{}': the vocabulary of the model lacks a character of it$"
+    with pytest.raises(ConfigError, match=expected.format("走 dog")):
+        echo.translate([], Options(required=("dog", "走 dog")))
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("cat\tdog\ndog\tWölfe\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=expected.format("Wölfe")):
+        echo.translate([], Options(terms=Terminology.load(terms)))
+
+
+def test_words_that_are_never_written_anyway_can_be_forbidden(echo: Translator) -> None:
+    [[found]] = echo.translate(["a dog"], Options(forbidden=("走",)))
+    assert found.text == "a dog"
+
+
+def test_a_word_is_not_required_and_forbidden(tokenizers: Tokenizers) -> None:
+    expected = "^translations must contain 'the dog runs', but must not contain 'dog'$"
+    with pytest.raises(ConfigError, match=expected):
+        check_words(tokenizers.tgt, Options(required=("the dog runs",), forbidden=("cat", "dog")))
+    check_words(tokenizers.tgt, Options(required=("dog",), forbidden=("the dog", "dogs")))
