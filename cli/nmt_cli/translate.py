@@ -5,12 +5,46 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 from nmt_cli.console import console, progress, warn
 from nmt_cli.options import OnBadUtf8Option
+from nmt_cli.translation_options import (
+    AlignmentOption,
+    AttentionPlotOption,
+    BatchTokensOption,
+    BeamSizeOption,
+    CoveragePenaltyOption,
+    DeviceOption,
+    DictionaryOption,
+    DocumentOption,
+    EnsembleOption,
+    KeepOption,
+    LengthPenaltyOption,
+    MarkupOption,
+    MaxLengthRatioOption,
+    MinLengthRatioOption,
+    MustNotOption,
+    MustOption,
+    NBestOption,
+    NoRepeatNgramOption,
+    OutputFormatOption,
+    OutputOption,
+    PrecisionOption,
+    PrefixAfterTabOption,
+    ReplaceUnknownOption,
+    SampleOption,
+    ScoresOption,
+    SeedOption,
+    ShortlistOption,
+    TemperatureOption,
+    TermsOption,
+    TopKOption,
+    TopPOption,
+    WorkersOption,
+)
 from nmt_cli.translation_output import STREAM, OutputOptions, writer
 
 if TYPE_CHECKING:
@@ -26,227 +60,45 @@ _FILE_BLOCK: Final = 4000
 _STREAM_BLOCK: Final = 500
 """Lines of a stream, and of a worker's share, that are: fewer, so that the first of them are not kept waiting."""
 
-_SEARCH, _SAMPLE, _WORDS, _TEXT, _OUTPUT, _COMPUTE = (
-    "Search",
-    "Random translations",
-    "Words",
-    "Text",
-    "Output",
-    "Computation",
-)
-_THE_MODELS: Final = "the model's"
-
 
 def translate(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence a line; - is stdin.")
     ] = STREAM,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where translations go; - is stdout.", rich_help_panel=_OUTPUT)
-    ] = STREAM,
-    beam_size: Annotated[
-        int | None,
-        typer.Option(
-            "--beam",
-            min=1,
-            help="Hypotheses kept at each step; 1 is greedy search.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    n_best: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Above 1: up to so many lines for each input line, as `index ||| text ||| score`, the index from 0.",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = 1,
-    length_penalty: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            help="Exponent of the length normalisation; 0: none.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    coverage_penalty: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            help="Weight of source words that nothing was read of; 0: none.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    min_length_ratio: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            help="Fewest pieces of a translation, times those of the source.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    max_length_ratio: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            help="Most pieces of a translation, times those of the source, plus ten.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    no_repeat_ngram: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Never say so many pieces twice in a row of the same; 0: no such rule.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    shortlist: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Words to choose from for each sentence, which `nmt shortlist` has learnt; 0: all.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    sample: Annotated[
-        bool, typer.Option("--sample", help="Draw translations at random: `--n-best` of them.", rich_help_panel=_SAMPLE)
-    ] = False,
-    temperature: Annotated[
-        float | None, typer.Option(help="Below 1: nearer to the most probable.", rich_help_panel=_SAMPLE)
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="Draw from so many of the most probable words.", rich_help_panel=_SAMPLE)
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            help="Draw from the most probable words that have this probability together.", rich_help_panel=_SAMPLE
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Each draws other translations.", rich_help_panel=_SAMPLE)] = None,
-    terms: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of `source term <tab> target term`: the targets appear where the sources do.",
-            rich_help_panel=_WORDS,
-        ),
-    ] = None,
-    must: Annotated[
-        list[str] | None,
-        typer.Option(help="Words that every translation contains; repeatable.", rich_help_panel=_WORDS),
-    ] = None,
-    must_not: Annotated[
-        list[str] | None,
-        typer.Option(help="Words that no translation contains; repeatable.", rich_help_panel=_WORDS),
-    ] = None,
-    prefix_after_tab: Annotated[
-        bool,
-        typer.Option(
-            "--prefix-after-tab",
-            help="Input lines are `source <tab> how the translation begins`.",
-            rich_help_panel=_WORDS,
-        ),
-    ] = False,
-    replace_unknown: Annotated[
-        bool,
-        typer.Option(
-            "--replace-unknown",
-            help="Where the model knows no word, put in the source word it looked at.",
-            rich_help_panel=_WORDS,
-        ),
-    ] = False,
-    dictionary: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of `source word <tab> target word` for --replace-unknown, which this turns on.",
-            rich_help_panel=_WORDS,
-        ),
-    ] = None,
-    document: Annotated[
-        bool,
-        typer.Option(
-            "--document",
-            help="Lines are paragraphs: their sentences are translated one by one and joined again.",
-            rich_help_panel=_TEXT,
-        ),
-    ] = False,
-    markup: Annotated[
-        bool,
-        typer.Option("--markup", help="Keep tags, {placeholders} and format codes as they are.", rich_help_panel=_TEXT),
-    ] = False,
-    keep: Annotated[
-        str | None,
-        typer.Option(metavar="REGEX", help="Keep what matches as well; turns on --markup.", rich_help_panel=_TEXT),
-    ] = None,
+    output: OutputOption = STREAM,
+    beam_size: BeamSizeOption = None,
+    n_best: NBestOption = 1,
+    length_penalty: LengthPenaltyOption = None,
+    coverage_penalty: CoveragePenaltyOption = None,
+    min_length_ratio: MinLengthRatioOption = None,
+    max_length_ratio: MaxLengthRatioOption = None,
+    no_repeat_ngram: NoRepeatNgramOption = None,
+    shortlist: ShortlistOption = None,
+    sample: SampleOption = False,
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    seed: SeedOption = None,
+    terms: TermsOption = None,
+    must: MustOption = None,
+    must_not: MustNotOption = None,
+    prefix_after_tab: PrefixAfterTabOption = False,
+    replace_unknown: ReplaceUnknownOption = False,
+    dictionary: DictionaryOption = None,
+    document: DocumentOption = False,
+    markup: MarkupOption = False,
+    keep: KeepOption = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    output_format: Annotated[
-        Literal["text", "json"],
-        typer.Option(
-            "--format",
-            help="json: an object a line, with scores, pieces and alignments.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = "text",
-    scores: Annotated[
-        bool,
-        typer.Option("--scores", help="Put the score and a tab before each translation.", rich_help_panel=_OUTPUT),
-    ] = False,
-    alignment: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write word alignments there, a line for each input line: `0-0 1-2`, source-target.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = None,
-    attention_plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Draw the attention of each line there as a PNG; needs the extra `plot`.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = None,
-    ensemble: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="MODEL_DIR",
-            help="Another model of the same vocabulary to decide with; repeatable.",
-            rich_help_panel=_COMPUTE,
-        ),
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "int8"] | None,
-        typer.Option(
-            help="Arithmetic; int8 is the fastest on a CPU that has it.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_COMPUTE,
-        ),
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.", rich_help_panel=_COMPUTE)
-    ] = "auto",
-    workers: Annotated[
-        int,
-        typer.Option(min=1, help="Processes; each uses one CPU core.", rich_help_panel=_COMPUTE),
-    ] = 1,
-    batch_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Sentences x beams x longest source of what is translated at once; no translation depends on it.",
-            show_default=_THE_MODELS,
-            rich_help_panel=_COMPUTE,
-        ),
-    ] = None,
+    output_format: OutputFormatOption = "text",
+    scores: ScoresOption = False,
+    alignment: AlignmentOption = None,
+    attention_plot: AttentionPlotOption = None,
+    ensemble: EnsembleOption = None,
+    precision: PrecisionOption = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 1,
+    batch_tokens: BatchTokensOption = None,
 ) -> None:
     """Translate a file or stdin, one output line for each input line.
 

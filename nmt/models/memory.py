@@ -9,8 +9,8 @@ from torch import Tensor, nn
 SOURCE_MULTIPLE: Final = 16
 """In search, sources are padded to a multiple of this many positions: the products over them then sum in one order."""
 CELL_MULTIPLE: Final = 32
-"""In search, their vectors are filled up to a multiple of this many cells: the library then computes the products of all
-sentences in one way, wherever in memory it begins, and takes no other way for small ones."""
+"""In search, their vectors are filled up to a multiple of this many cells: then the library computes the products of
+every sentence in one way, small ones too, wherever among the others it stands."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from nmt.errors import ModelError
 from nmt.search.frontier import Frontier
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.search.written import padded
 
 ENCODED_AT_ONCE: Final = 128
 """Sentences that the encoder reads together: enough for its products to be fast."""
@@ -186,5 +187,5 @@ class Engine(Generic[Memory, State]):
         """Put the attention into the order in which people read the source, without `</s>` and padding."""
         if hypothesis.attention is None:
             return hypothesis
-        attention = hypothesis.attention[:, :pieces].cpu()
+        attention = padded(hypothesis.attention[:, :pieces], pieces, dim=1).cpu()  # no word yet: no width yet
         return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)

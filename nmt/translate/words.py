@@ -38,9 +38,7 @@ def check_words(tokenizer: Tokenizer, options: Options) -> None:
             )
         for other, those in without.items():
             if _contains(ids, those):
-                raise ConfigError(
-                    f"translations must contain {word!r}, but must not contain {other!r}"
-                )
+                raise ConfigError(f"translations must contain {word!r}, but must not contain {other!r}")
 
 
 def _contains(ids: Sequence[int], part: Sequence[int]) -> bool:

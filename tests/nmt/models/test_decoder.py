@@ -71,7 +71,7 @@ def test_input_feeding_lets_a_step_see_the_attention_before_it() -> None:
     state = decoder.start(memory())
     assert state.feed.tolist() == [[[0.0] * F]] * B
     features, after = decoder.step(torch.randn(B, 1, E), state)
-    assert after.feed is features
+    assert torch.equal(after.feed, features)
     assert decoder.first.fused.input_size == E + F
 
 
@@ -95,6 +95,36 @@ def test_sentences_can_leave() -> None:
     alone = memory().take(torch.tensor([1]))
     embedded = torch.randn(1, 1, E)
     torch.testing.assert_close(decoder.step(embedded, state)[0], decoder.step(embedded, decoder.start(alone))[0])
+
+
+@pytest.mark.parametrize("kind", [RecurrentDecoder, InputFeedingDecoder])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_sentences_can_join(kind: type[RecurrentDecoder], cell: Cell) -> None:
+    decoder, beams = decoder_of(kind, cell=cell), torch.zeros(B, 3, dtype=torch.int64)
+    _, together = decoder.step(torch.randn(B, 3, E), decoder.start(memory().padded()).select(beams))
+    second, first = (together.take(torch.tensor([row])) for row in (1, 0))
+    joined = second.join(first)
+    embedded = torch.randn(B, 3, E)
+    expected, after = decoder.step(embedded, together)
+    found, joined_after = decoder.step(embedded[[1, 0]], joined)
+    torch.testing.assert_close(found[[1, 0]], expected)
+    torch.testing.assert_close(joined_after.attention[[1, 0]], after.attention)
+    assert torch.equal(joined.attention[[1, 0]], together.attention)
+
+
+def test_a_state_tells_what_the_last_step_has_read() -> None:
+    decoder, source = decoder_of(), memory()
+    state = decoder.start(source).select(torch.zeros(B, 2, dtype=torch.int64))
+    assert state.attention.shape == (B, 2, S)
+    assert not state.attention.any()
+    embedded = torch.randn(B, 2, E)
+    _, state = decoder.step(embedded, state)
+    torch.testing.assert_close(state.attention.sum(dim=2), torch.ones(B, 2))
+    assert not state.attention[1, :, 2:].any()
+    torch.testing.assert_close(state.attention[:, :1], decoder.read(embedded[:, :1], source)[1])
+    swapped = state.select(torch.tensor([[1, 0], [1, 0]]))
+    assert torch.equal(swapped.attention, state.attention.flip(1))
+    assert state.words is None
 
 
 def test_without_input_feeding_later_words_do_not_change_earlier_features() -> None:

@@ -1,6 +1,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nmt.search.beam import beam_search
-from nmt.search.frontier import Limits
+from nmt.search.beam import Beams, beam_search
+from nmt.search.frontier import Limits, run
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.vocab import BOS, EOS, PAD, UNK
@@ -23,23 +24,38 @@ def hypothesis_of(words: tuple[int, ...], total: float, *, length: int, alpha: f
     return Hypothesis(words, total, total / math.pow((5 + length) / 6, alpha))
 
 
-def slow_beam_search(decoder: Any, sentence: int, *, limit: int, beams: int, alpha: float) -> list[Hypothesis]:
+def slow_beam_search(
+    decoder: Any, sentence: int, *, limit: int, beams: int, alpha: float, beta: float = 0.0, shortest: int = 0
+) -> list[Hypothesis]:
     """Search one sentence to the last step allowed, with lists."""
+    finished: list[Hypothesis] = []
+
+    def finish(words: tuple[int, ...], total: np.float32, length: int) -> None:
+        hypothesis = hypothesis_of(words, float(total), length=length, alpha=alpha)
+        penalty = beta * slow_coverage(decoder, sentence, words, length) if beta else 0.0
+        finished.append(replace(hypothesis, score=hypothesis.score + penalty))
+
     live: list[tuple[np.float32, tuple[int, ...]]] = [(np.float32(0), ())]
-    finished = []
     for length in range(1, limit + 1):
         candidates = []
         for beam, (total, words) in enumerate(live):
             for word, log_prob in enumerate(decoder.next_log_probs(sentence, words).numpy()):
-                if word not in (PAD, UNK, BOS):
+                if word not in (PAD, UNK, BOS) and (word != EOS or length > min(shortest, limit - 1)):
                     candidates.append((-(total + log_prob), beam, word))
         best = sorted(candidates)[: 2 * beams]
         for cost, beam, word in best[:beams]:
             if word == EOS:
-                finished.append(hypothesis_of(live[beam][1], float(-cost), length=length, alpha=alpha))
+                finish(live[beam][1], -cost, length)
         live = [(-cost, (*live[beam][1], word)) for cost, beam, word in best if word != EOS][:beams]
-    finished += [hypothesis_of(words, float(total), length=limit, alpha=alpha) for total, words in live]
+    for total, words in live:
+        finish(words, total, limit)
     return sorted(finished, key=lambda hypothesis: -hypothesis.score)
+
+
+def slow_coverage(decoder: Any, sentence: int, words: tuple[int, ...], steps: int) -> float:
+    """Add up the logarithms of how much each source position was read, at most once, in the steps of a hypothesis."""
+    read = sum(decoder.next_attention(sentence, words[:step]).double() for step in range(steps))
+    return sum(math.log(min(max(share, 1e-6), 1.0)) for share in read.tolist())
 
 
 def all_hypotheses(decoder: Any, *, limit: int, vocab_size: int, alpha: float) -> list[Hypothesis]:
@@ -95,6 +111,50 @@ def test_a_batch_gives_what_a_slow_search_of_each_sentence_gives(
                 (h.ids, h.log_probability) for h in expected
             ]
             assert [h.score for h in found[sentence]] == pytest.approx([h.score for h in expected], rel=1e-12)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    beams=st.integers(1, 4),
+    alpha=st.sampled_from([0.0, 0.6]),
+    beta=st.sampled_from([0.0, 0.2, 5.0]),
+    shortest=st.lists(st.integers(0, 9), min_size=3, max_size=3),
+)
+@SEARCHES
+def test_coverage_and_a_shortest_length_change_what_a_slow_search_says_they_change(
+    random_decoder: RandomDecoder, seed: int, beams: int, alpha: float, beta: float, shortest: list[int]
+) -> None:
+    decoder = random_decoder(seed, vocab_size=9, sentences=3, sizes=[2, 1, 5])
+    decoder.table[:, :, EOS] += 2.0
+    longest = torch.tensor([4, 6, 7])
+    frontier = Beams.start(
+        Limits.start(longest, torch.tensor(shortest)),
+        beam_size=beams,
+        n_best=beams,
+        scoring=Scoring(alpha, beta),
+        src_lengths=decoder.sizes,
+    )
+    found = run(decoder, decoder.start(range(3)), frontier)
+    for sentence, limit in enumerate(longest.tolist()):
+        expected = slow_beam_search(
+            decoder, sentence, limit=limit, beams=beams, alpha=alpha, beta=beta, shortest=shortest[sentence]
+        )[:beams]
+        assert [h.ids for h in found[sentence]] == [h.ids for h in expected]
+        assert [h.score for h in found[sentence]] == pytest.approx([h.score for h in expected], rel=1e-6)
+
+
+def test_the_attention_of_a_hypothesis_is_that_with_which_its_words_were_chosen(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(2, vocab_size=9, sentences=2, sizes=[4, 2])
+    limits = Limits.start(torch.tensor([6, 6]))
+    frontier = Beams.start(limits, beam_size=4, n_best=4, scoring=Scoring(1.0), with_attention=True)
+    for sentence, found in enumerate(run(decoder, decoder.start([0, 1]), frontier)):
+        assert len({hypothesis.ids for hypothesis in found}) == 4
+        for hypothesis in found:
+            expected = torch.zeros(len(hypothesis.ids), 4)
+            for step, row in enumerate(expected):
+                row[: decoder.sizes[sentence]] = decoder.next_attention(sentence, hypothesis.ids[:step])
+            assert hypothesis.attention is not None
+            assert torch.equal(hypothesis.attention, expected)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 4.0])
@@ -165,6 +225,45 @@ def test_an_end_takes_no_live_hypothesis_its_place(random_decoder: RandomDecoder
     # the live ones after step 1 are 4 and 5, though `</s>` was better than both
     assert [hypothesis.ids for hypothesis in found] == [(), (4,)]
     assert decoder.steps == [(1, 1), (1, 2)]
+
+
+def test_a_sentence_is_over_as_soon_as_nothing_can_beat_what_it_has(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(1, vocab_size=9, sentences=2)
+    decoder.table[0, :, EOS] = 50.0
+    decoder.table[1, :, EOS] = -50.0
+    limits = Limits.start(torch.tensor([9, 4]))
+    frontier, state = Beams.start(limits, beam_size=3, n_best=1, scoring=Scoring(1.0)), decoder.start([0, 1])
+    over = []
+    for _ in range(4):
+        logits, state = decoder.step(frontier.ids, state)
+        frontier, parents = frontier.grow(logits, state)
+        state = state.select(parents)
+        over.append(frontier.over().tolist())
+    assert over == [[True, False]] * 3 + [[True, True]]
+
+
+@given(seed=st.integers(0, 2**32), alpha=st.sampled_from([0.0, 1.0]), n_best=st.integers(1, 3))
+@SEARCHES
+def test_what_has_been_found_stays_when_a_sentence_that_is_over_goes_on(
+    random_decoder: RandomDecoder, seed: int, alpha: float, n_best: int
+) -> None:
+    decoder = random_decoder(seed, vocab_size=9, sentences=3)
+    decoder.table[:, :, EOS] += 3.0
+    limits = Limits.start(torch.tensor([4, 3, 7]))
+    frontier = Beams.start(limits, beam_size=3, n_best=n_best, scoring=Scoring(alpha), with_attention=True)
+    state = decoder.start(range(3))
+    found: dict[int, list[Hypothesis]] = {}
+    for _ in range(10):
+        logits, state = decoder.step(frontier.ids, state)
+        frontier, parents = frontier.grow(logits, state)
+        state = state.select(parents)
+        for sentence, over in enumerate(frontier.over().tolist()):
+            if over:
+                now = frontier.hypotheses()[sentence]
+                before = found.setdefault(sentence, now)
+                assert now == before
+                assert all(torch.equal(a.attention, b.attention) for a, b in zip(now, before, strict=True) if a.ids)
+    assert len(found) == 3
 
 
 def test_one_decoder_without_any_possible_word_finds_nothing_and_its_neighbour_all(

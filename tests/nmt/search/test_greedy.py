@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.search.beam import beam_search
-from nmt.search.frontier import Limits
-from nmt.search.greedy import greedy_search
+from nmt.search.frontier import Limits, run
+from nmt.search.greedy import Greedy, greedy_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.vocab import BOS, EOS
@@ -115,6 +115,37 @@ def test_a_sentence_alone_and_in_any_company_is_the_same(random_decoder: RandomD
         decoder, decoder.start(order.tolist()), limits=Limits.start(limits[order]), scoring=Scoring()
     )
     assert together == [alone[i] for i in order.tolist()]
+
+
+def test_what_has_been_found_stays_when_a_sentence_that_is_over_goes_on(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(2, vocab_size=9, sentences=6)
+    decoder.table[:, :, EOS] += 1.0
+    limits = Limits.start(torch.tensor([1, 4, 8, 8, 8, 8]))
+    frontier, state = Greedy.start(limits, scoring=Scoring(), with_attention=True), decoder.start(range(6))
+    found: dict[int, Hypothesis] = {}
+    for _ in range(10):
+        logits, state = decoder.step(frontier.ids, state)
+        frontier, parents = frontier.grow(logits, state)
+        assert parents is None
+        for sentence, over in enumerate(frontier.over().tolist()):
+            if over:
+                [now] = frontier.hypotheses()[sentence]
+                before = found.setdefault(sentence, now)
+                assert now == before
+                assert torch.equal(now.attention, before.attention)
+    assert len(found) == 6
+    assert len({len(hypothesis.ids) for hypothesis in found.values()}) > 2
+
+
+def test_the_attention_of_a_hypothesis_is_that_with_which_its_words_were_chosen(random_decoder: RandomDecoder) -> None:
+    decoder = random_decoder(4, vocab_size=9, sentences=2, sizes=[4, 2])
+    frontier = Greedy.start(Limits.start(torch.tensor([6, 6])), scoring=Scoring(), with_attention=True)
+    for sentence, [found] in enumerate(run(decoder, decoder.start([0, 1]), frontier)):
+        expected = torch.zeros(len(found.ids), 4)
+        for step, row in enumerate(expected):
+            row[: decoder.sizes[sentence]] = decoder.next_attention(sentence, found.ids[:step])
+        assert found.ids
+        assert torch.equal(found.attention, expected)
 
 
 def test_limit_and_penalty_out_of_range_are_refused() -> None:

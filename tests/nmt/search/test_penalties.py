@@ -35,6 +35,27 @@ def test_no_continuation_outdoes_what_is_attainable() -> None:
     assert attainable.tolist() == [[-1.0]]  # all covered, and the length penalty 4
 
 
+@pytest.mark.parametrize("alpha", [0.2, 0.6, 1.0, 2.2])
+def test_the_length_penalty_does_not_depend_on_what_is_computed_beside_it(alpha: float) -> None:
+    lengths, scoring = torch.arange(1, 400), Scoring(alpha)
+    together = scoring.divisors(lengths)
+    assert torch.equal(together, torch.cat([scoring.divisors(length[None]) for length in lengths]))
+    assert (together.diff() > 0).all()
+    assert together.tolist() == pytest.approx([math.pow((5 + n) / 6, alpha) for n in range(1, 400)], rel=1e-14)
+
+
+def test_the_coverage_penalty_does_not_depend_on_padding() -> None:
+    scoring = Scoring(coverage_penalty=0.3)
+    log_probs, lengths = torch.zeros(50, 1), torch.ones(50, 1, dtype=torch.int64)
+    coverage = 1.2 * torch.rand(50, 1, 45, generator=torch.Generator().manual_seed(0))
+    expected = scoring.score(log_probs, lengths, coverage)
+    for size in (46, 64, 71, 128, 300):
+        wide = torch.nn.functional.pad(coverage, (0, size - 45), value=-1.0)
+        assert torch.equal(scoring.score(log_probs, lengths, wide), expected)
+        alone = [scoring.score(log_probs[:1], lengths[:1], row[None]) for row in wide]
+        assert torch.equal(torch.cat(alone), expected)
+
+
 def test_negative_penalties_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^the length penalty must not be negative, found -1\.0$"):
         Scoring(length_penalty=-1.0)

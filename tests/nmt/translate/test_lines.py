@@ -11,7 +11,7 @@ from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.subword import Tokenizers
 from nmt.terms import Terminology
 from nmt.translate.lines import Line, LineReader
-from nmt.translate.options import Options
+from nmt.translate.options import DEFAULT, Options
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def terms(tmp_path: Path) -> Terminology:
     return Terminology.load(path)
 
 
-def reader(tokenizers: Tokenizers, options: Options = Options(), *overrides: str) -> LineReader:
+def reader(tokenizers: Tokenizers, options: Options = DEFAULT, *overrides: str) -> LineReader:
     return LineReader(tokenizers, load_settings(overrides=overrides), options)
 
 
@@ -69,8 +69,7 @@ def test_documents_are_read_sentence_by_sentence(tokenizers: Tokenizers) -> None
 
 
 def test_a_part_that_begins_within_a_word_says_so(tokenizers: Tokenizers) -> None:
-    [line] = reader(tokenizers, Options(), "data.max_pieces=4").read(["走走走走走走走 a dog"])
-    assert texts(line)[0] != "走走走走走走走"
+    [line] = reader(tokenizers, Options(), "data.max_pieces=4").read(["0123456 a dog"])
     begins = [len("".join(texts(line)[:i]).replace(" ", "")) for i in range(len(line.parts))]
     assert [part.continues for part in line.parts] == [begin not in (0, 7, 8) for begin in begins]
     assert any(part.continues for part in line.parts)
@@ -98,9 +97,9 @@ def test_lines_without_a_tab_have_no_prefix_and_a_later_tab_belongs_to_it(tokeni
     none, blank, two = prefixed.read(["a dog", "\tthe", "a dog\tthe\tcat"])
     assert (none.prefix, texts(none)) == ("", ["a dog"])
     assert (blank.prefix, texts(blank)) == ("the", [])
-    assert (two.prefix, two.prefix_ids) == ("the cat", tuple(tokenizers.tgt.encode(["the cat"])[0]))
+    assert (two.prefix, two.prefix_ids) == ("the\tcat", tuple(tokenizers.tgt.encode(["the\tcat"])[0]))
     [tab] = reader(tokenizers).read(["a\tdog"])
-    assert (tab.prefix, texts(tab)) == ("", ["a dog"])
+    assert (tab.prefix, texts(tab)) == ("", ["a\tdog"])
 
 
 def test_parts_contain_their_own_terms_and_the_last_what_every_line_does(
@@ -148,7 +147,7 @@ def test_alignment_and_details_are_given_where_they_are_asked_for(tokenizers: To
         asked = reader(tokenizers, options)
         [line] = asked.read(["the dog"])
         src = tokenizers.src.split("the dog")
-        reads = [src.index("▁the")] * len(tokenizers.tgt.split("cat"))
+        reads = [0] * len(tokenizers.tgt.split("cat"))
         [found] = asked.write(line, [[hypothesis(tokenizers, "cat", reads, src=len(src))]])
         assert found.text == "cat"
         assert found.alignment == (((0, 0),) if options.alignment else None)

@@ -1,102 +1,45 @@
 import re
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from nmt.batching import SourceBatch
-from nmt.config import Settings, load_settings
+from nmt.config import load_settings
 from nmt.errors import ConfigError, ModelError
+from nmt.markup import compile_pattern
 from nmt.models.build import build_model
 from nmt.models.folder import ModelFolder, Vocabularies
-from nmt.subword import JOINT_MODEL, Tokenizer, Tokenizers, train_tokenizer
-from nmt.translate import Translator
+from nmt.search.sampling import Sampling
+from nmt.subword import Tokenizer, Tokenizers, tokenizer_files, train_tokenizer
+from nmt.terms import Terminology
+from nmt.translate import Options, Translator
+from nmt.translate.options import DEFAULT
 
-TEXT = ["the dog runs .", "the cat sleeps .", "a dog and a cat run .", "[NUM] dogs sleep .", "ABCDEFGHIJ", "0123456789"]
+from .conftest import TEXT, EchoWith
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where an `Echo` is in its sources [B, S]: the same position for all beams of all sentences."""
-
-    ids: Tensor
-    position: int
-
-    def select(self, parents: Tensor) -> "Place":
-        return self
-
-    def take(self, sentences: Tensor) -> "Place":
-        return Place(self.ids[sentences], self.position)
+PRECISIONS = [
+    "auto",
+    "fp32",
+    "bf16",
+    pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="needs AVX-512 VNNI")),
+]
 
 
-@dataclass(frozen=True)
-class Echo:
-    """A model that says what it hears."""
-
-    vocab_size: int
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-    def encode(self, src: SourceBatch) -> Tensor:
-        return src.ids
-
-    def start(self, memory: Tensor) -> Place:
-        return Place(memory, 0)
-
-    def step(self, prev_ids: Tensor, state: Place) -> tuple[Tensor, Place]:
-        column = min(state.position, state.ids.shape[1] - 1)
-        logits = torch.nn.functional.one_hot(state.ids[:, column], self.vocab_size).float() * 50
-        return logits[:, None].expand(-1, prev_ids.shape[1], -1), Place(state.ids, state.position + 1)
+def best_texts(translator: Translator, lines: Sequence[str], options: Options = DEFAULT) -> list[str]:
+    return [best.text for best, *_ in translator.translate(lines, options)]
 
 
 @pytest.fixture(scope="module")
-def tokenizer_bytes() -> bytes:
-    return train_tokenizer(TEXT, kind="unigram", vocab_size=46, symbols=["[NUM]", "[URL]"])
-
-
-@pytest.fixture(scope="module")
-def tokenizers(tokenizer_bytes: bytes) -> Tokenizers:
-    joint = Tokenizer(tokenizer_bytes)
-    return Tokenizers(joint, joint)
-
-
-@pytest.fixture(scope="module")
-def echo(tokenizers: Tokenizers) -> Translator:
-    return echo_with(tokenizers)
-
-
-def echo_with(tokenizers: Tokenizers, *overrides: str) -> Translator:
-    chosen = load_settings(overrides=["model.reverse_source=false", *overrides])
-    return Translator(Echo(len(tokenizers.src)), tokenizers, chosen)
-
-
-@pytest.fixture(scope="module")
-def random_model(tokenizers: Tokenizers) -> Translator:
-    """A tiny untrained model in double precision, whose rounding does not depend on the batch by more than a hair."""
-    chosen = tiny_settings()
-    size = len(tokenizers.src)
-    model = build_model(chosen.model, src_vocab_size=size, tgt_vocab_size=size, joint=True, seed=3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2)
-    return Translator(model.double().eval(), tokenizers, chosen)
-
-
-def tiny_settings() -> Settings:
-    tiny = ["model.embedding_size=8", "model.hidden_size=8", "model.encoder_layers=1", "search.beam_size=3"]
-    return load_settings(overrides=[*tiny, "data.max_pieces=20"])
-
-
-def best_texts(translator: Translator, lines: Sequence[str], **options: Any) -> list[str]:
-    return [best.text for best, *_ in translator.translate(lines, **options)]
+def toy(toy_model: Path) -> Translator:
+    """What has learnt that every word gains an -o."""
+    return Translator.load(toy_model, device="cpu", precision="fp32")
 
 
 def test_translations_come_in_the_order_of_the_lines(echo: Translator) -> None:
@@ -105,7 +48,7 @@ def test_translations_come_in_the_order_of_the_lines(echo: Translator) -> None:
 
 
 def test_blank_lines_give_empty_translations_in_no_parts(echo: Translator) -> None:
-    found = echo.translate(["", "a dog", " \t\u3000"], n_best=2)
+    found = echo.translate(["", "a dog", " \t\u3000"], Options(n_best=2))
     assert [[(one.text, one.parts) for one in found[row]] for row in (0, 2)] == [[("", 0)], [("", 0)]]
     assert found[1][0].text == "a dog"
 
@@ -114,105 +57,242 @@ def test_no_lines_give_no_translations(echo: Translator) -> None:
     assert echo.translate([]) == []
 
 
-def test_a_line_is_normalised_before_it_is_translated(echo: Translator) -> None:
-    assert best_texts(echo, ["  a dog\r"]) == ["a dog"]
-
-
-def test_placeholders_get_their_originals_back(tokenizers: Tokenizers) -> None:
-    translator = echo_with(tokenizers, 'tokenizer.placeholders=["number", "url"]')
-    line = "77777 dogs 8.5 run https://a.example/?x=1 ."
-    assert best_texts(translator, [line]) == [line]
-
-
-def test_a_long_line_is_cut_translated_in_parts_and_joined(tokenizers: Tokenizers) -> None:
-    translator = echo_with(tokenizers, "data.max_pieces=8")
+def test_a_long_line_is_cut_translated_in_parts_and_joined(echo_with: EchoWith) -> None:
+    translator = echo_with("data.max_pieces=8")
     line = "the dog runs . a cat sleeps . the cat and a dog sleep . 0123456789ABCDEF dogs run ."
     [[whole], [short]] = translator.translate([line, "a dog"])
     assert re.sub(r"\s", "", whole.text) == re.sub(r"\s", "", line)
-    assert whole.parts >= len(tokenizers.src.encode([line])[0]) // 8
-    assert short.parts == 1
+    assert whole.parts >= len(translator.tokenizers.src.encode([line])[0]) // 8
+    assert (short.parts, whole.cut, short.cut) == (1, True, False)
 
 
 def test_a_cut_line_has_the_scores_of_its_parts_together(random_model: Translator) -> None:
     sentence = "the dog and a cat run ."
-    [alone] = random_model.translate([sentence], n_best=3)
-    [twice] = random_model.translate([f"{sentence} {sentence}"], n_best=3)
+    [alone] = random_model.translate([sentence], Options(n_best=3))
+    [twice] = random_model.translate([f"{sentence} {sentence}"], Options(n_best=3))
     assert [one.parts for one in twice] == [2, 2, 2]
     assert [one.text for one in twice] == [f"{one.text} {one.text}".strip() for one in alone]
-    assert [one.score for one in twice] == pytest.approx([2 * one.score for one in alone])
-    assert [one.log_probability for one in twice] == pytest.approx([2 * one.log_probability for one in alone])
+    assert [one.score for one in twice] == [2 * one.score for one in alone]
+    assert [one.log_probability for one in twice] == [2 * one.log_probability for one in alone]
 
 
 def test_n_best_are_sorted_and_begin_with_the_best(random_model: Translator) -> None:
-    [found] = random_model.translate(["the dog runs ."], beam_size=5, n_best=5)
+    [found] = random_model.translate(["the dog runs ."], Options(beam_size=5, n_best=5))
     scores = [one.score for one in found]
     assert len(found) == 5
     assert scores == sorted(scores, reverse=True)
-    assert random_model.translate(["the dog runs ."], beam_size=5) == [found[:1]]
+    assert random_model.translate(["the dog runs ."], Options(beam_size=5)) == [found[:1]]
 
 
 def test_search_settings_are_the_models_own_unless_others_are_given(random_model: Translator) -> None:
     lines = ["the dog runs ."]
-    assert random_model.translate(lines) == random_model.translate(lines, beam_size=3, length_penalty=1.0)
-    [[plain]] = random_model.translate(lines, length_penalty=0.0)
+    assert random_model.translate(lines) == random_model.translate(lines, Options(beam_size=3, length_penalty=1.0))
+    [[plain]] = random_model.translate(lines, Options(length_penalty=0.0))
     assert plain.score == plain.log_probability
 
 
 WORDS = st.sampled_from(
-    ["dog", "the", "cat", ".", "\t", "7", "é", "e\u0301", "\u2028", "\0", "😀", "[NUM]", "\u2581", "走"]
+    ["dog", "the", "cat", ".", "\t", "7", "é", "e\u0301", "\u2028", "\0", "😀", "[NUM]", "\u2581", "走", "<b>", "{x}"]
 )
-LINES = st.lists(st.one_of(st.text(max_size=30), st.lists(WORDS, max_size=30).map(" ".join)), max_size=12)
+LINES = st.lists(st.one_of(st.text(max_size=30), st.lists(WORDS, max_size=12).map(" ".join)), max_size=6)
+# each asks for something else of attention, cutting and search
+WISHES = [
+    Options(beam_size=2),
+    Options(beam_size=1),
+    Options(sampling=Sampling(top_k=5), n_best=2),
+    Options(markup=True, alignment=True, unknown={}),
+    Options(document=True, details=True, coverage_penalty=0.2),
+    Options(required=("dog",), forbidden=("cat",), prefix_after_tab=True, min_length_ratio=0.5, no_repeat_ngram=2),
+]
 
 
-@given(lines=LINES, batch_tokens=st.integers(1, 500), beam_size=st.integers(1, 4))
-@settings(max_examples=25, deadline=None)
+@given(lines=LINES, wish=st.sampled_from(WISHES), batch_tokens=st.integers(1, 500))
+@settings(max_examples=20, deadline=None)
 def test_lines_of_any_content_in_batches_of_any_size_are_each_translated_as_if_alone(
-    random_model: Translator, lines: list[str], batch_tokens: int, beam_size: int
+    random_model: Translator, lines: list[str], wish: Options, batch_tokens: int
 ) -> None:
-    together = random_model.translate(lines, beam_size=beam_size, batch_tokens=batch_tokens)
-    alone = [random_model.translate([line], beam_size=beam_size)[0] for line in lines]
-    assert [[one.text for one in found] for found in together] == [[one.text for one in found] for found in alone]
+    together = random_model.translate(lines, replace(wish, batch_tokens=batch_tokens))
+    alone = [random_model.translate([line], wish, first_line=number)[0] for number, line in enumerate(lines)]
+    assert together == alone
     for found in together:
         assert not set("\r\n") & set(found[0].text)
 
 
-def test_line_ends_never_get_into_a_translation(tokenizers: Tokenizers) -> None:
+def test_line_ends_never_get_into_a_translation(echo: Translator) -> None:
     tokenizer = Tokenizer(train_tokenizer([*TEXT, "A\rB\rC"], kind="unigram", vocab_size=50))
-    found = best_texts(echo_with(Tokenizers(tokenizer, tokenizer)), ["A\rB"])
+    speaker = replace(echo, model=replace(echo.model, vocab_size=50), tokenizers=Tokenizers(tokenizer, tokenizer))  # type: ignore[type-var]
     assert tokenizer.decode(tokenizer.encode(["A\rB"])) == ["A\rB"]
-    assert found == ["A B"]
+    assert best_texts(speaker, ["A\rB"]) == ["A B"]
 
 
-def test_settings_out_of_range_are_refused(echo: Translator) -> None:
-    with pytest.raises(ConfigError, match=r"search\.beam_size = 0: input should be greater than or equal to 1"):
-        echo.translate(["a dog"], beam_size=0)
-    with pytest.raises(
-        ConfigError, match=r"search\.length_penalty = -1\.0: input should be greater than or equal to 0"
-    ):
-        echo.translate(["a dog"], length_penalty=-1.0)
-    expected = r"^6 translations of each line were asked for, but search\.beam_size = 5 gives 1 to 5$"
+def test_threads_that_share_a_translator_get_what_each_gets_alone(random_model: Translator) -> None:
+    jobs = [([line] * 3 + TEXT, wish) for line, wish in zip(TEXT, WISHES, strict=True)]
+    alone = [random_model.translate(*job) for job in jobs]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda job: random_model.translate(*job), jobs * 2))
+    assert found == alone * 2
+
+
+def test_required_words_appear_and_forbidden_ones_do_not(toy: Translator) -> None:
+    lines = ["bat cow", "", "hat jam kit"]
+    assert best_texts(toy, lines) == ["bato cowo", "", "hato jamo kito"]
+    required = best_texts(toy, lines, Options(required=("logo mapo",)))
+    assert ["logo mapo" in text for text in required] == [True, False, True]
+    forbidden = best_texts(toy, lines, Options(forbidden=("cowo", "hato jamo")))
+    assert "cowo" not in forbidden[0].split()
+    assert "hato jamo" not in forbidden[2]
+
+
+def test_terms_appear_where_their_source_does(toy: Translator, tmp_path: Path) -> None:
+    path = tmp_path / "terms.tsv"
+    path.write_text("cow\tmapo\nhat jam\tdeno\n")
+    found = best_texts(toy, ["bat cow", "bat", "hat jam kit", "jam hat"], Options(terms=Terminology.load(path)))
+    assert ["mapo" in text.split() for text in found] == [True, False, False, False]
+    assert ["deno" in text.split() for text in found] == [False, False, True, False]
+
+
+def test_terms_markup_and_a_cut_go_together(toy: Translator, tmp_path: Path) -> None:
+    path = tmp_path / "terms.tsv"
+    path.write_text("cow\tmapo\n")
+    short = replace(toy, settings=load_settings(overrides=["data.max_pieces=8"], base=toy.settings))
+    lines = ["<i>bat</i> den <b>hat jam</b> fig <u>cow</u> {n}"]
+    [[found]] = short.translate(lines, Options(terms=Terminology.load(path), markup=True))
+    assert found.text == "<i>bato</i> deno <b>hato jamo</b> figo <u>cowo mapo</u> {n}"
+    assert (found.parts, found.cut) == (2, True)
+
+
+def test_a_prefix_begins_the_translation(toy: Translator) -> None:
+    options = Options(prefix_after_tab=True)
+    found = best_texts(toy, ["bat cow hat\tmapo", "bat cow\t", "bat cow", "\tmapo", "bat cow\tbato 走"], options)
+    assert found[0].split()[0] == "mapo"
+    assert found[1:4] == ["bato cowo", "bato cowo", ""]
+    assert found[4].startswith("bato 走")
+
+
+def test_unknown_words_are_copied_or_looked_up(echo: Translator) -> None:
+    assert "走" not in best_texts(echo, ["a 走 dog"])[0]
+    assert best_texts(echo, ["a 走 dog"], Options(unknown={})) == ["a 走 dog"]
+    assert best_texts(echo, ["a 走 dog"], Options(unknown={"走": "running"})) == ["a running dog"]
+
+
+def test_markup_stays_with_its_words(toy: Translator) -> None:
+    lines = ["<b>bat</b> cow {n}", "<br/>", "", "@bat cow"]
+    options = Options(markup=True, keep=compile_pattern("@[a-z]+"))
+    assert best_texts(toy, lines, options) == ["<b>bato</b> cowo {n}", "<br/>", "", "@bat cowo"]
+
+
+def test_alignments_and_attention_are_those_of_the_text(toy: Translator) -> None:
+    [[one], [blank]] = toy.translate(["bat cow hat", ""], Options(alignment=True, details=True))
+    assert one.text == "bato cowo hato"
+    assert one.alignment == ((0, 0), (1, 1), (2, 2))
+    assert one.details is not None
+    [part] = one.details
+    assert "".join(part.src).replace("\u2581", " ").strip() == "bat cow hat"
+    assert "".join(part.tgt).replace("\u2581", " ").strip() == "bato cowo hato"
+    assert part.attention.dtype == np.float32
+    assert part.attention.shape == (len(part.tgt), len(part.src))
+    assert (part.attention.sum(axis=1) <= 1 + 1e-5).all()
+    assert (blank.text, blank.alignment, blank.details) == ("", (), ())
+
+
+def test_paragraphs_are_translated_sentence_by_sentence(echo: Translator) -> None:
+    [[one], [other]] = echo.translate(["A dog runs. A cat sleeps.", "a dog"], Options(document=True))
+    assert (one.text, one.parts, one.cut) == ("A dog runs. A cat sleeps.", 2, False)
+    assert (other.text, other.parts) == ("a dog", 1)
+
+
+def test_samples_depend_on_the_seed_and_the_number_of_the_line(random_model: Translator) -> None:
+    def drawn(seed: int, first_line: int = 0) -> list[list[str]]:
+        options = Options(sampling=Sampling(seed=seed), n_best=3)
+        found = random_model.translate(["a dog"] * 2, options, first_line=first_line)
+        return [[one.text for one in line] for line in found]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+    assert drawn(1)[0] != drawn(1)[1]
+    assert drawn(1)[1] == drawn(1, first_line=1)[0]
+
+
+def test_a_shortlist_that_was_not_learnt_is_an_error(toy: Translator) -> None:
+    expected = (
+        r"^search\.shortlist = 20 needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a single model, and a CPU"
+    )
     with pytest.raises(ConfigError, match=expected):
-        echo.translate(["a dog"], n_best=6)
-    with pytest.raises(ConfigError, match=r"^0 translations of each line"):
-        echo.translate(["a dog"], n_best=0)
+        toy.translate(["bat"], Options(shortlist=20))
 
 
-def test_a_model_folder_becomes_a_translator(tmp_path: Path, tokenizer_bytes: bytes) -> None:
-    tokenizer = tmp_path / JOINT_MODEL
-    tokenizer.write_bytes(tokenizer_bytes)
-    size = len(Tokenizer(tokenizer_bytes))
-    chosen = tiny_settings()
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_translates(toy_model: Path, precision: str) -> None:
+    translator = Translator.load(toy_model, device="cpu", precision=precision)  # type: ignore[arg-type]
+    lines = ["bat cow", "", "hat jam kit log"]
+    assert best_texts(translator, lines) == ["bato cowo", "", "hato jamo kito logo"]
+    [[best]] = translator.translate(["bat cow"])
+    [alone, *_] = translator.translate(["bat cow", "hat jam kit log"])
+    assert alone == [best]
+
+
+def test_loading_computes_with_one_thread(toy_model: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        Translator.load(toy_model, device="cpu")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_models_of_one_tokenizer_decide_together(toy_model: Path, toy: Translator) -> None:
+    ensemble = Translator.load(toy_model, toy_model, device="cpu", precision="fp32")
+    lines = ["bat cow", "hat jam kit"]
+    assert best_texts(ensemble, lines) == best_texts(toy, lines)
+    scores = [best.score for best, *_ in ensemble.translate(lines)]
+    assert scores == pytest.approx([best.score for best, *_ in toy.translate(lines)], abs=1e-5)
+    with pytest.raises(ConfigError, match="a single model"):
+        ensemble.translate(lines, Options(shortlist=20))
+
+
+def untrained(folder: Path, tokenizer: Path, *overrides: str) -> Path:
+    """Write a tiny model."""
+    tiny = ["model.embedding_size=8", "model.hidden_size=8", "model.encoder_layers=1", *overrides]
+    chosen, size = load_settings(overrides=tiny), len(Tokenizer.load(tokenizer))
     model = build_model(chosen.model, src_vocab_size=size, tgt_vocab_size=size, joint=True, seed=3)
     sizes = Vocabularies(src=size, tgt=size, joint=True)
-    folder = ModelFolder(tmp_path / "model", settings=chosen, vocabularies=sizes, tokenizers=[tokenizer])
-    folder.create()
-    folder.save(model, {})
-    loaded = Translator.load(tmp_path / "model", device="cpu")
-    joint = Tokenizer(tokenizer_bytes)
-    made = Translator(model.eval(), Tokenizers(joint, joint), chosen)
-    assert loaded.translate(TEXT) == made.translate(TEXT)
+    made = ModelFolder(folder, settings=chosen, vocabularies=sizes, tokenizers=[tokenizer])
+    made.create()
+    made.save(model, {})
+    return folder
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_models_that_do_not_fit_are_refused(toy_model: Path, tmp_path: Path, tokenizer_bytes: bytes) -> None:
+    [own] = tokenizer_files(toy_model)
+    foreign = tmp_path / own.name
+    foreign.write_bytes(tokenizer_bytes)
+    other = untrained(tmp_path / "other", foreign)
+    with pytest.raises(ModelError) as caught:
+        Translator.load(toy_model, other, device="cpu")
+    assert str(caught.value) == (f"{other} has other tokenizers than {toy_model}; the models of an ensemble share them")
+    forwards = untrained(tmp_path / "forwards", own, "model.reverse_source=false")
+    with pytest.raises(ConfigError) as refused:
+        Translator.load(toy_model, forwards, device="cpu")
+    assert str(refused.value) == (
+        f"{forwards} has model.reverse_source = false, {toy_model} has the opposite; "
+        "the models of an ensemble read in one direction"
+    )
+
+
+def test_models_of_other_shapes_decide_together(toy_model: Path, tmp_path: Path) -> None:
+    [tokenizer] = tokenizer_files(toy_model)
+    small = untrained(tmp_path / "small", tokenizer, "model.cell='gru'", "model.input_feeding=true")
+    [[found]] = Translator.load(toy_model, small, device="cpu").translate(["bat cow"])
+    assert (found.text, found.parts) == ("bato cowo", 1)
+
+
+def test_what_is_no_model_is_named(toy_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nowhere does not exist$"):
         Translator.load(tmp_path / "nowhere", device="cpu")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(toy_model, damaged, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
+    [tokenizer] = tokenizer_files(damaged)
+    tokenizer.write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=re.escape(tokenizer.name)):
+        Translator.load(damaged, device="cpu")

@@ -1,0 +1,154 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nmt.models.packed import LINEAR, ROW_MULTIPLE, Int8Linear, PackedLinear, Precision, filled_up
+
+BF16 = pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")
+INT8 = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products here")
+PRECISIONS = ["fp32", pytest.param("bf16", marks=BF16), pytest.param("int8", marks=INT8)]
+SIZES = [(1, 5), (7, 1), (24, 53), (33, 96), (64, 256), (300, 77), (512, 40)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
+    torch.set_num_threads(threads)
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def layer_of(precision: Precision, inputs: int, outputs: int, *, bounded: bool = False) -> PackedLinear:
+    return LINEAR[precision](drawn(outputs, inputs, seed=1), drawn(outputs, seed=2), bounded=bounded)
+
+
+def error_bound(precision: Precision, x: Tensor, weight: Tensor, *, bounded: bool) -> Tensor:
+    """Bound the error of every product of x [R, I] and weight [O, I]: [R, O] float64."""
+    x, weight = x.double().abs(), weight.double().abs()
+    sizes = x @ weight.T
+    if precision == "fp32":
+        return (x.shape[1] + 2) * 2.0**-24 * sizes  # a rounding a term, whatever the order
+    if precision == "bf16":
+        return 3.1 * 2.0**-8 * sizes  # both factors and the sum are rounded to 8 bits
+    # each factor is off by half its scale
+    scales = torch.full_like(x[:, :1], 1 / 127) if bounded else x.amax(dim=1, keepdim=True) / 127
+    weight_scales = weight.amax(dim=1) / 127
+    off = x.sum(dim=1, keepdim=True) * weight_scales / 2 + scales * weight.sum(dim=1) / 2
+    return 1.0001 * (off + x.shape[1] * scales * weight_scales / 4) + 1e-6 * sizes
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("inputs", "outputs"), SIZES)
+def test_products_are_as_exact_as_their_precision_allows(
+    inputs: int, outputs: int, precision: Precision, bounded: bool
+) -> None:
+    layer = layer_of(precision, inputs, outputs, bounded=bounded)
+    x = torch.tanh(drawn(70, inputs)) if bounded else 3 * drawn(70, inputs)
+    weight, bias = drawn(outputs, inputs, seed=1), drawn(outputs, seed=2)
+    error = (layer(x).double() - functional.linear(x.double(), weight.double(), bias.double())).abs()
+    assert (error <= error_bound(precision, x, weight, bounded=bounded) + 1e-6 * bias.abs()).all()
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("inputs", "outputs"), SIZES)
+def test_a_row_depends_on_no_other_row(inputs: int, outputs: int, precision: Precision, bounded: bool) -> None:
+    layer, x = layer_of(precision, inputs, outputs, bounded=bounded), torch.tanh(drawn(200, inputs))
+    if not bounded:
+        x *= 10.0 ** torch.linspace(-3, 3, 200)[:, None]
+    together = layer(x)
+    for rows in range(1, 201):
+        chosen = torch.randperm(200, generator=torch.Generator().manual_seed(rows))[:rows]
+        assert torch.equal(layer(x[chosen]), together[chosen])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_shape_the_rows_come_in_changes_nothing(precision: Precision) -> None:
+    layer, x = layer_of(precision, 24, 10), drawn(3, 5, 24)
+    found = layer(x)
+    assert found.shape == (3, 5, 10)
+    assert found.dtype == torch.float32
+    assert torch.equal(found.flatten(0, 1), layer(x.flatten(0, 1)))
+    strided = drawn(5, 3, 24).transpose(0, 1)
+    assert torch.equal(layer(strided), layer(strided.contiguous()))
+    assert torch.equal(layer(x[1, 2]), found[1, 2])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_input_and_the_weights_given_are_left_alone(precision: Precision) -> None:
+    weight, bias, x = drawn(10, 24), drawn(10), drawn(32, 24)
+    layer = LINEAR[precision](weight, bias)
+    before, found = x.clone(), layer(x)
+    assert torch.equal(x, before)
+    weight.zero_()
+    bias.zero_()
+    assert torch.equal(layer(x), found)
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nothing_times_anything_is_the_bias(precision: Precision, bounded: bool) -> None:
+    layer = layer_of(precision, 24, 10, bounded=bounded)
+    x = torch.cat([torch.zeros(1, 24), torch.tanh(drawn(1, 24))])
+    assert torch.equal(layer(x)[0], layer.bias)
+    empty = LINEAR[precision](torch.zeros(10, 24), drawn(10), bounded=bounded)
+    assert torch.equal(empty(x), drawn(10).expand(2, 10))
+    assert torch.equal(LINEAR[precision](torch.zeros(10, 24), None, bounded=bounded)(x), torch.zeros(2, 10))
+
+
+def integers(rows: int, columns: int, *, seed: int) -> Tensor:
+    """Draw integers from -127 to 127, one of these two in every row, so that 8 bits hold them as they are."""
+    drawn = torch.randint(-127, 128, (rows, columns), generator=torch.Generator().manual_seed(seed))
+    drawn[:, 0] = torch.where(torch.arange(rows) % 2 == 0, 127, -127)
+    return drawn
+
+
+@INT8
+@pytest.mark.parametrize("inputs", [1, 3, 16, 65, 256, 1000])
+def test_sums_of_8_bit_integers_are_exact(inputs: int) -> None:
+    x, weight, bias = integers(40, inputs, seed=1), integers(70, inputs, seed=2), integers(1, 70, seed=3)[0]
+    found = Int8Linear(weight.float(), bias.float())(x.float())
+    assert torch.equal(found.long(), x @ weight.T + bias)
+    assert torch.equal(found, found.round())
+
+
+@INT8
+def test_the_worst_sums_of_8_bit_integers_do_not_overflow() -> None:
+    weight = torch.full((32, 1000), 127.0)
+    weight[1::2] *= -1
+    for sign in (1, -1):
+        found = Int8Linear(weight, None)(torch.full((1, 1000), sign * 127.0))
+        assert found[0, :2].tolist() == [sign * 127.0 * 127 * 1000, -sign * 127.0 * 127 * 1000]
+
+
+@INT8
+def test_bounded_rows_share_one_scale_that_holds_one_as_it_is() -> None:
+    weight = integers(8, 30, seed=2)
+    layer = Int8Linear(weight.float(), None, bounded=True)
+    x = torch.randint(-127, 128, (5, 30), generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(layer(x / 127), (x @ weight.T).float() / 127, rtol=1e-6, atol=1e-4)
+    assert layer(torch.full((1, 30), 0.003)).tolist() == [[0.0] * 8]  # less than half a step
+
+
+@INT8
+def test_rows_of_very_different_sizes_keep_their_own_scales() -> None:
+    layer, x = layer_of("int8", 64, 16), drawn(2, 64)
+    layer.bias = None
+    torch.testing.assert_close(layer(x * 1024), layer(x) * 1024, rtol=1e-6, atol=0)
+
+
+def test_rows_are_filled_up_with_zeros() -> None:
+    rows = filled_up(torch.ones(33, 2))
+    assert rows.shape == (2 * ROW_MULTIPLE, 2)
+    assert rows.sum(dim=1).tolist() == [2.0] * 33 + [0.0] * 31
+    full = torch.ones(ROW_MULTIPLE, 2)
+    assert filled_up(full) is full

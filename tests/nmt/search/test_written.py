@@ -1,0 +1,95 @@
+import torch
+from torch import Tensor
+
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.written import Written, joined, padded
+from nmt.vocab import PAD
+
+
+def words(*rows: list[list[int]]) -> Tensor:
+    return torch.tensor(rows)
+
+
+def written_of(*limits: int, beams: int = 1, with_attention: bool = False) -> Written:
+    return Written.start(torch.tensor(limits), beams, with_attention=with_attention)
+
+
+def attention_of(value: float, *, batch: int, beams: int, size: int) -> Tensor:
+    """Make the attention of a step: beam k of sentence b reads `value` + 10 b + k of every position."""
+    per_beam = value + 10.0 * torch.arange(batch)[:, None] + torch.arange(beams)
+    return per_beam[:, :, None].expand(-1, -1, size)
+
+
+def test_it_begins_empty_with_room_for_the_longest_and_for_one_word_too_many() -> None:
+    written = written_of(2, 3, beams=2)
+    assert written.words.tolist() == [[[PAD] * 4] * 2] * 2
+    assert written.attention is None
+
+
+def test_words_go_to_their_places_and_what_was_there_before_stays_there() -> None:
+    before = written_of(3, 3, beams=2)
+    after = before.write(torch.tensor([0, 2]), torch.tensor([[4, 5], [6, 7]]), torch.zeros(2, 2, 1))
+    assert after.words.tolist() == [[[4, 0, 0, 0], [5, 0, 0, 0]], [[0, 0, 6, 0], [0, 0, 7, 0]]]
+    assert not before.words.any()
+
+
+def test_a_hypothesis_continues_its_parent() -> None:
+    written = Written(words([[4], [5]], [[6], [7]]), torch.arange(4.0).view(2, 2, 1, 1))
+    chosen = written.select(torch.tensor([[1, 1, 0], [0, 1, 0]]))
+    assert chosen.words.tolist() == [[[5], [5], [4]], [[6], [7], [6]]]
+    assert chosen.attention is not None
+    assert chosen.attention.flatten(1).tolist() == [[1.0, 1.0, 0.0], [2.0, 3.0, 2.0]]
+
+
+def test_attention_stands_beside_the_word_that_it_came_with_however_wide_it_is() -> None:
+    written = written_of(2, 2, beams=2, with_attention=True)
+    ids = torch.tensor([[4, 5], [6, 7]])
+    written = written.write(torch.tensor([0, 0]), ids, attention_of(1, batch=2, beams=2, size=2))
+    written = written.write(torch.tensor([1, 1]), ids, attention_of(2, batch=2, beams=2, size=3))
+    written = written.write(torch.tensor([2, 1]), ids, attention_of(3, batch=2, beams=2, size=1))
+    assert written.attention is not None
+    assert written.attention[0, 1].tolist() == [[2.0, 2.0, 0.0], [3.0, 3.0, 3.0], [4.0, 0.0, 0.0]]
+    assert written.attention[1, 0].tolist() == [[11.0, 11.0, 0.0], [13.0, 0.0, 0.0], [0.0] * 3]
+
+
+def test_a_hypothesis_is_so_many_words_and_their_attention() -> None:
+    written = Written(words([[4, 5, 6]], [[7, 8, PAD]]), torch.arange(6.0).view(2, 1, 3, 1))
+    found = written.hypothesis(1, 0, 2, -1.5, -0.5)
+    assert found == Hypothesis((7, 8), -1.5, -0.5)
+    assert found.attention is not None
+    assert found.attention.tolist() == [[3.0], [4.0]]
+    written.words.zero_()
+    written.attention.zero_()
+    assert found.attention.tolist() == [[3.0], [4.0]]
+    assert Written(words([[4]]), None).hypothesis(0, 0, 0, 0.0, 0.0).attention is None
+
+
+def test_sentences_leave_and_join() -> None:
+    first = Written(words([[4, 5]], [[6, 7]]), torch.arange(8.0).view(2, 1, 2, 2))
+    second = Written(words([[8]]), torch.full((1, 1, 1, 3), 9.0))
+    together = first.take(torch.tensor([1])).join(second)
+    assert together.words.tolist() == [[[6, 7]], [[8, PAD]]]
+    assert together.attention is not None
+    assert together.attention[:, 0].tolist() == [
+        [[4.0, 5.0, 0.0], [6.0, 7.0, 0.0]],
+        [[9.0, 9.0, 9.0], [0.0, 0.0, 0.0]],
+    ]
+    plain = Written(first.words, None).join(Written(second.words, None))
+    assert plain.attention is None
+    assert Written(first.words, None).take(torch.tensor([0])).words.tolist() == [[[4, 5]]]
+
+
+def test_hypotheses_of_the_same_sentences_stand_side_by_side() -> None:
+    first = Written(words([[4, 5]], [[6, 7]]), torch.ones(2, 1, 2, 1))
+    second = Written(words([[8], [9]], [[10], [11]]), torch.full((2, 2, 1, 2), 2.0))
+    both = first.beside(second)
+    assert both.words.tolist() == [[[4, 5], [8, PAD], [9, PAD]], [[6, 7], [10, PAD], [11, PAD]]]
+    assert both.attention is not None
+    assert both.attention[1].tolist() == [[[1.0, 0.0]] * 2, [[2.0, 2.0], [0.0] * 2], [[2.0, 2.0], [0.0] * 2]]
+
+
+def test_filling_up_takes_what_it_is_told_to_and_never_cuts() -> None:
+    x = torch.ones(1, 1, 2)
+    assert padded(x, 3, dim=2, fill=-1.0).tolist() == [[[1.0, 1.0, -1.0]]]
+    assert padded(x, 1, dim=2) is x
+    assert joined(x, torch.ones(1, 1, 1), fill=-1.0).tolist() == [[[1.0, 1.0]], [[1.0, -1.0]]]

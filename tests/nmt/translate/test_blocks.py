@@ -1,0 +1,93 @@
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nmt.errors import ConfigError, ModelError
+from nmt.markup import compile_pattern
+from nmt.search.sampling import Sampling
+from nmt.streams import FileLines
+from nmt.terms import Terminology
+from nmt.translate import Options, Translation
+from nmt.translate.blocks import Block, Job, blocks_of
+
+LINES = ["bat cow", "", "den fig gum", "hat", "jam kit", "log map bat", "cow"]
+SAMPLES = Options(sampling=Sampling(temperature=3.0, seed=5), n_best=2)
+
+
+def job(folder: Path, options: Options) -> Job:
+    return Job((folder,), "cpu", "fp32", options)
+
+
+class Hesitant:
+    """Lines that come two at a time, after nothing has come once."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self.asked: list[bool] = []
+
+    @property
+    def ended(self) -> bool:
+        return not self._lines
+
+    def take(self, limit: int, *, wait: bool) -> list[str]:
+        self.asked.append(wait)
+        taken, self._lines = (self._lines[:2], self._lines[2:]) if wait else ([], self._lines)
+        return taken
+
+
+def test_a_file_is_cut_into_blocks_that_know_their_lines() -> None:
+    blocks = list(blocks_of(FileLines("abcde"), 2))
+    assert blocks == [Block(0, ["a", "b"]), Block(2, ["c", "d"]), Block(4, ["e"])]
+    assert [len(block) for block in blocks] == [2, 2, 1]
+    assert list(blocks_of(FileLines([]), 2)) == []
+
+
+def test_an_empty_block_says_that_no_more_has_come_and_then_more_is_waited_for() -> None:
+    source = Hesitant(list("abcd"))
+    blocks = list(blocks_of(source, 10))
+    assert blocks == [Block(0, ["a", "b"]), Block(2, []), Block(2, ["c", "d"])]
+    assert source.asked == [True, False, True]
+
+
+@pytest.fixture(scope="module")
+def samples(toy_model: Path) -> list[list[Translation]]:
+    return job(toy_model, SAMPLES).load().translate(LINES, SAMPLES)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_job_translates_a_source_whatever_is_taken_at_once(
+    toy_model: Path, samples: list[list[Translation]], size: int
+) -> None:
+    blocks = job(toy_model, SAMPLES).translate(FileLines(LINES), block=size)
+    assert isinstance(blocks, Iterator)
+    assert [found for block in blocks for found in block] == samples
+
+
+def test_what_a_worker_does_with_a_block_is_what_one_process_does_with_its_lines(
+    toy_model: Path, samples: list[list[Translation]]
+) -> None:
+    translate = job(toy_model, SAMPLES).start()
+    assert [found for block in blocks_of(FileLines(LINES), 3) for found in translate(block)] == samples
+    assert translate(Block(9, LINES)) != samples
+
+
+def test_a_job_can_be_sent_to_another_process(toy_model: Path, tmp_path: Path) -> None:
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("bat\tcowo\n")
+    options = Options(
+        terms=Terminology.load(terms), keep=compile_pattern("x+"), markup=True, unknown={"a": "b"}, required=("mapo",)
+    )
+    sent = pickle.loads(pickle.dumps(job(toy_model, options)))
+    assert sent == job(toy_model, options)
+    [[found]] = sent.start()(Block(0, ["<b>bat</b> den xx"]))
+    assert {"cowo", "mapo", "xx"} <= set(found.text.replace("<b>", "").replace("</b>", "").split())
+    assert pickle.loads(pickle.dumps(Block(3, LINES))) == Block(3, LINES)
+
+
+def test_a_job_that_cannot_be_done_says_so_when_it_starts(toy_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nowhere does not exist$"):
+        next(job(tmp_path / "nowhere", Options()).translate(FileLines(LINES), block=3))
+    with pytest.raises(ConfigError, match=r"^9 translations of each line were asked for"):
+        next(job(toy_model, Options(n_best=9)).translate(FileLines(LINES), block=3))

@@ -1,0 +1,212 @@
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nmt.config import Settings
+from nmt.errors import DataError, ModelError
+from nmt.search.engine import ENCODED_AT_ONCE, Engine
+from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.sampling import Sampling
+from nmt.streams import FileLines
+from nmt.subword import Tokenizers
+from nmt.translate import Flow, Options, Translation, Translator, translate_source
+from nmt.translate.lines import LineReader
+
+Found = list[list[Translation]]
+
+LINES = st.lists(
+    st.sampled_from(["", "a", "a dog", "the cat sleeps .", "a dog and a cat run . " * 2, "走 \0"]), max_size=8
+)
+
+
+class Script:
+    """Lines that arrive in portions; an empty one: nothing has arrived by then."""
+
+    def __init__(self, *portions: Sequence[str], failure: DataError | None = None, endless: bool = False) -> None:
+        self._portions = [list(portion) for portion in portions]
+        self._failure = failure
+        self._endless = endless
+        self.asked: list[bool] = []
+        """Whether each call would have waited."""
+
+    @property
+    def ended(self) -> bool:
+        return not (self._portions or self._failure or self._endless)
+
+    def take(self, limit: int, *, wait: bool) -> list[str]:
+        self.asked.append(wait)
+        while wait and self._portions and not self._portions[0]:
+            del self._portions[0]
+        if not self._portions:
+            if self._failure:
+                raise self._failure
+            assert not (wait and self._endless), "this would wait for ever"
+            return []
+        portion = self._portions[0]
+        if len(portion) <= limit:
+            del self._portions[0]
+            return portion
+        taken, self._portions[0] = portion[:limit], portion[limit:]
+        return taken
+
+
+class Recorder:
+    """An engine that writes down what it is given; of what it has, the last is over first."""
+
+    device = None
+
+    def __init__(self) -> None:
+        self.added: list[list[Sentence]] = []
+        self.sentences: list[Sentence] = []
+
+    @property
+    def hungry(self) -> bool:
+        return not self.sentences
+
+    def add(self, sentences: Sequence[Sentence]) -> None:
+        self.added.append(list(sentences))
+        self.sentences += sentences
+
+    def step(self) -> list[tuple[int, list[Hypothesis]]]:
+        if not self.sentences:
+            return []
+        one = self.sentences.pop()
+        return [(one.number, [Hypothesis(one.ids, -1.0, -1.0)])]
+
+
+def recorded(tokenizers: Tokenizers, **options: Any) -> tuple[Flow, Recorder]:
+    recorder = Recorder()
+    reader = LineReader(tokenizers, Settings(), Options(**options))
+    return Flow(reader, cast("Engine[Any, Any]", recorder)), recorder
+
+
+def drain(flow: Flow) -> Found:
+    found: Found = []
+    while flow.busy:
+        found += flow.step()
+    return found
+
+
+def texts(found: Found) -> list[str]:
+    return [best.text for best, *_ in found]
+
+
+def test_a_flow_without_lines_is_hungry_and_not_busy(echo: Translator) -> None:
+    flow = echo.flow()
+    assert (flow.hungry, flow.busy, flow.step()) == (True, False, [])
+
+
+def test_lines_come_out_in_the_order_in_which_they_went_in(tokenizers: Tokenizers) -> None:
+    flow, recorder = recorded(tokenizers)
+    flow.put(["a a a", "", "a a"])
+    flow.put(["a"])
+    done = []
+    while flow.busy:
+        done.append(texts(flow.step()))
+    assert done == [[], [], ["a a a", "", "a a", "a"]]
+    assert len(recorder.added) == 1
+
+
+def test_a_blank_line_needs_no_search(tokenizers: Tokenizers) -> None:
+    flow, recorder = recorded(tokenizers)
+    flow.put(["", " "])
+    assert texts(flow.step()) == ["", ""]
+    assert not flow.busy
+    assert not recorder.added
+
+
+def test_the_longest_lines_of_a_portion_are_translated_first_and_portions_in_their_order(
+    tokenizers: Tokenizers,
+) -> None:
+    flow, recorder = recorded(tokenizers)
+    flow.put(["a " * (1 + number % 90) for number in range(200)])
+    flow.put(["a " * 100, "a"])
+    assert not flow.hungry
+    drain(flow)
+    first, second = ([len(one.ids) for one in added] for added in recorder.added)
+    assert (len(first), len(second)) == (ENCODED_AT_ONCE, 200 + 2 - ENCODED_AT_ONCE)
+    assert first + second[:-2] == sorted(first + second[:-2], reverse=True)
+    assert second[-2:] == [100, 1]
+
+
+def test_a_flow_is_hungry_until_enough_sentences_wait(tokenizers: Tokenizers) -> None:
+    flow, _ = recorded(tokenizers, document=True)
+    flow.put(["A dog. " * (ENCODED_AT_ONCE - 1)])
+    assert flow.hungry
+    flow.put(["A dog."])
+    assert not flow.hungry
+    flow.step()
+    assert flow.hungry
+
+
+@given(lines=LINES, data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_portions_of_any_size_at_any_time_change_nothing(
+    random_model: Translator, lines: list[str], data: st.DataObject
+) -> None:
+    options = Options(n_best=2, batch_tokens=data.draw(st.sampled_from([1, 100, 8000])))
+    if data.draw(st.booleans(), label="sample"):
+        options = Options(n_best=2, sampling=Sampling(seed=4))
+    expected = random_model.translate(lines, options)
+    flow = random_model.flow(options)
+    found: Found = []
+    waiting = list(lines)
+    while waiting or flow.busy:
+        count = data.draw(st.integers(0, 4))
+        flow.put(waiting[:count])
+        del waiting[:count]
+        for _ in range(data.draw(st.integers(1, 5))):
+            found += flow.step()
+    assert found == expected
+
+
+def test_random_numbers_depend_on_the_number_of_the_line(random_model: Translator) -> None:
+    options = Options(sampling=Sampling(seed=7))
+    whole = random_model.translate(["a dog"] * 6, options)
+    assert len(set(texts(whole))) > 1
+    flow = random_model.flow(options, first_line=4)
+    flow.put(["a dog"] * 2)
+    assert drain(flow) == whole[4:]
+
+
+def test_all_lines_of_a_source_are_translated(echo: Translator) -> None:
+    lines = ["a dog", "", "the cat sleeps .", "the"] * 5
+    blocks = list(translate_source(echo.flow(), FileLines(lines), block=3))
+    assert [text for block in blocks for text in texts(block)] == lines
+    assert all(blocks)
+    assert list(translate_source(echo.flow(), FileLines([]), block=3)) == []
+
+
+def test_a_source_is_waited_for_only_when_nothing_is_under_way(echo: Translator) -> None:
+    source = Script(["a dog", "the"], [], ["a cat"], [], [], ["", "the dog"], [], [])
+    found = [texts(block) for block in translate_source(echo.flow(), source, block=10)]
+    assert [text for block in found for text in block] == ["a dog", "the", "a cat", "", "the dog"]
+    # at once, and whenever all has been given back
+    assert source.asked[:2] == [True, False]
+    assert sum(source.asked) <= 4
+
+
+def test_a_line_does_not_wait_for_one_that_has_not_come(echo: Translator) -> None:
+    source = Script(["a dog"], endless=True)
+    assert texts(next(iter(translate_source(echo.flow(), source, block=10)))) == ["a dog"]
+
+
+def test_lines_before_one_that_cannot_be_read_are_translated_first(echo: Translator) -> None:
+    source = Script(["a dog", "the cat"], ["the"], failure=DataError("line 4 is broken"))
+    found: list[str] = []
+    with pytest.raises(DataError, match=r"^line 4 is broken$"):
+        for block in translate_source(echo.flow(), source, block=10):
+            found += texts(block)
+    assert found == ["a dog", "the cat", "the"]
+
+
+def test_a_model_that_cannot_be_used_is_an_error(echo: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = type(echo.model).step
+    monkeypatch.setattr(
+        type(echo.model), "step", lambda self, ids, state: (step(self, ids, state)[0] * float("nan"), state)
+    )
+    with pytest.raises(ModelError, match=r"^the model gives scores that are not finite numbers; its weights cannot be"):
+        echo.translate(["a dog"])
