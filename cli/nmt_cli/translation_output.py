@@ -1,6 +1,8 @@
 """How translations are written: text, n-best lists or JSON lines, and files of alignments and pictures beside them."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -55,6 +57,8 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     if path == STREAM:
         yield sys.stdout.buffer
         return
+    if path.is_dir():  # otherwise this would come out when all is translated
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with replacing(path) as file:
         yield file
 

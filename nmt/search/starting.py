@@ -1,7 +1,8 @@
 """From settings to a search: which kind of frontier new sentences begin with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -52,36 +53,25 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
 
     def start(sentences: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
         limits = _limits(sentences, src_lengths, settings, kind)
+        attention = kind.with_attention
         if kind.sampling is not None:
             numbers = torch.tensor([sentence.number for sentence in sentences], device=src_lengths.device)
+            count, sampling = kind.n_best, kind.sampling
             return Sampled.start(
-                limits,
-                numbers,
-                count=kind.n_best,
-                sampling=kind.sampling,
-                scoring=scoring,
-                with_attention=kind.with_attention,
+                limits, numbers, count=count, sampling=sampling, scoring=scoring, with_attention=attention
             )
+        if settings.beam_size == 1 and kind.n_best == 1 and not kind.constrained:
+            return Greedy.start(limits, scoring=scoring, with_attention=attention)
+        start_beams: Callable[..., Frontier] = Beams.start
         if kind.constrained:
-            required = [sentence.required for sentence in sentences]
-            return ConstrainedBeams.start(
-                limits,
-                required,
-                beam_size=settings.beam_size,
-                n_best=kind.n_best,
-                scoring=scoring,
-                src_lengths=src_lengths,
-                with_attention=kind.with_attention,
-            )
-        if settings.beam_size == 1 and kind.n_best == 1:
-            return Greedy.start(limits, scoring=scoring, with_attention=kind.with_attention)
-        return Beams.start(
+            start_beams = partial(ConstrainedBeams.start, required=[sentence.required for sentence in sentences])
+        return start_beams(
             limits,
             beam_size=settings.beam_size,
             n_best=kind.n_best,
             scoring=scoring,
             src_lengths=src_lengths,
-            with_attention=kind.with_attention,
+            with_attention=attention,
         )
 
     return start

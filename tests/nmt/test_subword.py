@@ -19,6 +19,7 @@ from nmt.subword import (
     tokenizer_files,
     train_tokenizer,
 )
+from nmt.vocab import UNK
 
 Kind = Literal["unigram", "bpe"]
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")
@@ -61,6 +62,18 @@ def test_decoding_gives_the_text_back(kind: Kind) -> None:
     assert tokenizer.decode(tokenizer.encode([*LINES[:4], ""])) == [*LINES[:4], ""]
     assert tokenizer.encode([]) == []
     assert tokenizer.decode([]) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_split_gives_the_pieces_as_they_stand_in_the_text(kind: Kind) -> None:
+    tokenizer = Tokenizer(trained(kind, symbols=("[NUM]",)))
+    for text in (*LINES[:4], "the [NUM] cat", "the 走東 cat", "<s> \u2047 the", "", "\u2581", "  the\0 cat "):
+        pieces, [ids] = tokenizer.split(text), tokenizer.encode([text])
+        assert len(pieces) == len(ids)
+        for piece, index in zip(pieces, ids, strict=True):
+            assert index == UNK or piece == tokenizer.pieces[index]
+    assert tokenizer.split("the 走東") == [*tokenizer.split("the"), "\u2581", "走東"]
+    assert "".join(tokenizer.split(LINES[0])).replace("\u2581", " ") == f" {LINES[0]}"
 
 
 def test_words_that_look_like_special_pieces_are_text() -> None:

@@ -120,6 +120,13 @@ def test_a_missing_model_is_one_line(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_output_that_cannot_be_written_is_one_line(toy_model: Path, tmp_path: Path) -> None:
+    for option in ("--output", "--alignment"):
+        assert refused(toy_model, option, tmp_path) == f"error: {tmp_path}: Is a directory\n"
+        nowhere = tmp_path / "no" / "x"
+        assert refused(toy_model, option, nowhere) == f"error: {nowhere}: No such file or directory\n"
+
+
 def test_lines_too_long_for_the_model_are_named(toy_model: Path, tmp_path: Path) -> None:
     source = tmp_path / "in.txt"
     source.write_text("bat\n" + "bat cow " * 60 + "\nden\n")

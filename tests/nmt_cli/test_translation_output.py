@@ -111,6 +111,13 @@ def test_a_failure_leaves_files_as_they_were(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_a_folder_in_the_place_of_a_file_is_found_out_at_once(tmp_path: Path) -> None:
+    for place in ("output", "alignment"):
+        with pytest.raises(IsADirectoryError) as caught, writer(options(**{place: tmp_path})):
+            pytest.fail("nothing may be translated")
+        assert caught.value.filename == str(tmp_path)
+
+
 def test_pictures_are_numbered_by_line_and_by_part_where_there_are_several(
     capsysbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import ctypes
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -6,7 +7,15 @@ import torch
 
 from nmt.errors import ConfigError
 from nmt.models import devices
-from nmt.models.devices import autocast, choose_device, choose_precision, prepare_for_training, use_threads
+from nmt.models.devices import (
+    autocast,
+    choose_device,
+    choose_precision,
+    choose_search_precision,
+    prepare_for_search,
+    prepare_for_training,
+    use_threads,
+)
 
 CPU = torch.device("cpu")
 
@@ -17,6 +26,23 @@ def test_an_asked_precision_is_kept_and_auto_follows_the_hardware(monkeypatch: p
     for has, expected in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(devices, "_has_bf16", lambda device, has=has: has)
         assert choose_precision("auto", CPU) == expected
+
+
+def test_search_has_the_precisions_of_training_and_int8_where_it_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_has_bf16", lambda device: True)
+    assert [choose_search_precision(name, CPU) for name in ("fp32", "bf16", "auto")] == ["fp32", "bf16", "bf16"]
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    assert choose_search_precision("int8", CPU) == "int8"
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    with pytest.raises(ConfigError) as caught:
+        choose_search_precision("int8", CPU)
+    expected = 'precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; use "fp32"'
+    assert str(caught.value) == expected
+
+
+def test_int8_on_a_gpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r'^precision "int8" is for CPUs; on a GPU use "bf16"$'):
+        choose_search_precision("int8", torch.device("cuda", 0))
 
 
 def test_a_missing_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,8 +118,27 @@ def test_where_the_threshold_cannot_be_set_nothing_else_is(monkeypatch: pytest.M
     assert asked_of_mallopt(monkeypatch, largest=0) == [(-3, 2**30), (-3, 2**25)]
 
 
-def asked_of_mallopt(monkeypatch: pytest.MonkeyPatch, *, largest: int) -> list[tuple[int, int]]:
-    """Prepare for training with a glibc that takes thresholds up to `largest`."""
+def test_search_on_a_cpu_has_one_thread_and_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    asked = asked_of_mallopt(monkeypatch, largest=2**31, prepare=prepare_for_search)
+    assert asked == asked_of_mallopt(monkeypatch, largest=2**31)
+    assert threads == [1]
+
+
+def test_search_on_a_gpu_leaves_threads_and_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: pytest.fail("the threads of the CPU were set"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("the allocator of the CPU was asked for"))
+    prepare_for_search(torch.device("cuda", 0))
+
+
+def asked_of_mallopt(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    largest: int,
+    prepare: Callable[[torch.device], None] = prepare_for_training,
+) -> list[tuple[int, int]]:
+    """Prepare with a glibc that takes thresholds up to `largest`."""
     calls = []
 
     def mallopt(parameter: int, value: int) -> int:
@@ -101,7 +146,7 @@ def asked_of_mallopt(monkeypatch: pytest.MonkeyPatch, *, largest: int) -> list[t
         return int(parameter != -3 or value <= largest)
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
-    prepare_for_training(CPU)
+    prepare(CPU)
     return calls
 
 
