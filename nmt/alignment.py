@@ -122,6 +122,11 @@ def replace_unknown(
     return replaced
 
 
+def is_unspaced(text: str) -> bool:
+    """Tell whether a text has a character of a script that puts no spaces between words."""
+    return _UNSPACED.search(text) is not None
+
+
 def _text(piece: str) -> str:
     return "" if piece in _SILENT else piece
 
@@ -144,7 +149,7 @@ def _spans(pieces: Sequence[str], opens: Sequence[bool]) -> list[tuple[int, int]
 
 def _opens_unit(pieces: Sequence[str]) -> list[bool]:
     """Tell which pieces open what is replaced at once: a word, or a piece of a script without spaces."""
-    unspaced = [_UNSPACED.search(piece) is not None for piece in pieces]
+    unspaced = [is_unspaced(piece) for piece in pieces]
     return [
         piece.startswith(_MARK) or here or before
         for piece, here, before in zip(pieces, unspaced, [False, *unspaced], strict=False)

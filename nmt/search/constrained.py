@@ -13,13 +13,15 @@ met more of them is less probable. The rules, for K beams and one sentence:
 - All else is as in `nmt.search.beam`. A sentence that requires nothing has a single bank, and gets what it gets there.
 
 A required sequence is met where its words stand side by side. If one breaks off, its words are no longer met, but for
-those that begin it anew. The same one required twice has to come twice, the second time behind the first; different
-ones may overlap. One that is impossible (it holds an unknown word, or is forbidden too) is never met.
+those that begin it anew; so it is with one that the next word continues, as a piece without a mark continues the piece
+before it: who asks for "eine" does not mean "einem". The same one required twice has to come twice, the second time
+behind the first; different ones may overlap. One that is impossible (it holds an unknown word, or is forbidden too) is
+never met.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -35,28 +37,40 @@ from nmt.search.protocol import SearchState
 from nmt.search.rules import places
 from nmt.vocab import EOS, PAD
 
-Progress = tuple[int, ...]
-"""For each required sequence, how many of its words a hypothesis has met, of all its occurrences in a row."""
+
+class Progress(NamedTuple):
+    """How far a hypothesis is with each required sequence."""
+
+    met: tuple[int, ...]
+    """Words of it that have been met, of all its occurrences in a row."""
+    just_met: tuple[bool, ...]
+    """Whether the last word has completed it."""
 
 
 class Required:
     """The sequences of words that the translation of one sentence has to contain."""
 
-    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
-        """Require the sequences, none of them empty or with an end."""
+    def __init__(self, sequences: Sequence[Sequence[int]], continuing: Set[int] = frozenset()) -> None:
+        """Require the sequences, none of them empty or with an end; behind none of them, a `continuing` word."""
         if not all(sequences) or any(EOS in sequence for sequence in sequences):
             raise ValueError("a required sequence has at least one word, and none of its words is </s>")
         counts = Counter(tuple(sequence) for sequence in sequences)
         self._sequences = tuple(counts)
         self._wanted = tuple(len(sequence) * count for sequence, count in counts.items())
         self._borders = tuple(_borders(sequence) for sequence in counts)
+        self._continuing = continuing
         self.total = sum(self._wanted)
         """Words that are required."""
-        self.begin: Progress = (0,) * len(counts)
+        self.begin = Progress((0,) * len(counts), (False,) * len(counts))
 
     def advance(self, progress: Progress, word: int) -> Progress:
         """Return the progress of a hypothesis that `word` continues."""
-        return tuple(self._advance(n, met, word) for n, met in enumerate(progress))
+        broken = word in self._continuing
+        steps = [
+            self._advance(n, met, word, undone=broken and just_met)
+            for n, (met, just_met) in enumerate(zip(*progress, strict=True))
+        ]
+        return Progress(tuple(met for met, _ in steps), tuple(just_met for _, just_met in steps))
 
     def needed(self, progress: Progress) -> set[int]:
         """Return the words that would bring a hypothesis on."""
@@ -69,21 +83,27 @@ class Required:
         Counted so, each word needed next makes it more.
         """
         part = max((met % len(sequence) for sequence, met in self._unmet(progress)), default=0)
-        return part + sum(met - met % len(sequence) for sequence, met in zip(self._sequences, progress, strict=True))
+        return part + sum(
+            met - met % len(sequence) for sequence, met in zip(self._sequences, progress.met, strict=True)
+        )
 
     def _unmet(self, progress: Progress) -> list[tuple[tuple[int, ...], int]]:
-        states = zip(self._sequences, progress, self._wanted, strict=True)
+        states = zip(self._sequences, progress.met, self._wanted, strict=True)
         return [(sequence, met) for sequence, met, wanted in states if met < wanted]
 
-    def _advance(self, n: int, met: int, word: int) -> int:
-        """Follow one sequence as Knuth, Morris & Pratt (1977) do."""
-        if met == self._wanted[n]:
-            return met
-        sequence = self._sequences[n]
-        whole, part = met - met % len(sequence), met % len(sequence)
+    def _advance(self, n: int, met: int, word: int, *, undone: bool) -> tuple[int, bool]:
+        """Follow one sequence as Knuth, Morris & Pratt (1977) do; `undone`: what is just met breaks off."""
+        sequence, borders = self._sequences[n], self._borders[n]
+        if undone:
+            whole, part = met - len(sequence), borders[-1]
+        elif met == self._wanted[n]:
+            return met, False
+        else:
+            whole, part = met - met % len(sequence), met % len(sequence)
         while part and sequence[part] != word:
-            part = self._borders[n][part - 1]
-        return whole + part + (sequence[part] == word)
+            part = borders[part - 1]
+        part += sequence[part] == word
+        return whole + part, part == len(sequence)
 
 
 class _Option(NamedTuple):
@@ -116,6 +136,7 @@ class ConstrainedBeams:
         scoring: Scoring,
         src_lengths: Tensor | None = None,
         with_attention: bool = False,
+        continuing: Set[int] = frozenset(),
     ) -> Self:
         """Begin with one live hypothesis a sentence, `<s>`, and nothing finished; after a step there are K.
 
@@ -127,6 +148,7 @@ class ConstrainedBeams:
             scoring: The penalties.
             src_lengths: Source positions, [B]; only a coverage penalty asks for them.
             with_attention: Keep the attention of each word.
+            continuing: Words that continue the word before them: behind what is required, they make another one of it.
         """
         beams = Beams.start(
             limits,
@@ -136,7 +158,7 @@ class ConstrainedBeams:
             src_lengths=src_lengths,
             with_attention=with_attention,
         )
-        all_required = tuple(Required(sequences) for sequences in required)
+        all_required = tuple(Required(sequences, continuing) for sequences in required)
         return cls(beams, all_required, tuple((one.begin,) for one in all_required))
 
     @property

@@ -41,6 +41,8 @@ class Kind:
     """Heed the sentences' prefixes."""
     constrained: bool = False
     """Heed what sentences require."""
+    continuing: frozenset[int] = frozenset()
+    """Words that go on within a word, before which a required one has not ended yet."""
 
 
 def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
@@ -64,7 +66,11 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
             return Greedy.start(limits, scoring=scoring, with_attention=attention)
         start_beams: Callable[..., Frontier] = Beams.start
         if kind.constrained:
-            start_beams = partial(ConstrainedBeams.start, required=[sentence.required for sentence in sentences])
+            start_beams = partial(
+                ConstrainedBeams.start,
+                required=[sentence.required for sentence in sentences],
+                continuing=kind.continuing,
+            )
         return start_beams(
             limits,
             beam_size=settings.beam_size,

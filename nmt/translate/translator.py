@@ -27,7 +27,7 @@ from nmt.translate.flow import Flow, translate_source
 from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.result import Translation
-from nmt.translate.words import check_words, spell
+from nmt.translate.words import check_words, continuing, spell
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -121,13 +121,15 @@ class Translator:
         """
         search = options.search(self.settings)
         check_words(self.tokenizers.tgt, options)
+        constrained = bool(options.required or options.terms)
         kind = Kind(
             n_best=options.n_best,
             sampling=options.sampling,
             with_attention=options.attention,
             allow_unknown=options.unknown is not None,
             with_prefixes=options.prefix_after_tab,
-            constrained=bool(options.required or options.terms),
+            constrained=constrained,
+            continuing=continuing(self.tokenizers.tgt) if constrained else frozenset(),
             forbidden=spell(self.tokenizers.tgt, options.forbidden),
         )
         engine = Engine(

@@ -1,12 +1,14 @@
 """Words that translations must contain, and words that they must not, as the pieces that a model writes."""
 
+import unicodedata
 from collections.abc import Sequence
 
+from nmt.alignment import is_unspaced
 from nmt.corpus.reading import normalise
 from nmt.errors import ConfigError
 from nmt.subword import Tokenizer
 from nmt.translate.options import Options
-from nmt.vocab import UNK
+from nmt.vocab import EOS, UNK
 
 Spelled = tuple[tuple[int, ...], ...]
 """Words, or sequences of them, as pieces."""
@@ -39,6 +41,18 @@ def check_words(tokenizer: Tokenizer, options: Options) -> None:
         for other, those in without.items():
             if _contains(ids, those):
                 raise ConfigError(f"translations must contain {word!r}, but must not contain {other!r}")
+
+
+def continuing(tokenizer: Tokenizer) -> frozenset[int]:
+    """Find the pieces that continue the word before them: they begin with a letter or a digit, and no space with them.
+
+    In scripts without spaces every character may begin a word.
+    """
+    return frozenset(index for index, piece in enumerate(tokenizer.pieces) if index > EOS and _continues(piece[:1]))
+
+
+def _continues(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN" and not is_unspaced(character)
 
 
 def _contains(ids: Sequence[int], part: Sequence[int]) -> bool:

@@ -252,6 +252,29 @@ def test_of_sequences_that_begin_alike_the_longest_part_counts() -> None:
     assert followed(required, A, B, A) == (3, {C})
 
 
+def test_a_sequence_that_the_next_word_continues_is_not_met() -> None:
+    required = Required([[A, B]], {C})
+    assert followed(required, A, B) == followed(required, A, B, A) == (2, set())
+    assert followed(required, A, B, C) == (0, {A})
+    assert followed(required, A, B, C, A) == (1, {B})
+    assert followed(required, A, B, A, C) == (2, set())
+    assert followed(required, C, A, B) == (2, set())
+
+
+def test_what_a_continued_sequence_ends_in_may_begin_it_anew() -> None:
+    required = Required([[A, B, A]], {B})
+    assert followed(required, A, B, A) == (3, set())
+    assert followed(required, A, B, A, B) == (2, {A})
+    assert followed(required, A, B, A, B, A) == (3, set())
+
+
+def test_of_two_occurrences_only_the_continued_one_is_lost() -> None:
+    required = Required([[A], [A]], {C})
+    assert followed(required, A, A) == (2, set())
+    assert followed(required, A, A, C) == (1, {A})
+    assert followed(required, A, C, A) == (1, {A})
+
+
 def test_sequences_without_words_or_with_an_end_are_refused() -> None:
     for sequences in ([[A], []], [[A, EOS]]):
         with pytest.raises(ValueError, match=r"^a required sequence has at least one word, and none of its words is"):

@@ -143,6 +143,11 @@ def test_required_words_appear_and_forbidden_ones_do_not(toy: Translator) -> Non
     assert "hato jamo" not in forbidden[2]
 
 
+def test_a_required_word_is_a_whole_word(toy: Translator) -> None:
+    [found] = best_texts(toy, ["bat cow"], Options(required=("bat",)))
+    assert "bat" in found.split()
+
+
 def test_terms_appear_where_their_source_does(toy: Translator, tmp_path: Path) -> None:
     path = tmp_path / "terms.tsv"
     path.write_text("cow\tmapo\nhat jam\tdeno\n")

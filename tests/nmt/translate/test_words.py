@@ -3,16 +3,24 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import ConfigError
-from nmt.subword import Tokenizers
+from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
 from nmt.terms import Terminology
 from nmt.translate import Options, Translator
-from nmt.translate.words import check_words, spell
+from nmt.translate.words import check_words, continuing, spell
 
 
 def test_words_are_spelled_as_text_is(tokenizers: Tokenizers) -> None:
     assert spell(tokenizers.tgt, ["dog", " the  cat"]) == tuple(map(tuple, tokenizers.tgt.encode(["dog", "the cat"])))
     assert spell(tokenizers.tgt, ["e\u0301"]) == spell(tokenizers.tgt, ["\u00e9"])
     assert spell(tokenizers.tgt, []) == ()
+
+
+def test_letters_and_digits_without_a_space_before_them_continue_a_word() -> None:
+    text = ["a dog runs , a cat - 77 [NUM] e\u0301 東京 ねこ"] * 3
+    tokenizer = Tokenizer(train_tokenizer(text, kind="bpe", vocab_size=50, symbols=["[NUM]"]))
+    found = {tokenizer.pieces[index] for index in continuing(tokenizer)}
+    assert {"d", "og", "7", "\u0301"} <= found
+    assert not found & {"<s>", "[NUM]", "▁", "▁d", ",", "-", "東", "ね"}
 
 
 @pytest.mark.parametrize("blank", ["", " \t", "\u2581"])
