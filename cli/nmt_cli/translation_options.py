@@ -158,7 +158,11 @@ MustOption = Annotated[
 
 MustNotOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="WORDS", help="Words that no translation contains; repeatable.", rich_help_panel=_WORDS),
+    typer.Option(
+        metavar="WORDS",
+        help="Words that no translation contains, as the model spells them at the start of a word; repeatable.",
+        rich_help_panel=_WORDS,
+    ),
 ]
 
 PrefixAfterTabOption = Annotated[

@@ -34,6 +34,10 @@ class OutputOptions:
 @contextmanager
 def writer(options: OutputOptions) -> Iterator[Write]:
     """Give a function that writes to stdout at once, or to files that get their names when all is done."""
+    from nmt.errors import ConfigError
+
+    if options.alignment and options.alignment.resolve() == options.output.resolve():
+        raise ConfigError(f"translations and alignments cannot both go to {options.alignment}")
     with ExitStack() as files:
         out = files.enter_context(_opened(options.output))
         links = files.enter_context(_opened(options.alignment)) if options.alignment else None

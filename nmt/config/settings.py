@@ -224,7 +224,7 @@ class SearchSettings(Section):
     """Weight of the coverage penalty (Wu et al., 2016, eq. 14) in a beam search; 0: none."""
     min_length_ratio: float = Field(default=0.0, ge=0.0)
     """Shortest output in pieces: this times the source length, and no more than the longest allows."""
-    max_length_ratio: float = Field(default=2.0, gt=0.0)
+    max_length_ratio: float = Field(default=2.0, gt=0.0, le=100.0)
     """Longest output in pieces: this times the source length, plus ten."""
     no_repeat_ngram: int = Field(default=0, ge=0)
     """No sequence of so many pieces comes twice in a translation; 0: any may."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nmt.config.settings import SearchSettings
-from nmt.search.engine import ENCODED_AT_ONCE, Engine
+from nmt.search.engine import Engine
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.protocol import Memory, SearchableModel, State
 from nmt.search.starting import Kind, start_of
@@ -33,14 +33,16 @@ def search_batches(
         ModelError: The model gives scores that are not finite numbers.
     """
     start = start_of(settings, Kind(n_best=n_best))
-    engine = Engine(model, start, batch_tokens=settings.batch_tokens, reverse_source=reverse_source)
+    engine = Engine(
+        model, start, batch_tokens=settings.batch_tokens, reverse_source=reverse_source, beams=settings.beam_size
+    )
     sentences = [Sentence(tuple(ids), number) for number, ids in enumerate(sources)]
     # the longest first: what does not fit fails early
     waiting = sorted(sentences, key=lambda sentence: len(sentence.ids))
     found: list[list[Hypothesis]] = [[] for _ in sentences]
     while waiting or engine.busy:
         if waiting and engine.hungry:
-            engine.add([waiting.pop() for _ in range(min(ENCODED_AT_ONCE, len(waiting)))])
+            engine.add([waiting.pop() for _ in range(min(engine.at_once, len(waiting)))])
         for number, hypotheses in engine.step():
             found[number] = hypotheses
     return found

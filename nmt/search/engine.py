@@ -20,6 +20,9 @@ from nmt.search.written import padded
 ENCODED_AT_ONCE: Final = 128
 """Sentences that the encoder reads together: enough for its products to be fast."""
 
+_ROWS_AT_ONCE: Final = 1024
+"""Hypotheses of the sentences that are encoded together, at most: those who wait take memory too."""
+
 _REFILL: Final = 8
 """A batch is filled up when one in so many of its sentences is over; until then those are carried along."""
 
@@ -70,7 +73,13 @@ class Engine(Generic[Memory, State]):
     """
 
     def __init__(
-        self, model: SearchableModel[Memory, State], start: Start, *, batch_tokens: int, reverse_source: bool
+        self,
+        model: SearchableModel[Memory, State],
+        start: Start,
+        *,
+        batch_tokens: int,
+        reverse_source: bool,
+        beams: int = 1,
     ) -> None:
         """Begin with no sentence.
 
@@ -79,7 +88,10 @@ class Engine(Generic[Memory, State]):
             start: Makes frontiers: it decides what kind of search this is.
             batch_tokens: Budget of sentences x beams x longest source of what is searched at once.
             reverse_source: Whether the model reads its sources last word first.
+            beams: Hypotheses of a sentence.
         """
+        self.at_once = max(1, min(ENCODED_AT_ONCE, _ROWS_AT_ONCE // beams))
+        """Sentences that are best added together."""
         self._model = model
         self._start = start
         self._batch_tokens = batch_tokens
@@ -102,9 +114,9 @@ class Engine(Generic[Memory, State]):
 
     @torch.inference_mode()
     def add(self, sentences: Sequence[Sentence]) -> None:
-        """Encode sentences, at most ENCODED_AT_ONCE together, make their first step, and let them wait for room."""
-        for first in range(0, len(sentences), ENCODED_AT_ONCE):
-            self._waiting.append(self._encode(sentences[first : first + ENCODED_AT_ONCE]))
+        """Encode sentences, at most `at_once` together, make their first step, and let them wait for room."""
+        for first in range(0, len(sentences), self.at_once):
+            self._waiting.append(self._encode(sentences[first : first + self.at_once]))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, list[Hypothesis]]]:

@@ -88,11 +88,18 @@ class Limits(NamedTuple):
         return cls(none, shortest, longest, tuple(rules), tuple(never))
 
     def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
-        """Turn logits [B, K, V] into log-probabilities, -inf for words that may not come next: [B, K, V]."""
+        """Turn logits [B, K, V] into log-probabilities, -inf for words that may not come next: [B, K, V].
+
+        Where rules leave no word at all, `</s>` may come.
+        """
         log_probs = word_log_probs(logits, self.never)
+        ends = log_probs[:, :, EOS].clone()
         log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
-        for rule in self.rules:
-            rule.apply(log_probs, words=state.words, written=written.words, lengths=self.lengths)
+        if self.rules:
+            for rule in self.rules:
+                rule.apply(log_probs, words=state.words, written=written.words, lengths=self.lengths)
+            stuck = log_probs.amax(dim=2) == -math.inf
+            log_probs[:, :, EOS] = torch.where(stuck, ends, log_probs[:, :, EOS])
         return log_probs
 
     def step(self, going: Tensor | None = None) -> "Limits":

@@ -36,7 +36,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name, valid, expected in (
-            ("temperature", 0 < self.temperature < math.inf, "a positive number"),
+            ("temperature", 1e-6 <= self.temperature <= 1e6, "from 1e-6 to 1e6"),
             ("top_k", self.top_k >= 0, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("seed", 0 <= self.seed < 2**63, "from 0 to 2^63 - 1"),

@@ -87,6 +87,9 @@ def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: Search
     pieces = src_lengths - 1
     longest = (pieces * settings.max_length_ratio).long() + _EXTRA_STEPS
     shortest = (pieces * settings.min_length_ratio).long()
+    if kind.constrained:
+        needed = [sum(map(len, sentence.required)) for sentence in sentences]
+        longest = longest + torch.tensor(needed, device=pieces.device)
     rules: list[Rule] = []
     if settings.no_repeat_ngram:
         rules.append(NoRepeatNgram(settings.no_repeat_ngram))

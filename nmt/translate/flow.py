@@ -12,6 +12,8 @@ from nmt.streams import LineSource
 from nmt.translate.lines import Line, LineReader
 from nmt.translate.result import Translation
 
+_LINES_AHEAD: Final = 10_000
+"""Lines under way at most, but for those of the last call: blank ones wait for no search, but they take memory too."""
 _PARTS_OF_A_LINE: Final = 1 << 20
 """More than a line can have; so the number of a part tells its line and its place there."""
 
@@ -47,7 +49,8 @@ class Flow:
     @property
     def hungry(self) -> bool:
         """Whether more lines would soon be translated beside those that are under way."""
-        return sum(len(block) for block in self._waiting) < ENCODED_AT_ONCE
+        waiting = sum(len(block) for block in self._waiting)
+        return waiting < ENCODED_AT_ONCE and len(self._unfinished) < _LINES_AHEAD
 
     def put(self, lines: Sequence[str]) -> None:
         """Take lines. Among those of one call the longest are translated first, so that equal lengths meet."""
@@ -67,7 +70,7 @@ class Flow:
             ModelError: The model gives scores that are not finite numbers.
         """
         while self._waiting and self._engine.hungry:
-            self._engine.add(self._shift(ENCODED_AT_ONCE))
+            self._engine.add(self._shift(self._engine.at_once))
         for number, hypotheses in self._engine.step():
             line, part = divmod(number, _PARTS_OF_A_LINE)
             self._unfinished[line].found[part] = hypotheses

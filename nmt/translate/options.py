@@ -87,6 +87,11 @@ class Options:
                 f"{self.n_best} translations of each line were asked for, but search.beam_size = {search.beam_size} "
                 f"gives 1 to {search.beam_size}"
             )
+        if search.min_length_ratio > search.max_length_ratio:
+            raise ConfigError(
+                f"search.min_length_ratio = {search.min_length_ratio} is above "
+                f"search.max_length_ratio = {search.max_length_ratio}"
+            )
         if self.sampling and (self.required or self.terms):
             raise ConfigError(
                 "words cannot be required of translations that are drawn at random; leave one of them out"

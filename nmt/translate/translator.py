@@ -137,6 +137,7 @@ class Translator:
             start_of(search, kind),
             batch_tokens=search.batch_tokens,
             reverse_source=self.settings.model.reverse_source,
+            beams=max(search.beam_size, options.n_best),
         )
         return Flow(LineReader(self.tokenizers, self.settings, options), engine, first_line=first_line)
 

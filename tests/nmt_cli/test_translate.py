@@ -242,7 +242,7 @@ def test_what_is_about_samples_needs_samples(toy_model: Path, arguments: list[st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--temperature", "0"], "temperature = 0.0 of sampling: expected a positive number"),
+        (["--temperature", "0"], "temperature = 0.0 of sampling: expected from 1e-6 to 1e6"),
         (["--top-k", "-1"], "top_k = -1 of sampling: expected 0 or more"),
         (["--top-p", "1.5"], "top_p = 1.5 of sampling: expected above 0 and at most 1"),
         (["--seed", "-1"], "seed = -1 of sampling: expected from 0 to 2^63 - 1"),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nmt.errors import ConfigError
 from nmt.translate import Part, Translation
 from nmt_cli.translation_output import STREAM, OutputOptions, writer
 
@@ -131,3 +132,12 @@ def test_pictures_are_numbered_by_line_and_by_part_where_there_are_several(
     [(_, first), *_] = drawn
     assert (first["src_pieces"], first["tgt_pieces"]) == (("▁the", "▁cat"), ("▁dieKatze",))
     assert first["weights"] is ATTENTION
+
+
+def test_translations_and_alignments_cannot_share_a_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"^translations and alignments cannot both go to .*out$"),
+        writer(options(output=tmp_path / "out", alignment=tmp_path / "." / "out")),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -135,3 +135,9 @@ def test_a_search_goes_on_until_every_sentence_is_over_and_no_longer(random_deco
     found = run(decoder, decoder.start([0, 1, 2]), frontier)
     assert [len(hypothesis.ids) for [hypothesis] in found] == [1, 4, 2]
     assert decoder.steps == [(3, 1)] * 4
+
+
+def test_where_rules_leave_no_word_the_end_may_come() -> None:
+    nothing_but_end = tuple(Never(torch.tensor([word, 0]), torch.tensor([0, 0])) for word in (EOS, 4, 5))
+    limits = limits_of([9, 9], [3, 3], rules=nothing_but_end)
+    assert possible(limits) == [[EOS], [4, 5]]

@@ -57,6 +57,7 @@ class Recorder:
     """An engine that writes down what it is given; of what it has, the last is over first."""
 
     device = None
+    at_once = 128
 
     def __init__(self) -> None:
         self.added: list[list[Sentence]] = []
@@ -210,3 +211,11 @@ def test_a_model_that_cannot_be_used_is_an_error(echo: Translator, monkeypatch: 
     )
     with pytest.raises(ModelError, match=r"^the model gives scores that are not finite numbers; its weights cannot be"):
         echo.translate(["a dog"])
+
+
+def test_a_flow_of_blank_lines_is_not_hungry_for_ever(tokenizers: Tokenizers) -> None:
+    flow, _ = recorded(tokenizers)
+    flow.put([""] * 10_000)
+    assert not flow.hungry
+    assert len(flow.step()) == 10_000
+    assert flow.hungry

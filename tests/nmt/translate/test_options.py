@@ -88,3 +88,10 @@ def test_a_shortlist_is_refused_where_words_are_given(words: dict[str, Any]) -> 
 def test_attention_is_kept_where_something_is_made_of_it(wish: dict[str, Any]) -> None:
     assert Options(**wish).attention
     assert not Options(n_best=3, document=True, required=("dog",)).attention
+
+
+def test_the_shortest_translation_cannot_be_longer_than_the_longest() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^search\.min_length_ratio = 3\.0 is above search\.max_length_ratio = 2\.0$"
+    ):
+        Options(min_length_ratio=3.0).search(Settings())
