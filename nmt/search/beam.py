@@ -16,7 +16,7 @@ The rules, for K beams and one sentence (what shares its batch changes nothing):
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -116,6 +116,7 @@ class Beams:
     finished: _Finished
     scoring: Scoring
     n_best: int
+    replayable: ClassVar[bool] = True
 
     @classmethod
     def start(
@@ -224,7 +225,7 @@ class Beams:
         )
         finished = self._ended(candidates, ends, attention)
         last = self.limits.lengths == limits.longest - 1  # [B]
-        if last.is_cuda or bool(last.any()):
+        if not last.is_cpu or bool(last.any()):
             finished = finished.merge(grown._closed(last))
         return replace(grown, finished=finished), parents
 
@@ -233,7 +234,7 @@ class Beams:
         beam_size = self.beam_size
         possible = (self.limits.lengths < self.limits.longest)[:, None]  # [B, 1]
         ended = candidates.log_probs.masked_fill(~(ends & possible), -math.inf)[:, :beam_size]
-        if not (ended.is_cuda or bool((ended > -math.inf).any())):
+        if ended.is_cpu and not bool((ended > -math.inf).any()):
             return self.finished
         parents = candidates.parents[:, :beam_size]
         words = self.limits.lengths[:, None].expand_as(parents)

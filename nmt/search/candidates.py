@@ -43,7 +43,7 @@ def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates
         totals: Of the hypotheses so far, [B, K].
         count: C, the candidates wanted.
     """
-    if log_probs.is_cuda:
+    if not log_probs.is_cpu:
         return candidates_by_key(log_probs, totals, count)  # no one waits for the device
     candidates, unsure = candidates_by_blocks(log_probs, totals, count)
     if bool(unsure.any()):

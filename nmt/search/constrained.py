@@ -23,7 +23,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -124,6 +124,7 @@ class ConstrainedBeams:
     """Of each sentence."""
     progress: tuple[tuple[Progress, ...], ...]
     """Of each sentence's live hypotheses."""
+    replayable: ClassVar[bool] = False
 
     @classmethod
     def start(

@@ -15,6 +15,7 @@ from nmt.errors import ModelError
 from nmt.search.frontier import Frontier
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.search.replay import Recorder, Replayed, recorder_for
 from nmt.search.written import padded
 
 ENCODED_AT_ONCE: Final = 128
@@ -26,8 +27,11 @@ _ROWS_AT_ONCE: Final = 1024
 _REFILL: Final = 8
 """A batch is filled up when one in so many of its sentences is over; until then those are carried along."""
 
-_STEPS_ON_A_GPU: Final = 8
-"""Steps between two looks at who is over: each look waits for the device, and those who are over change no more."""
+_STEPS_AT_ONCE: Final = 8
+"""On a GPU, steps between two looks at who is over: each look waits for it, and those who are over change no more."""
+
+_ROW_MULTIPLE: Final = 32
+"""On a GPU, a batch is filled up to a multiple of so many sentences, so that its shape comes again."""
 
 Start = Callable[[Sequence[Sentence], Tensor], Frontier]
 """Makes the frontier of new sentences whose sources have so many positions, `</s>` counted, [B]."""
@@ -45,15 +49,18 @@ class _Group(Generic[State]):
 
     def take(self, rows: Sequence[int]) -> "_Group[State]":
         """Keep `rows`, in this order."""
-        if len(rows) == len(self.numbers):
+        if len(rows) == len(self.frontier.ids):
             return self
-        index = torch.tensor(rows, dtype=torch.int64, device=self.frontier.ids.device)
-        return _Group(
-            tuple(self.numbers[row] for row in rows),
-            tuple(self.sizes[row] for row in rows),
-            self.state.take(index),
-            self.frontier.take(index),
-        )
+        numbers, sizes = (tuple(part[row] for row in rows) for part in (self.numbers, self.sizes))
+        return _Group(numbers, sizes, *self._parts(rows))
+
+    def filled_up(self, multiple: int) -> "_Group[State]":
+        """Let the first sentence be searched several times over, so that the batch is a multiple of `multiple`."""
+        missing = -len(self.numbers) % multiple
+        if not missing:
+            return self
+        state, frontier = self._parts([*range(len(self.numbers)), *[0] * missing])
+        return replace(self, state=state, frontier=frontier)
 
     def join(self, other: "_Group[State]") -> "_Group[State]":
         """Append the sentences of `other`."""
@@ -63,6 +70,10 @@ class _Group(Generic[State]):
             self.state.join(other.state),
             self.frontier.join(other.frontier),
         )
+
+    def _parts(self, rows: Sequence[int]) -> tuple[State, Frontier]:
+        index = torch.tensor(rows, dtype=torch.int64, device=self.frontier.ids.device)
+        return self.state.take(index), self.frontier.take(index)
 
 
 class Engine(Generic[Memory, State]):
@@ -80,6 +91,7 @@ class Engine(Generic[Memory, State]):
         batch_tokens: int,
         reverse_source: bool,
         beams: int = 1,
+        recorder: Recorder | None = None,
     ) -> None:
         """Begin with no sentence.
 
@@ -89,6 +101,7 @@ class Engine(Generic[Memory, State]):
             batch_tokens: Budget of sentences x beams x longest source of what is searched at once.
             reverse_source: Whether the model reads its sources last word first.
             beams: Hypotheses of a sentence.
+            recorder: Records the steps of batches; None: CUDA graphs on a GPU, on a CPU nothing.
         """
         self.at_once = max(1, min(ENCODED_AT_ONCE, _ROWS_AT_ONCE // beams))
         """Sentences that are best added together."""
@@ -96,7 +109,9 @@ class Engine(Generic[Memory, State]):
         self._start = start
         self._batch_tokens = batch_tokens
         self._reverse_source = reverse_source
-        self._steps_at_once = _STEPS_ON_A_GPU if model.device.type == "cuda" else 1
+        recorder = recorder or recorder_for(model.device)
+        self._steps_at_once, self._row_multiple = (_STEPS_AT_ONCE, _ROW_MULTIPLE) if recorder else (1, 1)
+        self._replayed = Replayed(self._advance_often, recorder) if recorder else None
         self._waiting: deque[_Group[State]] = deque()
         self._live: _Group[State] | None = None
         self._over: list[bool] = []
@@ -129,9 +144,10 @@ class Engine(Generic[Memory, State]):
         live = self._live
         if live is None:
             return []
-        for _ in range(self._steps_at_once):
-            live = self._advance(live)
-        over: list[bool] = live.frontier.over().tolist()
+        advance = self._replayed if self._replayed and live.frontier.replayable else self._advance_often
+        state, frontier = advance((live.state, live.frontier))
+        live = replace(live, state=state, frontier=frontier)
+        over: list[bool] = frontier.over()[: len(live.numbers)].tolist()
         ended = [row for row, (now, before) in enumerate(zip(over, self._over, strict=True)) if now and not before]
         self._over = over
         self._live = None if all(over) else live
@@ -141,18 +157,20 @@ class Engine(Generic[Memory, State]):
         src = FlatSequences.from_lists([sentence.ids for sentence in sentences])
         batch = source_batch(src, np.arange(len(src)), reverse_source=self._reverse_source)
         batch = SourceBatch(batch.ids.to(self._model.device), batch.lengths.to(self._model.device))
-        group = _Group(
-            numbers=tuple(sentence.number for sentence in sentences),
-            sizes=tuple(len(sentence.ids) + 1 for sentence in sentences),
-            state=self._model.start(self._model.encode(batch)),
-            frontier=self._start(sentences, batch.lengths),
-        )
-        return self._advance(group)  # now, while each sentence has a single beam
+        state, frontier = self._model.start(self._model.encode(batch)), self._start(sentences, batch.lengths)
+        numbers = tuple(sentence.number for sentence in sentences)
+        sizes = tuple(len(sentence.ids) + 1 for sentence in sentences)
+        return _Group(numbers, sizes, *self._advance(state, frontier))  # now, while each sentence has a single beam
 
-    def _advance(self, group: _Group[State]) -> _Group[State]:
-        logits, state = self._model.step(group.frontier.ids, group.state)
-        frontier, parents = group.frontier.grow(logits, state)
-        return replace(group, state=state if parents is None else state.select(parents), frontier=frontier)
+    def _advance(self, state: State, frontier: Frontier) -> tuple[State, Frontier]:
+        logits, state = self._model.step(frontier.ids, state)
+        frontier, parents = frontier.grow(logits, state)
+        return (state if parents is None else state.select(parents)), frontier
+
+    def _advance_often(self, both: tuple[State, Frontier]) -> tuple[State, Frontier]:
+        for _ in range(self._steps_at_once):
+            both = self._advance(*both)
+        return both
 
     def _refill(self) -> None:
         """Let those who are over go and others in, where that changes enough of the batch."""
@@ -170,7 +188,7 @@ class Engine(Generic[Memory, State]):
                 self._waiting.appendleft(group.take(rows[room:]))
             new = group.take(rows[:room])
             live = live.join(new) if live else new
-        self._live = live
+        self._live = live.filled_up(self._row_multiple) if live else None
         self._over = [False] * len(live.numbers) if live else []
 
     def _room(self, count: int, longest: int) -> int:

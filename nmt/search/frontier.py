@@ -19,6 +19,11 @@ class Frontier(Protocol):
     """The hypotheses of B sentences with K beams each, and the rule by which they grow; never changed in place."""
 
     @property
+    def replayable(self) -> bool:
+        """Whether all that changes as it grows are tensors, into which it does not look on a GPU."""
+        ...
+
+    @property
     def ids(self) -> Tensor:
         """The words to go on from, [B, K]."""
         ...

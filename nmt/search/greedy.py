@@ -1,7 +1,7 @@
 """Greedy search: the best word at every step."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,7 @@ class Greedy:
     """Whether the last word is `</s>`, [B]."""
     written: Written
     scoring: Scoring
+    replayable: ClassVar[bool] = True
 
     @classmethod
     def start(cls, limits: Limits, *, scoring: Scoring, with_attention: bool = False) -> Self:

@@ -106,7 +106,7 @@ class Prefix(NamedTuple):
     def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make all words but the next one of the prefix impossible; where `words` are given, that one is among them."""
         running = (lengths < self.lengths)[:, None, None]  # [B, 1, 1]
-        if not self.words.shape[1] or not (running.is_cuda or bool(running.any())):
+        if not self.words.shape[1] or (running.is_cpu and not bool(running.any())):
             return
         forced = self.words.gather(1, lengths.clamp(max=self.words.shape[1] - 1)[:, None])  # [B, 1]
         index = places(forced, words)[:, :, None].expand(-1, log_probs.shape[1], -1)  # [B, K, 1]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 import torch
 from torch import Tensor
@@ -59,7 +59,8 @@ class Sampling:
         weights = heated.softmax(dim=1)
         if not self.top_k and self.top_p == 1:
             return _inverse(weights.cumsum(dim=1, dtype=torch.float64), uniform)
-        return self._draw(log_probs, weights, uniform, min(self.top_k or _LOOKED_AT, weights.shape[1]))
+        looked_at = _LOOKED_AT if weights.is_cpu else weights.shape[1]  # no one waits for the device
+        return self._draw(log_probs, weights, uniform, min(self.top_k or looked_at, weights.shape[1]))
 
     def _draw(self, log_probs: Tensor, weights: Tensor, uniform: Tensor, count: int) -> Tensor:
         """Draw from the `count` most probable words, or from more of them where those have not `top_p` together."""
@@ -102,6 +103,7 @@ class Sampled:
     scoring: Scoring
     count: int
     """K"""
+    replayable: ClassVar[bool] = True
 
     @classmethod
     def start(

@@ -1,0 +1,135 @@
+"""Steps of a search that are recorded for each shape of a batch, and replayed.
+
+A step is some hundred small kernels; on a GPU it takes longer to start them one by one than to run them. A CUDA graph
+starts all of them at once, but on the memory on which it was recorded: so what steps begin from is copied into tensors
+that stay, and what they make of it is left there.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+_RECORDINGS: Final = 32
+"""Shapes that are remembered, each with the memory of its tensors; the one that was not met for longest goes first."""
+
+T = TypeVar("T")
+Work = Callable[[], None]
+
+
+class Recorder(Protocol):
+    """Makes work repeatable."""
+
+    def __call__(self, work: Work) -> Work:
+        """Do `work`, which reads and writes the same tensors whenever it is done, and return what does it again."""
+        ...
+
+
+class CudaGraphs:
+    """Records work on a GPU as CUDA graphs, which share the memory of what exists only while they run."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Work) -> Work:
+        """Do `work`, which must not wait for the device, and return what does it again."""
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            work()  # recording runs nothing, and libraries set themselves up the first time
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+            work()
+        return graph.replay
+
+
+def recorder_for(device: torch.device) -> Recorder | None:
+    """Choose what records steps on a device; None where they are best started one by one."""
+    return CudaGraphs() if device.type == "cuda" else None
+
+
+class Replayed(Generic[T]):
+    """What `advance` does, recorded the second time that a shape is met.
+
+    `advance` makes, of a value that holds tensors, one that holds as many of the same shapes and types, and it does not
+    look into them. What this returns is overwritten by the next call.
+    """
+
+    def __init__(self, advance: Callable[[T], T], record: Recorder) -> None:
+        self._advance = advance
+        self._record = record
+        self._met: OrderedDict[Any, _Recording[T] | None] = OrderedDict()
+        """The recordings; None for a shape met once."""
+
+    def __call__(self, value: T) -> T:
+        """Advance."""
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(value))
+        known, recording = shapes in self._met, self._met.pop(shapes, None)
+        if recording:
+            self._met[shapes] = recording
+            return recording.advance(value)
+        self._met[shapes] = recording = _Recording(self._advance, self._record, value) if known else None
+        if len(self._met) > _RECORDINGS:
+            self._met.popitem(last=False)
+        return recording.value if recording else self._advance(value)
+
+
+class _Recording(Generic[T]):
+    """One recording, with the tensors that it works on."""
+
+    def __init__(self, advance: Callable[[T], T], record: Recorder, value: T) -> None:
+        """Advance `value` and record how."""
+        # weights are the same at all times
+        self._tensors = [tensor if isinstance(tensor, nn.Parameter) else tensor.clone() for tensor in tensors_of(value)]
+        self.value = with_tensors(value, self._tensors)
+        self._again = record(lambda: self._work(advance))
+
+    def advance(self, value: T) -> T:
+        """Advance another value of the same shapes."""
+        for mine, given in zip(self._tensors, tensors_of(value), strict=True):
+            if mine is not given:
+                mine.copy_(given)
+        self._again()
+        return with_tensors(value, self._tensors)
+
+    def _work(self, advance: Callable[[T], T]) -> None:
+        made = tensors_of(advance(self.value))
+        # all are copied before the first one is written: what was made may be a part of what was there before
+        changed = [(old, new.clone()) for old, new in zip(self._tensors, made, strict=True) if new is not old]
+        for old, new in changed:
+            if old.shape != new.shape or old.dtype != new.dtype:
+                raise ValueError(f"a step made {new.dtype} {list(new.shape)} of {old.dtype} {list(old.shape)}")
+            old.copy_(new)
+
+
+def tensors_of(value: object) -> list[Tensor]:
+    """List the tensors in a value made of dataclasses and tuples, in the order of their fields."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [tensor for part in _parts(value) for tensor in tensors_of(part)]
+
+
+def with_tensors(value: T, tensors: Sequence[Tensor]) -> T:
+    """Return `value` with other tensors in the order of `tensors_of`, and all else as it was."""
+    return _filled(value, iter(tensors))  # type: ignore[no-any-return]
+
+
+def _filled(value: Any, tensors: Iterator[Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return next(tensors)
+    parts = [_filled(part, tensors) for part in _parts(value)]
+    if isinstance(value, tuple):
+        return tuple(parts) if type(value) is tuple else type(value)(*parts)
+    if not parts:
+        return value
+    return replace(value, **dict(zip((field.name for field in fields(value)), parts, strict=True)))
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    if isinstance(value, tuple):
+        return value
+    return [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else []
