@@ -1,6 +1,5 @@
 """Attention as a picture: a PNG with a row for every target piece; no window is opened."""
 
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.errors import ConfigError
-from nmt.files import replacing
+from nmt.pictures import drawing, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +31,6 @@ _LETTERS: Final = 0.5
 
 _FONT: Final = "DejaVu Sans"
 """Comes with matplotlib."""
-_REPLACEMENT: Final = "\ufffd"
 _LONGEST_LABEL: Final = 24
 _LONGEST_TITLE: Final = 80
 
@@ -56,14 +53,7 @@ def draw_attention(
         ConfigError: matplotlib is not installed.
         ValueError: The weights have another shape than the pieces ask for.
     """
-    try:
-        from matplotlib import style
-    except ImportError as error:
-        raise ConfigError("drawing attention needs matplotlib; install it, or nmt-toolkit[plot]") from error
-
-    with style.context("default", after_reset=True), warnings.catch_warnings(), replacing(path) as file:
-        # Of a character that no font has, and of a mark that no font has together with the letter it stands on.
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+    with drawing(path) as file:
         figure = make_figure(src_pieces=src_pieces, tgt_pieces=tgt_pieces, weights=weights, title=title)
         figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.15)  # makes room for the labels
 
@@ -84,8 +74,8 @@ def make_figure(
     axes = figure.add_axes((0, 1 - cells_height / height, cells_width / width, cells_height / height))
     figure.add_axes((1 - _BAR_WIDTH / width, 0, _BAR_WIDTH / width, 1))
     _draw_cells(figure, weights, line_width=_LINE * cell / _CELL)
-    labels = [[_printable(piece, _LONGEST_LABEL) for piece in pieces] for pieces in (src_pieces, tgt_pieces)]
-    _label(axes, *labels, title=_printable(title, _LONGEST_TITLE), size=_LETTERS * cell * _POINTS_PER_INCH)
+    labels = [[printable(piece, _LONGEST_LABEL) for piece in pieces] for pieces in (src_pieces, tgt_pieces)]
+    _label(axes, *labels, title=printable(title, _LONGEST_TITLE), size=_LETTERS * cell * _POINTS_PER_INCH)
     return figure
 
 
@@ -139,8 +129,3 @@ def _code_points_of(font_path: str) -> NDArray[np.int64]:
 
     font = FT2Font(font_path)
     return np.fromiter(font.get_charmap() if font.scalable else (), dtype=np.int64)
-
-
-def _printable(text: str, longest: int) -> str:
-    shown = "".join(character if character.isprintable() else _REPLACEMENT for character in text)
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}\u2026"

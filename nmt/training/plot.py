@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import ModelError
-from nmt.files import replacing
+from nmt.pictures import drawing, printable
 from nmt.training.records import METRICS
 
 if TYPE_CHECKING:
@@ -77,16 +76,11 @@ def draw(model_dir: Path, picture: Path) -> None:
     """Draw the curves of the run in `model_dir` into the PNG file `picture`.
 
     Raises:
-        ModelError: The folder holds no records yet, or damaged ones; or matplotlib is not installed.
+        ModelError: The folder holds no records yet, or damaged ones.
+        ConfigError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import style
-    except ImportError as error:
-        raise ModelError("drawing needs matplotlib; install it, or nmt-toolkit[plot]") from error
-
     curves = read_curves(model_dir)
-    with style.context(_STYLE, after_reset=True), warnings.catch_warnings(), replacing(picture) as file:
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # in the folder's name
+    with drawing(picture, _STYLE) as file:
         make_figure(curves, title=model_dir.resolve().name).savefig(file, format="png")
 
 
@@ -132,7 +126,7 @@ def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(figsize=(12, 10), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
-    figure.suptitle(_printable(title), fontsize=14, fontweight="bold", parse_math=False)
+    figure.suptitle(printable(title, _LONGEST_TITLE), fontsize=14, fontweight="bold", parse_math=False)
     last_step = max(float(curve.steps[-1]) for curve in curves.values())
     legend: dict[str, Artist] = {}
     for axes, panel in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
@@ -227,8 +221,3 @@ def _say_empty(axes: "Axes", panel: _Panel) -> None:
 def _number(value: float, _: int | None = None) -> str:
     """Write a tick in full: 12,500 or 0.00005."""
     return f"{value:,.10f}".rstrip("0").rstrip(".") if abs(value) < 1e9 else f"{value:g}"
-
-
-def _printable(title: str) -> str:
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in title)
-    return shown if len(shown) <= _LONGEST_TITLE else f"{shown[: _LONGEST_TITLE - 1]}\u2026"

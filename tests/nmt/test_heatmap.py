@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from nmt.errors import ConfigError
 from nmt.heatmap import draw_attention, make_figure
 
 MARK = "\u2581"
@@ -158,10 +157,3 @@ def test_a_font_that_has_the_characters_is_chosen_from_those_installed() -> None
 def test_a_last_resort_font_is_none_to_choose() -> None:
     figure = figure_of(["a"], ["\U00016800"])  # matplotlib's own has this letter of a rare script, as all others
     assert not [family for family in labels_of(figure)[0][0].get_fontfamily() if family.startswith("Last Resort")]
-
-
-def test_without_matplotlib_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"drawing attention needs matplotlib; install it, or nmt-toolkit\[plot\]"):
-        draw(tmp_path / "new.png", ["a"], ["x"])
-    assert not (tmp_path / "new.png").exists()

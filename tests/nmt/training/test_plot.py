@@ -279,9 +279,3 @@ def test_a_run_without_records_says_so(tmp_path: Path, text: str | None) -> None
     with pytest.raises(ModelError, match=r"metrics\.jsonl: no records yet; a run writes one every training\.log_every"):
         draw(tmp_path, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
-
-
-def test_without_matplotlib_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ModelError, match=r"drawing needs matplotlib; install it, or nmt-toolkit\[plot\]"):
-        draw(write(tmp_path / "run", train(50)), tmp_path / "curves.png")

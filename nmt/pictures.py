@@ -1,0 +1,39 @@
+"""What all pictures need: matplotlib, where it is installed, and text that it can draw; no window is opened."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+from nmt.errors import ConfigError
+from nmt.files import replacing
+
+_REPLACEMENT: Final = "\ufffd"
+
+
+@contextmanager
+def drawing(path: Path, style: Mapping[str, Any] | None = None) -> Iterator[IO[bytes]]:
+    """Give a file to save a figure into; it takes the place of `path` unless something is raised.
+
+    Meanwhile matplotlib has its own settings, not a user's, with `style` on top; and a character that no font has is a
+    box and no warning.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.style import context
+    except ImportError as error:
+        raise ConfigError("drawing needs matplotlib; install it, or nmt-toolkit[plot]") from error
+
+    with context(dict(style or {}), after_reset=True), warnings.catch_warnings(), replacing(path) as file:
+        # Of a character that no font has, and of a mark that no font has together with the letter it stands on.
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        yield file
+
+
+def printable(text: str, longest: int) -> str:
+    """Mark what has no shape, such as control characters and halves of surrogate pairs, and cut off at `longest`."""
+    shown = "".join(character if character.isprintable() else _REPLACEMENT for character in text)
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}\u2026"
