@@ -1,7 +1,12 @@
 """A toy language pair, prepared and trained once for all tests: every word of the source gains an -o."""
 
+import signal
+import subprocess
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +49,37 @@ log_every = 50
 precision = "fp32"
 threads = 1
 """
+
+
+StartProcess = Callable[..., "subprocess.Popen[Any]"]
+"""Takes what `subprocess.Popen` takes."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def processes_hear_of_ctrl_c() -> Iterator[None]:
+    """Let processes that tests start end at SIGINT, also where the tests were started with it ignored, as by `&`.
+
+    They would inherit that; what a handler does they do not, and this one ignores the signal for the tests themselves.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture
+def start_process() -> Iterator[StartProcess]:
+    """Start processes that are gone after the test, with their pipes closed, also when it fails."""
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, **options: Any) -> "subprocess.Popen[Any]":
+            process = stack.enter_context(subprocess.Popen(*arguments, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 class Nobody:

@@ -8,16 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
-from nmt.streams import ArrivingLines, FileLines, LineSource
+from nmt.streams import CHARACTERS_AT_ONCE, ArrivingLines, FileLines, LineSource
 
 ROOT = Path(__file__).parents[2]
+StartProcess = Callable[..., "subprocess.Popen[Any]"]
 
 
 class Pipe:
@@ -100,6 +101,23 @@ def test_the_lines_before_an_error_of_a_file_come_first() -> None:
     assert not source.ended
     with pytest.raises(DataError, match="cannot read it"):
         source.take(2, wait=False)
+
+
+HALF = "x" * (CHARACTERS_AT_ONCE // 2)
+LONG = ["a", HALF, HALF, "b", 3 * HALF, "c"]
+
+
+@pytest.mark.parametrize(
+    "source_of",
+    [FileLines, lambda lines: ArrivingLines(Pipe("\n".join(lines).encode()), "<stdin>")],
+    ids=["file", "pipe"],
+)
+def test_after_so_many_characters_no_more_lines_are_taken(source_of: Callable[[list[str]], LineSource]) -> None:
+    source = source_of(LONG)
+    taken = [source.take(100, wait=True) for _ in range(3)]
+    assert taken == [LONG[:3], LONG[3:5], LONG[5:]]
+    assert source.take(1, wait=True) == []
+    assert source.ended
 
 
 def test_without_waiting_only_lines_that_have_arrived_are_taken(pipe: tuple[BinaryIO, BinaryIO]) -> None:
@@ -214,7 +232,7 @@ def test_lines_are_those_of_the_stream_however_they_arrive(content: bytes, size:
     assert take_all(ArrivingLines(Pipe(*chunks), "<stdin>", "replace"), limit) == expected
 
 
-def run_with_open_stdin(code: str, sent: bytes = b"") -> subprocess.Popen[bytes]:
+def run_with_open_stdin(start_process: StartProcess, code: str, sent: bytes = b"") -> "subprocess.Popen[bytes]":
     """Start Python with a source of its stdin, which stays open; it has said `ready` when this returns."""
     program = f"""
 import sys
@@ -223,29 +241,31 @@ source = ArrivingLines(sys.stdin.buffer, "<stdin>")
 {code}
 """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, **pipes)  # type: ignore[call-overload]
+    process = start_process([sys.executable, "-c", program], cwd=ROOT, **pipes)
     process.stdin.write(sent)
     process.stdin.flush()
     assert process.stdout.readline() == b"ready\n"
-    return process  # type: ignore[no-any-return]
+    return process
 
 
 @pytest.mark.parametrize("sent", [b"", b"hello\nwor"], ids=["nothing sent", "within a line"])
-def test_a_program_ends_while_its_stdin_is_waited_for(sent: bytes) -> None:
-    process = run_with_open_stdin("import time; print('ready', flush=True); time.sleep(0.2)", sent)
+def test_a_program_ends_while_its_stdin_is_waited_for(start_process: StartProcess, sent: bytes) -> None:
+    process = run_with_open_stdin(start_process, "import time; print('ready', flush=True); time.sleep(0.2)", sent)
     assert process.wait(timeout=20) == 0
     assert process.communicate() == (b"", b"")
 
 
-def test_a_program_ends_while_more_has_arrived_than_is_read_ahead() -> None:
-    process = run_with_open_stdin("import time; print('ready', flush=True); time.sleep(0.2)", b"a line\n" * 165_000)
+def test_a_program_ends_while_more_has_arrived_than_is_read_ahead(start_process: StartProcess) -> None:
+    process = run_with_open_stdin(
+        start_process, "import time; print('ready', flush=True); time.sleep(0.2)", b"a line\n" * 165_000
+    )
     assert process.wait(timeout=20) == 0
     assert process.communicate() == (b"", b"")
 
 
-def test_ctrl_c_ends_who_waits_for_a_line() -> None:
+def test_ctrl_c_ends_who_waits_for_a_line(start_process: StartProcess) -> None:
     code = "print('ready', flush=True)\ntry: source.take(1, wait=True)\nexcept KeyboardInterrupt: sys.exit(130)"
-    process = run_with_open_stdin(code)
+    process = run_with_open_stdin(start_process, code)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 130

@@ -18,6 +18,7 @@ from nmt.errors import ConfigError, DataError, ModelError, NmtError, TrainingErr
 from nmt.workers import translate_in_processes
 
 ROOT = Path(__file__).parents[2]
+StartProcess = Callable[..., "subprocess.Popen[str]"]
 
 
 class TwoNumbersError(Exception):
@@ -244,22 +245,21 @@ from pathlib import Path
 from nmt.workers import translate_in_processes
 from tests.nmt.test_workers import make_recorded_sleeper
 
-make = partial(make_recorded_sleeper, Path(sys.argv[1]))
 print("ready", flush=True)
 try:
-    list(translate_in_processes(make, [[sys.argv[2]]] * 1000, workers=2))
+    list(translate_in_processes(partial(make_recorded_sleeper, Path(sys.argv[1])), [[sys.argv[2]]] * 1000, workers=2))
 except KeyboardInterrupt:
     sys.exit(130)
 """
 
 
-def start_program(log: Path, seconds: float) -> subprocess.Popen[str]:
+def start_program(start_process: StartProcess, log: Path, seconds: float) -> "subprocess.Popen[str]":
     """Start a program whose two workers spend `seconds` with each block, in a process group of its own."""
     command = [sys.executable, "-c", PROGRAM, str(log), str(seconds)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    process = start_process(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
     assert process.stdout.readline() == "ready\n"
-    return process  # type: ignore[no-any-return]
+    return process
 
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -268,16 +268,16 @@ def end_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, stdout, stderr
 
 
-def test_ctrl_c_ends_all_processes_quietly(tmp_path: Path) -> None:
-    process = start_program(tmp_path, seconds=60)
+def test_ctrl_c_ends_all_processes_quietly(start_process: StartProcess, tmp_path: Path) -> None:
+    process = start_program(start_process, tmp_path, seconds=60)
     assert eventually(lambda: len(pids(tmp_path)) == 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     assert end_of(process) == (130, "", "")
     assert all(map(is_gone, pids(tmp_path)))
 
 
-def test_ctrl_c_while_workers_start_is_quiet(tmp_path: Path) -> None:
-    process = start_program(tmp_path, seconds=60)
+def test_ctrl_c_while_workers_start_is_quiet(start_process: StartProcess, tmp_path: Path) -> None:
+    process = start_program(start_process, tmp_path, seconds=60)
     time.sleep(0.15)
     os.killpg(process.pid, signal.SIGINT)
     assert end_of(process) == (130, "", "")
@@ -293,8 +293,8 @@ print(list(translate_in_processes(make_mask_teller, [["a"]], workers=1)), make_m
     assert (done.stdout, done.stderr) == ("[True] False\n", "")
 
 
-def test_workers_end_quietly_when_their_parent_is_killed(tmp_path: Path) -> None:
-    process = start_program(tmp_path, seconds=0.05)
+def test_workers_end_quietly_when_their_parent_is_killed(start_process: StartProcess, tmp_path: Path) -> None:
+    process = start_program(start_process, tmp_path, seconds=0.05)
     assert eventually(lambda: len(pids(tmp_path)) == 2)
     process.kill()
     assert end_of(process) == (-signal.SIGKILL, "", "")

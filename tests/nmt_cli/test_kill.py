@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,15 +36,24 @@ SETTINGS = [
     "model.recurrent_dropout=0.1",
 ]
 
+Start = Callable[[Path], "subprocess.Popen[str]"]
 
-def start(data: Path, model: Path, recipe: Path) -> subprocess.Popen[str]:
+
+@pytest.fixture
+def start(start_process: Callable[..., "subprocess.Popen[Any]"], toy_data: PreparedData, toy_text: Path) -> Start:
+    """Train a model in a process."""
     options = [part for setting in SETTINGS for part in ("--set", setting)]
-    command = [sys.executable, "-m", "nmt_cli", "train", str(data), str(model), "--recipe", str(recipe), *options]
-    paths = os.pathsep.join(path for path in sys.path if path)
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
+    options += ["--recipe", str(toy_text / "toy.toml")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+    def start(model: Path) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "nmt_cli", "train", str(toy_data.folder), str(model), *options]
+        return start_process(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+    return start
 
 
-def finish(process: subprocess.Popen[str]) -> None:
+def finish(process: "subprocess.Popen[str]") -> None:
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
 
@@ -52,23 +63,35 @@ def losses(model: Path) -> list[tuple[object, ...]]:
     return [tuple(record.get(name) for name in names) for record in read_metrics(model / "metrics.jsonl")]
 
 
-def kill_and_compare(data: PreparedData, recipe: Path, folder: Path, *, kills: int) -> None:
+def begin(start: Start, model: Path) -> "subprocess.Popen[str]":
+    """Start a run, and wait until it logs something: what comes before takes longer than the training here."""
+    log = model / "train.log"
+    size = log.stat().st_size if log.exists() else 0
+    process = start(model)
+    while process.poll() is None and not (log.exists() and log.stat().st_size > size):
+        time.sleep(0.005)
+    return process
+
+
+def kill_and_compare(start: Start, folder: Path, *, kills: int) -> None:
     straight, killed = folder / "straight", folder / "killed"
-    before = time.monotonic()
-    finish(start(data.folder, straight, recipe))
+    process, before = begin(start, straight), time.monotonic()
+    finish(process)
     whole, rng, done, ended = time.monotonic() - before, random.Random(1), 0, 0
     while done < kills:
-        process = start(data.folder, killed, recipe)
-        time.sleep(rng.uniform(0.2, 0.9) * whole)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+        process = begin(start, killed)
+        try:
+            _, stderr = process.communicate(timeout=rng.uniform(0, 0.9) * whole)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            _, stderr = process.communicate()
             done += 1
-        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), stderr
         if process.returncode == 0:  # it came to its end: the next one begins anew
             compare(straight, killed)
             ended += 1
             killed.rename(folder / f"killed-{ended}")
-    finish(start(data.folder, killed, recipe))
+    finish(start(killed))
     compare(straight, killed)
 
 
@@ -81,10 +104,10 @@ def compare(straight: Path, killed: Path) -> None:
     assert [path.name for path in killed.rglob(".*.tmp")] == []
 
 
-def test_five_kills_change_nothing(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
-    kill_and_compare(toy_data, toy_text / "toy.toml", tmp_path, kills=5)
+def test_five_kills_change_nothing(start: Start, tmp_path: Path) -> None:
+    kill_and_compare(start, tmp_path, kills=5)
 
 
 @pytest.mark.slow
-def test_a_hundred_kills_change_nothing(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
-    kill_and_compare(toy_data, toy_text / "toy.toml", tmp_path, kills=100)
+def test_a_hundred_kills_change_nothing(start: Start, tmp_path: Path) -> None:
+    kill_and_compare(start, tmp_path, kills=100)

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,9 +16,10 @@ from nmt.errors import NmtError
 from nmt_cli.main import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["prepare", "train", "translate", "score", "plot", "average", "run", "demo"]
+COMMANDS = ["prepare", "train", "translate", "score", "plot", "average", "shortlist", "run", "demo"]
 NMT = [sys.executable, "-m", "nmt_cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data"))}
+StartProcess = Callable[..., "subprocess.Popen[Any]"]
 
 
 def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
@@ -105,10 +107,10 @@ def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_waiting_command(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_a_waiting_command(start_process: StartProcess, tmp_path: Path, number: signal.Signals) -> None:
     os.mkfifo(tmp_path / "pipe")
     command = [*NMT, "score", str(tmp_path / "pipe"), str(tmp_path / "pipe")]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_process(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with (tmp_path / "pipe").open("w"):  # opens once the command reads
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=30)

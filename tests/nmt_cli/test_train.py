@@ -4,7 +4,9 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +15,7 @@ from nmt.config import Settings
 from nmt.prepared import PreparedData
 from nmt_cli.main import app
 
+StartProcess = Callable[..., "subprocess.Popen[Any]"]
 runner = CliRunner()
 
 
@@ -61,13 +64,13 @@ def test_data_that_are_not_there_are_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(
-    toy_data: PreparedData, toy_text: Path, tmp_path: Path, number: signal.Signals
+    start_process: StartProcess, toy_data: PreparedData, toy_text: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     model = tmp_path / "m"
     command = [sys.executable, "-m", "nmt_cli", "train", str(toy_data.folder), str(model)]
     command += ["--recipe", str(toy_text / "toy.toml"), "--set", "training.max_steps=1000000"]
     paths = os.pathsep.join(path for path in sys.path if path)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
+    process = start_process(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
     deadline = time.monotonic() + 60
     metrics = model / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,29 +20,32 @@ from nmt.training.distributed import Ranks, joined_ranks
 from nmt.training.records import read_metrics
 
 LIMIT = 120
+Launch = Callable[..., "subprocess.Popen[str]"]
 
 
-def launch(data: Path, model: Path, recipe: Path, *, processes: int, **training: object) -> subprocess.Popen[str]:
-    settings = [f"training.{name}={value}" for name, value in training.items()]
-    options = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command += ["-m", "nmt_cli", "train", str(data), str(model), "--recipe", str(recipe), *options]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    environment["OMP_NUM_THREADS"] = "1"
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+@pytest.fixture
+def launch(start_process: Callable[..., "subprocess.Popen[Any]"], toy_data: PreparedData, toy_text: Path) -> Launch:
+    def launch(model: Path, *, processes: int, **training: object) -> "subprocess.Popen[str]":
+        settings = [f"training.{name}={value}" for name, value in training.items()]
+        options = [part for setting in settings for part in ("--set", setting)]
+        options += ["--recipe", str(toy_text / "toy.toml")]  # without dropout: each process draws its own
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command += ["-m", "nmt_cli", "train", str(toy_data.folder), str(model), *options]
+        paths = os.pathsep.join(path for path in sys.path if path)
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        return start_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+    return launch
 
 
 def curve(model: Path) -> dict[float | str, float | str]:
     return {record["step"]: record["loss"] for record in read_metrics(model / "metrics.jsonl")}
 
 
-def test_two_processes_learn_as_one_does_and_another_number_goes_on(
-    toy_data: PreparedData, toy_text: Path, tmp_path: Path
-) -> None:
+def test_two_processes_learn_as_one_does_and_another_number_goes_on(launch: Launch, tmp_path: Path) -> None:
     basics = {"max_steps": 40, "log_every": 5, "validate_every": 20, "checkpoint_every": 20, "accumulate": 2}
-    recipe = toy_text / "toy.toml"  # without dropout: each process draws its own
-    alone = launch(toy_data.folder, tmp_path / "alone", recipe, processes=1, **basics)
-    both = launch(toy_data.folder, tmp_path / "both", recipe, processes=2, **basics)
+    alone = launch(tmp_path / "alone", processes=1, **basics)
+    both = launch(tmp_path / "both", processes=2, **basics)
     for process in (alone, both):
         stdout, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, stderr
@@ -51,10 +55,7 @@ def test_two_processes_learn_as_one_does_and_another_number_goes_on(
     assert "2 processes" in stderr
     assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=1e-3)
     more = {**basics, "max_steps": 60}
-    crossed = [
-        launch(toy_data.folder, tmp_path / name, recipe, processes=number, **more)
-        for name, number in (("alone", 2), ("both", 1))
-    ]
+    crossed = [launch(tmp_path / name, processes=number, **more) for name, number in (("alone", 2), ("both", 1))]
     for process in crossed:
         _, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, stderr
@@ -62,9 +63,9 @@ def test_two_processes_learn_as_one_does_and_another_number_goes_on(
     assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=2e-3)
 
 
-def test_a_dead_process_ends_all_with_a_message(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
-    recipe, model = toy_text / "toy.toml", tmp_path / "m"
-    process = launch(toy_data.folder, model, recipe, processes=2, max_steps=10**6, log_every=1, checkpoint_every=10)
+def test_a_dead_process_ends_all_with_a_message(launch: Launch, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    process = launch(model, processes=2, max_steps=10**6, log_every=1, checkpoint_every=10)
     wait_for(lambda: len(list_checkpoints(model)) > 1)
     victim = max(children(process.pid))
     os.kill(victim, signal.SIGKILL)
@@ -74,9 +75,9 @@ def test_a_dead_process_ends_all_with_a_message(toy_data: PreparedData, toy_text
     assert list_checkpoints(model)
 
 
-def test_a_signal_to_torchrun_saves_and_stops(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
-    recipe, model = toy_text / "toy.toml", tmp_path / "m"
-    process = launch(toy_data.folder, model, recipe, processes=2, max_steps=10**6, log_every=1, checkpoint_every=10**6)
+def test_a_signal_to_torchrun_saves_and_stops(launch: Launch, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    process = launch(model, processes=2, max_steps=10**6, log_every=1, checkpoint_every=10**6)
     wait_for(lambda: (model / "metrics.jsonl").exists() and (model / "metrics.jsonl").stat().st_size > 0)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=LIMIT)
