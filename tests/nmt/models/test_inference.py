@@ -1,7 +1,7 @@
 """Models in packed form: they compute what they computed, and nothing in it depends on the batch."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -23,11 +23,7 @@ from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.penalties import Scoring
 from nmt.vocab import EOS
 
-PRECISIONS = [
-    "fp32",
-    pytest.param("bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")),
-    pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products here")),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
 SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "whole vectors": (64, {"hidden_size": 64, "embedding_size": 32}),
@@ -38,14 +34,6 @@ SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "deep, residual": (101, {"hidden_size": 54, "residual": True, "encoder_layers": 2, "decoder_layers": 2}),
     "free output, deep gru": (63, {"hidden_size": 34, "tied_embeddings": "none", "cell": "gru", "decoder_layers": 2}),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def model_of(vocab_size: int, **changes: object) -> Seq2Seq:
@@ -126,7 +114,6 @@ def assert_the_company_changes_nothing(
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_translation_and_its_score_do_not_depend_on_the_batch(
     shape: str, precision: Precision, beam_size: int
@@ -140,7 +127,6 @@ def test_a_translation_and_its_score_do_not_depend_on_the_batch(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("beam_size", [1, 5])
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("hidden_size", [256, 250])
 def test_larger_models_and_longer_sentences_do_not_depend_on_it_either(
     hidden_size: int, precision: Precision, beam_size: int
@@ -151,7 +137,6 @@ def test_larger_models_and_longer_sentences_do_not_depend_on_it_either(
     assert_the_company_changes_nothing(model, sentences, beam_size=beam_size, groupings=8)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("hidden_size", [32, 7])
 def test_a_packed_layer_computes_what_the_layer_computed(cell: Cell, hidden_size: int, precision: Precision) -> None:
@@ -183,7 +168,6 @@ def test_saturated_cells_stay_within_their_bounds() -> None:
     torch.testing.assert_close(found[0, -1], torch.ones(32))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_packed_model_scores_as_the_model_does(shape: str, precision: Precision) -> None:
     vocab_size, changes = SHAPES[shape]

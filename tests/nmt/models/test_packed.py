@@ -1,25 +1,13 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.packed import LINEAR, ROW_MULTIPLE, Int8Linear, PackedLinear, Precision, filled_up
+from nmt.models.packed import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, Int8Linear, PackedLinear, Precision, filled_up
 
-BF16 = pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_gradients")
 INT8 = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products here")
-PRECISIONS = ["fp32", pytest.param("bf16", marks=BF16), pytest.param("int8", marks=INT8)]
 SIZES = [(1, 5), (7, 1), (24, 53), (33, 96), (64, 256), (300, 77), (512, 40)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(threads)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -46,7 +34,6 @@ def error_bound(precision: Precision, x: Tensor, weight: Tensor, *, bounded: boo
 
 
 @pytest.mark.parametrize("bounded", [False, True])
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("inputs", "outputs"), SIZES)
 def test_products_are_as_exact_as_their_precision_allows(
     inputs: int, outputs: int, precision: Precision, bounded: bool
@@ -59,7 +46,6 @@ def test_products_are_as_exact_as_their_precision_allows(
 
 
 @pytest.mark.parametrize("bounded", [False, True])
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("inputs", "outputs"), SIZES)
 def test_a_row_depends_on_no_other_row(inputs: int, outputs: int, precision: Precision, bounded: bool) -> None:
     layer, x = layer_of(precision, inputs, outputs, bounded=bounded), torch.tanh(drawn(200, inputs))
@@ -71,7 +57,26 @@ def test_a_row_depends_on_no_other_row(inputs: int, outputs: int, precision: Pre
         assert torch.equal(layer(x[chosen]), together[chosen])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_many_rows_are_multiplied_in_parts_which_changes_none(
+    precision: Precision, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x = layer_of(precision, 24, 10), drawn(2, ROWS_AT_ONCE + 50, 24)
+    if not bias:
+        layer.bias = None
+    multiply, parts = layer.multiply, []
+
+    def multiply_and_count(rows: Tensor) -> Tensor:
+        parts.append(len(rows))
+        return multiply(rows)
+
+    monkeypatch.setattr(layer, "multiply", multiply_and_count)
+    together = layer(x)
+    assert parts == [ROWS_AT_ONCE, ROWS_AT_ONCE, 100]
+    assert together.shape == (2, ROWS_AT_ONCE + 50, 10)
+    assert torch.equal(together[1], torch.cat([layer(x[1, :7]), layer(x[1, 7:1000]), layer(x[1, 1000:])]))
+
+
 def test_what_shape_the_rows_come_in_changes_nothing(precision: Precision) -> None:
     layer, x = layer_of(precision, 24, 10), drawn(3, 5, 24)
     found = layer(x)
@@ -83,7 +88,6 @@ def test_what_shape_the_rows_come_in_changes_nothing(precision: Precision) -> No
     assert torch.equal(layer(x[1, 2]), found[1, 2])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_input_and_the_weights_given_are_left_alone(precision: Precision) -> None:
     weight, bias, x = drawn(10, 24), drawn(10), drawn(32, 24)
     layer = LINEAR[precision](weight, bias)
@@ -95,7 +99,6 @@ def test_the_input_and_the_weights_given_are_left_alone(precision: Precision) ->
 
 
 @pytest.mark.parametrize("bounded", [False, True])
-@pytest.mark.parametrize("precision", PRECISIONS)
 def test_nothing_times_anything_is_the_bias(precision: Precision, bounded: bool) -> None:
     layer = layer_of(precision, 24, 10, bounded=bounded)
     x = torch.cat([torch.zeros(1, 24), torch.tanh(drawn(1, 24))])

@@ -1,0 +1,35 @@
+"""Packed models: in each precision that this processor has, by one thread."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from nmt.models.packed import Precision
+
+
+@pytest.fixture(
+    params=[
+        "fp32",
+        pytest.param(
+            "bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")
+        ),
+        pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products")),
+    ]
+)
+def precision(request: pytest.FixtureRequest) -> Precision:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def without_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
