@@ -2,49 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from nmt_cli import translation_options as option
 from nmt_cli.console import console, progress, warn
 from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.translation_options import (
-    AlignmentOption,
-    AttentionPlotOption,
-    BatchTokensOption,
-    BeamSizeOption,
-    CoveragePenaltyOption,
-    DeviceOption,
-    DictionaryOption,
-    DocumentOption,
-    EnsembleOption,
-    KeepOption,
-    LengthPenaltyOption,
-    MarkupOption,
-    MaxLengthRatioOption,
-    MinLengthRatioOption,
-    MustNotOption,
-    MustOption,
-    NBestOption,
-    NoRepeatNgramOption,
-    OutputFormatOption,
-    OutputOption,
-    PrecisionOption,
-    PrefixAfterTabOption,
-    ReplaceUnknownOption,
-    SampleOption,
-    ScoresOption,
-    SeedOption,
-    ShortlistOption,
-    TemperatureOption,
-    TermsOption,
-    TopKOption,
-    TopPOption,
-    WorkersOption,
-)
 from nmt_cli.translation_output import STREAM, OutputOptions, writer
 
 if TYPE_CHECKING:
@@ -53,7 +20,7 @@ if TYPE_CHECKING:
     from nmt.corpus.reading import OnBadUtf8
     from nmt.search.sampling import Sampling
     from nmt.streams import LineSource
-    from nmt.translate import Translation
+    from nmt.translate.blocks import Job, Translations
 
 _FILE_BLOCK: Final = 4000
 """Lines of a file that are sorted by length together."""
@@ -66,39 +33,39 @@ def translate(
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence a line; - is stdin.")
     ] = STREAM,
-    output: OutputOption = STREAM,
-    beam_size: BeamSizeOption = None,
-    n_best: NBestOption = 1,
-    length_penalty: LengthPenaltyOption = None,
-    coverage_penalty: CoveragePenaltyOption = None,
-    min_length_ratio: MinLengthRatioOption = None,
-    max_length_ratio: MaxLengthRatioOption = None,
-    no_repeat_ngram: NoRepeatNgramOption = None,
-    shortlist: ShortlistOption = None,
-    sample: SampleOption = False,
-    temperature: TemperatureOption = None,
-    top_k: TopKOption = None,
-    top_p: TopPOption = None,
-    seed: SeedOption = None,
-    terms: TermsOption = None,
-    must: MustOption = None,
-    must_not: MustNotOption = None,
-    prefix_after_tab: PrefixAfterTabOption = False,
-    replace_unknown: ReplaceUnknownOption = False,
-    dictionary: DictionaryOption = None,
-    document: DocumentOption = False,
-    markup: MarkupOption = False,
-    keep: KeepOption = None,
+    output: option.Output = STREAM,
+    beam_size: option.BeamSize = None,
+    n_best: option.NBest = 1,
+    length_penalty: option.LengthPenalty = None,
+    coverage_penalty: option.CoveragePenalty = None,
+    min_length_ratio: option.MinLengthRatio = None,
+    max_length_ratio: option.MaxLengthRatio = None,
+    no_repeat_ngram: option.NoRepeatNgram = None,
+    shortlist: option.Shortlist = None,
+    sample: option.Sample = False,
+    temperature: option.Temperature = None,
+    top_k: option.TopK = None,
+    top_p: option.TopP = None,
+    seed: option.Seed = None,
+    terms: option.Terms = None,
+    must: option.Must = None,
+    must_not: option.MustNot = None,
+    prefix_after_tab: option.PrefixAfterTab = False,
+    replace_unknown: option.ReplaceUnknown = False,
+    dictionary: option.Dictionary = None,
+    document: option.Document = False,
+    markup: option.Markup = False,
+    keep: option.Keep = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    output_format: OutputFormatOption = "text",
-    scores: ScoresOption = False,
-    alignment: AlignmentOption = None,
-    attention_plot: AttentionPlotOption = None,
-    ensemble: EnsembleOption = None,
-    precision: PrecisionOption = None,
-    device: DeviceOption = "auto",
-    workers: WorkersOption = 1,
-    batch_tokens: BatchTokensOption = None,
+    output_format: option.OutputFormat = "text",
+    scores: option.Scores = False,
+    alignment: option.Alignment = None,
+    attention_plot: option.AttentionPlot = None,
+    ensemble: option.Ensemble = None,
+    precision: option.Precision = None,
+    device: option.Device = "auto",
+    workers: option.Workers = 1,
+    batch_tokens: option.BatchTokens = None,
 ) -> None:
     """Translate a file or stdin, one output line for each input line.
 
@@ -114,8 +81,7 @@ def translate(
     from nmt.markup import compile_pattern
     from nmt.terms import Terminology, load_dictionary
     from nmt.translate import Options
-    from nmt.translate.blocks import Job, blocks_of
-    from nmt.workers import translate_in_processes
+    from nmt.translate.blocks import Job
 
     words = load_dictionary(dictionary) if dictionary else {}
     options = Options(
@@ -140,22 +106,31 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    name, lines = _lines(source, on_bad_utf8)
     job = Job((model_dir, *(ensemble or ())), device, precision, options)
-    if workers > 1:
-        found = translate_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK), workers=workers)
-    else:
-        found = job.translate(lines, block=_STREAM_BLOCK if source == STREAM else _FILE_BLOCK)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
+    name, lines = _lines(source, on_bad_utf8)
+    with closing(_translations(job, lines, arriving=source == STREAM, workers=workers)) as found:
+        _write(found, form, name=name, document=document)
+
+
+def _translations(
+    job: "Job", lines: "LineSource", *, arriving: bool, workers: int
+) -> "Generator[Translations, None, None]":
+    from nmt.translate.blocks import blocks_of
+    from nmt.workers import translate_in_processes
+
+    if workers > 1:
+        return translate_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK), workers=workers)
+    return job.translate(lines, block=_STREAM_BLOCK if arriving else _FILE_BLOCK)
+
+
+def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, document: bool) -> None:
+    """Write what is found as it is found, and say which lines of the input `name` were too long."""
     done = 0
-    with (
-        closing(found),
-        writer(form) as write,
-        _counter(visible=output != STREAM or not sys.stdout.isatty()) as show,
-    ):
+    with writer(form) as write, _counter(visible=form.output != STREAM or not sys.stdout.isatty()) as show:
         for translations in found:
             write(translations, done)
-            _warn_of_cuts(translations, done, name=name)
+            _warn_of_cuts(translations, done, name=name, document=document)
             done += len(translations)
             show(done)
 
@@ -182,10 +157,11 @@ def _lines(source: Path, on_bad_utf8: "OnBadUtf8") -> "tuple[str, LineSource]":
     return "<stdin>", ArrivingLines(cast("BufferedReader", sys.stdin.buffer), "<stdin>", on_bad_utf8)
 
 
-def _warn_of_cuts(found: "Sequence[Sequence[Translation]]", done: int, *, name: str) -> None:
+def _warn_of_cuts(found: "Translations", done: int, *, name: str, document: bool) -> None:
+    hint = "" if document else "; --document translates sentences one by one"
     for number, (best, *_) in enumerate(found, start=done + 1):
         if best.cut:
-            warn(f"{name}, line {number}: too long for the model, so it was translated in {best.parts} parts")
+            warn(f"{name}, line {number}: too long for the model, so it was translated in {best.parts} parts{hint}")
 
 
 @contextmanager

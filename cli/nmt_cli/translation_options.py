@@ -5,44 +5,48 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-_SEARCH, _SAMPLE, _WORDS, _TEXT, _OUTPUT, _COMPUTE = (
-    "Search",
-    "Random translations",
-    "Words",
-    "Text",
-    "Output",
-    "Computation",
-)
+_SEARCH, _SAMPLE, _WORDS = "Search", "Random translations", "Words"
+_TEXT, _OUTPUT, _COMPUTE = "Text", "Output", "Computation"
 _THE_MODELS: Final = "the model's"
 
-OutputOption = Annotated[
+
+def _above_zero(value: float | None) -> float | None:
+    """Refuse 0 and less; Typer's own `min` would let 0 pass."""
+    if value is not None and not value > 0:
+        raise typer.BadParameter("Input should be greater than 0")
+    return value
+
+
+Output = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="FILE", help="Where translations go; - is stdout.", rich_help_panel=_OUTPUT),
 ]
 
-BeamSizeOption = Annotated[
+BeamSize = Annotated[
     int | None,
     typer.Option(
         "--beam",
         metavar="N",
         min=1,
+        max=1000,
         help="Hypotheses kept at each step; 1 is greedy search.",
         show_default=_THE_MODELS,
         rich_help_panel=_SEARCH,
     ),
 ]
 
-NBestOption = Annotated[
+NBest = Annotated[
     int,
     typer.Option(
         metavar="N",
         min=1,
+        max=1000,
         help="Above 1: up to so many lines for each input line, as `index ||| text ||| score`, the index from 0.",
         rich_help_panel=_SEARCH,
     ),
 ]
 
-LengthPenaltyOption = Annotated[
+LengthPenalty = Annotated[
     float | None,
     typer.Option(
         metavar="X",
@@ -53,7 +57,7 @@ LengthPenaltyOption = Annotated[
     ),
 ]
 
-CoveragePenaltyOption = Annotated[
+CoveragePenalty = Annotated[
     float | None,
     typer.Option(
         metavar="X",
@@ -64,7 +68,7 @@ CoveragePenaltyOption = Annotated[
     ),
 ]
 
-MinLengthRatioOption = Annotated[
+MinLengthRatio = Annotated[
     float | None,
     typer.Option(
         metavar="X",
@@ -75,18 +79,19 @@ MinLengthRatioOption = Annotated[
     ),
 ]
 
-MaxLengthRatioOption = Annotated[
+MaxLengthRatio = Annotated[
     float | None,
     typer.Option(
         metavar="X",
-        min=0.0,
+        max=100.0,
+        callback=_above_zero,
         help="Most pieces of a translation, times those of the source, plus ten.",
         show_default=_THE_MODELS,
         rich_help_panel=_SEARCH,
     ),
 ]
 
-NoRepeatNgramOption = Annotated[
+NoRepeatNgram = Annotated[
     int | None,
     typer.Option(
         metavar="N",
@@ -97,7 +102,7 @@ NoRepeatNgramOption = Annotated[
     ),
 ]
 
-ShortlistOption = Annotated[
+Shortlist = Annotated[
     int | None,
     typer.Option(
         metavar="N",
@@ -108,41 +113,58 @@ ShortlistOption = Annotated[
     ),
 ]
 
-SampleOption = Annotated[
+Sample = Annotated[
     bool, typer.Option("--sample", help="Draw translations at random: `--n-best` of them.", rich_help_panel=_SAMPLE)
 ]
 
-TemperatureOption = Annotated[
+Temperature = Annotated[
     float | None,
-    typer.Option(metavar="X", help="Below 1: nearer to the most probable.", show_default="1", rich_help_panel=_SAMPLE),
+    typer.Option(
+        metavar="X",
+        min=1e-6,
+        max=1e6,
+        help="Below 1: nearer to the most probable.",
+        show_default="1",
+        rich_help_panel=_SAMPLE,
+    ),
 ]
 
-TopKOption = Annotated[
+TopK = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Draw from so many of the most probable words.",
+        min=0,
+        help="Draw from so many of the most probable words; 0: all.",
         show_default="all",
         rich_help_panel=_SAMPLE,
     ),
 ]
 
-TopPOption = Annotated[
+TopP = Annotated[
     float | None,
     typer.Option(
         metavar="X",
+        max=1.0,
+        callback=_above_zero,
         help="Draw from the most probable words that have this probability together.",
         show_default="1",
         rich_help_panel=_SAMPLE,
     ),
 ]
 
-SeedOption = Annotated[
+Seed = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Each draws other translations.", show_default="1", rich_help_panel=_SAMPLE),
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=2**63 - 1,
+        help="Each draws other translations.",
+        show_default="1",
+        rich_help_panel=_SAMPLE,
+    ),
 ]
 
-TermsOption = Annotated[
+Terms = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
@@ -151,12 +173,12 @@ TermsOption = Annotated[
     ),
 ]
 
-MustOption = Annotated[
+Must = Annotated[
     list[str] | None,
     typer.Option(metavar="WORDS", help="Words that every translation contains; repeatable.", rich_help_panel=_WORDS),
 ]
 
-MustNotOption = Annotated[
+MustNot = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WORDS",
@@ -165,16 +187,14 @@ MustNotOption = Annotated[
     ),
 ]
 
-PrefixAfterTabOption = Annotated[
+PrefixAfterTab = Annotated[
     bool,
     typer.Option(
-        "--prefix-after-tab",
-        help="Input lines are `source <tab> how the translation begins`.",
-        rich_help_panel=_WORDS,
+        "--prefix-after-tab", help="Input lines are `source <tab> how the translation begins`.", rich_help_panel=_WORDS
     ),
 ]
 
-ReplaceUnknownOption = Annotated[
+ReplaceUnknown = Annotated[
     bool,
     typer.Option(
         "--replace-unknown",
@@ -183,7 +203,7 @@ ReplaceUnknownOption = Annotated[
     ),
 ]
 
-DictionaryOption = Annotated[
+Dictionary = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
@@ -192,7 +212,7 @@ DictionaryOption = Annotated[
     ),
 ]
 
-DocumentOption = Annotated[
+Document = Annotated[
     bool,
     typer.Option(
         "--document",
@@ -201,31 +221,33 @@ DocumentOption = Annotated[
     ),
 ]
 
-MarkupOption = Annotated[
+Markup = Annotated[
     bool,
     typer.Option("--markup", help="Keep tags, {placeholders} and format codes as they are.", rich_help_panel=_TEXT),
 ]
 
-KeepOption = Annotated[
+Keep = Annotated[
     str | None,
     typer.Option(metavar="REGEX", help="Keep what matches as well; turns on --markup.", rich_help_panel=_TEXT),
 ]
 
-OutputFormatOption = Annotated[
+OutputFormat = Annotated[
     Literal["text", "json"],
     typer.Option(
-        "--format",
-        help="json: an object a line, with scores, pieces and alignments.",
+        "--format", help="json: an object a line, with scores, pieces and alignments.", rich_help_panel=_OUTPUT
+    ),
+]
+
+Scores = Annotated[
+    bool,
+    typer.Option(
+        "--scores",
+        help="Put the score and a tab before each translation; n-best lists and JSON have scores anyway.",
         rich_help_panel=_OUTPUT,
     ),
 ]
 
-ScoresOption = Annotated[
-    bool,
-    typer.Option("--scores", help="Put the score and a tab before each translation.", rich_help_panel=_OUTPUT),
-]
-
-AlignmentOption = Annotated[
+Alignment = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
@@ -234,7 +256,7 @@ AlignmentOption = Annotated[
     ),
 ]
 
-AttentionPlotOption = Annotated[
+AttentionPlot = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
@@ -243,7 +265,7 @@ AttentionPlotOption = Annotated[
     ),
 ]
 
-EnsembleOption = Annotated[
+Ensemble = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="MODEL_DIR",
@@ -252,25 +274,21 @@ EnsembleOption = Annotated[
     ),
 ]
 
-PrecisionOption = Annotated[
+Precision = Annotated[
     Literal["auto", "fp32", "bf16", "int8"] | None,
     typer.Option(
-        help="Arithmetic; int8 is the fastest on a CPU that has it.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_COMPUTE,
+        help="Arithmetic; int8 is the fastest on a CPU that has it.", show_default=_THE_MODELS, rich_help_panel=_COMPUTE
     ),
 ]
 
-DeviceOption = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.", rich_help_panel=_COMPUTE)
-]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.", rich_help_panel=_COMPUTE)]
 
-WorkersOption = Annotated[
+Workers = Annotated[
     int,
     typer.Option(metavar="N", min=1, help="Processes; each uses one CPU core.", rich_help_panel=_COMPUTE),
 ]
 
-BatchTokensOption = Annotated[
+BatchTokens = Annotated[
     int | None,
     typer.Option(
         metavar="N",

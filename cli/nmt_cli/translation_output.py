@@ -33,16 +33,24 @@ class OutputOptions:
 
 @contextmanager
 def writer(options: OutputOptions) -> Iterator[Write]:
-    """Give a function that writes to stdout at once, or to files that get their names when all is done."""
+    """Give a function that writes to stdout at once, or to files that get their names when all is done.
+
+    Devices and named pipes are written to at once, too: nothing takes their place.
+
+    Raises:
+        ConfigError: Options exclude each other, or a file stands where a folder has to be.
+    """
     from nmt.errors import ConfigError
 
+    if options.scores and (options.n_best or options.format == "json"):
+        raise ConfigError("--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out")
     if options.alignment and options.alignment.resolve() == options.output.resolve():
         raise ConfigError(f"translations and alignments cannot both go to {options.alignment}")
     with ExitStack() as files:
         out = files.enter_context(_opened(options.output))
         links = files.enter_context(_opened(options.alignment)) if options.alignment else None
         if options.attention_plot:
-            options.attention_plot.mkdir(parents=True, exist_ok=True)
+            _make_folder(options.attention_plot)
 
         def write(found: "Sequence[Sequence[Translation]]", first: int) -> None:
             _put(out, _as_text(found, first, options))
@@ -63,8 +71,30 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         return
     if path.is_dir():  # otherwise this would come out when all is translated
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    with replacing(path) as file:
+    if path.exists() and not path.is_file():
+        with _opened_in_place(path) as file:
+            yield file
+        return
+    with replacing(path.resolve() if path.is_symlink() else path) as file:
         yield file
+
+
+@contextmanager
+def _opened_in_place(path: Path) -> Iterator[IO[bytes]]:
+    """Open a device or a named pipe: a file that took its place would break whatever else uses it."""
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        if error.filename is None:  # a full device names nothing
+            error.filename = str(path)
+        raise
+
+
+def _make_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def _put(file: IO[bytes], text: str) -> None:

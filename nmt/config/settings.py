@@ -216,7 +216,7 @@ class TrainingSettings(Section):
 class SearchSettings(Section):
     """How translations are searched for."""
 
-    beam_size: int = Field(default=5, ge=1)
+    beam_size: int = Field(default=5, ge=1, le=1000)
     """Hypotheses kept at each step; 1 is greedy search."""
     length_penalty: float = Field(default=1.0, ge=0.0)
     """Exponent of the length normalisation (Wu et al., 2016, eq. 14); 0: none."""

@@ -91,7 +91,8 @@ class LineReader:
         """Make translations of a line from the hypotheses of its parts, best first."""
         if not line.parts:
             blank = nothing(alignment=self.options.alignment, details=self.options.details)
-            return [self._with_markup(blank, line.marked)]
+            prefix = join_pieces(self._pieces((), line.prefix))
+            return [self._with_markup(replace(blank, text=one_line(prefix)), line.marked)]
         parts = [
             [self._translated(part, hypothesis, "" if i else line.prefix) for hypothesis in hypotheses]
             for i, (part, hypotheses) in enumerate(zip(line.parts, found, strict=True))

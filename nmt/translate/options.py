@@ -41,7 +41,7 @@ class Options:
     n_best: int = 1
     """Translations of each line, at most the beam size; samples, where `sampling` says so."""
     sampling: Sampling | None = None
-    """Draw translations at random instead of searching for the best."""
+    """Draw translations at random instead of searching for the best, without `beam_size` and `coverage_penalty`."""
     alignment: bool = False
     """Say which words belong together."""
     details: bool = False
@@ -87,14 +87,12 @@ class Options:
                 f"{self.n_best} translations of each line were asked for, but search.beam_size = {search.beam_size} "
                 f"gives 1 to {search.beam_size}"
             )
+        if self.sampling:
+            self._check_sampling()
         if search.min_length_ratio > search.max_length_ratio:
             raise ConfigError(
                 f"search.min_length_ratio = {search.min_length_ratio} is above "
                 f"search.max_length_ratio = {search.max_length_ratio}"
-            )
-        if self.sampling and (self.required or self.terms):
-            raise ConfigError(
-                "words cannot be required of translations that are drawn at random; leave one of them out"
             )
         if search.shortlist and (self.prefix_after_tab or self.required or self.terms):
             raise ConfigError(
@@ -102,6 +100,19 @@ class Options:
                 "required; use it without them, or set it to 0"
             )
         return search
+
+    def _check_sampling(self) -> None:
+        """Refuse what would be of no use; what the model's own settings hold is no error."""
+        for name in ("beam_size", "coverage_penalty"):
+            if getattr(self, name) is not None:
+                raise ConfigError(
+                    f"search.{name} = {getattr(self, name)} does nothing for translations that are drawn at random; "
+                    "leave one of them out"
+                )
+        if self.required or self.terms:
+            raise ConfigError(
+                "words cannot be required of translations that are drawn at random; leave one of them out"
+            )
 
 
 DEFAULT: Final = Options()

@@ -30,7 +30,8 @@ class Translation:
     log_probability: float
     """Natural logarithm of the model's probability; the sum over the parts of a line that was cut."""
     score: float
-    """The log-probability over the length penalty: what translations are ranked by; summed in the same way."""
+    """The log-probability over the length penalty, plus, in a beam search, the coverage penalty, which is 0 or below:
+    what translations are ranked by; summed in the same way."""
     parts: int
     """How many parts the line was translated in: 1, more if it was cut, 0 if it was blank."""
     cut: bool = False

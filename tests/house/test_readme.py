@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from nmt_cli.main import app
 
@@ -107,17 +108,47 @@ def test_every_dependency_has_its_reason() -> None:
     assert declared(optional=False) | declared(optional=True) == named - {"package"}
 
 
-@pytest.mark.slow
-def test_the_commands_of_the_readme_run_as_written(toy_text: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def from_text_to_scores(toy_text: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the first commands of the README have run as written, and what they print."""
+    folder = tmp_path_factory.mktemp("readme")
     for part in ("train", "test"):
-        shutil.copy(toy_text / f"{part}.src", tmp_path / f"{part}.en")
-        shutil.copy(toy_text / f"{part}.tgt", tmp_path / f"{part}.fr")
-    (block,) = (block for block in blocks(README) if block.startswith("nmt prepare"))
-    for command in block.splitlines():
-        name, *arguments = command.split()
-        assert name == "nmt"
-        done = subprocess.run(
-            [sys.executable, "-m", "nmt_cli", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].split() == ["BLEU", "chrF2", "TER"]
+        shutil.copy(toy_text / f"{part}.src", folder / f"{part}.en")
+        shutil.copy(toy_text / f"{part}.tgt", folder / f"{part}.fr")
+    return folder, run_as_written("nmt prepare", folder)
+
+
+def run_as_written(beginning: str, folder: Path) -> str:
+    """Run the block of the README that begins so; return what it prints on stdout."""
+    (block,) = (block for block in blocks(README) if block.startswith(beginning))
+    script = f'nmt() {{ "{sys.executable}" -m nmt_cli "$@"; }}\n{block}'
+    done = subprocess.run(["sh", "-e", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_from_text_to_scores_run_as_written(from_text_to_scores: tuple[Path, str]) -> None:
+    _, printed = from_text_to_scores
+    assert printed.splitlines()[0].split() == ["BLEU", "chrF2", "TER"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="int8 needs AVX-512 VNNI")
+def test_the_commands_about_translating_run_as_written(from_text_to_scores: tuple[Path, str]) -> None:
+    folder, _ = from_text_to_scores
+    for name in ("big.en", "page.en"):
+        shutil.copy(folder / "test.en", folder / name)
+    (folder / "terms.tsv").write_text("bat\tcowo\n")
+    assert run_as_written("nmt translate models/en-fr big.en", folder) == ""
+    written = ("big.fr", "test.jsonl", "test.align", "test.out.fr", "page.fr")
+    assert [len((folder / name).read_text().splitlines()) for name in written] == [20] * 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="int8 needs AVX-512 VNNI")
+def test_the_python_of_the_readme_runs_as_written(from_text_to_scores: tuple[Path, str]) -> None:
+    folder, _ = from_text_to_scores
+    (block,) = (block for block in blocks(README) if block.startswith("from pathlib"))
+    done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,59 @@ def test_a_folder_in_the_place_of_a_file_is_found_out_at_once(tmp_path: Path) ->
         with pytest.raises(IsADirectoryError) as caught, writer(options(**{place: tmp_path})):
             pytest.fail("nothing may be translated")
         assert caught.value.filename == str(tmp_path)
+
+
+@pytest.fixture
+def named_pipe(tmp_path: Path) -> Path:
+    """What is special in the way of a device, but safe to lose."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_device_or_a_named_pipe_is_written_to_and_stays_what_it_is(named_pipe: Path) -> None:
+    reader = os.open(named_pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with writer(options(output=named_pipe)) as write:
+            write([[BEST]], 0)
+            assert os.read(reader, 100) == b"die Katze\n"
+    finally:
+        os.close(reader)
+    assert named_pipe.is_fifo()
+
+
+def test_a_device_that_is_full_is_named(named_pipe: Path) -> None:
+    reader = os.open(named_pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(OSError, match="No space left") as caught, writer(options(output=named_pipe)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(reader)
+    assert caught.value.filename == str(named_pipe)
+    assert named_pipe.is_fifo()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("out.txt")
+    with writer(options(output=tmp_path / "link")) as write:
+        write([[BEST]], 0)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "out.txt").read_text() == "die Katze\n"
+
+
+def test_a_file_in_the_place_of_the_folder_for_pictures_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "plots"
+    path.write_text("before")
+    with pytest.raises(NotADirectoryError) as caught, writer(options(attention_plot=path)):
+        pytest.fail("nothing may be translated")
+    assert caught.value.filename == str(path)
+
+
+@pytest.mark.parametrize("form", [{"format": "json"}, {"n_best": True}])
+def test_scores_are_refused_where_they_are_written_anyway(form: dict[str, Any]) -> None:
+    expected = "^--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out$"
+    with pytest.raises(ConfigError, match=expected), writer(options(scores=True, **form)):
+        pytest.fail("nothing may be translated")
 
 
 def test_pictures_are_numbered_by_line_and_by_part_where_there_are_several(

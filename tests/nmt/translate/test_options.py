@@ -69,6 +69,18 @@ def test_any_number_of_translations_can_be_drawn_at_random() -> None:
         Options(n_best=0, sampling=Sampling()).search(Settings())
 
 
+@pytest.mark.parametrize("wish", [{"beam_size": 5}, {"coverage_penalty": 0.0}])
+def test_what_is_about_searching_for_the_best_cannot_be_asked_of_random_translations(wish: dict[str, Any]) -> None:
+    [(name, value)] = wish.items()
+    expected = (
+        f"^search.{name} = {value} does nothing for translations that are drawn at random; leave one of them out$"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        Options(sampling=Sampling(), **wish).search(Settings())
+    of_the_model = load_settings(overrides=[f"search.{name}=3"])
+    assert Options(sampling=Sampling()).search(of_the_model) == of_the_model.search
+
+
 @pytest.mark.parametrize("words", [{"required": ("dog",)}, {"terms": Terminology()}])
 def test_words_cannot_be_required_of_random_translations(words: dict[str, Any]) -> None:
     expected = "^words cannot be required of translations that are drawn at random; leave one of them out$"

@@ -1,0 +1,86 @@
+"""The options of `nmt translate` about words, markup and documents."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nmt.translate import Options, Translator
+
+Run = Callable[..., str]
+Records = Callable[..., list[Any]]
+
+
+# words
+
+
+def test_words_that_must_and_must_not_appear(run: Run, refused: Run) -> None:
+    found = run("--must", "mapo", "--must", "logo", "--must-not", "bato", lines=["bat cow", "", "den"])
+    first, blank, last, _ = found.split("\n")
+    assert {"mapo", "logo"} <= set(first.split())
+    assert {"mapo", "logo"} <= set(last.split())
+    assert "bato" not in first.split()
+    assert blank == ""
+    assert refused("--must", "") == "error: found the blank word '' among those that translations must contain\n"
+
+
+def test_terms_appear_where_their_source_does(run: Run, refused: Run, tmp_path: Path) -> None:
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("# source, target\ncow\tmapo\n")
+    first, second = run("--terms", terms, lines=["bat cow", "bat"]).splitlines()
+    assert "mapo" in first.split()
+    assert second == "bato"
+    terms.write_text("cow\n")
+    message = f"error: {terms}, line 1: found 1 column, expected 2: source term <tab> target term\n"
+    assert refused("--terms", terms) == message
+
+
+def test_a_prefix_stands_behind_a_tab(run: Run) -> None:
+    found = run("--prefix-after-tab", lines=["bat cow hat\tmapo", "den", "\tmapo"]).split("\n")
+    assert found[0].split()[0] == "mapo"
+    assert found[1:] == ["deno", "mapo", ""]
+
+
+def test_unknown_words_are_copied_or_looked_up(
+    run: Run, refused: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = watch(monkeypatch)
+    run()
+    run("--replace-unknown")
+    dictionary = tmp_path / "words.tsv"
+    dictionary.write_text("走\tlogo\n", encoding="utf-8")
+    run("--dictionary", dictionary)
+    assert [options.unknown for options in given] == [None, {}, {"走": "logo"}]
+    dictionary.write_text("走\n", encoding="utf-8")
+    assert refused("--dictionary", dictionary).startswith(f"error: {dictionary}, line 1: found 1 column")
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+    """Return the list of the options that translators are asked for."""
+    given: list[Options] = []
+    flow = Translator.flow
+
+    def watched(self: Translator, options: Options, **numbers: Any) -> Any:
+        given.append(options)
+        return flow(self, options, **numbers)
+
+    monkeypatch.setattr(Translator, "flow", watched)
+    return given
+
+
+# text
+
+
+def test_documents_keep_blank_lines_and_join_sentences(records: Records) -> None:
+    first, blank, second = records("--document", lines=["Bat cow! Den fig.", "", "hat"])
+    assert [len(one["translations"][0]["parts"]) for one in (first, blank, second)] == [2, 0, 1]
+    assert second["translations"][0]["text"] == "hato"
+
+
+def test_markup_survives(run: Run, refused: Run) -> None:
+    lines = ["<b>bat</b> cow {n} %s", "<br/>", "", "bat @x"]
+    assert run("--markup", lines=lines).splitlines()[:3] == ["<b>bato</b> cowo {n} %s", "<br/>", ""]
+    assert run("--keep", "@[a-z]", lines=lines[::3]) == "<b>bato</b> cowo {n} %s\nbato @x\n"
+    message = refused("--keep", "(")
+    assert message.startswith("error: markup pattern '(' is not a Python regular expression: missing )")
