@@ -14,6 +14,10 @@ from nmt.errors import DataError, NmtError
 _READ_SIZE: Final = 1 << 16  # bytes: what a pipe holds on Linux
 _READ_AHEAD: Final = 1 << 20  # bytes
 
+CHARACTERS_AT_ONCE: Final = 1 << 18
+"""Lines are taken together until they have so many characters: 4,000 ordinary ones, but not 4,000 of a megabyte. For a
+character the search needs up to a few hundred bytes, most of them for attention where that is asked for."""
+
 
 class Arriving(Protocol):
     """A binary stream that can give what is there without waiting for more, such as `sys.stdin.buffer`."""
@@ -32,7 +36,7 @@ class LineSource(Protocol):
         ...
 
     def take(self, limit: int, *, wait: bool) -> list[str]:
-        """Return the next lines that have arrived, at most `limit`.
+        """Return the next lines that have arrived, at most `limit`, and none after CHARACTERS_AT_ONCE characters.
 
         Args:
             limit: At least 1.
@@ -58,10 +62,12 @@ class FileLines:
         return self._next is None and self._failure is None
 
     def take(self, limit: int, *, wait: bool) -> list[str]:
-        """Return the next `limit` lines, or all that are left; see `LineSource`."""
+        """Return the next `limit` lines, fewer if they are long, or all that are left; see `LineSource`."""
         taken: list[str] = []
-        while self._next is not None and len(taken) < limit:
+        characters = 0
+        while self._next is not None and len(taken) < limit and characters < CHARACTERS_AT_ONCE:
             taken.append(self._next)
+            characters += len(self._next)
             self._next = None
             try:
                 self._next = next(self._lines, None)
@@ -107,8 +113,9 @@ class ArrivingLines:
             DataError: A line is not UTF-8, or the stream cannot be read.
         """
         taken: list[str] = []
+        characters = 0
         try:
-            while self._failure is None and len(taken) < limit:
+            while self._failure is None and len(taken) < limit and characters < CHARACTERS_AT_ONCE:
                 if not self._raw:
                     block = self._arrived.get(wait=wait and not taken)
                     if not block:
@@ -116,6 +123,9 @@ class ArrivingLines:
                     self._raw.extend(block.removesuffix(b"\n").split(b"\n"))
                 for line in islice(self._lines, min(limit - len(taken), len(self._raw))):
                     taken.append(line)
+                    characters += len(line)
+                    if characters >= CHARACTERS_AT_ONCE:
+                        break
         except OSError as error:
             self._failure = DataError(f"cannot read {self._name}: {error.strerror or error}")
         except Exception as error:

@@ -14,6 +14,10 @@ Precision = Literal["fp32", "bf16", "int8"]
 ROW_MULTIPLE: Final = 32
 """Rows are filled up to a multiple of this: below it, libraries choose kernels that sum in another order."""
 
+ROWS_AT_ONCE: Final = 1024
+"""More rows are multiplied in parts. For each number of rows oneDNN generates code anew and keeps it, a quarter to a
+half MiB in the midst of what others have freed: so there are only 32 numbers."""
+
 _INT8_LIMIT: Final = 127
 _ZERO_POINT: Final = 128
 """Where the products want zero in an unsigned byte."""
@@ -38,7 +42,14 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply x [..., I]: [..., O] float32."""
         rows = x.reshape(-1, self.in_features)
-        return self.multiply(rows)[: len(rows)].view(*x.shape[:-1], self.out_features)
+        if len(rows) <= ROWS_AT_ONCE:
+            products = self.multiply(rows)[: len(rows)]
+        else:
+            products = rows.new_empty(len(rows), self.out_features)
+            for first in range(0, len(rows), ROWS_AT_ONCE):
+                some = rows[first : first + ROWS_AT_ONCE]
+                products[first : first + len(some)] = self.multiply(some)[: len(some)]
+        return products.view(*x.shape[:-1], self.out_features)
 
     def multiply(self, rows: Tensor) -> Tensor:
         """Multiply rows [R, I], filled up: [R', O]."""

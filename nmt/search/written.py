@@ -1,12 +1,15 @@
 """What the hypotheses of a search consist of so far."""
 
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from nmt.search.hypothesis import Hypothesis
 from nmt.vocab import PAD
+
+_ROOM_MULTIPLE: Final = 32
+"""T is a multiple of this, so that shapes come again: a GPU records the steps of each."""
 
 
 class Written(NamedTuple):
@@ -16,13 +19,16 @@ class Written(NamedTuple):
     """[B, K, T], PAD behind the last one."""
     attention: Tensor | None
     """[B, K, T, S], zero on padding."""
+    room: Tensor
+    """Places that each sentence may need, [B]."""
 
     @classmethod
     def start(cls, max_lengths: Tensor, beam_size: int, *, with_attention: bool) -> Self:
         """Begin empty, with room for the longest of `max_lengths` [B], and a place for what comes when it is over."""
-        shape = (len(max_lengths), beam_size, int(max_lengths.max()) + 1)
+        room = max_lengths + 1
+        shape = (len(room), beam_size, _width(room))
         attention = torch.zeros(*shape, 1, device=max_lengths.device) if with_attention else None
-        return cls(torch.full(shape, PAD, device=max_lengths.device), attention)
+        return cls(torch.full(shape, PAD, device=max_lengths.device), attention, room)
 
     def select(self, parents: Tensor) -> "Written":
         """Copy hypotheses: the new one k of sentence b is `parents[b, k]`; parents [B, K']."""
@@ -32,24 +38,26 @@ class Written(NamedTuple):
         def pick(part: Tensor) -> Tensor:
             return part.flatten(0, 1).index_select(0, rows).view(*parents.shape, *part.shape[2:])
 
-        return Written(pick(self.words), None if self.attention is None else pick(self.attention))
+        attention = None if self.attention is None else pick(self.attention)
+        return Written(pick(self.words), attention, self.room)
 
     def write(self, places: Tensor, ids: Tensor, attention: Tensor) -> "Written":
         """Put words [B, K] at `places` [B], and the attention [B, K, S] that they came with."""
         index = places[:, None, None].expand(-1, ids.shape[1], 1)
         words = self.words.scatter(2, index, ids[:, :, None])
         if self.attention is None:
-            return Written(words, None)
+            return Written(words, None, self.room)
         size = max(self.attention.shape[3], attention.shape[2])
         rows = padded(attention, size, dim=2)[:, :, None]  # [B, K, 1, S]
-        return Written(words, padded(self.attention, size, dim=3).scatter(2, index[..., None].expand_as(rows), rows))
+        wider = padded(self.attention, size, dim=3)  # [B, K, T, S]
+        return Written(words, wider.scatter(2, index[..., None].expand_as(rows), rows), self.room)
 
     def beside(self, other: "Written") -> "Written":
         """Append to each sentence the hypotheses that `other` has of it."""
         attention = None
         if self.attention is not None and other.attention is not None:
             attention = joined(self.attention, other.attention, dim=1)
-        return Written(joined(self.words, other.words, dim=1), attention)
+        return Written(joined(self.words, other.words, dim=1), attention, self.room)
 
     def hypothesis(self, sentence: int, beam: int, length: int, log_prob: float, score: float) -> Hypothesis:
         """Return the first `length` words of a hypothesis with what is said about it."""
@@ -57,15 +65,24 @@ class Written(NamedTuple):
         return Hypothesis(tuple(self.words[sentence, beam, :length].tolist()), log_prob, score, attention)
 
     def take(self, sentences: Tensor) -> "Written":
-        """Keep `sentences` [B'], in this order."""
-        return Written(self.words[sentences], None if self.attention is None else self.attention[sentences])
+        """Keep `sentences` [B'], in this order, and no more places than they may need."""
+        room = self.room.index_select(0, sentences)
+        width = _width(room)
+        words = self.words[:, :, :width].index_select(0, sentences)
+        attention = None if self.attention is None else self.attention[:, :, :width].index_select(0, sentences)
+        return Written(words, attention, room)
 
     def join(self, other: "Written") -> "Written":
         """Append the sentences of `other`."""
         attention = None
         if self.attention is not None and other.attention is not None:
             attention = joined(self.attention, other.attention)
-        return Written(joined(self.words, other.words), attention)
+        return Written(joined(self.words, other.words), attention, torch.cat([self.room, other.room]))
+
+
+def _width(room: Tensor) -> int:
+    """Return T for sentences that need `room` [B]."""
+    return -(-int(room.max()) // _ROOM_MULTIPLE) * _ROOM_MULTIPLE if len(room) else 0
 
 
 def joined(first: Tensor, second: Tensor, *, fill: float = 0.0, dim: int = 0) -> Tensor:

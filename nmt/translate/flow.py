@@ -8,12 +8,18 @@ from typing import Any, Final
 from nmt.errors import NmtError
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.hypothesis import Hypothesis, Sentence
-from nmt.streams import LineSource
+from nmt.streams import CHARACTERS_AT_ONCE, LineSource
 from nmt.translate.lines import Line, LineReader
 from nmt.translate.result import Translation
 
 _LINES_AHEAD: Final = 10_000
 """Lines under way at most, but for those of the last call: blank ones wait for no search, but they take memory too."""
+_CHARACTERS_AHEAD: Final = 2 * CHARACTERS_AT_ONCE
+"""Characters of the lines under way at most, but for those of the last call: room for two calls, so that the lines of
+the next are there before those of one come to an end."""
+_POSITIONS_AT_ONCE: Final = 4096
+"""Source positions, padding counted, that are encoded together, but for a single sentence: the encoder takes some kB
+for each, and 32 sentences of 128 positions keep it as busy as 128 do."""
 _PARTS_OF_A_LINE: Final = 1 << 20
 """More than a line can have; so the number of a part tells its line and its place there."""
 
@@ -21,6 +27,7 @@ _PARTS_OF_A_LINE: Final = 1 << 20
 @dataclass
 class _Unfinished:
     line: Line
+    characters: int
     found: dict[int, list[Hypothesis]] = field(default_factory=dict)
 
 
@@ -40,6 +47,7 @@ class Flow:
         self._next_in = self._next_out = first_line
         self._waiting: deque[list[Sentence]] = deque()
         self._unfinished: dict[int, _Unfinished] = {}
+        self._characters = 0
 
     @property
     def busy(self) -> bool:
@@ -50,13 +58,15 @@ class Flow:
     def hungry(self) -> bool:
         """Whether more lines would soon be translated beside those that are under way."""
         waiting = sum(len(block) for block in self._waiting)
-        return waiting < ENCODED_AT_ONCE and len(self._unfinished) < _LINES_AHEAD
+        room = len(self._unfinished) < _LINES_AHEAD and self._characters < _CHARACTERS_AHEAD
+        return waiting < ENCODED_AT_ONCE and room
 
     def put(self, lines: Sequence[str]) -> None:
         """Take lines. Among those of one call the longest are translated first, so that equal lengths meet."""
         sentences: list[Sentence] = []
-        for line in self._reader.read(lines):
-            self._unfinished[self._next_in] = _Unfinished(line)
+        for text, line in zip(lines, self._reader.read(lines), strict=True):
+            self._unfinished[self._next_in] = _Unfinished(line, len(text))
+            self._characters += len(text)
             sentences += line.sentences(self._next_in * _PARTS_OF_A_LINE)
             self._next_in += 1
         sentences.sort(key=lambda sentence: len(sentence.ids))
@@ -77,16 +87,23 @@ class Flow:
         done = []
         while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
             done.append(self._reader.write(one.line, [one.found[part] for part in range(len(one.found))]))
+            self._characters -= one.characters
             del self._unfinished[self._next_out]
             self._next_out += 1
         return done
 
     def _shift(self, count: int) -> list[Sentence]:
-        """Take the longest `count` sentences out of the oldest block, and go on with the next one if it has fewer."""
+        """Take the longest `count` sentences, or as many as are encoded together, out of the oldest block, and go on
+        with the next one if it has fewer."""
         taken: list[Sentence] = []
-        while self._waiting and len(taken) < count:
+        longest = 0
+        while self._waiting:
             block = self._waiting[0]
-            kept = max(0, len(block) - (count - len(taken)))
+            longest = max(longest, len(block[-1].ids) + 1)
+            room = min(count, max(1, _POSITIONS_AT_ONCE // longest)) - len(taken)
+            if room <= 0:
+                break
+            kept = max(0, len(block) - room)
             taken += reversed(block[kept:])
             del block[kept:]
             if not block:

@@ -78,9 +78,10 @@ class Recorder:
         return [(one.number, [Hypothesis(one.ids, -1.0, -1.0)])]
 
 
-def recorded(tokenizers: Tokenizers, **options: Any) -> tuple[Flow, Recorder]:
+def recorded(tokenizers: Tokenizers, *, max_pieces: int = 128, **options: Any) -> tuple[Flow, Recorder]:
     recorder = Recorder()
-    reader = LineReader(tokenizers, Settings(), Options(**options))
+    settings = Settings.model_validate({"data": {"max_pieces": max_pieces}})
+    reader = LineReader(tokenizers, settings, Options(**options))
     return Flow(reader, cast("Engine[Any, Any]", recorder)), recorder
 
 
@@ -123,14 +124,33 @@ def test_the_longest_lines_of_a_portion_are_translated_first_and_portions_in_the
     tokenizers: Tokenizers,
 ) -> None:
     flow, recorder = recorded(tokenizers)
-    flow.put(["a " * (1 + number % 90) for number in range(200)])
-    flow.put(["a " * 100, "a"])
+    flow.put(["a " * (1 + number % 20) for number in range(200)])
+    flow.put(["a " * 30, "a"])
     assert not flow.hungry
     drain(flow)
     first, second = ([len(one.ids) for one in added] for added in recorder.added)
     assert (len(first), len(second)) == (ENCODED_AT_ONCE, 200 + 2 - ENCODED_AT_ONCE)
     assert first + second[:-2] == sorted(first + second[:-2], reverse=True)
-    assert second[-2:] == [100, 1]
+    assert second[-2:] == [30, 1]
+
+
+def test_so_many_long_sentences_are_encoded_together_that_they_have_4096_positions(tokenizers: Tokenizers) -> None:
+    flow, recorder = recorded(tokenizers)
+    flow.put(["a " * 60] * 70)  # with `</s>` 61 positions each: 67 of them
+    flow.put(["a " * 100, "a"])  # 101 positions: 40 of them
+    drain(flow)
+    assert [len(added) for added in recorder.added] == [67, 5]
+    flow.put(["a " * 10] * 100)
+    flow.put(["a " * 100] * 3)
+    drain(flow)
+    assert [len(added) for added in recorder.added[2:]] == [100, 3]
+
+
+def test_a_sentence_of_more_positions_than_are_encoded_together_comes_alone(tokenizers: Tokenizers) -> None:
+    flow, recorder = recorded(tokenizers, max_pieces=5000)
+    flow.put(["a " * 4500, "a"])
+    drain(flow)
+    assert [len(added) for added in recorder.added] == [1, 1]
 
 
 def test_a_flow_is_hungry_until_enough_sentences_wait(tokenizers: Tokenizers) -> None:
@@ -211,6 +231,16 @@ def test_a_model_that_cannot_be_used_is_an_error(echo: Translator, monkeypatch: 
     )
     with pytest.raises(ModelError, match=r"^the model gives scores that are not finite numbers; its weights cannot be"):
         echo.translate(["a dog"])
+
+
+def test_a_flow_of_long_blank_lines_is_not_hungry_for_ever(tokenizers: Tokenizers) -> None:
+    flow, _ = recorded(tokenizers)
+    flow.put([" " * (1 << 18)])
+    assert flow.hungry
+    flow.put([" " * (1 << 18)])
+    assert not flow.hungry
+    assert len(flow.step()) == 2
+    assert flow.hungry
 
 
 def test_a_flow_of_blank_lines_is_not_hungry_for_ever(tokenizers: Tokenizers) -> None:
