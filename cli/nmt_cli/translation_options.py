@@ -182,7 +182,7 @@ MustNot = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WORDS",
-        help="Words that no translation contains, as the model spells them at the start of a word; repeatable.",
+        help="Words that no translation contains as whole words, just as they are written; repeatable.",
         rich_help_panel=_WORDS,
     ),
 ]

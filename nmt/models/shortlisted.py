@@ -92,25 +92,47 @@ class ShortlistedState:
         return ShortlistedState(self.decoder.join(other.decoder), torch.cat([self.words, other.words]), None)
 
 
+class ShortlistedOutput:
+    """The output layer of a model, of which parts can be taken; never changed."""
+
+    def __init__(self, output: nn.Linear, precision: Precision) -> None:
+        """Copy a layer as it was trained."""
+        self._rows: _Int8Rows | _FloatRows
+        self._rows = _Int8Rows(output.weight) if precision == "int8" else _FloatRows(output.weight, precision)
+        self._bias = output.bias.detach().float().clone()
+
+    def layer(self, words: Tensor) -> _Layer:
+        """Put together what scores `words` [B, L]."""
+        flat, shape = words.flatten(), (len(words), 1, words.shape[1])
+        union = torch.bincount(flat, minlength=len(self._bias)).nonzero().squeeze(1)
+        place = torch.empty_like(self._bias, dtype=torch.int64)  # [V]
+        place[union] = torch.arange(len(union))
+        union = nn.functional.pad(union, (0, -len(union) % _COLUMN_MULTIPLE), value=PAD)
+        scales = self._rows.scales
+        return _Layer(
+            products=self._rows.products(union),
+            places=place.index_select(0, flat).view(shape),
+            scales=None if scales is None else scales.index_select(0, flat).view(shape),
+            biases=self._bias.index_select(0, flat).view(shape),
+        )
+
+
 class ShortlistedModel:
     """A model for inference that scores for each sentence a few words chosen from its source (Jean et al., 2015).
 
     The probability of all other words is shared out among these.
     """
 
-    def __init__(self, model: Seq2Seq, output: nn.Linear, *, precision: Precision, choose: Choose) -> None:
+    def __init__(self, model: Seq2Seq, output: ShortlistedOutput, *, choose: Choose) -> None:
         """Put a shortlist in front of a model.
 
         Args:
             model: Made by `for_inference`; shared, so that it serves without a shortlist too.
-            output: The output layer of the model that it was made from; copied.
-            precision: That of `model`.
+            output: Made of the output layer of the model that it was made from, in its precision; shared too.
             choose: Makes the shortlists, all of one length, each from its own source; padding changes nothing.
         """
         self._model = model
-        self._rows: _Int8Rows | _FloatRows
-        self._rows = _Int8Rows(output.weight) if precision == "int8" else _FloatRows(output.weight, precision)
-        self._bias = output.bias.detach().float().clone()
+        self._output = output
         self._choose = choose
 
     @property
@@ -129,23 +151,8 @@ class ShortlistedModel:
     def step(self, prev_ids: Tensor, state: ShortlistedState) -> tuple[Tensor, ShortlistedState]:
         """Score the words of each sentence after `prev_ids` [B, K]: logits [B, K, L] and the next state."""
         features, decoder = self._model.decoder.step(self._model.tgt_embedding(prev_ids), state.decoder)
-        layer = state.layer or self._layer(state.words)
+        layer = state.layer or self._output.layer(state.words)
         return layer.logits(features), ShortlistedState(decoder, state.words, layer)
-
-    def _layer(self, words: Tensor) -> _Layer:
-        """Put together what scores `words` [B, L]."""
-        flat, shape = words.flatten(), (len(words), 1, words.shape[1])
-        union = torch.bincount(flat, minlength=len(self._bias)).nonzero().squeeze(1)
-        place = torch.empty_like(self._bias, dtype=torch.int64)  # [V]
-        place[union] = torch.arange(len(union))
-        union = nn.functional.pad(union, (0, -len(union) % _COLUMN_MULTIPLE), value=PAD)
-        scales = self._rows.scales
-        return _Layer(
-            products=self._rows.products(union),
-            places=place.index_select(0, flat).view(shape),
-            scales=None if scales is None else scales.index_select(0, flat).view(shape),
-            biases=self._bias.index_select(0, flat).view(shape),
-        )
 
 
 class _FloatRows:

@@ -1,13 +1,12 @@
 """What may not come next in a translation: one rule, one class."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from nmt.vocab import EOS, PAD
+from nmt.vocab import PAD
 
 
 class Rule(Protocol):
@@ -62,35 +61,6 @@ class NoRepeatNgram:
         return self
 
 
-class Forbidden:
-    """Sequences of words that may not appear. A term that can be spelled in several ways is several sequences."""
-
-    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
-        """Forbid the sequences, none of them empty or with an end, which may always come."""
-        if not all(sequences) or any(EOS in sequence for sequence in sequences):
-            raise ValueError("a forbidden sequence has at least one word, and none of its words is </s>")
-        self._before = max((len(sequence) for sequence in sequences), default=1) - 1
-        """Words that are looked back at."""
-        rows = [[_ANY] * (self._before + 1 - len(sequence)) + list(sequence) for sequence in sequences]
-        self._sequences = torch.tensor(rows, dtype=torch.int64).view(len(rows), self._before + 1)  # [N, L]
-
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
-        """Make the last word of each sequence impossible behind the others."""
-        sequences = self._sequences.to(written.device)
-        complete = torch.ones(*written.shape[:2], len(sequences), dtype=torch.bool, device=written.device)
-        for n, last in enumerate(_last(written, lengths, self._before)):
-            complete &= (last[:, :, None] == sequences[:, n]) | (sequences[:, n] == _ANY)
-        _forbid(log_probs, sequences[:, -1].where(complete, PAD), words)
-
-    def take(self, sentences: Tensor) -> "Forbidden":
-        """Return itself: it is the same for all sentences."""
-        return self
-
-    def join(self, other: "Forbidden") -> "Forbidden":
-        """Return itself: it is the same for all sentences."""
-        return self
-
-
 class Prefix(NamedTuple):
     """The words that each translation begins with.
 
@@ -123,10 +93,6 @@ class Prefix(NamedTuple):
         size = max(self.words.shape[1], other.words.shape[1])
         rows = [nn.functional.pad(part, (0, size - part.shape[1])) for part in (self.words, other.words)]
         return Prefix(torch.cat(rows), torch.cat([self.lengths, other.lengths]))
-
-
-_ANY = -1
-"""Stands for any word, and for none."""
 
 
 def places(ids: Tensor, words: Tensor | None) -> Tensor:

@@ -12,11 +12,12 @@ from nmt.search.beam import Beams
 from nmt.search.candidates import FORBIDDEN
 from nmt.search.constrained import ConstrainedBeams
 from nmt.search.engine import Start
+from nmt.search.forbidden import Forbidden, ForbiddenWords
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Sentence
 from nmt.search.penalties import Scoring
-from nmt.search.rules import Forbidden, NoRepeatNgram, Prefix, Rule
+from nmt.search.rules import NoRepeatNgram, Prefix, Rule
 from nmt.search.sampling import Sampled, Sampling
 from nmt.vocab import UNK
 
@@ -35,8 +36,8 @@ class Kind:
     """Keep the attention of each word."""
     allow_unknown: bool = False
     """Let `<unk>` be produced."""
-    forbidden: tuple[tuple[int, ...], ...] = ()
-    """Sequences of words that may not appear."""
+    forbidden: ForbiddenWords | None = None
+    """What may not appear, in tables on the device of the search."""
     with_prefixes: bool = False
     """Heed the sentences' prefixes."""
     constrained: bool = False
@@ -49,8 +50,9 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
     """Choose the kind of search.
 
     Samples if that is asked for; a beam search with constraints where words are required; greedy search where one
-    hypothesis is wanted from a beam of one; else a beam search.
+    hypothesis is wanted from a beam of one, and no coverage penalty, of which it knows nothing; else a beam search.
     """
+    greedy = settings.beam_size == 1 and kind.n_best == 1 and not (kind.constrained or settings.coverage_penalty)
     scoring = Scoring(settings.length_penalty, settings.coverage_penalty)
 
     def start(sentences: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
@@ -62,7 +64,7 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
             return Sampled.start(
                 limits, numbers, count=count, sampling=sampling, scoring=scoring, with_attention=attention
             )
-        if settings.beam_size == 1 and kind.n_best == 1 and not kind.constrained:
+        if greedy:
             return Greedy.start(limits, scoring=scoring, with_attention=attention)
         start_beams: Callable[..., Frontier] = Beams.start
         if kind.constrained:
@@ -90,18 +92,21 @@ def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: Search
     if kind.constrained:
         needed = [sum(map(len, sentence.required)) for sentence in sentences]
         longest = longest + torch.tensor(needed, device=pieces.device)
-    rules: list[Rule] = []
-    if settings.no_repeat_ngram:
-        rules.append(NoRepeatNgram(settings.no_repeat_ngram))
-    if kind.forbidden:
-        rules.append(Forbidden(kind.forbidden))
+    prefix: Prefix | None = None
     if kind.with_prefixes:
         prefixes = [sentence.prefix for sentence in sentences]
         lengths = torch.tensor([len(prefix) for prefix in prefixes])
         words = torch.zeros(len(prefixes), int(lengths.max()), dtype=torch.int64)
-        for row, prefix in enumerate(prefixes):
-            words[row, : len(prefix)] = torch.tensor(prefix, dtype=torch.int64)
-        rules.append(Prefix(words.to(pieces.device), lengths.to(pieces.device)))
-        longest = longest + lengths.to(pieces.device)
+        for row, one in enumerate(prefixes):
+            words[row, : len(one)] = torch.tensor(one, dtype=torch.int64)
+        prefix = Prefix(words.to(pieces.device), lengths.to(pieces.device))
+        longest = longest + prefix.lengths
+    rules: list[Rule] = []
+    if settings.no_repeat_ngram:
+        rules.append(NoRepeatNgram(settings.no_repeat_ngram))
+    if kind.forbidden:
+        rules.append(Forbidden(kind.forbidden, longest))
+    if prefix:
+        rules.append(prefix)
     never = tuple(word for word in FORBIDDEN if not (word == UNK and kind.allow_unknown))
     return Limits.start(longest, shortest, rules, never=never)

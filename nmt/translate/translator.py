@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -15,7 +15,7 @@ from nmt.models.devices import SearchPrecision, choose_device, choose_search_pre
 from nmt.models.folder import load_model
 from nmt.models.inference import for_search
 from nmt.models.seq2seq import Seq2Seq
-from nmt.models.shortlisted import ShortlistedModel
+from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
 from nmt.search.engine import Engine
 from nmt.search.ensemble import Ensemble
 from nmt.search.protocol import SearchableModel
@@ -27,7 +27,7 @@ from nmt.translate.flow import Flow, translate_source
 from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.result import Translation
-from nmt.translate.words import check_words, continuing, spell
+from nmt.translate.words import check_words, continuing, forbid
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -130,7 +130,12 @@ class Translator:
             with_prefixes=options.prefix_after_tab,
             constrained=constrained,
             continuing=continuing(self.tokenizers.tgt) if constrained else frozenset(),
-            forbidden=spell(self.tokenizers.tgt, options.forbidden),
+            forbidden=forbid(
+                self.tokenizers.tgt,
+                options.forbidden,
+                placeholders=self.settings.tokenizer.placeholders,
+                device=self.model.device,
+            ),
         )
         engine = Engine(
             self._searched(search.shortlist),
@@ -164,7 +169,12 @@ class Shortlister:
     def model(self, model: SearchableModel[Any, Any], size: int) -> ShortlistedModel:
         """Let `model`, made by `for_search` on a CPU, score `size` words for each sentence."""
         choose = partial(self.lexicon.shortlist, size=size)
-        return ShortlistedModel(cast(Seq2Seq, model), self.output, precision=self.precision, choose=choose)
+        return ShortlistedModel(cast(Seq2Seq, model), self._searched, choose=choose)
+
+    @cached_property
+    def _searched(self) -> ShortlistedOutput:
+        """Made when it is first needed; threads that need it at once make the same."""
+        return ShortlistedOutput(self.output, self.precision)
 
 
 def _check_fit(first: Path, settings: Settings, folder: Path, other: Settings) -> None:

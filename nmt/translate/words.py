@@ -1,17 +1,27 @@
 """Words that translations must contain, and words that they must not, as the pieces that a model writes."""
 
-import unicodedata
+import re
 from collections.abc import Sequence
+from typing import Final
 
-from nmt.alignment import is_unspaced
+import torch
+
+from nmt.corpus.placeholders import PLACEHOLDERS, Kind
 from nmt.corpus.reading import normalise
 from nmt.errors import ConfigError
+from nmt.search.forbidden import ForbiddenWords
+from nmt.search.wholewords import SPACE_MARK, WholeWords, continues
 from nmt.subword import Tokenizer
 from nmt.translate.options import Options
 from nmt.vocab import EOS, UNK
 
 Spelled = tuple[tuple[int, ...], ...]
 """Words, or sequences of them, as pieces."""
+
+_STAND_IN: Final = "\ufffc"
+"""The text of a piece that stands for another one, the object replacement character: no word goes on behind it."""
+_BYTE: Final = re.compile("<0x([0-9A-F]{2})>")
+"""A piece that stands for a byte."""
 
 
 def spell(tokenizer: Tokenizer, words: Sequence[str]) -> Spelled:
@@ -25,12 +35,11 @@ def check_words(tokenizer: Tokenizer, options: Options) -> None:
     Raises:
         ConfigError: A word is blank, has a character that the vocabulary lacks, or is forbidden and required.
     """
-    targets = options.terms.targets if options.terms else ()
-    required, forbidden = (*options.required, *targets), options.forbidden
-    without = dict(zip(forbidden, spell(tokenizer, forbidden), strict=True))
-    for word, ids in without.items():
-        if not ids:
+    required = (*options.required, *(options.terms.targets if options.terms else ()))
+    for word in options.forbidden:
+        if not word.replace(SPACE_MARK, "").strip():
             raise ConfigError(f"found the blank word {word!r} among those that translations must not contain")
+    without = {word: WholeWords([normalise(word)]) for word in options.forbidden}
     for word, ids in zip(required, spell(tokenizer, required), strict=True):
         if not ids:
             raise ConfigError(f"found the blank word {word!r} among those that translations must contain")
@@ -38,9 +47,32 @@ def check_words(tokenizer: Tokenizer, options: Options) -> None:
             raise ConfigError(
                 f"translations cannot be made to contain {word!r}: the vocabulary of the model lacks a character of it"
             )
-        for other, those in without.items():
-            if _contains(ids, those):
+        for other, words in without.items():
+            if words.found_in(normalise(word)):
                 raise ConfigError(f"translations must contain {word!r}, but must not contain {other!r}")
+
+
+def forbid(
+    tokenizer: Tokenizer, words: Sequence[str], *, placeholders: Sequence[Kind], device: torch.device
+) -> ForbiddenWords | None:
+    """Find out how the pieces of a model could write words that no translation may contain; None: there are none.
+
+    Args:
+        tokenizer: Of the target.
+        words: None of them is blank.
+        placeholders: What is masked in the text of the model. What placeholders stand for is not looked at.
+        device: Where the search computes.
+    """
+    if not words:
+        return None
+    opaque = {PLACEHOLDERS[kind] for kind in placeholders}
+    texts = [_STAND_IN if piece in opaque else piece for piece in tokenizer.pieces]
+    texts[: EOS + 1] = [""] * (EOS + 1)
+    texts[UNK] = _STAND_IN
+    for index, piece in enumerate(texts):
+        if (byte := _BYTE.fullmatch(piece)) and tokenizer.decode([[index]]) != [piece]:
+            texts[index] = bytes.fromhex(byte[1]).decode("ascii", errors="surrogateescape")
+    return ForbiddenWords([normalise(word) for word in words], texts, device)
 
 
 def continuing(tokenizer: Tokenizer) -> frozenset[int]:
@@ -48,12 +80,4 @@ def continuing(tokenizer: Tokenizer) -> frozenset[int]:
 
     In scripts without spaces every character may begin a word.
     """
-    return frozenset(index for index, piece in enumerate(tokenizer.pieces) if index > EOS and _continues(piece[:1]))
-
-
-def _continues(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LMN" and not is_unspaced(character)
-
-
-def _contains(ids: Sequence[int], part: Sequence[int]) -> bool:
-    return any(ids[start : start + len(part)] == part for start in range(len(ids) - len(part) + 1))
+    return frozenset(index for index, piece in enumerate(tokenizer.pieces) if index > EOS and continues(piece[0]))

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from nmt.models.build import build_model
 from nmt.models.inference import for_inference
 from nmt.models.packed import Precision
 from nmt.models.seq2seq import Seq2Seq
-from nmt.models.shortlisted import ShortlistedModel, ShortlistedState
+from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput, ShortlistedState
 from nmt.search.frontier import Limits
 from nmt.search.greedy import greedy_search
 from nmt.search.hypothesis import Hypothesis
@@ -22,21 +20,7 @@ from nmt.vocab import EOS
 VOCAB_SIZE = 1000
 LISTED = 48
 BEAMS = 3
-
-PRECISIONS = [
-    "fp32",
-    pytest.param("bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")),
-    pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products here")),
-]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "without_gradients")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +42,9 @@ def of_first_word(src_ids: Tensor) -> Tensor:
 
 
 def shortlisted(model: Seq2Seq, precision: Precision) -> ShortlistedModel:
-    return ShortlistedModel(for_inference(model, precision), model.output, precision=precision, choose=of_first_word)
+    return ShortlistedModel(
+        for_inference(model, precision), ShortlistedOutput(model.output, precision), choose=of_first_word
+    )
 
 
 def batch_of(sources: list[list[int]]) -> SourceBatch:
@@ -98,7 +84,6 @@ def alone(model: ShortlistedModel, source: list[int], *, steps: int) -> list[Ten
     return found
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_logits_are_those_of_the_listed_words_without_a_shortlist(model: Seq2Seq, precision: Precision) -> None:
     sources = random_sources(7, seed=1)
     inner, outer = for_inference(model, precision), shortlisted(model, precision)
@@ -124,7 +109,6 @@ def test_in_8_bits_the_sums_are_exact(model: Seq2Seq) -> None:
         assert torch.equal(logits[row, 0], sums.float() * (scales[words] / 127) + model.output.bias[words])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_sentence_has_the_same_logits_in_any_company(model: Seq2Seq, precision: Precision) -> None:
     sources = random_sources(40, seed=3)
     searched = shortlisted(model, precision)
@@ -139,19 +123,18 @@ def test_a_sentence_has_the_same_logits_in_any_company(model: Seq2Seq, precision
             logits, state = follow(searched, logits, state)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_word_listed_alone_has_the_logit_that_it_has_among_others(model: Seq2Seq, precision: Precision) -> None:
     inner, batch, prev_ids = for_inference(model, precision), batch_of(random_sources(7, seed=8)), torch.full((7, 1), 2)
+    output = ShortlistedOutput(model.output, precision)
     found = []
     for words in ([500], [0, 1, 2, 3, 500], [*range(400), 500]):
         listed = torch.tensor(words).repeat(7, 1)
-        outer = ShortlistedModel(inner, model.output, precision=precision, choose=lambda _, listed=listed: listed)
+        outer = ShortlistedModel(inner, output, choose=lambda _, listed=listed: listed)
         found.append(outer.step(prev_ids, outer.start(outer.encode(batch)))[0][:, :, -1])
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 def test_sentences_that_come_and_go_take_their_words_along(model: Seq2Seq, precision: Precision) -> None:
     sources = random_sources(12, seed=5)
     searched = shortlisted(model, precision)
@@ -178,7 +161,9 @@ def test_a_shortlist_of_all_words_changes_no_translation(model: Seq2Seq) -> None
     sources = random_sources(20, seed=6)
     inner = for_inference(model, "fp32")
     outer = ShortlistedModel(
-        inner, model.output, precision="fp32", choose=lambda ids: torch.arange(VOCAB_SIZE).repeat(len(ids), 1)
+        inner,
+        ShortlistedOutput(model.output, "fp32"),
+        choose=lambda ids: torch.arange(VOCAB_SIZE).repeat(len(ids), 1),
     )
     batch = batch_of(sources)
     without = translated(inner, inner.start(inner.encode(batch)))

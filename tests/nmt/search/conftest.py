@@ -1,4 +1,4 @@
-"""A decoder made of random tables, whose next words depend on the sentence and on every word before."""
+"""A decoder made of random tables, whose next words depend on the sentence and on every word before; a model of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nmt.batching import SourceBatch
+from nmt.vocab import EOS
+
 CONTEXTS = 97
 POSITIONS = 3
+SENTENCES = 7
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,35 @@ class TableDecoder:
         return context
 
 
+@dataclass
+class TableModel:
+    """Translates by the random table of the sum of the source's ids."""
+
+    decoder: TableDecoder
+    batches: list[Tensor] = field(default_factory=list)
+    """The source ids of every batch so far."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def encode(self, src: SourceBatch) -> list[int]:
+        self.batches.append(src.ids)
+        return ((src.ids.sum(dim=1) - EOS) % SENTENCES).tolist()
+
+    def start(self, memory: list[int]) -> TableState:
+        return self.decoder.start(memory)
+
+    def step(self, prev_ids: Tensor, state: TableState) -> tuple[Tensor, TableState]:
+        return self.decoder.step(prev_ids, state)
+
+
 @pytest.fixture
 def random_decoder() -> Callable[..., TableDecoder]:
     return TableDecoder.random
+
+
+@pytest.fixture
+def random_model() -> Callable[[int], TableModel]:
+    """Make a model of a random decoder with 11 words."""
+    return lambda seed: TableModel(TableDecoder.random(seed, vocab_size=11, sentences=SENTENCES))

@@ -1,13 +1,10 @@
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from nmt.batching import SourceBatch
 from nmt.config import SearchSettings
 from nmt.errors import ModelError
 from nmt.search.batches import search_batches
@@ -17,45 +14,18 @@ from nmt.search.greedy import greedy_search
 from nmt.search.penalties import Scoring
 from nmt.vocab import EOS
 
-RandomDecoder = Callable[..., Any]
-SENTENCES = 7
-
-
-@dataclass
-class TableModel:
-    """Translates by the random table of the sum of the source's ids."""
-
-    decoder: Any
-    batches: list[Tensor] = field(default_factory=list)
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-    def encode(self, src: SourceBatch) -> list[int]:
-        self.batches.append(src.ids)
-        return ((src.ids.sum(dim=1) - EOS) % SENTENCES).tolist()
-
-    def start(self, memory: list[int]) -> Any:
-        return self.decoder.start(memory)
-
-    def step(self, prev_ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        logits, state = self.decoder.step(prev_ids, state)
-        return logits, state
-
 
 @pytest.fixture
-def model(random_decoder: RandomDecoder) -> TableModel:
-    return TableModel(random_decoder(5, vocab_size=11, sentences=SENTENCES))
+def model(random_model: Callable[[int], Any]) -> Any:
+    return random_model(5)
 
 
+SENTENCES = 7  # that the model has tables for
 SRC = [[4, 5], [6], [7, 8, 9, 4], [5, 6, 7], [], [4], [9, 9, 9]]
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 12, 40, 4000])
-def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(
-    model: TableModel, batch_tokens: int
-) -> None:
+def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(model: Any, batch_tokens: int) -> None:
     settings = SearchSettings(beam_size=3, length_penalty=0.6, max_length_ratio=1.5, batch_tokens=batch_tokens)
     found = search_batches(model, SRC, settings=settings, reverse_source=False, n_best=2)
     for row in range(len(SRC)):
@@ -71,7 +41,7 @@ def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(
         assert found[row] == expected[0]
 
 
-def test_sentences_under_way_keep_to_the_budget_with_the_longest_first(model: TableModel) -> None:
+def test_sentences_under_way_keep_to_the_budget_with_the_longest_first(model: Any) -> None:
     settings = SearchSettings(beam_size=2, batch_tokens=20)
     search_batches(model, SRC, settings=settings, reverse_source=False)
     assert [tuple(batch.shape) for batch in model.batches] == [(7, 5)]
@@ -79,18 +49,18 @@ def test_sentences_under_way_keep_to_the_budget_with_the_longest_first(model: Ta
     assert max(rows for rows, _ in model.decoder.steps[1:]) <= 5  # 5 x 2 x 2
 
 
-def test_a_source_over_the_budget_is_searched_alone(model: TableModel) -> None:
+def test_a_source_over_the_budget_is_searched_alone(model: Any) -> None:
     settings = SearchSettings(beam_size=5, batch_tokens=1)
     search_batches(model, SRC, settings=settings, reverse_source=False)
     assert {rows for rows, _ in model.decoder.steps[1:]} == {1}
 
 
-def test_sources_are_reversed_where_the_model_wants_it(model: TableModel) -> None:
+def test_sources_are_reversed_where_the_model_wants_it(model: Any) -> None:
     search_batches(model, [[4, 5, 6]], settings=SearchSettings(), reverse_source=True)
     assert model.batches[0].tolist() == [[6, 5, 4, EOS]]
 
 
-def test_a_beam_of_one_is_greedy_search_whatever_the_length_penalty(model: TableModel) -> None:
+def test_a_beam_of_one_is_greedy_search_whatever_the_length_penalty(model: Any) -> None:
     settings = SearchSettings(beam_size=1, length_penalty=2.0)
     found = search_batches(model, SRC, settings=settings, reverse_source=False)
     for row in range(len(SRC)):
@@ -100,12 +70,12 @@ def test_a_beam_of_one_is_greedy_search_whatever_the_length_penalty(model: Table
         assert found[row] == [greedy_search(model.decoder, state, limits=limits, scoring=Scoring(2.0))[0]]
 
 
-def test_no_sources_give_no_hypotheses(model: TableModel) -> None:
+def test_no_sources_give_no_hypotheses(model: Any) -> None:
     assert search_batches(model, [], settings=SearchSettings(), reverse_source=True) == []
 
 
 @pytest.mark.parametrize("beam_size", [1, 2])
-def test_a_model_that_gives_no_numbers_is_refused(model: TableModel, beam_size: int) -> None:
+def test_a_model_that_gives_no_numbers_is_refused(model: Any, beam_size: int) -> None:
     model.decoder.table[:] = math.nan
     with pytest.raises(ModelError, match=r"^the model gives scores that are not finite numbers"):
         search_batches(model, SRC, settings=SearchSettings(beam_size=beam_size), reverse_source=True)

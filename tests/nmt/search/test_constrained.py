@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from nmt.search.beam import beam_search
 from nmt.search.constrained import ConstrainedBeams, Required
+from nmt.search.forbidden import Forbidden, ForbiddenWords
 from nmt.search.frontier import Limits, run
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.rules import Forbidden, Prefix
+from nmt.search.rules import Prefix
 from nmt.vocab import EOS
 
 RandomDecoder = Callable[..., Any]
@@ -180,7 +181,9 @@ def test_where_steps_are_too_few_those_that_have_met_most_are_returned(random_de
 def test_the_prefix_counts_and_what_is_forbidden_stays_out(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(1, vocab_size=9)
     prefix = Prefix(torch.tensor([[A, B]]), torch.tensor([2]))
-    limits = Limits.start(torch.tensor([8]), torch.tensor([3]), (Forbidden([[C, A]]), prefix))
+    longest = torch.tensor([8])
+    table = ForbiddenWords(["三一"], ["", "", "", "", *"一二三四五"], longest.device)  # C A
+    limits = Limits.start(longest, torch.tensor([3]), (Forbidden(table, longest), prefix))
     [found] = search(decoder, [0], [[[A, B], [C], [A]]], limits=limits, beams=4, n_best=4)
     assert found
     for hypothesis in found:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.search.rules import Forbidden, NoRepeatNgram, Prefix, Rule
+from nmt.search.rules import NoRepeatNgram, Prefix, Rule
 from nmt.vocab import EOS
 
 A, B, C, D = 4, 5, 6, 7
@@ -71,26 +71,6 @@ def test_a_repeated_word_that_the_shortlist_lacks_changes_nothing() -> None:
     assert impossible(NoRepeatNgram(2), [[A, B, A]], [[A, D, A]], words=words.expand(2, -1)) == [[[]], [[]]]
 
 
-def test_a_forbidden_word_is_impossible_everywhere() -> None:
-    assert impossible(Forbidden([[B]]), [[]], [[A, C]]) == [[[B]], [[B]]]
-
-
-def test_the_last_word_of_a_forbidden_sequence_is_impossible_behind_the_others() -> None:
-    rule = Forbidden([[A, B, C], [B, D], [D]])
-    assert impossible(rule, [[A, B], [B, A]], [[C, B], [D, D]]) == [[[C, D], [D]], [[D], [D]]]
-    assert impossible(rule, [[B]], [[]]) == [[[D]], [[D]]]
-    assert impossible(Forbidden([[A, B, C], [B, D]]), [[A, B, C]], [[A]]) == [[[]], [[]]]
-
-
-def test_a_forbidden_sequence_is_looked_up_in_the_shortlist() -> None:
-    words = torch.tensor([[0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, D]])
-    assert impossible(Forbidden([[A, C], [B]]), [[A]], [[A]], words=words) == [[[C]], [[B]]]
-
-
-def test_nothing_forbidden_changes_nothing() -> None:
-    assert impossible(Forbidden([]), [[A]]) == [[[]]]
-
-
 def forced(lengths: Sequence[int], words: Tensor | None = None) -> Tensor:
     """Apply the prefixes A B, C and none to three sentences that have so many words."""
     prefix = Prefix(torch.tensor([[A, B], [C, 0], [0, 0]]), torch.tensor([2, 1, 0]))
@@ -142,15 +122,11 @@ def test_no_prefix_at_all_changes_nothing() -> None:
     assert impossible(Prefix(torch.zeros(1, 0).long(), torch.tensor([0])), [[A]]) == [[[]]]
 
 
-def test_rules_of_all_sentences_are_their_own_parts() -> None:
-    repeat, forbidden = NoRepeatNgram(2), Forbidden([[A]])
+def test_a_rule_of_all_sentences_is_its_own_part() -> None:
+    repeat = NoRepeatNgram(2)
     assert repeat.take(torch.tensor([1])) is repeat.join(NoRepeatNgram(2)) is repeat
-    assert forbidden.take(torch.tensor([1])) is forbidden.join(Forbidden([[A]])) is forbidden
 
 
-def test_rules_without_sense_are_refused() -> None:
+def test_a_rule_without_sense_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^an n-gram that may not come twice has at least 1 word, found a size of 0$"):
         NoRepeatNgram(0)
-    for sequences in ([[A], []], [[A, EOS]]):
-        with pytest.raises(ValueError, match=r"^a forbidden sequence has at least one word, and none of its words is"):
-            Forbidden(sequences)

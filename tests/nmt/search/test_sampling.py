@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from nmt.errors import ConfigError
+from nmt.search.forbidden import Forbidden, ForbiddenWords
 from nmt.search.frontier import Limits, run
 from nmt.search.greedy import greedy_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.rules import Forbidden, NoRepeatNgram
+from nmt.search.rules import NoRepeatNgram
 from nmt.search.sampling import Sampled, Sampling, uniform_numbers
 from nmt.vocab import EOS
 
@@ -216,8 +217,9 @@ def test_a_low_temperature_and_a_single_word_are_greedy_search(random_decoder: R
 
 def test_samples_keep_to_the_rules(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(3, vocab_size=9)
-    rules = (NoRepeatNgram(1), Forbidden([[4], [5, 6]]))
-    limits = Limits.start(torch.tensor([5]), torch.tensor([2]), rules)
+    longest = torch.tensor([5])
+    table = ForbiddenWords(["一", "二三"], ["", "", "", "", *"一二三四五"], longest.device)
+    limits = Limits.start(longest, torch.tensor([2]), (NoRepeatNgram(1), Forbidden(table, longest)))
     [found] = sample(decoder, [0], limits=limits, count=50)
     for hypothesis in found:
         assert 2 <= len(hypothesis.ids) <= 4

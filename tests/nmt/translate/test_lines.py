@@ -197,6 +197,17 @@ def test_a_prefix_comes_out_as_it_was_given(tokenizers: Tokenizers, wish: dict[s
     assert found.text == "the 走 cat"
 
 
+def test_the_translation_of_a_blank_line_is_its_prefix(tokenizers: Tokenizers) -> None:
+    prefixed = reader(tokenizers, Options(prefix_after_tab=True, markup=True, alignment=True, n_best=2))
+    lines = prefixed.read([" \tthe  走 cat", "\t", "<br/>\tthe <b>cat</b>"])
+    found = [prefixed.write(line, []) for line in lines]
+    assert [[(one.text, one.parts, one.score) for one in ranks] for ranks in found] == [
+        [("the 走 cat", 0, 0.0)],
+        [("", 0, 0.0)],
+        [("<br/> the <b>cat</b>", 0, 0.0)],
+    ]
+
+
 def test_markup_goes_where_its_words_went(tokenizers: Tokenizers) -> None:
     for alignment in (False, True):
         marked = reader(tokenizers, Options(markup=True, alignment=alignment))

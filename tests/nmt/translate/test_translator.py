@@ -18,7 +18,6 @@ from nmt.models.build import build_model
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.search.sampling import Sampling
 from nmt.subword import Tokenizer, Tokenizers, tokenizer_files, train_tokenizer
-from nmt.terms import Terminology
 from nmt.translate import Options, Translator
 from nmt.translate.options import DEFAULT
 
@@ -131,47 +130,6 @@ def test_threads_that_share_a_translator_get_what_each_gets_alone(random_model: 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda job: random_model.translate(*job), jobs * 2))
     assert found == alone * 2
-
-
-def test_required_words_appear_and_forbidden_ones_do_not(toy: Translator) -> None:
-    lines = ["bat cow", "", "hat jam kit"]
-    assert best_texts(toy, lines) == ["bato cowo", "", "hato jamo kito"]
-    required = best_texts(toy, lines, Options(required=("logo mapo",)))
-    assert ["logo mapo" in text for text in required] == [True, False, True]
-    forbidden = best_texts(toy, lines, Options(forbidden=("cowo", "hato jamo")))
-    assert "cowo" not in forbidden[0].split()
-    assert "hato jamo" not in forbidden[2]
-
-
-def test_a_required_word_is_a_whole_word(toy: Translator) -> None:
-    [found] = best_texts(toy, ["bat cow"], Options(required=("bat",)))
-    assert "bat" in found.split()
-
-
-def test_terms_appear_where_their_source_does(toy: Translator, tmp_path: Path) -> None:
-    path = tmp_path / "terms.tsv"
-    path.write_text("cow\tmapo\nhat jam\tdeno\n")
-    found = best_texts(toy, ["bat cow", "bat", "hat jam kit", "jam hat"], Options(terms=Terminology.load(path)))
-    assert ["mapo" in text.split() for text in found] == [True, False, False, False]
-    assert ["deno" in text.split() for text in found] == [False, False, True, False]
-
-
-def test_terms_markup_and_a_cut_go_together(toy: Translator, tmp_path: Path) -> None:
-    path = tmp_path / "terms.tsv"
-    path.write_text("cow\tmapo\n")
-    short = replace(toy, settings=load_settings(overrides=["data.max_pieces=8"], base=toy.settings))
-    lines = ["<i>bat</i> den <b>hat jam</b> fig <u>cow</u> {n}"]
-    [[found]] = short.translate(lines, Options(terms=Terminology.load(path), markup=True))
-    assert found.text == "<i>bato</i> deno <b>hato jamo</b> figo <u>cowo mapo</u> {n}"
-    assert (found.parts, found.cut) == (2, True)
-
-
-def test_a_prefix_begins_the_translation(toy: Translator) -> None:
-    options = Options(prefix_after_tab=True)
-    found = best_texts(toy, ["bat cow hat\tmapo", "bat cow\t", "bat cow", "\tmapo", "bat cow\tbato 走"], options)
-    assert found[0].split()[0] == "mapo"
-    assert found[1:4] == ["bato cowo", "bato cowo", ""]
-    assert found[4].startswith("bato 走")
 
 
 def test_unknown_words_are_copied_or_looked_up(echo: Translator) -> None:

@@ -1,12 +1,19 @@
+import io
 from pathlib import Path
 
 import pytest
+import torch
+from sentencepiece import SentencePieceTrainer
 
 from nmt.errors import ConfigError
+from nmt.search.forbidden import ForbiddenWords
 from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
 from nmt.terms import Terminology
 from nmt.translate import Options, Translator
-from nmt.translate.words import check_words, continuing, spell
+from nmt.translate.words import check_words, continuing, forbid, spell
+from nmt.vocab import EOS, UNK
+
+CPU = torch.device("cpu")
 
 
 def test_words_are_spelled_as_text_is(tokenizers: Tokenizers) -> None:
@@ -53,4 +60,53 @@ def test_a_word_is_not_required_and_forbidden(tokenizers: Tokenizers) -> None:
     expected = "^translations must contain 'the dog runs', but must not contain 'dog'$"
     with pytest.raises(ConfigError, match=expected):
         check_words(tokenizers.tgt, Options(required=("the dog runs",), forbidden=("cat", "dog")))
-    check_words(tokenizers.tgt, Options(required=("dog",), forbidden=("the dog", "dogs")))
+    check_words(tokenizers.tgt, Options(required=("dog",), forbidden=("the dog", "dogs", "do", "Dog")))
+    check_words(tokenizers.tgt, Options(required=("the dogs",), forbidden=("dog", "the dog")))
+
+
+def masked(table: ForbiddenWords, row: list[int]) -> list[int]:
+    """Return the ids that may not come behind those of a translation, special ones aside."""
+    [[state]] = table.states(torch.tensor([[[*row, 0]]]), torch.tensor([len(row)])).tolist()
+    return [index for index in table.masks[state].nonzero().squeeze(1).tolist() if index >= EOS]
+
+
+def test_nothing_is_forbidden_where_no_words_are(tokenizers: Tokenizers) -> None:
+    assert forbid(tokenizers.tgt, [], placeholders=(), device=CPU) is None
+
+
+def test_forbidden_words_are_normalised_and_end_before_placeholders(tokenizers: Tokenizers) -> None:
+    tokenizer = tokenizers.tgt
+    [dog], [number] = tokenizer.encode(["dog"]), tokenizer.encode(["[NUM]"])
+    table = forbid(tokenizer, [" dog\n", "NUM"], placeholders=["number"], device=CPU)
+    assert table is not None
+    assert number[-1] == tokenizer.pieces.index("[NUM]")
+    assert {EOS, UNK, number[-1]} <= {UNK, *masked(table, dog)}
+    assert number[-1] not in masked(table, [])
+    without = forbid(tokenizer, ["NUM"], placeholders=(), device=CPU)
+    assert without is not None
+    assert number[-1] in masked(without, [])
+
+
+def test_pieces_for_bytes_are_bytes() -> None:
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["a Bär <0x41> a Bär <0x41>"] * 3),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=273,
+        byte_fallback=True,
+        user_defined_symbols=["<0x4141>"],
+        pad_id=0,
+        unk_id=1,
+        bos_id=2,
+        eos_id=3,
+        minloglevel=2,
+    )
+    tokenizer = Tokenizer(model.getvalue())
+    ids = {piece: index for index, piece in enumerate(tokenizer.pieces)}
+    table = forbid(tokenizer, ["Bär", "A"], placeholders=(), device=CPU)
+    assert table is not None
+    assert EOS in masked(table, [ids[piece] for piece in ("▁", "B", "<0xC3>", "<0xA4>", "r")])
+    assert EOS not in masked(table, [ids[piece] for piece in ("▁", "B", "<0xC3>", "<0xB6>", "r")])
+    assert EOS in masked(table, [ids[piece] for piece in ("▁", "<0x41>")])
+    assert EOS not in masked(table, [ids[piece] for piece in ("▁", "<0x41>", "a")])
