@@ -182,7 +182,7 @@ MustNot = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WORDS",
-        help="Words that no translation contains as whole words, just as they are written; repeatable.",
+        help="Words that no translation contains, just as written; forms that only begin so may come; repeatable.",
         rich_help_panel=_WORDS,
     ),
 ]

@@ -59,7 +59,7 @@ class Options:
     required: tuple[str, ...] = ()
     """Words that have to appear in every translation."""
     forbidden: tuple[str, ...] = ()
-    """Words that may appear in none."""
+    """Words that may appear in none, as whole words; what is copied from the source is not looked at."""
     prefix_after_tab: bool = False
     """What follows a tab in a line is how its translation has to begin."""
 
