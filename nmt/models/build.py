@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from nmt.config.settings import ModelSettings
+from nmt.config import ModelSettings
 from nmt.errors import ConfigError
 from nmt.models.attention import make_attention
 from nmt.models.cells import Recurrence

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmt.config.settings import DataSettings
+from nmt.config import DataSettings
 from nmt.corpus.reading import TextFiles
 from nmt.errors import ConfigError, DataError
 from nmt.files import sha256

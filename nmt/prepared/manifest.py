@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nmt.config import Settings
 from nmt.config.load import to_tree
-from nmt.config.settings import Settings
 from nmt.errors import DataError
 from nmt.files import sha256, write_text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nmt.config.settings import DataSettings, Settings
+from nmt.config import DataSettings, Settings
 from nmt.corpus.reading import Pair, TextFiles
 from nmt.errors import DataError
 from nmt.prepared.encoding import PairEncoder, PieceCounts

@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.config.settings import DataSettings
+from nmt.config import DataSettings
 from nmt.corpus.cleaning import REASONS, Cleaner, Reason
 from nmt.corpus.reading import Pair
 from nmt.prepared.spool import Spool

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nmt.batching import FlatSequences
-from nmt.config.settings import Settings
+from nmt.config import Settings
 from nmt.errors import DataError
 from nmt.prepared.manifest import (
     SRC_VOCABULARY,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nmt.config.settings import TokenizerSettings
+from nmt.config import TokenizerSettings
 from nmt.corpus.placeholders import PLACEHOLDERS, mask_pair
 from nmt.corpus.reading import Pair
 from nmt.errors import ConfigError

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nmt.config.settings import SearchSettings
+from nmt.config import SearchSettings
 from nmt.search.engine import Engine
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.protocol import Memory, SearchableModel, State

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nmt.config.settings import SearchSettings
+from nmt.config import SearchSettings
 from nmt.search.beam import Beams
 from nmt.search.candidates import FORBIDDEN
 from nmt.search.constrained import ConstrainedBeams

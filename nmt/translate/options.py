@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from nmt.config import Settings, load_settings
-from nmt.config.settings import SearchSettings
+from nmt.config import SearchSettings, Settings, load_settings
 from nmt.errors import ConfigError
 from nmt.search.sampling import Sampling
 from nmt.terms import Terminology

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nmt.config.settings import ModelSettings, SearchSettings
+from nmt.config import ModelSettings, SearchSettings
 from nmt.models.build import build_model
 from nmt.models.inference import AutocastModel
 from nmt.models.seq2seq import Seq2Seq

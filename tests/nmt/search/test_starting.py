@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from nmt.config.settings import SearchSettings
+from nmt.config import SearchSettings
 from nmt.search.beam import Beams
 from nmt.search.constrained import ConstrainedBeams
 from nmt.search.forbidden import Forbidden, ForbiddenWords

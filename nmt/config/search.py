@@ -1,0 +1,30 @@
+"""Settings of the search."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nmt.config.section import Section
+
+
+class SearchSettings(Section):
+    """How translations are searched for."""
+
+    beam_size: int = Field(default=5, ge=1, le=1000)
+    """Hypotheses kept at each step; 1 is greedy search."""
+    length_penalty: float = Field(default=1.0, ge=0.0)
+    """Exponent of the length normalisation (Wu et al., 2016, eq. 14); 0: none."""
+    coverage_penalty: float = Field(default=0.0, ge=0.0)
+    """Weight of the coverage penalty (Wu et al., 2016, eq. 14) in a beam search; 0: none."""
+    min_length_ratio: float = Field(default=0.0, ge=0.0)
+    """Shortest output in pieces: this times the source length, and no more than the longest allows."""
+    max_length_ratio: float = Field(default=2.0, gt=0.0, le=100.0)
+    """Longest output in pieces: this times the source length, plus ten."""
+    no_repeat_ngram: int = Field(default=0, ge=0)
+    """No sequence of so many pieces comes twice in a translation; 0: any may."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Arithmetic of the matrix products; auto: bf16 where the hardware has it. int8 is for CPUs."""
+    shortlist: int = Field(default=0, ge=0)
+    """Words scored for each sentence, those that `nmt shortlist` expects and the most frequent; 0: all."""
+    batch_tokens: int = Field(default=8000, ge=1)
+    """What is searched at once: sentences times beams times the longest source; no translation depends on it."""

@@ -1,0 +1,74 @@
+"""Settings of the training."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nmt.config.section import Decay, Section
+
+
+class TrainingSettings(Section):
+    """How the model is trained, on what, and when it stops."""
+
+    objective: Literal["full", "sampled"] = "full"
+    """Softmax over the whole vocabulary, or over the gold words and sampled ones (Jean et al., 2015)."""
+    label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Probability mass spread over the whole vocabulary (full objective only)."""
+    sampler: Literal["log_uniform", "unigram"] = "log_uniform"
+    """Distribution of the sampled words over frequency ranks (sampled objective only)."""
+    samples: int = Field(default=1000, ge=1)
+    """Expected number of distinct sampled words for a batch, or a process's part of it (sampled objective only)."""
+    batch_tokens: int = Field(default=800, ge=1)
+    """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients are summed for one update."""
+    subword_sampling: float = Field(default=0.0, ge=0.0)
+    """Cut the words anew in each pass: for unigram the smoothing (Kudo, 2018), for bpe the dropout rate; 0: off."""
+    r_drop: float = Field(default=0.0, ge=0.0)
+    """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass."""
+    ema_decay: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay of the moving average of the weights, which is then validated and kept; 0: none."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """The update rule."""
+    learning_rate: float = Field(default=0.002, gt=0.0)
+    """Peak learning rate."""
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
+    """Decay rates of Adam's moment estimates."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Weight decay: decoupled for adamw, an L2 penalty for adam and sgd."""
+    momentum: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Momentum of sgd."""
+    schedule: Literal["constant", "inverse_sqrt", "cosine", "plateau"] = "cosine"
+    """What follows the warm-up: nothing, 1/sqrt(step), cosine to zero at the last step, halving on plateaus."""
+    warmup_steps: int = Field(default=400, ge=0)
+    """Steps in which the learning rate rises linearly from zero."""
+    plateau_patience: int = Field(default=2, ge=1)
+    """Validations without a better loss before the plateau schedule halves the rate."""
+    clip_norm: float = Field(default=1.0, ge=0.0)
+    """Largest global norm of the gradient; 0: no clipping."""
+    max_steps: int = Field(default=0, ge=0)
+    """Updates to make; 0: as many as `max_epochs` gives."""
+    max_epochs: int = Field(default=12, ge=1)
+    """Passes over the training pairs."""
+    validate_every: int = Field(default=500, ge=1)
+    """Steps between validations."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between checkpoints of the whole training state."""
+    keep_checkpoints: int = Field(default=3, ge=1)
+    """Checkpoints to keep; the newest that is whole is continued from."""
+    patience: int = Field(default=0, ge=0)
+    """Validations without a better score before training stops early; 0: never."""
+    best_by: Literal["bleu", "loss"] = "bleu"
+    """The validation score that chooses the best model."""
+    log_every: int = Field(default=50, ge=1)
+    """Steps between records in metrics.jsonl."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of the weights, the batches, the dropout and the samples."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto: the GPU if there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the matrix products; auto: bf16 where the hardware has it. Weights stay fp32."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads of each process; 0: one a core, or what OMP_NUM_THREADS says (torchrun sets it to 1)."""
+    tensorboard: bool = True
+    """Write TensorBoard curves next to metrics.jsonl."""
