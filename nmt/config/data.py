@@ -19,14 +19,20 @@ class DataSettings(Section):
     """Target side of the training text, line by line the translation of `train_src`."""
     train_tsv: tuple[Path, ...] = ()
     """Training text as source <tab> target lines, instead of or beside the file pairs."""
+    train_text: tuple[Path, ...] = ()
+    """Training text of a language model, one or several files; instead of pairs."""
     valid_src: Path | None = None
     """Source side of the validation text; without it, `heldout_pairs` are taken from the training text."""
     valid_tgt: Path | None = None
     """Target side of the validation text."""
+    valid_text: Path | None = None
+    """Validation text of a language model; without it, lines at the end of the training text are held out."""
     test_src: Path | None = None
     """Source side of the test text, translated and scored by `nmt run`."""
     test_tgt: Path | None = None
     """Target side of the test text."""
+    test_text: Path | None = None
+    """Test text of a language model, whose perplexity `nmt run` reports."""
     heldout_pairs: int = Field(default=1000, ge=1)
     """Pairs held out for validation when no validation files are given (at most a tenth of the corpus)."""
     max_characters: int = Field(default=1000, ge=1)

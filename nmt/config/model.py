@@ -8,8 +8,10 @@ from nmt.config.section import Rate, Section
 
 
 class ModelSettings(Section):
-    """The shape of the encoder-decoder."""
+    """The shape of the model."""
 
+    kind: Literal["translation", "lm"] = "translation"
+    """An encoder-decoder for pairs, or a language model, which is its decoder alone, for text."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """The recurrent cell of encoder and decoder."""
     embedding_size: int = Field(default=256, ge=1)
@@ -19,7 +21,7 @@ class ModelSettings(Section):
     encoder_layers: int = Field(default=2, ge=1)
     """Stacked recurrent layers of the encoder."""
     decoder_layers: int = Field(default=1, ge=1)
-    """Stacked recurrent layers of the decoder."""
+    """Stacked recurrent layers of the decoder, or of the language model."""
     bidirectional: bool = True
     """Read the source in both directions in every encoder layer."""
     reverse_source: bool = True
@@ -28,6 +30,8 @@ class ModelSettings(Section):
     """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015)."""
     input_feeding: bool = False
     """Feed the attentional vector to the next step (Luong et al., 2015, sec. 3.3): slower, one step at a time."""
+    init_range: float = Field(default=0.0, ge=0.0)
+    """All weights start uniform within plus and minus this (Zaremba et al., 2015); 0: each kind in its own way."""
     residual: bool = False
     """Add the input of a recurrent layer to its output where their sizes agree."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)

@@ -20,6 +20,12 @@ class TrainingSettings(Section):
     """Expected number of distinct sampled words for a batch, or a process's part of it (sampled objective only)."""
     batch_tokens: int = Field(default=800, ge=1)
     """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch."""
+    segment_rows: int = Field(default=20, ge=1)
+    """Parts that a language model's text is cut into; a batch reads on in all of them."""
+    segment_steps: int = Field(default=35, ge=1)
+    """Words of each part in a batch of a language model: through so many steps the error goes back."""
+    carry_state: bool = True
+    """A language model starts a segment with the state that the one before has left; false: with zeros."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are summed for one update."""
     subword_sampling: float = Field(default=0.0, ge=0.0)
@@ -38,12 +44,16 @@ class TrainingSettings(Section):
     """Weight decay: decoupled for adamw, an L2 penalty for adam and sgd."""
     momentum: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Momentum of sgd."""
-    schedule: Literal["constant", "inverse_sqrt", "cosine", "plateau"] = "cosine"
-    """What follows the warm-up: nothing, 1/sqrt(step), cosine to zero at the last step, halving on plateaus."""
+    schedule: Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"] = "cosine"
+    """What follows the warm-up: nothing, 1/sqrt(step), cosine to zero, halving on plateaus, a factor for each pass."""
     warmup_steps: int = Field(default=400, ge=0)
     """Steps in which the learning rate rises linearly from zero."""
     plateau_patience: int = Field(default=2, ge=1)
     """Validations without a better loss before the plateau schedule halves the rate."""
+    decay_after_epochs: int = Field(default=4, ge=0)
+    """Passes at the full rate before the epoch_decay schedule begins to lower it."""
+    decay_factor: float = Field(default=0.5, gt=0.0, le=1.0)
+    """What the rate is multiplied by at the start of every later pass (epoch_decay schedule only)."""
     clip_norm: float = Field(default=1.0, ge=0.0)
     """Largest global norm of the gradient; 0: no clipping."""
     max_steps: int = Field(default=0, ge=0)

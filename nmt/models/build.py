@@ -9,8 +9,10 @@ from nmt.models.attention import make_attention
 from nmt.models.cells import Recurrence
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
 from nmt.models.dropout import Dropout, VariationalDropout
+from nmt.models.embedding import WordEmbedding
 from nmt.models.encoder import RecurrentEncoder
-from nmt.models.seq2seq import Seq2Seq, WordEmbedding
+from nmt.models.language_model import LanguageModel
+from nmt.models.seq2seq import Seq2Seq
 
 
 def build_model(
@@ -36,18 +38,52 @@ def build_model(
         nn.init.zeros_(output.bias)
         if tied != "none":
             output.weight = tgt_table.weight
-        return Seq2Seq(
+        model = Seq2Seq(
             src_embedding=_words(settings, src_table),
             tgt_embedding=_words(settings, tgt_table),
             encoder=_encoder(settings),
             decoder=_decoder(settings, feature_size=feature_size),
             output=output,
         )
+        _spread(model, settings.init_range)
+        return model
+
+
+def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int) -> LanguageModel:
+    """Build a freshly initialised language model; the same arguments give the same weights."""
+    hidden, tied = settings.hidden_size, settings.tied_embeddings != "none"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        table = _embedding(vocab_size, settings.embedding_size)
+        feature_size = settings.embedding_size if tied else hidden
+        output = nn.Linear(feature_size, vocab_size)
+        nn.init.zeros_(output.bias)
+        if tied:
+            output.weight = table.weight
+        model = LanguageModel(
+            recurrence=_recurrence(settings),
+            embedding=_words(settings, table),
+            hidden_size=hidden,
+            residual=settings.residual,
+            dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=settings.decoder_layers),
+            readout=nn.Identity() if feature_size == hidden else nn.Linear(hidden, feature_size),
+            readout_dropout=_dropout(settings, settings.readout_dropout),
+            output=output,
+        )
+        _spread(model, settings.init_range)
+        return model
 
 
 def count_parameters(model: nn.Module) -> int:
     """Count the numbers that are learnt, tied ones once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _spread(model: nn.Module, limit: float) -> None:
+    """Draw every weight anew, uniform within plus and minus `limit` (Zaremba et al., 2015, sec. 4.1); 0: leave it."""
+    if limit:
+        for parameter in model.parameters():
+            nn.init.uniform_(parameter, -limit, limit)
 
 
 def _embedding(vocab_size: int, size: int) -> nn.Embedding:

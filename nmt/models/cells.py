@@ -51,6 +51,7 @@ class RecurrentLayer(nn.Module):
         super().__init__()
         self.cell = recurrence.cell
         self.recurrent_dropout = recurrence.dropout
+        self.hidden_size = hidden_size
         self.fused = _FUSED[self.cell](input_size, hidden_size, batch_first=True)
         self._reset()
 
@@ -60,22 +61,26 @@ class RecurrentLayer(nn.Module):
         return 2 if self.cell == "lstm" else 1
 
     def forward(self, inputs: Tensor, state: State | None = None) -> Tensor:
+        """Run over whole sequences [B, T, I] from a state, or from zeros; return the hidden states, [B, T, H]."""
+        return self.run(inputs, state)[0]
+
+    def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences.
 
         Args:
             inputs: [B, T, I].
-            state: The state before the first step; None: zeros.
+            state: The state before the first step, parts [B, H]; None: zeros.
 
         Returns:
-            The hidden state after every step, [B, T, H].
+            The hidden state after every step, [B, T, H], and the whole state after the last one, parts [B, H].
         """
         if state is None:
-            state = (inputs.new_zeros(inputs.shape[0], self.fused.hidden_size),) * self.state_parts
+            state = (inputs.new_zeros(inputs.shape[0], self.hidden_size),) * self.state_parts
         first = tuple(part.unsqueeze(0).contiguous() for part in state)  # [1, B, H]
         weights, hx = self._drawn_weights(), first if self.cell == "lstm" else first[0]
         # biases, layers, dropout between layers, training, two directions, batch first: what `fused` itself would say
-        outputs, *_ = _SEQUENCE[self.cell](inputs, hx, weights, True, 1, 0.0, self.training, False, True)
-        return outputs
+        outputs, *last = _SEQUENCE[self.cell](inputs, hx, weights, True, 1, 0.0, self.training, False, True)
+        return outputs, tuple(part.squeeze(0) for part in last)
 
     def weights(self) -> Weights:
         """Return the weights for all steps over a batch; in training, dropped ones among them are zero."""

@@ -1,0 +1,129 @@
+"""The recurrent language model: what a text has said so far in, features or logits of the next word out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights
+from nmt.models.dropout import Dropout
+from nmt.models.embedding import WordEmbedding
+
+TextState = tuple[State, ...]
+"""The recurrent state of each layer, parts [B, H]: all that a language model knows of the text before."""
+
+
+@dataclass(frozen=True)
+class LanguageModelState:
+    """Everything a next step depends on: B sentences with K beams each."""
+
+    layers: tuple[State, ...]
+    """The recurrent state of each layer, parts [B, K, H]."""
+    weights: tuple[Weights, ...]
+    """The weights of each layer, the same at all steps."""
+
+    def select(self, parents: Tensor) -> "LanguageModelState":
+        """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
+        batch, beams = self.layers[0][0].shape[:2]
+        rows = (parents + beams * torch.arange(batch, device=parents.device)[:, None]).flatten()
+
+        def pick(part: Tensor) -> Tensor:
+            return part.flatten(0, 1).index_select(0, rows).view(*parents.shape, part.shape[2])
+
+        return self._each(pick)
+
+    def take(self, sentences: Tensor) -> "LanguageModelState":
+        """Keep `sentences` [B'], in this order."""
+        return self._each(lambda part: part.index_select(0, sentences))
+
+    def join(self, other: "LanguageModelState") -> "LanguageModelState":
+        """Append the sentences of `other`, a state of the same search with as many beams."""
+        layers = tuple(
+            tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+            for states in zip(self.layers, other.layers, strict=True)
+        )
+        return LanguageModelState(layers, self.weights)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "LanguageModelState":
+        layers = tuple(tuple(change(part) for part in state) for state in self.layers)
+        return LanguageModelState(layers, self.weights)
+
+
+class LanguageModel(nn.Module):
+    """Stacked recurrent layers over a text (Mikolov et al., 2010; Zaremba et al., 2015).
+
+    `dropouts` work on the input of every layer but the first, so there is one layer more than they are. A text is its
+    sentences end to end, `</s>` behind each; before its first sentence, too, a model reads `</s>`.
+    """
+
+    def __init__(
+        self,
+        *,
+        recurrence: Recurrence,
+        embedding: WordEmbedding,
+        hidden_size: int,
+        residual: bool,
+        dropouts: Sequence[Dropout],
+        readout: nn.Module,
+        readout_dropout: Dropout,
+        output: nn.Linear,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        inputs = [embedding.table.embedding_dim] + [hidden_size] * len(dropouts)
+        self.layers = nn.ModuleList(
+            RecurrentLayer(recurrence, input_size=size, hidden_size=hidden_size) for size in inputs
+        )
+        self.residual = residual
+        self.dropouts = nn.ModuleList(dropouts)
+        self.readout = readout
+        """From the last layer, [.., H], to what the output layer scores, [.., F]."""
+        self.readout_dropout = readout_dropout
+        self.output = output
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.table.weight.device
+
+    def forward(self, ids: Tensor, state: TextState | None = None) -> tuple[Tensor, TextState]:
+        """Read on in B texts.
+
+        Args:
+            ids: The next words of each text, [B, T].
+            state: What the texts before have left; None: nothing is before.
+
+        Returns:
+            The features of every next word, [B, T, F], and the state after the last word.
+        """
+        x, last = self.embedding(ids), list[State]()
+        for i, layer in enumerate(self._layers()):
+            below = self.dropouts[i - 1](x) if i else x
+            y, after = layer.run(below, None if state is None else state[i])
+            x = x + y if self.residual and x.shape == y.shape else y
+            last.append(after)
+        return self.readout(self.readout_dropout(x)), tuple(last)
+
+    def start(self, batch: int) -> LanguageModelState:
+        """Return the state before the first word of `batch` texts, with one beam each; the first word is `</s>`."""
+        zeros = self.output.weight.new_zeros(batch, 1, self._layers()[0].hidden_size, dtype=torch.float32)
+        layers = tuple((zeros,) * layer.state_parts for layer in self._layers())
+        return LanguageModelState(layers, tuple(layer.weights() for layer in self._layers()))
+
+    def step(self, prev_ids: Tensor, state: LanguageModelState) -> tuple[Tensor, LanguageModelState]:
+        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        batch, beams = prev_ids.shape
+        x, layers = self.embedding(prev_ids).flatten(0, 1), list[State]()  # [B * K, E]
+        for i, layer in enumerate(self._layers()):
+            below = self.dropouts[i - 1](x) if i else x
+            rows = tuple(part.flatten(0, 1) for part in state.layers[i])
+            after = layer.step(below, rows, weights=state.weights[i])
+            x = x + after[0] if self.residual and x.shape == after[0].shape else after[0]
+            layers.append(tuple(part.view(batch, beams, -1) for part in after))
+        logits = self.output(self.readout(self.readout_dropout(x)))  # [B * K, V]
+        return logits.view(batch, beams, -1), LanguageModelState(tuple(layers), state.weights)
+
+    def _layers(self) -> list[RecurrentLayer]:
+        return [cast(RecurrentLayer, layer) for layer in self.layers]
