@@ -1,5 +1,6 @@
 """Files that are whole or absent: temporary name, flush, rename; and checksums."""
 
+import errno
 import hashlib
 import os
 import re
@@ -39,16 +40,37 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an error of an open file, a full disk say, name its path.
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """Open what a user named for writing: a file is whole or stays as it was, through links too.
+
+    Devices and named pipes are written in place: a file that took their place would break whatever else uses them.
 
     Raises:
-        OSError: The one of the block, with the path.
+        OSError: It is a folder, or cannot be written; it names `path`.
+    """
+    if path.is_dir():  # otherwise this would come out at the end
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        with naming(path), path.open("wb") as file:
+            yield file
+    else:
+        with replacing(path.resolve() if path.is_symlink() else path) as file:
+            yield file
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error that names no file, of a full disk say, name this path.
+
+    Raises:
+        OSError: The one of the block.
     """
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def is_leftover(path: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from nmt.errors import ConfigError
-from nmt.files import replacing
+from nmt.files import written
 
 _REPLACEMENT: Final = "\ufffd"
 
@@ -27,7 +27,7 @@ def drawing(path: Path, style: Mapping[str, Any] | None = None) -> Iterator[IO[b
     except ImportError as error:
         raise ConfigError("drawing needs matplotlib; install it, or nmt-toolkit[plot]") from error
 
-    with context(dict(style or {}), after_reset=True), warnings.catch_warnings(), replacing(path) as file:
+    with context(dict(style or {}), after_reset=True), warnings.catch_warnings(), written(path) as file:
         # Of a character that no font has, and of a mark that no font has together with the letter it stands on.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         yield file

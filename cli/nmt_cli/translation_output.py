@@ -64,31 +64,13 @@ def writer(options: OutputOptions) -> Iterator[Write]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    from nmt.files import replacing
+    from nmt.files import written
 
     if path == STREAM:
         yield sys.stdout.buffer
-        return
-    if path.is_dir():  # otherwise this would come out when all is translated
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
-        with _opened_in_place(path) as file:
+    else:
+        with written(path) as file:
             yield file
-        return
-    with replacing(path.resolve() if path.is_symlink() else path) as file:
-        yield file
-
-
-@contextmanager
-def _opened_in_place(path: Path) -> Iterator[IO[bytes]]:
-    """Open a device or a named pipe: a file that took its place would break whatever else uses it."""
-    try:
-        with path.open("wb") as file:
-            yield file
-    except OSError as error:
-        if error.filename is None:  # a full device names nothing
-            error.filename = str(path)
-        raise
 
 
 def _make_folder(path: Path) -> None:

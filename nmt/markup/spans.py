@@ -62,8 +62,10 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     """Compile a user's own regular expression for `extract`.
 
     Raises:
-        ConfigError: It is not a regular expression.
+        ConfigError: It is not a regular expression, or it is empty.
     """
+    if not text:
+        raise ConfigError("the markup pattern is empty; expected a Python regular expression")
     try:
         return re.compile(text)
     except re.error as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.files import naming, remove_leftovers, replacing, sha256, write_text
+from nmt.files import naming, remove_leftovers, replacing, sha256, write_text, written
 
 
 def names(folder: Path) -> list[str]:
@@ -125,3 +125,42 @@ def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
 def test_an_error_of_an_open_file_gets_its_name(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"No space left on device: '.*log'"), naming(tmp_path / "log"):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_error_that_names_its_file_keeps_the_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, naming(tmp_path / "log"):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")
+
+
+def test_a_named_pipe_is_written_in_place_and_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with written(pipe) as file:
+            file.write(b"text")
+            file.flush()
+            assert os.read(reader, 100) == b"text"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_link_stays_and_its_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(ValueError, match="stop"), written(tmp_path / "link") as file:
+        file.write(b"half")
+        raise ValueError("stop")
+    assert (tmp_path / "file").read_text() == "old"
+    with written(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as caught, written(tmp_path):
+        pytest.fail("nothing may be written")
+    assert caught.value.filename == str(tmp_path)

@@ -95,6 +95,11 @@ def test_a_pattern_that_is_none_is_an_error() -> None:
         compile_pattern("(a")
 
 
+def test_an_empty_pattern_is_no_pattern() -> None:
+    with pytest.raises(ConfigError, match="^the markup pattern is empty; expected a Python regular expression$"):
+        compile_pattern("")
+
+
 @given(st.lists(st.sampled_from(["<b>", "</b>", "{x}", "a", "bc", ",", '"', "(", ")", " ", "  "])).map("".join))
 def test_spans_and_words_hold_every_character_but_white_space(line: str) -> None:
     marked = extract(line)
