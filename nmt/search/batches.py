@@ -42,7 +42,8 @@ def search_batches(
     found: list[list[Hypothesis]] = [[] for _ in sentences]
     while waiting or engine.busy:
         if waiting and engine.hungry:
-            engine.add([waiting.pop() for _ in range(min(engine.at_once, len(waiting)))])
+            count = min(engine.at_once(len(waiting[-1].ids)), len(waiting))
+            engine.add([waiting.pop() for _ in range(count)])
         for number, hypotheses in engine.step():
             found[number] = hypotheses
     return found

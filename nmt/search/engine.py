@@ -24,6 +24,10 @@ ENCODED_AT_ONCE: Final = 128
 _ROWS_AT_ONCE: Final = 1024
 """Hypotheses of the sentences that are encoded together, at most: those who wait take memory too."""
 
+_POSITIONS_AT_ONCE: Final = 4096
+"""Source positions, padding counted, that are encoded together, but for a single sentence: the encoder takes some kB
+for each, and 32 sentences of 128 positions keep it as busy as 128 do."""
+
 _REFILL: Final = 8
 """A batch is filled up when one in so many of its sentences is over; until then those are carried along."""
 
@@ -103,8 +107,7 @@ class Engine(Generic[Memory, State]):
             beams: Hypotheses of a sentence.
             recorder: Records the steps of batches; None: CUDA graphs on a GPU, on a CPU nothing.
         """
-        self.at_once = max(1, min(ENCODED_AT_ONCE, _ROWS_AT_ONCE // beams))
-        """Sentences that are best added together."""
+        self._encoded_at_once = min(ENCODED_AT_ONCE, _ROWS_AT_ONCE // beams)
         self._model = model
         self._start = start
         self._batch_tokens = batch_tokens
@@ -127,11 +130,14 @@ class Engine(Generic[Memory, State]):
         live = 0 if self._live is None else len(self._live.numbers)
         return sum(len(group.numbers) for group in self._waiting) < max(1, live // 4)
 
+    def at_once(self, pieces: int) -> int:
+        """Count the sentences that are best added together if the longest has so many pieces: one at least."""
+        return max(1, min(self._encoded_at_once, _POSITIONS_AT_ONCE // (pieces + 1)))
+
     @torch.inference_mode()
     def add(self, sentences: Sequence[Sentence]) -> None:
-        """Encode sentences, at most `at_once` together, make their first step, and let them wait for room."""
-        for first in range(0, len(sentences), self.at_once):
-            self._waiting.append(self._encode(sentences[first : first + self.at_once]))
+        """Encode sentences together, make their first step, and let them wait for room."""
+        self._waiting.append(self._encode(sentences))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, list[Hypothesis]]]:

@@ -17,9 +17,6 @@ _LINES_AHEAD: Final = 10_000
 _CHARACTERS_AHEAD: Final = 2 * CHARACTERS_AT_ONCE
 """Characters of the lines under way at most, but for those of the last call: room for two calls, so that the lines of
 the next are there before those of one come to an end."""
-_POSITIONS_AT_ONCE: Final = 4096
-"""Source positions, padding counted, that are encoded together, but for a single sentence: the encoder takes some kB
-for each, and 32 sentences of 128 positions keep it as busy as 128 do."""
 _PARTS_OF_A_LINE: Final = 1 << 20
 """More than a line can have; so the number of a part tells its line and its place there."""
 
@@ -80,7 +77,7 @@ class Flow:
             ModelError: The model gives scores that are not finite numbers.
         """
         while self._waiting and self._engine.hungry:
-            self._engine.add(self._shift(self._engine.at_once))
+            self._engine.add(self._shift())
         for number, hypotheses in self._engine.step():
             line, part = divmod(number, _PARTS_OF_A_LINE)
             self._unfinished[line].found[part] = hypotheses
@@ -92,15 +89,15 @@ class Flow:
             self._next_out += 1
         return done
 
-    def _shift(self, count: int) -> list[Sentence]:
-        """Take the longest `count` sentences, or as many as are encoded together, out of the oldest block, and go on
-        with the next one if it has fewer."""
+    def _shift(self) -> list[Sentence]:
+        """Take the longest sentences out of the oldest block, as many as are best added together, and go on with the
+        next block if it has fewer."""
         taken: list[Sentence] = []
         longest = 0
         while self._waiting:
             block = self._waiting[0]
-            longest = max(longest, len(block[-1].ids) + 1)
-            room = min(count, max(1, _POSITIONS_AT_ONCE // longest)) - len(taken)
+            longest = max(longest, len(block[-1].ids))
+            room = self._engine.at_once(longest) - len(taken)
             if room <= 0:
                 break
             kept = max(0, len(block) - room)

@@ -31,7 +31,7 @@ from nmt.models.packed import LINEAR, PackedLinear, Precision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
 from nmt.search.candidates import FORBIDDEN
-from nmt.search.engine import ENCODED_AT_ONCE, Engine
+from nmt.search.engine import Engine
 from nmt.search.frontier import Limits
 from nmt.search.hypothesis import Sentence
 from nmt.search.penalties import Scoring
@@ -158,7 +158,7 @@ class Bench:
         found = []
         while waiting or engine.busy:
             if waiting and engine.hungry:
-                engine.add([waiting.pop() for _ in range(min(ENCODED_AT_ONCE, len(waiting)))])
+                engine.add([waiting.pop() for _ in range(min(engine.at_once(len(waiting[-1].ids)), len(waiting)))])
             found += [best for _, (best, *_) in engine.step()]
         if any(len(hypothesis.ids) != FORCED for hypothesis in found):
             raise SystemExit("a translation of forced length has another length")

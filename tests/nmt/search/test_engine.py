@@ -13,7 +13,7 @@ from torch import Tensor
 from nmt.batching import SourceBatch
 from nmt.errors import ModelError
 from nmt.search.beam import Beams, beam_search
-from nmt.search.engine import ENCODED_AT_ONCE, Engine
+from nmt.search.engine import Engine
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Hypothesis, Sentence
@@ -229,10 +229,11 @@ def test_results_come_under_the_numbers_that_their_sentences_have(model: TableMo
     assert found[0][0] != found[0][1]
 
 
-def test_many_sentences_are_encoded_so_many_at_a_time(model: TableModel) -> None:
+def test_so_many_sentences_are_added_together_that_they_have_4096_positions_and_1024_beams(model: TableModel) -> None:
     engine = engine_of(model)
-    engine.add([ALL[1]] * (2 * ENCODED_AT_ONCE + 3))
-    assert [len(ids) for ids in model.encoded] == [ENCODED_AT_ONCE, ENCODED_AT_ONCE, 3]
+    assert [engine.at_once(pieces) for pieces in (0, 31, 32, 127, 5000)] == [128, 128, 124, 32, 1]
+    engine = Engine(model, begin, batch_tokens=100, reverse_source=False, beams=100)
+    assert [engine.at_once(pieces) for pieces in (0, 127, 1000)] == [10, 10, 4]
 
 
 def test_it_is_hungry_until_enough_wait_and_busy_until_all_are_over(model: TableModel) -> None:

@@ -57,7 +57,6 @@ class Recorder:
     """An engine that writes down what it is given; of what it has, the last is over first."""
 
     device = None
-    at_once = 128
 
     def __init__(self) -> None:
         self.added: list[list[Sentence]] = []
@@ -66,6 +65,9 @@ class Recorder:
     @property
     def hungry(self) -> bool:
         return not self.sentences
+
+    def at_once(self, pieces: int) -> int:
+        return max(1, min(128, 4096 // (pieces + 1)))
 
     def add(self, sentences: Sequence[Sentence]) -> None:
         self.added.append(list(sentences))
