@@ -137,7 +137,8 @@ class Engine(Generic[Memory, State]):
     @torch.inference_mode()
     def add(self, sentences: Sequence[Sentence]) -> None:
         """Encode sentences together, make their first step, and let them wait for room."""
-        self._waiting.append(self._encode(sentences))
+        if sentences:
+            self._waiting.append(self._encode(sentences))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, list[Hypothesis]]]:
