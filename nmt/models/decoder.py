@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.models.attention import Attention
-from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights
+from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.dropout import Dropout
 from nmt.models.memory import Memory, widened
 
@@ -114,10 +114,8 @@ class RecurrentDecoder(nn.Module):
         self.residual = residual
         self.attention = attention
         hidden = sizes.hidden
-        self.first = RecurrentLayer(recurrence, input_size=self._first_input(sizes), hidden_size=hidden)
-        self.upper = nn.ModuleList(
-            RecurrentLayer(recurrence, input_size=2 * hidden, hidden_size=hidden) for _ in dropouts
-        )
+        self.first = make_layer(recurrence, input_size=self._first_input(sizes), hidden_size=hidden)
+        self.upper = nn.ModuleList(make_layer(recurrence, input_size=2 * hidden, hidden_size=hidden) for _ in dropouts)
         parts = self.first.state_parts
         self.bridges = nn.ModuleList(nn.Linear(hidden, parts * hidden) for _ in range(1 + len(dropouts)))
         self.readout = nn.Linear(2 * hidden, sizes.features)
@@ -150,12 +148,13 @@ class RecurrentDecoder(nn.Module):
         """Make one step for K beams a sentence: embedded [B, K, E]; return features [B, K, F] and the next state."""
         drawn = state.drawn
         layers = [_step(self.first, self._step_input(embedded, state), state.layers[0], drawn.weights[0])]
-        h = layers[0][0]  # [B, K, H]
+        h = self.first.output(layers[0])  # [B, K, H]
         context, attention = self.attention(h, state.memory)  # [B, K, H], [B, K, S]
         for i, layer in enumerate(self._upper_layers(), start=1):
             below = _drop(self.dropouts[i - 1], h, drawn.masks[i - 1])
             layers.append(_step(layer, torch.cat([below, context], dim=2), state.layers[i], drawn.weights[i]))
-            h = h + layers[i][0] if self.residual else layers[i][0]
+            y = layer.output(layers[i])
+            h = h + y if self.residual else y
         features = self._features(_drop(self.readout_dropout, torch.cat([h, context], dim=2), drawn.masks[-1]))
         feed = features[:, :, : self._fed()]
         return features, replace(state, layers=tuple(layers), feed=feed, attention=attention)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nmt.models.cells import Recurrence, RecurrentLayer
+from nmt.models.cells import Recurrence, make_layer
 from nmt.models.dropout import Dropout
 
 
@@ -32,9 +32,9 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         size = hidden_size // 2 if bidirectional else hidden_size
         inputs = [embedding_size] + [hidden_size] * len(dropouts)
-        self.forward_layers = nn.ModuleList(RecurrentLayer(recurrence, input_size=i, hidden_size=size) for i in inputs)
+        self.forward_layers = nn.ModuleList(make_layer(recurrence, input_size=i, hidden_size=size) for i in inputs)
         self.backward_layers = nn.ModuleList(
-            RecurrentLayer(recurrence, input_size=i, hidden_size=size) for i in inputs if bidirectional
+            make_layer(recurrence, input_size=i, hidden_size=size) for i in inputs if bidirectional
         )
         self.residual = residual
         self.dropouts = nn.ModuleList(dropouts)

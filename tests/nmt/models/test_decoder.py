@@ -1,4 +1,5 @@
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def memory() -> Memory:
 
 
 @pytest.mark.parametrize("kind", [RecurrentDecoder, InputFeedingDecoder])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", get_args(Cell))
 @pytest.mark.parametrize("residual", [False, True])
 def test_whole_sequences_equal_single_steps(kind: type[RecurrentDecoder], cell: Cell, residual: bool) -> None:
     decoder = decoder_of(kind, cell=cell, num_layers=3, residual=residual)
@@ -98,7 +99,7 @@ def test_sentences_can_leave() -> None:
 
 
 @pytest.mark.parametrize("kind", [RecurrentDecoder, InputFeedingDecoder])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", get_args(Cell))
 def test_sentences_can_join(kind: type[RecurrentDecoder], cell: Cell) -> None:
     decoder, beams = decoder_of(kind, cell=cell), torch.zeros(B, 3, dtype=torch.int64)
     _, together = decoder.step(torch.randn(B, 3, E), decoder.start(memory().padded()).select(beams))

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from nmt.batching import FlatSequences, source_batch
 from nmt.config import ModelSettings
-from nmt.models.build import build_model
-from nmt.models.cells import Cell, Recurrence, RecurrentLayer
-from nmt.models.inference import for_inference
+from nmt.models.build import build_language_model, build_model
+from nmt.models.cells import Cell
+from nmt.models.inference import AutocastLanguageModel, AutocastModel, for_inference, for_search
+from nmt.models.language_model import LanguageModel
 from nmt.models.packed import Precision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
@@ -33,6 +35,10 @@ SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "input feeding": (77, {"hidden_size": 6, "embedding_size": 5, "input_feeding": True, "attention": "dot"}),
     "deep, residual": (101, {"hidden_size": 54, "residual": True, "encoder_layers": 2, "decoder_layers": 2}),
     "free output, deep gru": (63, {"hidden_size": 34, "tied_embeddings": "none", "cell": "gru", "decoder_layers": 2}),
+    "peepholes, deep": (65, {"hidden_size": 34, "cell": "peephole_lstm", "decoder_layers": 2}),
+    "layer norm, residual": (77, {"hidden_size": 54, "cell": "layer_norm_lstm", "residual": True}),
+    "ssru, input feeding": (77, {"hidden_size": 38, "embedding_size": 5, "cell": "ssru", "input_feeding": True}),
+    "relu, one direction": (53, {"hidden_size": 33, "bidirectional": False, "cell": "rnn_relu"}),
 }
 
 
@@ -137,37 +143,6 @@ def test_larger_models_and_longer_sentences_do_not_depend_on_it_either(
     assert_the_company_changes_nothing(model, sentences, beam_size=beam_size, groupings=8)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("hidden_size", [32, 7])
-def test_a_packed_layer_computes_what_the_layer_computed(cell: Cell, hidden_size: int, precision: Precision) -> None:
-    torch.manual_seed(0)
-    model = model_of(40, hidden_size=hidden_size, bidirectional=False, cell=cell)
-    layer, packed = model.decoder.first, for_inference(model, precision).decoder.first
-    inputs = torch.randn(5, 6, 24)
-    state = tuple(torch.tanh(torch.randn(5, hidden_size)) for _ in range(layer.state_parts))
-    tolerance = {"rtol": 0, "atol": TOLERANCES[precision]}
-    with torch.inference_mode():
-        torch.testing.assert_close(packed(inputs), layer(inputs), **tolerance)
-        whole = packed(inputs, state)
-        torch.testing.assert_close(whole, layer(inputs, state), **tolerance)
-        for t in range(6):
-            state = packed.step(inputs[:, t], state, weights=packed.weights())
-            torch.testing.assert_close(state[0], whole[:, t], rtol=0, atol=1e-6)
-
-
-def test_saturated_cells_stay_within_their_bounds() -> None:
-    layer = RecurrentLayer(Recurrence("lstm", dropout=0.0), input_size=32, hidden_size=32)
-    with torch.no_grad():
-        for weight in layer.weights():
-            weight.fill_(9.0)
-    model = model_of(40, hidden_size=32, embedding_size=32, bidirectional=False)
-    model.decoder.first = layer
-    with torch.inference_mode():
-        found = for_inference(model, "fp32").decoder.first(torch.ones(1, 400, 32))
-    assert found.abs().max() <= 1.0
-    torch.testing.assert_close(found[0, -1], torch.ones(32))
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_packed_model_scores_as_the_model_does(shape: str, precision: Precision) -> None:
     vocab_size, changes = SHAPES[shape]
@@ -196,3 +171,89 @@ def test_the_model_itself_is_left_as_it_was() -> None:
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(parameter.requires_grad for parameter in packed.parameters())
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+@pytest.mark.parametrize("changes", [{}, {"residual": True}, {"tied_embeddings": "none"}])
+def test_linear_layers_know_whether_what_they_read_is_bounded(cell: Cell, changes: dict[str, object]) -> None:
+    packed = for_inference(model_of(40, hidden_size=32, cell=cell, **changes), "fp32")
+    assert packed.output.bounded  # it reads a tanh
+    assert packed.decoder.readout.bounded == (cell not in ("rnn_relu", "ssru") and "residual" not in changes)
+    assert not packed.decoder.attention.key_projection.bounded
+
+
+def text_model_of(**changes: object) -> LanguageModel:
+    shape = {"kind": "lm", "embedding_size": 24, "hidden_size": 24, "decoder_layers": 2, "tied_embeddings": "none"}
+    settings = ModelSettings.model_validate({**shape, **changes})
+    return build_language_model(settings, vocab_size=70, seed=3).eval()
+
+
+TEXT_MODELS: list[dict[str, object]] = [
+    *({"cell": cell} for cell in get_args(Cell)),
+    {"residual": True},
+    {"tied_embeddings": "target", "embedding_size": 20},
+]
+
+
+@pytest.mark.parametrize("changes", TEXT_MODELS)
+def test_a_packed_language_model_says_what_the_model_says(changes: dict[str, object], precision: Precision) -> None:
+    model = text_model_of(**changes)
+    packed = for_inference(model, precision)
+    ids = torch.randint(4, 70, (3, 6), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        features, last = packed(ids)
+        expected, after = model(ids)
+        tolerance = 3 * expected.std().item() * TOLERANCES[precision]
+        torch.testing.assert_close(features, expected, rtol=0, atol=tolerance)
+        state = packed.start(3)
+        for column in ids.split(1, dim=1):
+            logits, state = packed.step(column, state)
+        torch.testing.assert_close(logits[:, 0], packed.output(features[:, -1]))
+        for parts, stepped, exact in zip(last, state.layers, after, strict=True):
+            for part, step, own in zip(parts, stepped, exact, strict=True):
+                torch.testing.assert_close(part, step[:, 0], rtol=0, atol=1e-5)
+                torch.testing.assert_close(part, own, rtol=0, atol=3 * TOLERANCES[precision])
+
+
+@pytest.mark.parametrize("changes", TEXT_MODELS)
+def test_what_a_language_model_says_does_not_depend_on_the_batch(
+    changes: dict[str, object], precision: Precision
+) -> None:
+    packed = for_inference(text_model_of(**changes), precision)
+    ids = torch.randint(4, 70, (70, 5), generator=torch.Generator().manual_seed(1))
+
+    def logits_of(rows: Sequence[int]) -> Tensor:
+        state, found = packed.start(len(rows)), []
+        for column in ids[rows].split(1, dim=1):
+            logits, state = packed.step(column, state)
+            found.append(logits)
+        return torch.cat(found, dim=1)
+
+    with torch.inference_mode():
+        together = logits_of(range(70))
+        for rows in ([0], [69, 3], list(range(1, 34)), list(range(69, 20, -1))):
+            assert torch.equal(logits_of(rows), together[rows])
+
+
+def test_what_a_language_model_reads_is_bounded_below_a_bounded_cell_only() -> None:
+    packed = for_inference(text_model_of(), "fp32")
+    assert packed.output.bounded  # nothing is between it and the last layer
+    assert not for_inference(text_model_of(cell="ssru"), "fp32").output.bounded
+    assert not for_inference(text_model_of(residual=True), "fp32").output.bounded
+    projected = for_inference(text_model_of(tied_embeddings="target", embedding_size=20), "fp32")
+    assert projected.readout.bounded
+    assert not projected.output.bounded
+
+
+def test_on_a_gpu_models_keep_their_layers_and_multiply_in_the_precision_asked_for() -> None:
+    text_model, gpu = text_model_of(), torch.device("cuda")
+    assert for_search(text_model, "fp32", device=gpu) is text_model
+    assert isinstance(for_search(model_of(40, hidden_size=32), "bf16", device=gpu), AutocastModel)
+    searched = for_search(text_model, "bf16", device=gpu)
+    assert isinstance(searched, AutocastLanguageModel)
+    with torch.inference_mode():  # the weights stay on the CPU here
+        logits, after = searched.step(torch.tensor([[5], [6]]), searched.start(2))
+        expected, _ = text_model.step(torch.tensor([[5], [6]]), text_model.start(2))
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.1)
+    assert {part.dtype for state in after.layers for part in state} == {torch.float32}

@@ -205,6 +205,9 @@ KINDS = {
 CELLS = {
     "lstm": ModelSettings(embedding_size=16, hidden_size=32, decoder_layers=2),
     "input feeding": ModelSettings(embedding_size=16, hidden_size=32, input_feeding=True, cell="gru"),
+    "peepholes": ModelSettings(embedding_size=16, hidden_size=32, cell="peephole_lstm"),
+    "layer norm": ModelSettings(embedding_size=16, hidden_size=32, cell="layer_norm_lstm"),
+    "ssru": ModelSettings(embedding_size=16, hidden_size=32, cell="ssru", decoder_layers=2),
 }
 
 
@@ -250,8 +253,8 @@ def test_every_search_that_is_replayed_finds_what_it_finds_step_by_step(model: S
     assert_same(found, search(model, *KINDS[name]))
 
 
-def test_models_with_input_feeding_and_ensembles_are_replayed_too(model: Seq2Seq) -> None:
-    ensemble = Ensemble([model, model_of(CELLS["input feeding"])])
+def test_all_cells_input_feeding_and_ensembles_are_replayed_too() -> None:
+    ensemble = Ensemble([model_of(settings) for settings in CELLS.values()])
     recordings = Recordings()
     found = search(ensemble, *KINDS["beam"], recordings)
     assert recordings.played > 3
@@ -300,6 +303,7 @@ def test_cuda_graphs_find_what_is_found_on_a_cpu(model: Seq2Seq, name: str) -> N
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source() -> None:
-    found = search(AutocastModel(model_of(CELLS["lstm"]).to("cuda")), *KINDS["beam"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source(cell: str) -> None:
+    found = search(AutocastModel(model_of(CELLS[cell]).to("cuda")), *KINDS["beam"])
     assert len(found) == len(SOURCES)

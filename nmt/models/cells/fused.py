@@ -1,0 +1,79 @@
+"""Cells that the library computes over whole sequences in one fused call."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates
+
+FusedCell = Literal["lstm", "gru", "rnn", "rnn_relu"]
+
+_SEQUENCE: dict[FusedCell, Callable[..., tuple[Tensor, ...]]] = {
+    "lstm": torch.lstm,
+    "gru": torch.gru,
+    "rnn": torch.rnn_tanh,
+    "rnn_relu": torch.rnn_relu,
+}
+_STEP: dict[FusedCell, Callable[..., Tensor]] = {
+    "gru": torch.gru_cell,
+    "rnn": torch.rnn_tanh_cell,
+    "rnn_relu": torch.rnn_relu_cell,
+}
+_GATES: dict[FusedCell, int] = {"lstm": 4, "gru": 3, "rnn": 1, "rnn_relu": 1}
+
+
+class FusedLayer(RecurrentLayer):
+    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000), GRU (Cho et al., 2014) or simple RNN (Elman, 1990).
+
+    Computed by the library's fused layer (cuDNN, oneDNN). Biases start at zero but for an LSTM's forget gate, which
+    starts at one (Jozefowicz et al., 2015). The simple RNN squashes by tanh or, as "rnn_relu", by max(0, x).
+    """
+
+    def __init__(self, cell: FusedCell, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
+        super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
+        self.cell = cell
+        self.state_parts = 2 if cell == "lstm" else 1
+        self.bounded = cell != "rnn_relu"
+        self.fused = _make(cell, input_size, hidden_size)
+        self._reset()
+
+    def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over whole sequences [B, T, I] from a state, or from zeros."""
+        first = tuple(part.unsqueeze(0).contiguous() for part in state or self.zeros(inputs))  # [1, B, H]
+        input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
+        weights = (input_weight, self.thinned(recurrent_weight), *biases)
+        hx = first if self.cell == "lstm" else first[0]
+        # biases, layers, dropout between layers, training, two directions, batch first: what `fused` itself would say
+        outputs, *last = _SEQUENCE[self.cell](inputs, hx, weights, True, 1, 0.0, self.training, False, True)
+        return outputs, tuple(part.squeeze(0) for part in last)
+
+    def weights(self) -> Weights:
+        """Return input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
+        return input_weight, self.thinned_for_steps(recurrent_weight), input_bias, recurrent_bias
+
+    def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
+        """Make one step: inputs [B, I], state parts [B, H]."""
+        if self.cell == "lstm":
+            new: State = torch.lstm_cell(inputs, state, *weights)
+        else:
+            new = (_STEP[self.cell](inputs, state[0], *weights),)
+        return tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
+
+    def _reset(self) -> None:
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
+        initialise_gates(gates=_GATES[self.cell], input_weight=input_weight, recurrent_weight=recurrent_weight)
+        nn.init.zeros_(input_bias)
+        nn.init.zeros_(recurrent_bias)
+        if self.cell == "lstm":  # gate order of the library: input, forget, cell, output
+            nn.init.ones_(torch.chunk(input_bias, 4)[1])
+
+
+def _make(cell: FusedCell, input_size: int, hidden_size: int) -> nn.RNNBase:
+    if cell == "lstm":
+        return nn.LSTM(input_size, hidden_size, batch_first=True)
+    if cell == "gru":
+        return nn.GRU(input_size, hidden_size, batch_first=True)
+    return nn.RNN(input_size, hidden_size, batch_first=True, nonlinearity="tanh" if cell == "rnn" else "relu")

@@ -1,0 +1,104 @@
+"""What every recurrent layer is: its state, its weights, whole sequences and single steps."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nmt.models.dropout import drop_cells
+
+Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"]
+State = tuple[Tensor, ...]
+"""(h,) or, for an LSTM of any kind, (h, c), or, for an SSRU, (c,), each [B, H]."""
+Weights = tuple[Tensor, ...]
+"""What `step` computes with: input weights [G * H, I] of G gates, then the rest as the layer wants it.
+
+A layer that has its weights in another form, for inference, gives none."""
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """What the recurrent layers of a model have in common."""
+
+    cell: Cell
+    dropout: float
+    """Share of the recurrent weights that is dropped in training."""
+
+
+class RecurrentLayer(nn.Module, ABC):
+    """One recurrent layer in one direction; subclasses are the cells.
+
+    In training, single recurrent weights may be dropped (DropConnect: Wan et al., 2013), the same ones at all steps
+    (Merity et al., 2018, sec. 2), which leaves the way in which a sequence is computed as it is.
+    """
+
+    state_parts: int
+    """How many tensors the state has."""
+    bounded: bool
+    """Whether outputs lie in [-1, 1] where the first state does."""
+
+    def __init__(self, *, hidden_size: int, recurrent_dropout: float) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.recurrent_dropout = recurrent_dropout
+
+    def forward(self, inputs: Tensor, state: State | None = None) -> Tensor:
+        """Run over whole sequences [B, T, I] from a state, or from zeros; return the outputs, [B, T, H]."""
+        return self.run(inputs, state)[0]
+
+    @abstractmethod
+    def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over whole sequences.
+
+        Args:
+            inputs: [B, T, I].
+            state: The state before the first step, parts [B, H]; None: zeros.
+
+        Returns:
+            The output of every step, [B, T, H], and the whole state after the last one, parts [B, H].
+        """
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """Return the weights for all steps over a batch; in training, dropped ones among them are zero."""
+
+    @abstractmethod
+    def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
+        """Make one step: inputs [B, I], state parts [B, H], which keep their types.
+
+        `output` says what of the new state is the output.
+        """
+
+    def output(self, state: State) -> Tensor:
+        """Return the output that goes with a state, [B, H]: its first part."""
+        return state[0]
+
+    def zeros(self, inputs: Tensor) -> State:
+        """Return the state before the first step over `inputs` [B, *, I], parts [B, H]."""
+        return (inputs.new_zeros(inputs.shape[0], self.hidden_size),) * self.state_parts
+
+    def thinned(self, recurrent_weight: Tensor) -> Tensor:
+        """Drop recurrent weights where training wants it."""
+        return drop_cells(recurrent_weight, self.recurrent_dropout) if self._drops else recurrent_weight
+
+    def thinned_for_steps(self, recurrent_weight: Tensor) -> Tensor:
+        """Drop recurrent weights where training wants it, ready for many single products."""
+        weight, device = self.thinned(recurrent_weight), recurrent_weight.device.type
+        if self._drops and torch.is_autocast_enabled(device):
+            # autocast remembers its copies of parameters only, and would make one of these at every step
+            return weight.to(torch.get_autocast_dtype(device))
+        return weight
+
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.recurrent_dropout > 0
+
+
+def initialise_gates(*, gates: int, input_weight: Tensor, recurrent_weight: Tensor) -> None:
+    """Start gate by gate: recurrent weights orthogonal (Saxe et al., 2014), others uniform (Glorot & Bengio, 2010)."""
+    for gate in torch.chunk(recurrent_weight, gates):
+        nn.init.orthogonal_(gate)
+    for gate in torch.chunk(input_weight, gates):
+        nn.init.xavier_uniform_(gate)

@@ -1,0 +1,90 @@
+"""Packed layers compute what the layers compute."""
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from nmt.models.cells import Cell, Recurrence, RecurrentLayer, State, make_layer
+from nmt.models.packed import Precision
+from nmt.models.packed_cells import pack_layer
+
+pytestmark = pytest.mark.usefixtures("one_thread", "without_gradients")
+CELLS = get_args(Cell)
+TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
+
+
+def layer_of(cell: Cell, *, hidden_size: int) -> RecurrentLayer:
+    torch.manual_seed(0)
+    layer = make_layer(Recurrence(cell, dropout=0.5), input_size=24, hidden_size=hidden_size).eval()
+    for parameter in layer.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.05)
+    return layer
+
+
+def state_of(layer: RecurrentLayer, batch: int) -> State:
+    return tuple(torch.tanh(torch.randn(batch, layer.hidden_size)) for _ in range(layer.state_parts))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("hidden_size", [32, 7])
+def test_a_packed_layer_computes_what_the_layer_computes(cell: Cell, hidden_size: int, precision: Precision) -> None:
+    layer = layer_of(cell, hidden_size=hidden_size)
+    packed = pack_layer(layer, precision)
+    inputs, state = torch.randn(5, 6, 24), state_of(layer, 5)
+    tolerance = {"rtol": 0, "atol": TOLERANCES[precision]}
+    torch.testing.assert_close(packed(inputs), layer(inputs), **tolerance)
+    (whole, last), (expected, after) = (each.run(inputs, state) for each in (packed, layer))
+    torch.testing.assert_close(whole, expected, **tolerance)
+    torch.testing.assert_close(last, after, **tolerance)
+    for t in range(6):
+        state = packed.step(inputs[:, t], state, weights=packed.weights())
+        torch.testing.assert_close(packed.output(state), whole[:, t], rtol=0, atol=1e-6)
+    torch.testing.assert_close(state, last, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("hidden_size", [32, 7, 50])
+def test_a_row_does_not_depend_on_the_others(cell: Cell, hidden_size: int, precision: Precision) -> None:
+    layer = layer_of(cell, hidden_size=hidden_size)
+    packed = pack_layer(layer, precision)
+    inputs, state = torch.randn(100, 3, 24), state_of(layer, 100)
+    whole, last = packed.run(inputs, state)
+    after = packed.step(inputs[:, 0], state, weights=())
+    for rows in (torch.tensor([0]), torch.tensor([99, 5]), torch.randperm(100)[:33], torch.arange(99, -1, -1)):
+        some = tuple(part[rows] for part in state)
+        outputs, end = packed.run(inputs[rows], some)
+        assert torch.equal(outputs, whole[rows])
+        stepped = packed.step(inputs[rows, 0], some, weights=())
+        for found, expected in zip((*end, *stepped), (*last, *after), strict=True):
+            assert torch.equal(found, expected[rows])
+
+
+@pytest.mark.parametrize("cell", ["lstm", "peephole_lstm", "layer_norm_lstm"])
+def test_saturated_cells_stay_within_their_bounds(cell: Cell) -> None:
+    layer = make_layer(Recurrence(cell, dropout=0.0), input_size=32, hidden_size=32)
+    for name, weight in layer.named_parameters():
+        if name not in ("recurrent_gain", "cell_gain"):
+            weight.fill_(9.0)
+    found = pack_layer(layer, "fp32")(torch.ones(1, 400, 32))
+    assert found.abs().max() <= 1.0
+    torch.testing.assert_close(found[0, -1], torch.ones(32), rtol=0, atol=1e-3)
+
+
+def test_a_layer_of_an_unknown_kind_is_refused() -> None:
+    class Strange(RecurrentLayer):
+        run = weights = step = lambda *_: None  # type: ignore[assignment]
+
+    with pytest.raises(TypeError, match="no packed form of Strange"):
+        pack_layer(Strange(hidden_size=2, recurrent_dropout=0.0), "fp32")
+
+
+def test_a_copy_is_independent_of_the_layer() -> None:
+    for cell in CELLS:
+        layer = layer_of(cell, hidden_size=32)
+        packed, inputs = pack_layer(layer, "fp32"), torch.randn(2, 3, 24)
+        before = packed(inputs)
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+        assert torch.equal(packed(inputs), before)
