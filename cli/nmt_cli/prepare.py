@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nmt.config import Settings
+    from nmt.prepared.manifest import Counts, TextCounts
     from nmt.prepared.pipeline import PreparationReport
 
 Files = list[Path] | None
@@ -30,6 +31,17 @@ def prepare(
         Path | None, typer.Option("--valid-src", metavar="FILE", help="Validation text, else some pairs are held out.")
     ] = None,
     valid_tgt: Annotated[Path | None, typer.Option("--valid-tgt", metavar="FILE", help="Its translation.")] = None,
+    text: Annotated[
+        Files, typer.Option("--text", metavar="FILE", help="Text for a language model, instead of pairs; repeatable.")
+    ] = None,
+    valid_text: Annotated[
+        Path | None,
+        typer.Option("--valid-text", metavar="FILE", help="Its validation text, else its last lines are held out."),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option("--tokenizer", metavar="PATH", help="Use the tokenizer of a model or data folder, or a .model."),
+    ] = None,
     on_bad_utf8: Annotated[
         Literal["error", "replace"] | None,
         typer.Option("--on-bad-utf8", help="Stop at bytes that are not UTF-8 (default), or read U+FFFD for them."),
@@ -38,27 +50,28 @@ def prepare(
     overrides: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace data prepared from other text or settings.")] = False,
 ) -> None:
-    """Clean parallel text, train its tokenizer and write both to a folder for training.
+    """Clean parallel text, or text for a language model, train its tokenizer and write both to a folder for training.
 
     Files may be compressed (.gz .xz .bz2 .zst). An option is repeated for each further file, as in
     --src a.en --src b.en --tgt a.fr --tgt b.fr; these options are stronger than the recipe.
 
     \b
-    Example:
+    Examples:
       nmt prepare data/en-fr --src train.en --tgt train.fr --set tokenizer.vocab_size=6000
+      nmt prepare data/lm --text train.fr --set tokenizer.kind=word
     """
     from nmt.config import load_settings
 
     settings = load_settings(recipe, overrides or ())
-    changes: dict[str, object] = {}
-    if src or tgt or tsv:
-        changes |= {"train_src": _paths(src), "train_tgt": _paths(tgt), "train_tsv": _paths(tsv)}
-    if valid_src or valid_tgt:
-        changes |= {"valid_src": valid_src and valid_src.absolute(), "valid_tgt": valid_tgt and valid_tgt.absolute()}
+    train = {"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}
+    valid = {"valid_src": valid_src, "valid_tgt": valid_tgt, "valid_text": valid_text}
+    data = settings.data.model_copy(update=_named_files(train, valid))
     if on_bad_utf8:
-        changes["on_bad_utf8"] = on_bad_utf8
-    data = settings.data.model_copy(update=changes)
-    run_preparation(data_dir, settings.model_copy(update={"data": data}), force=force)
+        data = data.model_copy(update={"on_bad_utf8": on_bad_utf8})
+    cutting = settings.tokenizer
+    if tokenizer:
+        cutting = cutting.model_copy(update={"file": tokenizer.absolute()})
+    run_preparation(data_dir, settings.model_copy(update={"data": data, "tokenizer": cutting}), force=force)
 
 
 def run_preparation(data_dir: Path, settings: "Settings", *, force: bool = False) -> "PreparationReport":
@@ -79,35 +92,56 @@ def run_preparation(data_dir: Path, settings: "Settings", *, force: bool = False
         say(f"{data_dir} is up to date: nothing to do")
     else:
         console.print(_to_table(report))
-        say(f"prepared data: {data_dir}; rejected pairs are listed in {report.rejected}")
+        say(f"prepared data: {data_dir}; rejected {report.noun} are listed in {report.rejected}")
     return report
 
 
-def _paths(given: list[Path] | None) -> tuple[Path, ...]:
-    # Paths of the command line count from the working folder, whatever data.root is.
-    return tuple(path.absolute() for path in given or ())
+def _named_files(train: dict[str, Files], valid: dict[str, Path | None]) -> dict[str, object]:
+    """Return the settings that files of the command line change: training text of any kind replaces the recipe's."""
+    changes: dict[str, object] = {}
+    if any(train.values()):
+        # Paths of the command line count from the working folder, whatever data.root is.
+        changes |= {name: tuple(path.absolute() for path in paths or ()) for name, paths in train.items()}
+        changes |= dict.fromkeys(("valid_src", "valid_tgt") if train["train_text"] else ("valid_text",))
+    sides = {name: path for name, path in valid.items() if name != "valid_text"}
+    if any(sides.values()):
+        changes |= {name: path and path.absolute() for name, path in sides.items()}
+    if valid["valid_text"]:
+        changes["valid_text"] = valid["valid_text"].absolute()
+    return changes
 
 
 def _to_table(report: "PreparationReport") -> "Table":
     from rich.table import Table
 
+    from nmt.prepared.manifest import TextCounts
+
     counts = report.counts
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    rows = {"pairs read": counts.read}
+    rows = {f"{report.noun} read": counts.read}
     rows |= {f"  rejected: {reason}": count for reason, count in counts.rejected.items()}
     if counts.heldout:
         rows["  held out for validation"] = counts.heldout
     rows["  left for training"] = counts.train
-    rows["validation pairs"] = counts.valid
+    rows[f"validation {report.noun}"] = counts.valid
     if counts.valid_dropped:
         rows["  left out: empty"] = counts.valid_dropped
-    rows |= {"source pieces": counts.src_pieces, "target pieces": counts.tgt_pieces}
-    if report.joint:
-        rows["joint vocabulary"] = counts.src_vocabulary
-    else:
-        rows |= {"source vocabulary": counts.src_vocabulary, "target vocabulary": counts.tgt_vocabulary}
+    rows |= _text_rows(counts) if isinstance(counts, TextCounts) else _pair_rows(counts, joint=report.joint)
     for name, count in rows.items():
         table.add_row(name, f"{count:,}")
+    if isinstance(counts, TextCounts):
+        table.add_row("  of them unknown", f"{counts.valid_unknown / max(counts.valid_pieces, 1):.2%}")
     return table
+
+
+def _text_rows(counts: "TextCounts") -> dict[str, int]:
+    return {"vocabulary": counts.vocabulary, "training pieces": counts.pieces, "validation pieces": counts.valid_pieces}
+
+
+def _pair_rows(counts: "Counts", *, joint: bool) -> dict[str, int]:
+    rows = {"source pieces": counts.src_pieces, "target pieces": counts.tgt_pieces}
+    if joint:
+        return rows | {"joint vocabulary": counts.src_vocabulary}
+    return rows | {"source vocabulary": counts.src_vocabulary, "target vocabulary": counts.tgt_vocabulary}

@@ -33,6 +33,15 @@ class Pair(NamedTuple):
     """Counted from 1; the same in both files of a pair of files."""
 
 
+class Line(NamedTuple):
+    """A line of text, and where it stands."""
+
+    text: str
+    file: str
+    line: int
+    """Counted from 1."""
+
+
 @dataclass(frozen=True)
 class TextFiles:
     """Parallel text on disk: files that match line by line, and files of source <tab> target lines.
@@ -61,6 +70,17 @@ class TextFiles:
             yield from _read_aligned(src, tgt, on_bad_utf8)
         for path in self.tsv:
             yield from _read_tsv(path, on_bad_utf8)
+
+
+def read_text(paths: Iterable[Path], on_bad_utf8: OnBadUtf8 = "error") -> Iterator[Line]:
+    """Read every line, normalised, file after file, blank ones too.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    for path in paths:
+        for number, text in enumerate(read_lines(path, on_bad_utf8), start=1):
+            yield Line(normalise(text), str(path), number)
 
 
 def normalise(text: str) -> str:

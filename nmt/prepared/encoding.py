@@ -1,20 +1,23 @@
-"""Pairs to ids, with a count of every piece."""
+"""Pairs and lines to ids, with a count of every piece."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 
-from nmt.corpus.placeholders import Kind, mask, mask_pair
-from nmt.corpus.reading import Pair
 from nmt.prepared.selection import Rejections
-from nmt.prepared.writing import Rows, flatten
-from nmt.subword import Tokenizer, Tokenizers
-from nmt.vocab import EOS
+from nmt.prepared.spool import R
+from nmt.prepared.writing import Ids, Rows, flatten
+from nmt.subword import Tokenizer
+from nmt.vocab import EOS, UNK
+
+Mask = Callable[[R], tuple[str, ...]]
+"""Returns the texts of a record, with placeholders where they belong."""
 
 
 class PieceCounts:
-    """How often each piece of a vocabulary occurs; `</s>` counts once for every sentence."""
+    """How often each piece of a vocabulary occurs; `</s>` counts once for every row."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._pieces = tokenizer.pieces
@@ -22,11 +25,21 @@ class PieceCounts:
         self.total = 0
 
     def add(self, rows: Rows) -> None:
-        """Count the pieces of some sentences."""
+        """Count the pieces of some rows."""
         ids = flatten(rows)
         self.total += len(ids)
         self._counts += np.bincount(ids, minlength=len(self._counts))
         self._counts[EOS] += len(rows)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many pieces there are to choose from."""
+        return len(self._pieces)
+
+    @property
+    def unknown(self) -> int:
+        """How many of them are `<unk>`."""
+        return int(self._counts[UNK])
 
     def lines(self) -> Iterator[str]:
         """Write one line for each id: the piece, a tab, its count."""
@@ -34,40 +47,48 @@ class PieceCounts:
             yield f"{piece}\t{count}\n"
 
 
+def count_pieces(tokenizers: Mapping[str, Tokenizer], ids: Ids) -> dict[str, PieceCounts]:
+    """Count the pieces of each column."""
+    counts = {name: PieceCounts(tokenizer) for name, tokenizer in tokenizers.items()}
+    for name, rows in ids.items():
+        counts[name].add(rows)
+    return counts
+
+
 @dataclass(frozen=True)
-class PairEncoder:
-    """Masks what is to be masked, and cuts both sides into pieces."""
+class Encoder(Generic[R]):
+    """Masks what is to be masked, and cuts each text of a record into the pieces of its column."""
 
-    tokenizers: Tokenizers
-    placeholders: Sequence[Kind]
+    tokenizers: Mapping[str, Tokenizer]
+    """Those of the columns, in the order of the texts."""
+    mask_train: "Mask[R]"
+    mask_valid: "Mask[R]"
 
-    def encode_train(self, texts: Sequence[tuple[str, str]]) -> tuple[Rows, Rows]:
-        """Turn training pairs into source ids and target ids."""
-        return self._encode([mask_pair(src, tgt, self.placeholders) for src, tgt in texts])
+    def encode_train(self, records: Sequence[R]) -> Ids:
+        """Turn training records into columns of ids."""
+        return self._encode([self.mask_train(record) for record in records])
 
-    def encode_valid(self, texts: Sequence[tuple[str, str]]) -> tuple[Rows, Rows]:
-        """Turn validation pairs into ids: the sources are masked as for translation, whatever their targets hold."""
-        return self._encode(
-            [(mask(src, self.placeholders)[0], mask_pair(src, tgt, self.placeholders)[1]) for src, tgt in texts]
-        )
+    def encode_valid(self, records: Sequence[R]) -> Ids:
+        """Turn validation records into columns of ids."""
+        return self._encode([self.mask_valid(record) for record in records])
 
     def encode_blocks(
-        self, blocks: Iterable[list[Pair]], *, max_pieces: int, rejections: Rejections
-    ) -> Iterator[tuple[Rows, Rows]]:
-        """Encode block after block, without the pairs that give no pieces or too many."""
+        self, blocks: Iterable[list[R]], *, max_pieces: float, rejections: Rejections
+    ) -> Iterator[dict[str, Rows]]:
+        """Encode block after block, without the records of which a text gives no pieces or too many."""
         for block in blocks:
-            src_rows, tgt_rows = [], []
-            for pair, src, tgt in zip(block, *self.encode_train([(pair.src, pair.tgt) for pair in block]), strict=True):
-                if not (src and tgt):
-                    rejections.add(pair, "empty")
-                elif max(len(src), len(tgt)) > max_pieces:
-                    rejections.add(pair, "too_many_pieces")
+            kept: list[tuple[list[int], ...]] = []
+            for record, rows in zip(block, zip(*self.encode_train(block).values(), strict=True), strict=True):
+                if not all(rows):
+                    rejections.add(record, "empty")
+                elif max(map(len, rows)) > max_pieces:
+                    rejections.add(record, "too_many_pieces")
                 else:
-                    src_rows.append(src)
-                    tgt_rows.append(tgt)
-            yield src_rows, tgt_rows
+                    kept.append(rows)
+            yield {name: [rows[column] for rows in kept] for column, name in enumerate(self.tokenizers)}
 
-    def _encode(self, masked: Sequence[tuple[str, str]]) -> tuple[Rows, Rows]:
-        src = self.tokenizers.src.encode([src for src, _ in masked])
-        tgt = self.tokenizers.tgt.encode([tgt for _, tgt in masked])
-        return src, tgt
+    def _encode(self, masked: Sequence[tuple[str, ...]]) -> dict[str, Rows]:
+        return {
+            name: tokenizer.encode([texts[column] for texts in masked])
+            for column, (name, tokenizer) in enumerate(self.tokenizers.items())
+        }

@@ -20,9 +20,18 @@ TRAIN: Final = "train.arrow"
 VALID: Final = "valid.arrow"
 SRC_VOCABULARY: Final = "vocab.src.tsv"
 TGT_VOCABULARY: Final = "vocab.tgt.tsv"
+VOCABULARY: Final = "vocab.tsv"
+"""The vocabulary file of a text."""
 
 _QUICK_TO_READ: Final = 64 << 20
-_PATHS: Final = {"root", "train_src", "train_tgt", "train_tsv", "valid_src", "valid_tgt", "test_src", "test_tgt"}
+_PATHS: Final = {
+    "data": {
+        "root",
+        *(f"{part}_{side}" for part in ("train", "valid", "test") for side in ("src", "tgt", "tsv", "text")),
+    },
+    "tokenizer": {"file"},
+}
+"""Settings that say where files lie; what is in them is recorded apart."""
 
 
 class _Record(BaseModel):
@@ -45,8 +54,8 @@ class InputRecord(_Record):
     sha256: str
 
 
-class Counts(_Record):
-    """How many pairs and pieces there are."""
+class Tally(_Record):
+    """How many pairs, or lines of text, there are."""
 
     read: int
     """Training pairs read."""
@@ -60,6 +69,11 @@ class Counts(_Record):
     """Validation pairs."""
     valid_dropped: int
     """Pairs of the validation files that had an empty side."""
+
+
+class Counts(Tally):
+    """How many pairs and pieces there are."""
+
     src_pieces: int
     """Pieces of the source training text."""
     tgt_pieces: int
@@ -70,11 +84,24 @@ class Counts(_Record):
     """Pieces that the target vocabulary has."""
 
 
+class TextCounts(Tally):
+    """How many lines and pieces of text there are."""
+
+    pieces: int
+    """Pieces of the training text."""
+    vocabulary: int
+    """Pieces that the vocabulary has."""
+    valid_pieces: int
+    """Pieces of the validation text."""
+    valid_unknown: int
+    """Those of them that are `<unk>`."""
+
+
 class Manifest(_Record):
     """The contents of manifest.json."""
 
     format_version: int
-    counts: Counts
+    counts: Counts | TextCounts
     files: dict[str, FileRecord]
     inputs: tuple[InputRecord, ...]
     settings: dict[str, dict[str, Any]]
@@ -158,5 +185,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def _without_paths(sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    data = {key: value for key, value in sections["data"].items() if key not in _PATHS}
-    return {"data": data, "tokenizer": sections["tokenizer"]}
+    return {
+        name: {key: value for key, value in sections[name].items() if key not in paths}
+        for name, paths in _PATHS.items()
+    }

@@ -9,25 +9,24 @@ from nmt.batching import FlatSequences
 from nmt.errors import DataError
 
 
-def map_ids(path: Path) -> tuple[FlatSequences, FlatSequences]:
-    """Map the columns `src` and `tgt`; their values are the whole file, only starts and lengths take memory.
+def map_ids(path: Path, name: str) -> FlatSequences:
+    """Map a column of ids; its values are the whole file, only starts and lengths take memory.
 
     Raises:
         DataError: The file is damaged.
     """
     buffer, batches = _open(path)
-    return _view(path, buffer, batches, "src"), _view(path, buffer, batches, "tgt")
+    return _view(path, buffer, batches, name)
 
 
-def read_texts(path: Path) -> tuple[list[str], list[str]]:
-    """Read the columns `src_text` and `tgt_text`.
+def read_texts(path: Path, name: str) -> list[str]:
+    """Read a column of text.
 
     Raises:
         DataError: The file is damaged.
     """
     _, batches = _open(path)
-    src, tgt = ([str(text) for batch in batches for text in batch.column(name)] for name in ("src_text", "tgt_text"))
-    return src, tgt
+    return [str(text) for batch in batches for text in batch.column(name)]
 
 
 def _open(path: Path) -> tuple[pa.Buffer, list[pa.RecordBatch]]:

@@ -1,18 +1,17 @@
-"""Which pairs are trained on: cleaning, the sample for the tokenizer, the pairs held out for validation."""
+"""Which pairs, or lines, are trained on: cleaning, the sample for the tokenizer, those held out for validation."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.config import DataSettings
-from nmt.corpus.cleaning import REASONS, Cleaner, Reason
-from nmt.corpus.reading import Pair
-from nmt.prepared.spool import Spool
+from nmt.corpus.cleaning import REASONS, Reason
+from nmt.corpus.reading import Line, Pair
+from nmt.prepared.spool import R, Spool
 
 Chosen = NDArray[np.bool_]
 
@@ -24,58 +23,55 @@ class Progress:
     stage: str
     done: int
     total: int | None = None
-    """Pairs in all, where that is known."""
+    """Pairs or lines in all, where that is known."""
 
 
 OnProgress = Callable[[Progress], None]
 
 
 class Rejections:
-    """Counts rejected pairs, and writes where each one stood as a line of JSON."""
+    """Counts rejected pairs or lines, and writes where each one stood as a line of JSON."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[str], reasons: Sequence[Reason] = REASONS) -> None:
         self._file = file
+        self._reasons = reasons
         self.counts: Counter[Reason] = Counter()
 
-    def add(self, pair: Pair, reason: Reason) -> None:
-        """Note one pair."""
+    def add(self, rejected: Pair | Line, reason: Reason) -> None:
+        """Note one of them."""
         self.counts[reason] += 1
-        record = {"file": pair.file, "line": pair.line, "reason": reason}
+        record = {"file": rejected.file, "line": rejected.line, "reason": reason}
         self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     @property
     def total(self) -> int:
-        """Pairs rejected so far."""
+        """How many have been rejected so far."""
         return self.counts.total()
 
     def by_reason(self) -> dict[str, int]:
         """Return the count of every reason, in the order in which they are tried."""
-        return {reason: self.counts[reason] for reason in REASONS}
+        return {reason: self.counts[reason] for reason in self._reasons}
 
     def __str__(self) -> str:
         return ", ".join(f"{count} {reason}" for reason, count in self.by_reason().items() if count) or "none was read"
 
 
-def clean(pairs: Iterable[Pair], data: DataSettings, rejections: Rejections, on_progress: OnProgress) -> Iterator[Pair]:
-    """Let through the pairs that are fit for training."""
-    cleaner = Cleaner(
-        max_characters=data.max_characters,
-        max_length_ratio=data.max_length_ratio,
-        drop_copies=data.drop_copies,
-        drop_duplicates=data.drop_duplicates,
-    )
-    for number, pair in enumerate(pairs, start=1):
-        reason = cleaner.reason(pair.src, pair.tgt)
+def sift(
+    records: Iterable[R], reason_against: Callable[[R], Reason | None], rejections: Rejections, on_progress: OnProgress
+) -> Iterator[R]:
+    """Let through what there is no reason against."""
+    for number, record in enumerate(records, start=1):
+        reason = reason_against(record)
         if reason is None:
-            yield pair
+            yield record
         else:
-            rejections.add(pair, reason)
+            rejections.add(record, reason)
         if number % 1000 == 0:
             on_progress(Progress("reading", number))
 
 
 def choose(rng: np.random.Generator, candidates: Chosen, size: int) -> Chosen:
-    """Choose at most `size` of the pairs that are True in `candidates`."""
+    """Choose at random at most `size` of those that are True in `candidates`."""
     rows = np.flatnonzero(candidates)
     if len(rows) <= size:
         return candidates
@@ -84,10 +80,10 @@ def choose(rng: np.random.Generator, candidates: Chosen, size: int) -> Chosen:
     return chosen
 
 
-def chosen_blocks(spool: Spool, chosen: Chosen) -> Iterator[list[Pair]]:
-    """Read the chosen pairs of a spool, block by block."""
+def chosen_blocks(spool: Spool[R], chosen: Chosen) -> Iterator[list[R]]:
+    """Read the chosen records of a spool, block by block."""
     start = 0
     for block in spool.blocks():
         flags = chosen[start : start + len(block)]
         start += len(block)
-        yield [pair for pair, flag in zip(block, flags, strict=True) if flag]
+        yield [record for record, flag in zip(block, flags, strict=True) if flag]

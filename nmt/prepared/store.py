@@ -16,12 +16,16 @@ from nmt.prepared.manifest import (
     TGT_VOCABULARY,
     TRAIN,
     VALID,
+    VOCABULARY,
     Manifest,
+    TextCounts,
     check_files,
     read_manifest,
 )
 from nmt.prepared.mapping import map_ids, read_texts
-from nmt.subword import Tokenizers, load_tokenizers
+from nmt.prepared.pairs import SRC, TGT
+from nmt.prepared.text import TEXT
+from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ValidationPairs:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A folder that `nmt prepare` made."""
+    """A folder of pairs that `nmt prepare` made."""
 
     folder: Path
     manifest: Manifest
@@ -52,18 +56,24 @@ class PreparedData:
         """Open a folder of prepared data.
 
         Raises:
-            DataError: It is missing, incomplete, altered, or of another format version.
+            DataError: It is missing, incomplete, altered, or of another format version; or it holds plain text.
         """
         manifest = read_manifest(folder)
+        if isinstance(manifest.counts, TextCounts):
+            raise DataError(f"{folder} holds text for a language model, expected pairs for translation")
         check_files(folder, manifest)
-        train_src, train_tgt = map_ids(folder / TRAIN)
         return cls(
             folder=folder,
             manifest=manifest,
             settings=_read_settings(folder, manifest),
-            train_src=train_src,
-            train_tgt=train_tgt,
-            valid=ValidationPairs(*read_texts(folder / VALID), *map_ids(folder / VALID)),
+            train_src=map_ids(folder / TRAIN, SRC.ids),
+            train_tgt=map_ids(folder / TRAIN, TGT.ids),
+            valid=ValidationPairs(
+                src_texts=read_texts(folder / VALID, SRC.text),
+                tgt_texts=read_texts(folder / VALID, TGT.text),
+                src=map_ids(folder / VALID, SRC.ids),
+                tgt=map_ids(folder / VALID, TGT.ids),
+            ),
             tokenizers=load_tokenizers(folder),
         )
 
@@ -78,9 +88,59 @@ class PreparedData:
         return _read_counts(self.folder / TGT_VOCABULARY)
 
 
-def _read_settings(folder: Path, manifest: Manifest) -> Settings:
+@dataclass(frozen=True)
+class PreparedText:
+    """A folder of text for a language model that `nmt prepare` made."""
+
+    folder: Path
+    manifest: Manifest
+    settings: Settings
+    """The settings it was prepared with: the sections `data` and `tokenizer`, and `model.kind`."""
+    train: FlatSequences
+    """The ids of each line, without `</s>`, in the order of the text."""
+    valid: FlatSequences
+    valid_texts: list[str]
+    tokenizer: Tokenizer
+
+    @classmethod
+    def open(cls, folder: Path) -> "PreparedText":
+        """Open a folder of prepared text.
+
+        Raises:
+            DataError: It is missing, incomplete, altered, or of another format version; or it holds pairs.
+        """
+        manifest = read_manifest(folder)
+        if not isinstance(manifest.counts, TextCounts):
+            raise DataError(f"{folder} holds pairs for translation, expected text for a language model")
+        check_files(folder, manifest)
+        return cls(
+            folder=folder,
+            manifest=manifest,
+            settings=_read_settings(folder, manifest, model={"kind": "lm"}),
+            train=map_ids(folder / TRAIN, TEXT.ids),
+            valid=map_ids(folder / VALID, TEXT.ids),
+            valid_texts=read_texts(folder / VALID, TEXT.text),
+            tokenizer=load_tokenizers(folder).tgt,
+        )
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each piece occurs in the training text, [V]; `</s>` counts once for every line."""
+        return _read_counts(self.folder / VOCABULARY)
+
+
+def holds_text(folder: Path) -> bool:
+    """Tell whether a data folder holds text for a language model, and not pairs.
+
+    Raises:
+        DataError: It holds no prepared data.
+    """
+    return isinstance(read_manifest(folder).counts, TextCounts)
+
+
+def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, str]) -> Settings:
     try:
-        return Settings.model_validate(manifest.settings)
+        return Settings.model_validate({**manifest.settings, **more})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))

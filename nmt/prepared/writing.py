@@ -1,6 +1,6 @@
 """Arrow files of id sequences, written block by block through Hugging Face `datasets`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -11,25 +11,26 @@ from datasets import Features, List, Value  # type: ignore[import-untyped]
 from datasets.arrow_writer import ArrowWriter  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-BLOCK: Final = 10_000
-"""Pairs that are worked on and written at a time."""
+_IDS: Final = List(Value("int32"))
+_TEXT: Final = Value("string")
 
-_IDS: Final = {"src": List(Value("int32")), "tgt": List(Value("int32"))}
-_TEXTS: Final = {"src_text": Value("string"), "tgt_text": Value("string")}
+BLOCK: Final = 10_000
+"""Pairs, or lines, that are worked on and written at a time."""
 
 Rows = list[list[int]]
+Ids = Mapping[str, Rows]
+"""Columns of ids by their names: as many rows in each."""
 
 
-def write_train(path: Path, blocks: Iterable[tuple[Rows, Rows]]) -> int:
-    """Write blocks of source and target ids; return the number of pairs."""
-    return _write(path, Features(_IDS), (_id_columns(src, tgt) for src, tgt in blocks))
+def write_train(path: Path, names: Iterable[str], blocks: Iterable[Ids]) -> int:
+    """Write blocks of the id columns `names`; return the number of rows."""
+    return _write(path, dict.fromkeys(names, _IDS), map(_id_columns, blocks))
 
 
-def write_valid(path: Path, texts: Sequence[tuple[str, str]], src: Rows, tgt: Rows) -> None:
-    """Write validation pairs, as text and as ids."""
-    src_texts, tgt_texts = zip(*texts, strict=True)
-    columns = {"src_text": pa.array(src_texts), "tgt_text": pa.array(tgt_texts), **_id_columns(src, tgt)}
-    _write(path, Features({**_TEXTS, **_IDS}), [columns])
+def write_valid(path: Path, texts: Mapping[str, Sequence[str]], ids: Ids) -> None:
+    """Write columns of validation text and of its ids."""
+    columns = {name: pa.array(column, pa.string()) for name, column in texts.items()}
+    _write(path, dict.fromkeys(texts, _TEXT) | dict.fromkeys(ids, _IDS), [columns | _id_columns(ids)])
 
 
 def flatten(rows: Rows) -> NDArray[np.int32]:
@@ -37,8 +38,8 @@ def flatten(rows: Rows) -> NDArray[np.int32]:
     return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=sum(map(len, rows)))
 
 
-def _id_columns(src: Rows, tgt: Rows) -> dict[str, pa.Array]:
-    return {"src": _list_array(src), "tgt": _list_array(tgt)}
+def _id_columns(ids: Ids) -> dict[str, pa.Array]:
+    return {name: _list_array(rows) for name, rows in ids.items()}
 
 
 def _list_array(rows: Rows) -> pa.Array:
@@ -47,13 +48,13 @@ def _list_array(rows: Rows) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flatten(rows)))
 
 
-def _write(path: Path, features: Features, blocks: Iterable[dict[str, pa.Array]]) -> int:
-    pairs = 0
+def _write(path: Path, features: Mapping[str, object], blocks: Iterable[dict[str, pa.Array]]) -> int:
+    rows = 0
     with path.open("wb") as file:
-        writer = ArrowWriter(stream=file, features=features, writer_batch_size=BLOCK)
+        writer = ArrowWriter(stream=file, features=Features(features), writer_batch_size=BLOCK)
         for columns in blocks:
             table = pa.table(columns)
             writer.write_table(table)
-            pairs += table.num_rows
+            rows += table.num_rows
         writer.finalize(close_stream=False)
-    return pairs
+    return rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from nmt.batching import FlatSequences, Rows
 from nmt.corpus.placeholders import PLACEHOLDERS
 from nmt.errors import ConfigError
 from nmt.prepared import PreparedData
-from nmt.subword import Tokenizer
+from nmt.subword import Kind, Tokenizer
 from nmt.training.resampling.bpe import BpeDropout
 from nmt.training.resampling.draws import row_keys
 from nmt.training.resampling.lookup import Integers
@@ -90,7 +90,7 @@ def make_resamplers(data: PreparedData, *, alpha: float, max_pieces: int) -> tup
 def make_resampler(
     tokenizer: Tokenizer,
     *,
-    kind: Literal["unigram", "bpe"],
+    kind: Kind,
     symbols: Sequence[str],
     alpha: float,
     max_pieces: int,
@@ -99,7 +99,7 @@ def make_resampler(
 
     Args:
         tokenizer: Its pieces and their scores are used.
-        kind: What the tokenizer was trained as.
+        kind: What the tokenizer was trained as, "unigram" or "bpe".
         symbols: Its pieces that are never cut and never merged.
         alpha: For a unigram model the exponent that smooths its probabilities: the smaller, the more varied the pieces,
             1 draws from the model as it is. For BPE the probability that a merge is left out: the larger, the more
@@ -114,6 +114,7 @@ def make_resampler(
             f"training.subword_sampling = {alpha:g} is too large: with a tokenizer of the kind bpe it is the "
             "probability that a merge is left out, at most 1"
         )
+    assert kind in ("unigram", "bpe")  # the settings have been checked
     alphabet = Alphabet(tokenizer.pieces, symbols=symbols)
     scores = tokenizer.scores
     cutter: Cutter

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.corpus.reading import Pair, TextFiles, decode_lines, normalise, read_lines
+from nmt.corpus.reading import Line, Pair, TextFiles, decode_lines, normalise, read_lines, read_text
 from nmt.errors import DataError
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -145,3 +145,21 @@ def test_a_tsv_line_without_a_tab_names_file_and_line(tmp_path: Path) -> None:
 def test_reading_does_not_run_ahead(tmp_path: Path) -> None:
     src, tgt = written(tmp_path / "a.en", b"x\n\xff\n"), written(tmp_path / "a.fr", "y\nz\n")
     assert next(TextFiles(src=(src,), tgt=(tgt,)).pairs()).src == "x"
+
+
+def test_text_is_read_line_by_line_with_its_origin_and_blank_lines(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.gz", tmp_path / "two"
+    one.write_bytes(gzip.compress(b" cafe\xcc\x81 \n \t\n"))
+    two.write_bytes(b"x\ty")
+    assert list(read_text([one, two])) == [
+        Line("caf\u00e9", str(one), 1),
+        Line("", str(one), 2),
+        Line("x\ty", str(two), 1),
+    ]
+
+
+def test_bad_bytes_of_a_text_are_an_error_or_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match=r"a, line 1: byte 1 \(0xff\) is not UTF-8"):
+        list(read_text([tmp_path / "a"]))
+    assert [line.text for line in read_text([tmp_path / "a"], "replace")] == ["\ufffd"]

@@ -4,49 +4,48 @@ from pathlib import Path
 
 import numpy as np
 
-from nmt.config import DataSettings
-from nmt.corpus.reading import Pair
-from nmt.prepared.selection import Progress, Rejections, choose, chosen_blocks, clean
+from nmt.corpus.cleaning import Reason
+from nmt.corpus.reading import Line, Pair
+from nmt.prepared.selection import Progress, Rejections, choose, chosen_blocks, sift
 from nmt.prepared.spool import Spool
 
 ALL = np.ones(100, dtype=np.bool_)
 
 
-def test_rejected_pairs_are_listed_with_file_line_and_reason() -> None:
+def too_short(record: Pair | Line) -> Reason | None:
+    return None if len(record[0]) > 1 else "empty"
+
+
+def test_what_is_rejected_is_listed_with_file_line_and_reason() -> None:
     file = io.StringIO()
     rejections = Rejections(file)
-    pairs = [Pair("a", "b", "é.en", 1), Pair("", "b", "é.en", 2), Pair("a", "b", "f.en", 1)]
-    kept = list(clean(pairs, DataSettings(), rejections, lambda progress: None))
-    assert kept == pairs[:1]
+    pairs = [Pair("abc", "b", "é.en", 1), Pair("a", "b", "é.en", 2), Pair("", "b", "f.en", 1)]
+    assert list(sift(pairs, too_short, rejections, lambda progress: None)) == pairs[:1]
+    rejections.add(Line("abc", "g.en", 7), "duplicate")
     assert file.getvalue().splitlines()[0] == '{"file": "é.en", "line": 2, "reason": "empty"}'
-    assert json.loads(file.getvalue().splitlines()[1]) == {"file": "f.en", "line": 1, "reason": "duplicate"}
+    assert json.loads(file.getvalue().splitlines()[2]) == {"file": "g.en", "line": 7, "reason": "duplicate"}
     assert rejections.by_reason() == {
-        "empty": 1,
+        "empty": 2,
         "too_long": 0,
         "length_ratio": 0,
         "copy": 0,
         "duplicate": 1,
         "too_many_pieces": 0,
     }
-    assert (rejections.total, str(rejections)) == (2, "1 empty, 1 duplicate")
+    assert (rejections.total, str(rejections)) == (3, "2 empty, 1 duplicate")
+
+
+def test_reasons_that_cannot_be_are_not_counted() -> None:
+    assert Rejections(io.StringIO(), ["empty"]).by_reason() == {"empty": 0}
 
 
 def test_nothing_rejected_is_said_in_words() -> None:
     assert str(Rejections(io.StringIO())) == "none was read"
 
 
-def test_the_settings_decide_what_is_rejected() -> None:
-    data = DataSettings(max_characters=3, max_length_ratio=2.0, drop_copies=False, drop_duplicates=False)
-    rejections = Rejections(io.StringIO())
-    pairs = [Pair(src, tgt, "f", 1) for src, tgt in (("abc", "a"), ("abcd", "abc"), ("a", "a"), ("a", "a"))]
-    assert list(clean(pairs, data, rejections, lambda progress: None)) == pairs[2:]
-    assert str(rejections) == "1 too_long, 1 length_ratio"
-
-
-def test_reading_reports_every_thousand_pairs() -> None:
+def test_reading_reports_every_thousand_records() -> None:
     seen: list[Progress] = []
-    pairs = (Pair("a", "b", "f", line) for line in range(1, 2501))
-    list(clean(pairs, DataSettings(), Rejections(io.StringIO()), seen.append))
+    list(sift((Line("abc", "f", line) for line in range(1, 2501)), too_short, Rejections(io.StringIO()), seen.append))
     assert seen == [Progress("reading", 1000), Progress("reading", 2000)]
 
 
@@ -69,7 +68,7 @@ def test_a_sample_as_large_as_the_corpus_is_the_corpus() -> None:
 
 def test_chosen_pairs_are_read_from_every_block(tmp_path: Path) -> None:
     pairs = [Pair(str(line), "x", "f", line) for line in range(5)]
-    spool = Spool(tmp_path / "spool", block=2)
+    spool = Spool(tmp_path / "spool", Pair, block=2)
     spool.write(pairs)
     chosen = np.array([False, True, True, False, True])
     assert list(chosen_blocks(spool, chosen)) == [[pairs[1]], [pairs[2]], [pairs[4]]]

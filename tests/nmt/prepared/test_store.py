@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from nmt.config import Settings
 from nmt.errors import DataError
-from nmt.prepared import PreparedData
+from nmt.prepared import PreparedData, PreparedText, holds_text
 from nmt.prepared.pipeline import prepare
 
 Pairs = list[tuple[str, str]]
@@ -63,3 +64,43 @@ def test_unknown_settings_are_refused(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(tree))
     with pytest.raises(DataError, match=r"prepared with settings that are unknown here: data\.novelty: Extra inputs"):
         PreparedData.open(folder)
+
+
+def test_a_text_comes_back_line_by_line(toy_text_data: PreparedText) -> None:
+    text = PreparedText.open(toy_text_data.folder)
+    lines = text.tokenizer.decode([text.train.row(row) for row in range(len(text.train))])
+    source = (text.folder.parent / "train.txt").read_text().splitlines()
+    assert lines == source
+    assert not text.train.values.flags.owndata
+    assert text.valid_texts == (text.folder.parent / "valid.txt").read_text().splitlines()
+    assert [text.valid.row(row) for row in range(len(text.valid))] == text.tokenizer.encode(text.valid_texts)
+
+
+def test_the_counts_of_a_text_are_those_of_its_ids(toy_text_data: PreparedText) -> None:
+    rows = toy_text_data.train
+    expected = np.bincount([token for row in range(len(rows)) for token in rows.row(row)], minlength=14)
+    expected[3] = 300  # </s>, once for every line
+    assert toy_text_data.counts.dtype == np.int64
+    assert toy_text_data.counts.tolist() == expected.tolist()
+
+
+def test_the_settings_of_a_text_ask_for_a_language_model(toy_text_data: PreparedText) -> None:
+    settings = toy_text_data.settings
+    assert (settings.model.kind, settings.tokenizer.kind) == ("lm", "word")
+    assert settings.model_fields_set == {"data", "tokenizer", "model"}
+    assert settings.model.model_fields_set == {"kind"}
+
+
+def test_pairs_and_text_are_told_apart(folder: Path, toy_text_data: PreparedText) -> None:
+    assert (holds_text(folder), holds_text(toy_text_data.folder)) == (False, True)
+    with pytest.raises(DataError, match=r"data holds pairs for translation, expected text for a language model$"):
+        PreparedText.open(folder)
+    with pytest.raises(DataError, match=r"data holds text for a language model, expected pairs for translation$"):
+        PreparedData.open(toy_text_data.folder)
+
+
+def test_an_altered_text_is_refused(toy_text_data: PreparedText, tmp_path: Path) -> None:
+    altered = shutil.copytree(toy_text_data.folder, tmp_path / "altered")
+    (altered / "train.arrow").write_bytes(b"cut")
+    with pytest.raises(DataError, match=r"train\.arrow was altered"):
+        PreparedText.open(altered)

@@ -1,39 +1,30 @@
-import subprocess
-import sys
-from collections.abc import Iterator
 from math import exp
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from sentencepiece import SentencePieceTrainer
 
-from nmt.errors import ConfigError, DataError, ModelError
+from nmt.errors import ModelError
 from nmt.subword import (
     JOINT_MODEL,
     SRC_MODEL,
     TGT_MODEL,
+    Kind,
     Tokenizer,
-    VocabularyTooLargeError,
+    find_tokenizer,
     load_tokenizers,
     tokenizer_files,
     train_tokenizer,
 )
 from nmt.vocab import UNK
 
-Kind = Literal["unigram", "bpe"]
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")
+EVERY_KIND: tuple[Kind, ...] = (*KINDS, "word", "char")
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "le chat dort", "un chien court vers le chat"] * 5
 
 
 def trained(kind: Kind = "unigram", vocab_size: int = 24, symbols: tuple[str, ...] = ()) -> bytes:
     return train_tokenizer(LINES, kind=kind, vocab_size=vocab_size, symbols=symbols)
-
-
-def largest(kind: Kind) -> int:
-    with pytest.raises(VocabularyTooLargeError) as caught:
-        trained(kind, 5000)
-    return caught.value.largest
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,7 +47,7 @@ def test_scores_of_bpe_count_down() -> None:
     assert scores == [0, 0, 0, 0, 0, *range(0, -19, -1)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_decoding_gives_the_text_back(kind: Kind) -> None:
     tokenizer = Tokenizer(trained(kind))
     assert tokenizer.decode(tokenizer.encode([*LINES[:4], ""])) == [*LINES[:4], ""]
@@ -95,70 +86,6 @@ def test_a_placeholder_is_one_piece_wherever_it_stands() -> None:
     assert tokenizer.decode([ids]) == ["the [NUM]cat[NUM]"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_train_the_same_bytes(kind: Kind) -> None:
-    code = (
-        "import sys; from nmt.subword import train_tokenizer; lines = sys.stdin.buffer.read().decode().split('\\n');"
-        f"sys.stdout.buffer.write(train_tokenizer(lines, kind='{kind}', vocab_size=24))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], input="\n".join(LINES).encode(), capture_output=True, check=True
-    )
-    assert done.stdout == trained(kind) == trained(kind)
-    assert done.stderr == b""
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_largest_size_named_is_the_largest_possible(kind: Kind) -> None:
-    most = largest(kind)
-    assert len(Tokenizer(trained(kind, most))) == most
-    with pytest.raises(VocabularyTooLargeError) as caught:
-        trained(kind, most + 1)
-    assert caught.value.largest == most
-
-
-def test_a_vocabulary_too_large_says_so() -> None:
-    with pytest.raises(
-        ConfigError, match=rf"vocab_size = 5000 is too large .*: at most {largest('bpe')} pieces; lower"
-    ):
-        trained("bpe", 5000)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_vocabulary_too_small_names_the_smallest_possible(kind: Kind) -> None:
-    text = sorted({character for line in LINES for character in line if character != " "})
-    smallest = 4 + 1 + len(text)  # the specials, the mark of a word's start, the characters
-    with pytest.raises(ConfigError, match=rf"vocab_size = 10 is too small .* characters alone need {smallest} pieces"):
-        trained(kind, 10)
-    assert len(Tokenizer(trained(kind, smallest))) == smallest
-
-
-@pytest.mark.parametrize("lines", [[], ["", ""]])
-def test_no_text_is_an_error(lines: list[str]) -> None:
-    with pytest.raises(DataError, match="there is no text to train a tokenizer on"):
-        train_tokenizer(lines, kind="unigram", vocab_size=20)
-
-
-@pytest.mark.parametrize("odd", ["\0", "\u2585", "\u2581", "\t", "\u2028", "\r"])
-def test_a_line_with_an_odd_character_still_teaches_its_other_characters(odd: str) -> None:
-    tokenizer = Tokenizer(train_tokenizer([*LINES, f"xyz {odd} zyx"], kind="bpe", vocab_size=40))
-    assert {"x", "y", "z"} <= set(tokenizer.pieces)
-
-
-def test_a_very_long_line_is_not_skipped() -> None:
-    tokenizer = Tokenizer(train_tokenizer([*LINES, "xyz " * 20_000], kind="bpe", vocab_size=40))
-    assert {"x", "y", "z"} <= set(tokenizer.pieces)
-
-
-def test_an_interruption_while_lines_are_read_comes_through() -> None:
-    def lines() -> Iterator[str]:
-        yield "a line"
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_tokenizer(lines(), kind="unigram", vocab_size=20)
-
-
 def test_joint_and_separate_tokenizers_are_found_in_their_folder(tmp_path: Path) -> None:
     (tmp_path / SRC_MODEL).write_bytes(trained(vocab_size=24))
     (tmp_path / TGT_MODEL).write_bytes(trained(vocab_size=25))
@@ -193,3 +120,18 @@ def test_a_model_with_other_special_ids_is_an_error(tmp_path: Path) -> None:
         SentencePieceTrainer.train(sentence_iterator=iter(LINES), model_writer=file, vocab_size=24, minloglevel=2)
     with pytest.raises(ModelError, match=r"ids \(-1, 0, 1, 2\), expected \(0, 1, 2, 3\)"):
         Tokenizer.load(tmp_path / "foreign")
+
+
+def test_a_tokenizer_is_found_in_its_folder_or_is_the_file_itself(tmp_path: Path) -> None:
+    (tmp_path / SRC_MODEL).touch()
+    (tmp_path / TGT_MODEL).touch()
+    assert find_tokenizer(tmp_path) == tmp_path / TGT_MODEL
+    (tmp_path / JOINT_MODEL).touch()
+    assert find_tokenizer(tmp_path) == tmp_path / JOINT_MODEL
+    assert find_tokenizer(tmp_path / "any.model") == tmp_path / "any.model"
+
+
+@pytest.mark.parametrize("kind", ["word", "char"])
+def test_unknown_words_and_characters_in_a_row_are_one_each(kind: Kind) -> None:
+    tokenizer = Tokenizer(trained(kind, 100))
+    assert tokenizer.encode(["qq ZZ"]) == [{"word": [UNK] * 2, "char": [4, UNK, UNK, 4, UNK, UNK]}[kind]]
