@@ -1,5 +1,6 @@
 """Settings of the model."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
@@ -12,8 +13,8 @@ class ModelSettings(Section):
 
     kind: Literal["translation", "lm"] = "translation"
     """An encoder-decoder for pairs, or a language model, which is its decoder alone, for text."""
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    """The recurrent cell of encoder and decoder."""
+    cell: Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"] = "lstm"
+    """The recurrent cell of encoder and decoder, or of the language model; "rnn" squashes by tanh."""
     embedding_size: int = Field(default=256, ge=1)
     """Size of the word vectors, source and target."""
     hidden_size: int = Field(default=512, ge=1)
@@ -52,6 +53,14 @@ class ModelSettings(Section):
     """Share of the input words, source and target, whose vector is zeroed."""
     tied_embeddings: Literal["auto", "none", "target", "all"] = "auto"
     """Shared tables: target input with output, or also the source; auto: all with a joint vocabulary, else target."""
+    src_vectors: Path | None = None
+    """Word vectors that the source's start from: a text file of word2vec, GloVe or fastText, or word2vec's .bin."""
+    tgt_vectors: Path | None = None
+    """Word vectors that the target's start from, or those of a language model."""
+    freeze_src_vectors: bool = False
+    """Pieces that have a vector in `src_vectors` keep it; false: they learn on from it."""
+    freeze_tgt_vectors: bool = False
+    """Pieces that have a vector in `tgt_vectors` keep it; false: they learn on from it."""
 
     @field_validator("encoder_dropout", "decoder_dropout", mode="wrap")
     @classmethod
@@ -74,7 +83,34 @@ class ModelSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _recurrent_weights_must_exist_to_be_dropped(self) -> "ModelSettings":
+        if self.cell == "ssru" and self.recurrent_dropout:
+            raise ValueError(
+                f'recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, '
+                f"found {self.recurrent_dropout}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _halves_must_be_whole(self) -> "ModelSettings":
-        if self.bidirectional and self.hidden_size % 2:
+        if self.kind == "translation" and self.bidirectional and self.hidden_size % 2:
             raise ValueError(f"hidden_size must be even for a bidirectional encoder, found {self.hidden_size}")
         return self
+
+    @model_validator(mode="after")
+    def _vectors_must_have_a_use(self) -> "ModelSettings":
+        if self.kind == "lm" and (self.src_vectors or self.freeze_src_vectors):
+            raise ValueError("a language model has no source: its word vectors are tgt_vectors, not src_vectors")
+        for side, vectors, freeze in (
+            ("src", self.src_vectors, self.freeze_src_vectors),
+            ("tgt", self.tgt_vectors, self.freeze_tgt_vectors),
+        ):
+            if freeze and vectors is None:
+                raise ValueError(f"freeze_{side}_vectors = true needs the file of {side}_vectors")
+        return self
+
+    def tying(self, *, joint: bool) -> Literal["none", "target", "all"]:
+        """Say what `tied_embeddings` comes to, given whether the vocabulary is a joint one."""
+        if self.tied_embeddings == "auto":
+            return "all" if joint else "target"
+        return self.tied_embeddings

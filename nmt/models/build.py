@@ -23,9 +23,7 @@ def build_model(
     Raises:
         ConfigError: All embeddings are to be tied, but the vocabularies are two.
     """
-    tied = settings.tied_embeddings
-    if tied == "auto":
-        tied = "all" if joint else "target"
+    tied = settings.tying(joint=joint)
     if tied == "all" and not joint:
         raise ConfigError('model.tied_embeddings = "all" needs one joint vocabulary; with two use "target"')
     with torch.random.fork_rng(devices=[]):
@@ -39,8 +37,8 @@ def build_model(
         if tied != "none":
             output.weight = tgt_table.weight
         model = Seq2Seq(
-            src_embedding=_words(settings, src_table),
-            tgt_embedding=_words(settings, tgt_table),
+            src_embedding=_words(settings, src_table, freeze=settings.freeze_src_vectors),
+            tgt_embedding=_words(settings, tgt_table, freeze=settings.freeze_tgt_vectors),
             encoder=_encoder(settings),
             decoder=_decoder(settings, feature_size=feature_size),
             output=output,
@@ -62,7 +60,7 @@ def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int)
             output.weight = table.weight
         model = LanguageModel(
             recurrence=_recurrence(settings),
-            embedding=_words(settings, table),
+            embedding=_words(settings, table, freeze=settings.freeze_tgt_vectors),
             hidden_size=hidden,
             residual=settings.residual,
             dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=settings.decoder_layers),
@@ -76,14 +74,16 @@ def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int)
 
 def count_parameters(model: nn.Module) -> int:
     """Count the numbers that are learnt, tied ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def _spread(model: nn.Module, limit: float) -> None:
-    """Draw every weight anew, uniform within plus and minus `limit` (Zaremba et al., 2015, sec. 4.1); 0: leave it."""
+    """Draw weights but gains anew, uniform within plus and minus `limit` (Zaremba et al., 2015, sec. 4.1); 0: none."""
     if limit:
-        for parameter in model.parameters():
-            nn.init.uniform_(parameter, -limit, limit)
+        for name, parameter in model.named_parameters():
+            # what is normalised keeps its size
+            if parameter.requires_grad and not name.endswith("gain"):
+                nn.init.uniform_(parameter, -limit, limit)
 
 
 def _embedding(vocab_size: int, size: int) -> nn.Embedding:
@@ -97,9 +97,9 @@ def _embedding(vocab_size: int, size: int) -> nn.Embedding:
     return table
 
 
-def _words(settings: ModelSettings, table: nn.Embedding) -> WordEmbedding:
+def _words(settings: ModelSettings, table: nn.Embedding, *, freeze: bool) -> WordEmbedding:
     dropout = _dropout(settings, settings.embedding_dropout)
-    return WordEmbedding(table, dropout=dropout, word_dropout=settings.word_dropout)
+    return WordEmbedding(table, dropout=dropout, word_dropout=settings.word_dropout, keeps_given=freeze)
 
 
 def _encoder(settings: ModelSettings) -> RecurrentEncoder:

@@ -103,7 +103,15 @@ def test_a_name_like_no_other_still_gets_a_suggestion() -> None:
         ("model = 3", "[model] must be a table of settings, found 3"),
         ("[[model]]", "[model] must be a table of settings, found [{}]"),
         ("[training]\nseed = -1", "training.seed = -1: input should be greater than or equal to 0"),
-        ("[model]\ncell = 'lstmm'", "model.cell = 'lstmm': input should be 'lstm', 'gru' or 'rnn'"),
+        (
+            "[model]\ncell = 'lstmm'",
+            "model.cell = 'lstmm': input should be 'lstm', 'gru', 'rnn', "
+            "'rnn_relu', 'peephole_lstm', 'layer_norm_lstm' or 'ssru'",
+        ),
+        (
+            "[model]\ncell = 'ssru'\nrecurrent_dropout = 0.1",
+            'model: recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, found 0.1',
+        ),
         ("[model]\nhidden_size = 5", "model: hidden_size must be even for a bidirectional encoder, found 5"),
         (
             "[model]\nencoder_layers = 3\nencoder_dropout = [0.1]",
@@ -162,8 +170,9 @@ def test_stored_settings_name_their_place_when_they_do_not_fit() -> None:
 
 def test_every_setting_is_written() -> None:
     text = to_toml(load_settings(overrides=["data.valid_src=a", "data.valid_tgt=b"]))
-    optional = {"data.test_src", "data.test_tgt"}
+    optional = {"data.test_src", "data.test_tgt", "data.valid_text", "data.test_text", "tokenizer.file"}
     optional |= {f"model.{place}_dropout" for place in ("embedding", "encoder", "decoder", "readout")}
+    optional |= {"model.src_vectors", "model.tgt_vectors"}
     for name in set(setting_names()) - optional:
         assert f"\n{name.partition('.')[2]} = " in text
 

@@ -1,4 +1,6 @@
 import re
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -40,6 +42,7 @@ def test_a_bidirectional_encoder_needs_an_even_hidden_size() -> None:
     with pytest.raises(ValidationError, match="hidden_size must be even for a bidirectional encoder, found 5"):
         ModelSettings(hidden_size=5)
     assert ModelSettings(hidden_size=5, bidirectional=False).hidden_size == 5
+    assert ModelSettings(hidden_size=5, kind="lm").hidden_size == 5
 
 
 def test_tying_all_embeddings_needs_a_joint_vocabulary() -> None:
@@ -57,6 +60,13 @@ def test_r_drop_needs_the_full_objective() -> None:
     assert re.search(message, error["msg"])
     assert Settings(training=TrainingSettings(r_drop=1.0)).training.r_drop == 1.0
     assert Settings(training=TrainingSettings(objective="sampled")).training.r_drop == 0.0
+
+
+@pytest.mark.parametrize("kind", ["word", "char"])
+def test_words_and_characters_cannot_be_cut_anew(kind: Literal["word", "char"]) -> None:
+    with pytest.raises(ValidationError, match=rf'it needs a tokenizer of the kind unigram or bpe, found .*"{kind}"'):
+        Settings(tokenizer=TokenizerSettings(kind=kind), training=TrainingSettings(subword_sampling=0.1))
+    assert Settings(tokenizer=TokenizerSettings(kind=kind)).training.subword_sampling == 0.0
 
 
 @pytest.mark.parametrize("betas", [(0.9, 1.0), (-0.1, 0.98)])
@@ -91,3 +101,52 @@ def test_a_list_of_dropout_rates_has_one_for_every_layer_but_the_first() -> None
     message = "decoder_dropout lists 3, expected 2: a rate for every layer but the first of decoder_layers = 3"
     with pytest.raises(ValidationError, match=message):
         ModelSettings(decoder_layers=3, decoder_dropout=(0.1, 0.2, 0.3))
+
+
+@pytest.mark.parametrize("side", ["src", "tgt"])
+def test_only_vectors_that_are_there_can_be_frozen(side: str) -> None:
+    with pytest.raises(ValidationError, match=f"freeze_{side}_vectors = true needs the file of {side}_vectors"):
+        ModelSettings.model_validate({f"freeze_{side}_vectors": True})
+
+
+@pytest.mark.parametrize("setting", [{"src_vectors": "a.vec"}, {"freeze_src_vectors": True}])
+def test_a_language_model_takes_no_vectors_of_a_source(setting: dict[str, object]) -> None:
+    message = "a language model has no source: its word vectors are tgt_vectors, not src_vectors"
+    with pytest.raises(ValidationError, match=message):
+        ModelSettings.model_validate({"kind": "lm", **setting})
+
+
+def vectors_of(*, joint: bool = True, **model: object) -> Settings:
+    return Settings.model_validate({"tokenizer": {"joint": joint}, "model": model})
+
+
+def test_frozen_vectors_need_a_table_that_is_not_the_output_layers() -> None:
+    src = {"src_vectors": "a.vec", "freeze_src_vectors": True}
+    needed = "_vectors = true needs a table that is not the output layer's, which has to learn: set "
+    message = f'model.freeze_src{needed}model.tied_embeddings = "target" or "none", found "auto"'
+    with pytest.raises(ValidationError, match=message):
+        vectors_of(**src)
+    assert vectors_of(**src, joint=False).model.freeze_src_vectors
+    assert vectors_of(**src, tied_embeddings="target").model.freeze_src_vectors
+    tgt = {"tgt_vectors": "a.vec", "freeze_tgt_vectors": True}
+    for kind in ("translation", "lm"):
+        message = f'model.freeze_tgt{needed}model.tied_embeddings = "none", found "target"'
+        with pytest.raises(ValidationError, match=message):
+            vectors_of(**tgt, kind=kind, tied_embeddings="target")
+        assert vectors_of(**tgt, kind=kind, tied_embeddings="none").model.freeze_tgt_vectors
+
+
+def test_one_table_starts_from_one_file() -> None:
+    message = (
+        r"source and target share one table, but model.src_vectors is a\.vec and model\.tgt_vectors b\.vec: name one "
+        r'file, or set model\.tied_embeddings = "target"'
+    )
+    with pytest.raises(ValidationError, match=message):
+        vectors_of(src_vectors="a.vec", tgt_vectors="b.vec")
+    assert vectors_of(src_vectors="a.vec", tgt_vectors="a.vec").model.tgt_vectors == Path("a.vec")
+    assert vectors_of(src_vectors="a.vec", tgt_vectors="b.vec", joint=False).model.tgt_vectors == Path("b.vec")
+
+
+def test_tying_depends_on_the_vocabulary_only_if_it_is_left_open() -> None:
+    assert [ModelSettings().tying(joint=joint) for joint in (True, False)] == ["all", "target"]
+    assert [ModelSettings(tied_embeddings="none").tying(joint=joint) for joint in (True, False)] == ["none", "none"]

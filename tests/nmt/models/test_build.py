@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 
@@ -5,10 +7,12 @@ from nmt.batching import Batch, FlatSequences, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.errors import ConfigError
 from nmt.models.build import build_model, count_parameters
-from nmt.models.cells import RecurrentLayer
+from nmt.models.cells import Cell, RecurrentLayer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq
+
+CELLS = get_args(Cell)
 
 
 def settings_of(**changes: object) -> ModelSettings:
@@ -64,7 +68,7 @@ def test_input_feeding_is_another_decoder() -> None:
 
 
 @pytest.mark.parametrize("attention", ["dot", "scaled_dot", "general", "additive"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_every_weight_learns(attention: str, cell: str) -> None:
     settings = settings_of(attention=attention, cell=cell, encoder_layers=2, decoder_layers=2, tied_embeddings="none")
     model = model_of(settings)
@@ -134,3 +138,9 @@ def test_models_on_disk_rely_on_these_names() -> None:
     linears = ["decoder.bridges.0", "decoder.bridges.1", "decoder.readout"]
     names += [f"{linear}.{part}" for linear in linears for part in ("weight", "bias")]
     assert {name for name, _ in model_of(settings_of(decoder_layers=2)).named_parameters()} == set(names)
+
+
+def test_weights_start_within_their_range_and_gains_at_one() -> None:
+    model = model_of(settings_of(cell="layer_norm_lstm", init_range=0.05))
+    for name, weight in model.named_parameters():
+        assert bool((weight == 1).all()) if name.endswith("gain") else weight.abs().max() <= 0.05

@@ -1,0 +1,223 @@
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from nmt.config import Settings
+from nmt.errors import ConfigError, DataError
+from nmt.models.build import build_language_model, build_model
+from nmt.models.folder import load_model, model_tensors
+from nmt.models.language_model import LanguageModel
+from nmt.models.seq2seq import Seq2Seq
+from nmt.prepared import PreparedData
+from nmt.training.pretrained import start_from_vectors, start_language_model_from_vectors
+from nmt.training.reports import StepReport, ValidationReport
+from nmt.training.run import train
+
+SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
+SRC = [*SPECIALS, "▁the", "▁dog", "▁runs", "s"]
+TGT = [*SPECIALS, "▁le", "▁chien", "▁court", "s"]
+SRC_COUNTS = np.array([0, 1, 0, 0, 10, 4, 3, 2], dtype=np.int64)  # 20 pieces of text
+TGT_COUNTS = np.array([0, 0, 0, 9, 8, 4, 2, 6], dtype=np.int64)  # 20 pieces of text, and 9 ends
+
+
+def data_of(src: list[str] = SRC, tgt: list[str] = TGT) -> PreparedData:
+    joint = SimpleNamespace(pieces=src)
+    tokenizers = SimpleNamespace(src=joint, tgt=joint if src == tgt else SimpleNamespace(pieces=tgt))
+    counts = {"source_counts": SRC_COUNTS, "target_counts": TGT_COUNTS}
+    return cast(PreparedData, SimpleNamespace(tokenizers=tokenizers, **counts))
+
+
+def settings_of(*, joint: bool = False, on_bad_utf8: str = "error", **model: object) -> Settings:
+    small = {"embedding_size": 2, "hidden_size": 4, "encoder_layers": 1, "dropout": 0.0}
+    tree = {"data": {"on_bad_utf8": on_bad_utf8}, "tokenizer": {"joint": joint}, "model": {**small, **model}}
+    return Settings.model_validate(tree)
+
+
+def model_of(settings: Settings) -> Seq2Seq:
+    joint = settings.tokenizer.joint
+    return build_model(settings.model, src_vocab_size=8, tgt_vocab_size=8, joint=joint, seed=1)
+
+
+def started(settings: Settings, data: PreparedData) -> tuple[Seq2Seq, list[str]]:
+    model, messages = model_of(settings), list[str]()
+    start_from_vectors(model, data, settings, on_message=messages.append)
+    return model, messages
+
+
+def changed(model: Seq2Seq, settings: Settings) -> dict[str, list[int]]:
+    """Name the rows of the tables that are others than those of a model without vectors."""
+    fresh, now = model_tensors(model_of(settings)), model_tensors(model)
+    rows = {name: (now[name] != weight).any(-1).nonzero().flatten().tolist() for name, weight in fresh.items()}
+    return {name: row for name, row in rows.items() if row}
+
+
+@pytest.fixture
+def english(tmp_path: Path) -> Path:
+    path = tmp_path / "english.vec"
+    path.write_text("the 1 2\nruns 3 4\nchien 1 1\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def french(tmp_path: Path) -> Path:
+    path = tmp_path / "french.vec"
+    path.write_text("3 2\nchien 1 2\ncourt 3 4\nchat 5 6\n", encoding="utf-8")
+    return path
+
+
+def test_without_files_nothing_happens() -> None:
+    model, messages = started(settings_of(), data_of())
+    assert changed(model, settings_of()) == {}
+    assert messages == []
+
+
+def test_each_side_starts_from_its_file(english: Path, french: Path) -> None:
+    settings = settings_of(src_vectors=english, tgt_vectors=french)
+    model, messages = started(settings, data_of())
+    assert messages == [
+        f"source vectors: 2 of 8 pieces (65.0% of the running text) from {english}",  # 10 + 3 of 20
+        f"target vectors: 2 of 8 pieces (30.0% of the running text) from {french}",  # 4 + 2 of 20
+    ]
+    tables = {"src_embedding.table.weight": [4, 6], "tgt_embedding.table.weight": [5, 6]}
+    assert changed(model, settings) == tables
+    the, runs = model.src_embedding.table.weight[[4, 6]].tolist()
+    assert the[1] / the[0] == pytest.approx(2)
+    assert runs[0] / the[0] == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("side", "rows"), [("src", [4, 6]), ("tgt", [5])])
+def test_one_side_alone_starts_from_a_file(english: Path, side: str, rows: list[int]) -> None:
+    settings = settings_of(**{f"{side}_vectors": english})
+    model, messages = started(settings, data_of())
+    assert changed(model, settings) == {f"{side}_embedding.table.weight": rows}
+    assert len(messages) == 1
+
+
+def test_vectors_of_a_tied_target_are_those_of_the_output_layer(french: Path) -> None:
+    model, _ = started(settings_of(tgt_vectors=french, tied_embeddings="target"), data_of())
+    assert model.output.weight is model.tgt_embedding.table.weight
+
+
+def test_frozen_vectors_stand_in_tables_of_their_own(english: Path, french: Path) -> None:
+    freeze = {"freeze_src_vectors": True, "freeze_tgt_vectors": True}
+    settings = settings_of(src_vectors=english, tgt_vectors=french, tied_embeddings="none", **freeze)
+    model, messages = started(settings, data_of())
+    assert changed(model, settings) == {"src_embedding.given": [4, 6], "tgt_embedding.given": [5, 6]}
+    assert messages[0] == f"source vectors, frozen: 2 of 8 pieces (65.0% of the running text) from {english}"
+
+
+def test_a_shared_table_takes_one_file_for_both_sides(english: Path) -> None:
+    settings = settings_of(joint=True, src_vectors=english, tgt_vectors=english)
+    model, messages = started(settings, data_of(SRC, SRC))
+    assert changed(model, settings) == {"src_embedding.table.weight": [4, 6]}
+    # 10 + 3 of the source and 8 + 2 of the target, of 20 each
+    assert messages == [f"source and target vectors: 2 of 8 pieces (57.5% of the running text) from {english}"]
+
+
+def test_a_shared_table_takes_the_file_of_one_side(english: Path) -> None:
+    settings = settings_of(joint=True, tgt_vectors=english)
+    model, messages = started(settings, data_of(SRC, SRC))
+    assert changed(model, settings) == {"src_embedding.table.weight": [4, 6]}
+    assert messages == [f"target vectors: 2 of 8 pieces (50.0% of the running text) from {english}"]
+
+
+def test_a_language_model_starts_from_the_vectors_of_the_target(french: Path) -> None:
+    settings = settings_of(kind="lm", tgt_vectors=french, tied_embeddings="none", freeze_tgt_vectors=True)
+    model, messages = language_model_of(settings), list[str]()
+    start_language_model_from_vectors(model, settings, pieces=TGT, counts=TGT_COUNTS, on_message=messages.append)
+    assert model.embedding.given is not None
+    assert model.embedding.given.any(1).nonzero().flatten().tolist() == [5, 6]
+    assert messages == [f"word vectors, frozen: 2 of 8 pieces (30.0% of the running text) from {french}"]
+
+
+def test_a_language_model_without_a_file_starts_as_it_is() -> None:
+    settings, messages = settings_of(kind="lm"), list[str]()
+    model = language_model_of(settings)
+    start_language_model_from_vectors(model, settings, pieces=TGT, counts=TGT_COUNTS, on_message=messages.append)
+    assert torch.equal(model.embedding.table.weight, language_model_of(settings).embedding.table.weight)
+    assert messages == []
+
+
+def language_model_of(settings: Settings) -> LanguageModel:
+    return build_language_model(settings.model, vocab_size=8, seed=1)
+
+
+def test_vectors_for_no_piece_at_all_are_refused(french: Path) -> None:
+    settings = settings_of(src_vectors=french)
+    with pytest.raises(ConfigError) as refused:
+        started(settings, data_of())
+    assert str(refused.value) == (
+        f"none of the 8 pieces of the model has a vector in {french}: is it of another language, or was the text cut "
+        "into other pieces?"
+    )
+
+
+def test_vectors_of_another_size_are_refused(english: Path) -> None:
+    settings = settings_of(src_vectors=english, embedding_size=6)
+    with pytest.raises(ConfigError, match=r"english\.vec have 2 numbers, but model\.embedding_size = 6"):
+        started(settings, data_of())
+
+
+def test_words_that_are_not_utf8_are_met_as_the_data_were(tmp_path: Path) -> None:
+    path = tmp_path / "bad.vec"
+    path.write_bytes(b"the 1 2\n\xff 3 4\n")
+    with pytest.raises(DataError, match="line 2"):
+        started(settings_of(src_vectors=path), data_of())
+    _, messages = started(settings_of(src_vectors=path, on_bad_utf8="replace"), data_of())
+    assert messages == [f"source vectors: 1 of 8 pieces (50.0% of the running text) from {path}"]
+
+
+class Listener:
+    """Keeps the messages of a run."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def on_step(self, report: StepReport) -> None:
+        pass
+
+    def on_validation(self, report: ValidationReport) -> None:
+        pass
+
+    def on_message(self, message: str) -> None:
+        self.messages.append(message)
+
+    def of_vectors(self) -> list[str]:
+        return [message for message in self.messages if " vectors, frozen: " in message]
+
+
+def test_frozen_vectors_outlast_training_and_the_file_that_they_came_from(
+    tmp_path: Path, toy_data: PreparedData, toy_settings: Settings
+) -> None:
+    whole = [i for i, piece in enumerate(toy_data.tokenizers.src.pieces) if i > 3 and len(piece) > 2]
+    words = [toy_data.tokenizers.src.pieces[i].removeprefix("\u2581") for i in whole]
+    path, rng = tmp_path / "toy.vec", np.random.default_rng(1)
+    path.write_text("".join(f"{word} {' '.join(map(str, rng.normal(size=32)))}\n" for word in words), encoding="utf-8")
+    vectors = {"tgt_vectors": path, "freeze_tgt_vectors": True, "tied_embeddings": "none"}
+    steps = {"optimizer": "adamw", "weight_decay": 0.1, "ema_decay": 0.5, "validate_every": 10, "checkpoint_every": 10}
+
+    def run(max_steps: int) -> tuple[dict[str, torch.Tensor], list[str]]:
+        tree = toy_settings.model_dump(exclude_unset=True)
+        tree["model"] |= vectors
+        tree["training"] |= {**steps, "schedule": "constant", "max_steps": max_steps}
+        listener = Listener()
+        settings = Settings.model_validate(tree)
+        train(toy_data, tmp_path / "model", settings, observer=listener, stop=threading.Event())
+        model, _ = load_model(tmp_path / "model", device=torch.device("cpu"))
+        return model_tensors(model), listener.of_vectors()
+
+    first, messages = run(10)
+    assert len(messages) == 1
+    assert messages[0].startswith(f"target vectors, frozen: {len(whole)} of 40 pieces (")
+    path.unlink()
+    second, messages = run(20)
+    assert messages == []
+    given = "tgt_embedding.given"
+    assert first[given].any(1).nonzero().flatten().tolist() == whole
+    assert torch.equal(first[given], second[given])
+    assert not torch.equal(first["tgt_embedding.table.weight"], second["tgt_embedding.table.weight"])
