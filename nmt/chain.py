@@ -1,8 +1,11 @@
-"""The stages of `nmt run` after training: the test text translated and scored, each only when it has to be."""
+"""The stages of `nmt run` after training: the test text translated and scored, or read by a language model.
+
+Each is only done when it has to be.
+"""
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ from nmt.config import Settings
 from nmt.corpus.reading import read_lines
 from nmt.errors import ConfigError
 from nmt.files import sha256, write_text
+from nmt.lm.result import Totals
+from nmt.lm.scorer import LanguageScorer
 from nmt.metrics import Score, score
 from nmt.models.folder import WEIGHTS
 from nmt.translate import Options, Translator
@@ -36,15 +41,29 @@ def find_test_texts(settings: Settings) -> TestTexts | None:
     """Return the test files that the settings name, relative ones from `data.root`; None if they name none.
 
     Raises:
-        ConfigError: Only one side is named.
+        ConfigError: Only one side is named, or the text of a language model.
     """
     data = settings.data
+    if data.test_text is not None:
+        raise ConfigError("data.test_text is the test text of a language model, but data.train_text is not set")
     if data.test_src is None and data.test_tgt is None:
         return None
     if data.test_src is None or data.test_tgt is None:
         missing = "data.test_tgt" if data.test_tgt is None else "data.test_src"
         raise ConfigError(f"a test text has two sides, but {missing} is not set")
     return TestTexts(data.root / data.test_src, data.root / data.test_tgt)
+
+
+def find_test_text(settings: Settings) -> Path | None:
+    """Return the test file of a language model that the settings name, a relative one from `data.root`; None: none.
+
+    Raises:
+        ConfigError: A test text for translation is named.
+    """
+    data = settings.data
+    if data.test_src is not None or data.test_tgt is not None:
+        raise ConfigError("data.test_src and data.test_tgt are for translation; a language model has data.test_text")
+    return None if data.test_text is None else data.root / data.test_text
 
 
 def translate_test(
@@ -96,6 +115,31 @@ def score_test(hypotheses: Path, texts: TestTexts, settings: Settings) -> tuple[
     records = [{"metric": one.name, "score": one.score, "signature": one.signature} for one in scores]
     write_text(hypotheses.with_name(SCORES), json.dumps(records, indent=2) + "\n")
     return scores
+
+
+def read_test(model_dir: Path, text: Path, test_dir: Path, settings: Settings) -> Totals:
+    """Let a language model read the test text on and on, unless the same model has read the same text already.
+
+    Args:
+        model_dir: The model.
+        text: The test text.
+        test_dir: Where the totals are kept.
+        settings: `training` says where to compute.
+
+    Returns:
+        What it makes of the whole text, each line read after all that stand before it.
+    """
+    kept, made_from = test_dir / SCORES, {"model": sha256(model_dir / WEIGHTS), "text": sha256(text)}
+    before = _read_json(kept)
+    if isinstance(before, dict) and before.get("made_from") == made_from:
+        return Totals(**before["totals"])
+    training = settings.training
+    scorer = LanguageScorer.load(model_dir, device=training.device, threads=max(1, training.threads))
+    totals = Totals().plus(scorer.score_text(list(read_lines(text, on_bad_utf8=settings.data.on_bad_utf8))))
+    test_dir.mkdir(parents=True, exist_ok=True)
+    record = {"perplexity": totals.perplexity, "totals": asdict(totals), "made_from": made_from}
+    write_text(kept, json.dumps(record, indent=2) + "\n")
+    return totals
 
 
 def _read_json(path: Path) -> Any:

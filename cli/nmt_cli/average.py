@@ -27,15 +27,13 @@ def average(
       nmt average models/en-fr models/en-fr-average
       nmt average models/en-fr models/en-fr-average --last 4 --data data/en-fr
     """
-    from nmt.prepared import PreparedData
     from nmt.training.averaging import average_run
+    from nmt.training.tasks import open_data
 
-    data = None if data_dir is None else PreparedData.open(data_dir)
+    data = None if data_dir is None else open_data(data_dir)
     done = average_run(model_dir, out_dir, last=last, data=data)
     results.print("averaged steps:", *done.steps, soft_wrap=True)
     if done.scores is not None:
         scores = done.scores
-        results.print(
-            f"validation: loss {scores.loss:.4f}, perplexity {scores.perplexity:.2f}, BLEU {scores.bleu:.2f}",
-            soft_wrap=True,
-        )
+        bleu = "" if scores.bleu is None else f", BLEU {scores.bleu:.2f}"
+        results.print(f"validation: loss {scores.loss:.4f}, perplexity {scores.perplexity:.2f}{bleu}", soft_wrap=True)

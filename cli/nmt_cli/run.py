@@ -36,13 +36,20 @@ def run(
 ) -> None:
     """Run a recipe: prepare, train, translate the test text, score. Finished stages are not repeated.
 
+    Where the recipe names text of one language, it trains a language model, and tells the perplexity of the test text.
+
     \b
     Examples:
       nmt run recipes/multi30k-en-de.toml
       nmt run recipes/multi30k-en-de.toml --work runs/small --set model.hidden_size=256
+      nmt run recipes/lm-small.toml --set data.root=ptb
     """
-    result = run_stages(recipe, work or Path("runs") / recipe.stem, overrides or [])
-    if result is not None:
+    from nmt.config import load_settings
+
+    folder = work or Path("runs") / recipe.stem
+    if load_settings(recipe, overrides or []).data.train_text:
+        _run_on_text(recipe, folder, overrides or [])
+    elif result := run_stages(recipe, folder, overrides or []):
         show_scores(result)
 
 
@@ -75,6 +82,26 @@ def show_scores(result: ChainResult) -> None:
     """Print the scores with their signatures on stdout."""
     for one in result.scores:
         results.print(f"{one.name:<5} {one.score:6.2f}  {one.signature}", soft_wrap=True)
+
+
+def _run_on_text(recipe: Path, work: Path, overrides: list[str]) -> None:
+    """Run the stages of a language model in `work`, and print the perplexity of the test text on stdout."""
+    from nmt.chain import DATA, MODEL, TEST, find_test_text, read_test
+    from nmt.config import load_settings
+
+    settings = load_settings(recipe, overrides)
+    text = find_test_text(settings)
+    say(f"1/3 prepare: {work / DATA}")
+    run_preparation(work / DATA, settings)
+    say(f"2/3 train: {work / MODEL}")
+    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides)
+    if text is None:
+        say(f"the recipe names no test text (data.test_text); the model is {work / MODEL}")
+        return
+    say(f"3/3 test: {text}")
+    found = read_test(work / MODEL, text, work / TEST, settings)
+    conditions = f"words:{found.words}|lines:{found.lines}|unknown:{found.unknown}|state:carried"
+    results.print(f"PPL   {found.perplexity:6.2f}  {conditions}", soft_wrap=True)
 
 
 def _translate_with_progress(model_dir: Path, src: Path, test_dir: Path, settings: "Settings") -> tuple[Path, bool]:

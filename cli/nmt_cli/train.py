@@ -25,7 +25,7 @@ def train(
         bool, typer.Option("--show-config", help="Print the resolved settings as TOML and stop.")
     ] = False,
 ) -> None:
-    """Train a model, or continue the run that MODEL_DIR holds.
+    """Train a model, or continue the run that MODEL_DIR holds: a translation model of pairs, a language model of text.
 
     Ctrl-C saves the state; the same command goes on from there. Several processes train one model under torchrun.
 
@@ -50,16 +50,17 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
     Raises:
         typer.Exit: The run was stopped before its end.
     """
-    from nmt.prepared import PreparedData
     from nmt.training.distributed import joined_ranks
     from nmt.training.resolve import resolve_settings
     from nmt.training.run import train as train_model
+    from nmt.training.tasks import open_data
     from nmt_cli.training_view import TrainingView, stopping_on_signals
 
-    with joined_ranks() as ranks, TrainingView(shown=ranks.is_first) as view:
-        data = PreparedData.open(data_dir)
+    with joined_ranks() as ranks:
+        data = open_data(data_dir)
         settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
-        with stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
+        shown = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
+        with shown as view, stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
             summary = train_model(data, model_dir, settings, observer=view, stop=stop, ranks=ranks, changes=changes)
         if not summary.finished:
             view.on_message(f"stopped at step {summary.state.step:,}; the same command continues from there")
@@ -72,8 +73,8 @@ def _resolved_toml(data_dir: Path | None, model_dir: Path | None, recipe: Path |
 
     if data_dir is None or model_dir is None:
         return to_toml(load_settings(recipe, overrides))
-    from nmt.prepared import PreparedData
     from nmt.training.resolve import resolve_settings
+    from nmt.training.tasks import open_data
 
-    settings, _ = resolve_settings(PreparedData.open(data_dir).settings, model_dir, recipe=recipe, overrides=overrides)
+    settings, _ = resolve_settings(open_data(data_dir).settings, model_dir, recipe=recipe, overrides=overrides)
     return to_toml(settings)

@@ -12,7 +12,7 @@ from types import FrameType, TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nmt.training.loop import StepReport, ValidationReport
+from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import TrainingSummary
 from nmt_cli.console import progress, say
 
@@ -20,11 +20,13 @@ from nmt_cli.console import progress, say
 class TrainingView:
     """A progress bar for the whole run, and a line for each validation; on a terminal or not.
 
-    Only the first of several processes shows anything.
+    Only the first of several processes shows anything. Of a language model, people know the perplexity and the words a
+    second rather than the loss and the tokens.
     """
 
-    def __init__(self, *, shown: bool = True) -> None:
+    def __init__(self, *, shown: bool = True, of_text: bool = False) -> None:
         self._shown = shown
+        self._of_text = of_text
         self._bar: Progress = progress(
             TextColumn("{task.percentage:>3.0f}%"),
             BarColumn(bar_width=12),
@@ -48,17 +50,17 @@ class TrainingView:
         self._last = report
         left = (report.total_steps - report.step) * report.seconds_per_step
         steps = f"step {report.step:,}/{report.total_steps:,}"
-        text = f"{steps}  loss {report.loss:.3f}  {report.tokens_per_second:,.0f} tok/s  {_clock(left)} left"
+        text = f"{steps}  {self._loss(report.loss)}  {self._speed(report.tokens_per_second)}  {_clock(left)} left"
         self._bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
 
     def on_validation(self, report: ValidationReport) -> None:
         """Print a line."""
         last = self._last
-        trained = f"train loss {last.loss:.3f}, {last.tokens_per_second:,.0f} tok/s, " if last else ""
+        trained = f"train {self._loss(last.loss)}, {self._speed(last.tokens_per_second)}, " if last else ""
+        bleu = "" if report.bleu is None else f", BLEU {report.bleu:.2f}"
         best = "  best so far" if report.is_best else ""
         self.on_message(
-            f"step {report.step:,}: {trained}valid loss {report.loss:.3f}, "
-            f"ppl {report.perplexity:.2f}, BLEU {report.bleu:.2f}{best}"
+            f"step {report.step:,}: {trained}valid loss {report.loss:.3f}, ppl {report.perplexity:.2f}{bleu}{best}"
         )
 
     def on_message(self, message: str) -> None:
@@ -69,10 +71,20 @@ class TrainingView:
     def show_end(self, summary: TrainingSummary, model_dir: Path) -> None:
         """Say what came out."""
         state = summary.state
+        best = f"best at step {state.best_step:,} of {state.step:,}"
+        if self._of_text and state.best_score is not None:  # minus its loss
+            best = f"validation perplexity {math.exp(min(-state.best_score, 50.0)):.2f}, {best}"
+        words = f"{state.tokens:,} {'words' if self._of_text else 'target words'}"
+        speed = self._speed(state.tokens / state.seconds)
         self.on_message(
-            f"{model_dir}: {summary.parameters:,} parameters, best at step {state.best_step:,} of {state.step:,}, "
-            f"{state.tokens:,} target words in {_clock(state.seconds)} ({state.tokens / state.seconds:,.0f} tok/s)"
+            f"{model_dir}: {summary.parameters:,} parameters, {best}, {words} in {_clock(state.seconds)} ({speed})"
         )
+
+    def _loss(self, loss: float) -> str:
+        return f"ppl {math.exp(min(loss, 50.0)):.2f}" if self._of_text else f"loss {loss:.3f}"
+
+    def _speed(self, rate: float) -> str:
+        return f"{rate:,.0f} {'words' if self._of_text else 'tok'}/s"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ class TrainingSettings(Section):
     objective: Literal["full", "sampled"] = "full"
     """Softmax over the whole vocabulary, or over the gold words and sampled ones (Jean et al., 2015)."""
     label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Probability mass spread over the whole vocabulary (full objective only)."""
+    """Probability mass spread over the whole vocabulary (full objective only); unset, a language model has none."""
     sampler: Literal["log_uniform", "unigram"] = "log_uniform"
     """Distribution of the sampled words over frequency ranks (sampled objective only)."""
     samples: int = Field(default=1000, ge=1)
@@ -59,7 +59,7 @@ class TrainingSettings(Section):
     max_steps: int = Field(default=0, ge=0)
     """Updates to make; 0: as many as `max_epochs` gives."""
     max_epochs: int = Field(default=12, ge=1)
-    """Passes over the training pairs."""
+    """Passes over the training data."""
     validate_every: int = Field(default=500, ge=1)
     """Steps between validations."""
     checkpoint_every: int = Field(default=500, ge=1)
@@ -69,7 +69,7 @@ class TrainingSettings(Section):
     patience: int = Field(default=0, ge=0)
     """Validations without a better score before training stops early; 0: never."""
     best_by: Literal["bleu", "loss"] = "bleu"
-    """The validation score that chooses the best model."""
+    """The validation score that chooses the best model; unset, for a language model the loss."""
     log_every: int = Field(default=50, ge=1)
     """Steps between records in metrics.jsonl."""
     seed: int = Field(default=1, ge=0)

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings, to_toml
 from nmt.errors import ModelError
 from nmt.files import replacing, sha256, write_text
-from nmt.models.build import build_model
+from nmt.models.build import build_language_model, build_model
+from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 
 FORMAT_VERSION = 1
@@ -26,7 +27,7 @@ LEXICON = "lexicon.safetensors"
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """The sizes that a model's tables have."""
+    """The sizes that a model's tables have; a language model has one table, and so one vocabulary, joint."""
 
     src: int
     tgt: int
@@ -55,7 +56,7 @@ class ModelFolder:
         for tokenizer in self.tokenizers:
             self._put(tokenizer.name, tokenizer.read_bytes())
 
-    def save(self, model: Seq2Seq, summary: dict[str, Any]) -> None:
+    def save(self, model: nn.Module, summary: dict[str, Any]) -> None:
         """Replace the weights, and the training summary in model.json."""
         weights = self.path / WEIGHTS
         content = save(model_tensors(model))
@@ -143,24 +144,31 @@ def read_vocabularies(folder: Path) -> Vocabularies:
 
 
 def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings]:
-    """Load a model for search, ready in evaluation mode.
+    """Load a translation model for search, ready in evaluation mode.
 
     Raises:
-        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match.
+        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match; or it
+            holds a language model.
     """
-    card = _read_card(folder)
-    for name, hashes in card["sha256"].items():
-        if name != LEXICON or (folder / name).exists():
-            _check_hash(folder / name, hashes)
-    settings = parse_settings((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
-    vocabularies = Vocabularies(**card["vocabularies"])
-    model = build_model(
-        settings.model,
-        src_vocab_size=vocabularies.src,
-        tgt_vocab_size=vocabularies.tgt,
-        joint=vocabularies.joint,
-        seed=0,
-    )
+    settings, sizes = _read_checked(folder)
+    if settings.model.kind != "translation":
+        raise ModelError(f"{folder} holds a language model, expected a translation model")
+    model = build_model(settings.model, src_vocab_size=sizes.src, tgt_vocab_size=sizes.tgt, joint=sizes.joint, seed=0)
+    load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
+    return model.eval().to(device), settings
+
+
+def load_language_model(folder: Path, *, device: torch.device) -> tuple[LanguageModel, Settings]:
+    """Load a language model, ready in evaluation mode.
+
+    Raises:
+        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match; or it
+            holds a translation model.
+    """
+    settings, sizes = _read_checked(folder)
+    if settings.model.kind != "lm":
+        raise ModelError(f"{folder} holds a translation model, expected a language model")
+    model = build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
     load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
     return model.eval().to(device), settings
 
@@ -176,12 +184,12 @@ def check_hashes(folder: Path, names: Sequence[str]) -> None:
         _check_hash(folder / name, hashes.get(name, []))
 
 
-def model_tensors(model: Seq2Seq) -> dict[str, Tensor]:
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Name every weight once, also where modules share it."""
     return {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
 
 
-def load_tensors(model: Seq2Seq, tensors: dict[str, Tensor], *, where: Path) -> None:
+def load_tensors(model: nn.Module, tensors: dict[str, Tensor], *, where: Path) -> None:
     """Copy named weights into the model.
 
     Raises:
@@ -211,6 +219,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} does not exist") from error
     except SafetensorError as error:
         raise ModelError(f"{path} is damaged: {error}") from error
+
+
+def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
+    """Hold every file against the card; return the settings, and the sizes of the tables."""
+    card = _read_card(folder)
+    for name, hashes in card["sha256"].items():
+        if name != LEXICON or (folder / name).exists():
+            _check_hash(folder / name, hashes)
+    settings = parse_settings((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
+    return settings, Vocabularies(**card["vocabularies"])
 
 
 def _to_json(card: dict[str, Any]) -> str:

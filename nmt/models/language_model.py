@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights
+from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.dropout import Dropout
 from nmt.models.embedding import WordEmbedding
 
@@ -73,9 +73,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.embedding = embedding
         inputs = [embedding.table.embedding_dim] + [hidden_size] * len(dropouts)
-        self.layers = nn.ModuleList(
-            RecurrentLayer(recurrence, input_size=size, hidden_size=hidden_size) for size in inputs
-        )
+        self.layers = nn.ModuleList(make_layer(recurrence, input_size=size, hidden_size=hidden_size) for size in inputs)
         self.residual = residual
         self.dropouts = nn.ModuleList(dropouts)
         self.readout = readout
@@ -108,7 +106,7 @@ class LanguageModel(nn.Module):
 
     def start(self, batch: int) -> LanguageModelState:
         """Return the state before the first word of `batch` texts, with one beam each; the first word is `</s>`."""
-        zeros = self.output.weight.new_zeros(batch, 1, self._layers()[0].hidden_size, dtype=torch.float32)
+        zeros = torch.zeros(batch, 1, self._layers()[0].hidden_size, device=self.device)
         layers = tuple((zeros,) * layer.state_parts for layer in self._layers())
         return LanguageModelState(layers, tuple(layer.weights() for layer in self._layers()))
 
@@ -120,7 +118,8 @@ class LanguageModel(nn.Module):
             below = self.dropouts[i - 1](x) if i else x
             rows = tuple(part.flatten(0, 1) for part in state.layers[i])
             after = layer.step(below, rows, weights=state.weights[i])
-            x = x + after[0] if self.residual and x.shape == after[0].shape else after[0]
+            y = layer.output(after)
+            x = x + y if self.residual and x.shape == y.shape else y
             layers.append(tuple(part.view(batch, beams, -1) for part in after))
         logits = self.output(self.readout(self.readout_dropout(x)))  # [B * K, V]
         return logits.view(batch, beams, -1), LanguageModelState(tuple(layers), state.weights)

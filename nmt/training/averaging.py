@@ -1,36 +1,28 @@
 """The mean of a run's last checkpoints, as a model of its own."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings
 from nmt.errors import ModelError
 from nmt.files import sha256
-from nmt.models.build import build_model, count_parameters
+from nmt.models.build import build_language_model, build_model, count_parameters
 from nmt.models.devices import choose_device, choose_precision, use_threads
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, check_hashes, load_tensors
+from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
-from nmt.prepared import PreparedData
+from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.placing import building
 from nmt.subword import load_tokenizers, tokenizer_files
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
+from nmt.training.reports import Scores
+from nmt.training.stream import TextStream
+from nmt.training.text_validation import TextValidator
 from nmt.training.validation import Validator
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A validation of the average."""
-
-    loss: float
-    """Cross-entropy in nats a word, full softmax, no smoothing."""
-    perplexity: float
-    bleu: float
-    """BLEU of greedy translations against the detokenised references."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,9 @@ class Average:
     """None: not validated."""
 
 
-def average_run(model_dir: Path, out_dir: Path, *, last: int | None, data: PreparedData | None) -> Average:
+def average_run(
+    model_dir: Path, out_dir: Path, *, last: int | None, data: PreparedData | PreparedText | None
+) -> Average:
     """Write the average of a run's checkpoints to a new model folder (Junczys-Dowmunt et al., 2016).
 
     Args:
@@ -63,13 +57,7 @@ def average_run(model_dir: Path, out_dir: Path, *, last: int | None, data: Prepa
     if data is not None:
         _refuse_other_tokenizers(data, model_dir)
     settings, sizes = _read_settings(model_dir), _read_sizes(model_dir)
-    model = build_model(
-        settings.model,
-        src_vocab_size=sizes.src,
-        tgt_vocab_size=sizes.tgt,
-        joint=sizes.joint,
-        seed=settings.training.seed,
-    )
+    model = _build(settings, sizes)
     average_into(model, checkpoints)
     scores = None if data is None else _validate(model, data, settings)
     average = Average(tuple(map(checkpoint_step, checkpoints)), count_parameters(model), scores)
@@ -80,7 +68,7 @@ def average_run(model_dir: Path, out_dir: Path, *, last: int | None, data: Prepa
     return average
 
 
-def average_into(model: Seq2Seq, checkpoints: Sequence[Path]) -> None:
+def average_into(model: nn.Module, checkpoints: Sequence[Path]) -> None:
     """Give the model the mean of the weights of some checkpoints (Vaswani et al., 2017, sec. 6.1).
 
     The sum is taken in float64, with one checkpoint in memory at a time.
@@ -116,7 +104,7 @@ def _refuse_occupied(out_dir: Path) -> None:
         raise ModelError(f"{out_dir} holds files already; choose a new or empty folder")
 
 
-def _refuse_other_tokenizers(data: PreparedData, model_dir: Path) -> None:
+def _refuse_other_tokenizers(data: PreparedData | PreparedText, model_dir: Path) -> None:
     ours, theirs = ({path.name: sha256(path) for path in tokenizer_files(f)} for f in (model_dir, data.folder))
     if ours != theirs:
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
@@ -132,18 +120,36 @@ def _read_sizes(model_dir: Path) -> Vocabularies:
     return Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
 
 
-def _validate(model: Seq2Seq, data: PreparedData, settings: Settings) -> Scores:
+def _build(settings: Settings, sizes: Vocabularies) -> Seq2Seq | LanguageModel:
+    if settings.model.kind == "lm":
+        return build_language_model(settings.model, vocab_size=sizes.tgt, seed=settings.training.seed)
+    return build_model(
+        settings.model,
+        src_vocab_size=sizes.src,
+        tgt_vocab_size=sizes.tgt,
+        joint=sizes.joint,
+        seed=settings.training.seed,
+    )
+
+
+def _validate(model: Seq2Seq | LanguageModel, data: PreparedData | PreparedText, settings: Settings) -> Scores:
     use_threads(settings.training.threads)
     device = choose_device("auto")  # the run may have been made on another machine
     precision = choose_precision(settings.training.precision, device)
-    found = Validator(data.valid, data.tokenizers, settings, precision)(model.to(device), stop=Event())
+    if isinstance(model, LanguageModel):
+        assert isinstance(data, PreparedText)  # whose tokenizer is the model's own
+        found = TextValidator(TextStream(data.valid), precision)(model.to(device), stop=Event())
+    else:
+        assert isinstance(data, PreparedData)
+        found = Validator(data.valid, data.tokenizers, settings, precision)(model.to(device), stop=Event())
     assert found is not None  # nobody asks it to stop
-    loss, bleu = found
-    return Scores(loss, math.exp(min(loss, 50.0)), bleu)
+    return found
 
 
 def _summary(average: Average) -> dict[str, object]:
     summary: dict[str, object] = {"averaged_steps": list(average.steps), "parameters": average.parameters}
     if average.scores is not None:
-        summary |= {f"valid_{name}": value for name, value in vars(average.scores).items()}
+        loss, bleu = average.scores.loss, average.scores.bleu
+        summary |= {"valid_loss": loss, "valid_perplexity": average.scores.perplexity}
+        summary |= {} if bleu is None else {"valid_bleu": bleu}
     return summary

@@ -1,30 +1,32 @@
-"""The whole state of a run in one file: weights, their moving average, optimiser and counters.
+"""The whole state of a run in one file: weights, their moving average, optimiser, what is carried on, and counters.
 
 A run keeps its last few checkpoints. Each holds a digest of its own content, so that one that was cut off or altered is
 known, and the one before it serves.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.errors import ModelError
 from nmt.files import remove_leftovers, replacing
 from nmt.models.folder import load_tensors, model_tensors
-from nmt.models.seq2seq import Seq2Seq
+from nmt.training.carry import Carry
 from nmt.training.moving_average import MovingAverage
 from nmt.training.state import TrainingState
 
 FORMAT_VERSION = 2
 FOLDER = "checkpoints"
 _NAME = "step-{:08d}.safetensors"
-_WEIGHTS, _AVERAGE, _OPTIMIZER = "model/", "average/", "optimizer/"
+_WEIGHTS, _AVERAGE, _OPTIMIZER, _CARRIED = "model/", "average/", "optimizer/", "carried/"
+_NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 
 def list_checkpoints(model_dir: Path) -> list[Path]:
@@ -41,19 +43,33 @@ class Checkpoints:
     """Writes and reads the checkpoints of one run; the newest `keep` stay."""
 
     def __init__(
-        self, model_dir: Path, model: Seq2Seq, optimizer: Optimizer, *, average: MovingAverage | None, keep: int
+        self,
+        model_dir: Path,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        average: MovingAverage | None,
+        keep: int,
+        carry: Carry | None = None,
     ) -> None:
         self.model_dir = model_dir
         self.model = model
         self.optimizer = optimizer
         self.average = average
         self.keep = keep
+        self.carry = carry
 
-    def save(self, state: TrainingState) -> None:
-        """Write a checkpoint, then remove the oldest; a kill at any instant leaves the last good one."""
+    def save(self, state: TrainingState, carried: Mapping[str, Tensor] = _NOTHING) -> None:
+        """Write a checkpoint, then remove the oldest; a kill at any instant leaves the last good one.
+
+        Args:
+            state: The counters.
+            carried: What a language model remembers of the text, as its `Carry` names it.
+        """
         path = self.model_dir / FOLDER / _NAME.format(state.step)
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors, counters = self._tensors(), state.to_json()
+        tensors |= {f"{_CARRIED}{name}": tensor for name, tensor in carried.items()}
         metadata = {"format_version": str(FORMAT_VERSION), "state": counters, "sha256": _digest(tensors, counters)}
         with replacing(path) as file:
             file.write(save(tensors, metadata))
@@ -109,6 +125,8 @@ class Checkpoints:
                 self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in saved.items()}
             if self.average is not None:  # a run that begins to average now starts from its weights
                 self.average.of(parameter).copy_(tensors.get(f"{_AVERAGE}{name}", parameter.detach()))
+        if self.carry is not None:
+            self.carry.restore(_under(_CARRIED, tensors), next(self.model.parameters()).device)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nmt.errors import NmtError, TrainingError
@@ -57,6 +57,13 @@ class Ranks:
         with self.together():
             distributed.broadcast(tensor, src=0)
         return tuple(tensor.tolist())
+
+    def sum_of(self, tensor: Tensor) -> Tensor:
+        """Add up a tensor on the CPU over all processes, in place."""
+        if self.size > 1:
+            with self.together():
+                distributed.all_reduce(tensor)
+        return tensor
 
     @contextmanager
     def together(self) -> Iterator[None]:

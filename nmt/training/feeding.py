@@ -13,15 +13,18 @@ from nmt.training.distributed import Ranks
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
+from nmt.training.stream import Segment
 
 T = TypeVar("T")
+Piece = Batch | Segment
+"""What one forward pass reads: sentence pairs, or the next words of texts."""
 
 
 @dataclass(frozen=True)
 class UpdateData:
     """What one update is made from."""
 
-    batches: tuple[Batch, ...]
+    batches: tuple[Piece, ...]
     """This process's part of each batch."""
     words: int
     """Target words of all processes."""
@@ -41,7 +44,7 @@ class Feed:
 
     def updates(self, position: Position) -> Iterator[UpdateData]:
         """Yield updates from `position` on, without end."""
-        return _ahead(self._updates(position))
+        return ahead(self._updates(position))
 
     def steps_left(self, position: Position, *, max_epochs: int, whole: int) -> int:
         """Count the updates from `position` to the end of `max_epochs` passes of `whole` batches.
@@ -83,7 +86,7 @@ def _weightless(batch: Batch) -> Batch:
     return Batch(batch.src, TargetBatch.weighted(tgt.inputs, tgt.outputs, torch.zeros_like(tgt.weights)))
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterator[T]) -> Iterator[T]:
     """Yield what an endless iterator gives; a thread makes the next item while one is in use.
 
     The thread is waited for at the end: one that is left running would be torn out of torch's code when Python exits.

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from nmt.errors import ModelError
 from nmt.files import naming
-from nmt.training.loop import Observer, StepReport, ValidationReport
+from nmt.training.reports import Observer, StepReport, ValidationReport
 
 LOG = "train.log"
 
@@ -53,11 +53,9 @@ class Logbook:
 
     def on_validation(self, report: ValidationReport) -> None:
         """Log a validation."""
+        bleu = "" if report.bleu is None else f"  BLEU {report.bleu:.2f}"
         best = "  best so far" if report.is_best else ""
-        self._write(
-            f"step {report.step}  valid loss {report.loss:.4f}  ppl {report.perplexity:.3f}  "
-            f"BLEU {report.bleu:.2f}{best}"
-        )
+        self._write(f"step {report.step}  valid loss {report.loss:.4f}  ppl {report.perplexity:.3f}{bleu}{best}")
         self.observer.on_validation(report)
 
     def on_message(self, message: str) -> None:

@@ -12,84 +12,23 @@ from torch import Tensor
 
 from nmt.config import TrainingSettings
 from nmt.errors import TrainingError
+from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import Feed, UpdateData
+from nmt.training.feeding import UpdateData
 from nmt.training.optim import Schedule
 from nmt.training.records import Records
-from nmt.training.state import TrainingState
+from nmt.training.reports import Observer, SaveBest, Scores, StepReport, StopRequest, Validate, ValidationReport
+from nmt.training.state import Position, TrainingState
 from nmt.training.updating import Updater
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """What a progress display shows, every `training.log_every` steps."""
+class Updates(Protocol):
+    """Something that cuts the data into updates."""
 
-    step: int
-    total_steps: int
-    epoch: int
-    tokens: int
-    """Target words that all processes have trained on since this one took the run up."""
-    loss: float
-    """Training loss in nats a word, over the last `log_every` steps."""
-    tokens_per_second: float
-    """Target words a second in updates, over the last `log_every` steps."""
-    seconds: float
-    """Time in updates since then."""
-    seconds_per_step: float
-    """Wall time of a step, validations and checkpoints included, over what this process has trained."""
-    learning_rate: float
-    gradient_norm: float
-
-
-@dataclass(frozen=True)
-class ValidationReport:
-    """One validation."""
-
-    step: int
-    loss: float
-    """Cross-entropy in nats a word, full softmax, no smoothing."""
-    perplexity: float
-    bleu: float
-    """BLEU of greedy translations against the detokenised references."""
-    is_best: bool
-
-
-class Observer(Protocol):
-    """Someone who watches a run."""
-
-    def on_step(self, report: StepReport) -> None:
-        """Take note of progress."""
-
-    def on_validation(self, report: ValidationReport) -> None:
-        """Take note of a validation."""
-
-    def on_message(self, message: str) -> None:
-        """Take note of something that a person should read."""
-
-
-class StopRequest(Protocol):
-    """Someone who may want the run to stop after the current step."""
-
-    def is_set(self) -> bool:
-        """Tell whether to stop."""
-        ...
-
-
-class Validate(Protocol):
-    """Scores a model on the validation pairs."""
-
-    def __call__(self, model: Seq2Seq, stop: StopRequest) -> tuple[float, float] | None:
-        """Return the cross-entropy in nats a word, and BLEU; None if asked to stop before they are known."""
-        ...
-
-
-class SaveBest(Protocol):
-    """Keeps the weights of the best validation."""
-
-    def __call__(self, model: Seq2Seq, report: ValidationReport, state: TrainingState) -> None:
-        """Save them."""
+    def updates(self, position: Position) -> Iterator[UpdateData]:
+        """Yield updates from `position` on, without end."""
         ...
 
 
@@ -100,9 +39,9 @@ class Trainer:
     Where several processes train, each of them runs this loop; the first one validates, records and saves.
     """
 
-    model: Seq2Seq
+    model: Seq2Seq | LanguageModel
     updater: Updater
-    feed: Feed
+    feed: Updates
     schedule: Schedule
     settings: TrainingSettings
     state: TrainingState
@@ -122,6 +61,7 @@ class Trainer:
             TrainingError: The loss is not a number or explodes; the last checkpoint stays as it was.
         """
         self._meter = _Meter(self.state, self.model.device, first=self.ranks.is_first)
+        self._rate = 0.0
         if self._validation_is_due():  # a stop has cut it short
             if not self._validate():
                 return False
@@ -155,9 +95,9 @@ class Trainer:
 
     def _update(self, data: UpdateData) -> None:
         state = self.state
-        rate = self.schedule.rate(state.step + 1, halvings=state.halvings)
+        self._rate = self.schedule.rate(state.step + 1, halvings=state.halvings, epoch=state.position.epoch)
         seed = step_seed(self.settings.seed, state.step)
-        loss, norm = self.updater.update(data, step=state.step + 1, seed=seed, rate=rate)
+        loss, norm = self.updater.update(data, step=state.step + 1, seed=seed, rate=self._rate)
         self._meter.add(loss, norm)
         state.step, state.position = state.step + 1, data.after
         state.tokens, state.window_tokens = state.tokens + data.words, state.window_tokens + data.words
@@ -174,7 +114,7 @@ class Trainer:
             tokens_per_second=meter.tokens_per_second(state),
             seconds=state.seconds - meter.first_seconds,
             seconds_per_step=meter.seconds_per_step(state),
-            learning_rate=self.schedule.rate(state.step, halvings=state.halvings),
+            learning_rate=self._rate,
             gradient_norm=float(meter.norm),
         )
         meter.restart(state)
@@ -204,29 +144,37 @@ class Trainer:
         state = self.state
         average = self.updater.average
         with average.in_place() if average is not None else nullcontext():
-            found = self.validate(self.model, self.stop) if self.ranks.is_first else None
-            known, loss, bleu = self.ranks.from_first((0.0, 0.0, 0.0) if found is None else (1.0, *found))
-            if not known:
+            found = self._scores()
+            if found is None:
                 return False
-            report = self._judge(loss, bleu)
+            report = self._judge(found)
             if report.is_best and self.ranks.is_first:
-                self.save_best(self.model, report, state)
-        values = {"loss": loss, "perplexity": report.perplexity, "bleu": bleu}
+                self.save_best(report, state)
+        values = {"loss": report.loss, "perplexity": report.perplexity}
+        if report.bleu is not None:
+            values["bleu"] = report.bleu
         if self.records is not None:
             self.records.add("valid", state.step, values)
         self.observer.on_validation(report)
         return True
 
-    def _judge(self, loss: float, bleu: float) -> ValidationReport:
-        state = self.state
-        score = bleu if self.settings.best_by == "bleu" else -loss
+    def _scores(self) -> Scores | None:
+        """Let the first process validate, and tell all what it has found; None: it was asked to stop."""
+        found = self.validate(self.stop) if self.ranks.is_first else None
+        mine = (0.0, 0.0, 0.0) if found is None else (1.0, found.loss, math.nan if found.bleu is None else found.bleu)
+        known, loss, bleu = self.ranks.from_first(mine)
+        return Scores(loss, None if math.isnan(bleu) else bleu) if known else None
+
+    def _judge(self, found: Scores) -> ValidationReport:
+        state, loss = self.state, found.loss
+        score = -loss if found.bleu is None or self.settings.best_by == "loss" else found.bleu
         is_best = state.best_score is None or score > state.best_score
         state.validated = state.step
         state.stale = 0 if is_best else state.stale + 1
         if is_best:
             state.best_score, state.best_step = score, state.step
         self._note_plateau(loss)
-        return ValidationReport(state.step, loss, math.exp(min(loss, 50.0)), bleu, is_best)
+        return ValidationReport(state.step, loss, found.perplexity, found.bleu, is_best)
 
     def _note_plateau(self, loss: float) -> None:
         state = self.state
@@ -238,8 +186,10 @@ class Trainer:
             state.halvings, state.plateau = state.halvings + 1, 0
 
     def _save(self) -> None:
+        carry = self.updater.carry
+        carried = {} if carry is None else carry.tensors()
         if self.ranks.is_first:
-            self.checkpoints.save(self.state)
+            self.checkpoints.save(self.state, carried)
 
 
 class _Meter:

@@ -11,10 +11,12 @@ from torch.nn import functional
 
 from nmt.batching import Batch
 from nmt.config import TrainingSettings
+from nmt.models.language_model import LanguageModel, TextState
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training.cross_entropy import linear_cross_entropy
 from nmt.training.r_drop import r_drop_cross_entropy
 from nmt.training.samplers import NegativeSampler, make_sampler
+from nmt.training.stream import Segment
 
 
 class Objective(Protocol):
@@ -77,6 +79,22 @@ class TrainingLoss(nn.Module):
         """Sum the loss over the real words of a batch."""
         features, gold = word_features(self.model, batch)
         return self.objective(features, gold, self.model.output)
+
+
+class SegmentLoss(nn.Module):
+    """A language model and its objective as one module: a segment and the state before it in, nats and state out."""
+
+    def __init__(self, model: LanguageModel, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, segment: Segment, state: TextState | None) -> tuple[Tensor, TextState]:
+        """Sum the loss over the real words of a segment; no gradient goes back through the state after it."""
+        features, last = self.model(segment.inputs, state)
+        gold = segment.outputs.flatten()[segment.words]
+        loss = self.objective(features.flatten(0, 1)[segment.words], gold, self.model.output)
+        return loss, tuple(tuple(part.detach() for part in layer) for layer in last)
 
 
 class RDropLoss(nn.Module):

@@ -11,20 +11,22 @@ from torch.optim import Optimizer
 
 from nmt.config import TrainingSettings
 
-ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau"]
+ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate as a pure function of the step."""
+    """The learning rate as a pure function of the step, the plateaus and the pass."""
 
     kind: ScheduleKind
     peak: float
     warmup_steps: int
     total_steps: int
+    decay_after_epochs: int = 0
+    decay_factor: float = 1.0
 
-    def rate(self, step: int, *, halvings: int = 0) -> float:
-        """Return the rate of update number `step`, counted from 1, after `halvings` plateaus."""
+    def rate(self, step: int, *, halvings: int = 0, epoch: int = 0) -> float:
+        """Return the rate of update number `step`, counted from 1, after `halvings` plateaus and `epoch` passes."""
         if step <= self.warmup_steps:
             return self.peak * step / self.warmup_steps
         if self.kind == "inverse_sqrt":  # Vaswani et al., 2017, sec. 5.3, with its peak at the end of the warm-up
@@ -32,6 +34,8 @@ class Schedule:
         if self.kind == "cosine":  # Loshchilov & Hutter, 2017, sec. 3, without restarts
             done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
             return self.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        if self.kind == "epoch_decay":  # Zaremba et al., 2015, sec. 4.1
+            return self.peak * self.decay_factor ** max(0, epoch + 1 - self.decay_after_epochs)
         return self.peak * 0.5**halvings
 
 

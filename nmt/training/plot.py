@@ -138,8 +138,10 @@ def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
             legend |= _mark_best(axes, shown[_BLEU])
         if shown:
             _scale(axes, panel, np.concatenate([curve.values for curve in shown.values()]))
+        elif _BLEU in panel.names and "valid/loss" in curves:
+            _say_empty(axes, "none: a language model translates nothing")
         else:
-            _say_empty(axes, panel)
+            _say_empty(axes, f"no {_KINDS[panel.names[0].partition('/')[0]]} record yet")
     figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -209,13 +211,10 @@ def _scale_by_ratio(axes: "Axes", low: float, high: float) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(_number))
 
 
-def _say_empty(axes: "Axes", panel: _Panel) -> None:
-    kind = panel.names[0].partition("/")[0]
+def _say_empty(axes: "Axes", why: str) -> None:
     axes.set_ylim(0, 1)
     axes.set_yticks([])
-    axes.text(
-        0.5, 0.5, f"no {_KINDS[kind]} record yet", transform=axes.transAxes, ha="center", va="center", color="#777777"
-    )
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="#777777")
 
 
 def _number(value: float, _: int | None = None) -> str:

@@ -8,12 +8,14 @@ from nmt.config.load import to_tree
 from nmt.errors import ConfigError
 from nmt.models.folder import CONFIG
 from nmt.training.checkpoint import list_checkpoints
+from nmt.training.fitting import fit_settings
 
 _DATA = "the prepared data were made with it"
 _SHAPE = "the weights depend on it"
 _FIXED = {
     "training.seed": "the order of the batches and all random numbers depend on it",
     "training.subword_sampling": "the batches of a pass depend on it",
+    "training.segment_rows": "the text is cut into so many parts",
     "training.optimizer": "the state of the optimiser is that of the old one",
     "training.best_by": "the best score so far is one of the old kind",
 }
@@ -30,13 +32,14 @@ def resolve_settings(
         The settings, and a line for each setting that differs from those the run was begun with.
 
     Raises:
-        ConfigError: A tokenizer setting differs from the prepared data's, or one changes that a begun run depends on.
+        ConfigError: A tokenizer setting differs from the prepared data's, one changes that a begun run depends on, or
+            one does not fit the kind of model.
     """
     begun = _begun(model_dir)
     settings = load_settings(recipe, overrides, base=begun or prepared)
     for name, (old, new) in _differences(prepared, settings, "tokenizer").items():
         raise ConfigError(f"{name} is {new!r}, but the data was prepared with {old!r}; prepare it again, or leave it")
-    settings = settings.model_copy(update={"data": prepared.data})
+    settings = fit_settings(settings.model_copy(update={"data": prepared.data}), prepared=prepared)
     return settings, _changes(begun, settings) if begun else []
 
 

@@ -9,28 +9,24 @@ from pathlib import Path
 from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.files import is_leftover
-from nmt.models.build import build_model, count_parameters
+from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
-from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies
-from nmt.models.seq2seq import Seq2Seq
-from nmt.prepared import PreparedData
-from nmt.prepared.manifest import TRAIN
+from nmt.models.folder import CARD, CONFIG, ModelFolder
+from nmt.prepared import PreparedData, PreparedText
 from nmt.subword import tokenizer_files
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import Feed
+from nmt.training.fitting import fit_settings
 from nmt.training.logbook import LOG, Logbook, Silence
-from nmt.training.loop import Observer, StopRequest, Trainer, ValidationReport
+from nmt.training.loop import Trainer
 from nmt.training.moving_average import MovingAverage
-from nmt.training.objectives import make_loss
 from nmt.training.optim import Schedule, make_optimizer
-from nmt.training.order import DataOrder
-from nmt.training.pairs import TrainingPairs
 from nmt.training.records import Records
-from nmt.training.resampling import make_resamplers
+from nmt.training.reports import Observer, StopRequest, ValidationReport
 from nmt.training.state import Horizon, TrainingState
+from nmt.training.task import Place
+from nmt.training.tasks import make_task
 from nmt.training.updating import Updater
-from nmt.training.validation import Validator
 
 _ALONE = Ranks()
 
@@ -48,7 +44,7 @@ class TrainingSummary:
 
 
 def train(
-    data: PreparedData,
+    data: PreparedData | PreparedText,
     model_dir: Path,
     settings: Settings,
     *,
@@ -60,7 +56,7 @@ def train(
     """Train a model on prepared data into `model_dir`, continuing the run that is there.
 
     Args:
-        data: The prepared data.
+        data: Prepared pairs for a translation model, prepared text for a language model.
         model_dir: The folder of the run.
         settings: All of them.
         observer: Told what happens.
@@ -69,9 +65,11 @@ def train(
         changes: Settings that differ from those the run was begun with, one line each, for the log.
 
     Raises:
+        ConfigError: The settings ask for what the data or this kind of model cannot give.
         ModelError: The folder holds something else, or is in use, or has no checkpoint that can be used.
         TrainingError: The loss exploded, memory ran out, or another process has ended.
     """
+    settings = fit_settings(settings, prepared=data.settings)
     if not ranks.is_first:
         return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
     _refuse_foreign(model_dir)
@@ -85,7 +83,7 @@ def train(
 class _Run:
     """What the parts of a run are made from."""
 
-    data: PreparedData
+    data: PreparedData | PreparedText
     model_dir: Path
     settings: Settings
     observer: Observer
@@ -98,14 +96,20 @@ class _Run:
         self.device = choose_device(training.device, index=self.ranks.local_rank)
         self.precision = choose_precision(training.precision, self.device)
         prepare_for_training(self.device)
-        self.model = self._new_model()
+        self.task = make_task(self.data, self.settings, Place(self.device, self.precision, self.ranks))
+        if not list_checkpoints(self.model_dir):
+            self.task.start_from_vectors(self.observer.on_message)
+        self.model = self.task.model
         self.optimizer = make_optimizer(training, self.model.parameters())
         self.average = MovingAverage(self.model, decay=training.ema_decay) if training.ema_decay else None
         self.checkpoints = Checkpoints(
-            self.model_dir, self.model, self.optimizer, average=self.average, keep=training.keep_checkpoints
+            self.model_dir,
+            self.model,
+            self.optimizer,
+            average=self.average,
+            keep=training.keep_checkpoints,
+            carry=self.task.carry,
         )
-        self.feed = self._feed()
-        self.plan = self.feed.order.first_plan()
         self.parameters = count_parameters(self.model)
 
     def go(self) -> TrainingSummary:
@@ -116,9 +120,8 @@ class _Run:
             self.observer.on_message(over)
             return self._summary(state, finished=True)
         self.observer.on_message(
-            f"{self.parameters:,} parameters, {len(self.data.train_src):,} pairs, {len(self.plan.batches):,} batches a "
-            f"pass, {self.plan.padding:.1%} padding, {self.device.type} {self.precision}, {self.threads} threads"
-            + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
+            f"{self.parameters:,} parameters, {self.task.describe()}, {self.device.type} {self.precision}, "
+            f"{self.threads} threads" + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
         )
         folder = self._folder()
         if self.ranks.is_first:
@@ -130,7 +133,6 @@ class _Run:
         return self._summary(state, finished=finished)
 
     def _begin_or_continue(self) -> TrainingState:
-        pairs = self.data.manifest.files[TRAIN].sha256
         if self.ranks.is_first:
             self.checkpoints.clean_up()
         state = self.checkpoints.load_newest(on_damage=self.observer.on_message)
@@ -139,10 +141,11 @@ class _Run:
         if first != step:
             raise ModelError(f"{self.model_dir} holds step {step} here, but step {first:.0f} for the first process")
         if state is None:
-            return TrainingState(data=pairs)
-        if state.data != pairs:
+            return TrainingState(data=self.task.data_digest)
+        if state.data != self.task.data_digest:
             raise ModelError(
-                f"the run in {self.model_dir} was begun on other data than {self.data.folder}; choose another folder"
+                f"the run in {self.model_dir} was begun on other data than {self.task.data_folder}; choose another "
+                "folder"
             )
         self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
         return state
@@ -167,14 +170,13 @@ class _Run:
     ) -> Trainer:
         training = self.settings.training
 
-        def save_best(model: Seq2Seq, report: ValidationReport, state: TrainingState) -> None:
-            folder.save(model, _card(report, state, self.parameters))
+        def save_best(report: ValidationReport, state: TrainingState) -> None:
+            folder.save(self.model, _card(report, state, self.parameters))
 
-        loss = make_loss(training, self.model, self.data.target_counts)
         return Trainer(
             model=self.model,
             updater=Updater(
-                loss=self.ranks.wrap(loss, self.device),
+                loss=self.ranks.wrap(self.task.make_loss(), self.device),
                 optimizer=self.optimizer,
                 device=self.device,
                 precision=self.precision,
@@ -182,13 +184,14 @@ class _Run:
                 average=self.average,
                 ranks=self.ranks,
                 on_message=self.observer.on_message,
+                carry=self.task.carry,
             ),
-            feed=self.feed,
+            feed=self.task.feed,
             schedule=schedule,
             settings=training,
             state=state,
             checkpoints=self.checkpoints,
-            validate=Validator(self.data.valid, self.data.tokenizers, self.settings, self.precision),
+            validate=self.task.validate,
             save_best=save_best,
             records=records,
             observer=self.observer,
@@ -196,47 +199,25 @@ class _Run:
             ranks=self.ranks,
         )
 
-    def _new_model(self) -> Seq2Seq:
-        tokenizers = self.data.tokenizers
-        model = build_model(
-            self.settings.model,
-            src_vocab_size=len(tokenizers.src),
-            tgt_vocab_size=len(tokenizers.tgt),
-            joint=tokenizers.joint,
-            seed=self.settings.training.seed,
-        )
-        return model.to(self.device)
-
-    def _feed(self) -> Feed:
-        data, training = self.data, self.settings.training
-        resamplers = None
-        if training.subword_sampling:
-            limit = self.settings.data.max_pieces
-            resamplers = make_resamplers(data, alpha=training.subword_sampling, max_pieces=limit)
-        pairs = TrainingPairs(data.train_src, data.train_tgt, self.settings.model.reverse_source, resamplers)
-        order = DataOrder(pairs, training.batch_tokens, training.seed)
-        return Feed(order, training.accumulate, self.ranks, pin=self.device.type == "cuda")
-
     def _schedule(self, state: TrainingState) -> Schedule:
         training = self.settings.training
-        wanted = Horizon(
-            training.max_steps,
-            training.max_epochs,
-            training.batch_tokens,
-            training.accumulate,
-        )
+        wanted = Horizon(training.max_steps, training.max_epochs, self.task.batch_tokens, training.accumulate)
         if state.horizon is None or replace(state.horizon, steps=0) != wanted:
-            steps = state.step + self.feed.steps_left(
-                state.position, max_epochs=training.max_epochs, whole=len(self.plan.batches)
-            )
+            steps = state.step + self.task.steps_left(state.position)
             state.horizon = replace(wanted, steps=training.max_steps or steps)
-        return Schedule(training.schedule, training.learning_rate, training.warmup_steps, state.horizon.steps)
+        return Schedule(
+            training.schedule,
+            training.learning_rate,
+            training.warmup_steps,
+            state.horizon.steps,
+            training.decay_after_epochs,
+            training.decay_factor,
+        )
 
     def _folder(self) -> ModelFolder:
-        tokenizers = self.data.tokenizers
-        vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-        files = tokenizer_files(self.data.folder)
-        return ModelFolder(self.model_dir, settings=self.settings, vocabularies=vocabularies, tokenizers=files)
+        files = tokenizer_files(self.task.data_folder)
+        sizes = self.task.vocabularies
+        return ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
 
     def _records(self, state: TrainingState) -> "Records | nullcontext[None]":
         if not self.ranks.is_first:
@@ -244,7 +225,7 @@ class _Run:
         return Records(self.model_dir, step=state.step, tensorboard=self.settings.training.tensorboard)
 
     def _summary(self, state: TrainingState, *, finished: bool) -> TrainingSummary:
-        return TrainingSummary(finished, state, self.parameters, self.plan.padding)
+        return TrainingSummary(finished, state, self.parameters, self.task.padding)
 
 
 def _refuse_foreign(model_dir: Path) -> None:
@@ -260,11 +241,12 @@ def _refuse_foreign(model_dir: Path) -> None:
 
 
 def _card(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, float]:
+    bleu = {} if report.bleu is None else {"valid_bleu": report.bleu}
     return {
         "step": report.step,
         "valid_loss": report.loss,
         "valid_perplexity": report.perplexity,
-        "valid_bleu": report.bleu,
+        **bleu,
         "target_words": state.tokens,
         "seconds": round(state.seconds, 1),
         "parameters": parameters,

@@ -7,7 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Position:
-    """A place in the data, in pairs, so that it means the same under another batch size."""
+    """A place in the data, in pairs, so that it means the same under another batch size.
+
+    In a text, it counts the words read of each part: (number of parts, words of each).
+    """
 
     epoch: int = 0
     """Passes completed."""
@@ -16,13 +19,16 @@ class Position:
 
     @property
     def pairs(self) -> int:
-        """Pairs of the current pass already seen."""
+        """Pairs of the current pass already seen; in a text, words of each part."""
         return sum(seen for _, seen in self.parts)
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """How many updates a run is to make, and the settings that this was worked out from."""
+    """How many updates a run is to make, and the settings that this was worked out from.
+
+    For a language model, `batch_tokens` is the number of words in a segment, of all parts together.
+    """
 
     max_steps: int
     max_epochs: int
@@ -36,7 +42,7 @@ class TrainingState:
     """The counters of a run; batches and dropout are functions of the seed and of these: no generator is kept."""
 
     data: str = ""
-    """SHA-256 of the prepared training pairs."""
+    """SHA-256 of the prepared training data."""
     step: int = 0
     """Updates made."""
     horizon: Horizon | None = None

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nmt.batching import Batch
 from nmt.errors import TrainingError
 from nmt.models.devices import Precision, autocast
+from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import UpdateData
+from nmt.training.feeding import Piece, UpdateData
 from nmt.training.moving_average import MovingAverage
+from nmt.training.stream import Segment
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Updater:
     """Makes updates. What it is given is all it changes, but for the size of batch that it has learnt to avoid."""
 
     loss: nn.Module
-    """Batches in, their summed loss out; wrapped where several processes train."""
+    """Batches in, their summed loss out, or segments in and out with a state; wrapped where several processes train."""
     optimizer: Optimizer
     device: torch.device
     precision: Precision
@@ -31,8 +32,10 @@ class Updater:
     average: MovingAverage | None
     ranks: Ranks
     on_message: Callable[[str], None]
+    carry: Carry | None = None
+    """What a language model remembers of the segment before."""
     _largest: float = field(default=math.inf, init=False)
-    """Source and target cells of the largest batch that is tried; less once memory has run out."""
+    """Cells of the largest batch that is tried; less once memory has run out."""
 
     def update(self, data: UpdateData, *, step: int, seed: int, rate: float) -> tuple[Tensor, Tensor]:
         """Make update number `step`, counted from 1.
@@ -76,8 +79,11 @@ class Updater:
 
     def _gradients(self, data: UpdateData, seed: int) -> Tensor:
         """Compute the gradient of the mean loss; return the summed loss."""
+        remembered = None if self.carry is None else self.carry.state
         while True:
             torch.manual_seed(seed)
+            if self.carry is not None:  # a try that failed half way has read on
+                self.carry.state = remembered
             pieces = [piece for batch in data.batches for piece in self._cut(batch)]
             try:
                 return self._accumulate(pieces, data.words)
@@ -95,37 +101,54 @@ class Updater:
                 f"{_shortage(largest)}; from now on such a batch is computed in parts, and the update stays the same"
             )
 
-    def _accumulate(self, pieces: Sequence[Batch], words: int) -> Tensor:
+    def _accumulate(self, pieces: Sequence[Piece], words: int) -> Tensor:
         total = torch.zeros((), device=self.device)
         for i, piece in enumerate(pieces):
             is_last = i == len(pieces) - 1
             with nullcontext() if is_last else self.ranks.unsynchronised(self.loss):
                 with autocast(self.device, self.precision):
-                    loss = self.loss(piece.to(self.device))
-                (loss * (self.ranks.size / words)).backward()  # processes take the mean of their gradients
+                    loss = self._loss_of(piece.to(self.device))
+                mean = loss * (self.ranks.size / words)  # processes take the mean of their gradients
+                mean.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
-    def _cut(self, batch: Batch) -> list[Batch]:
+    def _loss_of(self, piece: Piece) -> Tensor:
+        if not isinstance(piece, Segment) or self.carry is None:
+            loss: Tensor = self.loss(piece)
+            return loss
+        loss, state = self.loss(piece, self.carry.before(piece))
+        self.carry.after(piece, state)
+        return loss
+
+    def _cut(self, batch: Piece) -> list[Piece]:
         if _cells(batch) <= self._largest or len(batch) == 1:
             return [batch]
         return [piece for half in batch.halves() for piece in self._cut(half)]
 
-    def _out_of_memory(self, batch: Batch) -> str:
+    def _out_of_memory(self, batch: Piece) -> str:
+        is_text = isinstance(batch, Segment)
         if self.ranks.size > 1:
-            advice = "lower training.batch_tokens and raise training.accumulate"
+            size = "training.segment_steps" if is_text else "training.batch_tokens"
+            advice = f"lower {size} and raise training.accumulate"
             return f"{_shortage(batch)} in one of {self.ranks.size} processes; {advice}"
-        advice = "train a smaller one in a new folder, or prepare the data with a lower data.max_pieces"
+        shorter = "lower training.segment_steps" if is_text else "prepare the data with a lower data.max_pieces"
+        advice = f"train a smaller one in a new folder, or {shorter}"
         return f"{_shortage(batch)}: the model is too large for this device; {advice}"
 
 
-def _shortage(batch: Batch) -> str:
+def _shortage(batch: Piece) -> str:
+    if isinstance(batch, Segment):
+        rows = "one text" if len(batch) == 1 else f"{len(batch)} texts"
+        return f"out of memory with {batch.outputs.shape[1]} words of {rows}"
     pairs = "one pair" if len(batch) == 1 else f"{len(batch)} pairs"
     src, tgt = batch.src.ids.shape[1], batch.tgt.outputs.shape[1]
     return f"out of memory with {pairs} of up to {src} source and {tgt} target words"
 
 
-def _cells(batch: Batch) -> int:
+def _cells(batch: Piece) -> int:
+    if isinstance(batch, Segment):
+        return batch.outputs.numel()
     return batch.src.ids.numel() + batch.tgt.outputs.numel()
 
 

@@ -15,8 +15,8 @@ from nmt.prepared import ValidationPairs
 from nmt.search.batches import search_batches
 from nmt.subword import Tokenizers
 from nmt.training.cross_entropy import linear_cross_entropy
-from nmt.training.loop import StopRequest
 from nmt.training.objectives import word_features
+from nmt.training.reports import Scores, StopRequest
 
 _BATCH_TOKENS = 4000
 _BLOCK = 200
@@ -32,14 +32,14 @@ class Validator:
     settings: Settings
     precision: Precision
 
-    def __call__(self, model: Seq2Seq, stop: StopRequest) -> tuple[float, float] | None:
+    def __call__(self, model: Seq2Seq, stop: StopRequest) -> Scores | None:
         """Return the cross-entropy in nats a word, and BLEU; None if asked to stop before they are known."""
         model.eval()
         try:
             with torch.inference_mode():
                 loss = self.loss(model, stop)
                 bleu = None if loss is None else self.bleu(model, stop)
-                return None if loss is None or bleu is None else (loss, bleu)
+                return None if loss is None or bleu is None else Scores(loss, bleu)
         finally:
             model.train()
 

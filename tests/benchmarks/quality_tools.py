@@ -20,8 +20,8 @@ import torch
 
 from nmt.config import load_settings
 from nmt.prepared import PreparedData
-from nmt.training.loop import StepReport, ValidationReport
 from nmt.training.pairs import TrainingPairs
+from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.resampling import make_resamplers
 from nmt.training.run import train
 

@@ -25,7 +25,7 @@ from nmt.models.build import build_model
 from nmt.models.folder import load_tensors
 from nmt.prepared import PreparedData
 from nmt.training.checkpoint import list_checkpoints, read_weights
-from nmt.training.loop import StepReport, ValidationReport
+from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import train
 from nmt.training.validation import Validator
 

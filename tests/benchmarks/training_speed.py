@@ -27,7 +27,7 @@ import torch
 from nmt.config import Settings, load_settings
 from nmt.models.devices import choose_precision
 from nmt.prepared import PreparedData
-from nmt.training.loop import StepReport, ValidationReport
+from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import train
 
 CORE = 0

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from nmt.chain import TestTexts, find_test_texts, score_test, translate_test
+from nmt.chain import TestTexts, find_test_text, find_test_texts, read_test, score_test, translate_test
 from nmt.config import Settings, load_settings
 from nmt.errors import ConfigError
+from nmt.lm.result import Totals
+from nmt.lm.scorer import LanguageScorer
+from nmt.models.build import build_language_model
+from nmt.models.folder import ModelFolder, Vocabularies
+from nmt.prepared.pipeline import prepare
+from nmt.subword import tokenizer_files
 
 
 def translate(model_dir: Path, src: Path, test_dir: Path, settings: Settings) -> tuple[Path, bool, list[object]]:
@@ -58,3 +64,47 @@ def test_half_a_test_text_is_refused() -> None:
         find_test_texts(load_settings(overrides=["data.test_src=a"]))
     with pytest.raises(ConfigError, match=r"a test text has two sides, but data.test_src is not set"):
         find_test_texts(load_settings(overrides=["data.test_tgt=a"]))
+
+
+def test_the_test_file_of_a_language_model_counts_from_the_root_of_the_data() -> None:
+    settings = load_settings(overrides=["data.root=here", "data.test_text=test.txt"])
+    assert find_test_text(settings) == Path("here/test.txt")
+    assert find_test_text(Settings()) is None
+
+
+def test_a_test_text_of_the_other_kind_of_model_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^data\.test_text is the test text of a language model, but data\.train_text"
+    ):
+        find_test_texts(load_settings(overrides=["data.test_text=a"]))
+    with pytest.raises(ConfigError, match=r"^data\.test_src and data\.test_tgt are for translation; a language model"):
+        find_test_text(load_settings(overrides=["data.test_src=a"]))
+
+
+@pytest.fixture
+def language_model(tmp_path: Path) -> Path:
+    """An untrained language model of words; its bias makes `a` the likeliest."""
+    settings = load_settings(overrides=["model.kind=lm", "model.embedding_size=4", "model.hidden_size=4"])
+    (tmp_path / "train.txt").write_text("a b a a\n" * 30)
+    data = settings.data.model_copy(update={"root": tmp_path, "train_text": (Path("train.txt"),)})
+    cutting = settings.tokenizer.model_copy(update={"kind": "word", "vocab_size": 16})
+    prepare(tmp_path / "data", settings.model_copy(update={"data": data, "tokenizer": cutting}))
+    model = build_language_model(settings.model, vocab_size=6, seed=1)
+    files = tokenizer_files(tmp_path / "data")
+    folder = ModelFolder(tmp_path / "m", settings=settings, vocabularies=Vocabularies(6, 6, True), tokenizers=files)
+    folder.create()
+    folder.save(model, {})
+    return folder.path
+
+
+def test_a_language_model_reads_a_test_text_once(language_model: Path, tmp_path: Path) -> None:
+    text, test_dir, settings = tmp_path / "test.txt", tmp_path / "test", Settings()
+    text.write_text("a b\n\nb z\n", encoding="utf-8")
+    found = read_test(language_model, text, test_dir, settings)
+    assert (found.words, found.lines, found.unknown) == (6, 3, 1)  # a b </s> b <unk> </s>
+    assert found == Totals().plus(LanguageScorer.load(language_model).score_text(["a b", "", "b z"]))
+    made = (test_dir / "scores.json").stat().st_mtime_ns
+    assert read_test(language_model, text, test_dir, settings) == found
+    assert (test_dir / "scores.json").stat().st_mtime_ns == made
+    text.write_text("a b\n", encoding="utf-8")
+    assert read_test(language_model, text, test_dir, settings).words == 3

@@ -1,7 +1,8 @@
 import json
+import re
 from pathlib import Path
 
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nmt_cli.main import app
 
@@ -40,3 +41,75 @@ def test_a_missing_recipe_is_one_line(tmp_path: Path) -> None:
     result = runner.invoke(app, ["run", str(tmp_path / "none.toml")])
     assert result.exit_code == 1
     assert result.stderr == f"error: cannot read recipe {tmp_path / 'none.toml'}: No such file or directory\n"
+
+
+TEXT_RECIPE = """
+[data]
+train_text = ["train.src"]
+valid_text = "valid.src"
+test_text = "test.src"
+root = "."
+
+[tokenizer]
+kind = "word"
+vocab_size = 20
+
+[model]
+kind = "lm"
+embedding_size = 16
+hidden_size = 16
+
+[training]
+segment_rows = 5
+segment_steps = 8
+learning_rate = 0.01
+warmup_steps = 5
+max_steps = 60
+validate_every = 30
+checkpoint_every = 30
+precision = "fp32"
+threads = 1
+tensorboard = false
+"""
+
+
+def run_text(toy_text: Path, work: Path, *changes: str, left_out: str = "nothing") -> Result:
+    recipe = work.parent / "text.toml"
+    kept = [line for line in TEXT_RECIPE.splitlines() if not line.startswith(left_out)]
+    recipe.write_text("\n".join(kept).replace('root = "."', f'root = "{toy_text}"'))
+    return runner.invoke(app, ["run", str(recipe), "--work", str(work), *changes])
+
+
+def test_a_recipe_with_text_tells_the_perplexity_of_the_test_text(toy_text: Path, tmp_path: Path) -> None:
+    first = run_text(toy_text, tmp_path / "w")
+    assert first.exit_code == 0, first.stderr
+    test_words = (toy_text / "test.src").read_text().split()
+    found = re.fullmatch(r"PPL    {1,3}([\d.]+)  words:(\d+)\|lines:20\|unknown:0\|state:carried\n", first.stdout)
+    assert found is not None, first.stdout
+    assert 8 < float(found[1]) < 14  # ten words, equally likely, and the ends of lines
+    assert int(found[2]) == len(test_words) + 20
+    assert "words/s" in first.stderr
+    assert "validation perplexity" in first.stderr
+    kept = json.loads((tmp_path / "w" / "test" / "scores.json").read_text())
+    assert f"{kept['perplexity']:.2f}" == found[1]
+    made = (tmp_path / "w" / "test" / "scores.json").stat().st_mtime_ns
+    second = run_text(toy_text, tmp_path / "w")
+    assert second.stdout == first.stdout
+    assert "the run is at its last step already" in second.stderr
+    assert (tmp_path / "w" / "test" / "scores.json").stat().st_mtime_ns == made
+
+
+def test_text_without_a_test_text_ends_with_the_model(toy_text: Path, tmp_path: Path) -> None:
+    result = run_text(toy_text, tmp_path / "w", "--set", "training.max_steps=10", left_out="test_text")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "the recipe names no test text (data.test_text); the model is" in result.stderr
+    assert (tmp_path / "w" / "model" / "model.safetensors").is_file()
+
+
+def test_wishes_that_a_language_model_cannot_grant_are_one_line(toy_text: Path, tmp_path: Path) -> None:
+    result = run_text(toy_text, tmp_path / "w", "--set", "training.best_by=bleu")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1] == (
+        'error: training.best_by = "bleu" needs translations; for a language model leave it unset'
+    )

@@ -1,11 +1,13 @@
+import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nmt.training.checkpoint import TrainingState
-from nmt.training.loop import StepReport, ValidationReport
+from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import TrainingSummary
 from nmt_cli.training_view import TrainingView, stopping_on_signals
 
@@ -80,3 +82,24 @@ def test_only_the_first_process_shows_anything(capsys: pytest.CaptureFixture[str
     with TrainingView(shown=True) as view:
         view.on_message("hello")
     assert capsys.readouterr().err == "hello\n"
+
+
+def test_of_a_language_model_perplexity_and_words_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView(of_text=True) as view:
+        view.on_step(replace(STEP, loss=math.log(80)))
+        view.on_validation(ValidationReport(1500, 4.605, 100.0, None, is_best=True))
+    assert capsys.readouterr().err == (
+        "step 1,500: train ppl 80.00, 123,456 words/s, valid loss 4.605, ppl 100.00  best so far\n"
+    )
+    (task,) = view._bar.tasks
+    assert task.description == "step 99,950/100,000  ppl 80.00  123,456 words/s  1:23:20 left"
+    assert len("100% " + "-" * 12 + " " + task.description) <= 80
+
+
+def test_the_end_tells_the_perplexity_of_a_language_model(capsys: pytest.CaptureFixture[str]) -> None:
+    state = TrainingState(step=900, best_step=600, tokens=120_000, seconds=60.0, best_score=-math.log(100))
+    TrainingView(of_text=True).show_end(TrainingSummary(True, state, 4_650_000, 0.0), Path("m"))
+    assert capsys.readouterr().err == (
+        "m: 4,650,000 parameters, validation perplexity 100.00, best at step 600 of 900, 120,000 words in 0:01:00 "
+        "(2,000 words/s)\n"
+    )

@@ -11,12 +11,13 @@ from safetensors.torch import load_file
 from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
 from nmt.files import replacing
-from nmt.models.build import build_model
+from nmt.models.build import build_language_model, build_model
 from nmt.models.folder import (
     ModelFolder,
     Vocabularies,
     check_hashes,
     lexicon_file,
+    load_language_model,
     load_model,
     load_tensors,
     put_lexicon,
@@ -277,3 +278,23 @@ def test_a_damaged_card_is_replaced_by_the_next_weights(folder: ModelFolder) -> 
 def test_the_sizes_of_the_tables_can_be_read_by_themselves(folder: ModelFolder) -> None:
     folder.save(small_model(), {})
     assert read_vocabularies(folder.path) == Vocabularies(9, 9, True)
+
+
+def test_a_language_model_loads_as_one_and_as_nothing_else(tmp_path: Path) -> None:
+    settings = load_settings(overrides=["model.kind=lm", "model.embedding_size=4", "model.hidden_size=6"])
+    model = build_language_model(settings.model, vocab_size=9, seed=1)
+    written = ModelFolder(tmp_path / "lm", settings=settings, vocabularies=Vocabularies(9, 9, True), tokenizers=[])
+    written.create()
+    written.save(model, {})
+    loaded, found = load_language_model(tmp_path / "lm", device=CPU)
+    assert found == settings
+    for (name, ours), (_, theirs) in zip(model.named_parameters(), loaded.named_parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+    with pytest.raises(ModelError, match=r"lm holds a language model, expected a translation model$"):
+        load_model(tmp_path / "lm", device=CPU)
+
+
+def test_a_translation_model_is_no_language_model(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    with pytest.raises(ModelError, match=r"model holds a translation model, expected a language model$"):
+        load_language_model(folder.path, device=CPU)

@@ -10,12 +10,16 @@ from torch import Tensor
 from nmt.config import Settings, load_settings, parse_settings
 from nmt.errors import ModelError
 from nmt.models.build import build_model, count_parameters
-from nmt.models.folder import load_model, read_tensors
+from nmt.models.folder import load_language_model, load_model, read_tensors
 from nmt.models.seq2seq import Seq2Seq
-from nmt.prepared import PreparedData
+from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.pipeline import prepare
 from nmt.training.averaging import average_into, average_run
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
+from nmt.training.logbook import Silence
+from nmt.training.run import train
+from nmt.training.stream import TextStream
+from nmt.training.text_validation import TextValidator
 from nmt.training.validation import Validator
 from nmt.translate import Translator
 
@@ -76,7 +80,8 @@ def test_the_average_of_a_run_is_a_model_that_translates(
     assert average.parameters == count_parameters(loaded)
     scores = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")(loaded, stop=Event())
     assert average.scores is not None
-    assert (average.scores.loss, average.scores.bleu) == pytest.approx(scores)
+    assert scores is not None
+    assert (average.scores.loss, average.scores.bleu) == pytest.approx((scores.loss, scores.bleu))
     assert average.scores.perplexity == pytest.approx(2.718281828459045**average.scores.loss)
     assert average.scores.bleu > 90
 
@@ -173,3 +178,30 @@ def test_data_with_other_tokenizers_are_refused(toy_model: Path, toy_settings: S
     with pytest.raises(ModelError, match=r"data was prepared with other tokenizers than those of .*toy"):
         average_run(toy_model, tmp_path / "out", last=None, data=data)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_language_model_is_averaged_too(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    training = counting_settings.training.model_copy(update={"max_epochs": 1})
+    settings = counting_settings.model_copy(update={"training": training})
+    train(counting_data, tmp_path / "run", settings, observer=Silence(), stop=Event())
+    average = average_run(tmp_path / "run", tmp_path / "out", last=2, data=counting_data)
+    loaded, _ = load_language_model(tmp_path / "out", device=torch.device("cpu"))
+    scores = TextValidator(TextStream(counting_data.valid), "fp32")(loaded, stop=Event())
+    assert average.scores is not None
+    assert scores is not None
+    assert average.scores.loss == pytest.approx(scores.loss)
+    summary = json.loads((tmp_path / "out" / "model.json").read_text())["training"]
+    assert summary["valid_perplexity"] == average.scores.perplexity
+    assert "valid_bleu" not in summary
+
+
+def test_pairs_do_not_validate_the_average_of_a_language_model(
+    counting_data: PreparedText, counting_settings: Settings, toy_data: PreparedData, tmp_path: Path
+) -> None:
+    training = counting_settings.training.model_copy(update={"max_steps": 20})
+    settings = counting_settings.model_copy(update={"training": training})
+    train(counting_data, tmp_path / "run", settings, observer=Silence(), stop=Event())
+    with pytest.raises(ModelError, match=r"was prepared with other tokenizers than those of"):
+        average_run(tmp_path / "run", tmp_path / "out", last=None, data=toy_data)

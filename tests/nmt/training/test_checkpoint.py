@@ -10,7 +10,9 @@ from nmt.config import ModelSettings, TrainingSettings
 from nmt.errors import ModelError
 from nmt.models.build import build_model
 from nmt.models.seq2seq import Seq2Seq
+from nmt.training.carry import Carry
 from nmt.training.checkpoint import Checkpoints, checkpoint_step, list_checkpoints, read_weights
+from nmt.training.distributed import Ranks
 from nmt.training.moving_average import MovingAverage
 from nmt.training.optim import make_optimizer
 from nmt.training.state import Horizon, Position, TrainingState
@@ -163,3 +165,30 @@ def test_what_killed_writers_left_is_removed(saved: Path) -> None:
     Run(saved.parents[1], 1).checkpoints.clean_up()
     assert not leftover.exists()
     assert saved.exists()
+
+
+def test_what_a_language_model_carries_comes_back_with_the_rest(tmp_path: Path) -> None:
+    run = Run(tmp_path, 1)
+    run.checkpoints.carry = Carry(Ranks(), rows=2)
+    carried = {"layer0/0": torch.tensor([[0.1], [0.2]]), "layer0/1": torch.tensor([[0.3], [0.4]])}
+    run.checkpoints.save(STATE, carried)
+    other = Run(tmp_path, 2)
+    other.checkpoints.carry = Carry(Ranks(), rows=2)
+    assert other.load() == STATE
+    assert other.checkpoints.carry.state is not None
+    ((h, c),) = other.checkpoints.carry.state
+    assert torch.equal(h, carried["layer0/0"])
+    assert torch.equal(c, carried["layer0/1"])
+    assert weights(other.model) == weights(run.model)
+
+
+def test_an_altered_state_is_noticed_too(tmp_path: Path) -> None:
+    run = Run(tmp_path, 1)
+    run.checkpoints.save(STATE, {"layer0/0": torch.tensor([[0.1]])})
+    (path,) = list_checkpoints(tmp_path)
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file({**tensors, "carried/layer0/0": torch.tensor([[0.2]])}, path, metadata)
+    with pytest.raises(ModelError, match=r"no checkpoint in .* can be used"):
+        run.load()

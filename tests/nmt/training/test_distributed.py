@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nmt.errors import TrainingError
-from nmt.prepared import PreparedData
+from nmt.prepared import PreparedData, PreparedText
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Ranks, joined_ranks
 from nmt.training.records import read_metrics
@@ -25,12 +25,19 @@ Launch = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def launch(start_process: Callable[..., "subprocess.Popen[Any]"], toy_data: PreparedData, toy_text: Path) -> Launch:
-    def launch(model: Path, *, processes: int, **training: object) -> "subprocess.Popen[str]":
+    def launch(
+        model: Path,
+        *,
+        processes: int,
+        recipe: Path = toy_text / "toy.toml",
+        data: Path = toy_data.folder,
+        **training: object,
+    ) -> "subprocess.Popen[str]":
         settings = [f"training.{name}={value}" for name, value in training.items()]
         options = [part for setting in settings for part in ("--set", setting)]
-        options += ["--recipe", str(toy_text / "toy.toml")]  # without dropout: each process draws its own
+        options += ["--recipe", str(recipe), "--set", "model.dropout=0.0"]  # each process draws its own
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command += ["-m", "nmt_cli", "train", str(toy_data.folder), str(model), *options]
+        command += ["-m", "nmt_cli", "train", str(data), str(model), *options]
         paths = os.pathsep.join(path for path in sys.path if path)
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
         return start_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -121,3 +128,24 @@ def test_other_errors_are_left_alone() -> None:
         raise RuntimeError("shape mismatch")
     with pytest.raises(RuntimeError, match="Connection"), Ranks().together():
         raise RuntimeError("Connection closed")
+
+
+def test_two_processes_share_the_rows_of_a_text_and_another_number_goes_on(
+    launch: Launch, counting_data: PreparedText, counting_text: Path, tmp_path: Path
+) -> None:
+    def start(name: str, processes: int, steps: int) -> "subprocess.Popen[str]":
+        basics = {"max_steps": steps, "log_every": 5, "validate_every": 25, "checkpoint_every": 25}
+        recipe, data = counting_text / "counting.toml", counting_data.folder
+        return launch(tmp_path / name, processes=processes, recipe=recipe, data=data, **basics)
+
+    for round_of in ({"alone": 1, "both": 2}, {"alone": 2, "both": 1}):  # step 25 is in the middle of the first pass
+        steps = 25 if round_of["alone"] == 1 else 40
+        for process in [start(name, number, steps) for name, number in round_of.items()]:
+            _, stderr = process.communicate(timeout=LIMIT)
+            assert process.returncode == 0, stderr
+        assert len(curve(tmp_path / "both")) == steps // 5
+        assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=2e-3)
+
+
+def test_a_tensor_alone_is_its_own_sum() -> None:
+    assert Ranks().sum_of(torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]

@@ -8,7 +8,7 @@ import pytest
 
 from nmt.errors import ModelError
 from nmt.training.logbook import LOG, Logbook, Silence
-from nmt.training.loop import Observer, StepReport, ValidationReport
+from nmt.training.reports import Observer, StepReport, ValidationReport
 
 STEP = StepReport(
     step=50,
@@ -191,3 +191,9 @@ def test_a_full_disk_names_the_log_and_does_not_hide_an_earlier_error(
 def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     tell(Silence())
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_language_model_has_no_bleu_to_log(tmp_path: Path) -> None:
+    with Logbook(tmp_path, Silence()) as logbook:
+        logbook.on_validation(ValidationReport(40, 2.0, 7.389, None, is_best=True))
+    assert lines(tmp_path) == ["step 40  valid loss 2.0000  ppl 7.389  best so far"]

@@ -14,17 +14,17 @@ from nmt.config import ModelSettings, TrainingSettings
 from nmt.errors import TrainingError
 from nmt.models.build import build_model
 from nmt.models.folder import model_tensors
-from nmt.models.seq2seq import Seq2Seq
 from nmt.training.checkpoint import Checkpoints, checkpoint_step, list_checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import Feed
-from nmt.training.loop import StepReport, StopRequest, Trainer, ValidationReport
+from nmt.training.loop import Trainer
 from nmt.training.moving_average import MovingAverage
 from nmt.training.objectives import make_loss
 from nmt.training.optim import Schedule, make_optimizer
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
 from nmt.training.records import Records, read_metrics
+from nmt.training.reports import Scores, StepReport, StopRequest, ValidationReport
 from nmt.training.state import TrainingState
 from nmt.training.updating import Updater
 
@@ -76,14 +76,14 @@ class Run:
         self.checkpoints = Checkpoints(folder, self.model, self.optimizer, average=self.average, keep=1)
         self.schedule = Schedule(self.settings.schedule, self.settings.learning_rate, self.settings.warmup_steps, total)
 
-    def validate(self, model: Seq2Seq, stop: StopRequest) -> tuple[float, float] | None:
+    def validate(self, stop: StopRequest) -> Scores | None:
         if self.interrupt_validation:
             return None
-        self.seen.append({name: tensor.flatten().tolist() for name, tensor in model_tensors(model).items()})
+        self.seen.append({name: tensor.flatten().tolist() for name, tensor in model_tensors(self.model).items()})
         score = float(next(self.scores))
-        return 100.0 - score, score
+        return Scores(100.0 - score, score)
 
-    def save_best(self, model: Seq2Seq, report: ValidationReport, state: TrainingState) -> None:
+    def save_best(self, report: ValidationReport, state: TrainingState) -> None:
         self.saved.append(report.step)
 
     def go(self) -> bool:

@@ -8,14 +8,16 @@ from torch import nn
 
 from nmt.batching import Batch, FlatSequences, TargetBatch
 from nmt.config import ModelSettings, TrainingSettings
-from nmt.models.build import build_model
+from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import Precision, autocast
+from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training import objectives
 from nmt.training.objectives import (
     FullSoftmax,
     RDropLoss,
     SampledSoftmax,
+    SegmentLoss,
     TrainingLoss,
     make_loss,
     make_objective,
@@ -24,6 +26,8 @@ from nmt.training.objectives import (
 )
 from nmt.training.pairs import TrainingPairs
 from nmt.training.samplers import SamplerKind, make_sampler
+from nmt.training.stream import Parts, TextStream
+from nmt.vocab import EOS
 
 CPU = torch.device("cpu")
 COUNTS = np.arange(12)
@@ -213,3 +217,41 @@ def test_the_settings_choose_the_loss() -> None:
     assert isinstance(r_drop, RDropLoss)
     assert (r_drop.weight, r_drop.label_smoothing) == (3.0, 0.2)
     assert plain.model is sampled.model is r_drop.model is model
+
+
+def tiny_language_model(dropout: float = 0.0) -> LanguageModel:
+    settings = ModelSettings(kind="lm", embedding_size=4, hidden_size=6, decoder_layers=2, dropout=dropout)
+    return build_language_model(settings, vocab_size=12, seed=1).train()
+
+
+def test_the_loss_of_segments_is_that_of_a_plain_loop_over_the_words() -> None:
+    stream = TextStream(FlatSequences.from_lists([[4, 5], [6], [7, 8, 9], [10, 11, 4, 5]]))
+    model, total = tiny_language_model().double(), torch.zeros((), dtype=torch.float64)
+    words = [int(word) for word in stream.read(np.arange(len(stream)))]
+    columns = -(-len(words) // 3)
+    for first in range(0, len(words), columns):  # each part from a state of zeros, one word at a time
+        state = None
+        for place in range(first, min(first + columns, len(words))):
+            before = words[place - 1] if place else EOS
+            features, state = model(torch.tensor([[before]]), state)
+            total = total + nn.functional.cross_entropy(model.output(features)[0], torch.tensor([words[place]]))
+    expected = torch.autograd.grad(total, list(model.parameters()))
+    twin, state = tiny_language_model().double(), None
+    loss = SegmentLoss(twin, FullSoftmax(label_smoothing=0.0))
+    (whole,) = Parts(stream, rows=3).segments(columns)
+    found, _ = loss(whole, None)
+    assert found.item() == pytest.approx(total.item(), rel=1e-6)
+    for one, other in zip(torch.autograd.grad(found, list(twin.parameters())), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    for segment in Parts(stream, rows=3).segments(2):
+        part, state = loss(segment, state)
+        total = total - part.detach()
+    assert total.item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_no_gradient_goes_back_through_the_state_of_a_segment() -> None:
+    stream = TextStream(FlatSequences.from_lists([[4, 5, 6, 7]]))
+    _, state = SegmentLoss(tiny_language_model(), FullSoftmax(label_smoothing=0.0))(
+        next(Parts(stream, rows=2).segments(2)), None
+    )
+    assert [part.requires_grad for layer in state for part in layer] == [False] * 4

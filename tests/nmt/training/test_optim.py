@@ -6,7 +6,7 @@ import torch
 from nmt.config import TrainingSettings
 from nmt.training.optim import Schedule, ScheduleKind, make_optimizer
 
-KINDS: list[ScheduleKind] = ["constant", "inverse_sqrt", "cosine", "plateau"]
+KINDS: list[ScheduleKind] = ["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,3 +58,17 @@ def test_the_settings_reach_the_rule() -> None:
     settings = TrainingSettings(optimizer="adamw", betas=(0.8, 0.9), weight_decay=0.01)
     group = make_optimizer(settings, [torch.nn.Parameter(torch.ones(1))]).param_groups[0]
     assert (group["betas"], group["weight_decay"]) == ((0.8, 0.9), 0.01)
+
+
+def test_every_pass_after_the_first_few_lowers_the_rate() -> None:
+    schedule = Schedule("epoch_decay", 0.8, warmup_steps=0, total_steps=9, decay_after_epochs=2, decay_factor=0.5)
+    assert [schedule.rate(9, epoch=epoch) for epoch in range(5)] == [0.8, 0.8, 0.4, 0.2, 0.1]
+
+
+def test_without_passes_at_the_full_rate_the_first_one_is_lower_already() -> None:
+    schedule = Schedule("epoch_decay", 1.2, warmup_steps=0, total_steps=9, decay_after_epochs=0, decay_factor=1 / 1.2)
+    assert schedule.rate(1, epoch=0) == pytest.approx(1.0)
+
+
+def test_other_schedules_know_no_passes() -> None:
+    assert Schedule("constant", 0.8, warmup_steps=0, total_steps=9, decay_factor=0.5).rate(5, epoch=7) == 0.8

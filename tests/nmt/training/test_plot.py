@@ -99,6 +99,12 @@ def test_a_run_without_validation_says_so(tmp_path: Path) -> None:
     assert legend_of(figure) == ["training"]
 
 
+def test_a_language_model_has_no_bleu_to_show(tmp_path: Path) -> None:
+    figure = figure_of(write(tmp_path / "run", train(50), valid(50)))
+    assert [text.get_text() for text in figure.axes[2].texts] == ["none: a language model translates nothing"]
+    assert points(figure.axes[1]) == [(50, 20.0)]
+
+
 def test_a_single_record_is_a_point_within_the_panel(tmp_path: Path) -> None:
     figure = figure_of(write(tmp_path / "run", valid(1, bleu=0.0)))
     for axes in figure.axes[:3]:

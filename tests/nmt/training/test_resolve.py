@@ -80,3 +80,28 @@ def test_a_change_that_fits_the_weights_is_allowed(tmp_path: Path, override: str
     begin_run(tmp_path, PREPARED)
     _, changes = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[override])
     assert len(changes) == 1
+
+
+def test_a_begun_run_keeps_the_rows_that_its_text_is_cut_into(tmp_path: Path) -> None:
+    text = load_settings(overrides=["model.kind=lm"], base=PREPARED)
+    begun, _ = resolve_settings(text, tmp_path, recipe=None, overrides=[])
+    begin_run(tmp_path, begun)
+    message = r"training\.segment_rows cannot change from 20 to 10 .*: the text is cut into so many parts; use a new"
+    with pytest.raises(ConfigError, match=message):
+        resolve_settings(text, tmp_path, recipe=None, overrides=["training.segment_rows=10"])
+    settings, changes = resolve_settings(text, tmp_path, recipe=None, overrides=["training.segment_steps=9"])
+    assert settings.training.segment_steps == 9
+    assert changes == ["training.segment_steps: 35 -> 9"]
+
+
+def test_a_language_model_that_goes_on_is_still_chosen_by_its_loss(tmp_path: Path) -> None:
+    text = load_settings(overrides=["model.kind=lm"], base=PREPARED)
+    begun, _ = resolve_settings(text, tmp_path, recipe=None, overrides=[])
+    assert begun.training.best_by == "loss"
+    begin_run(tmp_path, begun)
+    assert resolve_settings(text, tmp_path, recipe=None, overrides=[]) == (begun, [])
+
+
+def test_a_model_of_another_kind_than_the_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r'model\.kind = "lm", but the data hold pairs'):
+        resolve_settings(PREPARED, tmp_path, recipe=None, overrides=["model.kind=lm"])

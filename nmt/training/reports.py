@@ -1,0 +1,85 @@
+"""What a run tells those who watch it, and what they may ask of it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from nmt.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a progress display shows, every `training.log_every` steps."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    tokens: int
+    """Target words that all processes have trained on since this one took the run up."""
+    loss: float
+    """Training loss in nats a word, over the last `log_every` steps."""
+    tokens_per_second: float
+    """Target words a second in updates, over the last `log_every` steps."""
+    seconds: float
+    """Time in updates since then."""
+    seconds_per_step: float
+    """Wall time of a step, validations and checkpoints included, over what this process has trained."""
+    learning_rate: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a validation finds."""
+
+    loss: float
+    """Cross-entropy in nats a word, full softmax, no smoothing."""
+    bleu: float | None
+    """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
+
+    @property
+    def perplexity(self) -> float:
+        """Return exp(loss), of a loss that has exploded no more than exp(50)."""
+        return math.exp(min(self.loss, 50.0))
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """One validation."""
+
+    step: int
+    loss: float
+    """Cross-entropy in nats a word, full softmax, no smoothing."""
+    perplexity: float
+    bleu: float | None
+    """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
+    is_best: bool
+
+
+class Observer(Protocol):
+    """Someone who watches a run."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Take note of progress."""
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """Take note of a validation."""
+
+    def on_message(self, message: str) -> None:
+        """Take note of something that a person should read."""
+
+
+class StopRequest(Protocol):
+    """Someone who may want the run to stop after the current step."""
+
+    def is_set(self) -> bool:
+        """Tell whether to stop."""
+        ...
+
+
+Validate = Callable[[StopRequest], Scores | None]
+"""Scores the model on the validation data; None if asked to stop before the scores are known."""
+
+SaveBest = Callable[[ValidationReport, TrainingState], None]
+"""Keeps the weights of the best validation."""

@@ -1,0 +1,220 @@
+import json
+import math
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nmt.config import Settings
+from nmt.errors import ConfigError
+from nmt.models.folder import load_language_model
+from nmt.prepared import PreparedText
+from nmt.training.checkpoint import list_checkpoints
+from nmt.training.distributed import Ranks
+from nmt.training.language import LanguageTask
+from nmt.training.records import read_metrics
+from nmt.training.reports import StepReport, ValidationReport
+from nmt.training.run import TrainingSummary, train
+from nmt.training.state import Position
+from nmt.training.task import Place
+
+CPU = torch.device("cpu")
+
+
+class Listener:
+    def __init__(self, *, stop_at: int | None = None) -> None:
+        self.stop_at, self.stop = stop_at, threading.Event()
+        self.messages: list[str] = []
+        self.steps: list[StepReport] = []
+        self.validations: list[ValidationReport] = []
+
+    def on_step(self, report: StepReport) -> None:
+        self.steps.append(report)
+        if self.stop_at is not None and report.step >= self.stop_at:
+            self.stop.set()
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self.validations.append(report)
+
+    def on_message(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def changed(settings: Settings, **training: Any) -> Settings:
+    return settings.model_copy(update={"training": settings.training.model_copy(update=training)})
+
+
+def run(data: PreparedText, folder: Path, settings: Settings, listener: Listener) -> TrainingSummary:
+    return train(data, folder, settings, observer=listener, stop=listener.stop)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def losses(folder: Path) -> list[object]:
+    return [(record["kind"], record["step"], record["loss"]) for record in read_metrics(folder / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def learnt(counting_data: PreparedText, counting_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "counting"
+    run(counting_data, folder, changed(counting_settings, max_epochs=8), Listener())
+    return folder
+
+
+def test_a_text_is_learnt_and_the_card_tells_its_perplexity(learnt: Path) -> None:
+    card = json.loads((learnt / "model.json").read_text())["training"]
+    # where a line ends is anybody's guess: with six lengths equally likely that costs less than log 6 a line
+    assert card["valid_perplexity"] == pytest.approx(math.exp(card["valid_loss"]))
+    assert card["valid_perplexity"] < 3
+    assert "valid_bleu" not in card
+    valid = [record for record in read_metrics(learnt / "metrics.jsonl") if record["kind"] == "valid"]
+    assert all("perplexity" in record and "bleu" not in record for record in valid)
+
+
+def test_the_folder_is_that_of_a_language_model(learnt: Path, counting_data: PreparedText) -> None:
+    model, settings = load_language_model(learnt, device=CPU)
+    assert settings.model.kind == "lm"
+    assert settings.training.best_by == "loss"
+    assert model.output.out_features == len(counting_data.tokenizer)
+    assert (learnt / "joint.spm.model").is_file()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"accumulate": 3, "ema_decay": 0.9},
+        {"objective": "sampled", "samples": 5, "optimizer": "sgd", "learning_rate": 1.0, "schedule": "epoch_decay"},
+        {"precision": "bf16"},
+    ],
+    ids=str,
+)
+def test_a_stopped_run_ends_with_the_weights_of_one_that_never_stopped(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    settings = changed(counting_settings, log_every=7, max_epochs=2, decay_after_epochs=1, **changes)
+    straight = run(counting_data, tmp_path / "straight", settings, Listener())
+    finished, runs = False, 0
+    while not finished:
+        summary = run(counting_data, tmp_path / "stopped", settings, Listener(stop_at=7 * runs + 7))
+        finished, runs = summary.finished, runs + 1
+    assert runs > 3
+    assert summary.state.step == straight.state.step
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "straight")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
+
+
+def test_a_run_that_forgets_its_state_when_it_is_stopped_would_end_elsewhere(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = changed(counting_settings, max_epochs=2)
+    run(counting_data, tmp_path / "straight", settings, Listener())
+    run(counting_data, tmp_path / "stopped", settings, Listener(stop_at=20))
+    monkeypatch.setattr("nmt.training.carry.Carry.restore", lambda *_: None)
+    run(counting_data, tmp_path / "stopped", settings, Listener())
+    assert weights(tmp_path / "stopped") != weights(tmp_path / "straight")
+
+
+def test_what_lies_over_the_end_of_a_segment_is_learnt_only_by_a_state_that_is_carried(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    found = {}
+    for carry in (True, False):
+        listener = Listener()
+        rarely = {"validate_every": 10_000, "checkpoint_every": 10_000}
+        settings = changed(counting_settings, carry_state=carry, segment_steps=2, max_epochs=3, **rarely)
+        run(counting_data, tmp_path / str(carry), settings, listener)
+        found[carry] = listener.steps[-1].loss  # of segments that start as those of the training do
+    assert found[True] < found[False] - 0.1
+
+
+def test_every_word_of_the_text_is_trained_on_once_a_pass(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    summary = run(counting_data, tmp_path / "m", changed(counting_settings, max_epochs=2), Listener())
+    words = int(counting_data.train.lengths.sum()) + len(counting_data.train)
+    assert summary.state.tokens == 2 * words
+    assert summary.state.position == Position(2)
+    assert 0 <= summary.padding < 0.01
+
+
+def test_the_rate_falls_with_the_passes_and_is_that_of_the_last_update(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    changes = {"optimizer": "sgd", "learning_rate": 0.8, "warmup_steps": 0, "schedule": "epoch_decay"}
+    settings = changed(counting_settings, **changes, decay_after_epochs=1, decay_factor=0.5, log_every=1)
+    listener = Listener()
+    run(counting_data, tmp_path / "m", settings, listener)
+    a_pass = len(listener.steps) // 3
+    rates = [report.learning_rate for report in listener.steps]
+    assert rates == [0.8] * a_pass + [0.4] * a_pass + [0.2] * a_pass
+
+
+def test_the_first_message_says_what_a_pass_is(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    listener = Listener(stop_at=10)
+    summary = run(counting_data, tmp_path / "m", counting_settings, listener)
+    lines = len(counting_data.train)
+    words = int(counting_data.train.lengths.sum()) + lines
+    segments = math.ceil(math.ceil(words / 5) / 6)
+    assert listener.messages[0] == (
+        f"{summary.parameters:,} parameters, {words:,} words in {lines:,} lines, {segments:,} segments a pass, "
+        "cpu fp32, 1 threads"
+    )
+
+
+def test_a_position_is_kept_when_the_segments_change_their_length(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    run(counting_data, tmp_path / "m", changed(counting_settings, max_epochs=1), Listener(stop_at=20))
+    settings = changed(counting_settings, max_epochs=1, segment_steps=9)
+    summary = run(counting_data, tmp_path / "m", settings, Listener())
+    columns = math.ceil((int(counting_data.train.lengths.sum()) + len(counting_data.train)) / 5)
+    assert summary.state.step == 20 + math.ceil((columns - 20 * 6) / 9)
+    assert summary.state.tokens == int(counting_data.train.lengths.sum()) + len(counting_data.train)
+
+
+def test_a_damaged_checkpoint_costs_nothing_but_time(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    settings = changed(counting_settings, max_epochs=1)
+    run(counting_data, tmp_path / "m", settings, Listener())
+    before = weights(tmp_path / "m")
+    newest = list_checkpoints(tmp_path / "m")[-1]
+    newest.write_bytes(newest.read_bytes()[:-9])
+    run(counting_data, tmp_path / "m", settings, Listener())
+    assert weights(tmp_path / "m") == before
+
+
+def test_more_processes_than_rows_are_refused(counting_data: PreparedText, counting_settings: Settings) -> None:
+    place = Place(CPU, "fp32", Ranks(0, 6))
+    with pytest.raises(ConfigError, match=r"^training\.segment_rows = 5 is less than the 6 processes that share them;"):
+        LanguageTask(counting_data, counting_settings, place)
+
+
+def test_what_makes_no_sense_is_refused_before_anything_is_written(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    listener = Listener()
+    with pytest.raises(ConfigError, match=r"training\.r_drop = 1\.0 makes no sense for a language model"):
+        train(
+            counting_data, tmp_path / "m", changed(counting_settings, r_drop=1.0), observer=listener, stop=listener.stop
+        )
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_run_is_not_continued_on_another_text(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    run(counting_data, tmp_path / "m", counting_settings, Listener(stop_at=10))
+    files = dict(counting_data.manifest.files)
+    files["train.arrow"] = files["train.arrow"].model_copy(update={"sha256": "other"})
+    other = replace(counting_data, manifest=counting_data.manifest.model_copy(update={"files": files}))
+    with pytest.raises(Exception, match=r"the run in .*m was begun on other data than .*; choose another folder"):
+        run(other, tmp_path / "m", counting_settings, Listener())
