@@ -1,0 +1,150 @@
+"""`nmt lm filter`: the lines of a large corpus that are like a small one."""
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from nmt_cli.console import say, status
+from nmt_cli.options import OnBadUtf8Option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmt.corpus.reading import OnBadUtf8
+    from nmt.lm.filtering import Difference
+
+    Scores = NDArray[np.float64]
+
+Side = Literal["src", "tgt", "both"]
+
+_SCORED: Final[dict[Side, tuple[bool, bool]]] = {"src": (True, False), "tgt": (False, True), "both": (True, True)}
+
+Files = list[Path] | None
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("Input should be a finite number")
+    return value
+
+
+def filter_corpus(
+    in_domain: Annotated[
+        list[Path],
+        typer.Option("--in-domain", metavar="LM", help="Model of the domain; two for both sides, source first."),
+    ],
+    general: Annotated[
+        list[Path], typer.Option("--general", metavar="LM", help="Model of text of all kinds; two for both sides.")
+    ],
+    src: Annotated[Files, typer.Option("--src", metavar="FILE", help="Source text; repeatable.")] = None,
+    tgt: Annotated[Files, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line.")] = None,
+    text: Annotated[Files, typer.Option("--text", metavar="FILE", help="Instead: text in one language.")] = None,
+    side: Annotated[
+        Side | None, typer.Option("--side", help="Which side of the pairs is scored.", show_default="both")
+    ] = None,
+    keep: Annotated[
+        float | None, typer.Option("--keep", metavar="SHARE", min=0.0, max=1.0, help="Keep this share of the lines.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", metavar="X", callback=_finite, help="Keep lines of this score and below."),
+    ] = None,
+    output_src: Annotated[
+        Path | None, typer.Option("--output-src", metavar="FILE", help="Where the kept source lines go.")
+    ] = None,
+    output_tgt: Annotated[
+        Path | None, typer.Option("--output-tgt", metavar="FILE", help="Where their translations go.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where the kept lines of --text go.")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="FILE", help="Write the score of every line there.")
+    ] = None,
+    on_bad_utf8: OnBadUtf8Option = "error",
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic.")] = "fp32",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+) -> None:
+    """Keep the lines of a corpus that are most like a domain, by cross-entropy difference (Moore & Lewis, 2010).
+
+    A line's score is its cross-entropy, in nats a piece, under the model of the domain less that under the general
+    one; with both sides, the sum of both. The lowest are kept, in their order. The files are read twice.
+
+    \b
+    Examples:
+      nmt lm filter --text web.en --in-domain lm-news --general lm-web --keep 0.2 -o news.en
+      nmt lm filter --src web.en --tgt web.fr --side src --in-domain lm-news --general lm-web
+        --threshold 0 --output-src news.en --output-tgt news.fr
+    """
+    from nmt.errors import ConfigError
+    from nmt.files import written
+    from nmt.lm.filtering import Difference, at_most, copy_chosen, lowest
+
+    sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
+    if (keep is None) == (threshold is None):
+        raise ConfigError("give one of --keep and --threshold: which lines are kept")
+    wanted = _wanted(side, text=bool(text))
+    pairs = iter(_model_pairs(in_domain, general, count=sum(wanted)))
+    judges = [Difference.load(*next(pairs), device=device, precision=precision) if yes else None for yes in wanted]
+    with ExitStack() as stack:
+        # opened before anything is scored: what cannot be written to should not come out hours later
+        files = [stack.enter_context(written(path)) for path in outputs]
+        score_file = stack.enter_context(written(scores)) if scores else None
+        found = _score(sides, judges, on_bad_utf8)
+        chosen = at_most(found, threshold) if threshold is not None else lowest(found, keep or 0.0)
+        copy_chosen(sides, files, chosen, on_bad_utf8)
+        if score_file:
+            score_file.writelines(f"{score:.6f}\n".encode() for score in found)
+    say(f"kept {int(chosen.sum()):,} of {len(chosen):,} lines")
+
+
+def _sides(
+    src: Files, tgt: Files, text: Files, output_src: Path | None, output_tgt: Path | None, output: Path | None
+) -> tuple[list[list[Path]], list[Path]]:
+    """Return the files of each side, and where the kept lines of each go."""
+    from nmt.corpus.reading import TextFiles
+    from nmt.errors import ConfigError
+
+    if text:
+        if src or tgt or output_src or output_tgt or output is None:
+            raise ConfigError("--text is filtered into --output, without --src, --tgt and their outputs")
+        return [text], [output]
+    if not (src and tgt) or output_src is None or output_tgt is None or output is not None:
+        raise ConfigError(
+            "pairs are filtered from --src and --tgt into --output-src and --output-tgt, text from --text"
+        )
+    files = TextFiles(tuple(src), tuple(tgt))
+    return [list(files.src), list(files.tgt)], [output_src, output_tgt]
+
+
+def _wanted(side: Side | None, *, text: bool) -> tuple[bool, ...]:
+    from nmt.errors import ConfigError
+
+    if text and side is not None:
+        raise ConfigError("--side is about pairs; leave it out with --text")
+    return (True,) if text else _SCORED[side or "both"]
+
+
+def _model_pairs(in_domain: Sequence[Path], general: Sequence[Path], *, count: int) -> list[tuple[Path, Path]]:
+    from nmt.errors import ConfigError
+
+    if (len(in_domain), len(general)) != (count, count):
+        raise ConfigError(
+            f"{count} of --in-domain and of --general are needed, one for each side that is scored, found "
+            f"{len(in_domain)} and {len(general)}"
+        )
+    return list(zip(in_domain, general, strict=True))
+
+
+def _score(sides: list[list[Path]], judges: "list[Difference | None]", on_bad_utf8: "OnBadUtf8") -> "Scores":
+    from nmt.lm.filtering import differences, read_sides
+
+    with status("scoring") as show:
+        return differences(
+            read_sides(sides, on_bad_utf8), judges, on_rows=lambda done: show(f"{done:,} lines scored")
+        )

@@ -1,0 +1,163 @@
+"""Lines of a large corpus that are like a small one, found by two language models (Moore & Lewis, 2010).
+
+One model has read text of the domain, the other text of all kinds. The lower the cross-entropy of a line under the
+first, less that under the second, the more the line is like the domain (sec. 2). For pairs the differences of both
+sides are added (Axelrod et al., 2011).
+"""
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Final, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmt.corpus.reading import OnBadUtf8, read_lines
+from nmt.errors import DataError, ModelError
+from nmt.files import sha256
+from nmt.lm.result import LineScore
+from nmt.lm.scorer import LanguageScorer
+from nmt.subword import tokenizer_files
+
+_BLOCK: Final = 2000
+"""Lines that are scored together."""
+
+
+class Scorer(Protocol):
+    """A language model that scores lines."""
+
+    def score(self, lines: Sequence[str]) -> list[LineScore]:
+        """Score lines, each by itself."""
+        ...
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How unlike a domain lines are."""
+
+    in_domain: Scorer
+    general: Scorer
+
+    @classmethod
+    def load(
+        cls,
+        in_domain: Path,
+        general: Path,
+        *,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    ) -> Self:
+        """Load two language models that cut text into the same pieces.
+
+        Raises:
+            ModelError: A folder is no language model, or they cut text differently.
+            ConfigError: A GPU is asked for and there is none.
+        """
+        scorers = [LanguageScorer.load(folder, device=device, precision=precision) for folder in (in_domain, general)]
+        hashes = [[sha256(path) for path in tokenizer_files(folder)] for folder in (in_domain, general)]
+        if hashes[0] != hashes[1]:
+            raise ModelError(
+                f"{general} has another tokenizer than {in_domain}; cross-entropies compare only where text is cut in "
+                f"the same way: prepare its text with `nmt prepare DATA_DIR --text FILE --tokenizer {in_domain}`"
+            )
+        return cls(*scorers)
+
+    def of(self, lines: Sequence[str]) -> list[float]:
+        """Return the cross-entropies of lines in the domain less those in general, in nats a piece; `</s>` is one.
+
+        That of a blank line is infinite.
+        """
+        pairs = zip(self.in_domain.score(lines), self.general.score(lines), strict=True)
+        return [
+            (general.log_probability - own.log_probability) / own.words if own.words else math.inf
+            for own, general in pairs
+        ]
+
+
+def differences(
+    rows: Iterable[tuple[str, ...]],
+    judges: Sequence[Difference | None],
+    *,
+    on_rows: Callable[[int], None] = lambda done: None,
+) -> NDArray[np.float64]:
+    """Score the rows of a corpus, which pass by in blocks: what stays in memory is a number for each.
+
+    Args:
+        rows: The line of each side.
+        judges: What scores each side; None: nothing.
+        on_rows: Told how many rows are done.
+
+    Returns:
+        The sum of the scores of each row, [N].
+    """
+    found = array("d")
+    rows = iter(rows)
+    while block := list(islice(rows, _BLOCK)):
+        sides = zip(judges, zip(*block, strict=True), strict=True)
+        scores = [judge.of(lines) for judge, lines in sides if judge]
+        found.extend(math.fsum(row) for row in zip(*scores, strict=True))
+        on_rows(len(found))
+    return np.array(found)
+
+
+def lowest(scores: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """Tell which scores are among the lowest `share` of all, [N]; of equal ones the earlier; no infinite one is."""
+    count = math.floor(share * len(scores) + 0.5)
+    chosen = np.zeros(len(scores), dtype=np.bool_)
+    chosen[scores.argsort(kind="stable")[:count]] = True
+    return chosen & np.isfinite(scores)
+
+
+def at_most(scores: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+    """Tell which scores are not above a threshold, [N]."""
+    return scores <= threshold
+
+
+def read_sides(sides: Sequence[Sequence[Path]], on_bad_utf8: OnBadUtf8 = "error") -> Iterator[tuple[str, ...]]:
+    """Read files that match line by line, one of each side after the other, as they are.
+
+    Raises:
+        DataError: A file cannot be read, or files do not match.
+    """
+    for paths in zip(*sides, strict=True):
+        readers = [read_lines(path, on_bad_utf8) for path in paths]
+        count = 0
+        while True:
+            lines = [next(reader, None) for reader in readers]
+            found = tuple(line for line in lines if line is not None)
+            if len(found) < len(lines):
+                break
+            count += 1
+            yield found
+        if found:
+            counts = [
+                count + sum(1 for line in chain([first], reader) if line is not None)
+                for first, reader in zip(lines, readers, strict=True)
+            ]
+            raise DataError(
+                f"{paths[0]} has {counts[0]} lines but {paths[1]} has {counts[1]}; parallel files must match"
+            )
+
+
+def copy_chosen(
+    sides: Sequence[Sequence[Path]],
+    outputs: Sequence[IO[bytes]],
+    chosen: NDArray[np.bool_],
+    on_bad_utf8: OnBadUtf8 = "error",
+) -> None:
+    """Write the chosen rows of a corpus, in their order, to a file for each side.
+
+    Raises:
+        DataError: The files have changed since they were scored.
+    """
+    count = 0
+    for count, lines in enumerate(read_sides(sides, on_bad_utf8), start=1):
+        if count <= len(chosen) and chosen[count - 1]:
+            for file, line in zip(outputs, lines, strict=True):
+                file.write(f"{line}\n".encode())
+    if count != len(chosen):
+        raise DataError(f"{sides[0][0]} and what follows it had {len(chosen)} lines to score, but has {count} now")

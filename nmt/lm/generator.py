@@ -1,0 +1,183 @@
+"""Texts drawn at random from what a language model finds probable."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import torch
+from torch import Tensor
+
+from nmt.alignment import join_pieces
+from nmt.config import Settings
+from nmt.corpus.placeholders import mask
+from nmt.corpus.reading import normalise
+from nmt.errors import ConfigError, ModelError
+from nmt.models.devices import choose_device, prepare_for_search, use_threads
+from nmt.models.folder import load_language_model
+from nmt.models.language_model import LanguageModel, LanguageModelState
+from nmt.search.candidates import word_log_probs
+from nmt.search.sampling import Sampling, uniform_numbers
+from nmt.subword import Tokenizer, load_tokenizers
+from nmt.vocab import EOS
+
+_ROWS: Final = 32
+"""Lines that are drawn beside each other, always so many, so that none depends on how many are wanted."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How lines are drawn."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    """The distribution that words are drawn from, and the seed."""
+    max_length: int = 200
+    """Most pieces of a line, those of the prefix counted; then it ends as it is."""
+    prefix: str = ""
+    """How each line begins; a text that goes on from line to line, its first line only."""
+
+    def __post_init__(self) -> None:
+        if self.max_length < 1:
+            raise ConfigError(f"max_length = {self.max_length} of generated lines: expected 1 or more")
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained language model that writes; it keeps no state, so threads may share it.
+
+    The random number for a word is made from the seed, the number of the line and the place in it, and from nothing
+    else. `<unk>` is never written.
+
+    Example: `for line in Generator.load(Path("models/en")).lines(Generation(), count=5): ...`
+    """
+
+    model: LanguageModel
+    """In evaluation mode."""
+    tokenizer: Tokenizer
+    settings: Settings
+
+    @classmethod
+    def load(cls, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto", threads: int = 1) -> Self:
+        """Load a model folder.
+
+        Args:
+            folder: The model.
+            device: Where to compute.
+            threads: CPU threads, of this whole process.
+
+        Raises:
+            ModelError: The folder is no language model, is damaged, or was written by a newer version.
+            ConfigError: A GPU is asked for and there is none.
+        """
+        chosen = choose_device(device)
+        prepare_for_search(chosen)
+        use_threads(threads)
+        model, settings = load_language_model(folder, device=chosen)
+        return cls(model, load_tokenizers(folder).tgt, settings)
+
+    def lines(self, generation: Generation, *, count: int) -> Iterator[str]:
+        """Draw lines that do not depend on each other.
+
+        Raises:
+            ConfigError: The prefix is too long.
+            ModelError: The model gives scores that are not finite numbers.
+        """
+        prefix = self._prefix(generation)
+        for first in range(0, count, _ROWS):
+            numbers = torch.arange(first, first + _ROWS, device=self.model.device)
+            state, wanted = self.model.start(_ROWS), min(count - first, _ROWS)
+            rows, _ = self._draw(state, numbers, generation, prefix=prefix.ids, wanted=wanted)
+            yield from (self._text(row, prefix) for row in rows)
+
+    def text(self, generation: Generation) -> Iterator[str]:
+        """Draw a text line by line, without end: each line goes on from those before it.
+
+        Raises:
+            ConfigError: The prefix is too long.
+            ModelError: The model gives scores that are not finite numbers.
+        """
+        prefix, state = self._prefix(generation), self.model.start(1)
+        for number in itertools.count():
+            numbers = torch.tensor([number], device=self.model.device)
+            [row], state = self._draw(state, numbers, generation, prefix=prefix.ids, wanted=1)
+            yield self._text(row, prefix)
+            prefix = _NO_PREFIX
+
+    @torch.inference_mode()
+    def _draw(
+        self,
+        state: LanguageModelState,
+        numbers: Tensor,
+        generation: Generation,
+        *,
+        prefix: Sequence[int],
+        wanted: int,
+    ) -> tuple[list[list[int]], LanguageModelState]:
+        """Draw a line in each row.
+
+        Args:
+            state: What is before the lines; they begin after `</s>`.
+            numbers: Those of the lines, [R].
+            generation: How they are drawn.
+            prefix: How each of them begins.
+            wanted: Only the first so many have to come to an end.
+
+        Returns:
+            The pieces of each line that is wanted, without `</s>`, and the state when all else has been read.
+        """
+        ids = torch.full((len(numbers), 1), EOS, device=numbers.device)
+        ended, written = torch.zeros_like(ids, dtype=torch.bool), list[Tensor]()
+        for step in range(generation.max_length):
+            logits, state = self.model.step(ids, state)
+            if step < len(prefix):
+                ids = torch.full_like(ids, prefix[step])
+            else:
+                ids = self._next(logits, numbers, step, generation.sampling)
+            ended = ended | (ids == EOS)
+            if bool(ended[:wanted].all()):
+                break
+            written.append(ids.masked_fill(ended, EOS))
+        else:
+            _, state = self.model.step(ids, state)
+        rows: list[list[int]] = torch.cat(written, dim=1)[:wanted].tolist() if written else [[]] * wanted
+        return [row[: row.index(EOS)] if EOS in row else row for row in rows], state
+
+    def _next(self, logits: Tensor, numbers: Tensor, step: int, sampling: Sampling) -> Tensor:
+        """Draw the next word of each row from logits [R, 1, V]: [R, 1]."""
+        if not bool(logits.isfinite().all()):
+            raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+        first_sample, place = torch.zeros_like(numbers), torch.full_like(numbers, step)
+        uniform = uniform_numbers(sampling.seed, numbers, first_sample, place)
+        return sampling.draw(word_log_probs(logits.squeeze(1)), uniform[:, None])
+
+    def _prefix(self, generation: Generation) -> "_Prefix":
+        plain = normalise(generation.prefix)
+        [ids] = self.tokenizer.encode([mask(plain, self.settings.tokenizer.placeholders)[0]])
+        if len(ids) >= generation.max_length:
+            raise ConfigError(
+                f"the prefix has {len(ids)} pieces, and a line may have {generation.max_length}; shorten it, or allow "
+                "longer lines"
+            )
+        return _Prefix(tuple(ids), tuple(self.tokenizer.split(plain)))
+
+    def _text(self, ids: Sequence[int], prefix: "_Prefix") -> str:
+        text = join_pieces([*prefix.pieces, *(self._pieces[index] for index in ids[len(prefix.ids) :])])
+        return re.sub(r"[\r\n]+", " ", text)
+
+    @cached_property
+    def _pieces(self) -> list[str]:
+        return self.tokenizer.pieces
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    ids: tuple[int, ...]
+    """As the model reads it."""
+    pieces: tuple[str, ...]
+    """As it stands, unknown characters too."""
+
+
+_NO_PREFIX: Final = _Prefix((), ())

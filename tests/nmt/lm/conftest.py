@@ -1,0 +1,35 @@
+"""The toy language model, by one thread."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from nmt.lm import Generator, LanguageScorer
+from nmt.models.devices import Precision
+
+BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here"))
+
+
+@pytest.fixture(params=["fp32", BF16])
+def precision(request: pytest.FixtureRequest) -> Precision:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def scorer(toy_language_model: Path, one_thread: None) -> LanguageScorer:
+    return LanguageScorer.load(toy_language_model, device="cpu")
+
+
+@pytest.fixture
+def generator(toy_language_model: Path, one_thread: None) -> Generator:
+    return Generator.load(toy_language_model, device="cpu")
