@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
+from sacrebleu.significance import PairedTest, Result
 
 from nmt.corpus.reading import OnBadUtf8, read_lines
 from nmt.errors import DataError
@@ -39,6 +40,8 @@ class Score:
     score: float
     signature: str
     confidence: Confidence | None = None
+    p_value: float | None = None
+    """How probable as large a difference to the first of several files is if there is none (Koehn, 2004)."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,55 @@ def score_files(
     Raises:
         DataError: A file cannot be read or is empty, or the numbers of lines differ.
     """
+    references, texts = _read_all(reference, hypotheses, on_bad_utf8)
+    return [FileScores(path, len(lines), score(lines, references, scoring)) for path, lines in texts]
+
+
+def _read_all(
+    reference: Path, hypotheses: Iterable[Path], on_bad_utf8: OnBadUtf8
+) -> tuple[list[str], list[tuple[Path, list[str]]]]:
     references = list(read_lines(reference, on_bad_utf8))
     texts = [(path, list(read_lines(path, on_bad_utf8))) for path in hypotheses]
     for path, lines in texts:
         _check_lines(len(lines), len(references), hypothesis=str(path), reference=str(reference))
-    return [FileScores(path, len(lines), score(lines, references, scoring)) for path, lines in texts]
+    return references, texts
+
+
+def compare_files(
+    reference: Path, hypotheses: Iterable[Path], scoring: Scoring | None = None, *, on_bad_utf8: OnBadUtf8 = "error"
+) -> list[FileScores]:
+    """Score files of translations, and test each against the first by paired bootstrap resampling (Koehn, 2004).
+
+    The same lines are drawn for all files, with sacrebleu's fixed seed, which the signatures name. The test is
+    two-sided.
+
+    Raises:
+        DataError: A file cannot be read or is empty, or the numbers of lines differ, or there is nothing to compare.
+    """
+    scoring = scoring or Scoring()
+    paths = list(hypotheses)
+    if len(paths) < 2:
+        raise DataError(f"a paired test compares two files of translations or more, found {len(paths)}")
+    references, texts = _read_all(reference, paths, on_bad_utf8)
+    named: list[tuple[str, Sequence[str]]] = [(str(path), lines) for path, lines in texts]
+    metrics: dict[str, Metric] = {name: _metric(name, scoring) for name in scoring.metrics}
+    signatures, found = PairedTest(named, metrics, [references], test_type="bs", n_samples=RESAMPLES)()
+    columns = []
+    for metric, (name, signature) in zip(scoring.metrics, signatures.items(), strict=True):
+        first, *others = cast(list[Result], found[name])
+        for one in others:
+            # sacrebleu's count of larger differences finds none where nothing differs, and calls that significant
+            one.p_value = 1.0 if one.score == first.score else one.p_value
+        columns.append([_compared(metric, name, one, str(signature), scoring) for one in (first, *others)])
+    return [
+        FileScores(path, len(references), scores)
+        for path, scores in zip(paths, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def _compared(metric: MetricName, name: str, one: Result, signature: str, scoring: Scoring) -> Score:
+    confidence = Confidence(float(one.mean or 0.0), float(one.ci or 0.0)) if scoring.confidence else None
+    return Score(metric, name, one.score, signature, confidence, one.p_value)
 
 
 def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) -> None:

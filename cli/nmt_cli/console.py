@@ -1,5 +1,7 @@
 """Where output goes: results to stdout, everything that is said to a person to stderr."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from rich.console import Console
@@ -60,3 +62,21 @@ def progress(*columns: "str | ProgressColumn") -> "Progress":
 
     default = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*(columns or default), console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows on stderr how far work of unknown length has come, where stderr is a terminal.
+
+    Args:
+        name: What is shown before there is anything to say.
+        visible: False where it would stand in the way of results.
+    """
+    from rich.progress import SpinnerColumn, TextColumn
+
+    if not (visible and console.is_terminal):
+        yield lambda text: None
+        return
+    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as bar:
+        task = bar.add_task(name)
+        yield lambda text: bar.update(task, description=text)

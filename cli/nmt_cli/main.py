@@ -15,6 +15,7 @@ from nmt.errors import NmtError
 from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, say
 from nmt_cli.demo import demo
+from nmt_cli.lm import lm
 from nmt_cli.plot import plot
 from nmt_cli.prepare import prepare
 from nmt_cli.run import run
@@ -22,6 +23,7 @@ from nmt_cli.score import score
 from nmt_cli.shortlist import shortlist
 from nmt_cli.train import train
 from nmt_cli.translate import translate
+from nmt_cli.tune import tune
 
 FAILED = 1
 CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -107,5 +109,6 @@ def nmt(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
 
 
-for command in (prepare, train, translate, score, plot, average, shortlist, run, demo):
+for command in (prepare, train, translate, score, tune, plot, average, shortlist, run, demo):
     app.command()(command)
+app.add_typer(lm)

@@ -22,3 +22,10 @@ OnBadUtf8Option = Annotated[
     typer.Option("--on-bad-utf8", help="Stop at bytes that are not UTF-8, or read U+FFFD in their place."),
 ]
 """`on_bad_utf8: OnBadUtf8Option = "error"`: pass it to `nmt.corpus.reading`."""
+
+
+def above_zero(value: float | None) -> float | None:
+    """Refuse 0 and less; Typer's own `min` would let 0 pass."""
+    if value is not None and not value > 0:
+        raise typer.BadParameter("Input should be greater than 0")
+    return value

@@ -39,6 +39,9 @@ def score(
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Add 95 % intervals from 1000 bootstrap resamples.")
     ] = False,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="Test each file against the first: paired bootstrap, two-sided.")
+    ] = False,
     on_bad_utf8: OnBadUtf8Option = "error",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -48,12 +51,13 @@ def score(
     Examples:
       nmt score test.fr output.fr
       nmt score --metric bleu --json test.fr output.fr
+      nmt score --paired test.fr baseline.fr output.fr
     """
-    from nmt.metrics import METRICS, Scoring, score_files
+    from nmt.metrics import METRICS, Scoring, compare_files, score_files
 
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
     scoring = Scoring(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
-    scored = score_files(reference, hypotheses, scoring, on_bad_utf8=on_bad_utf8)
+    scored = (compare_files if paired else score_files)(reference, hypotheses, scoring, on_bad_utf8=on_bad_utf8)
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))
         return
@@ -75,8 +79,8 @@ def _to_table(scored: "list[FileScores]") -> "Table":
 
 
 def _cell(score: "Score") -> str:
-    interval = score.confidence
-    return f"{score.score:.2f}" if interval is None else f"{score.score:.2f} ± {interval.half_width:.2f}"
+    interval = "" if score.confidence is None else f" ± {score.confidence.half_width:.2f}"
+    return f"{score.score:.2f}{interval}" + ("" if score.p_value is None else f" (p = {score.p_value:.4f})")
 
 
 def _to_json(reference: Path, scored: "list[FileScores]") -> dict[str, Any]:
@@ -94,4 +98,6 @@ def _score_to_json(score: "Score") -> dict[str, Any]:
     plain: dict[str, Any] = {"name": score.name, "score": score.score, "signature": score.signature}
     if score.confidence is not None:
         plain["confidence"] = {"mean": score.confidence.mean, "half_width": score.confidence.half_width}
+    if score.p_value is not None:
+        plain["p_value"] = score.p_value
     return plain

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from nmt_cli import language_options as language_option
 from nmt_cli import translation_options as option
 from nmt_cli.console import console, progress, warn
 from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.translation_output import STREAM, OutputOptions, writer
+from nmt_cli.streams import STREAM, open_lines
+from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -42,6 +44,9 @@ def translate(
     max_length_ratio: option.MaxLengthRatio = None,
     no_repeat_ngram: option.NoRepeatNgram = None,
     shortlist: option.Shortlist = None,
+    lm: language_option.Folder = None,
+    lm_weight: language_option.Weight = None,
+    lm_rescore: language_option.Rescoring = False,
     sample: option.Sample = False,
     temperature: option.Temperature = None,
     top_k: option.TopK = None,
@@ -77,12 +82,14 @@ def translate(
       echo "A dog runs." | nmt translate models/en-fr
       nmt translate models/en-fr big.en --precision int8 --workers 4 > big.fr
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
+      nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
     from nmt.markup import compile_pattern
     from nmt.terms import Terminology, load_dictionary
     from nmt.translate import Options
     from nmt.translate.blocks import Job
 
+    language_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
     words = load_dictionary(dictionary) if dictionary else {}
     options = Options(
         beam_size=beam_size,
@@ -90,10 +97,12 @@ def translate(
         coverage_penalty=coverage_penalty,
         min_length_ratio=min_length_ratio,
         max_length_ratio=max_length_ratio,
+        lm_weight=lm_weight,
         no_repeat_ngram=no_repeat_ngram,
         batch_tokens=batch_tokens,
         shortlist=shortlist,
         n_best=n_best,
+        lm_rescore=lm_rescore,
         sampling=_sampling(sample, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}),
         alignment=alignment is not None or output_format == "json",
         details=attention_plot is not None or output_format == "json",
@@ -106,9 +115,9 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    job = Job((model_dir, *(ensemble or ())), device, precision, options)
+    job = Job((model_dir, *(ensemble or ())), device, precision, options, lm)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
-    name, lines = _lines(source, on_bad_utf8)
+    name, lines = open_lines(source, on_bad_utf8)
     with closing(_translations(job, lines, arriving=source == STREAM, workers=workers)) as found:
         _write(found, form, name=name, document=document)
 
@@ -147,16 +156,6 @@ def _sampling(wanted: bool, values: "dict[str, float | int | None]") -> "Samplin
     return None
 
 
-def _lines(source: Path, on_bad_utf8: "OnBadUtf8") -> "tuple[str, LineSource]":
-    """Open the input; give also what messages call it."""
-    from nmt.corpus.reading import read_lines
-    from nmt.streams import ArrivingLines, FileLines
-
-    if source != STREAM:
-        return str(source), FileLines(read_lines(source, on_bad_utf8))
-    return "<stdin>", ArrivingLines(cast("BufferedReader", sys.stdin.buffer), "<stdin>", on_bad_utf8)
-
-
 def _warn_of_cuts(found: "Translations", done: int, *, name: str, document: bool) -> None:
     hint = "" if document else "; --document translates sentences one by one"
     for number, (best, *_) in enumerate(found, start=done + 1):
@@ -167,17 +166,6 @@ def _warn_of_cuts(found: "Translations", done: int, *, name: str, document: bool
 @contextmanager
 def _counter(*, visible: bool) -> Iterator[Callable[[int], None]]:
     """Give a function that shows on the terminal how many lines are done, and how fast."""
-    from rich.progress import SpinnerColumn, TextColumn
-
-    if not (visible and console.is_terminal):
-        yield lambda done: None
-        return
     start = time.monotonic()
-    with progress(SpinnerColumn(), TextColumn("{task.description}")) as bar:
-        task = bar.add_task("translating")
-
-        def show(done: int) -> None:
-            speed = done / (time.monotonic() - start)
-            bar.update(task, description=f"{done:,} lines, {speed:,.0f} lines/s")
-
-        yield show
+    with status("translating", visible=visible) as show:
+        yield lambda done: show(f"{done:,} lines, {done / (time.monotonic() - start):,.0f} lines/s")

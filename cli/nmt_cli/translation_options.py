@@ -5,16 +5,11 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from nmt_cli.options import above_zero
+
 _SEARCH, _SAMPLE, _WORDS = "Search", "Random translations", "Words"
 _TEXT, _OUTPUT, _COMPUTE = "Text", "Output", "Computation"
 _THE_MODELS: Final = "the model's"
-
-
-def _above_zero(value: float | None) -> float | None:
-    """Refuse 0 and less; Typer's own `min` would let 0 pass."""
-    if value is not None and not value > 0:
-        raise typer.BadParameter("Input should be greater than 0")
-    return value
 
 
 Output = Annotated[
@@ -84,7 +79,7 @@ MaxLengthRatio = Annotated[
     typer.Option(
         metavar="X",
         max=100.0,
-        callback=_above_zero,
+        callback=above_zero,
         help="Most pieces of a translation, times those of the source, plus ten.",
         show_default=_THE_MODELS,
         rich_help_panel=_SEARCH,
@@ -145,7 +140,7 @@ TopP = Annotated[
     typer.Option(
         metavar="X",
         max=1.0,
-        callback=_above_zero,
+        callback=above_zero,
         help="Draw from the most probable words that have this probability together.",
         show_default="1",
         rich_help_panel=_SAMPLE,

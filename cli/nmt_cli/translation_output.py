@@ -3,17 +3,16 @@
 import errno
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from nmt_cli.streams import open_output
 
 if TYPE_CHECKING:
     from nmt.translate import Translation
-
-STREAM: Final = Path("-")
 
 Write = Callable[["Sequence[Sequence[Translation]]", int], None]
 """Writes the translations of lines, the first of which has this index, counted from 0."""
@@ -47,8 +46,8 @@ def writer(options: OutputOptions) -> Iterator[Write]:
     if options.alignment and options.alignment.resolve() == options.output.resolve():
         raise ConfigError(f"translations and alignments cannot both go to {options.alignment}")
     with ExitStack() as files:
-        out = files.enter_context(_opened(options.output))
-        links = files.enter_context(_opened(options.alignment)) if options.alignment else None
+        out = files.enter_context(open_output(options.output))
+        links = files.enter_context(open_output(options.alignment)) if options.alignment else None
         if options.attention_plot:
             _make_folder(options.attention_plot)
 
@@ -60,17 +59,6 @@ def writer(options: OutputOptions) -> Iterator[Write]:
                 _draw(options.attention_plot, found, first)
 
         yield write
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    from nmt.files import written
-
-    if path == STREAM:
-        yield sys.stdout.buffer
-    else:
-        with written(path) as file:
-            yield file
 
 
 def _make_folder(path: Path) -> None:

@@ -20,6 +20,8 @@ class SearchSettings(Section):
     """Shortest output in pieces: this times the source length, and no more than the longest allows."""
     max_length_ratio: float = Field(default=2.0, gt=0.0, le=100.0)
     """Longest output in pieces: this times the source length, plus ten."""
+    lm_weight: float = Field(default=0.1, ge=0.0)
+    """Weight of what a language model says, where `nmt translate --lm` names one (Gulcehre et al., 2015, sec. 4.1)."""
     no_repeat_ngram: int = Field(default=0, ge=0)
     """No sequence of so many pieces comes twice in a translation; 0: any may."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"

@@ -29,7 +29,11 @@ class Candidates(NamedTuple):
 
 def word_log_probs(logits: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
     """Turn logits [..., V] into float32 log-probabilities, -inf for what is `never` produced."""
-    log_probs = logits.log_softmax(dim=-1, dtype=torch.float32)
+    return forbidding(logits.log_softmax(dim=-1, dtype=torch.float32), never)
+
+
+def forbidding(log_probs: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
+    """Put -inf into log-probabilities [..., V] for what is `never` produced; all others stay as they are."""
     for word in never:
         log_probs[..., word] = -math.inf
     return log_probs

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor
 
-from nmt.search.candidates import FORBIDDEN, word_log_probs
+from nmt.search.candidates import FORBIDDEN, forbidding, word_log_probs
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.protocol import SearchState, State, StepDecoder
 from nmt.search.rules import Rule
@@ -72,6 +72,8 @@ class Limits(NamedTuple):
     """What may not come next."""
     never: tuple[int, ...]
     """Words that may never come."""
+    weighed: bool = False
+    """Whether what the model gives are no logits but sums of weighted log-probabilities, which stay as they are."""
 
     @classmethod
     def start(
@@ -80,6 +82,8 @@ class Limits(NamedTuple):
         shortest: Tensor | None = None,
         rules: Sequence[Rule] = (),
         never: Sequence[int] = FORBIDDEN,
+        *,
+        weighed: bool = False,
     ) -> Self:
         """Begin with no step made.
 
@@ -90,14 +94,14 @@ class Limits(NamedTuple):
             raise ValueError(f"every sentence needs at least one step, found a limit of {int(longest.min())}")
         none = torch.zeros_like(longest)
         shortest = none if shortest is None else shortest.minimum(longest - 1)
-        return cls(none, shortest, longest, tuple(rules), tuple(never))
+        return cls(none, shortest, longest, tuple(rules), tuple(never), weighed)
 
     def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
         """Turn logits [B, K, V] into log-probabilities, -inf for words that may not come next: [B, K, V].
 
         Where rules leave no word at all, `</s>` may come.
         """
-        log_probs = word_log_probs(logits, self.never)
+        log_probs = forbidding(logits, self.never) if self.weighed else word_log_probs(logits, self.never)
         ends = log_probs[:, :, EOS].clone()
         log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
         if self.rules:
@@ -115,13 +119,14 @@ class Limits(NamedTuple):
     def take(self, sentences: Tensor) -> "Limits":
         """Keep `sentences` [B'], in this order."""
         lengths, shortest, longest = (part[sentences] for part in self[:3])
-        return Limits(lengths, shortest, longest, tuple(rule.take(sentences) for rule in self.rules), self.never)
+        rules = tuple(rule.take(sentences) for rule in self.rules)
+        return Limits(lengths, shortest, longest, rules, self.never, self.weighed)
 
     def join(self, other: "Limits") -> "Limits":
         """Append the sentences of `other`."""
         lengths, shortest, longest = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
         rules = tuple(rule.join(more) for rule, more in zip(self.rules, other.rules, strict=True))
-        return Limits(lengths, shortest, longest, rules, self.never)
+        return Limits(lengths, shortest, longest, rules, self.never, self.weighed)
 
 
 def run(decoder: StepDecoder[State], state: State, frontier: Frontier) -> list[list[Hypothesis]]:

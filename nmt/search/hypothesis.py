@@ -26,7 +26,8 @@ class Hypothesis:
     ids: tuple[int, ...]
     """The words, without `</s>`."""
     log_probability: float
-    """Natural logarithm of the probability of the words and of `</s>`, where the hypothesis got to one."""
+    """Natural logarithm of the probability of the words and of `</s>`, where the hypothesis got to one; with a language
+    model, that of the translation model plus the weighted one of the language model."""
     score: float
     """The log-probability over the length penalty, and the coverage penalty: what hypotheses are ranked by."""
     attention: Tensor | None = field(default=None, compare=False)

@@ -44,6 +44,8 @@ class Kind:
     """Heed what sentences require."""
     continuing: frozenset[int] = frozenset()
     """Words that go on within a word, before which a required one has not ended yet."""
+    weighed: bool = False
+    """The model's scores are sums of weighted log-probabilities, as those of `nmt.search.fusion`."""
 
 
 def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
@@ -109,4 +111,4 @@ def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: Search
     if prefix:
         rules.append(prefix)
     never = tuple(word for word in FORBIDDEN if not (word == UNK and kind.allow_unknown))
-    return Limits.start(longest, shortest, rules, never=never)
+    return Limits.start(longest, shortest, rules, never=never, weighed=kind.weighed)

@@ -45,10 +45,14 @@ class Job:
     device: Literal["auto", "cpu", "cuda"]
     precision: Precision | None
     options: Options
+    language_model: Path | None = None
+    """A language model that has a say."""
 
     def load(self) -> Translator:
         """Load the models; see `Translator.load`."""
-        return Translator.load(*self.folders, device=self.device, precision=self.precision)
+        return Translator.load(
+            *self.folders, device=self.device, precision=self.precision, language_model=self.language_model
+        )
 
     def translate(self, source: LineSource, *, block: int) -> Generator[Translations, None, None]:
         """Translate all lines of a source in this process; see `translate_source`."""

@@ -16,6 +16,7 @@ _SEARCH: Final = (
     "coverage_penalty",
     "min_length_ratio",
     "max_length_ratio",
+    "lm_weight",
     "no_repeat_ngram",
     "batch_tokens",
     "shortlist",
@@ -26,7 +27,7 @@ _SEARCH: Final = (
 class Options:
     """What a user asks of the translation of lines; the defaults ask for the best translation that the model knows.
 
-    The first eight are those of `nmt.config.settings.SearchSettings`; None: what the model's own settings say.
+    The first nine are those of `nmt.config.settings.SearchSettings`; None: what the model's own settings say.
     """
 
     beam_size: int | None = None
@@ -34,11 +35,15 @@ class Options:
     coverage_penalty: float | None = None
     min_length_ratio: float | None = None
     max_length_ratio: float | None = None
+    lm_weight: float | None = None
     no_repeat_ngram: int | None = None
     batch_tokens: int | None = None
     shortlist: int | None = None
     n_best: int = 1
     """Translations of each line, at most the beam size; samples, where `sampling` says so."""
+    lm_rescore: bool = False
+    """Let the language model, if there is one, put the hypotheses of the beam in order when they are finished, instead
+    of choosing their words too."""
     sampling: Sampling | None = None
     """Draw translations at random instead of searching for the best, without `beam_size` and `coverage_penalty`."""
     alignment: bool = False
@@ -88,6 +93,10 @@ class Options:
             )
         if self.sampling:
             self._check_sampling()
+        if self.lm_rescore and search.beam_size == 1:
+            raise ConfigError(
+                "search.beam_size = 1 leaves nothing to put in order by a language model: give it 2 or more"
+            )
         if search.min_length_ratio > search.max_length_ratio:
             raise ConfigError(
                 f"search.min_length_ratio = {search.min_length_ratio} is above "
@@ -111,6 +120,10 @@ class Options:
         if self.required or self.terms:
             raise ConfigError(
                 "words cannot be required of translations that are drawn at random; leave one of them out"
+            )
+        if self.lm_rescore:
+            raise ConfigError(
+                "translations that are drawn at random are not put in order by a language model; leave one of them out"
             )
 
 

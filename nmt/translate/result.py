@@ -28,7 +28,8 @@ class Translation:
     text: str
     """One line, without its end."""
     log_probability: float
-    """Natural logarithm of the model's probability; the sum over the parts of a line that was cut."""
+    """Natural logarithm of the model's probability, to which that of a language model is added, times its weight; the
+    sum over the parts of a line that was cut."""
     score: float
     """The log-probability over the length penalty, plus, in a beam search, the coverage penalty, which is 0 or below:
     what translations are ranked by; summed in the same way."""

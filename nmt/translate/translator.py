@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, cast
 
 from torch import nn
 
-from nmt.config import Settings
+from nmt.config import SearchSettings, Settings
 from nmt.errors import ConfigError, ModelError
 from nmt.files import sha256
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
@@ -18,12 +18,14 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
 from nmt.search.engine import Engine
 from nmt.search.ensemble import Ensemble
+from nmt.search.penalties import Scoring
 from nmt.search.protocol import SearchableModel
 from nmt.search.shortlist import Lexicon, load_lexicon
 from nmt.search.starting import Kind, start_of
 from nmt.streams import FileLines
 from nmt.subword import Tokenizers, load_tokenizers, tokenizer_files
 from nmt.translate.flow import Flow, translate_source
+from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage
 from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.result import Translation
@@ -47,6 +49,8 @@ class Translator:
     settings: Settings
     shortlister: "Shortlister | None" = None
     """Makes the model score a few words only, if it has learnt which."""
+    language: TargetLanguage | None = None
+    """Has a say in what is translated, if there is one."""
 
     @classmethod
     def load(
@@ -54,6 +58,7 @@ class Translator:
         *folders: Path,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision | None = None,
+        language_model: Path | None = None,
     ) -> Self:
         """Load a model folder, or an ensemble of several that share their vocabularies.
 
@@ -64,6 +69,8 @@ class Translator:
             folders: The models; settings and tokenizers are those of the first.
             device: Where to compute.
             precision: Arithmetic of the matrix products; None: what the settings say.
+            language_model: Folder of a language model, which has a say in the translations: `search.lm_weight` says how
+                much.
 
         Raises:
             ModelError: A folder is no model, is damaged, was written by a newer version, or does not fit the first.
@@ -78,11 +85,16 @@ class Translator:
         arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
         models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
         tokenizers = load_tokenizers(folders[0])
+        language: TargetLanguage | None = None
+        if language_model:
+            language = TargetLanguage.load(
+                language_model, beside=folders[0], settings=settings, device=chosen, precision=arithmetic
+            )
         if len(models) > 1:
-            return cls(Ensemble(models), tokenizers, settings)
+            return cls(Ensemble(models), tokenizers, settings, language=language)
         lexicon = load_lexicon(folders[0]) if chosen.type == "cpu" else None
         shortlister = Shortlister(lexicon, loaded[0][0].output, arithmetic) if lexicon else None
-        return cls(models[0], tokenizers, settings, shortlister)
+        return cls(models[0], tokenizers, settings, shortlister, language)
 
     def translate(
         self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0
@@ -104,7 +116,8 @@ class Translator:
         Raises:
             ConfigError: An option is out of range, options exclude each other, or words are asked for that the model
                 cannot write.
-            ModelError: The model gives scores that are not finite numbers.
+            ModelError: The model gives scores that are not finite numbers, or the language model reads other pieces
+                than the model writes and is to choose words with it.
         """
         blocks = translate_source(self.flow(options, first_line=first_line), FileLines(lines), block=_BLOCK)
         return [translations for block in blocks for translations in block]
@@ -118,12 +131,15 @@ class Translator:
 
         Raises:
             ConfigError: As for `translate`.
+            ModelError: The language model does not fit.
         """
         search = options.search(self.settings)
+        language = self.language if search.lm_weight else None
+        rescored = options.lm_rescore and language is not None
         check_words(self.tokenizers.tgt, options)
         constrained = bool(options.required or options.terms)
         kind = Kind(
-            n_best=options.n_best,
+            n_best=search.beam_size if rescored else options.n_best,
             sampling=options.sampling,
             with_attention=options.attention,
             allow_unknown=options.unknown is not None,
@@ -136,15 +152,35 @@ class Translator:
                 placeholders=self.settings.tokenizer.placeholders,
                 device=self.model.device,
             ),
+            weighed=language is not None and not rescored,
         )
-        engine = Engine(
-            self._searched(search.shortlist),
-            start_of(search, kind),
-            batch_tokens=search.batch_tokens,
-            reverse_source=self.settings.model.reverse_source,
-            beams=max(search.beam_size, options.n_best),
-        )
+        engine = self._engine(search, options, kind, language)
         return Flow(LineReader(self.tokenizers, self.settings, options), engine, first_line=first_line)
+
+    def _engine(
+        self, search: SearchSettings, options: Options, kind: Kind, language: TargetLanguage | None
+    ) -> Engine[Any, Any]:
+        model, start = self._searched(search.shortlist), start_of(search, kind)
+        batch_tokens, reverse_source = search.batch_tokens, self.settings.model.reverse_source
+        beams = max(search.beam_size, kind.n_best)
+        if language is None or kind.weighed:
+            fused = language.fused(model, search.lm_weight) if language else model
+            return Engine(fused, start, batch_tokens=batch_tokens, reverse_source=reverse_source, beams=beams)
+        rescoring = Rescoring(
+            language.log_probabilities,
+            self.tokenizers.tgt.decode,
+            weight=search.lm_weight,
+            scoring=Scoring(search.length_penalty),
+            n_best=options.n_best,
+        )
+        return RescoringEngine(
+            model,
+            start,
+            rescoring=rescoring,
+            batch_tokens=batch_tokens,
+            reverse_source=reverse_source,
+            beams=beams,
+        )
 
     def _searched(self, shortlist: int) -> SearchableModel[Any, Any]:
         if not shortlist:

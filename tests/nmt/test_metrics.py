@@ -2,11 +2,12 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sacrebleu
 
 from nmt.errors import DataError
-from nmt.metrics import METRICS, Scoring, bleu, score, score_files
+from nmt.metrics import METRICS, Scoring, bleu, compare_files, score, score_files
 
 VERSION = f"version:{sacrebleu.__version__}"
 
@@ -147,3 +148,53 @@ def test_bad_utf_8_is_an_error_unless_it_is_to_be_replaced(tmp_path: Path) -> No
         score_files(tmp_path / "ref", [tmp_path / "ref"])
     (scored,) = score_files(tmp_path / "ref", [tmp_path / "ref"], Scoring(metrics=("chrf",)), on_bad_utf8="replace")
     assert scored.scores[0].score == pytest.approx(100)
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> list[Path]:
+    """A reference, and two files that get other lines of it wrong."""
+    lines = [f"this is line {number} of a text , one of many" for number in range(12)]
+    half, few = [list(lines) for _ in range(2)]
+    for row in range(1, 12, 2):
+        half[row] = half[row].replace("is line", "was row")
+    for row in (2, 5):
+        few[row] = few[row].replace("text", "book")
+    paths = [tmp_path / name for name in ("ref", "half", "few")]
+    for path, text in zip(paths, (lines, half, few), strict=True):
+        path.write_text("".join(f"{line}\n" for line in text))
+    return paths
+
+
+def test_the_paired_test_is_that_of_the_same_lines_drawn_for_both(compared: list[Path]) -> None:
+    first, second = compare_files(compared[0], compared[1:], Scoring(metrics=("bleu",), confidence=True))
+    texts = [np.array(path.read_text().splitlines()) for path in compared]
+    drawn = np.random.default_rng(12345).choice(12, size=(1000, 12))
+    scores = [[bleu(list(text[rows]), list(texts[0][rows])).score for rows in drawn] for text in texts[1:]]
+    differences = np.abs(np.array(scores[1]) - np.array(scores[0]))
+    real = abs(second.scores[0].score - first.scores[0].score)
+    expected = (int((differences - differences.mean() > real).sum()) + 1) / 1001
+    assert second.scores[0].p_value == pytest.approx(expected)
+    assert 0 < expected < 1
+    assert first.scores[0].p_value is None
+    assert second.scores[0].confidence is not None
+    assert second.scores[0].confidence.mean == pytest.approx(np.mean(scores[1]), abs=1e-3)
+    assert second.scores[0].signature == f"nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION}"
+
+
+def test_files_that_are_compared_have_the_scores_that_they_have_alone(compared: list[Path]) -> None:
+    together, alone = compare_files(compared[0], compared[1:]), score_files(compared[0], compared[1:])
+    for file, other in zip(together, alone, strict=True):
+        assert (file.hypothesis, file.lines) == (other.hypothesis, 12)
+        assert [(one.metric, one.name) for one in file.scores] == [(one.metric, one.name) for one in other.scores]
+        assert [one.score for one in file.scores] == pytest.approx([one.score for one in other.scores])
+        assert all(one.confidence is None for one in file.scores)
+
+
+def test_a_file_compared_with_itself_does_not_differ(compared: list[Path]) -> None:
+    _, same = compare_files(compared[0], [compared[1], compared[1]])
+    assert [one.p_value for one in same.scores] == [1.0, 1.0, 1.0]
+
+
+def test_one_file_is_compared_with_nothing(compared: list[Path]) -> None:
+    with pytest.raises(DataError, match=r"^a paired test compares two files of translations or more, found 1$"):
+        compare_files(compared[0], compared[1:2])

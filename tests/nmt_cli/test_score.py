@@ -60,6 +60,21 @@ def test_options_choose_metric_case_tokenizer_and_intervals() -> None:
     assert table.splitlines()[1] == "ref  100.00 ± 0.00  0.00 ± 0.00"
 
 
+@pytest.mark.usefixtures("folder")
+def test_paired_files_are_tested_against_the_first() -> None:
+    options = ["--paired", "--metric", "ter", "ref", "out", "ref"]
+    first, second, signature = CliRunner().invoke(app, ["score", *options]).stdout.splitlines()[1:]
+    assert first.split() == ["out", "11.11"]
+    assert second.startswith("ref  0.00 (p = ")
+    assert "|bs:1000|seed:12345|" in signature
+    found = json.loads(CliRunner().invoke(app, ["score", "--json", *options]).stdout)["hypotheses"]
+    assert "p_value" not in found[0]["scores"]["ter"]
+    assert f"(p = {found[1]['scores']['ter']['p_value']:.4f})" in second
+    alone = CliRunner().invoke(app, ["score", "--paired", "ref", "out"])
+    assert (alone.exit_code, alone.stdout) == (1, "")
+    assert alone.stderr == "error: a paired test compares two files of translations or more, found 1\n"
+
+
 def test_a_different_number_of_lines_is_an_error(folder: Path) -> None:
     (folder / "short").write_text("a\n")
     result = CliRunner().invoke(app, ["score", "ref", "short"])

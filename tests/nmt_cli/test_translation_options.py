@@ -32,6 +32,7 @@ def test_options_stand_in_groups() -> None:
         "Options",
         "Output",
         "Search",
+        "Language model",
         "Random translations",
         "Words",
         "Text",
@@ -48,6 +49,7 @@ SETTINGS = {
     "--max-length-ratio": "max_length_ratio",
     "--no-repeat-ngram": "no_repeat_ngram",
     "--shortlist": "shortlist",
+    "--lm-weight": "lm_weight",
     "--batch-tokens": "batch_tokens",
 }
 SAMPLING = {"--temperature": "temperature", "--top-k": "top_k", "--top-p": "top_p", "--seed": "seed"}
@@ -67,9 +69,9 @@ def is_valid(kind: Any, **values: float) -> bool:
 def test_a_number_is_wrong_usage_where_the_setting_would_not_hold_it(tmp_path: Path, option: str, value: str) -> None:
     kind, names = (SearchSettings, SETTINGS) if option in SETTINGS else (Sampling, SAMPLING)
     valid = is_valid(kind, **{names[option]: int(value)})
-    sample = ["--sample"] if option in SAMPLING else []
+    needed = {"--lm-weight": ["--lm", str(tmp_path)]}.get(option, ["--sample"] if option in SAMPLING else [])
     missing = str(tmp_path / "nowhere.txt")
-    result = CliRunner().invoke(app, ["translate", str(tmp_path), missing, option, value, *sample])
+    result = CliRunner().invoke(app, ["translate", str(tmp_path), missing, option, value, *needed])
     assert result.exit_code == (1 if valid else 2)
     assert ("nowhere.txt" if valid else f"Invalid value for '{option}'") in result.stderr
 

@@ -96,7 +96,7 @@ def test_a_pattern_that_is_none_is_an_error() -> None:
 
 
 def test_an_empty_pattern_is_no_pattern() -> None:
-    with pytest.raises(ConfigError, match="^the markup pattern is empty; expected a Python regular expression$"):
+    with pytest.raises(ConfigError, match=r"^the markup pattern is empty; expected a Python regular expression$"):
         compile_pattern("")
 
 

@@ -56,6 +56,19 @@ def possible(limits: Limits, *, vocab_size: int = 6, state: Any = OnlyWords(None
     return [[word for word in range(vocab_size) if row[word] > -math.inf] for row in log_probs[:, 0].tolist()]
 
 
+def test_weighed_scores_stay_as_they_are_but_for_what_may_never_come() -> None:
+    scores = torch.tensor([[[-1.0, -1.0, -1.0, -1.0, -2.5, -7.0]]])
+    limits = limits_of([9], weighed=True)
+    for one in (
+        limits,
+        limits.take(torch.tensor([0])),
+        limits_of([4], weighed=True).join(limits).take(torch.tensor([1])),
+    ):
+        written = Written.start(one.longest, 1, with_attention=False)
+        found = one.log_probs(scores.clone(), OnlyWords(None), written)
+        assert found.tolist() == [[[-math.inf, -math.inf, -math.inf, -1.0, -2.5, -7.0]]]
+
+
 def test_steps_are_counted_up_to_the_last_one_allowed() -> None:
     limits = limits_of([1, 3])
     counts = []

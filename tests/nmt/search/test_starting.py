@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,3 +64,11 @@ def test_the_prefix_has_the_last_word_and_lets_forbidden_words_end_later() -> No
     # twice the pieces and ten more, and the prefix
     assert forbidden.longest.tolist() == frontier.limits.longest.tolist() == [18, 20]
     assert prefix.lengths.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("kind", [Kind(), Kind(constrained=True), Kind(sampling=Sampling())])
+@pytest.mark.parametrize("weighed", [False, True])
+def test_a_search_knows_whether_scores_are_weighed_sums(kind: Kind, weighed: bool) -> None:
+    frontier: Any = started(replace(kind, weighed=weighed))
+    limits = frontier.beams.limits if kind.constrained else frontier.limits
+    assert limits.weighed is weighed

@@ -18,6 +18,7 @@ OTHERS: dict[str, Any] = {
     "no_repeat_ngram": 4,
     "batch_tokens": 9,
     "shortlist": 50,
+    "lm_weight": 0.5,
 }
 
 
@@ -48,6 +49,7 @@ def test_the_search_of_a_recipe_can_be_asked_of_any_model() -> None:
         ({"max_length_ratio": 0.0}, "search.max_length_ratio = 0.0: input should be greater than 0"),
         ({"no_repeat_ngram": -1}, "search.no_repeat_ngram = -1: input should be greater than or equal to 0"),
         ({"batch_tokens": 0}, "search.batch_tokens = 0: input should be greater than or equal to 1"),
+        ({"lm_weight": -0.1}, "search.lm_weight = -0.1: input should be greater than or equal to 0"),
         ({"shortlist": -1}, "search.shortlist = -1: input should be greater than or equal to 0"),
     ],
 )

@@ -1,0 +1,39 @@
+"""Where commands read lines from and write lines to: files, stdin and stdout."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from nmt.corpus.reading import OnBadUtf8
+    from nmt.streams import LineSource
+
+STREAM: Final = Path("-")
+"""Names stdin, or stdout."""
+_STDIN: Final = "<stdin>"
+
+
+def open_lines(source: Path, on_bad_utf8: "OnBadUtf8") -> "tuple[str, LineSource]":
+    """Open the input; give what messages call it, and its lines."""
+    from nmt.corpus.reading import read_lines
+    from nmt.streams import ArrivingLines, FileLines
+
+    if source != STREAM:
+        return str(source), FileLines(read_lines(source, on_bad_utf8))
+    return _STDIN, ArrivingLines(cast("BufferedReader", sys.stdin.buffer), _STDIN, on_bad_utf8)
+
+
+@contextmanager
+def open_output(path: Path) -> Iterator[IO[bytes]]:
+    """Open stdout, or a file that gets its name when all is done; devices and named pipes are written in place."""
+    from nmt.files import written
+
+    if path == STREAM:
+        yield sys.stdout.buffer
+    else:
+        with written(path) as file:
+            yield file

@@ -1,0 +1,115 @@
+"""`nmt tune`: the weight of a language model and the length penalty that translate validation text best."""
+
+import json
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nmt_cli import language_options as language_option
+from nmt_cli import translation_options as option
+from nmt_cli.console import progress, results, say
+from nmt_cli.options import OnBadUtf8Option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nmt.metrics import Score
+    from nmt.tuning import Plan, Point, Tried
+
+
+def tune(
+    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
+    src: Annotated[Path, typer.Option("--src", metavar="FILE", help="Validation text, one sentence a line.")],
+    tgt: Annotated[Path, typer.Option("--tgt", metavar="FILE", help="The right translations, line by line.")],
+    lm: language_option.Folder = None,
+    lm_rescore: language_option.Rescoring = False,
+    lm_weight: Annotated[
+        float | None,
+        typer.Option("--lm-weight", metavar="X", min=0.0, help="Only this weight.", show_default="tuned"),
+    ] = None,
+    length_penalty: Annotated[
+        float | None,
+        typer.Option("--length-penalty", metavar="X", min=0.0, help="Only this penalty.", show_default="tuned"),
+    ] = None,
+    metric: Annotated[Literal["bleu", "chrf"], typer.Option("--metric", help="What is to be high.")] = "bleu",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the table there too, as JSON.")
+    ] = None,
+    beam_size: option.BeamSize = None,
+    on_bad_utf8: OnBadUtf8Option = "error",
+    ensemble: option.Ensemble = None,
+    precision: option.Precision = None,
+    device: option.Device = "auto",
+    batch_tokens: option.BatchTokens = None,
+) -> None:
+    """Find the weight of a language model and the length penalty with which validation text is translated best.
+
+    A grid of values is tried, then what lies around its best, twice; the text is translated anew for every point.
+    The last line on stdout is what to tell `nmt translate`. Without --lm the length penalty alone is tuned.
+
+    \b
+    Examples:
+      nmt tune models/en-fr --src valid.en --tgt valid.fr --lm models/lm-fr
+      nmt tune models/en-fr --src valid.en --tgt valid.fr
+    """
+    from nmt.files import written
+    from nmt.translate import Options, Translator
+    from nmt.tuning import Validation, best_of, plan_for
+
+    language_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
+    plan = plan_for(with_language_model=lm is not None, lm_weight=lm_weight, length_penalty=length_penalty)
+    validation = Validation.read(src, tgt, metric, on_bad_utf8)
+    options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore)
+    folders = (model_dir, *(ensemble or ()))
+    translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
+    start = time.monotonic()
+    with written(output) if output else nullcontext() as file:  # opened before the work, not after it
+        tried = _try_all(lambda point: validation.score(translator, options, point), plan)
+        best = best_of(tried)
+        if file is not None:
+            file.write(_as_json(tried, best))
+    say(f"{len(tried)} points, each a translation of {len(validation.src):,} lines: {time.monotonic() - start:.0f} s")
+    results.print(f"best: {best.score.name} {best.score.score:.2f}  {best.score.signature}", soft_wrap=True)
+    results.print(_as_options(best.point, lm, rescoring=lm_rescore), soft_wrap=True)
+
+
+def _try_all(score_of: "Callable[[Point], Score]", plan: "Plan") -> "list[Tried]":
+    """Try the points of a plan, and print each as it is known."""
+    from nmt.tuning import tune as try_points
+
+    tried: list[Tried] = []
+    with progress() as bar:
+        task = bar.add_task("tuning", total=plan.most)
+        for one in try_points(score_of, plan):
+            if not tried:
+                results.print(f"lm weight  length penalty  {one.score.name:>6}")
+            tried.append(one)
+            weight, penalty = one.point
+            results.print(f"{weight:>9.4g}  {penalty:>14.4g}  {one.score.score:>6.2f}")
+            bar.update(task, completed=len(tried))
+    return tried
+
+
+def _as_options(point: "Point", lm: Path | None, *, rescoring: bool) -> str:
+    """Say how `nmt translate` is told."""
+    parts = [f"--length-penalty {point.length_penalty:.4g}"]
+    if lm is not None:
+        parts = [f"--lm {lm} --lm-weight {point.lm_weight:.4g}", *(["--lm-rescore"] if rescoring else []), *parts]
+    return " ".join(parts)
+
+
+def _as_json(tried: "list[Tried]", best: "Tried") -> bytes:
+    table = {
+        "metric": best.score.metric,
+        "signature": best.score.signature,
+        "points": [_to_json(one) for one in tried],
+        "best": _to_json(best),
+    }
+    return (json.dumps(table, indent=2) + "\n").encode()
+
+
+def _to_json(one: "Tried") -> dict[str, float]:
+    return {**one.point._asdict(), "score": one.score.score}

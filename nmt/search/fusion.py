@@ -1,0 +1,124 @@
+"""A translation model and a language model that choose words together: shallow fusion."""
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from nmt.batching import SourceBatch
+from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.vocab import BOS, EOS
+
+
+class TextState(Protocol):
+    """What a language model knows of what it has read, for B sentences with K beams each; never changed in place."""
+
+    def select(self, parents: Tensor) -> Self:
+        """Return the state with K' beams whose beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
+        ...
+
+    def take(self, sentences: Tensor) -> Self:
+        """Return the state of `sentences` [B'] only, in this order."""
+        ...
+
+    def join(self, other: Self) -> Self:
+        """Append the sentences of `other`, which has as many beams."""
+        ...
+
+
+Text = TypeVar("Text", bound=TextState)
+
+
+class TextModel(Protocol[Text]):
+    """A language model that goes word by word."""
+
+    def start(self, batch: int) -> Text:
+        """Return the state before the first word of `batch` texts, with one beam each; the first word is `</s>`."""
+        ...
+
+    def step(self, prev_ids: Tensor, state: Text) -> tuple[Tensor, Text]:
+        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        ...
+
+
+@dataclass(frozen=True)
+class FusedState(Generic[State, Text]):
+    """The states of both models, for B sentences with K beams each."""
+
+    translation: State
+    text: Text
+
+    @property
+    def attention(self) -> Tensor:
+        """How much the last step read of each source position, [B, K, S]."""
+        return self.translation.attention
+
+    @property
+    def words(self) -> Tensor | None:
+        """The word that each score of a sentence is for, [B, V], as the translation model has it; None: all."""
+        return self.translation.words
+
+    def select(self, parents: Tensor) -> "FusedState[State, Text]":
+        """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
+        return FusedState(self.translation.select(parents), self.text.select(parents))
+
+    def take(self, sentences: Tensor) -> "FusedState[State, Text]":
+        """Keep `sentences` [B'], in this order."""
+        return FusedState(self.translation.take(sentences), self.text.take(sentences))
+
+    def join(self, other: "FusedState[State, Text]") -> "FusedState[State, Text]":
+        """Append the sentences of `other`, which has as many beams."""
+        return FusedState(self.translation.join(other.translation), self.text.join(other.text))
+
+
+class FusedModel(Generic[Memory, State, Text]):
+    """Shallow fusion (Gulcehre et al., 2015, sec. 4.1): log p(y | x) + weight * log p(y) is what words are chosen by.
+
+    What it gives are such sums and no logits: a search has to leave them as they are (`Kind.weighed`). None is above 0.
+    """
+
+    def __init__(self, model: SearchableModel[Memory, State], text_model: TextModel[Text], *, weight: float) -> None:
+        """Join models of the same target vocabulary, in evaluation mode, on one device.
+
+        Args:
+            model: What translates: a model, an ensemble, or a model with a shortlist.
+            text_model: The language model.
+            weight: Of the language model's log-probabilities, 0 or more.
+        """
+        if weight < 0:
+            raise ValueError(f"the weight of a language model must not be negative, found {weight}")
+        self._model = model
+        self._text_model = text_model
+        self._weight = weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._model.device
+
+    def encode(self, src: SourceBatch) -> Memory:
+        """Encode padded sources."""
+        return self._model.encode(src)
+
+    def start(self, memory: Memory) -> FusedState[State, Text]:
+        """Return the states before `<s>`, with one beam a sentence."""
+        state = self._model.start(memory)
+        return FusedState(state, self._text_model.start(len(state.attention)))
+
+    def step(self, prev_ids: Tensor, state: FusedState[State, Text]) -> tuple[Tensor, FusedState[State, Text]]:
+        """Score every next word after `prev_ids` [B, K]: sums of log-probabilities, [B, K, V], and the next state.
+
+        Where the translation model scores a shortlist, its probabilities are those among the list, the language
+        model's those among all words.
+        """
+        logits, translation = self._model.step(prev_ids, state.translation)
+        # where a decoder begins with <s>, a language model reads the end of the sentence before
+        text_logits, text = self._text_model.step(prev_ids.masked_fill(prev_ids == BOS, EOS), state.text)
+        text_log_probs = text_logits.log_softmax(dim=-1, dtype=torch.float32)
+        words = translation.words
+        if words is not None:
+            text_log_probs = text_log_probs.gather(2, words[:, None].expand(-1, prev_ids.shape[1], -1))
+        # two operations: a fused one may round otherwise at the end of a tensor (docs/decisions/0010)
+        scores = logits.log_softmax(dim=-1, dtype=torch.float32).add_(text_log_probs.mul_(self._weight))
+        return scores, FusedState(translation, text)

@@ -1,0 +1,171 @@
+"""A language model of the target language, beside a translator: words chosen together, or n-best lists put in order."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Self
+
+import torch
+
+from nmt.config import Settings
+from nmt.corpus.reading import normalise
+from nmt.errors import ModelError
+from nmt.files import sha256
+from nmt.lm.blocks import BlockReader, make_readers, score_apart
+from nmt.models.devices import SearchPrecision
+from nmt.models.folder import load_language_model
+from nmt.models.inference import for_search
+from nmt.models.language_model import LanguageModel
+from nmt.search.engine import Engine, Start
+from nmt.search.fusion import FusedModel, TextModel
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.penalties import Scoring
+from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.subword import Tokenizer, load_tokenizers, tokenizer_files
+
+Found = list[tuple[int, list[Hypothesis]]]
+"""Numbers of sentences, each with its hypotheses, best first."""
+
+
+@dataclass(frozen=True)
+class TargetLanguage:
+    """A language model of the language that is translated into."""
+
+    model: LanguageModel
+    """As it was trained."""
+    precision: SearchPrecision
+    """Arithmetic of the matrix products."""
+    tokenizer: Tokenizer
+    folder: Path
+    beside: Path
+    """The translation model."""
+    same_pieces: bool
+    """Whether it reads the pieces that the translation model writes."""
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        beside: Path,
+        settings: Settings,
+        device: torch.device,
+        precision: SearchPrecision,
+    ) -> Self:
+        """Load a language model.
+
+        Args:
+            folder: The language model.
+            beside: The translation model.
+            settings: Those of the translation model.
+            device: Where to compute.
+            precision: Arithmetic of the matrix products.
+
+        Raises:
+            ModelError: The folder is no language model, is damaged, was written by a newer version, or has read text
+                with other placeholders.
+        """
+        model, own = load_language_model(folder, device=device)
+        if own.tokenizer.placeholders != settings.tokenizer.placeholders:
+            raise ModelError(
+                f"{folder} was trained with tokenizer.placeholders = {list(own.tokenizer.placeholders)}, {beside} with "
+                f"{list(settings.tokenizer.placeholders)}; a language model has to read what the translation model "
+                "writes"
+            )
+        *_, written = tokenizer_files(beside)
+        [read] = tokenizer_files(folder)
+        return cls(
+            model, precision, load_tokenizers(folder).tgt, folder, beside, same_pieces=sha256(read) == sha256(written)
+        )
+
+    def fused(self, model: SearchableModel[Memory, State], weight: float) -> FusedModel[Memory, State, Any]:
+        """Let it choose words together with a translation model.
+
+        Raises:
+            ModelError: The pieces that it reads are not those that the translation model writes.
+        """
+        if not self.same_pieces:
+            raise ModelError(
+                f"{self.folder} has another tokenizer than {self.beside} has for its translations; to choose words "
+                "together they share it: prepare the text of the language model with `nmt prepare DATA_DIR --text FILE "
+                f"--tokenizer {self.beside}`, or use it as it is with --lm-rescore"
+            )
+        return FusedModel(model, self._searched, weight=weight)
+
+    def log_probabilities(self, texts: Sequence[str]) -> list[float]:
+        """Return the natural logarithm of the probability of each text, with its end."""
+        rows = self.tokenizer.encode([normalise(text) for text in texts])
+        return [math.fsum(words) for words in score_apart(self._reader, rows)]
+
+    @cached_property
+    def _searched(self) -> TextModel[Any]:
+        """Goes word by word; made when it is first needed, and the same in threads that need it at once."""
+        return for_search(self.model, self.precision, device=self.model.device)
+
+    @cached_property
+    def _reader(self) -> BlockReader:
+        """Reads whole texts."""
+        apart, _ = make_readers(self.model, "bf16" if self.precision == "bf16" else "fp32")
+        return apart
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """Puts n-best lists in the order of log p(y | x) + weight * log p(y), each sum over the length penalty.
+
+    The penalty is that of the translation with its end, so a hypothesis gets the score that it would have if words were
+    chosen by the same sum, where the language model reads the same pieces.
+    """
+
+    log_probabilities: Callable[[Sequence[str]], Sequence[float]]
+    """What the language model says of texts."""
+    texts: Callable[[Sequence[Sequence[int]]], list[str]]
+    """Makes text of the words of hypotheses."""
+    weight: float
+    scoring: Scoring
+    n_best: int
+    """Hypotheses that are kept of each sentence."""
+
+    def __call__(self, found: Found) -> Found:
+        """Return the hypotheses with their new scores, best first; of equal ones the order stays."""
+        hypotheses = [hypothesis for _, some in found for hypothesis in some]
+        texts = self.texts([hypothesis.ids for hypothesis in hypotheses])
+        lengths = torch.tensor([len(hypothesis.ids) + 1 for hypothesis in hypotheses])
+        divisors = self.scoring.divisors(lengths).tolist()
+        rescored = iter(
+            replace(
+                hypothesis,
+                log_probability=hypothesis.log_probability + self.weight * said,
+                score=hypothesis.score + self.weight * said / divisor,
+            )
+            for hypothesis, said, divisor in zip(hypotheses, self.log_probabilities(texts), divisors, strict=True)
+        )
+        sorted_lists = []
+        for number, some in found:
+            ranked = sorted((next(rescored) for _ in some), key=lambda hypothesis: -hypothesis.score)
+            sorted_lists.append((number, ranked[: self.n_best]))
+        return sorted_lists
+
+
+class RescoringEngine(Engine[Memory, State], Generic[Memory, State]):
+    """An engine whose n-best lists are put in another order: those of all sentences that end together at once."""
+
+    def __init__(
+        self,
+        model: SearchableModel[Memory, State],
+        start: Start,
+        *,
+        rescoring: Rescoring,
+        batch_tokens: int,
+        reverse_source: bool,
+        beams: int,
+    ) -> None:
+        """Begin with no sentence; see `Engine`."""
+        super().__init__(model, start, batch_tokens=batch_tokens, reverse_source=reverse_source, beams=beams)
+        self._rescoring = rescoring
+
+    def step(self) -> Found:
+        """Go on; see `Engine.step`."""
+        return self._rescoring(super().step())

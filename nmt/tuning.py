@@ -1,0 +1,142 @@
+"""The weights of a search that translate validation text best: a grid is tried, then what lies around its best."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, Self
+
+from nmt.corpus.reading import OnBadUtf8, read_lines
+from nmt.errors import ConfigError, DataError
+from nmt.metrics import Score, Scoring, score
+from nmt.translate import Options, Translator
+
+_DIGITS: Final = 4
+"""To which values are rounded: halves of a step have no more."""
+
+
+class Point(NamedTuple):
+    """What is tuned."""
+
+    lm_weight: float
+    length_penalty: float
+
+
+class Tried(NamedTuple):
+    """A point, and how good the translations are that it gives."""
+
+    point: Point
+    score: Score
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values of one weight."""
+
+    values: tuple[float, ...]
+    """Those that are tried first."""
+    step: float
+    """How far they lie apart; 0 where there is nothing to try."""
+
+    @classmethod
+    def fixed(cls, value: float) -> Self:
+        """Try nothing but this value."""
+        return cls((value,), 0.0)
+
+    def around(self, value: float, share: float) -> list[float]:
+        """Return `value` and what lies a `share` of a step below and above it, none below 0."""
+        if not self.step:
+            return [value]
+        found = (round(value + sign * share * self.step, _DIGITS) for sign in (-1, 0, 1))
+        return [one for one in found if one >= 0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is tried: every combination of the axes' values; then, `rounds` times, with steps half as long as before,
+    those around the best so far, none of them twice."""
+
+    lm_weights: Axis = Axis((0.0, 0.1, 0.2, 0.3, 0.4), 0.1)
+    length_penalties: Axis = Axis((0.0, 0.5, 1.0, 1.5), 0.5)
+    rounds: int = 2
+
+    @property
+    def most(self) -> int:
+        """How many points it takes at most."""
+        axes = (self.lm_weights, self.length_penalties)
+        around: int = 3 ** sum(1 for axis in axes if axis.step) - 1
+        return len(self.lm_weights.values) * len(self.length_penalties.values) + self.rounds * around
+
+
+def tune(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried]:
+    """Try the points of a plan, each once, and give each as soon as its score is known."""
+    points = list(map(Point._make, product(plan.lm_weights.values, plan.length_penalties.values)))
+    tried: list[Tried] = []
+    for halvings in range(plan.rounds + 1):
+        if halvings:
+            best, share = best_of(tried).point, 0.5**halvings
+            weights = plan.lm_weights.around(best.lm_weight, share)
+            penalties = plan.length_penalties.around(best.length_penalty, share)
+            points = list(map(Point._make, product(weights, penalties)))
+        known = {one.point for one in tried}
+        for point in points:
+            if point not in known:
+                tried.append(Tried(point, score_of(point)))
+                yield tried[-1]
+
+
+def best_of(tried: Sequence[Tried]) -> Tried:
+    """Return the point of the highest score; of equal ones the smallest weights."""
+    return min(tried, key=lambda one: (-one.score.score, one.point))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Text with its translation, and how translations are scored."""
+
+    src: list[str]
+    tgt: list[str]
+    metric: Literal["bleu", "chrf"] = "bleu"
+
+    @classmethod
+    def read(cls, src: Path, tgt: Path, metric: Literal["bleu", "chrf"], on_bad_utf8: OnBadUtf8 = "error") -> Self:
+        """Read two files that match line by line.
+
+        Raises:
+            DataError: A file cannot be read, the numbers of lines differ, or there are none.
+        """
+        src_lines, tgt_lines = (list(read_lines(path, on_bad_utf8)) for path in (src, tgt))
+        if len(src_lines) != len(tgt_lines):
+            raise DataError(
+                f"{src} has {len(src_lines)} lines but {tgt} has {len(tgt_lines)}; parallel files must match"
+            )
+        if not src_lines:
+            raise DataError(f"{src} has no lines; there is nothing to tune on")
+        return cls(src_lines, tgt_lines, metric)
+
+    def score(self, translator: Translator, options: Options, point: Point) -> Score:
+        """Translate the text with the weights of `point`, and score that."""
+        wish = replace(options, lm_weight=point.lm_weight, length_penalty=point.length_penalty)
+        hypotheses = [best.text for best, *_ in translator.translate(self.src, wish)]
+        return score(hypotheses, self.tgt, Scoring(metrics=(self.metric,)))[0]
+
+
+DEFAULT: Final = Plan()
+
+
+def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penalty: float | None) -> Plan:
+    """Plan what is tried: every weight that has no value yet, that of a language model only where there is one.
+
+    Raises:
+        ConfigError: There is nothing to tune.
+    """
+    plan = DEFAULT
+    if not with_language_model:
+        plan = replace(plan, lm_weights=Axis.fixed(0.0))
+    elif lm_weight is not None:
+        plan = replace(plan, lm_weights=Axis.fixed(lm_weight))
+    if length_penalty is not None:
+        plan = replace(plan, length_penalties=Axis.fixed(length_penalty))
+    if not (plan.lm_weights.step or plan.length_penalties.step):
+        raise ConfigError("there is nothing to tune: the length penalty is given, and no other weight is open")
+    return plan

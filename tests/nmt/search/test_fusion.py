@@ -1,0 +1,268 @@
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.config import SearchSettings
+from nmt.search.engine import Engine
+from nmt.search.ensemble import Ensemble
+from nmt.search.fusion import FusedModel
+from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.replay import tensors_of, with_tensors
+from nmt.search.rules import places
+from nmt.search.sampling import Sampling
+from nmt.search.starting import Kind, start_of
+from nmt.vocab import BOS, EOS, PAD, UNK
+
+RandomModel = Callable[[int], Any]
+
+SOURCES = [(4, 5), (6,), (7, 8, 9, 4), (5, 6, 7), (), (4,), (9, 9, 9)]
+VOCAB = 11
+CONTEXTS = 89
+SPECIALS = (PAD, UNK, BOS)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A number made of what each beam has read, [B, K]."""
+
+    contexts: Tensor
+
+    def select(self, parents: Tensor) -> "Read":
+        return Read(self.contexts.gather(1, parents))
+
+    def take(self, sentences: Tensor) -> "Read":
+        return Read(self.contexts[sentences])
+
+    def join(self, other: "Read") -> "Read":
+        return Read(torch.cat([self.contexts, other.contexts]))
+
+
+@dataclass(frozen=True)
+class TableText:
+    """A language model that reads its logits from a table [CONTEXTS, V], by all the words before."""
+
+    table: Tensor
+
+    def start(self, batch: int) -> Read:
+        return Read(torch.zeros(batch, 1, dtype=torch.int64))
+
+    def step(self, prev_ids: Tensor, state: Read) -> tuple[Tensor, Read]:
+        contexts = (17 * state.contexts + prev_ids) % CONTEXTS
+        return self.table[contexts], Read(contexts)
+
+    def log_probability(self, words: tuple[int, ...]) -> float:
+        """Sum the log-probabilities of words, as one who knows the table would; `</s>` stands before the first."""
+        context, total = 0, 0.0
+        for before, word in itertools.pairwise((EOS, *words)):
+            context = (17 * context + before) % CONTEXTS
+            total += float(self.table[context].log_softmax(dim=0)[word])
+        return total
+
+
+@pytest.fixture
+def text_model() -> TableText:
+    return TableText(2 * torch.randn(CONTEXTS, VOCAB, generator=torch.Generator().manual_seed(3)))
+
+
+def search(model: Any, settings: SearchSettings, kind: Kind, *, sources: Any = SOURCES) -> list[list[Hypothesis]]:
+    """Search the translations of sources, numbered from 0, all of them in one engine."""
+    start = start_of(settings, kind)
+    engine: Engine[Any, Any] = Engine(
+        model, start, batch_tokens=settings.batch_tokens, reverse_source=False, beams=settings.beam_size
+    )
+    engine.add([Sentence(ids, number) for number, ids in enumerate(sources)])
+    found: dict[int, list[Hypothesis]] = {}
+    while engine.busy:
+        found.update(engine.step())
+    return [found[number] for number in range(len(sources))]
+
+
+def translation_log_probability(model: Any, source: tuple[int, ...], words: tuple[int, ...]) -> float:
+    sentence = sum(source) % 7
+    parts = [model.decoder.next_log_probs(sentence, words[:i])[word] for i, word in enumerate(words)]
+    return float(sum(parts))
+
+
+WEIGHED = Kind(weighed=True)
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.0])
+@pytest.mark.parametrize("source", [(4, 5), (6,)])
+def test_a_wide_beam_finds_the_sums_that_all_translations_written_out_have(
+    random_model: RandomModel, text_model: TableText, weight: float, source: tuple[int, ...]
+) -> None:
+    model, longest = random_model(5), 3
+    model.decoder.table[:, :, 9:] = -math.inf  # words 4 to 8 only
+    kind = replace(WEIGHED, n_best=5)
+    # 10 steps more than the ratio says; the start function is told to take them back
+    settings = SearchSettings(beam_size=60, length_penalty=0.5, batch_tokens=100_000)
+
+    def start(sentences: Any, src_lengths: Tensor) -> Any:
+        frontier: Any = start_of(settings, kind)(sentences, src_lengths)
+        return replace(frontier, limits=frontier.limits._replace(longest=torch.full_like(src_lengths, longest)))
+
+    fused = FusedModel(model, text_model, weight=weight)
+    engine: Engine[Any, Any] = Engine(fused, start, batch_tokens=100_000, reverse_source=False, beams=60)
+    engine.add([Sentence(source)])
+    [(_, found)] = [one for _ in range(longest) for one in engine.step()]
+    everything = [
+        (*words, EOS) for length in range(longest) for words in itertools.product(range(4, 9), repeat=length)
+    ] + list(itertools.product(range(4, 9), repeat=longest))  # those that come to no end are finished as they are
+    sums = {
+        words: translation_log_probability(model, source, words) + weight * text_model.log_probability(words)
+        for words in everything
+    }
+    best = sorted(sums, key=lambda words: -sums[words] / ((5 + len(words)) / 6) ** 0.5)[:5]
+    assert [one.ids for one in found] == [tuple(word for word in words if word != EOS) for words in best]
+    assert [one.log_probability for one in found] == pytest.approx([sums[words] for words in best], abs=1e-4)
+    divided = [sums[words] / ((5 + len(words)) / 6) ** 0.5 for words in best]
+    assert [one.score for one in found] == pytest.approx(divided, abs=1e-4)
+
+
+def test_greedy_search_takes_the_best_sum_at_every_step(random_model: RandomModel, text_model: TableText) -> None:
+    model = random_model(6)
+    [[found]] = search(
+        FusedModel(model, text_model, weight=0.5), SearchSettings(beam_size=1), WEIGHED, sources=[(7, 8)]
+    )
+    words: tuple[int, ...] = ()
+    while len(words) < 14 and EOS not in words:
+        sums = {
+            word: translation_log_probability(model, (7, 8), (*words, word))
+            + 0.5 * text_model.log_probability((*words, word))
+            for word in range(VOCAB)
+            if word not in SPECIALS
+        }
+        words = (*words, max(sums, key=lambda word: sums[word]))
+    assert found.ids == tuple(word for word in words if word != EOS)
+    assert found.log_probability == pytest.approx(sums[words[-1]], abs=1e-4)
+
+
+def test_a_language_model_of_weight_zero_changes_nothing(random_model: RandomModel, text_model: TableText) -> None:
+    settings = SearchSettings(beam_size=3)
+    found = search(FusedModel(random_model(5), text_model, weight=0.0), settings, replace(WEIGHED, n_best=3))
+    assert found == search(random_model(5), settings, Kind(n_best=3))
+
+
+KINDS = {
+    "beam": (SearchSettings(beam_size=3), replace(WEIGHED, n_best=3, with_attention=True)),
+    "greedy": (SearchSettings(beam_size=1), WEIGHED),
+    "coverage": (SearchSettings(beam_size=3, coverage_penalty=0.3, no_repeat_ngram=1), WEIGHED),
+    "sampling": (SearchSettings(), replace(WEIGHED, n_best=4, sampling=Sampling(temperature=2.0, top_p=0.9))),
+    "constrained": (SearchSettings(beam_size=3), replace(WEIGHED, constrained=True, n_best=2)),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("batch_tokens", [1, 12, 40])
+def test_sentences_together_find_what_each_finds_alone(
+    random_model: RandomModel, text_model: TableText, name: str, batch_tokens: int
+) -> None:
+    settings, kind = KINDS[name]
+    model = FusedModel(random_model(5), text_model, weight=0.7)
+    together = search(model, settings, kind)
+    assert search(model, settings.model_copy(update={"batch_tokens": batch_tokens}), kind) == together
+    assert [[one.ids for one in found] for found in together] != [
+        [one.ids for one in found] for found in search(random_model(5), settings, replace(kind, weighed=False))
+    ]
+
+
+def test_samples_are_drawn_from_the_product_of_both(random_model: RandomModel, text_model: TableText) -> None:
+    model = random_model(5)
+    kind = replace(WEIGHED, n_best=4000, sampling=Sampling())
+    settings = SearchSettings(max_length_ratio=0.01)
+    [found] = search(FusedModel(model, text_model, weight=0.5), settings, kind, sources=[(6,)])
+    sums = {
+        word: translation_log_probability(model, (6,), (word,)) + 0.5 * text_model.log_probability((word,))
+        for word in range(VOCAB)
+        if word not in SPECIALS
+    }
+    total = sum(map(math.exp, sums.values()))
+    for word, one in sums.items():
+        share = sum((sample.ids[:1] or (EOS,)) == (word,) for sample in found) / len(found)
+        assert share == pytest.approx(math.exp(one) / total, abs=0.03)
+
+
+def test_an_ensemble_is_one_translation_model(random_model: RandomModel, text_model: TableText) -> None:
+    settings, kind = KINDS["beam"]
+    alone = search(FusedModel(random_model(5), text_model, weight=0.7), settings, kind)
+    together = search(FusedModel(Ensemble([random_model(5), random_model(5)]), text_model, weight=0.7), settings, kind)
+    assert [[one.ids for one in found] for found in together] == [[one.ids for one in found] for found in alone]
+
+
+@dataclass(frozen=True)
+class Shortlisted:
+    """A model that scores some words only."""
+
+    model: Any
+    words: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def encode(self, src: Any) -> Any:
+        return self.model.encode(src)
+
+    def start(self, memory: Any) -> Any:
+        return ShortlistedState(self.model.start(memory), self.words.expand(len(memory), -1))
+
+    def step(self, prev_ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        logits, after = self.model.step(prev_ids, state.state)
+        return logits[:, :, self.words], ShortlistedState(after, state.words)
+
+
+@dataclass(frozen=True)
+class ShortlistedState:
+    state: Any
+    words: Tensor
+
+    @property
+    def attention(self) -> Tensor:
+        attention: Tensor = self.state.attention
+        return attention
+
+    def select(self, parents: Tensor) -> "ShortlistedState":
+        return ShortlistedState(self.state.select(parents), self.words)
+
+
+def test_of_a_shortlist_the_words_listed_are_scored(random_model: RandomModel, text_model: TableText) -> None:
+    model, words = random_model(5), torch.tensor([0, 1, 2, 3, 6, 9])
+    fused = FusedModel(Shortlisted(model, words), text_model, weight=0.5)
+    scores, state = fused.step(torch.tensor([[BOS]]), fused.start([3]))
+    text = torch.tensor([text_model.log_probability((int(word),)) for word in words])
+    among = model.decoder.table[3, BOS % 97, words].log_softmax(dim=0)
+    torch.testing.assert_close(scores[0, 0], among + 0.5 * text)
+    assert state.words.tolist() == [words.tolist()]
+    assert places(torch.tensor([[6]]), state.words).tolist() == [[4]]
+    scores, _ = fused.step(torch.tensor([[6]]), state)
+    text = torch.tensor([text_model.log_probability((6, int(word))) for word in words]) - text[4]
+    torch.testing.assert_close(
+        scores[0, 0], model.decoder.next_log_probs(3, [6])[words].log_softmax(dim=0) + 0.5 * text
+    )
+
+
+def test_low_precision_logits_are_summed_in_float32(random_model: RandomModel, text_model: TableText) -> None:
+    model = random_model(5)
+    model.decoder.table = model.decoder.table.bfloat16()
+    fused = FusedModel(model, TableText(text_model.table.bfloat16()), weight=0.5)
+    assert fused.step(torch.tensor([[BOS]]), fused.start([0]))[0].dtype == torch.float32
+
+
+def test_a_recorder_finds_the_tensors_of_both_states(random_model: RandomModel, text_model: TableText) -> None:
+    fused = FusedModel(random_model(5), text_model, weight=0.5)
+    state = fused.start([0, 1])
+    tensors = tensors_of(state)
+    assert any(tensor is state.text.contexts for tensor in tensors)
+    assert any(tensor is state.translation.contexts for tensor in tensors)
+    assert with_tensors(state, tensors) == state
+
+
+def test_negative_weights_are_refused(random_model: RandomModel, text_model: TableText) -> None:
+    with pytest.raises(ValueError, match=r"^the weight of a language model must not be negative, found -0\.5$"):
+        FusedModel(random_model(5), text_model, weight=-0.5)

@@ -1,0 +1,111 @@
+import itertools
+from pathlib import Path
+
+import pytest
+
+from nmt.errors import ConfigError, DataError
+from nmt.metrics import Score
+from nmt.translate import Options, Translator
+from nmt.tuning import Axis, Plan, Point, Tried, Validation, best_of, plan_for, tune
+
+
+def scored(value: float) -> Score:
+    return Score("bleu", "BLEU", value, "signature")
+
+
+def hill(weight: float, penalty: float) -> float:
+    """The higher, the nearer to (0.13, 0.8)."""
+    return 50 - 100 * (weight - 0.13) ** 2 - (penalty - 0.8) ** 2
+
+
+SMALL = Plan(Axis((0.0, 0.2, 0.4), 0.2), Axis((0.0, 1.0), 1.0), rounds=2)
+
+
+def test_a_grid_is_tried_then_twice_what_lies_around_its_best() -> None:
+    tried = list(tune(lambda point: scored(hill(*point)), SMALL))
+    grid = [(0.0, 0.0), (0.0, 1.0), (0.2, 0.0), (0.2, 1.0), (0.4, 0.0), (0.4, 1.0)]
+    # the best of the grid is (0.2, 1.0), of what lies around it (0.1, 1.0)
+    first = [point for point in itertools.product((0.1, 0.2, 0.3), (0.5, 1.0, 1.5)) if point not in grid]
+    second = list(itertools.product((0.05, 0.1, 0.15), (0.75, 1.0, 1.25)))
+    second.remove((0.1, 1.0))
+    assert [one.point for one in tried] == [*grid, *first, *second]
+    assert best_of(tried).point == (0.15, 0.75)
+    assert len(tried) == SMALL.most == 6 + 8 + 8
+
+
+def test_no_point_is_tried_twice_and_none_below_zero() -> None:
+    asked: list[Point] = []
+
+    def score_of(point: Point) -> Score:
+        asked.append(point)
+        return scored(-sum(point))
+
+    tried = list(tune(score_of, SMALL))
+    assert len(set(asked)) == len(asked) == len(tried) < SMALL.most
+    assert min(min(point) for point in asked) == 0.0
+    assert best_of(tried).point == (0.0, 0.0)
+
+
+def test_a_fixed_weight_is_not_refined() -> None:
+    plan = Plan(Axis.fixed(0.3), Axis((0.0, 1.0), 1.0), rounds=1)
+    tried = list(tune(lambda point: scored(point.length_penalty), plan))
+    assert [one.point for one in tried] == [(0.3, 0.0), (0.3, 1.0), (0.3, 0.5), (0.3, 1.5)]
+    assert plan.most == 4
+
+
+def test_values_are_round_numbers() -> None:
+    tried = list(tune(lambda point: scored(hill(*point)), Plan()))
+    assert all(value == round(value, 4) for one in tried for value in one.point)
+    assert best_of(tried).point == (0.125, 0.75)
+
+
+def test_of_equal_points_the_one_of_the_smallest_weights_is_best() -> None:
+    points = [Point(0.2, 0.0), Point(0.1, 1.0), Point(0.1, 0.5), Point(0.0, 0.0)]
+    tried = [Tried(point, scored(value)) for point, value in zip(points, (2, 2, 2, 1), strict=True)]
+    assert best_of(tried).point == (0.1, 0.5)
+
+
+def test_what_has_no_value_yet_is_planned() -> None:
+    both = plan_for(with_language_model=True, lm_weight=None, length_penalty=None)
+    assert both == Plan()
+    weight = plan_for(with_language_model=True, lm_weight=None, length_penalty=0.7)
+    assert (weight.lm_weights, weight.length_penalties) == (Plan().lm_weights, Axis.fixed(0.7))
+    penalty = plan_for(with_language_model=True, lm_weight=0.3, length_penalty=None)
+    assert (penalty.lm_weights, penalty.length_penalties) == (Axis.fixed(0.3), Plan().length_penalties)
+    alone = plan_for(with_language_model=False, lm_weight=None, length_penalty=None)
+    assert (alone.lm_weights, alone.length_penalties) == (Axis.fixed(0.0), Plan().length_penalties)
+
+
+@pytest.mark.parametrize("given", [{"with_language_model": False}, {"with_language_model": True, "lm_weight": 0.1}])
+def test_nothing_to_tune_is_an_error(given: dict[str, float | bool]) -> None:
+    wish = {"lm_weight": None, **given, "length_penalty": 1.0}
+    with pytest.raises(
+        ConfigError, match=r"^there is nothing to tune: the length penalty is given, and no other weight"
+    ):
+        plan_for(**wish)  # type: ignore[arg-type]
+
+
+def test_validation_text_is_read_whole(tmp_path: Path) -> None:
+    src, tgt = tmp_path / "src", tmp_path / "tgt"
+    src.write_text("a b\nc\n")
+    tgt.write_text("x\ny z\n")
+    assert Validation.read(src, tgt, "chrf") == Validation(["a b", "c"], ["x", "y z"], "chrf")
+    tgt.write_text("x\n")
+    with pytest.raises(DataError, match=r"src has 2 lines but .*tgt has 1; parallel files must match$"):
+        Validation.read(src, tgt, "bleu")
+    src.write_text("")
+    tgt.write_text("")
+    with pytest.raises(DataError, match=r"src has no lines; there is nothing to tune on$"):
+        Validation.read(src, tgt, "bleu")
+
+
+def test_the_score_of_a_point_is_that_of_its_translations(toy_model: Path) -> None:
+    translator = Translator.load(toy_model, device="cpu", precision="fp32")
+    right = Validation(["bat cow den fig", "hat jam kit log"], ["bato cowo deno figo", "hato jamo kito logo"])
+    found = right.score(translator, Options(), Point(0.0, 1.0))
+    assert (found.metric, found.score) == ("bleu", pytest.approx(100.0))
+    # without words to lose: as short as a translation can be
+    half = Validation(right.src, ["bato cowo", "hato jamo"], "chrf")
+    found = half.score(translator, Options(), Point(0.0, 1.0))
+    assert found.metric == "chrf"
+    assert found.score < 100

@@ -1,0 +1,100 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nmt.subword import tokenizer_files
+from nmt.translate import Options, Translator
+from nmt.tuning import Axis, Plan, Point, Validation
+from nmt_cli.main import app
+
+MakeLanguageModel = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try a few points only."""
+    plan = Plan(Axis((0.0, 0.4), 0.4), Axis((0.0, 1.0), 1.0), rounds=1)
+    monkeypatch.setattr("nmt.tuning.DEFAULT", plan)
+
+
+@pytest.fixture(scope="module")
+def lm(toy_model: Path, tmp_path_factory: pytest.TempPathFactory, make_language_model: MakeLanguageModel) -> Path:
+    [tokenizer] = tokenizer_files(toy_model)
+    return make_language_model(tmp_path_factory.mktemp("models") / "lm", tokenizer)
+
+
+def invoke(model: Path, text: Path, *arguments: str | Path) -> Result:
+    command = ["tune", model, "--src", text / "valid.src", "--tgt", text / "valid.tgt", *arguments, "--device", "cpu"]
+    return CliRunner().invoke(app, list(map(str, command)))
+
+
+def test_the_table_has_a_row_for_each_point_and_the_options_of_the_best_one(
+    toy_model: Path, toy_text: Path, lm: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.json"
+    result = invoke(toy_model, toy_text, "--lm", lm, "--beam", "2", "--output", table)
+    assert result.exit_code == 0, result.stderr
+    head, *rows, best, options = result.stdout.splitlines()
+    assert head.split() == ["lm", "weight", "length", "penalty", "BLEU"]
+    points = [tuple(map(float, row.split())) for row in rows]
+    assert [point[:2] for point in points[:4]] == [(0.0, 0.0), (0.0, 1.0), (0.4, 0.0), (0.4, 1.0)]
+    assert len({point[:2] for point in points}) == len(points) > 4
+    translator = Translator.load(toy_model, device="cpu", language_model=lm)
+    validation = Validation.read(toy_text / "valid.src", toy_text / "valid.tgt", "bleu")
+    for weight, penalty, score in points[2:4]:
+        found = validation.score(translator, Options(beam_size=2), Point(weight, penalty))
+        assert score == round(found.score, 2)
+    highest = max(score for _, _, score in points)
+    weight, penalty = min(point[:2] for point in points if point[2] == highest)
+    assert best.startswith(f"best: BLEU {highest:.2f}  nrefs:1|case:mixed|")
+    assert options == f"--lm {lm} --lm-weight {weight:g} --length-penalty {penalty:g}"
+    assert re.fullmatch(rf"{len(points)} points, each a translation of 20 lines: \d+ s\n", result.stderr)
+    written = json.loads(table.read_text())
+    assert (written["metric"], written["signature"]) == ("bleu", best.split()[-1])
+    assert [round(one["score"], 2) for one in written["points"]] == [point[2] for point in points]
+    assert (written["best"]["lm_weight"], written["best"]["length_penalty"]) == (weight, penalty)
+
+
+def test_without_a_language_model_the_length_penalty_alone_is_tuned(toy_model: Path, toy_text: Path) -> None:
+    result = invoke(toy_model, toy_text, "--metric", "chrf")
+    assert result.exit_code == 0, result.stderr
+    head, *rows, best, options = result.stdout.splitlines()
+    assert head.split()[-1] == "chrF2"
+    assert [row.split()[:2] for row in rows[:2]] == [["0", "0"], ["0", "1"]]
+    assert {row.split()[0] for row in rows} == {"0"}
+    assert best.startswith("best: chrF2 ")
+    assert re.fullmatch(r"--length-penalty [0-9.]+", options)
+
+
+def test_a_weight_that_is_given_is_not_tuned(toy_model: Path, toy_text: Path, lm: Path) -> None:
+    result = invoke(toy_model, toy_text, "--lm", lm, "--lm-rescore", "--lm-weight", "0.3")
+    assert {row.split()[0] for row in result.stdout.splitlines()[1:-2]} == {"0.3"}
+    assert result.stdout.splitlines()[-1].startswith(f"--lm {lm} --lm-weight 0.3 --lm-rescore --length-penalty ")
+
+
+def test_a_table_that_cannot_be_written_is_an_error_before_the_work(
+    toy_model: Path, toy_text: Path, tmp_path: Path
+) -> None:
+    result = invoke(toy_model, toy_text, "--output", tmp_path / "no" / "where")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"error: {tmp_path / 'no' / 'where'}: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--length-penalty", "1"],
+            "there is nothing to tune: the length penalty is given, and no other weight is open",
+        ),
+        (["--lm-weight", "1"], "--lm-weight is about a language model; it needs --lm"),
+        (["--lm-rescore"], "--lm-rescore is about a language model; it needs --lm"),
+    ],
+)
+def test_what_cannot_be_tuned_is_an_error(toy_model: Path, toy_text: Path, arguments: list[str], message: str) -> None:
+    result = invoke(toy_model, toy_text, *arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {message}\n")
