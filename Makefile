@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-slow test-kill bench check fix
+.PHONY: help demo test test-slow test-kill bench lab check fix
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,6 +30,9 @@ bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of dec
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_speed.py $(MODEL) $(SRC) $(REF))
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_latency.py $(MODEL) $(SRC))
 	$(if $(LINES),$(BIN)/python tests/benchmarks/endless_input.py $(MODEL) $(SRC) --lines $(LINES))
+
+lab: $(INSTALLED)  ## run the recipes of recipes/sequences: each prints its figure and draws its picture anew
+	for recipe in reber rectangles timeseries digits copying; do $(BIN)/python -m recipes.sequences.$$recipe || exit 1; done
 
 check: $(INSTALLED)  ## format, lint and type checks
 	$(BIN)/ruff format --check .

@@ -1,0 +1,47 @@
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.models.cells import Cell
+from recipes.sequences.common import COMPARED, Network, make_compared, updates
+
+
+def network_of(cell: Cell) -> Network:
+    torch.manual_seed(0)
+    return Network(cell, input_size=3, hidden_size=4, output_size=2)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_sequence_may_be_read_in_parts(cell: Cell) -> None:
+    network, inputs = network_of(cell), torch.randn(2, 5, 3)
+    whole, last = network(inputs)
+    first, state = network(inputs[:, :2])
+    second, end = network(inputs[:, 2:], state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(end, last)
+    assert whole.shape == (2, 5, 2)
+
+
+def test_a_uniform_start_is_smaller_than_an_orthogonal_one() -> None:
+    torch.manual_seed(0)
+    uniform, orthogonal, *_ = (make_compared(name, input_size=3, hidden_size=16, output_size=2) for name in COMPARED)
+    weight = uniform.layer.weights()[1]
+    assert 0.2 < weight.abs().max() <= 0.25
+    weight = orthogonal.layer.weights()[1]
+    torch.testing.assert_close(weight @ weight.T, torch.eye(16))
+
+
+def test_updates_lower_the_loss_and_are_the_same_for_the_same_seed() -> None:
+    def losses() -> list[float]:
+        network = network_of("gru")
+        inputs = torch.randn(8, 5, 3)
+
+        def loss() -> Tensor:
+            outputs: Tensor = network(inputs)[0]
+            return (outputs - inputs.cumsum(dim=1)[..., :2]).square().mean()
+
+        return [value for _, value in updates(network, loss, steps=30, learning_rate=0.02)]
+
+    once = losses()
+    assert once[-1] < 0.7 * once[0]
+    assert losses() == once
