@@ -1,5 +1,6 @@
 """A toy language pair, prepared and trained once for all tests: every word of the source gains an -o."""
 
+import itertools
 import signal
 import subprocess
 import threading
@@ -11,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nmt.config import Settings, load_settings
-from nmt.prepared import PreparedData
+from nmt.config import Settings, load_settings, parse_settings
+from nmt.models.build import build_language_model
+from nmt.models.folder import ModelFolder, Vocabularies
+from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.pipeline import prepare
-from nmt.training.loop import StepReport, ValidationReport
+from nmt.subword import JOINT_MODEL, Tokenizer, train_tokenizer
+from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import train
 
 WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
@@ -50,7 +54,21 @@ precision = "fp32"
 threads = 1
 """
 
+LANGUAGE_RECIPE = """
+[tokenizer]
+vocab_size = 30
 
+[model]
+kind = "lm"
+embedding_size = 24
+hidden_size = 40
+decoder_layers = 2
+init_range = 0.6
+"""
+
+
+MakeLanguageModel = Callable[..., Path]
+"""Takes the folder, the tokenizer file and settings; returns the folder."""
 StartProcess = Callable[..., "subprocess.Popen[Any]"]
 """Takes what `subprocess.Popen` takes."""
 
@@ -129,8 +147,55 @@ def toy_data(toy_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def toy_text_data(tmp_path_factory: pytest.TempPathFactory) -> PreparedText:
+    """A text of whole words, prepared: after each comes the next one of `WORDS`, over the end of a line too."""
+    folder = tmp_path_factory.mktemp("text")
+    rng = np.random.default_rng(0)
+    words = itertools.cycle(WORDS)
+    for name, lines in {"train": 300, "valid": 30}.items():
+        text = [" ".join(itertools.islice(words, int(rng.integers(2, 6)))) for _ in range(lines)]
+        (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in text), encoding="utf-8")
+    files = [f"data.root={folder}", "data.train_text=['train.txt']", "data.valid_text=valid.txt"]
+    prepare(folder / "data", load_settings(None, [*files, "tokenizer.kind=word"]))
+    return PreparedText.open(folder / "data")
+
+
+@pytest.fixture(scope="session")
 def toy_model(toy_data: PreparedData, toy_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that has learnt the toy language."""
     folder = tmp_path_factory.mktemp("models") / "toy"
     train(toy_data, folder, toy_settings, observer=Nobody(), stop=threading.Event())
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_language_model(toy_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a language model that can read the toy sources, and has learnt nothing."""
+    folder = tmp_path_factory.mktemp("models") / "language"
+    settings = parse_settings(LANGUAGE_RECIPE, where="toy")
+    lines = (toy_text / "train.src").read_text(encoding="utf-8").splitlines()
+    model_file = tmp_path_factory.mktemp("tokenizer") / JOINT_MODEL
+    model_file.write_bytes(train_tokenizer(lines, kind="unigram", vocab_size=settings.tokenizer.vocab_size))
+    size = len(Tokenizer.load(model_file))
+    writer = ModelFolder(
+        folder, settings=settings, vocabularies=Vocabularies(size, size, joint=True), tokenizers=[model_file]
+    )
+    writer.create()
+    writer.save(build_language_model(settings.model, vocab_size=size, seed=1), {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_language_model() -> MakeLanguageModel:
+    """Write tiny language models that have learnt nothing: what they find probable is random, but far from uniform."""
+
+    def make(folder: Path, tokenizer: Path, *overrides: str, seed: int = 1) -> Path:
+        tiny = ["model.kind='lm'", "model.embedding_size=8", "model.hidden_size=16", "model.init_range=1.5"]
+        settings, size = load_settings(overrides=[*tiny, *overrides]), len(Tokenizer.load(tokenizer))
+        sizes = Vocabularies(src=size, tgt=size, joint=True)
+        made = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=[tokenizer])
+        made.create()
+        made.save(build_language_model(settings.model, vocab_size=size, seed=seed), {})
+        return folder
+
+    return make

@@ -17,9 +17,9 @@ FLOORS = (
     {"corpus", "subword", "batching", "alignment", "heatmap", "workers"},
     {"models"},
     {"prepared", "search", "metrics", "splitting", "streams", "markup", "terms"},
-    {"training"},
+    {"lm", "training"},
     {"translate"},
-    {"chain", "demo"},
+    {"chain", "demo", "tuning"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "matplotlib", "datasets", "sacrebleu", "sentencepiece", "numpy", "pyarrow", "pandas", "tensorboard"}

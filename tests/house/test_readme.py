@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 
 from nmt_cli.main import app
 
@@ -47,6 +48,10 @@ def make_targets(page: str) -> set[str]:
     return set(re.findall(r"^make ([a-z-]+)", code, flags=re.MULTILINE))
 
 
+def commands(group: typer.Typer) -> set[str]:
+    return {command.name or command.callback.__name__ for command in group.registered_commands if command.callback}
+
+
 def declared(*, optional: bool) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = project["optional-dependencies"]["dev"] if optional else project["dependencies"]
@@ -70,9 +75,22 @@ def test_every_room_of_the_library_is_in_the_tree() -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    assert names == {"prepare", "train", "translate", "score", "shortlist", "plot", "average", "run", "demo"}
-    for name in names:
+    assert commands(app) == {
+        "prepare",
+        "train",
+        "translate",
+        "score",
+        "shortlist",
+        "plot",
+        "average",
+        "tune",
+        "run",
+        "demo",
+    }
+    (lm,) = app.registered_groups
+    assert lm.typer_instance is not None
+    assert commands(lm.typer_instance) == {"score", "generate", "filter"}
+    for name in commands(app) | {f"lm {name}" for name in commands(lm.typer_instance)}:
         assert f"| `nmt {name}` |" in README
 
 
@@ -143,6 +161,18 @@ def test_the_commands_about_translating_run_as_written(from_text_to_scores: tupl
     assert run_as_written("nmt translate models/en-fr big.en", folder) == ""
     written = ("big.fr", "test.jsonl", "test.align", "test.out.fr", "page.fr")
     assert [len((folder / name).read_text().splitlines()) for name in written] == [20] * 5
+
+
+@pytest.mark.slow
+def test_the_commands_about_language_models_run_as_written(from_text_to_scores: tuple[Path, str]) -> None:
+    folder, _ = from_text_to_scores
+    for language in ("en", "fr"):
+        shutil.copy(folder / f"test.{language}", folder / f"valid.{language}")
+    total, *generated = run_as_written("nmt prepare data/fr --text", folder).splitlines()[-6:]
+    assert total
+    assert len(generated) == 5
+    *_, tuned = run_as_written("nmt tune", folder).splitlines()[:-20]
+    assert "--lm-weight" in tuned
 
 
 @pytest.mark.slow
