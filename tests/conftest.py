@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from nmt.config import Settings, load_settings, parse_settings
+from nmt.config import Settings, load_settings
 from nmt.models.build import build_language_model
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.prepared import PreparedData, PreparedText
@@ -53,19 +54,6 @@ log_every = 50
 precision = "fp32"
 threads = 1
 """
-
-LANGUAGE_RECIPE = """
-[tokenizer]
-vocab_size = 30
-
-[model]
-kind = "lm"
-embedding_size = 24
-hidden_size = 40
-decoder_layers = 2
-init_range = 0.6
-"""
-
 
 MakeLanguageModel = Callable[..., Path]
 """Takes the folder, the tokenizer file and settings; returns the folder."""
@@ -169,20 +157,15 @@ def toy_model(toy_data: PreparedData, toy_settings: Settings, tmp_path_factory: 
 
 
 @pytest.fixture(scope="session")
-def toy_language_model(toy_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy_language_model(
+    toy_text: Path, make_language_model: MakeLanguageModel, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of a language model that can read the toy sources, and has learnt nothing."""
-    folder = tmp_path_factory.mktemp("models") / "language"
-    settings = parse_settings(LANGUAGE_RECIPE, where="toy")
     lines = (toy_text / "train.src").read_text(encoding="utf-8").splitlines()
-    model_file = tmp_path_factory.mktemp("tokenizer") / JOINT_MODEL
-    model_file.write_bytes(train_tokenizer(lines, kind="unigram", vocab_size=settings.tokenizer.vocab_size))
-    size = len(Tokenizer.load(model_file))
-    writer = ModelFolder(
-        folder, settings=settings, vocabularies=Vocabularies(size, size, joint=True), tokenizers=[model_file]
-    )
-    writer.create()
-    writer.save(build_language_model(settings.model, vocab_size=size, seed=1), {})
-    return folder
+    tokenizer = tmp_path_factory.mktemp("tokenizer") / JOINT_MODEL
+    tokenizer.write_bytes(train_tokenizer(lines, kind="unigram", vocab_size=30))
+    sizes = ["model.embedding_size=24", "model.hidden_size=40", "model.decoder_layers=2", "model.init_range=0.6"]
+    return make_language_model(tmp_path_factory.mktemp("models") / "language", tokenizer, *sizes)
 
 
 @pytest.fixture(scope="session")
@@ -199,3 +182,12 @@ def make_language_model() -> MakeLanguageModel:
         return folder
 
     return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute with one thread for the length of a test."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -6,22 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from nmt_cli import lm_options as option
-from nmt_cli.console import console, progress, results, say
+from nmt_cli.console import results, say, status
 from nmt_cli.lm_filter import filter_corpus
 from nmt_cli.options import OnBadUtf8Option
 from nmt_cli.streams import STREAM, open_lines
 
 if TYPE_CHECKING:
-    from io import BufferedReader
-
-    from nmt.corpus.reading import OnBadUtf8
     from nmt.lm import LineScore, Totals
-    from nmt.streams import LineSource
 
 _FILE_BLOCK: Final = 4000
 """Lines of a file that are taken together."""

@@ -10,6 +10,7 @@ import typer
 
 from nmt_cli.console import say, status
 from nmt_cli.options import OnBadUtf8Option
+from nmt_cli.streams import STREAM
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +89,7 @@ def filter_corpus(
     sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
     if (keep is None) == (threshold is None):
         raise ConfigError("give one of --keep and --threshold: which lines are kept")
+    _check_files([path for paths in sides for path in paths], [*outputs, *([scores] if scores else [])])
     wanted = _wanted(side, text=bool(text))
     pairs = iter(_model_pairs(in_domain, general, count=sum(wanted)))
     judges = [Difference.load(*next(pairs), device=device, precision=precision) if yes else None for yes in wanted]
@@ -122,6 +124,22 @@ def _sides(
     return [list(files.src), list(files.tgt)], [output_src, output_tgt]
 
 
+def _check_files(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Refuse what can be read only once, and two results in one file."""
+    from nmt.errors import ConfigError, DataError
+
+    if STREAM in (*inputs, *outputs):
+        raise ConfigError("- is no file; the text is read twice, and what is kept goes to files")
+    for path in inputs:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is not a regular file; it is read more than once")
+    # Devices such as /dev/null take whatever comes.
+    places = [path.resolve() for path in outputs if path.is_file() or not path.exists()]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise ConfigError(f"{place} is to hold two results; give each a file of its own")
+
+
 def _wanted(side: Side | None, *, text: bool) -> tuple[bool, ...]:
     from nmt.errors import ConfigError
 
@@ -145,6 +163,4 @@ def _score(sides: list[list[Path]], judges: "list[Difference | None]", on_bad_ut
     from nmt.lm.filtering import differences, read_sides
 
     with status("scoring") as show:
-        return differences(
-            read_sides(sides, on_bad_utf8), judges, on_rows=lambda done: show(f"{done:,} lines scored")
-        )
+        return differences(read_sides(sides, on_bad_utf8), judges, on_rows=lambda done: show(f"{done:,} lines scored"))

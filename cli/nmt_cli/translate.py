@@ -5,21 +5,18 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from nmt_cli import language_options as language_option
 from nmt_cli import translation_options as option
-from nmt_cli.console import console, progress, warn
+from nmt_cli.console import status, warn
 from nmt_cli.options import OnBadUtf8Option
 from nmt_cli.streams import STREAM, open_lines
 from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
-    from io import BufferedReader
-
-    from nmt.corpus.reading import OnBadUtf8
     from nmt.search.sampling import Sampling
     from nmt.streams import LineSource
     from nmt.translate.blocks import Job, Translations

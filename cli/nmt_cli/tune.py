@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -65,6 +66,8 @@ def tune(
     options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore)
     folders = (model_dir, *(ensemble or ()))
     translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
+    if lm is not None:  # one that does not fit is refused now, not after the points that leave it out
+        translator.flow(replace(options, lm_weight=1.0))
     start = time.monotonic()
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
         tried = _try_all(lambda point: validation.score(translator, options, point), plan)

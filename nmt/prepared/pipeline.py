@@ -19,6 +19,7 @@ from nmt.prepared.manifest import (
     TRAIN,
     VALID,
     Counts,
+    InputRecord,
     Manifest,
     Tally,
     TextCounts,
@@ -106,14 +107,7 @@ def prepare(
         return PreparationReport(data_dir, existing, up_to_date=True)
     with building(data_dir) as folder:
         counts, warnings = _fill(folder, inputs, tokenizer, settings, on_progress)
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            counts=counts,
-            files=record_files(folder),
-            inputs=records,
-            settings=prepared_sections(settings),
-        )
-        write_manifest(folder, manifest)
+        manifest = _seal(folder, counts, records, settings)
     return PreparationReport(data_dir, manifest, tuple(warnings))
 
 
@@ -123,6 +117,19 @@ def _fill(
     if isinstance(inputs, PairInputs):
         return _Preparation(folder, PairCorpus(inputs, settings), tokenizer, on_progress).run()
     return _Preparation(folder, TextCorpus(inputs, settings), tokenizer, on_progress).run()
+
+
+def _seal(folder: Path, counts: Counts | TextCounts, inputs: tuple[InputRecord, ...], settings: Settings) -> Manifest:
+    """Measure the files of a folder, and write its manifest."""
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        counts=counts,
+        files=record_files(folder),
+        inputs=inputs,
+        settings=prepared_sections(settings),
+    )
+    write_manifest(folder, manifest)
+    return manifest
 
 
 @dataclass(frozen=True)

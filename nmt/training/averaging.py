@@ -54,9 +54,9 @@ def average_run(
     _refuse_occupied(out_dir)
     if (model_dir / CARD).exists():
         check_hashes(model_dir, [path.name for path in tokenizer_files(model_dir)])
-    if data is not None:
-        _refuse_other_tokenizers(data, model_dir)
     settings, sizes = _read_settings(model_dir), _read_sizes(model_dir)
+    if data is not None:
+        _refuse_other_data(data, model_dir, settings)
     model = _build(settings, sizes)
     average_into(model, checkpoints)
     scores = None if data is None else _validate(model, data, settings)
@@ -104,7 +104,12 @@ def _refuse_occupied(out_dir: Path) -> None:
         raise ModelError(f"{out_dir} holds files already; choose a new or empty folder")
 
 
-def _refuse_other_tokenizers(data: PreparedData | PreparedText, model_dir: Path) -> None:
+def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, settings: Settings) -> None:
+    kind, found, wanted = settings.model.kind, "text", "pairs"
+    if kind == "lm":
+        found, wanted = wanted, found
+    if kind != data.settings.model.kind:  # both kinds of data may have the same tokenizer
+        raise ModelError(f"{data.folder} holds {found}, but the model in {model_dir} is validated on {wanted}")
     ours, theirs = ({path.name: sha256(path) for path in tokenizer_files(f)} for f in (model_dir, data.folder))
     if ours != theirs:
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
@@ -137,7 +142,7 @@ def _validate(model: Seq2Seq | LanguageModel, data: PreparedData | PreparedText,
     device = choose_device("auto")  # the run may have been made on another machine
     precision = choose_precision(settings.training.precision, device)
     if isinstance(model, LanguageModel):
-        assert isinstance(data, PreparedText)  # whose tokenizer is the model's own
+        assert isinstance(data, PreparedText)
         found = TextValidator(TextStream(data.valid), precision)(model.to(device), stop=Event())
     else:
         assert isinstance(data, PreparedData)

@@ -168,4 +168,5 @@ class RescoringEngine(Engine[Memory, State], Generic[Memory, State]):
 
     def step(self) -> Found:
         """Go on; see `Engine.step`."""
-        return self._rescoring(super().step())
+        found = super().step()
+        return self._rescoring(found) if found else found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from nmt_cli.console import fail, progress, results, say, warn
+from nmt_cli.console import fail, progress, results, say, status, warn
 
 PATHS = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in (".", "cli"))
 
@@ -40,8 +40,8 @@ def test_progress_never_shows_where_there_is_no_terminal(capsys: pytest.CaptureF
     assert capsys.readouterr() == ("", "")
 
 
-def test_progress_shows_on_a_terminal_and_vanishes() -> None:
-    code = "from nmt_cli.console import progress\nwith progress() as bar: bar.advance(bar.add_task('[work]', total=2))"
+def on_a_terminal(code: str) -> tuple[str, bytes]:
+    """Run code with a terminal as stderr; return what that has shown, and stdout."""
     screen, terminal = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": PATHS, "TERM": "xterm"}
     done = subprocess.run(
@@ -50,10 +50,30 @@ def test_progress_shows_on_a_terminal_and_vanishes() -> None:
     os.close(terminal)
     shown = os.read(screen, 100_000).decode()
     os.close(screen)
+    return shown, done.stdout
+
+
+def test_progress_shows_on_a_terminal_and_vanishes() -> None:
+    shown, out = on_a_terminal(
+        "from nmt_cli.console import progress\nwith progress() as bar: bar.advance(bar.add_task('[work]', total=2))"
+    )
     assert "[work]" in shown
     assert "1/2" in shown
     assert shown.endswith("\x1b[1A\x1b[2K"), "the line is erased"
-    assert done.stdout == b""
+    assert out == b""
+
+
+def test_a_status_says_how_far_work_has_come_on_a_terminal_and_only_there(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "from nmt_cli.console import status\n"
+    code += "with status('hidden', visible=False) as show: show('never')\n"
+    code += "with status('work') as show: show('[7] lines')"
+    shown, _ = on_a_terminal(code)
+    assert "[7] lines" in shown
+    assert "hidden" not in shown
+    assert "never" not in shown
+    with status("work") as show:
+        show("7 lines")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_closed_pipe_reaches_the_command_group() -> None:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +115,11 @@ def test_text_in_one_language_is_filtered_too(text: Path, models: tuple[Path, Pa
             2,
             "2 source files but 1 target files; every source file needs its target (source: src, src; target: tgt)",
         ),
+        (
+            ["--text", "src", "-o", "-", "--keep", "1"],
+            1,
+            "- is no file; the text is read twice, and what is kept goes to files",
+        ),
     ],
 )
 @pytest.mark.usefixtures("text")
@@ -125,11 +131,18 @@ def test_what_cannot_be_filtered_is_an_error(
 
 
 @pytest.mark.usefixtures("text")
-@pytest.mark.parametrize(("option", "value"), [("--keep", "1.5"), ("--keep", "-1"), ("--threshold", "nan")])
-def test_what_is_out_of_range_is_wrong_usage(models: tuple[Path, Path], option: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--keep", "1.5", "Input should be less than or equal to 1"),
+        ("--keep", "-1", "Input should be greater than or equal to 0"),
+        ("--threshold", "nan", "Input should be a finite number"),
+    ],
+)
+def test_what_is_out_of_range_is_wrong_usage(models: tuple[Path, Path], option: str, value: str, why: str) -> None:
     result = invoke(models, *PAIRS, option, value)
     assert result.exit_code == 2
-    assert f"Invalid value for '{option}'" in result.stderr
+    assert f"Invalid value for '{option}': {why}" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--output-tgt", "--scores"])
@@ -140,6 +153,27 @@ def test_what_cannot_be_written_is_an_error_before_the_work(
     result = invoke(models, *PAIRS, "--keep", "1", option, "no/where", repeat=2)
     assert (result.exit_code, result.stderr) == (1, "error: no/where: No such file or directory\n")
     assert not (text / "src.out").exists()
+
+
+@pytest.mark.parametrize("option", ["--output-tgt", "--scores"])
+def test_two_results_in_one_file_are_an_error(text: Path, models: tuple[Path, Path], option: str) -> None:
+    result = invoke(models, *PAIRS, "--keep", "1", option, "./src.out", repeat=2)
+    message = f"error: {text / 'src.out'} is to hold two results; give each a file of its own\n"
+    assert (result.exit_code, result.stderr) == (1, message)
+    assert not (text / "src.out").exists()
+
+
+def test_a_pipe_is_not_filtered(text: Path, models: tuple[Path, Path]) -> None:
+    os.mkfifo(text / "pipe")
+    result = invoke(models, "--text", "pipe", "-o", "out", "--keep", "1")
+    assert (result.exit_code, result.stderr) == (1, "error: pipe is not a regular file; it is read more than once\n")
+
+
+@pytest.mark.usefixtures("text")
+def test_what_is_not_wanted_goes_to_the_null_device_twice(models: tuple[Path, Path]) -> None:
+    null = ["--output-src", os.devnull, "--output-tgt", os.devnull]
+    result = invoke(models, *PAIRS[:4], *null, "--side", "src", "--keep", "1")
+    assert (result.exit_code, result.stderr) == (0, "kept 5 of 6 lines\n")
 
 
 @pytest.mark.usefixtures("text")

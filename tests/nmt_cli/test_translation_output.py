@@ -9,7 +9,8 @@ import pytest
 
 from nmt.errors import ConfigError
 from nmt.translate import Part, Translation
-from nmt_cli.translation_output import STREAM, OutputOptions, writer
+from nmt_cli.streams import STREAM
+from nmt_cli.translation_output import OutputOptions, writer
 
 Capture = pytest.CaptureFixture[bytes]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from nmt.subword import tokenizer_files
+from nmt.subword import tokenizer_files, train_tokenizer
 from nmt.translate import Options, Translator
 from nmt.tuning import Axis, Plan, Point, Validation
 from nmt_cli.main import app
@@ -74,6 +74,17 @@ def test_a_weight_that_is_given_is_not_tuned(toy_model: Path, toy_text: Path, lm
     result = invoke(toy_model, toy_text, "--lm", lm, "--lm-rescore", "--lm-weight", "0.3")
     assert {row.split()[0] for row in result.stdout.splitlines()[1:-2]} == {"0.3"}
     assert result.stdout.splitlines()[-1].startswith(f"--lm {lm} --lm-weight 0.3 --lm-rescore --length-penalty ")
+
+
+def test_a_language_model_of_other_pieces_is_an_error_before_the_work(
+    toy_model: Path, toy_text: Path, tmp_path: Path, make_language_model: MakeLanguageModel
+) -> None:
+    foreign = tmp_path / "joint.spm.model"
+    foreign.write_bytes(train_tokenizer(["bato cowo hato jamo kito logo deno"], kind="bpe", vocab_size=21))
+    lm = make_language_model(tmp_path / "lm", foreign)
+    result = invoke(toy_model, toy_text, "--lm", lm)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {lm} has another tokenizer than {toy_model} has for its translations; ")
 
 
 def test_a_table_that_cannot_be_written_is_an_error_before_the_work(

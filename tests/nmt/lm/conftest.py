@@ -1,6 +1,5 @@
 """The toy language model, by one thread."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf
 @pytest.fixture(params=["fp32", BF16])
 def precision(request: pytest.FixtureRequest) -> Precision:
     return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

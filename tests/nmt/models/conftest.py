@@ -22,14 +22,6 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
 def without_gradients() -> Iterator[None]:
     with torch.inference_mode():
         yield

@@ -1,18 +1,24 @@
-"""A decoder made of random tables, whose next words depend on the sentence and on every word before; a model of it."""
+"""A decoder made of random tables, and a tape that stands in for a CUDA graph."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nmt.batching import SourceBatch
+from nmt.search.replay import Work
 from nmt.vocab import EOS
 
 CONTEXTS = 97
 POSITIONS = 3
 SENTENCES = 7
+LOOKS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,65 @@ class TableModel:
         return self.decoder.step(prev_ids, state)
 
 
+class Tape(TorchDispatchMode):
+    """Keeps the operations of a step with the tensors they worked on, and does them again and nothing else.
+
+    It refuses to let the host look at a value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[tuple[Callable[..., Any], Any, Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in LOOKS, "the host looks at a value"
+        assert func is not torch.ops.aten.nonzero.default, "the shape of what is made depends on a value"
+        result = func(*args, **(kwargs or {}))
+        self.done.append((func, (args, kwargs or {}), result))
+        return result
+
+    def again(self) -> None:
+        now: dict[int, Tensor] = {}  # what a tensor of the recording is this time
+
+        def current(value: Any) -> Any:
+            return now.get(id(value), value) if isinstance(value, Tensor) else value
+
+        for func, given, result in self.done:
+            args, kwargs = pytree.tree_map(current, given)
+            made = func(*args, **kwargs)
+            for old, new in zip(pytree.tree_leaves(result), pytree.tree_leaves(made), strict=True):
+                now[id(old)] = new
+
+
+class OnNoCpu(TorchFunctionMode):
+    """Lets tensors say that they are not on the CPU, and none be made of a list."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func == Tensor.is_cpu.__get__:  # type: ignore[attr-defined]
+            return False
+        assert func is not torch.tensor, "the host sends values"
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass
+class Recordings:
+    """Counts the tapes that it makes, and how often they are played."""
+
+    made: int = 0
+    played: int = 0
+
+    def __call__(self, work: Work) -> Work:
+        with OnNoCpu(), Tape() as tape:
+            work()
+        self.made += 1
+
+        def play() -> None:
+            self.played += 1
+            tape.again()
+
+        return play
+
+
 @pytest.fixture
 def random_decoder() -> Callable[..., TableDecoder]:
     return TableDecoder.random
@@ -134,3 +199,9 @@ def random_decoder() -> Callable[..., TableDecoder]:
 def random_model() -> Callable[[int], TableModel]:
     """Make a model of a random decoder with 11 words."""
     return lambda seed: TableModel(TableDecoder.random(seed, vocab_size=11, sentences=SENTENCES))
+
+
+@pytest.fixture
+def recordings() -> Recordings:
+    """Make tapes for what is recorded."""
+    return Recordings()

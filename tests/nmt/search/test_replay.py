@@ -1,92 +1,13 @@
-"""Replayed steps against steps made one by one.
+"""Replayed steps against steps made one by one; without a GPU a tape stands in for a CUDA graph."""
 
-Without a GPU a tape stands in for a CUDA graph: it keeps the operations of a step with the tensors they worked on, does
-them again and nothing else, and refuses to let the host look at a value. Tensors say meanwhile that they are on no CPU.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from nmt.config import ModelSettings, SearchSettings
-from nmt.models.build import build_model
-from nmt.models.inference import AutocastModel
-from nmt.models.seq2seq import Seq2Seq
-from nmt.search.engine import Engine
-from nmt.search.ensemble import Ensemble
-from nmt.search.hypothesis import Hypothesis, Sentence
-from nmt.search.replay import CudaGraphs, Replayed, Work, recorder_for, tensors_of, with_tensors
-from nmt.search.sampling import Sampling
-from nmt.search.starting import Kind, start_of
-
-LOOKS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
-
-VOCAB = 40
-SOURCES = [[4 + (7 * n + m) % 30 for m in range(2 + 5 * n % 11)] for n in range(48)]
-
-
-class Tape(TorchDispatchMode):
-    """Keeps what is done."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done: list[tuple[Callable[..., Any], Any, Any]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func not in LOOKS, "the host looks at a value"
-        assert func is not torch.ops.aten.nonzero.default, "the shape of what is made depends on a value"
-        result = func(*args, **(kwargs or {}))
-        self.done.append((func, (args, kwargs or {}), result))
-        return result
-
-    def again(self) -> None:
-        now: dict[int, Tensor] = {}  # what a tensor of the recording is this time
-
-        def current(value: Any) -> Any:
-            return now.get(id(value), value) if isinstance(value, Tensor) else value
-
-        for func, given, result in self.done:
-            args, kwargs = pytree.tree_map(current, given)
-            made = func(*args, **kwargs)
-            for old, new in zip(pytree.tree_leaves(result), pytree.tree_leaves(made), strict=True):
-                now[id(old)] = new
-
-
-class OnNoCpu(TorchFunctionMode):
-    """Lets tensors say that they are not on the CPU, and none be made of a list."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func == Tensor.is_cpu.__get__:  # type: ignore[attr-defined]
-            return False
-        assert func is not torch.tensor, "the host sends values"
-        return func(*args, **(kwargs or {}))
-
-
-@dataclass
-class Recordings:
-    """Counts the tapes that it makes, and how often they are played."""
-
-    made: int = 0
-    played: int = 0
-
-    def __call__(self, work: Work) -> Work:
-        with OnNoCpu(), Tape() as tape:
-            work()
-        self.made += 1
-
-        def play() -> None:
-            self.played += 1
-            tape.again()
-
-        return play
+from nmt.search.replay import Replayed, recorder_for, tensors_of, with_tensors
 
 
 class Pair(NamedTuple):
@@ -127,8 +48,7 @@ def test_tensors_are_found_and_replaced_in_the_order_of_the_fields() -> None:
     assert numbers_in(value) == [1.0, 2.0, 3.0, 4.0]
 
 
-def test_the_second_value_of_a_shape_is_recorded_and_the_third_replayed() -> None:
-    recordings = Recordings()
+def test_the_second_value_of_a_shape_is_recorded_and_the_third_replayed(recordings: Any) -> None:
     go_on = Replayed(advanced, recordings)
     seen = []
     for n in range(4):
@@ -142,33 +62,32 @@ def test_the_second_value_of_a_shape_is_recorded_and_the_third_replayed() -> Non
     ]
 
 
-def test_what_was_made_can_be_advanced_again_as_it_is() -> None:
-    go_on = Replayed(advanced, Recordings())
+def test_what_was_made_can_be_advanced_again_as_it_is(recordings: Any) -> None:
+    go_on = Replayed(advanced, recordings)
     value = value_of(1.0, 2.0, 3.0)
     for n in range(1, 7):
         value = go_on(value)
         assert numbers_in(value) == [*((2.0, 1.0) if n % 2 else (1.0, 2.0)), 3.0 + n]
 
 
-def test_a_value_that_was_given_is_not_written_to() -> None:
-    go_on = Replayed(advanced, Recordings())
+def test_a_value_that_was_given_is_not_written_to(recordings: Any) -> None:
+    go_on = Replayed(advanced, recordings)
     values = [value_of(n, n, n) for n in range(4)]
     for value in values:
         go_on(value)
     assert [numbers_in(value) for value in values] == [[n, n, n] for n in range(4)]
 
 
-def test_weights_are_not_copied() -> None:
+def test_weights_are_not_copied(recordings: Any) -> None:
     weight = nn.Parameter(torch.tensor([2.0]), requires_grad=False)
-    go_on: Replayed[tuple[Tensor, Tensor]] = Replayed(lambda both: (both[0] * both[1], both[1]), Recordings())
+    go_on: Replayed[tuple[Tensor, Tensor]] = Replayed(lambda both: (both[0] * both[1], both[1]), recordings)
     for number in (1.0, 2.0, 3.0):
         product, kept = go_on((torch.tensor([number]), weight))
         assert product.item() == 2 * number
         assert kept is weight
 
 
-def test_each_shape_has_its_recording_and_the_one_not_met_for_longest_goes() -> None:
-    recordings = Recordings()
+def test_each_shape_has_its_recording_and_the_one_not_met_for_longest_goes(recordings: Any) -> None:
     go_on = Replayed(lambda x: x + 1, recordings)
     for size in (*range(32), *range(32), 0, 31):
         assert torch.equal(go_on(torch.zeros(size)), torch.ones(size))
@@ -180,8 +99,8 @@ def test_each_shape_has_its_recording_and_the_one_not_met_for_longest_goes() -> 
     assert (recordings.made, recordings.played) == (32, 3)
 
 
-def test_a_step_that_changes_shapes_is_a_mistake_and_is_named() -> None:
-    go_on = Replayed(lambda x: torch.cat([x, x]), Recordings())
+def test_a_step_that_changes_shapes_is_a_mistake_and_is_named(recordings: Any) -> None:
+    go_on = Replayed(lambda x: torch.cat([x, x]), recordings)
     go_on(torch.zeros(3))
     with pytest.raises(ValueError, match=r"^a step made torch.float32 \[6\] of torch.float32 \[3\]$"):
         go_on(torch.zeros(3))
@@ -189,121 +108,3 @@ def test_a_step_that_changes_shapes_is_a_mistake_and_is_named() -> None:
 
 def test_on_a_cpu_nothing_is_recorded() -> None:
     assert recorder_for(torch.device("cpu")) is None
-
-
-# -- searches ----------------------------------------------------------------------------------------------------------
-
-KINDS = {
-    "greedy": (SearchSettings(beam_size=1), Kind()),
-    "beam": (SearchSettings(beam_size=4), Kind(n_best=2)),
-    "attention": (SearchSettings(beam_size=3, coverage_penalty=0.2), Kind(with_attention=True)),
-    "rules": (SearchSettings(beam_size=3, no_repeat_ngram=2, min_length_ratio=0.5), Kind(with_prefixes=True)),
-    "sampling": (SearchSettings(), Kind(n_best=2, sampling=Sampling())),
-    "top-k": (SearchSettings(), Kind(sampling=Sampling(top_k=5, temperature=0.7))),
-    "top-p": (SearchSettings(), Kind(sampling=Sampling(top_p=0.8))),
-}
-CELLS = {
-    "lstm": ModelSettings(embedding_size=16, hidden_size=32, decoder_layers=2),
-    "input feeding": ModelSettings(embedding_size=16, hidden_size=32, input_feeding=True, cell="gru"),
-    "peepholes": ModelSettings(embedding_size=16, hidden_size=32, cell="peephole_lstm"),
-    "layer norm": ModelSettings(embedding_size=16, hidden_size=32, cell="layer_norm_lstm"),
-    "ssru": ModelSettings(embedding_size=16, hidden_size=32, cell="ssru", decoder_layers=2),
-}
-
-
-@pytest.fixture(scope="module")
-def model() -> Seq2Seq:
-    return model_of(CELLS["lstm"])
-
-
-def model_of(settings: ModelSettings, seed: int = 3) -> Seq2Seq:
-    return build_model(settings, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB, joint=True, seed=seed).eval()
-
-
-def search(
-    model: Any, settings: SearchSettings, kind: Kind, recorder: Any = None, sources: Sequence[Sequence[int]] = SOURCES
-) -> list[list[Hypothesis]]:
-    settings = settings.model_copy(update={"batch_tokens": 600})
-    engine = Engine(model, start_of(settings, kind), batch_tokens=600, reverse_source=True, recorder=recorder)
-    prefix = (5, 6) if kind.with_prefixes else ()
-    waiting = [Sentence(tuple(ids), number, prefix=prefix[: number % 3]) for number, ids in enumerate(sources)]
-    found: dict[int, list[Hypothesis]] = {}
-    while waiting or engine.busy:
-        if waiting and engine.hungry:
-            engine.add([waiting.pop() for _ in range(min(9, len(waiting)))])
-        found |= dict(engine.step())
-    return [found[number] for number in range(len(sources))]
-
-
-def assert_same(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]) -> None:
-    assert [[one.ids for one in row] for row in found] == [[one.ids for one in row] for row in expected]
-    for row, others in zip(found, expected, strict=True):
-        for one, other in zip(row, others, strict=True):
-            assert one.score == pytest.approx(other.score, abs=1e-4)
-            assert (one.attention is None) == (other.attention is None)
-            if one.attention is not None and other.attention is not None:
-                torch.testing.assert_close(one.attention, other.attention, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_every_search_that_is_replayed_finds_what_it_finds_step_by_step(model: Seq2Seq, name: str) -> None:
-    recordings = Recordings()
-    found = search(model, *KINDS[name], recordings)
-    assert recordings.played > 3
-    assert_same(found, search(model, *KINDS[name]))
-
-
-def test_all_cells_input_feeding_and_ensembles_are_replayed_too() -> None:
-    ensemble = Ensemble([model_of(settings) for settings in CELLS.values()])
-    recordings = Recordings()
-    found = search(ensemble, *KINDS["beam"], recordings)
-    assert recordings.played > 3
-    assert_same(found, search(ensemble, *KINDS["beam"]))
-
-
-def test_what_words_are_required_is_known_on_the_host_so_that_search_is_not_recorded(model: Seq2Seq) -> None:
-    recordings = Recordings()
-    found = search(model, SearchSettings(beam_size=3), Kind(constrained=True), recordings)
-    assert (recordings.made, recordings.played) == (0, 0)
-    assert_same(found, search(model, SearchSettings(beam_size=3), Kind()))
-
-
-@contextmanager
-def waiting_is_an_error() -> Iterator[None]:
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-@dataclass
-class CountedGraphs:
-    """CUDA graphs whose work may not wait for the device."""
-
-    made: int = 0
-    graphs: CudaGraphs = field(default_factory=CudaGraphs)
-
-    def __call__(self, work: Work) -> Work:
-        def watched() -> None:
-            with waiting_is_an_error():
-                work()
-
-        self.made += 1
-        return self.graphs(watched)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", KINDS)
-def test_cuda_graphs_find_what_is_found_on_a_cpu(model: Seq2Seq, name: str) -> None:
-    on_gpu = model_of(CELLS["lstm"]).to("cuda")
-    graphs = CountedGraphs()
-    assert_same(search(on_gpu, *KINDS[name], graphs), search(model, *KINDS[name]))
-    assert graphs.made > 0
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("cell", CELLS)
-def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source(cell: str) -> None:
-    found = search(AutocastModel(model_of(CELLS[cell]).to("cuda")), *KINDS["beam"])
-    assert len(found) == len(SOURCES)

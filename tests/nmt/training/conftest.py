@@ -1,13 +1,32 @@
-"""A toy text: words in their order of the alphabet, round and round, with lines that end anywhere."""
+"""A toy text: words in their order of the alphabet, round and round, with lines that end anywhere; and a tiny run."""
 
+import math
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from nmt.config import Settings, load_settings
+from nmt.batching import FlatSequences
+from nmt.config import ModelSettings, Settings, TrainingSettings, load_settings
+from nmt.models.build import build_model
+from nmt.models.folder import model_tensors
 from nmt.prepared import PreparedText
 from nmt.prepared.pipeline import prepare
+from nmt.training.checkpoint import Checkpoints
+from nmt.training.distributed import Ranks
+from nmt.training.feeding import Feed
+from nmt.training.loop import Trainer
+from nmt.training.moving_average import MovingAverage
+from nmt.training.objectives import make_loss
+from nmt.training.optim import Schedule, make_optimizer
+from nmt.training.order import DataOrder
+from nmt.training.pairs import TrainingPairs
+from nmt.training.records import Records
+from nmt.training.reports import Scores, StepReport, StopRequest, ValidationReport
+from nmt.training.state import TrainingState
+from nmt.training.updating import Updater
 
 WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
 
@@ -77,3 +96,104 @@ def counting_data(counting_text: Path, tmp_path_factory: pytest.TempPathFactory)
 def counting_settings(counting_text: Path, counting_data: PreparedText) -> Settings:
     """The settings of counting.toml."""
     return load_settings(counting_text / "counting.toml", base=counting_data.settings)
+
+
+VOCAB = 12
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.stop: threading.Event | None = None
+        """Set at the next record, if given."""
+        self.steps: list[StepReport] = []
+        self.validations: list[ValidationReport] = []
+
+    def on_step(self, report: StepReport) -> None:
+        self.steps.append(report)
+        if self.stop is not None:
+            self.stop.set()
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self.validations.append(report)
+
+    def on_message(self, message: str) -> None:
+        raise AssertionError(message)
+
+
+def copying_pairs() -> TrainingPairs:
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(4, VOCAB, rng.integers(1, 6)).tolist() for _ in range(60)]
+    flat = FlatSequences.from_lists(rows)
+    return TrainingPairs(flat, flat, reverse_source=True)
+
+
+class Run:
+    """One run in a folder, resumed when a checkpoint is there."""
+
+    def __init__(self, folder: Path, *, total: int = 12, scores: list[float] | None = None, **changes: object) -> None:
+        basics = {"batch_tokens": 40, "validate_every": 4, "checkpoint_every": 4, "log_every": 2, "warmup_steps": 2}
+        self.settings = TrainingSettings.model_validate({**basics, "precision": "fp32", **changes})
+        small = ModelSettings(embedding_size=8, hidden_size=8, encoder_layers=1, dropout=0.2, word_dropout=0.1)
+        self.model = build_model(small, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB, joint=True, seed=1).train()
+        self.optimizer = make_optimizer(self.settings, self.model.parameters())
+        decay = self.settings.ema_decay
+        self.average = MovingAverage(self.model, decay=decay) if decay else None
+        self.folder, self.scores, self.saved = folder, iter(scores or range(1000)), list[int]()
+        self.seen: list[dict[str, list[float]]] = []
+        self.interrupt_validation = False
+        self.pairs = copying_pairs()
+        self.watcher = Watcher()
+        self.stop: StopRequest = threading.Event()
+        self.checkpoints = Checkpoints(folder, self.model, self.optimizer, average=self.average, keep=1)
+        self.schedule = Schedule(self.settings.schedule, self.settings.learning_rate, self.settings.warmup_steps, total)
+
+    def validate(self, stop: StopRequest) -> Scores | None:
+        if self.interrupt_validation:
+            return None
+        self.seen.append(self.weights())
+        score = float(next(self.scores))
+        return Scores(100.0 - score, score)
+
+    def save_best(self, report: ValidationReport, state: TrainingState) -> None:
+        self.saved.append(report.step)
+
+    def weights(self) -> dict[str, list[float]]:
+        return {name: tensor.flatten().tolist() for name, tensor in model_tensors(self.model).items()}
+
+    def go(self) -> bool:
+        settings, ranks = self.settings, Ranks()
+        self.state = self.checkpoints.load_newest(on_damage=self.watcher.on_message) or TrainingState()
+        order = DataOrder(self.pairs, settings.batch_tokens, settings.seed)
+        updater = Updater(
+            loss=make_loss(settings, self.model, np.ones(VOCAB, dtype=np.int64)),
+            optimizer=self.optimizer,
+            device=torch.device("cpu"),
+            precision="fp32",
+            clip_norm=settings.clip_norm or math.inf,
+            average=self.average,
+            ranks=ranks,
+            on_message=self.watcher.on_message,
+        )
+        with Records(self.folder, step=self.state.step, tensorboard=False) as records:
+            trainer = Trainer(
+                model=self.model,
+                updater=updater,
+                feed=Feed(order, settings.accumulate, ranks, pin=False),
+                schedule=self.schedule,
+                settings=settings,
+                state=self.state,
+                checkpoints=self.checkpoints,
+                validate=self.validate,
+                save_best=self.save_best,
+                records=records,
+                observer=self.watcher,
+                stop=self.stop,
+                ranks=ranks,
+            )
+            return trainer.run()
+
+
+@pytest.fixture
+def make_run() -> type[Run]:
+    """Make a run in a folder, of `total` updates, whose validations find the `scores`."""
+    return Run

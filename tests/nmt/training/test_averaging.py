@@ -203,5 +203,14 @@ def test_pairs_do_not_validate_the_average_of_a_language_model(
     training = counting_settings.training.model_copy(update={"max_steps": 20})
     settings = counting_settings.model_copy(update={"training": training})
     train(counting_data, tmp_path / "run", settings, observer=Silence(), stop=Event())
-    with pytest.raises(ModelError, match=r"was prepared with other tokenizers than those of"):
+    with pytest.raises(ModelError, match=r"holds pairs, but the model in .*run is validated on text$"):
         average_run(tmp_path / "run", tmp_path / "out", last=None, data=toy_data)
+
+
+def test_text_does_not_validate_the_average_of_a_translation_model_even_if_it_is_cut_alike(
+    toy_model: Path, counting_text: Path, tmp_path: Path
+) -> None:
+    texts = [f"data.train_text=['{counting_text / 'train.txt'}']", f"data.valid_text={counting_text / 'valid.txt'}"]
+    prepare(tmp_path / "text", load_settings(overrides=[*texts, f"tokenizer.file={toy_model}"]))
+    with pytest.raises(ModelError, match=r"text holds text, but the model in .*toy is validated on pairs$"):
+        average_run(toy_model, tmp_path / "out", last=None, data=PreparedText.open(tmp_path / "text"))

@@ -126,8 +126,8 @@ def test_what_lies_over_the_end_of_a_segment_is_learnt_only_by_a_state_that_is_c
     found = {}
     for carry in (True, False):
         listener = Listener()
-        rarely = {"validate_every": 10_000, "checkpoint_every": 10_000}
-        settings = changed(counting_settings, carry_state=carry, segment_steps=2, max_epochs=3, **rarely)
+        quick = {"segment_rows": 20, "validate_every": 10_000, "checkpoint_every": 10_000}
+        settings = changed(counting_settings, carry_state=carry, segment_steps=2, max_epochs=3, **quick)
         run(counting_data, tmp_path / str(carry), settings, listener)
         found[carry] = listener.steps[-1].loss  # of segments that start as those of the training do
     assert found[True] < found[False] - 0.1

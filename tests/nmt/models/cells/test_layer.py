@@ -82,6 +82,27 @@ def test_gradients_are_those_of_small_differences(cell: Cell) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_frozen_weights_change_no_gradient_of_what_is_below_them(cell: Cell) -> None:
+    layer = layer_of(cell, input_size=5, hidden_size=6)
+    inputs = torch.randn(3, 4, 5, requires_grad=True)
+    (expected,) = torch.autograd.grad(layer(inputs).square().sum(), [inputs])
+    layer.requires_grad_(False)
+    (found,) = torch.autograd.grad(layer(inputs).square().sum(), [inputs])
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_inputs_and_states_may_be_parts_of_larger_tensors(cell: Cell) -> None:
+    layer = layer_of(cell, input_size=5, hidden_size=6)
+    inputs = torch.randn(4, 5, 3).permute(2, 0, 1)  # [B, T, I], with the batch last in memory
+    state = tuple(torch.randn(3, 6 * layer.state_parts).chunk(layer.state_parts, dim=1))
+    outputs, last = layer.run(inputs, state)
+    expected, like = layer.run(inputs.contiguous(), tuple(part.contiguous() for part in state))
+    torch.testing.assert_close(outputs, expected)
+    torch.testing.assert_close(last, like)
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_gradient_can_be_taken_twice_from_one_run(cell: Cell) -> None:
     layer = layer_of(cell)
     loss = layer(torch.randn(2, 4, 3)).square().sum()
