@@ -19,7 +19,7 @@ Files = list[Path] | None
 
 
 def prepare(
-    data_dir: Annotated[Path, typer.Argument(help="Folder to make.")],
+    data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder to make.")],
     src: Annotated[Files, typer.Option("--src", metavar="FILE", help="Source text; repeat for several files.")] = None,
     tgt: Annotated[
         Files, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line; repeatable.")
