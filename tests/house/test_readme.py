@@ -133,7 +133,7 @@ def from_text_to_scores(toy_text: Path, tmp_path_factory: pytest.TempPathFactory
     for part in ("train", "test"):
         shutil.copy(toy_text / f"{part}.src", folder / f"{part}.en")
         shutil.copy(toy_text / f"{part}.tgt", folder / f"{part}.fr")
-    return folder, run_as_written("nmt prepare", folder)
+    return folder, run_as_written("nmt prepare data/en-fr", folder)
 
 
 def run_as_written(beginning: str, folder: Path) -> str:
@@ -168,7 +168,7 @@ def test_the_commands_about_language_models_run_as_written(from_text_to_scores: 
     folder, _ = from_text_to_scores
     for language in ("en", "fr"):
         shutil.copy(folder / f"test.{language}", folder / f"valid.{language}")
-    total, *generated = run_as_written("nmt prepare data/fr --text", folder).splitlines()[-6:]
+    total, *generated = run_as_written("nmt prepare data/fr", folder).splitlines()[-6:]
     assert total
     assert len(generated) == 5
     *_, tuned = run_as_written("nmt tune", folder).splitlines()[:-20]
