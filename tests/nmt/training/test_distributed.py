@@ -130,6 +130,7 @@ def test_other_errors_are_left_alone() -> None:
         raise RuntimeError("Connection closed")
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_rows_of_a_text_and_another_number_goes_on(
     launch: Launch, counting_data: PreparedText, counting_text: Path, tmp_path: Path
 ) -> None:
