@@ -9,6 +9,21 @@ from typing import IO, Any, Final
 from nmt.errors import ConfigError
 from nmt.files import written
 
+STYLE: Final = {
+    "axes.titlesize": 11.0,
+    "axes.edgecolor": "#999999",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "xtick.color": "#999999",
+    "ytick.color": "#999999",
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+}
+"""How curves look: thin grey axes on the left and below, labels in black."""
+
 _REPLACEMENT: Final = "\ufffd"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import ModelError
-from nmt.pictures import drawing, printable
+from nmt.pictures import STYLE, drawing, printable
 from nmt.training.records import METRICS
 
 if TYPE_CHECKING:
@@ -30,19 +30,6 @@ _SPIKY: Final = 30
 """A gradient norm so many times the median would press the rest of the curve flat."""
 _KINDS: Final = {"train": "training", "valid": "validation"}
 _COLOURS: Final = {"train": "#0072B2", "valid": "#D55E00"}  # told apart by the colour-blind too (Okabe and Ito, 2008)
-_STYLE: Final = {
-    "axes.titlesize": 11.0,
-    "axes.edgecolor": "#999999",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "xtick.color": "#999999",
-    "ytick.color": "#999999",
-    "xtick.labelcolor": "black",
-    "ytick.labelcolor": "black",
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ def draw(model_dir: Path, picture: Path) -> None:
         ConfigError: matplotlib is not installed.
     """
     curves = read_curves(model_dir)
-    with drawing(picture, _STYLE) as file:
+    with drawing(picture, STYLE) as file:
         make_figure(curves, title=model_dir.resolve().name).savefig(file, format="png")
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from nmt.models.cells import Cell, Recurrence, State, make_layer
-from nmt.pictures import drawing
+from nmt.pictures import STYLE, drawing
 
 BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
 """Told apart by the colour-blind too (Okabe and Ito, 2008)."""
@@ -26,18 +26,8 @@ COMPARED: Final[dict[str, tuple[Cell, str]]] = {
 }
 """What is compared: its cell and its colour."""
 _STYLE: Final = {
-    "axes.titlesize": 11.0,
+    **STYLE,
     "axes.titlelocation": "left",
-    "axes.edgecolor": "#999999",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "xtick.color": "#999999",
-    "ytick.color": "#999999",
-    "xtick.labelcolor": "black",
-    "ytick.labelcolor": "black",
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
