@@ -1,6 +1,6 @@
 """From flat id sequences to padded batches: length buckets under a token budget, in an order fixed by (seed, epoch)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,46 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmt.sequences import FlatSequences, Rows
 from nmt.vocab import BOS, EOS, PAD
-
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class FlatSequences:
-    """Id sequences laid end to end: row i is `values[starts[i] : starts[i] + lengths[i]]`."""
-
-    values: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @classmethod
-    def from_lists(cls, rows: Sequence[Sequence[int]]) -> "FlatSequences":
-        """Lay lists of ids end to end."""
-        lengths = np.array([len(row) for row in rows], dtype=np.int32)
-        values = np.array([token for row in rows for token in row], dtype=np.int32)
-        return cls(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
-
-    def padded(self, rows: Rows) -> NDArray[np.int64]:
-        """Gather `rows` side by side, [B, L], with PAD behind the shorter ones."""
-        lengths = self.lengths[rows]
-        column = np.arange(lengths.max(initial=0))
-        real = column < lengths[:, None]
-        index = np.where(real, self.starts[rows][:, None] + column, 0)
-        ids = np.where(real, self.values[index], PAD) if len(self.values) else np.full(real.shape, PAD)
-        return ids.astype(np.int64)
-
-    def take(self, rows: Rows) -> "FlatSequences":
-        """Return views of `rows`, in this order."""
-        return FlatSequences(self.values, self.starts[rows], self.lengths[rows])
-
-    def row(self, index: int) -> list[int]:
-        """Return one row as a list of ids."""
-        start = self.starts[index]
-        return [int(token) for token in self.values[start : start + self.lengths[index]]]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Settings of the text and of how it is cut into pieces."""
+"""Settings of the text: where it is, and which of it is kept."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,6 +6,34 @@ from typing import Literal
 from pydantic import Field
 
 from nmt.config.section import Section
+
+
+class CorpusSettings(Section):
+    """One corpus of many: where it is, and what it counts for."""
+
+    src: tuple[str, ...] = ()
+    """Source side, text files or patterns such as "part-*.en.gz"; with `tgt`, instead of `path`."""
+    tgt: tuple[str, ...] = ()
+    """Target side, as many files as `src`, line by line their translations."""
+    path: tuple[str, ...] = ()
+    """Files or patterns that hold both sides (.tsv .jsonl .parquet .tmx .po), or "hf:NAME", "hf:NAME:CONFIG"."""
+    src_field: str | None = None
+    """Where the source is: a column or field, "translation.en" for nested ones, or a TMX language; else a guess."""
+    tgt_field: str | None = None
+    """Where the target is."""
+    split: str | None = None
+    """Split of a Hugging Face dataset; "train" for training, "validation" for validation."""
+    name: str | None = None
+    """What reports call it; else what its first file is called."""
+
+
+class TrainingCorpusSettings(CorpusSettings):
+    """A corpus to train on."""
+
+    weight: float = Field(default=1.0, gt=0.0, le=100.0)
+    """How often each of its pairs is seen in a pass: 2 is twice, 0.5 is half of them, others in each pass."""
+    tag: str | None = Field(default=None, pattern=r"^<[^\s<>]+>$")
+    """A piece such as "<news>" put before each of its source sentences."""
 
 
 class DataSettings(Section):
@@ -19,12 +47,16 @@ class DataSettings(Section):
     """Target side of the training text, line by line the translation of `train_src`."""
     train_tsv: tuple[Path, ...] = ()
     """Training text as source <tab> target lines, instead of or beside the file pairs."""
+    corpora: tuple[TrainingCorpusSettings, ...] = ()
+    """Further corpora of pairs, in other formats too, each with its weight and tag: [[data.corpora]] in a recipe."""
     train_text: tuple[Path, ...] = ()
     """Training text of a language model, one or several files, instead of pairs; its lines keep their order."""
     valid_src: Path | None = None
     """Source side of the validation text; without it, `heldout_pairs` are taken from the training text."""
     valid_tgt: Path | None = None
     """Target side of the validation text."""
+    validation: tuple[CorpusSettings, ...] = ()
+    """Further sets of validation pairs; the first set of all decides what is best, the others are reported."""
     valid_text: Path | None = None
     """Validation text of a language model; without it, lines at the end of the training text are held out."""
     test_src: Path | None = None
@@ -33,6 +65,10 @@ class DataSettings(Section):
     """Target side of the test text."""
     test_text: Path | None = None
     """Test text of a language model, whose perplexity `nmt run` reports."""
+    src_lang: str | None = None
+    """Language of the source, such as "en": finds it in TMX files and datasets, and says what script it should have."""
+    tgt_lang: str | None = None
+    """Language of the target."""
     heldout_pairs: int = Field(default=1000, ge=1)
     """Pairs, or lines of a text, held out for validation when no validation files are given (at most a tenth)."""
     max_characters: int = Field(default=1000, ge=1)
@@ -45,26 +81,15 @@ class DataSettings(Section):
     """Reject a pair that has been seen before."""
     drop_copies: bool = True
     """Reject a pair whose source is its target."""
+    drop_overlap: tuple[Literal["source", "target", "pair"], ...] = ()
+    """Reject pairs of which the source, the target or both stand in the validation or test text."""
+    min_script_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Smallest share of letters of the script of `src_lang`, or `tgt_lang`; 0 does not look."""
+    max_symbol_share: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Largest share of digits, punctuation and symbols in a side, spaces left aside; 1 does not look."""
+    identify_languages: bool = False
+    """Reject pairs with a side in another language than `src_lang`, `tgt_lang` (optional extra `langid`)."""
     on_bad_utf8: Literal["error", "replace"] = "error"
     """What bytes that are not UTF-8 lead to: an error that names the line, or U+FFFD in their place."""
     seed: int = Field(default=1, ge=0)
     """Seed of the held-out choice and of the sample that the tokenizer is trained on."""
-
-
-class TokenizerSettings(Section):
-    """How text is cut into pieces (SentencePiece)."""
-
-    kind: Literal["unigram", "bpe", "word", "char"] = "unigram"
-    """Subwords of a unigram model (Kudo, 2018), of byte-pair encoding (Sennrich et al., 2016), words, characters."""
-    file: Path | None = None
-    """A tokenizer to use instead of a new one: that of a model or data folder, or a .model (from `data.root`)."""
-    vocab_size: int = Field(default=8000, ge=16)
-    """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent."""
-    joint: bool = True
-    """One model and vocabulary for both languages; false: one for each. A text alone has one."""
-    character_coverage: float = Field(default=1.0, gt=0.9, le=1.0)
-    """Share of the characters of the corpus that get a piece; 0.9995 suits Chinese or Japanese."""
-    placeholders: tuple[Literal["number", "url"], ...] = ()
-    """What is replaced by [NUM] or [URL] before translation and put back after it."""
-    max_training_lines: int = Field(default=2_000_000, ge=1)
-    """Sample size for tokenizer training, in pairs or lines."""

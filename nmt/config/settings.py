@@ -2,10 +2,11 @@
 
 from pydantic import model_validator
 
-from nmt.config.data import DataSettings, TokenizerSettings
+from nmt.config.data import DataSettings
 from nmt.config.model import ModelSettings
 from nmt.config.search import SearchSettings
 from nmt.config.section import Section
+from nmt.config.tokenizer import TokenizerSettings
 from nmt.config.training import TrainingSettings
 
 

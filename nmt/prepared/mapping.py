@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from nmt.batching import FlatSequences
 from nmt.errors import DataError
+from nmt.sequences import FlatSequences
 
 
 def map_ids(path: Path, name: str) -> FlatSequences:

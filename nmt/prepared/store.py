@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nmt.batching import FlatSequences
 from nmt.config import Settings
 from nmt.errors import DataError
 from nmt.prepared.manifest import (
@@ -25,6 +24,7 @@ from nmt.prepared.manifest import (
 from nmt.prepared.mapping import map_ids, read_texts
 from nmt.prepared.pairs import SRC, TGT
 from nmt.prepared.text import TEXT
+from nmt.sequences import FlatSequences
 from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
 
 

@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmt.batching import Batch, FlatSequences, Rows, cut_batches
+from nmt.batching import Batch, cut_batches
 from nmt.errors import ModelError
 from nmt.files import sha256
 from nmt.models.devices import Precision, autocast, choose_device, choose_precision, use_threads
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
 from nmt.search.shortlist import PER_WORD, SPECIALS, Lexicon, save_lexicon
+from nmt.sequences import FlatSequences, Rows
 from nmt.subword import tokenizer_files
 from nmt.training.logbook import Logbook, Silence
 from nmt.training.pairs import TrainingPairs

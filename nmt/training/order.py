@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmt.batching import BatchPlan, Rows, plan_epoch
+from nmt.batching import BatchPlan, plan_epoch
+from nmt.sequences import Rows
 from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
 

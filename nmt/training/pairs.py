@@ -6,7 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.batching import Batch, FlatSequences, Rows, source_batch, target_batch
+from nmt.batching import Batch, source_batch, target_batch
+from nmt.sequences import FlatSequences, Rows
 
 _BLOCK = 2000
 """Pairs cut at a time when only their lengths are wanted."""

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmt.batching import FlatSequences
+from nmt.sequences import FlatSequences
 from nmt.vocab import EOS, PAD
 
 Places = NDArray[np.int64]

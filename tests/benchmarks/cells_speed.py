@@ -22,12 +22,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.batching import Batch, FlatSequences, plan_epoch, source_batch, target_batch
+from nmt.batching import Batch, plan_epoch, source_batch, target_batch
 from nmt.config import ModelSettings, TrainingSettings
 from nmt.models.build import build_model, count_parameters
 from nmt.models.cells import SSRU, Cell, Recurrence, RecurrentLayer, make_layer
 from nmt.models.devices import autocast, choose_precision, prepare_for_training
 from nmt.prepared import PreparedData
+from nmt.sequences import FlatSequences
 from nmt.training.objectives import FullSoftmax, TrainingLoss
 
 CPU = torch.device("cpu")

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nmt.batching import FlatSequences
 from nmt.config import load_settings
 from nmt.models.folder import load_language_model
 from nmt.prepared import PreparedText
+from nmt.sequences import FlatSequences
 from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import TrainingSummary, train
 from nmt.training.stream import Parts, TextStream

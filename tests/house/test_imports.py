@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 # From the ground up; rooms on one floor do not know each other.
 FLOORS = (
     {"errors", "files", "vocab"},
-    {"config", "pictures"},
+    {"config", "pictures", "sequences"},
     {"corpus", "subword", "batching", "alignment", "heatmap", "workers"},
     {"models"},
     {"prepared", "search", "metrics", "splitting", "streams", "markup", "terms"},

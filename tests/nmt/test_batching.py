@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.batching import Batch, FlatSequences, cut_batches, plan_epoch, source_batch, target_batch
+from nmt.batching import Batch, cut_batches, plan_epoch, source_batch, target_batch
+from nmt.sequences import FlatSequences
 
 ROWS = [[5, 6, 7], [8], [9, 10]]
 

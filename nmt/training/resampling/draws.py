@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.batching import Rows
+from nmt.sequences import Rows
 
 Keys = NDArray[np.uint64]
 

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from nmt.batching import FlatSequences, Rows
 from nmt.corpus.placeholders import PLACEHOLDERS
 from nmt.errors import ConfigError
 from nmt.prepared import PreparedData
+from nmt.sequences import FlatSequences, Rows
 from nmt.subword import Kind, Tokenizer
 from nmt.training.resampling.bpe import BpeDropout
 from nmt.training.resampling.draws import row_keys

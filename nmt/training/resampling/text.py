@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.batching import FlatSequences, Rows
 from nmt.errors import ModelError
+from nmt.sequences import FlatSequences, Rows
 from nmt.training.resampling.draws import Keys, mix
 from nmt.training.resampling.lookup import Integers
 from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE

@@ -172,7 +172,8 @@ def test_every_setting_is_written() -> None:
     text = to_toml(load_settings(overrides=["data.valid_src=a", "data.valid_tgt=b"]))
     optional = {"data.test_src", "data.test_tgt", "data.valid_text", "data.test_text", "tokenizer.file"}
     optional |= {f"model.{place}_dropout" for place in ("embedding", "encoder", "decoder", "readout")}
-    optional |= {"model.src_vectors", "model.tgt_vectors"}
+    optional |= {"model.src_vectors", "model.tgt_vectors", "tokenizer.src_file", "tokenizer.tgt_file"}
+    optional |= {"data.src_lang", "data.tgt_lang"}
     for name in set(setting_names()) - optional:
         assert f"\n{name.partition('.')[2]} = " in text
 

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 import torch
 
-from nmt.batching import Batch, FlatSequences, source_batch, target_batch
+from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.errors import ConfigError
 from nmt.models.build import build_model, count_parameters
@@ -11,6 +11,7 @@ from nmt.models.cells import Cell, RecurrentLayer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq
+from nmt.sequences import FlatSequences
 
 CELLS = get_args(Cell)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.batching import FlatSequences, source_batch
+from nmt.batching import source_batch
 from nmt.config import ModelSettings
 from nmt.models.build import build_language_model, build_model
 from nmt.models.cells import Cell
@@ -23,6 +23,7 @@ from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.penalties import Scoring
+from nmt.sequences import FlatSequences
 from nmt.vocab import EOS
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.batching import FlatSequences, SourceBatch, source_batch
+from nmt.batching import SourceBatch, source_batch
 from nmt.config import load_settings
 from nmt.models.build import build_model
 from nmt.models.inference import for_inference
@@ -15,6 +15,7 @@ from nmt.search.greedy import greedy_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.search.protocol import State, StepDecoder
+from nmt.sequences import FlatSequences
 from nmt.vocab import EOS
 
 VOCAB_SIZE = 1000

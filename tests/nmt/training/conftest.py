@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.batching import FlatSequences
 from nmt.config import ModelSettings, Settings, TrainingSettings, load_settings
 from nmt.models.build import build_model
 from nmt.models.folder import model_tensors
 from nmt.prepared import PreparedText
 from nmt.prepared.pipeline import prepare
+from nmt.sequences import FlatSequences
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import Feed

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.batching import Batch, FlatSequences, Rows
+from nmt.batching import Batch
+from nmt.sequences import FlatSequences, Rows
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import Feed, UpdateData
 from nmt.training.order import DataOrder

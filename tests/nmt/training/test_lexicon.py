@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.batching import Batch, FlatSequences
+from nmt.batching import Batch
 from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
 from nmt.prepared.pipeline import prepare
 from nmt.search.shortlist import Lexicon, load_lexicon
+from nmt.sequences import FlatSequences
 from nmt.training import lexicon
 from nmt.training.lexicon import MassTable, Reader, add_lexicon, coverage, learn_lexicon
 from nmt.training.logbook import Logbook, Silence

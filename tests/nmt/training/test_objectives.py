@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.batching import Batch, FlatSequences, TargetBatch
+from nmt.batching import Batch, TargetBatch
 from nmt.config import ModelSettings, TrainingSettings
 from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import Precision, autocast
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.sequences import FlatSequences
 from nmt.training import objectives
 from nmt.training.objectives import (
     FullSoftmax,

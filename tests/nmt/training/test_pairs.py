@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nmt.batching import FlatSequences, Rows
+from nmt.sequences import FlatSequences, Rows
 from nmt.training import pairs as module
 from nmt.training.pairs import TrainingPairs
 from nmt.vocab import BOS, EOS, PAD

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.batching import FlatSequences
+from nmt.sequences import FlatSequences
 from nmt.training.stream import Parts, Segment, TextStream
 from nmt.vocab import EOS, PAD
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.batching import FlatSequences
+from nmt.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.state import Position

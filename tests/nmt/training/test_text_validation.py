@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nmt.batching import FlatSequences
 from nmt.config import ModelSettings
 from nmt.models.build import build_language_model
 from nmt.models.language_model import LanguageModel
+from nmt.sequences import FlatSequences
 from nmt.training import text_validation
 from nmt.training.stream import TextStream
 from nmt.training.text_validation import TextValidator

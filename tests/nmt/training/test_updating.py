@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nmt.batching import Batch, FlatSequences
+from nmt.batching import Batch
 from nmt.config import ModelSettings
 from nmt.errors import TrainingError
 from nmt.models.build import build_model
 from nmt.models.seq2seq import Seq2Seq
+from nmt.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.moving_average import MovingAverage

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nmt.batching import FlatSequences
 from nmt.config import ModelSettings
 from nmt.errors import TrainingError
 from nmt.models.build import build_language_model
 from nmt.models.language_model import LanguageModel, TextState
+from nmt.sequences import FlatSequences
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData

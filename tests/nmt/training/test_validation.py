@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nmt.batching import Batch, FlatSequences, source_batch, target_batch
+from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import Settings
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
+from nmt.sequences import FlatSequences
 from nmt.training import validation
 from nmt.training.validation import Validator
 

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nmt.batching import FlatSequences
+from nmt.sequences import FlatSequences
 from nmt.training.resampling.bpe import BpeDropout
 from nmt.training.resampling.draws import row_keys
 from nmt.training.resampling.text import Alphabet

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from nmt.batching import FlatSequences
 from nmt.errors import ConfigError
 from nmt.prepared import PreparedData
+from nmt.sequences import FlatSequences
 from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
 from nmt.training.resampling import Resampler, make_resampler, make_resamplers
 from nmt.vocab import UNK
@@ -107,7 +107,7 @@ def test_another_process_gets_the_same_pieces() -> None:
     code = """
 import sys
 import numpy as np
-from nmt.batching import FlatSequences
+from nmt.sequences import FlatSequences
 from nmt.subword import Tokenizer
 from nmt.training.resampling import make_resampler
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from nmt.batching import FlatSequences
 from nmt.errors import ModelError
+from nmt.sequences import FlatSequences
 from nmt.training.resampling.text import Alphabet, lay_out
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "[NUM]", "▁", "a", "b", "ab", "▁ab"]

@@ -4,7 +4,7 @@ from math import exp
 import numpy as np
 import pytest
 
-from nmt.batching import FlatSequences
+from nmt.sequences import FlatSequences
 from nmt.training.resampling.draws import row_keys
 from nmt.training.resampling.text import Alphabet
 from nmt.training.resampling.unigram import UnigramSampler
