@@ -14,6 +14,7 @@ from sacrebleu.significance import PairedTest, Result
 
 from nmt.corpus.reading import OnBadUtf8, read_lines
 from nmt.errors import DataError
+from nmt.wording import counted
 
 MetricName = Literal["bleu", "chrf", "ter"]
 BleuTokenizer = Literal["13a", "intl", "zh", "char", "none"]
@@ -154,7 +155,8 @@ def _compared(metric: MetricName, name: str, one: Result, signature: str, scorin
 def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) -> None:
     if found != expected:
         raise DataError(
-            f"{hypothesis} has {found} lines but {reference} has {expected}; scoring needs one translation a line"
+            f"{hypothesis} has {counted(found, 'line')} but {reference} has {expected:,}; "
+            "scoring needs one translation a line"
         )
     if expected == 0:
         raise DataError(f"{reference} has no lines; there is nothing to score")

@@ -10,6 +10,7 @@ from nmt.corpus.reading import OnBadUtf8, read_lines
 from nmt.errors import ConfigError, DataError
 from nmt.metrics import Score, Scoring, score
 from nmt.translate import Options, Translator
+from nmt.wording import counted
 
 _DIGITS: Final = 4
 """To which values are rounded: halves of a step have no more."""
@@ -108,7 +109,8 @@ class Validation:
         src_lines, tgt_lines = (list(read_lines(path, on_bad_utf8)) for path in (src, tgt))
         if len(src_lines) != len(tgt_lines):
             raise DataError(
-                f"{src} has {len(src_lines)} lines but {tgt} has {len(tgt_lines)}; parallel files must match"
+                f"{src} has {counted(len(src_lines), 'line')} but {tgt} has {len(tgt_lines):,}; "
+                "parallel files must match"
             )
         if not src_lines:
             raise DataError(f"{src} has no lines; there is nothing to tune on")
@@ -138,5 +140,8 @@ def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penal
     if length_penalty is not None:
         plan = replace(plan, length_penalties=Axis.fixed(length_penalty))
     if not (plan.lm_weights.step or plan.length_penalties.step):
-        raise ConfigError("there is nothing to tune: the length penalty is given, and no other weight is open")
+        given = "the length penalty is given, and there is no language model to weigh"
+        if with_language_model:
+            given = "the weight of the language model and the length penalty are both given"
+        raise ConfigError(f"there is nothing to tune: {given}")
     return plan

@@ -1,8 +1,10 @@
 """Where output goes: results to stdout, everything that is said to a person to stderr."""
 
+import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rich.console import Console
 
@@ -34,6 +36,32 @@ results = _Stream(stderr=False)
 
 console = _Stream(stderr=True)
 """Stderr: progress, tables about the work, warnings."""
+
+
+class _Stdout(io.FileIO):
+    """The file of stdout, whose errors name it."""
+
+    def write(self, data: Any, /) -> int:
+        """Write what can be written at once."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = "<stdout>"
+            raise
+
+
+def own_stdout() -> None:
+    """Make sure that what is written to the stdout of this process is written whole, or that an error says why not.
+
+    Where Python was told not to buffer it (PYTHONUNBUFFERED), a file may take only a part of what it is given, on a
+    full disk for example, and nobody would hear of the rest. What stands in for stdout in a test stays.
+    """
+    old = sys.stdout
+    if old is not None and old is sys.__stdout__ and isinstance(old, io.TextIOWrapper):
+        whole = io.BufferedWriter(_Stdout(old.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(
+            whole, encoding=old.encoding, errors=old.errors, newline="\n", line_buffering=old.line_buffering
+        )
 
 
 def say(message: str) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from nmt.wording import counted
 from nmt_cli import lm_options as option
 from nmt_cli.console import results, say, status
 from nmt_cli.lm_filter import filter_corpus
 from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.streams import STREAM, open_lines
+from nmt_cli.streams import STREAM, open_lines, refuse_replacing
 
 if TYPE_CHECKING:
     from nmt.lm import LineScore, Totals
@@ -69,6 +70,7 @@ def score(
 
     if total and output != STREAM:
         raise typer.BadParameter("it prints the totals alone; leave --output out", param_hint="--total")
+    refuse_replacing([source], [output])
     _, lines = open_lines(source, on_bad_utf8)
     scorer = LanguageScorer.load(model_dir, device=device, precision=precision, threads=threads)
     carried = scorer.carries if carry is None else carry
@@ -153,7 +155,7 @@ def _progress(*, visible: bool) -> "Iterator[Callable[[Totals], None]]":
 
         def show_totals(totals: "Totals") -> None:
             speed = totals.words / (time.monotonic() - start)
-            show(f"{totals.lines:,} lines, {speed:,.0f} words/s, perplexity {totals.perplexity:.2f}")
+            show(f"{counted(totals.lines, 'line')}, {speed:,.0f} words/s, perplexity {totals.perplexity:.2f}")
 
         yield show_totals
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from nmt.wording import counted
 from nmt_cli.console import say, status
 from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.streams import STREAM
+from nmt_cli.streams import STREAM, refuse_replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,14 +103,14 @@ def filter_corpus(
         copy_chosen(sides, files, chosen, on_bad_utf8)
         if score_file:
             score_file.writelines(f"{score:.6f}\n".encode() for score in found)
-    say(f"kept {int(chosen.sum()):,} of {len(chosen):,} lines")
+    say(f"kept {int(chosen.sum()):,} of {counted(len(chosen), 'line')}")
 
 
 def _sides(
     src: Files, tgt: Files, text: Files, output_src: Path | None, output_tgt: Path | None, output: Path | None
 ) -> tuple[list[list[Path]], list[Path]]:
     """Return the files of each side, and where the kept lines of each go."""
-    from nmt.corpus.reading import TextFiles
+    from nmt.corpus.sources.text import ParallelFiles
     from nmt.errors import ConfigError
 
     if text:
@@ -120,12 +121,12 @@ def _sides(
         raise ConfigError(
             "pairs are filtered from --src and --tgt into --output-src and --output-tgt, text from --text"
         )
-    files = TextFiles(tuple(src), tuple(tgt))
+    files = ParallelFiles(src, tgt, "error", name="")
     return [list(files.src), list(files.tgt)], [output_src, output_tgt]
 
 
 def _check_files(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Refuse what can be read only once, and two results in one file."""
+    """Refuse what can be read only once, two results in one file, and a result in the place of what is read."""
     from nmt.errors import ConfigError, DataError
 
     if STREAM in (*inputs, *outputs):
@@ -138,6 +139,7 @@ def _check_files(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     for number, place in enumerate(places):
         if place in places[:number]:
             raise ConfigError(f"{place} is to hold two results; give each a file of its own")
+    refuse_replacing(inputs, outputs)
 
 
 def _wanted(side: Side | None, *, text: bool) -> tuple[bool, ...]:
@@ -163,4 +165,6 @@ def _score(sides: list[list[Path]], judges: "list[Difference | None]", on_bad_ut
     from nmt.lm.filtering import differences, read_sides
 
     with status("scoring") as show:
-        return differences(read_sides(sides, on_bad_utf8), judges, on_rows=lambda done: show(f"{done:,} lines scored"))
+        return differences(
+            read_sides(sides, on_bad_utf8), judges, on_rows=lambda done: show(f"{counted(done, 'line')} scored")
+        )

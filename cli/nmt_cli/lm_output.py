@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nmt.wording import counted
 from nmt_cli.streams import open_output
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def sentence(totals: "Totals", *, carried: bool) -> str:
     """Say the totals in one line."""
     unknown = f", {totals.unknown:,} of them unknown" if totals.unknown else ""
     return (
-        f"{totals.lines:,} lines, {_how(carried)}, {totals.words:,} words{unknown}: "
+        f"{counted(totals.lines, 'line')}, {_how(carried)}, {counted(totals.words, 'word')}{unknown}: "
         f"perplexity {totals.perplexity:.2f}, "
         f"{totals.perplexity_per_space_separated_word:.2f} per space-separated word, "
         f"{totals.bits_per_character:.3f} bits a character"

@@ -13,8 +13,9 @@ from typer.core import TyperGroup
 
 from nmt.errors import NmtError
 from nmt_cli.average import average
-from nmt_cli.console import INTERRUPTED, fail, say
+from nmt_cli.console import INTERRUPTED, fail, own_stdout, say
 from nmt_cli.demo import demo
+from nmt_cli.inspect import inspect
 from nmt_cli.lm import lm
 from nmt_cli.plot import plot
 from nmt_cli.prepare import prepare
@@ -49,7 +50,7 @@ def _failures_shown(ctx: typer.Context) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            _flush_stdout()
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except KeyboardInterrupt:
@@ -62,6 +63,10 @@ def _failures_shown(ctx: typer.Context) -> Iterator[None]:
         if ctx.params.get("debug"):
             traceback.print_exc()
         fail(_describe(error))
+        try:
+            _flush_stdout()
+        except OSError:  # that is what has been told
+            _discard_stdout()
         raise typer.Exit(FAILED) from None
 
 
@@ -75,8 +80,13 @@ def _describe(error: Exception) -> str:
     return f"unexpected {what} (run with --debug, as in `nmt --debug COMMAND`, to see where)"
 
 
+def _flush_stdout() -> None:
+    if sys.stdout is not None:  # it is, where a shell has closed it: `>&-`
+        sys.stdout.flush()
+
+
 def _discard_stdout() -> None:
-    """Send what is still buffered nowhere, or Python would complain about the closed pipe when it exits."""
+    """Send what is still buffered nowhere, or Python would complain when it exits: of a closed pipe, of a full disk."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -106,9 +116,10 @@ def nmt(
     ] = False,
 ) -> None:
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
+    own_stdout()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
 
 
-for command in (prepare, train, translate, score, tune, plot, average, shortlist, run, demo):
+for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, run, demo):
     app.command()(command)
 app.add_typer(lm)

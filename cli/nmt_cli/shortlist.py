@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nmt.wording import counted
 from nmt_cli.console import progress, results
 
 
@@ -41,6 +42,8 @@ def shortlist(
             bar.update(task, completed=done, total=total)
 
         learnt = add_lexicon(model_dir, data, size=size or SIZE, max_pairs=pairs or PAIRS, on_progress=show)
-    results.print(f"learnt from {learnt.pairs:,} pairs: translations of {learnt.words:,} source pieces")
+    results.print(
+        f"learnt from {counted(learnt.pairs, 'pair')}: translations of {counted(learnt.words, 'source piece')}"
+    )
     for count, share in learnt.coverage.items():
         results.print(f"a shortlist of {count:>4} holds {share:.2%} of the validation references' pieces")

@@ -1,7 +1,7 @@
 """Where commands read lines from and write lines to: files, stdin and stdout."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
@@ -25,6 +25,20 @@ def open_lines(source: Path, on_bad_utf8: "OnBadUtf8") -> "tuple[str, LineSource
     if source != STREAM:
         return str(source), FileLines(read_lines(source, on_bad_utf8))
     return _STDIN, ArrivingLines(cast("BufferedReader", sys.stdin.buffer), _STDIN, on_bad_utf8)
+
+
+def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Refuse outputs that would take the place of a file that is read, under whatever name.
+
+    Raises:
+        ConfigError: One of them is one of the inputs.
+    """
+    from nmt.errors import ConfigError
+
+    files = [path for path in inputs if path != STREAM and path.is_file()]
+    for output in outputs:
+        if output != STREAM and output.is_file() and any(output.samefile(path) for path in files):
+            raise ConfigError(f"{output} is read, so it cannot be written: the result would replace it")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`nmt tune`: the weight of a language model and the length penalty that translate validation text best."""
 
 import json
+import shlex
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nmt.wording import counted
 from nmt_cli import language_options as language_option
 from nmt_cli import translation_options as option
 from nmt_cli.console import progress, results, say
 from nmt_cli.options import OnBadUtf8Option
+from nmt_cli.streams import refuse_replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nmt.metrics import Score
     from nmt.tuning import Plan, Point, Tried
@@ -61,6 +64,7 @@ def tune(
     from nmt.tuning import Validation, best_of, plan_for
 
     language_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
+    refuse_replacing([src, tgt], [output] if output else [])
     plan = plan_for(with_language_model=lm is not None, lm_weight=lm_weight, length_penalty=length_penalty)
     validation = Validation.read(src, tgt, metric, on_bad_utf8)
     options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore)
@@ -74,9 +78,11 @@ def tune(
         best = best_of(tried)
         if file is not None:
             file.write(_as_json(tried, best))
-    say(f"{len(tried)} points, each a translation of {len(validation.src):,} lines: {time.monotonic() - start:.0f} s")
+    points, lines = counted(len(tried), "point"), counted(len(validation.src), "line")
+    say(f"{points}, each a translation of {lines}: {time.monotonic() - start:.0f} s")
     results.print(f"best: {best.score.name} {best.score.score:.2f}  {best.score.signature}", soft_wrap=True)
-    results.print(_as_options(best.point, lm, rescoring=lm_rescore), soft_wrap=True)
+    alike = {"--ensemble": ensemble, "--beam": beam_size, "--precision": precision}
+    results.print(_as_options(best.point, lm, rescoring=lm_rescore, alike=alike), soft_wrap=True)
 
 
 def _try_all(score_of: "Callable[[Point], Score]", plan: "Plan") -> "list[Tried]":
@@ -96,12 +102,15 @@ def _try_all(score_of: "Callable[[Point], Score]", plan: "Plan") -> "list[Tried]
     return tried
 
 
-def _as_options(point: "Point", lm: Path | None, *, rescoring: bool) -> str:
-    """Say how `nmt translate` is told."""
-    parts = [f"--length-penalty {point.length_penalty:.4g}"]
-    if lm is not None:
-        parts = [f"--lm {lm} --lm-weight {point.lm_weight:.4g}", *(["--lm-rescore"] if rescoring else []), *parts]
-    return " ".join(parts)
+def _as_options(point: "Point", lm: Path | None, *, rescoring: bool, alike: "Mapping[str, object]") -> str:
+    """Say how `nmt translate` is told: what was found, and what it was found with, where that was chosen."""
+    parts = [] if lm is None else ["--lm", str(lm), "--lm-weight", f"{point.lm_weight:.4g}"]
+    parts += ["--lm-rescore"] if rescoring else []
+    parts += ["--length-penalty", f"{point.length_penalty:.4g}"]
+    for name, given in alike.items():
+        values = given if isinstance(given, list) else [] if given is None else [given]
+        parts += [part for value in values for part in (name, str(value))]
+    return shlex.join(parts)
 
 
 def _as_json(tried: "list[Tried]", best: "Tried") -> bytes:

@@ -22,6 +22,7 @@ from nmt.files import sha256
 from nmt.lm.result import LineScore
 from nmt.lm.scorer import LanguageScorer
 from nmt.subword import tokenizer_files
+from nmt.wording import counted
 
 _BLOCK: Final = 2000
 """Lines that are scored together."""
@@ -139,7 +140,8 @@ def read_sides(sides: Sequence[Sequence[Path]], on_bad_utf8: OnBadUtf8 = "error"
                 for first, reader in zip(lines, readers, strict=True)
             ]
             raise DataError(
-                f"{paths[0]} has {counts[0]} lines but {paths[1]} has {counts[1]}; parallel files must match"
+                f"{paths[0]} has {counted(counts[0], 'line')} but {paths[1]} has {counts[1]:,}; "
+                "parallel files must match"
             )
 
 
@@ -160,4 +162,5 @@ def copy_chosen(
             for file, line in zip(outputs, lines, strict=True):
                 file.write(f"{line}\n".encode())
     if count != len(chosen):
-        raise DataError(f"{sides[0][0]} and what follows it had {len(chosen)} lines to score, but has {count} now")
+        had = counted(len(chosen), "line")
+        raise DataError(f"{sides[0][0]} and what follows it had {had} to score, but has {count:,} now")

@@ -23,6 +23,7 @@ from nmt.search.candidates import word_log_probs
 from nmt.search.sampling import Sampling, uniform_numbers
 from nmt.subword import Tokenizer, load_tokenizers
 from nmt.vocab import EOS
+from nmt.wording import counted
 
 _ROWS: Final = 32
 """Lines that are drawn beside each other, always so many, so that none depends on how many are wanted."""
@@ -158,8 +159,8 @@ class Generator:
         [ids] = self.tokenizer.encode([mask(plain, self.settings.tokenizer.placeholders)[0]])
         if len(ids) >= generation.max_length:
             raise ConfigError(
-                f"the prefix has {len(ids)} pieces, and a line may have {generation.max_length}; shorten it, or allow "
-                "longer lines"
+                f"the prefix has {counted(len(ids), 'piece')}, and a line may have {generation.max_length}; "
+                "shorten it, or allow longer lines"
             )
         return _Prefix(tuple(ids), tuple(self.tokenizer.split(plain)))
 
@@ -169,7 +170,7 @@ class Generator:
 
     @cached_property
     def _pieces(self) -> list[str]:
-        return self.tokenizer.pieces
+        return self.tokenizer.surfaces
 
 
 @dataclass(frozen=True)

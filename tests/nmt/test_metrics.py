@@ -102,7 +102,7 @@ def test_empty_lines_are_lines() -> None:
 
 def test_different_numbers_of_lines_are_refused() -> None:
     with pytest.raises(
-        DataError, match=r"^the hypothesis has 1 lines but the reference has 2; scoring needs one translation a line$"
+        DataError, match=r"^the hypothesis has 1 line but the reference has 2; scoring needs one translation a line$"
     ):
         bleu(["a"], ["a", "b"])
 

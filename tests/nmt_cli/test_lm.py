@@ -68,7 +68,7 @@ def test_the_totals_are_said_beside_the_lines(score: Callable[..., Result], libr
     assert score().stderr.startswith(
         f"4 lines, each after those before it, {words} words, 1 of them unknown: perplexity "
     )
-    assert score("--independent", stdin="bat\n").stderr.startswith("1 lines, each by itself, ")
+    assert score("--independent", stdin="bat\n").stderr.startswith("1 line, each by itself, ")
 
 
 def test_lines_are_scored_as_a_text_or_by_themselves(score: Callable[..., Result]) -> None:
@@ -216,6 +216,15 @@ def test_wrong_usage_is_refused(arguments: list[str]) -> None:
     result = lm(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Usage: nmt lm" in result.stderr
+
+
+def test_scores_do_not_replace_the_text(toy_language_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text(TEXT)
+    result = lm("score", toy_language_model, path, "--output", path, "--device", "cpu")
+    message = f"error: {path} is read, so it cannot be written: the result would replace it\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
+    assert path.read_text() == TEXT
 
 
 def test_totals_alone_need_no_file(toy_language_model: Path, tmp_path: Path) -> None:

@@ -155,6 +155,15 @@ def test_what_cannot_be_written_is_an_error_before_the_work(
     assert not (text / "src.out").exists()
 
 
+@pytest.mark.parametrize(("option", "read"), [("--output-src", "src"), ("--output-tgt", "src"), ("--scores", "tgt")])
+def test_what_is_read_is_not_replaced(text: Path, models: tuple[Path, Path], option: str, read: str) -> None:
+    before = (text / read).read_text()
+    result = invoke(models, *PAIRS, "--keep", "1", option, f"./{read}", repeat=2)
+    message = f"error: {read} is read, so it cannot be written: the result would replace it\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
+    assert (text / read).read_text() == before
+
+
 @pytest.mark.parametrize("option", ["--output-tgt", "--scores"])
 def test_two_results_in_one_file_are_an_error(text: Path, models: tuple[Path, Path], option: str) -> None:
     result = invoke(models, *PAIRS, "--keep", "1", option, "./src.out", repeat=2)

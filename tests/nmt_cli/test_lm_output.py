@@ -28,7 +28,7 @@ def test_the_totals_make_a_sentence() -> None:
 
 def test_unknown_words_are_told() -> None:
     said = sentence(Totals(lines=1, words=2, unknown=1, log_probability=-1.0), carried=False)
-    assert said.startswith("1 lines, each by itself, 2 words, 1 of them unknown: perplexity 1.65")
+    assert said.startswith("1 line, each by itself, 2 words, 1 of them unknown: perplexity 1.65")
 
 
 def test_the_totals_make_a_table() -> None:

@@ -1,6 +1,8 @@
 import errno
 import os
 import re
+import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -132,7 +134,36 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("w") as full:
         done = score_into(full.fileno(), tmp_path)
-    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "error: <stdout>: No space left on device\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_results_of_which_only_a_part_could_be_written_are_an_error(tmp_path: Path, unbuffered: str) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+
+    with (tmp_path / "settings.toml").open("wb") as out:
+        done = subprocess.run(
+            [*NMT, "train", "--show-config"],
+            env={**ENVIRONMENT, "PYTHONUNBUFFERED": unbuffered},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            preexec_fn=limit,
+        )
+    assert (done.returncode, done.stderr) == (1, "error: <stdout>: File too large\n")
+    assert (tmp_path / "settings.toml").stat().st_size == 500
+
+
+def test_a_command_without_results_needs_no_stdout(tmp_path: Path) -> None:
+    files = ["--src", str(tmp_path / "none"), "--tgt", str(tmp_path / "none")]
+    shell = shlex.join([*NMT, "prepare", str(tmp_path / "data"), *files]) + " >&-"
+    done = subprocess.run(shell, shell=True, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*none.*\n", done.stderr)

@@ -79,7 +79,7 @@ def test_a_different_number_of_lines_is_an_error(folder: Path) -> None:
     (folder / "short").write_text("a\n")
     result = CliRunner().invoke(app, ["score", "ref", "short"])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "error: short has 1 lines but ref has 2; scoring needs one translation a line\n"
+    assert result.stderr == "error: short has 1 line but ref has 2; scoring needs one translation a line\n"
 
 
 @pytest.mark.usefixtures("folder")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nmt_cli.streams import STREAM, open_lines, open_output
+from nmt.errors import ConfigError
+from nmt_cli.streams import STREAM, open_lines, open_output, refuse_replacing
 
 
 def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
@@ -34,3 +35,21 @@ def test_stdout_is_written_to_at_once_and_stays_open(capsysbinary: pytest.Captur
         file.write(b"one\n")
     sys.stdout.write("two\n")
     assert capsysbinary.readouterr().out == b"one\ntwo\n"
+
+
+def test_a_file_that_is_read_is_not_replaced_under_another_name_either(tmp_path: Path) -> None:
+    read, other, link = tmp_path / "in", tmp_path / "other", tmp_path / "link"
+    read.write_text("text")
+    other.write_text("text")
+    link.symlink_to(read)
+    for output in (read, link, tmp_path / "x" / ".." / "in"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(ConfigError, match=r"is read, so it cannot be written: the result would replace it$"):
+            refuse_replacing([other, read], [tmp_path / "new", output])
+    refuse_replacing([read], [other, tmp_path / "new"])
+
+
+def test_streams_and_devices_are_read_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_text("a file of this name is no stream")
+    refuse_replacing([STREAM, Path("/dev/null")], [STREAM, Path("/dev/null")])

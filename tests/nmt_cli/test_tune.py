@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_the_table_has_a_row_for_each_point_and_the_options_of_the_best_one(
     highest = max(score for _, _, score in points)
     weight, penalty = min(point[:2] for point in points if point[2] == highest)
     assert best.startswith(f"best: BLEU {highest:.2f}  nrefs:1|case:mixed|")
-    assert options == f"--lm {lm} --lm-weight {weight:g} --length-penalty {penalty:g}"
+    assert options == f"--lm {lm} --lm-weight {weight:g} --length-penalty {penalty:g} --beam 2"
     assert re.fullmatch(rf"{len(points)} points, each a translation of 20 lines: \d+ s\n", result.stderr)
     written = json.loads(table.read_text())
     assert (written["metric"], written["signature"]) == ("bleu", best.split()[-1])
@@ -74,6 +75,27 @@ def test_a_weight_that_is_given_is_not_tuned(toy_model: Path, toy_text: Path, lm
     result = invoke(toy_model, toy_text, "--lm", lm, "--lm-rescore", "--lm-weight", "0.3")
     assert {row.split()[0] for row in result.stdout.splitlines()[1:-2]} == {"0.3"}
     assert result.stdout.splitlines()[-1].startswith(f"--lm {lm} --lm-weight 0.3 --lm-rescore --length-penalty ")
+
+
+def test_the_options_are_complete_and_can_be_pasted_into_a_shell(
+    toy_model: Path, toy_text: Path, lm: Path, tmp_path: Path
+) -> None:
+    spaced = tmp_path / "my lm"
+    spaced.symlink_to(lm)
+    given = ["--ensemble", toy_model, "--beam", "1", "--precision", "fp32", "--length-penalty", "1"]
+    result = invoke(toy_model, toy_text, "--lm", spaced, *given)
+    assert result.exit_code == 0, result.stderr
+    words = shlex.split(result.stdout.splitlines()[-1])
+    assert words[:3] == ["--lm", str(spaced), "--lm-weight"]
+    assert words[4:] == ["--length-penalty", "1", "--ensemble", str(toy_model), "--beam", "1", "--precision", "fp32"]
+
+
+def test_the_table_does_not_replace_the_text(toy_model: Path, toy_text: Path) -> None:
+    before = (toy_text / "valid.tgt").read_bytes()
+    result = invoke(toy_model, toy_text, "--output", toy_text / "valid.tgt")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "valid.tgt is read, so it cannot be written: the result would replace it" in result.stderr
+    assert (toy_text / "valid.tgt").read_bytes() == before
 
 
 def test_a_language_model_of_other_pieces_is_an_error_before_the_work(
@@ -100,7 +122,7 @@ def test_a_table_that_cannot_be_written_is_an_error_before_the_work(
     [
         (
             ["--length-penalty", "1"],
-            "there is nothing to tune: the length penalty is given, and no other weight is open",
+            "there is nothing to tune: the length penalty is given, and there is no language model to weigh",
         ),
         (["--lm-weight", "1"], "--lm-weight is about a language model; it needs --lm"),
         (["--lm-rescore"], "--lm-rescore is about a language model; it needs --lm"),

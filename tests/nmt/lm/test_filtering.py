@@ -102,10 +102,12 @@ def test_files_are_read_side_by_side_as_they_are(tmp_path: Path) -> None:
     assert list(read_sides([src])) == [(" a ",), ("b",), ("e\u0301",)]
 
 
-@pytest.mark.parametrize(("src", "tgt"), [("aaa", "xx"), ("a", "xxx"), ("", "x")])
-def test_files_that_do_not_match_are_an_error(tmp_path: Path, src: str, tgt: str) -> None:
+@pytest.mark.parametrize(
+    ("src", "tgt", "found"), [("aaa", "xx", "3 lines"), ("a", "xxx", "1 line"), ("", "x", "0 lines")]
+)
+def test_files_that_do_not_match_are_an_error(tmp_path: Path, src: str, tgt: str, found: str) -> None:
     paths = [write(tmp_path / "src", *src), write(tmp_path / "tgt", *tgt)]
-    expected = f"{paths[0]} has {len(src)} lines but {paths[1]} has {len(tgt)}; parallel files must match"
+    expected = f"{paths[0]} has {found} but {paths[1]} has {len(tgt)}; parallel files must match"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         list(read_sides([[path] for path in paths]))
 
