@@ -45,9 +45,12 @@ def run(
       nmt run recipes/lm-small.toml --set data.root=ptb
     """
     from nmt.config import load_settings
+    from nmt.config.kind import check_kind
 
     folder = work or Path("runs") / recipe.stem
-    if load_settings(recipe, overrides or []).data.train_text:
+    settings = load_settings(recipe, overrides or [])
+    check_kind(settings)
+    if settings.data.train_text:
         _run_on_text(recipe, folder, overrides or [])
     elif result := run_stages(recipe, folder, overrides or []):
         show_scores(result)
@@ -85,7 +88,10 @@ def show_scores(result: ChainResult) -> None:
 
 
 def _run_on_text(recipe: Path, work: Path, overrides: list[str]) -> None:
-    """Run the stages of a language model in `work`, and print the perplexity of the test text on stdout."""
+    """Run the stages of a language model in `work`, and print the perplexity of the test text on stdout.
+
+    The text is read on and on, as in validation, whether or not the model was trained so (`training.carry_state`).
+    """
     from nmt.chain import DATA, MODEL, TEST, find_test_text, read_test
     from nmt.config import load_settings
 

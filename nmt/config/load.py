@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from nmt.config.settings import Settings
 from nmt.errors import ConfigError
 
+_BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt_vectors"))
+"""Paths that count from the folder of the recipe that sets them."""
+
 
 def load_settings(
     recipe: Path | None = None,
@@ -21,8 +24,8 @@ def load_settings(
 ) -> Settings:
     """Merge defaults, `base`, the recipe and `section.key=value` overrides, later ones winning.
 
-    `data.root` counts from the recipe's own folder when the recipe sets it, and from the working folder when an
-    override does.
+    `data.root` and the files of word vectors count from the recipe's own folder when the recipe sets them, and from the
+    working folder when an override does.
 
     Raises:
         ConfigError: The recipe cannot be read, a key does not exist, or a value does not fit.
@@ -30,9 +33,10 @@ def load_settings(
     tree: dict[str, Any] = to_tree(base) if base is not None else {}
     if recipe is not None:
         table = read_recipe(recipe)
-        root = table.get("data", {}).get("root")
-        if isinstance(root, str):
-            table["data"]["root"] = str(recipe.parent / root)
+        for section, key in _BESIDE_THE_RECIPE:
+            path = table.get(section, {}).get(key)
+            if isinstance(path, str):
+                table[section][key] = str(recipe.parent / path)
         _merge(tree, table)
     for override in overrides:
         _merge(tree, parse_override(override))

@@ -54,7 +54,7 @@ class ModelSettings(Section):
     tied_embeddings: Literal["auto", "none", "target", "all"] = "auto"
     """Shared tables: target input with output, or also the source; auto: all with a joint vocabulary, else target."""
     src_vectors: Path | None = None
-    """Word vectors that the source's start from: a text file of word2vec, GloVe or fastText, or word2vec's .bin."""
+    """Word vectors the source's start from: text (word2vec, GloVe, fastText) or .bin; in a recipe, from its folder."""
     tgt_vectors: Path | None = None
     """Word vectors that the target's start from, or those of a language model."""
     freeze_src_vectors: bool = False

@@ -25,7 +25,7 @@ class TrainingSettings(Section):
     segment_steps: int = Field(default=35, ge=1)
     """Words of each part in a batch of a language model: through so many steps the error goes back."""
     carry_state: bool = True
-    """A language model starts a segment with the state that the one before has left; false: with zeros."""
+    """A language model starts a segment with the state the one before has left; false: zeros. Validation carries it."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are summed for one update."""
     subword_sampling: float = Field(default=0.0, ge=0.0)

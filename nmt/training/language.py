@@ -20,6 +20,7 @@ from nmt.training.stream import Parts, TextStream
 from nmt.training.task import Place
 from nmt.training.text_feeding import TextFeed
 from nmt.training.text_validation import TextValidator
+from nmt.wording import counted
 
 
 class LanguageTask:
@@ -58,6 +59,9 @@ class LanguageTask:
             pin=place.device.type == "cuda",
         )
 
+    def plan_ahead(self) -> None:
+        """Do nothing: a text is read as it stands."""
+
     def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
         """Put the word vectors that the settings name, if any, into the model, which has learnt nothing yet."""
         start_language_model_from_vectors(
@@ -73,10 +77,10 @@ class LanguageTask:
         """Share of the cells of a pass that lie behind the end of the text."""
         return 1 - len(self._parts.stream) / (self._parts.rows * self._parts.columns)
 
-    def describe(self) -> str:
-        """Say what a pass consists of."""
+    def describe(self, position: Position) -> str:
+        """Say what every pass consists of."""
         words, lines = len(self._parts.stream), len(self.data.train)
-        return f"{words:,} words in {lines:,} lines, {self.feed.segments:,} segments a pass"
+        return f"{counted(words, 'word')} in {counted(lines, 'line')}, {counted(self.feed.segments, 'segment')} a pass"
 
     def steps_left(self, position: Position) -> int:
         """Count the updates from `position` to the end of the last pass."""

@@ -8,17 +8,21 @@ from types import TracebackType
 
 from nmt.errors import ModelError
 from nmt.files import naming
-from nmt.training.reports import Observer, StepReport, ValidationReport
+from nmt.training.reports import Observer, Scores, StepReport, ValidationReport
 
 LOG = "train.log"
 
 
 class Logbook:
-    """Appends to train.log and passes everything on; while it is open, no other process can train in the folder."""
+    """Appends to train.log and passes everything on; while it is open, no other process can train in the folder.
 
-    def __init__(self, model_dir: Path, observer: Observer) -> None:
+    `tokens` is what the log calls what is counted: target tokens of a translation model, words of a language model.
+    """
+
+    def __init__(self, model_dir: Path, observer: Observer, *, tokens: str = "tok") -> None:
         self.model_dir = model_dir
         self.observer = observer
+        self.tokens = tokens
 
     def __enter__(self) -> "Logbook":
         self.model_dir.mkdir(parents=True, exist_ok=True)
@@ -47,15 +51,17 @@ class Logbook:
         """Log progress."""
         self._write(
             f"step {report.step}/{report.total_steps}  epoch {report.epoch}  loss {report.loss:.4f}  "
-            f"{report.tokens_per_second:.0f} tok/s  lr {report.learning_rate:.3g}  norm {report.gradient_norm:.3g}"
+            f"{report.tokens_per_second:.0f} {self.tokens}/s  lr {report.learning_rate:.3g}  "
+            f"norm {report.gradient_norm:.3g}"
         )
         self.observer.on_step(report)
 
     def on_validation(self, report: ValidationReport) -> None:
         """Log a validation."""
-        bleu = "" if report.bleu is None else f"  BLEU {report.bleu:.2f}"
         best = "  best so far" if report.is_best else ""
-        self._write(f"step {report.step}  valid loss {report.loss:.4f}  ppl {report.perplexity:.3f}{bleu}{best}")
+        self._write(f"step {report.step}  valid {_scores(report)}{best}")
+        for name, scores in report.others.items():
+            self._write(f"step {report.step}  valid on {name}: {_scores(scores)}")
         self.observer.on_validation(report)
 
     def on_message(self, message: str) -> None:
@@ -68,6 +74,11 @@ class Logbook:
         with naming(self.model_dir / LOG):
             self._file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {line}\n")
             self._file.flush()
+
+
+def _scores(found: ValidationReport | Scores) -> str:
+    bleu = "" if found.bleu is None else f"  BLEU {found.bleu:.2f}"
+    return f"loss {found.loss:.4f}  ppl {found.perplexity:.3f}{bleu}"
 
 
 class Silence:

@@ -37,6 +37,8 @@ def resolve_settings(
     """
     begun = _begun(model_dir)
     settings = load_settings(recipe, overrides, base=begun or prepared)
+    if begun:
+        settings = _with_vectors_of(begun, settings)
     for name, (old, new) in _differences(prepared, settings, "tokenizer").items():
         raise ConfigError(f"{name} is {new!r}, but the data was prepared with {old!r}; prepare it again, or leave it")
     settings = fit_settings(settings.model_copy(update={"data": prepared.data}), prepared=prepared)
@@ -61,6 +63,17 @@ def _changes(begun: Settings, settings: Settings) -> list[str]:
             )
         lines.append(f"{name}: {old!r} -> {new!r}")
     return lines
+
+
+def _with_vectors_of(begun: Settings, settings: Settings) -> Settings:
+    """Take files of word vectors for those that the run began from, where they have the same names: only a run that
+    begins reads them, so in which folder they are does not matter any more."""
+    same = {}
+    for side in ("src_vectors", "tgt_vectors"):
+        old, new = getattr(begun.model, side), getattr(settings.model, side)
+        if old and new and old.name == new.name:
+            same[side] = old
+    return settings.model_copy(update={"model": settings.model.model_copy(update=same)})
 
 
 def _why_fixed(name: str) -> str | None:

@@ -106,6 +106,22 @@ def test_text_without_a_test_text_ends_with_the_model(toy_text: Path, tmp_path: 
     assert (tmp_path / "w" / "model" / "model.safetensors").is_file()
 
 
+def test_a_kind_of_model_that_cannot_learn_from_the_text_is_refused_before_anything_is_done(
+    toy_text: Path, tmp_path: Path
+) -> None:
+    result = run_text(toy_text, tmp_path / "w", "--set", "model.kind=translation")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        'error: model.kind = "translation" learns from pairs, but data.train_text names text for a language model; '
+        'set model.kind = "lm", or leave it unset\n'
+    )
+    arguments = ["run", str(toy_text / "toy.toml"), "--work", str(tmp_path / "w"), "--set", "model.kind=lm"]
+    result = runner.invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith('error: model.kind = "lm" learns from the text of data.train_text, but data.train_')
+    assert not (tmp_path / "w").exists()
+
+
 def test_wishes_that_a_language_model_cannot_grant_are_one_line(toy_text: Path, tmp_path: Path) -> None:
     result = run_text(toy_text, tmp_path / "w", "--set", "training.best_by=bleu")
     assert result.exit_code == 1

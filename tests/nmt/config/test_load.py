@@ -41,6 +41,22 @@ def test_the_data_root_of_a_recipe_counts_from_the_recipe(tmp_path: Path) -> Non
     assert load_settings(path, ["data.root=corpus"]).data.root == Path("corpus")
 
 
+def test_the_word_vectors_of_a_recipe_count_from_the_recipe(tmp_path: Path) -> None:
+    path = recipe(tmp_path, '[model]\nsrc_vectors = "src.vec"\ntgt_vectors = "/all/tgt.vec"\n')
+    model = load_settings(path, ["model.tied_embeddings=none"]).model
+    assert (model.src_vectors, model.tgt_vectors) == (tmp_path / "src.vec", Path("/all/tgt.vec"))
+    model = load_settings(path, ["model.tied_embeddings=none", "model.src_vectors=a/src.vec"]).model
+    assert model.src_vectors == Path("a/src.vec")
+
+
+def test_stored_settings_keep_the_paths_of_word_vectors(tmp_path: Path) -> None:
+    stored = to_toml(load_settings(recipe(tmp_path, '[model]\ntgt_vectors = "tgt.vec"\n')))
+    assert parse_settings(stored, where="config.toml").model.tgt_vectors == tmp_path / "tgt.vec"
+    assert parse_settings('[model]\ntgt_vectors = "tgt.vec"\n', where="config.toml").model.tgt_vectors == Path(
+        "tgt.vec"
+    )
+
+
 def test_an_absolute_data_root_is_kept(tmp_path: Path) -> None:
     path = recipe(tmp_path, '[data]\nroot = "/corpus"\n')
     assert load_settings(path).data.root == Path("/corpus")

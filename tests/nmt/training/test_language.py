@@ -165,8 +165,22 @@ def test_the_first_message_says_what_a_pass_is(
     segments = math.ceil(math.ceil(words / 5) / 6)
     assert listener.messages[0] == (
         f"{summary.parameters:,} parameters, {words:,} words in {lines:,} lines, {segments:,} segments a pass, "
-        "cpu fp32, 1 threads"
+        "cpu fp32, 1 thread"
     )
+
+
+def test_settings_that_are_left_aside_are_named_once_and_the_log_counts_words(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    model = counting_settings.model.model_copy(update={"attention": "dot", "encoder_layers": 4})
+    listener = Listener(stop_at=10)
+    run(counting_data, tmp_path / "m", counting_settings.model_copy(update={"model": model}), listener)
+    message = "warning: a language model makes no use of model.encoder_layers, model.attention"
+    assert listener.messages[0] == message
+    log = (tmp_path / "m" / "train.log").read_text(encoding="utf-8")
+    assert log.count(message) == 1
+    assert " words/s " in log
+    assert " tok/s " not in log
 
 
 def test_a_position_is_kept_when_the_segments_change_their_length(

@@ -8,7 +8,7 @@ import pytest
 
 from nmt.errors import ModelError
 from nmt.training.logbook import LOG, Logbook, Silence
-from nmt.training.reports import Observer, StepReport, ValidationReport
+from nmt.training.reports import Observer, Scores, StepReport, ValidationReport
 
 STEP = StepReport(
     step=50,
@@ -75,6 +75,12 @@ def test_what_an_observer_is_told_becomes_lines_with_the_time(tmp_path: Path) ->
         "step 100  valid loss 1.5000  ppl 4.482  BLEU 23.46  best so far",
         "step 150  valid loss 1.7500  ppl 5.755  BLEU 22.00",
     ]
+
+
+def test_the_speed_of_a_language_model_is_in_words(tmp_path: Path) -> None:
+    with Logbook(tmp_path, Silence(), tokens="words") as logbook:
+        logbook.on_step(STEP)
+    assert lines(tmp_path) == ["step 50/900  epoch 2  loss 3.1416  5432 words/s  lr 0.00123  norm 0.988"]
 
 
 def test_everything_is_passed_on(tmp_path: Path) -> None:
@@ -197,3 +203,14 @@ def test_a_language_model_has_no_bleu_to_log(tmp_path: Path) -> None:
     with Logbook(tmp_path, Silence()) as logbook:
         logbook.on_validation(ValidationReport(40, 2.0, 7.389, None, is_best=True))
     assert lines(tmp_path) == ["step 40  valid loss 2.0000  ppl 7.389  best so far"]
+
+
+def test_every_further_validation_set_has_a_line_of_its_own(tmp_path: Path) -> None:
+    others = {"news": Scores(2.5, 20.0), "talks": Scores(1.0, None)}
+    with Logbook(tmp_path, Recorder()) as logbook:
+        logbook.on_validation(ValidationReport(40, 2.0, 7.389, 31.25, is_best=True, others=others))
+    assert lines(tmp_path) == [
+        "step 40  valid loss 2.0000  ppl 7.389  BLEU 31.25  best so far",
+        "step 40  valid on news: loss 2.5000  ppl 12.182  BLEU 20.00",
+        "step 40  valid on talks: loss 1.0000  ppl 2.718",
+    ]

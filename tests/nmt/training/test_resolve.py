@@ -40,6 +40,15 @@ def test_a_begun_run_goes_on_with_its_own_settings(tmp_path: Path) -> None:
     assert changes == []
 
 
+def test_word_vectors_may_have_moved_since_a_run_began(tmp_path: Path) -> None:
+    begin_run(tmp_path, load_settings(overrides=["model.tgt_vectors=old/fr.vec"], base=PREPARED))
+    moved = ["model.tgt_vectors=new/fr.vec"]
+    settings, changes = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=moved)
+    assert (settings.model.tgt_vectors, changes) == (Path("old/fr.vec"), [])
+    with pytest.raises(ConfigError, match=r"^model\.tgt_vectors cannot change from 'old/fr\.vec' to 'old/de\.vec'"):
+        resolve_settings(PREPARED, tmp_path, recipe=None, overrides=["model.tgt_vectors=old/de.vec"])
+
+
 def test_checkpoints_without_their_settings_are_refused(tmp_path: Path) -> None:
     begin_run(tmp_path, PREPARED)
     (tmp_path / "config.toml").unlink()
