@@ -1,0 +1,147 @@
+"""Which language a text is in, as far as that can be known; needs py3langid, the optional extra `langid`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from itertools import pairwise
+from math import log
+from typing import Any, ClassVar, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmt.corpus.reading import Pair
+from nmt.errors import ConfigError
+
+Flags = NDArray[np.bool_]
+
+_SURE: Final = log(10)
+"""Another language has to be this many times as likely as the expected one; docs/decisions/0016 says what that does."""
+_BATCH: Final = 1024
+"""Texts whose features lie in memory at a time."""
+_NO_LANGUAGE: Final = "zxx"
+"""What the model calls numbers, addresses and the like."""
+_LABELS: Final = {"no": ("no", "nn"), "nb": ("no",), "fil": ("tl",)}
+"""What the model calls languages with another code; other codes are their own labels."""
+
+
+@dataclass(frozen=True)
+class LanguageFilter:
+    """Rejects pairs with a side that is clearly in another language; each process loads the model at its first pair."""
+
+    reason: ClassVar[Literal["language"]] = "language"
+    src_lang: str
+    tgt_lang: str
+
+    @classmethod
+    def make(cls, src_lang: str | None, tgt_lang: str | None) -> "LanguageFilter":
+        """Make the filter of two languages, given as ISO 639 codes such as "en" or "pt-BR".
+
+        Raises:
+            ConfigError: A language is missing or unknown to the model, or py3langid is not installed.
+        """
+        return cls(_known(src_lang, "data.src_lang"), _known(tgt_lang, "data.tgt_lang"))
+
+    def rejects(self, pairs: Sequence[Pair]) -> Flags:
+        """Reject a pair when a language other than expected is far likelier for one of its sides."""
+        src = is_foreign([pair.src for pair in pairs], self.src_lang)
+        return src | is_foreign([pair.tgt for pair in pairs], self.tgt_lang)
+
+
+def is_foreign(texts: Sequence[str], language: str) -> Flags:
+    """Say which texts are clearly not in a language; names and numbers, which could be in any, never are.
+
+    Args:
+        texts: Each is judged by itself alone.
+        language: A code that the model knows.
+    """
+    labels = _LABELS.get(language, (language,))
+    flags = np.zeros(len(texts), dtype=np.bool_)
+    for start in range(0, len(texts), _BATCH):
+        leads = _model().lead_over(labels, texts[start : start + _BATCH])
+        rows = start + np.flatnonzero(leads > _SURE)
+        flags[rows] = [_is_a_sentence(texts[row]) for row in rows.tolist()]
+    return flags
+
+
+def _is_a_sentence(text: str) -> bool:
+    """Whether a word starts with a small letter, or with one that knows no case; else the text is taken for a name."""
+    return any(word[0].isalpha() and not word[0].isupper() for word in text.split())
+
+
+def _known(language: str | None, setting: str) -> str:
+    labels = set(_model().labels) - {_NO_LANGUAGE} | set(_LABELS)
+    expected = f"expected one of {', '.join(sorted(labels))}"
+    if language is None:
+        raise ConfigError(f"{setting} is not set, but data.identify_languages needs it; {expected}")
+    code = language.replace("_", "-").split("-")[0].lower()
+    if code not in labels:
+        raise ConfigError(f"{setting} is {language!r}, which data.identify_languages does not know; {expected}")
+    return code
+
+
+@cache
+def _model() -> "_Model":
+    try:
+        langid = import_module("py3langid.langid")
+    except ImportError as error:
+        raise ConfigError(
+            "data.identify_languages needs py3langid, which is not installed; pip install 'nmt-toolkit[langid]'"
+        ) from error
+    return _Model(langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE))
+
+
+class _Model:
+    """The naive Bayes classifier of py3langid over byte sequences, for many texts at a time.
+
+    Its own `classify` walks from byte to byte in a Python loop; here every step is one for all texts.
+    """
+
+    def __init__(self, identifier: Any) -> None:
+        self.labels: list[str] = identifier.nb_classes
+        self._weights = np.asarray(identifier.nb_ptc, dtype=np.float32)  # [F, classes]
+        self._prior = np.asarray(identifier.nb_pc, dtype=np.float32)
+        self._next = np.asarray(identifier.tk_nextmove)  # 256 states that may follow, row after row
+        self._row = np.asarray(identifier.tk_row, dtype=np.int64) << 8
+        self._feature = np.asarray(identifier.tk_output, dtype=np.int64)  # by state; -1 for none
+
+    def lead_over(self, labels: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return by how much the likeliest language leads over these, as the log of a ratio; 0 where one of them is it.
+
+        As in py3langid, what a long text says is damped by the root of its bytes: they are not independent.
+        """
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        scores = self._scores(encoded)
+        expected = scores[:, [label in labels for label in self.labels]].max(axis=1)
+        best = scores[:, [label != _NO_LANGUAGE for label in self.labels]].max(axis=1)
+        sizes = np.fromiter(map(len, encoded), dtype=np.float32, count=len(encoded))
+        return np.asarray((best - expected) / np.sqrt(np.maximum(sizes, 1)), dtype=np.float32)
+
+    def _scores(self, encoded: Sequence[bytes]) -> NDArray[np.float32]:
+        """Return the log probability of each text and class but for a constant, [texts, classes]; zeros where none."""
+        scores = np.zeros((len(encoded), len(self.labels)), dtype=np.float32)
+        found, counts = np.unique(self._features(encoded), return_counts=True)
+        rows, features = np.divmod(found, len(self._weights))
+        damped = np.log1p(counts, dtype=np.float32)
+        ends = np.searchsorted(rows, np.arange(len(encoded)), side="right").tolist()
+        for row, (start, end) in enumerate(pairwise([0, *ends])):
+            if start < end:
+                scores[row] = damped[start:end] @ self._weights.take(features[start:end], axis=0) + self._prior
+        return scores
+
+    def _features(self, encoded: Sequence[bytes]) -> NDArray[np.int64]:
+        """Return text * F + feature for everything that is found in the texts."""
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+        order = np.argsort(-lengths, kind="stable")  # so that the texts that still go on are the first ones
+        starts = (np.cumsum(lengths) - lengths)[order]
+        going_on = np.searchsorted(-lengths[order], -np.arange(lengths.max(initial=0)), side="left")
+        letters = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        states = np.zeros(len(encoded), dtype=np.int64)
+        found: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+        for position, count in enumerate(going_on.tolist()):
+            states = self._next[self._row[states[:count]] + letters[starts[:count] + position]]
+            features = self._feature[states]
+            hits = np.flatnonzero(features >= 0)
+            found.append(order[hits] * len(self._weights) + features[hits])
+        return np.concatenate(found)

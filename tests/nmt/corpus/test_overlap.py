@@ -1,0 +1,123 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmt.corpus.overlap import Overlap, OverlapCount, OverlapCounts, hash_pairs
+from nmt.corpus.reading import Pair
+
+TEXT = st.text(max_size=5)
+
+
+def pair(src: str, tgt: str) -> Pair:
+    return Pair(src, tgt, "f", 1)
+
+
+def overlap(*validation: tuple[str, str], test: tuple[tuple[str, str], ...] = ()) -> Overlap:
+    return Overlap.from_sets({"validation": [pair(*sides) for sides in validation], "test": [pair(*s) for s in test]})
+
+
+def test_pairs_have_the_same_hash_when_both_sides_are_the_same() -> None:
+    one, two = hash_pairs([pair("a", "b"), Pair("a", "b", "other file", 7)]).tolist()
+    assert one == two
+
+
+def test_pairs_that_differ_have_different_hashes() -> None:
+    others = [("ab", "c"), ("a", "bc"), ("", "abc"), ("abc", ""), ("c", "ab"), ("A", "bc"), ("a\n", "c"), ("a", "\nc")]
+    assert len(set(hash_pairs([pair(*sides) for sides in others]).tolist())) == len(others)
+
+
+def test_hashes_are_the_same_on_every_machine() -> None:
+    hashes = hash_pairs([pair("ein Satz", "a sentence")])
+    assert hashes.dtype == np.uint64
+    assert hashes.tolist() == [4520121967186285824]
+
+
+def test_hashes_fill_their_64_bits_evenly() -> None:
+    hashes = hash_pairs([pair(str(number), "x") for number in range(4096)])
+    for bit in range(64):
+        ones = int(((hashes >> np.uint64(bit)) & np.uint64(1)).sum())
+        assert abs(ones - 2048) < 5 * 32  # five standard deviations
+
+
+def test_no_pairs_have_no_hashes() -> None:
+    assert hash_pairs([]).shape == (0,)
+    assert overlap(("a", "b")).found([]) == OverlapCounts({"validation": OverlapCount(), "test": OverlapCount()})
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
+def test_the_hash_of_a_pair_does_not_depend_on_the_others(sides: list[tuple[str, str]]) -> None:
+    pairs = [pair(*both) for both in sides]
+    assert hash_pairs(pairs).tolist() == [hash_pairs([one]).item() for one in pairs]
+
+
+def test_each_set_counts_sources_targets_and_pairs() -> None:
+    held = overlap(("a", "b"), ("c", "d"), test=(("e", "b"),))
+    train = [pair(*sides) for sides in (("a", "b"), ("a", "d"), ("a", "x"), ("x", "b"), ("x", "y"), ("b", "a"))]
+    assert held.found(train) == OverlapCounts(
+        {"validation": OverlapCount(source=3, target=3, pair=1), "test": OverlapCount(source=0, target=2, pair=0)}
+    )
+
+
+def test_both_sides_have_to_be_of_one_pair_to_be_that_pair() -> None:
+    assert overlap(("a", "b"), ("c", "d")).flags([pair("a", "d"), pair("c", "d")], ["pair"]).tolist() == [False, True]
+
+
+def test_the_sides_asked_for_are_the_ones_looked_at() -> None:
+    held = overlap(("a", "b"), test=(("c", "d"),))
+    train = [pair("a", "x"), pair("x", "b"), pair("c", "d"), pair("x", "y")]
+    assert held.flags(train, ["source"]).tolist() == [True, False, True, False]
+    assert held.flags(train, ["target"]).tolist() == [False, True, True, False]
+    assert held.flags(train, ["pair"]).tolist() == [False, False, True, False]
+    assert held.flags(train, ["source", "target"]).tolist() == [True, True, True, False]
+    assert held.flags(train, []).tolist() == [False] * 4
+
+
+def test_case_and_white_space_make_no_difference() -> None:
+    held = overlap(("Guten  Tag, Welt!", "STRASSE"))
+    train = [pair("guten tag,\u00a0WELT!", "x"), pair("y", "straße"), pair("Guten Tag Welt", "strase")]
+    assert held.found(train).sets["validation"] == OverlapCount(source=1, target=1, pair=0)
+
+
+def test_pairs_with_an_empty_side_are_no_text_to_keep_out() -> None:
+    assert overlap(("a", ""), ("", "b")).flags([pair("a", "b"), pair("a", "")], ["source", "target"]).any() == np.False_
+
+
+def test_without_any_set_nothing_is_found() -> None:
+    held = Overlap.from_sets({})
+    assert held.found([pair("a", "b")]) == OverlapCounts({})
+    assert held.flags([pair("a", "b")], ["source"]).tolist() == [False]
+
+
+def test_counts_of_two_parts_add_up() -> None:
+    one = OverlapCounts({"validation": OverlapCount(1, 2, 3)})
+    two = OverlapCounts({"validation": OverlapCount(10, 20, 30), "test": OverlapCount(target=5)})
+    assert one + two == OverlapCounts({"validation": OverlapCount(11, 22, 33), "test": OverlapCount(0, 5, 0)})
+    assert two + one == one + two
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=6), st.lists(st.tuples(TEXT, TEXT), max_size=6), st.integers(0, 6))
+def test_parts_are_counted_as_the_whole_is(held: list[tuple[str, str]], train: list[tuple[str, str]], cut: int) -> None:
+    known, pairs = overlap(*held), [pair(*sides) for sides in train]
+    assert known.found(pairs[:cut]) + known.found(pairs[cut:]) == known.found(pairs)
+
+
+def test_counts_go_through_json() -> None:
+    counts = overlap(("a", "b")).found([pair("a", "b")])
+    tree = {"validation": {"source": 1, "target": 1, "pair": 1}, "test": {"source": 0, "target": 0, "pair": 0}}
+    assert counts.to_tree() == tree
+    assert OverlapCounts.from_tree(json.loads(json.dumps(tree))) == counts
+
+
+def test_it_goes_to_other_processes() -> None:
+    again = pickle.loads(pickle.dumps(overlap(("a", "b"))))
+    assert again.flags([pair("a", "x"), pair("x", "x")], ["source"]).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\U0010ffff", "\u0378", "\x00"])
+def test_odd_characters_are_hashed_like_any(text: str) -> None:
+    assert hash_pairs([pair(text, "b")]).tolist() != hash_pairs([pair("a", "b")]).tolist()
+    assert overlap((text, "b")).flags([pair(text, "c")], ["source"]).tolist() == [True]
