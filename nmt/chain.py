@@ -17,6 +17,7 @@ from nmt.lm.result import Totals
 from nmt.lm.scorer import LanguageScorer
 from nmt.metrics import Score, score
 from nmt.models.folder import WEIGHTS
+from nmt.prepared.inputs import find_test
 from nmt.translate import Options, Translator
 
 DATA, MODEL, TEST = "data", "model", "test"
@@ -43,15 +44,10 @@ def find_test_texts(settings: Settings) -> TestTexts | None:
     Raises:
         ConfigError: Only one side is named, or the text of a language model.
     """
-    data = settings.data
-    if data.test_text is not None:
+    if settings.data.test_text is not None:
         raise ConfigError("data.test_text is the test text of a language model, but data.train_text is not set")
-    if data.test_src is None and data.test_tgt is None:
-        return None
-    if data.test_src is None or data.test_tgt is None:
-        missing = "data.test_tgt" if data.test_tgt is None else "data.test_src"
-        raise ConfigError(f"a test text has two sides, but {missing} is not set")
-    return TestTexts(data.root / data.test_src, data.root / data.test_tgt)
+    found = find_test(settings.data)
+    return found and TestTexts(*found)
 
 
 def find_test_text(settings: Settings) -> Path | None:

@@ -1,0 +1,110 @@
+"""Texts in columns of Arrow, sent from process to process as the bytes that they are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count, repeat
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from nmt.corpus.reading import OnBadUtf8, Pair, bad_utf8
+from nmt.corpus.sources.blocks import Block
+from nmt.corpus.sources.cutting import LONGEST
+from nmt.corpus.sources.decoding import DECODING_ERRORS
+from nmt.corpus.sources.fields import Field, shown
+from nmt.corpus.sources.strings import to_lines
+from nmt.errors import DataError
+
+
+@dataclass(frozen=True)
+class ArrowBlock(Block[Pair]):
+    """Rows of a file or a dataset."""
+
+    data: bytes = field(repr=False)
+    """A stream of one batch with two columns of text."""
+    rows: int
+    names: tuple[str, str]
+    """What the columns are called where they are from."""
+    file: str
+    first: int
+    """The number of the first row, counted from 1."""
+    on_bad_utf8: OnBadUtf8
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def records(self) -> list[Pair]:
+        """Decode both columns."""
+        batch = pa.ipc.open_stream(self.data).read_next_batch()
+        columns = (self._texts(column, name) for column, name in zip(batch.columns, self.names, strict=True))
+        return list(map(Pair, *columns, repeat(self.file), count(self.first)))
+
+    def _texts(self, column: Any, name: str) -> list[str]:
+        try:
+            values = column.to_pylist()
+        except UnicodeDecodeError:  # Arrow takes text as it comes
+            values = [self._decode(value, row) for row, value in enumerate(column.cast(pa.large_binary()).to_pylist())]
+        if None in values:
+            raise DataError(f"{self._where(values.index(None))}: the field {name} holds null, expected text")
+        return to_lines(values, self._where, self.on_bad_utf8)
+
+    def _decode(self, value: bytes | None, row: int) -> str | None:
+        try:
+            return None if value is None else value.decode("utf-8", DECODING_ERRORS[self.on_bad_utf8])
+        except UnicodeDecodeError as error:
+            raise bad_utf8(self._where(row), error.start + 1, error.object[error.start]) from error
+
+    def _where(self, row: int) -> str:
+        return f"{self.file}, row {self.first + row}"
+
+
+def find_tree(schema: Any) -> dict[str, Any]:
+    """Return the columns of a schema by name; structs hold columns themselves."""
+    return {column.name: _subtree(column.type) for column in schema}
+
+
+def cut_batch(
+    batch: Any, fields: tuple[Field, Field], *, file: str, first: int, on_bad_utf8: OnBadUtf8
+) -> Iterator[ArrowBlock]:
+    """Put a batch into a block; it is several where the texts are very long.
+
+    Args:
+        batch: Rows with these fields.
+        fields: Where source and target are.
+        file: What an error calls the origin of the rows.
+        first: The number of the first row, counted from 1.
+        on_bad_utf8: What bad bytes lead to.
+
+    Raises:
+        DataError: A field holds something else than text.
+    """
+    texts = pa.record_batch([_take(batch, field, file) for field in fields], names=["src", "tgt"])
+    parts = 1 + texts.nbytes // LONGEST
+    rows = max(1, -(-len(texts) // parts))
+    for start in range(0, len(texts), rows):
+        part = texts.slice(start, rows)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, part.schema) as writer:
+            writer.write_batch(part)
+        src, tgt = (".".join(map(shown, field)) for field in fields)
+        yield ArrowBlock(sink.getvalue().to_pybytes(), len(part), (src, tgt), file, first + start, on_bad_utf8)
+
+
+def _subtree(kind: Any) -> Any:
+    return {inner.name: _subtree(inner.type) for inner in kind} if pa.types.is_struct(kind) else kind
+
+
+def _take(batch: Any, field: Field, file: str) -> Any:
+    column = batch.column(batch.schema.get_all_field_indices(field[0])[0])
+    if len(field) > 1:
+        column = pc.struct_field(column, list(field[1:]))
+    if not _is_text(column.type):
+        raise DataError(f"{file}: the field {'.'.join(map(shown, field))} holds {column.type}, expected text")
+    return column.cast(pa.large_string())
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

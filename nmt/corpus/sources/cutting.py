@@ -1,0 +1,72 @@
+"""Bytes cut after whole lines, with next to no work for each line."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST: Final = 8 << 20
+"""Bytes: lines are taken together up to this size, so that `size` long lines do not fill the memory."""
+
+_NEWLINE: Final = 10
+
+
+class LineCutter:
+    r"""Lines of a stream of chunks, taken many at once; they end at `\n`, and the last may lack it."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._data = b""
+        self._start = 0
+        """Where in the data the first line stands that has not been taken."""
+        self._ends: NDArray[np.int64] = np.empty(0, np.int64)
+        """Where the lines in the data end that have not been taken."""
+        self._all_read = False
+        self.taken = 0
+        """How many lines have been taken."""
+
+    def reach(self, size: int) -> int:
+        """Return how many of the next `size` lines can be taken together: at least one, unless none is left."""
+        self._fill(size)
+        ends = self._ends[:size]
+        return min(len(ends), max(1, int(np.searchsorted(ends, self._start + LONGEST, side="right"))))
+
+    def take(self, lines: int) -> bytes:
+        """Take lines, as many as `reach` returned or fewer."""
+        end = int(self._ends[lines - 1])
+        data = self._data[self._start : end]
+        self._start = end
+        self._ends = self._ends[lines:]
+        self.taken += lines
+        return data
+
+    def count_all(self) -> int:
+        """Take whatever is left; return how many lines there were in all."""
+        while lines := self.reach(1 << 20):
+            self.take(lines)
+        return self.taken
+
+    def _fill(self, size: int) -> None:
+        """Read until `size` lines are there, or as many bytes as are taken together."""
+        if self._all_read or len(self._ends) >= size:
+            return
+        pieces, ends = [self._data[self._start :]], [self._ends - self._start]
+        length, lines = len(pieces[0]), len(ends[0])
+        while lines < size and (length < LONGEST or not lines):
+            piece = next(self._chunks, b"")
+            if not piece:
+                self._all_read = True
+                if not _ends_with_newline(pieces):
+                    ends.append(np.array([length]))
+                break
+            ends.append(np.flatnonzero(np.frombuffer(piece, np.uint8) == _NEWLINE) + (length + 1))
+            pieces.append(piece)
+            length += len(piece)
+            lines += len(ends[-1])
+        self._data, self._start, self._ends = b"".join(pieces), 0, np.concatenate(ends)
+
+
+def _ends_with_newline(pieces: list[bytes]) -> bool:
+    """Whether no line has been begun."""
+    return not pieces[-1] or pieces[-1].endswith(b"\n")

@@ -1,0 +1,119 @@
+"""Lines of JSON, each an object that holds a source and its translation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, repeat
+from json import JSONDecodeError, JSONDecoder
+from pathlib import Path
+from typing import Any, Final
+
+from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.compressed import read_chunks
+from nmt.corpus.sources.cutting import LineCutter
+from nmt.corpus.sources.decoding import Lines
+from nmt.corpus.sources.fields import Field, Wanted, describe, shown
+from nmt.corpus.sources.strings import to_lines
+from nmt.errors import DataError
+
+# Numbers are of no use here, and long ones take Python very long.
+_DECODER: Final = JSONDecoder(parse_int=float)
+_KINDS: Final = {dict: "an object", list: "a list", float: "a number", bool: "true or false", type(None): "null"}
+
+
+@dataclass(frozen=True)
+class JsonBlock(Block[Pair]):
+    """Lines of a file; a blank one is a pair with empty sides."""
+
+    raw: Lines
+    src: Field
+    tgt: Field
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def records(self) -> list[Pair]:
+        """Decode the lines."""
+        lines = self.raw.decode().removesuffix("\n").split("\n")
+        rows = [self._texts(line, row) for row, line in enumerate(lines)]
+        sides = (to_lines(texts, self._where, self.raw.on_bad_utf8) for texts in zip(*rows, strict=True))
+        return list(map(Pair, *sides, repeat(self.raw.file), count(self.raw.first)))
+
+    def _texts(self, line: str, row: int) -> tuple[str, str]:
+        if not line or line.isspace():
+            return "", ""
+        try:
+            tree = _DECODER.decode(line)
+            src, tgt = _take(tree, self.src), _take(tree, self.tgt)
+        except (JSONDecodeError, RecursionError, LookupError, TypeError):
+            src = tgt = None
+        if isinstance(src, str) and isinstance(tgt, str):
+            return src, tgt
+        raise self._error(line, self._where(row))
+
+    def _error(self, line: str, where: str) -> DataError:
+        """Say what is wrong with a line."""
+        tree = read_object(line, where)
+        for field in (self.src, self.tgt):
+            name = ".".join(map(shown, field))
+            try:
+                value = _take(tree, field)
+            except (LookupError, TypeError):
+                return DataError(f"{where}: {describe(tree)}; expected {name}, as in the first line")
+            if not isinstance(value, str):
+                return DataError(f"{where}: the field {name} holds {_kind(value)}, expected text")
+        raise AssertionError(line)
+
+    def _where(self, row: int) -> str:
+        return f"{self.raw.file}, line {self.raw.first + row}"
+
+
+class JsonFiles(FileSource):
+    """Files of JSON lines; the first line of each says which fields are read."""
+
+    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, wanted: Wanted, *, name: str) -> None:
+        super().__init__(files, on_bad_utf8, name=name)
+        self._wanted = wanted
+
+    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
+        cutter = LineCutter(read_chunks(path, self._meter))
+        fields: tuple[Field, Field] | None = None
+        while lines := cutter.reach(size):
+            raw = Lines.take(cutter, lines, str(path), self._on_bad_utf8)
+            fields = fields or self._find_fields(raw)
+            yield JsonBlock(raw, *(fields or ((), ())))
+
+    def _find_fields(self, raw: Lines) -> tuple[Field, Field] | None:
+        """Look at the first line that is not blank; None: all are."""
+        for number, line in enumerate(raw.decode().split("\n"), start=raw.first):
+            if line and not line.isspace():
+                where = f"{raw.file}, line {number}"
+                return self._wanted.find(read_object(line, where), where)
+        return None
+
+
+def read_object(line: str, where: str) -> dict[str, Any]:
+    """Read a line.
+
+    Raises:
+        DataError: It is no JSON object.
+    """
+    try:
+        tree = _DECODER.decode(line)
+    except JSONDecodeError as error:
+        raise DataError(f"{where}: found no JSON at character {error.pos + 1}: {error.msg}") from error
+    except RecursionError as error:
+        raise DataError(f"{where}: found JSON that is nested too deeply") from error
+    if not isinstance(tree, dict):
+        raise DataError(f"{where}: found {_kind(tree)}, expected an object with a source and a target")
+    return tree
+
+
+def _take(tree: Any, field: Field) -> Any:
+    for name in field:
+        tree = tree[name]
+    return tree
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "text")

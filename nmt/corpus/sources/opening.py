@@ -1,0 +1,179 @@
+"""From the settings of a corpus to what reads it: patterns become files, suffixes become formats."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from nmt.config import CorpusSettings, DataSettings
+from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.sources.blocks import Block, PairSource, TextSource
+from nmt.corpus.sources.compressed import COMPRESSIONS, split_suffix
+from nmt.corpus.sources.fields import Wanted
+from nmt.corpus.sources.files import absolute as absolute_files
+from nmt.corpus.sources.files import find_files
+from nmt.corpus.sources.hub import PREFIX, DatasetName, HubDataset
+from nmt.corpus.sources.jsonl import JsonFiles
+from nmt.corpus.sources.parquet import ParquetFiles
+from nmt.corpus.sources.po import PoFiles
+from nmt.corpus.sources.text import ParallelFiles, TextFiles
+from nmt.corpus.sources.tmx import TmxFiles
+from nmt.corpus.sources.tsv import TsvFiles
+from nmt.errors import ConfigError
+
+
+def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setting: str = "data.corpora") -> PairSource:
+    """Find the files of a corpus, relative ones from `data.root`, and make what reads them.
+
+    Args:
+        corpus: Where it is: files of two sides, or what holds both.
+        data: Where relative paths start, the languages, and what bad bytes lead to.
+        split: What is read of a dataset where `corpus.split` does not say it.
+        setting: What an error calls the settings of the corpus.
+
+    Raises:
+        ConfigError: The corpus has no files, or files of both kinds, or of an unknown kind.
+        DataError: A pattern matches no file, or the numbers of source and target files differ.
+    """
+    if bool(corpus.src or corpus.tgt) == bool(corpus.path):
+        found = "both" if corpus.path else "neither"
+        raise ConfigError(f"{setting}: found {found}; a corpus has either src and tgt, its two sides, or path")
+    if (corpus.src_field is None) != (corpus.tgt_field is None):
+        given, missing = ("src_field", "tgt_field") if corpus.src_field else ("tgt_field", "src_field")
+        raise ConfigError(f"{setting}.{given} is set but {setting}.{missing} is not; both sides need a field")
+    if not corpus.path:
+        return _open_sides(corpus, data, setting)
+    parts = [
+        part
+        for of_hub, names in groupby(corpus.path, key=lambda name: name.startswith(PREFIX))
+        for part in (_open_datasets if of_hub else _open_files)(corpus, data, list(names), split, setting)
+    ]
+    return parts[0] if len(parts) == 1 else Chain(parts, name=parts[0].name)
+
+
+def absolute(name: str) -> str:
+    """Let the name of files, a pattern or a local dataset count from the working folder, not from `data.root`."""
+    if not name.startswith(PREFIX):
+        return absolute_files(name)
+    found = DatasetName.parse(name, Path.cwd())
+    return name if found.folder is None else f"{PREFIX}{':'.join(filter(None, (str(found.folder), found.config)))}"
+
+
+def text_source(paths: Sequence[Path], on_bad_utf8: OnBadUtf8) -> TextSource:
+    """Make what reads files of text in one language."""
+    return TextFiles(paths, on_bad_utf8)
+
+
+class Chain(PairSource):
+    """Several sources, one after the other."""
+
+    def __init__(self, parts: Sequence[PairSource], *, name: str) -> None:
+        self.name = name
+        self._parts = tuple(parts)
+        self._begun = 0
+        """How many of them have been read, or begun."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of all parts."""
+        return tuple(path for part in self._parts for path in part.files)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A digest of the fingerprints of those parts that have one."""
+        found = [part.fingerprint for part in self._parts]
+        return hashlib.sha256("\n".join(filter(None, found)).encode()).hexdigest() if any(found) else None
+
+    @property
+    def total_bytes(self) -> int:
+        """How large all parts are."""
+        return sum(part.total_bytes for part in self._parts)
+
+    @property
+    def read_bytes(self) -> int:
+        """How much of them has been read."""
+        return sum(part.read_bytes for part in self._parts[: self._begun])
+
+    def blocks(self, size: int) -> Iterator[Block[Pair]]:
+        """Read part after part."""
+        for number, part in enumerate(self._parts, start=1):
+            self._begun = number
+            yield from part.blocks(size)
+
+
+def _open_sides(corpus: CorpusSettings, data: DataSettings, setting: str) -> PairSource:
+    if corpus.src_field or corpus.split:
+        raise ConfigError(f"{setting}: src_field, tgt_field and split are about what is in path, not about src and tgt")
+    src = find_files(data.root, corpus.src, setting=f"{setting}.src")
+    tgt = find_files(data.root, corpus.tgt, setting=f"{setting}.tgt")
+    name = corpus.name or next((path.name for path in src), "")
+    return ParallelFiles(src, tgt, data.on_bad_utf8, name=name)
+
+
+def _open_datasets(
+    corpus: CorpusSettings, data: DataSettings, names: list[str], split: str, setting: str
+) -> list[PairSource]:
+    wanted = _wanted(corpus, data)
+    found = [DatasetName.parse(name, data.root) for name in names]
+    return [
+        HubDataset(one, corpus.split or split, data.on_bad_utf8, wanted, name=corpus.name or Path(one.text).name)
+        for one in found
+    ]
+
+
+def _open_files(
+    corpus: CorpusSettings, data: DataSettings, names: list[str], split: str, setting: str
+) -> list[PairSource]:
+    files = find_files(data.root, names, setting=f"{setting}.path")
+    name = corpus.name or files[0].name
+    return [open_kind(corpus, data, list(paths), name) for open_kind, paths in groupby(files, key=_opener)]
+
+
+_Opener = Callable[[CorpusSettings, DataSettings, list[Path], str], PairSource]
+
+
+def _open_tsv(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
+    return TsvFiles(files, data.on_bad_utf8, name=name, src_field=corpus.src_field, tgt_field=corpus.tgt_field)
+
+
+def _open_jsonl(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
+    return JsonFiles(files, data.on_bad_utf8, _wanted(corpus, data), name=name)
+
+
+def _open_parquet(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
+    return ParquetFiles(files, data.on_bad_utf8, _wanted(corpus, data), name=name)
+
+
+def _open_tmx(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
+    src_lang, tgt_lang = corpus.src_field or data.src_lang, corpus.tgt_field or data.tgt_lang
+    return TmxFiles(files, data.on_bad_utf8, name=name, src_lang=src_lang, tgt_lang=tgt_lang)
+
+
+def _open_po(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
+    return PoFiles(files, data.on_bad_utf8, name=name)
+
+
+_OPENERS: Final[dict[str, _Opener]] = {
+    ".tsv": _open_tsv,
+    ".jsonl": _open_jsonl,
+    ".parquet": _open_parquet,
+    ".tmx": _open_tmx,
+    ".po": _open_po,
+}
+
+
+def _wanted(corpus: CorpusSettings, data: DataSettings) -> Wanted:
+    return Wanted(corpus.src_field, corpus.tgt_field, data.src_lang, data.tgt_lang)
+
+
+def _opener(path: Path) -> _Opener:
+    suffix, compression = split_suffix(path)
+    # Of a Parquet file the end is read first, and its columns are compressed anyway.
+    if suffix not in _OPENERS or (suffix == ".parquet" and compression):
+        streams = " ".join(suffix for suffix in _OPENERS if suffix != ".parquet")
+        raise ConfigError(
+            f"{path}: cannot tell its format from its name; expected {streams}, these also with "
+            f"{' '.join(COMPRESSIONS)} behind it, .parquet, or hf:NAME; plain text is given as src and tgt"
+        )
+    return _OPENERS[suffix]

@@ -1,0 +1,79 @@
+"""Message catalogues of gettext (PO): what programs say, and how that is translated."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polib  # type: ignore[import-untyped]
+
+from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.compressed import Meter, read_chunks
+from nmt.corpus.sources.decoding import DECODING_ERRORS
+from nmt.corpus.sources.fields import first_line
+from nmt.corpus.sources.strings import Unit, cut_strings
+from nmt.errors import DataError
+
+
+class PoFiles(FileSource):
+    """Catalogues, each read as a whole.
+
+    Obsolete entries and the header are left out; what is not translated, or only by a guess ("fuzzy"), is a
+    pair with an empty target.
+    """
+
+    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
+        texts = _read_texts(path, self._on_bad_utf8, self._meter)
+        return cut_strings(texts, size, file=str(path), noun="line", on_bad_utf8=self._on_bad_utf8)
+
+
+class _Contents(str):
+    r"""Text whose lines end at `\n` alone; those of `str` end at characters that messages may hold."""
+
+    __slots__ = ()
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        return self.split("\n")
+
+
+def _read_texts(path: Path, on_bad_utf8: OnBadUtf8, meter: Meter) -> Iterator[Unit]:
+    # polib would take what is the name of a file for one; no name ends so.
+    contents = _Contents(_decode(path, on_bad_utf8, meter) + "\n")
+    try:
+        catalogue = polib.pofile(contents)
+    except OSError as error:
+        message = first_line(error).replace("po file (", "").replace(")", "", 1)
+        raise DataError(f"{path}: {message}") from error
+    for entry in catalogue:
+        if not entry.obsolete and entry.msgid:
+            for src, tgt in _sides(entry):
+                yield src, "" if entry.fuzzy else tgt, max(1, entry.linenum)
+
+
+def _sides(entry: polib.POEntry) -> list[tuple[str, str]]:
+    """Return what an entry says in both languages.
+
+    Of two plural forms, the first is for one and the second for all else. A language with one form says everything as
+    the plural does; with more than two, only the first form is sure to have a counterpart.
+    """
+    if not entry.msgid_plural:
+        return [(entry.msgid, entry.msgstr)]
+    forms = [entry.msgstr_plural[number] for number in sorted(entry.msgstr_plural)] or [""]
+    if len(forms) == 1:
+        return [(entry.msgid_plural, forms[0])]
+    both = [(entry.msgid, forms[0]), (entry.msgid_plural, forms[1])]
+    return both if len(forms) == 2 else both[:1]
+
+
+def _decode(path: Path, on_bad_utf8: OnBadUtf8, meter: Meter) -> str:
+    data = b"".join(read_chunks(path, meter))
+    encoding = polib.detect_encoding(data)
+    try:
+        return data.decode(encoding, DECODING_ERRORS[on_bad_utf8])
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not {encoding}, the encoding of the file; "
+            "--on-bad-utf8 replace puts U+FFFD in the place of such bytes"
+        ) from error
+    except (UnicodeError, LookupError) as error:
+        raise DataError(f"{path}: cannot read its encoding {encoding}: {first_line(error)}") from error

@@ -1,0 +1,119 @@
+"""Plain text: pairs of files that match line by line, and text in one language."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, repeat
+from pathlib import Path
+
+from nmt.corpus.reading import Line, OnBadUtf8, Pair
+from nmt.corpus.sources.blocks import Block, PairSource, TextSource
+from nmt.corpus.sources.compressed import Meter, read_chunks
+from nmt.corpus.sources.cutting import LineCutter
+from nmt.corpus.sources.decoding import Lines
+from nmt.errors import DataError
+
+
+@dataclass(frozen=True)
+class PairBlock(Block[Pair]):
+    """Lines of two files, which match one by one."""
+
+    src: Lines
+    tgt: Lines
+
+    def __len__(self) -> int:
+        return len(self.src)
+
+    def records(self) -> list[Pair]:
+        """Decode both sides."""
+        origin = (repeat(self.src.file), count(self.src.first))
+        return list(map(Pair, self.src.texts(), self.tgt.texts(), *origin))
+
+
+@dataclass(frozen=True)
+class LineBlock(Block[Line]):
+    """Lines of a file."""
+
+    raw: Lines
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def records(self) -> list[Line]:
+        """Decode the lines."""
+        return list(map(Line, self.raw.texts(), repeat(self.raw.file), count(self.raw.first)))
+
+
+class ParallelFiles(PairSource):
+    """Source files, and as many target files, each line the translation of the same line of its source file."""
+
+    def __init__(self, src: Sequence[Path], tgt: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str) -> None:
+        if len(src) != len(tgt):
+            raise DataError(
+                f"{len(src)} source files but {len(tgt)} target files; every source file needs its target "
+                f"(source: {_names(src)}; target: {_names(tgt)})"
+            )
+        self.name = name
+        self.src = tuple(src)
+        self.tgt = tuple(tgt)
+        self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
+        self._meters = Meter(), Meter()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The source files, then the target files."""
+        return *self.src, *self.tgt
+
+    @property
+    def read_bytes(self) -> int:
+        """How much of both sides has been read, compressed as they are."""
+        return sum(meter.bytes for meter in self._meters)
+
+    def blocks(self, size: int) -> Iterator[Block[Pair]]:
+        """Cut both files of a pair after the same lines; at the end, both have to have ended."""
+        self._meters = Meter(), Meter()
+        for src_path, tgt_path in zip(self.src, self.tgt, strict=True):
+            src, tgt = (
+                LineCutter(read_chunks(path, meter))
+                for path, meter in zip((src_path, tgt_path), self._meters, strict=True)
+            )
+            while lines := min(src.reach(size), tgt.reach(size)):
+                yield PairBlock(
+                    Lines.take(src, lines, str(src_path), self._on_bad_utf8),
+                    Lines.take(tgt, lines, str(tgt_path), self._on_bad_utf8),
+                )
+            found, expected = src.count_all(), tgt.count_all()
+            if found != expected:
+                raise DataError(
+                    f"{src_path} has {found} lines but {tgt_path} has {expected}; parallel files must match"
+                )
+
+
+class TextFiles(TextSource):
+    """Files of text, read one after the other."""
+
+    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8) -> None:
+        self._files = tuple(files)
+        self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
+        self._meter = Meter()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, in the order in which they are read."""
+        return self._files
+
+    @property
+    def read_bytes(self) -> int:
+        """How much of the files has been read, compressed as they are."""
+        return self._meter.bytes
+
+    def blocks(self, size: int) -> Iterator[Block[Line]]:
+        """Cut each file after whole lines."""
+        self._meter.bytes = 0
+        for path in self._files:
+            cutter = LineCutter(read_chunks(path, self._meter))
+            while lines := cutter.reach(size):
+                yield LineBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8))
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths)) or "none"

@@ -1,0 +1,146 @@
+"""Translation memories in TMX, read as a stream: units of one text in several languages."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from xml.parsers import expat
+
+from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.compressed import Meter, read_chunks
+from nmt.corpus.sources.fields import first_line, is_language, shown
+from nmt.corpus.sources.strings import Unit, cut_strings
+from nmt.errors import ConfigError, DataError
+
+_NATIVE_CODE: Final = frozenset({"bpt", "ept", "ph", "it", "ut"})
+"""Elements within a text whose contents are codes of the program that it is from."""
+
+
+class TmxFiles(FileSource):
+    """Files of units; of several texts of a unit in a language the first is read.
+
+    A unit that lacks a language is a pair with an empty side. Files with entities of their own are refused: they could
+    name other files, or become larger than any memory.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str, src_lang: str | None, tgt_lang: str | None
+    ) -> None:
+        if src_lang is None or tgt_lang is None:
+            raise ConfigError(
+                f"{name}: a .tmx file may hold many languages; say which two are read with data.src_lang and "
+                "data.tgt_lang (--src-lang, --tgt-lang), or with src_field and tgt_field of the corpus"
+            )
+        super().__init__(files, on_bad_utf8, name=name)
+        self._languages = (src_lang, tgt_lang)
+
+    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
+        units = _Units(path, self._languages, self._meter).read()
+        return cut_strings(units, size, file=str(path), noun="unit", on_bad_utf8=self._on_bad_utf8)
+
+
+class _Units:
+    """What a parser reports of a file, as units."""
+
+    def __init__(self, path: Path, languages: tuple[str, str], meter: Meter) -> None:
+        self._path = path
+        self._meter = meter
+        self._wanted = languages
+        self._found: dict[str, int] = {}
+        """How many texts there are in each language."""
+        self._units: list[Unit] = []
+        """Those that have ended since the last chunk."""
+        self._number = 0
+        self._depth = 0
+        self._texts: dict[str, str] = {}
+        """The texts of this unit by language, the first in each."""
+        self._language = ""
+        self._pieces: list[str] | None = None
+        """Of the text that is being read; None: there is none."""
+        self._in_code = 0
+        """How many elements of native code are open."""
+        self._parser = self._make_parser()
+
+    def read(self) -> Iterator[Unit]:
+        """Yield the units of the file.
+
+        Raises:
+            DataError: It cannot be read, or no unit has one of the languages.
+        """
+        for chunk in read_chunks(self._path, self._meter):
+            self._parse(chunk, final=False)
+            yield from self._take()
+        self._parse(b"", final=True)
+        yield from self._take()
+        for language in self._wanted:
+            if self._number and not any(is_language(found, language) for found in self._found):
+                found = ", ".join(sorted(map(shown, self._found))) or "none"
+                raise DataError(f"{self._path}: no unit has a text in {language}; the languages are {found}")
+
+    def _make_parser(self) -> expat.XMLParserType:
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._add_text
+        parser.EntityDeclHandler = self._refuse_declaration
+        parser.SkippedEntityHandler = self._refuse_entity
+        return parser
+
+    def _parse(self, chunk: bytes, *, final: bool) -> None:
+        try:
+            self._parser.Parse(chunk, final)
+        except expat.ExpatError as error:
+            reason = expat.errors.messages.get(error.code, "unknown error")
+            raise DataError(f"{self._path}, line {error.lineno}: found no well-formed XML: {reason}") from error
+        except (ValueError, LookupError) as error:  # an encoding that Python does not have, or not for this
+            raise DataError(f"{self._path}: cannot read its encoding: {first_line(error)}") from error
+
+    def _take(self) -> list[Unit]:
+        units, self._units = self._units, []
+        return units
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if not self._depth and name != "tmx":
+            raise self._error(f"found the element {shown(name)}, expected tmx")
+        self._depth += 1
+        if self._pieces is not None:
+            self._in_code += name in _NATIVE_CODE
+        elif name == "tu":
+            self._texts = {}
+        elif name == "tuv":
+            self._language = attributes.get("xml:lang") or attributes.get("lang") or ""
+        elif name == "seg":
+            self._pieces, self._in_code = [], 0
+
+    def _end(self, name: str) -> None:
+        self._depth -= 1
+        if name == "seg" and self._pieces is not None:
+            self._texts.setdefault(self._language, "".join(self._pieces))
+            self._found[self._language] = self._found.get(self._language, 0) + 1
+            self._pieces = None
+        elif self._pieces is not None:
+            self._in_code -= name in _NATIVE_CODE
+        elif name == "tu":
+            self._number += 1
+            src, tgt = map(self._text_in, self._wanted)
+            self._units.append((src, tgt, self._number))
+
+    def _add_text(self, text: str) -> None:
+        if self._pieces is not None and not self._in_code:
+            self._pieces.append(text)
+
+    def _text_in(self, language: str) -> str:
+        """Return the text of this unit in a language, in this very variety if there is one."""
+        if language in self._texts:
+            return self._texts[language]
+        return next((text for found, text in self._texts.items() if is_language(found, language)), "")
+
+    def _refuse_declaration(self, name: str, *_: object) -> None:
+        raise self._error(f"it declares the entity {shown(name)}; expected a file without entities of its own")
+
+    def _refuse_entity(self, name: str, *_: object) -> None:
+        raise self._error(f"the entity {shown(name)} is not declared; expected a character, or its number as in &#233;")
+
+    def _error(self, message: str) -> DataError:
+        return DataError(f"{self._path}, line {self._parser.CurrentLineNumber}: {message}")
