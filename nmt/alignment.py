@@ -1,9 +1,10 @@
 """Word alignments read from attention, and unknown words replaced with their help: pieces and weights in, pieces out.
 
 Pieces are SentencePiece's, with the mark U+2581 where a space was. Those of a source are as they stand in its text,
-characters without a piece of their own too; in a target `<unk>` is the unknown piece. Weights are [T, S]: the row of a
-target piece is the attention that was read in the step that scored it (the state has been fed the piece before it), so
-row t belongs to target piece t and nothing is shifted. Columns are in reading order, rows sum to at most 1.
+characters without a piece of their own too; in a target `<unk>` is the unknown piece. A piece that is a byte of a
+character is written as Python's `surrogateescape` does. Weights are [T, S]: the row of a target piece is the attention
+that was read in the step that scored it (the state has been fed the piece before it), so row t belongs to target piece
+t and nothing is shifted. Columns are in reading order, rows sum to at most 1.
 """
 
 import re
@@ -14,14 +15,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nmt.surfaces import SPACE_MARK, UNKNOWN, decode_bytes
 from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
 
 Link = tuple[int, int]
 """A source word and a target word, both counted from 0."""
 
-_MARK: Final = "\u2581"
+_MARK: Final = SPACE_MARK
 _SILENT: Final = (PAD_PIECE, BOS_PIECE, EOS_PIECE)
-_SHOWN_UNKNOWN: Final = " \u2047 "
+_SHOWN_UNKNOWN: Final = f" {UNKNOWN} "
 # Scripts that put no spaces between words: South-East Asian ones, Tibetan, kana and Han, full-width forms.
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u109f\u1780-\u17ff\u3000-\u312f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -31,7 +33,7 @@ _UNSPACED: Final = re.compile(
 def join_pieces(pieces: Sequence[str]) -> str:
     """Join pieces to the text that `Tokenizer.decode` makes of their ids."""
     shown = (_SHOWN_UNKNOWN if piece == UNK_PIECE else _text(piece) for piece in pieces)
-    return "".join(shown).lstrip(_MARK).replace(_MARK, " ")
+    return decode_bytes("".join(shown).lstrip(_MARK).replace(_MARK, " "))
 
 
 def word_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from nmt.wording import counted
 from nmt_cli import language_options as language_option
 from nmt_cli import translation_options as option
 from nmt_cli.console import status, warn
 from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.streams import STREAM, open_lines
+from nmt_cli.streams import STREAM, open_lines, refuse_replacing
 from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def translate(
     dictionary: option.Dictionary = None,
     document: option.Document = False,
     markup: option.Markup = False,
+    tag: option.Tag = None,
     keep: option.Keep = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     output_format: option.OutputFormat = "text",
@@ -87,6 +89,8 @@ def translate(
     from nmt.translate.blocks import Job
 
     language_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
+    read = [path for path in (source, terms, dictionary) if path is not None]
+    refuse_replacing(read, [output, *([alignment] if alignment else [])])
     words = load_dictionary(dictionary) if dictionary else {}
     options = Options(
         beam_size=beam_size,
@@ -106,6 +110,7 @@ def translate(
         unknown=words if replace_unknown or dictionary else None,
         document=document,
         markup=markup or keep is not None,
+        tag=tag,
         keep=compile_pattern(keep) if keep is not None else None,
         terms=Terminology.load(terms) if terms else None,
         required=tuple(must or ()),
@@ -123,10 +128,10 @@ def _translations(
     job: "Job", lines: "LineSource", *, arriving: bool, workers: int
 ) -> "Generator[Translations, None, None]":
     from nmt.translate.blocks import blocks_of
-    from nmt.workers import translate_in_processes
+    from nmt.workers import map_in_processes
 
     if workers > 1:
-        return translate_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK), workers=workers)
+        return map_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK), workers=workers)
     return job.translate(lines, block=_STREAM_BLOCK if arriving else _FILE_BLOCK)
 
 
@@ -165,4 +170,4 @@ def _counter(*, visible: bool) -> Iterator[Callable[[int], None]]:
     """Give a function that shows on the terminal how many lines are done, and how fast."""
     start = time.monotonic()
     with status("translating", visible=visible) as show:
-        yield lambda done: show(f"{done:,} lines, {done / (time.monotonic() - start):,.0f} lines/s")
+        yield lambda done: show(f"{counted(done, 'line')}, {done / (time.monotonic() - start):,.0f} lines/s")

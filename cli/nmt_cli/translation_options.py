@@ -221,6 +221,15 @@ Markup = Annotated[
     typer.Option("--markup", help="Keep tags, {placeholders} and format codes as they are.", rich_help_panel=_TEXT),
 ]
 
+Tag = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TAG",
+        help="Piece such as <news> put before each sentence, which the model knows as the tag of a corpus.",
+        rich_help_panel=_TEXT,
+    ),
+]
+
 Keep = Annotated[
     str | None,
     typer.Option(metavar="REGEX", help="Keep what matches as well; turns on --markup.", rich_help_panel=_TEXT),
@@ -279,8 +288,7 @@ Precision = Annotated[
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.", rich_help_panel=_COMPUTE)]
 
 Workers = Annotated[
-    int,
-    typer.Option(metavar="N", min=1, help="Processes; each uses one CPU core.", rich_help_panel=_COMPUTE),
+    int, typer.Option(metavar="N", min=1, help="Processes; each uses one CPU core.", rich_help_panel=_COMPUTE)
 ]
 
 BatchTokens = Annotated[

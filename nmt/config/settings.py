@@ -27,7 +27,7 @@ class Settings(Section):
             )
         if self.training.r_drop and self.training.objective == "sampled":
             raise ValueError('training.r_drop compares whole distributions: it needs training.objective = "full"')
-        if self.training.subword_sampling and self.tokenizer.kind in ("word", "char"):
+        if self.training.subword_sampling and self.tokenizer.kind in ("word", "char", "byte"):
             raise ValueError(
                 "training.subword_sampling cuts words into other pieces: it needs a tokenizer of the kind unigram or "
                 f'bpe, found tokenizer.kind = "{self.tokenizer.kind}"'

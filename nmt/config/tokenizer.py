@@ -1,11 +1,15 @@
 """Settings of how text is cut into pieces."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from nmt.config.section import Section
+from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
+
+_BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
 
 
 class TokenizerSettings(Section):
@@ -35,3 +39,40 @@ class TokenizerSettings(Section):
     """What is replaced by [NUM] or [URL] before translation and put back after it."""
     max_training_lines: int = Field(default=500_000, ge=1)
     """Sample size for tokenizer training, in pairs or lines: all of them have to fit into the memory."""
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols_must_be_pieces(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in symbols:
+            if len(symbol) < 2 or "\u2581" in symbol or any(one.isspace() for one in symbol):
+                raise ValueError(f"found the symbol {symbol!r}, expected two characters or more and no space in them")
+            if symbol in (PAD_PIECE, UNK_PIECE, BOS_PIECE, EOS_PIECE) or _BYTE.fullmatch(symbol):
+                raise ValueError(f"found the symbol {symbol!r}, which is the name of a special piece or of a byte")
+        return tuple(dict.fromkeys(symbols))
+
+    @model_validator(mode="after")
+    def _files_must_fit_the_vocabularies(self) -> "TokenizerSettings":
+        if (self.src_file is None) != (self.tgt_file is None):
+            found, missing = ("src_file", "tgt_file") if self.src_file else ("tgt_file", "src_file")
+            raise ValueError(f"tokenizer.{found} is the tokenizer of one side: name the other with tokenizer.{missing}")
+        if self.src_file is not None and self.file is not None:
+            raise ValueError("tokenizer.file is for both sides: leave it out, or tokenizer.src_file and tgt_file")
+        if self.src_file is not None and self.joint:
+            raise ValueError("tokenizer.src_file and tgt_file are two tokenizers: they need tokenizer.joint = false")
+        return self
+
+    @model_validator(mode="after")
+    def _training_must_fit_the_kind(self) -> "TokenizerSettings":
+        if self.file or self.src_file:  # these know their kind, and are not trained
+            return self
+        if self.byte_fallback and self.kind in ("word", "byte"):
+            raise ValueError(
+                "tokenizer.byte_fallback cuts characters without a piece into bytes: it needs a tokenizer of the kind "
+                f'unigram, bpe or char, found tokenizer.kind = "{self.kind}"'
+            )
+        if self.min_frequency > 1 and self.kind not in ("word", "char"):
+            raise ValueError(
+                "tokenizer.min_frequency leaves out rare words or characters: it needs a tokenizer of the kind word or "
+                f'char, found tokenizer.kind = "{self.kind}"'
+            )
+        return self

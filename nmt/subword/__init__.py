@@ -1,5 +1,6 @@
 """Text to pieces and back: SentencePiece models (Kudo and Richardson, 2018), trained and loaded."""
 
+from nmt.subword.adopting import adopt_model, load_any
 from nmt.subword.proto import Kind
 from nmt.subword.tokenizer import (
     JOINT_MODEL,
@@ -21,7 +22,9 @@ __all__ = [
     "Tokenizer",
     "Tokenizers",
     "VocabularyTooLargeError",
+    "adopt_model",
     "find_tokenizer",
+    "load_any",
     "load_tokenizers",
     "tokenizer_files",
     "train_tokenizer",

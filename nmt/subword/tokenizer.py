@@ -1,6 +1,6 @@
 """A trained SentencePiece model, and where it lies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -8,17 +8,24 @@ from typing import Final, Protocol
 from sentencepiece import SentencePieceProcessor
 
 from nmt.errors import ModelError
-from nmt.subword.proto import Kind, kind_of
-from nmt.subword.units import character_units, word_units
+from nmt.sequences import FlatSequences
+from nmt.subword.proto import Kind, Model, Spec, Type
+from nmt.subword.units import Characters, Words
+from nmt.surfaces import SPACE_MARK, surface
 from nmt.vocab import BOS, EOS, PAD, UNK
 
 JOINT_MODEL: Final = "joint.spm.model"
 SRC_MODEL: Final = "src.spm.model"
 TGT_MODEL: Final = "tgt.spm.model"
 
+_CHARACTER_MAP: Final = 2
+"""The field of a model's normalisation that says which characters become others."""
+
 
 class _Cutter(Protocol):
     def encode(self, texts: Sequence[str]) -> list[list[int]]: ...
+
+    def encode_flat(self, texts: Sequence[str]) -> FlatSequences: ...
 
     def split(self, text: str) -> list[str]: ...
 
@@ -34,17 +41,15 @@ class Tokenizer:
         Raises:
             ModelError: The bytes are no SentencePiece model, or its special ids are others.
         """
-        try:
-            self._processor = SentencePieceProcessor(model_proto=model)
-        except RuntimeError as error:
-            raise ModelError("not a SentencePiece model") from error
-        processor = self._processor
-        found = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+        processor = load_processor(model)
+        found = special_ids(processor)
         if found != (PAD, UNK, BOS, EOS):
             raise ModelError(f"pad, unk, bos, eos have the ids {found}, expected {(PAD, UNK, BOS, EOS)}")
-        self.kind: Kind = kind_of(model)
+        self._processor = processor
+        self._model = Model.read(model)
+        self.kind: Kind = self._model.kind
         """What it was trained as."""
-        self._cutter = _make_cutter(self.kind, processor, self.pieces)
+        self._cutter = _make_cutter(self._model, processor)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -61,24 +66,50 @@ class Tokenizer:
             raise ModelError(f"{path} cannot be used as a tokenizer: {error}") from error
 
     def __len__(self) -> int:
-        return int(self._processor.get_piece_size())
+        return len(self._model.pieces)
 
     @property
     def pieces(self) -> list[str]:
-        """Every piece, in the order of the ids."""
-        return [self._processor.id_to_piece(index) for index in range(len(self))]
+        """The name of every piece, in the order of the ids; that of a byte is "<0x41>", say."""
+        return [piece.text for piece in self._model.pieces]
+
+    @property
+    def surfaces(self) -> list[str]:
+        """What every piece stands for in text, in the order of the ids: its name, but where it is a byte the byte."""
+        return [surface(piece.text, byte=piece.type == Type.BYTE) for piece in self._model.pieces]
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """The pieces that are never cut and never merged: those that users defined, or every word."""
+        if self.kind == "word":
+            return frozenset(piece.removeprefix(SPACE_MARK) for piece in self.pieces if piece.startswith(SPACE_MARK))
+        return frozenset(piece.text for piece in self._model.pieces if piece.type == Type.USER_DEFINED)
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """The pieces that never are cut in another way: all but the normal ones, special pieces and bytes too."""
+        return frozenset(piece.text for piece in self._model.pieces if piece.type != Type.NORMAL)
+
+    @property
+    def has_bytes(self) -> bool:
+        """Whether bytes have pieces, so that no text has an `<unk>`."""
+        return any(piece.type == Type.BYTE for piece in self._model.pieces)
 
     @property
     def scores(self) -> list[float]:
         """Every piece's score: its log probability in a unigram model, the higher, the earlier learnt, in BPE."""
-        return [self._processor.get_score(index) for index in range(len(self))]
+        return [piece.score for piece in self._model.pieces]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Cut texts into pieces; no `<s>`, no `</s>`."""
         return self._cutter.encode(texts)
 
+    def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
+        """Cut texts into pieces as `encode` does, laid end to end; one thread works, however many texts there are."""
+        return self._cutter.encode_flat(texts)
+
     def split(self, text: str) -> list[str]:
-        """Cut a text into as many pieces as `encode` does, as they stand in it: unknown characters too."""
+        """Cut a text into as many pieces as `encode` does, as they stand in it: unknown characters too, and bytes."""
         return self._cutter.split(text)
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
@@ -136,27 +167,58 @@ def find_tokenizer(path: Path) -> Path:
     return tokenizer_files(path)[-1] if path.is_dir() else path
 
 
+def load_processor(model: bytes) -> SentencePieceProcessor:
+    """Load a serialized model, whatever its special ids are.
+
+    Raises:
+        ModelError: The bytes are no SentencePiece model.
+    """
+    try:
+        processor = SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+        raise ModelError("not a SentencePiece model") from error
+    if not model:
+        raise ModelError("not a SentencePiece model, but an empty file")
+    return processor
+
+
+def special_ids(processor: SentencePieceProcessor) -> tuple[int, int, int, int]:
+    """Return the ids of pad, unk, bos and eos; -1 where there is none."""
+    return processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
+
+
 class _Subwords:
     """Cuts text as SentencePiece does."""
 
-    def __init__(self, processor: SentencePieceProcessor) -> None:
+    def __init__(self, processor: SentencePieceProcessor, byte_surfaces: Mapping[int, str]) -> None:
         self._processor = processor
+        self._bytes = byte_surfaces
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self._processor.encode(list(texts))
         return ids
 
+    def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
+        # Lists are faster than the arrays that SentencePiece can make of each text.
+        return FlatSequences.from_lists(self._processor.encode(list(texts), num_threads=1))
+
     def split(self, text: str) -> list[str]:
         pieces: list[str] = self._processor.encode(text, out_type=str)
-        return pieces
+        if not self._bytes:
+            return pieces
+        ids = self._processor.encode(text)
+        return [self._bytes.get(index, piece) for index, piece in zip(ids, pieces, strict=True)]
 
     def decode(self, row: Sequence[int]) -> str:
         return str(self._processor.decode(list(row)))
 
 
-def _make_cutter(kind: Kind, processor: SentencePieceProcessor, pieces: Sequence[str]) -> _Cutter:
-    if kind == "word":
-        return word_units(pieces)
-    if kind == "char":
-        return character_units(pieces)
-    return _Subwords(processor)
+def _make_cutter(model: Model, processor: SentencePieceProcessor) -> _Cutter:
+    pieces = [piece.text for piece in model.pieces]
+    byte_ids = [index for index, piece in enumerate(model.pieces) if piece.type == Type.BYTE]
+    if model.kind in ("unigram", "bpe"):
+        return _Subwords(processor, {index: surface(pieces[index], byte=True) for index in byte_ids})
+    normalise = processor.normalize if Spec(model.normalizer).get(_CHARACTER_MAP) else str
+    if model.kind == "word":
+        return Words(pieces, normalise=normalise)
+    return Characters(pieces, first_byte=byte_ids[0] if byte_ids else None, normalise=normalise)

@@ -2,14 +2,16 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from sentencepiece import SentencePieceTrainer
 
 from nmt.errors import ConfigError, DataError, NmtError
+from nmt.subword.making import keep_frequent, keep_words, make_byte_model
 from nmt.subword.proto import Kind
-from nmt.subword.units import SPACE_MARK
+from nmt.surfaces import SPACE_MARK
 from nmt.vocab import BOS, BOS_PIECE, EOS, EOS_PIECE, PAD, PAD_PIECE, UNK, UNK_PIECE
 
 _FIXED_OPTIONS: Final[dict[str, Any]] = {
@@ -26,6 +28,7 @@ _FIXED_OPTIONS: Final[dict[str, Any]] = {
     "bos_piece": BOS_PIECE,
     "eos_piece": EOS_PIECE,
 }
+_SPECIALS: Final = 4
 # SentencePiece learns nothing from a line that holds its own mark for unknown characters.
 _RESERVED: Final = "\u2585"
 
@@ -48,54 +51,78 @@ def train_tokenizer(
     kind: Kind,
     vocab_size: int,
     character_coverage: float = 1.0,
+    byte_fallback: bool = False,
+    min_frequency: int = 1,
     symbols: Sequence[str] = (),
 ) -> bytes:
     """Train a SentencePiece model, and return its bytes, which depend on nothing but the arguments.
 
     Args:
-        lines: The text, already normalised.
-        kind: Unigram language model, byte-pair encoding, words or characters.
-        vocab_size: Pieces, specials included; at most so many where the kind is "word" or "char".
+        lines: The text, already normalised; for bytes none is read.
+        kind: Unigram language model, byte-pair encoding, words, characters or bytes.
+        vocab_size: Pieces, specials included; at most so many where the kind is "word" or "char", the most frequent. Of
+            bytes there are 256, whatever this says.
         character_coverage: Share of the characters of the text that get a piece.
-        symbols: Pieces that are never cut and never merged; words never are.
+        byte_fallback: Give pieces to bytes too, into which characters without a piece are cut; for no kind but those of
+            subwords and characters.
+        min_frequency: How often a word or character has to occur, for the kinds "word" and "char".
+        symbols: Pieces that are never cut and never merged, or words that have pieces, however rare.
 
     Raises:
         VocabularyTooLargeError: The text has fewer subword pieces than asked for.
-        ConfigError: The characters of the text alone are more than `vocab_size`, and the kind is one of subwords.
+        ConfigError: The characters of the text alone are more than `vocab_size`, and the kind is one of subwords; or
+            there is no room for bytes.
         DataError: There is no text.
     """
-    model = io.BytesIO()
-    source = _Lines(lines, _leave_out_marks if kind == "word" else _leave_out_reserved)
-    options = _FIXED_OPTIONS if kind in ("unigram", "bpe") else _FIXED_OPTIONS | {"hard_vocab_limit": False}
-    try:
-        SentencePieceTrainer.train(
-            sentence_iterator=iter(source),
-            model_writer=model,
-            model_type=kind,
-            vocab_size=vocab_size,
-            character_coverage=character_coverage,
-            user_defined_symbols=[] if kind == "word" else list(symbols),
-            **options,
+    if kind == "byte":
+        return make_byte_model(symbols)
+    least = _SPECIALS + 256 + len(symbols) + 1
+    if byte_fallback and vocab_size < least:
+        raise ConfigError(
+            f"tokenizer.vocab_size = {vocab_size} is too small for tokenizer.byte_fallback: 256 bytes, "
+            f"{_SPECIALS} special pieces, {len(symbols)} symbols and a character are {least} pieces"
         )
+    source = _Lines(lines, kind, counting=min_frequency > 1)
+    options = _FIXED_OPTIONS if kind in ("unigram", "bpe") else _FIXED_OPTIONS | {"hard_vocab_limit": False}
+    options = options | {"vocab_size": vocab_size, "character_coverage": character_coverage}
+    if kind == "word":
+        model = _train(source, model_type=kind, **options)
+        return keep_words(model, source.counts, min_frequency=min_frequency, symbols=symbols, vocab_size=vocab_size)
+    if byte_fallback:
+        options["byte_fallback"] = True
+    model = _train(source, model_type=kind, user_defined_symbols=list(symbols), **options)
+    return keep_frequent(model, source.counts, min_frequency) if min_frequency > 1 else model
+
+
+def _train(source: "_Lines", **options: Any) -> bytes:
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(sentence_iterator=iter(source), model_writer=model, **options)
     except RuntimeError as error:
         if source.failure is not None:
             raise source.failure from None
-        raise _explain(str(error), vocab_size) from error
+        raise _explain(str(error), options["vocab_size"]) from error
     return model.getvalue()
 
 
 class _Lines:
     """Lines for SentencePiece, which would hide an exception of the iterator (a Ctrl-C, say) behind its own."""
 
-    def __init__(self, lines: Iterable[str], clean: Callable[[str], str]) -> None:
+    def __init__(self, lines: Iterable[str], kind: Kind, *, counting: bool) -> None:
         self._lines = lines
-        self._clean = clean
+        self._words = kind == "word"
+        self._counting = counting
+        self.counts = Counter[str]()
+        """How often each word or character occurred, if that is counted."""
         self.failure: BaseException | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
             for line in self._lines:
-                yield self._clean(line)
+                text = _leave_out_marks(line) if self._words else _leave_out_reserved(line)
+                if self._counting:
+                    self.counts.update(text.split(" ") if self._words else text)
+                yield text
         except BaseException as error:
             self.failure = error
             raise

@@ -15,6 +15,7 @@ from nmt.markup import Marked, extract, reinsert
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.splitting import split_sentences, split_text
 from nmt.subword import Tokenizers
+from nmt.surfaces import shown
 from nmt.translate.options import Options
 from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
 from nmt.translate.words import Spelled, spell
@@ -28,7 +29,7 @@ class LinePart:
     text: str
     """As it stands in the line."""
     masked: str
-    """As the model reads it: its placeholders stand for `originals`."""
+    """As the model reads it: with the tag, if there is one, and with placeholders that stand for `originals`."""
     ids: list[int]
     originals: Originals
     continues: bool = False
@@ -116,20 +117,24 @@ class LineReader:
         return [len(part.ids) for part in self._encode(texts)]
 
     def _encode(self, texts: Sequence[str]) -> list[LinePart]:
-        masked = [mask(text, self.settings.tokenizer.placeholders) for text in texts]
-        rows = self.tokenizers.src.encode([text for text, _ in masked])
+        tag = f"{self.options.tag} " if self.options.tag else ""
+        masked = [(tag + reads, originals) for reads, originals in map(self._mask, texts)]
+        rows = self.tokenizers.src.encode([reads for reads, _ in masked])
         return [
             LinePart(text, reads, ids, originals)
             for text, (reads, originals), ids in zip(texts, masked, rows, strict=True)
         ]
 
+    def _mask(self, text: str) -> tuple[str, Originals]:
+        return mask(text, self.settings.tokenizer.placeholders)
+
     def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str) -> Piecewise:
         if hypothesis.attention is None:
             text = one_line(unmask(self._decoded(hypothesis.ids, prefix), part.originals))
             return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
-        src = self.tokenizers.src.split(part.masked)
+        src = self.tokenizers.src.split(part.masked)[self._tag_pieces :]
         tgt = self._pieces(hypothesis.ids, prefix)
-        attention = np.asarray(hypothesis.attention, dtype=np.float32)
+        attention = np.asarray(hypothesis.attention, dtype=np.float32)[:, self._tag_pieces :]
         if self.options.unknown is not None:
             tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
         text = one_line(unmask(join_pieces(tgt), part.originals))
@@ -140,7 +145,9 @@ class LineReader:
             hypothesis.score,
             parts=1,
             alignment=tuple(align_words(src, tgt, attention)) if wanted else None,
-            details=(Part(tuple(src), tuple(tgt), attention),) if self.options.details else None,
+            details=(Part(tuple(map(shown, src)), tuple(map(shown, tgt)), attention),)
+            if self.options.details
+            else None,
         )
         return Piecewise(translation, len(part.text.split()), len(text.split()), part.continues)
 
@@ -162,8 +169,13 @@ class LineReader:
         return replace(one, text=text, alignment=one.alignment if self.options.alignment else None)
 
     @cached_property
+    def _tag_pieces(self) -> int:
+        """How many pieces the tag has, which is no word of the line."""
+        return len(self.tokenizers.src.split(self.options.tag)) if self.options.tag else 0
+
+    @cached_property
     def _tgt_pieces(self) -> list[str]:
-        return self.tokenizers.tgt.pieces
+        return self.tokenizers.tgt.surfaces
 
 
 def _in_words(line: str, parts: Sequence[LinePart]) -> tuple[LinePart, ...]:

@@ -56,6 +56,8 @@ class Options:
     """A line is a paragraph, whose sentences are translated one by one."""
     markup: bool = False
     """Tags, placeholders and format codes come out as they went in."""
+    tag: str | None = None
+    """A piece such as "<news>" that is put before each sentence, as before those of a corpus in training."""
     keep: re.Pattern[str] | None = None
     """With `markup`: other spans that come out as they went in."""
     terms: Terminology | None = None

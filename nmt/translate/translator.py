@@ -29,7 +29,7 @@ from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage
 from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.result import Translation
-from nmt.translate.words import check_words, continuing, forbid
+from nmt.translate.words import check_tag, check_words, continuing, forbid
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -137,6 +137,7 @@ class Translator:
         language = self.language if search.lm_weight else None
         rescored = options.lm_rescore and language is not None
         check_words(self.tokenizers.tgt, options)
+        check_tag(self.tokenizers.src, options.tag)
         constrained = bool(options.required or options.terms)
         kind = Kind(
             n_best=search.beam_size if rescored else options.n_best,

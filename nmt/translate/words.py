@@ -1,6 +1,5 @@
 """Words that translations must contain, and words that they must not, as the pieces that a model writes."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,8 +19,6 @@ Spelled = tuple[tuple[int, ...], ...]
 
 _STAND_IN: Final = "\ufffc"
 """The text of a piece that stands for another one, the object replacement character: no word goes on behind it."""
-_BYTE: Final = re.compile("<0x([0-9A-F]{2})>")
-"""A piece that stands for a byte."""
 
 
 def spell(tokenizer: Tokenizer, words: Sequence[str]) -> Spelled:
@@ -52,6 +49,19 @@ def check_words(tokenizer: Tokenizer, options: Options) -> None:
                 raise ConfigError(f"translations must contain {word!r}, but must not contain {other!r}")
 
 
+def check_tag(tokenizer: Tokenizer, tag: str | None) -> None:
+    """Refuse a tag that the tokenizer of the source knows nothing of.
+
+    Raises:
+        ConfigError: It has no such piece.
+    """
+    if tag is not None and tag not in tokenizer.symbols:
+        known = (
+            sorted(symbol for symbol in tokenizer.symbols if symbol.startswith("<")) if tokenizer.kind != "word" else []
+        )
+        raise ConfigError(f"the model knows no tag {tag}" + (f"; it has {', '.join(known)}" if known else ""))
+
+
 def forbid(
     tokenizer: Tokenizer, words: Sequence[str], *, placeholders: Sequence[Kind], device: torch.device
 ) -> ForbiddenWords | None:
@@ -66,12 +76,9 @@ def forbid(
     if not words:
         return None
     opaque = {PLACEHOLDERS[kind] for kind in placeholders}
-    texts = [_STAND_IN if piece in opaque else piece for piece in tokenizer.pieces]
+    texts = [_STAND_IN if piece in opaque else piece for piece in tokenizer.surfaces]
     texts[: EOS + 1] = [""] * (EOS + 1)
     texts[UNK] = _STAND_IN
-    for index, piece in enumerate(texts):
-        if (byte := _BYTE.fullmatch(piece)) and tokenizer.decode([[index]]) != [piece]:
-            texts[index] = bytes.fromhex(byte[1]).decode("ascii", errors="surrogateescape")
     return ForbiddenWords([normalise(word) for word in words], texts, device)
 
 
@@ -80,4 +87,4 @@ def continuing(tokenizer: Tokenizer) -> frozenset[int]:
 
     In scripts without spaces every character may begin a word.
     """
-    return frozenset(index for index, piece in enumerate(tokenizer.pieces) if index > EOS and continues(piece[0]))
+    return frozenset(index for index, piece in enumerate(tokenizer.surfaces) if index > EOS and continues(piece[0]))

@@ -167,3 +167,19 @@ def test_weights_of_another_shape_are_refused(function: object) -> None:
     message = "attention weights of shape [2, 1] for 1 target pieces and 2 source pieces; expected [1, 2]"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         function(pieces("_a _b"), pieces("_x"), np.ones((2, 1), dtype=np.float32))  # type: ignore[operator]
+
+
+def test_bytes_are_joined_to_characters() -> None:
+    spelled = pieces("_caf \udcc3 \udca9 _ \udce8 \udcb5 \udcb0")
+    assert join_pieces(spelled) == "café 走"
+    assert word_spans(spelled) == [(0, 3), (3, 7)]
+    assert join_pieces(pieces("_a \udcc3 _ \udcb5 b")) == "a\ufffd \ufffdb"
+
+
+BYTEWISE = Tokenizer(train_tokenizer([], kind="byte", vocab_size=16))
+
+
+@given(st.text(st.characters(blacklist_categories=("Cs",))).map(str.lstrip))
+def test_joined_bytes_are_what_the_tokenizer_makes_of_the_ids(text: str) -> None:
+    [ids] = BYTEWISE.encode([text])
+    assert join_pieces(BYTEWISE.split(text)) == text == BYTEWISE.decode([ids])[0]

@@ -93,6 +93,16 @@ def test_output_that_cannot_be_written_is_one_line(refused: Run, tmp_path: Path)
         assert refused(option, nowhere) == f"error: {nowhere}: No such file or directory\n"
 
 
+@pytest.mark.parametrize("option", ["--output", "--alignment"])
+def test_what_is_read_is_not_replaced(refused: Run, tmp_path: Path, option: str) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text("bat\n")
+    message = f"error: {path} is read, so it cannot be written: the result would replace it\n"
+    assert refused(path, option, path) == message
+    assert refused("--terms", path, option, path) == message
+    assert path.read_text() == "bat\n"
+
+
 def test_lines_too_long_for_the_model_are_named(invoke: Invoke, tmp_path: Path) -> None:
     source = tmp_path / "in.txt"
     source.write_text("bat\n" + "bat cow " * 60 + "\nden\n")

@@ -84,3 +84,9 @@ def test_markup_survives(run: Run, refused: Run) -> None:
     assert run("--keep", "@[a-z]", lines=lines[::3]) == "<b>bato</b> cowo {n} %s\nbato @x\n"
     message = refused("--keep", "(")
     assert message.startswith("error: markup pattern '(' is not a Python regular expression: missing )")
+
+
+def test_a_tag_goes_to_the_library_and_the_model_has_to_know_it(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = watch(monkeypatch)
+    assert refused("--tag", "<news>", lines=["bat"]) == "error: the model knows no tag <news>\n"
+    assert [options.tag for options in given] == ["<news>"]

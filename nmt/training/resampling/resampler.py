@@ -1,16 +1,14 @@
 """Training rows cut into other pieces, another way every time they are seen."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from nmt.corpus.placeholders import PLACEHOLDERS
 from nmt.errors import ConfigError
 from nmt.prepared import PreparedData
-from nmt.sequences import FlatSequences, Rows
-from nmt.subword import Kind, Tokenizer
+from nmt.sequences import FlatSequences, Rows, Sequences
+from nmt.subword import Tokenizer
 from nmt.training.resampling.bpe import BpeDropout
 from nmt.training.resampling.draws import row_keys
 from nmt.training.resampling.lookup import Integers
@@ -42,7 +40,7 @@ class Resampler:
     stream: int
     """Source and target draw from different streams."""
 
-    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
         """Cut the rows in `wanted` anew.
 
         Args:
@@ -70,52 +68,46 @@ def make_resamplers(data: PreparedData, *, alpha: float, max_pieces: int) -> tup
     """Make the resamplers of the source and the target of prepared data.
 
     Args:
-        data: Tells the kind of its tokenizers, and which placeholders stay whole.
+        data: Has the tokenizers.
         alpha: As for `make_resampler`.
         max_pieces: Rows that would come out longer keep their stored pieces.
 
     Raises:
-        ConfigError: `alpha` is no probability, and the tokenizers are of the kind "bpe".
+        ConfigError: A tokenizer is not of subwords, or of the kind "bpe", and `alpha` is no probability.
+        ModelError: A tokenizer lacks pieces that are needed.
     """
-    settings, tokenizers = data.settings.tokenizer, data.tokenizers
-    symbols = [PLACEHOLDERS[kind] for kind in settings.placeholders]
-
-    def make(tokenizer: Tokenizer) -> Resampler:
-        return make_resampler(tokenizer, kind=settings.kind, symbols=symbols, alpha=alpha, max_pieces=max_pieces)
-
-    src = make(tokenizers.src)
-    return src, replace(src if tokenizers.joint else make(tokenizers.tgt), stream=1)
+    tokenizers = data.tokenizers
+    src = make_resampler(tokenizers.src, alpha=alpha, max_pieces=max_pieces)
+    tgt = src if tokenizers.joint else make_resampler(tokenizers.tgt, alpha=alpha, max_pieces=max_pieces)
+    return src, replace(tgt, stream=1)
 
 
-def make_resampler(
-    tokenizer: Tokenizer,
-    *,
-    kind: Kind,
-    symbols: Sequence[str],
-    alpha: float,
-    max_pieces: int,
-) -> Resampler:
+def make_resampler(tokenizer: Tokenizer, *, alpha: float, max_pieces: int) -> Resampler:
     """Make a resampler for the rows that a tokenizer cut.
 
     Args:
-        tokenizer: Its pieces and their scores are used.
-        kind: What the tokenizer was trained as, "unigram" or "bpe".
-        symbols: Its pieces that are never cut and never merged.
+        tokenizer: Its pieces and their scores are used. Symbols and bytes stay as they are.
         alpha: For a unigram model the exponent that smooths its probabilities: the smaller, the more varied the pieces,
             1 draws from the model as it is. For BPE the probability that a merge is left out: the larger, the more
             varied.
         max_pieces: Rows that would come out longer keep their stored pieces.
 
     Raises:
-        ConfigError: `alpha` is no probability, and `kind` is "bpe".
+        ConfigError: The tokenizer is not of subwords, or of the kind "bpe", and `alpha` is no probability.
+        ModelError: It lacks pieces that are needed.
     """
+    kind = tokenizer.kind
+    if kind not in ("unigram", "bpe"):
+        raise ConfigError(
+            "training.subword_sampling cuts words into other pieces: it needs tokenizers of the kind unigram or bpe, "
+            f"but one of the data is of the kind {kind}"
+        )
     if kind == "bpe" and alpha > 1:
         raise ConfigError(
             f"training.subword_sampling = {alpha:g} is too large: with a tokenizer of the kind bpe it is the "
             "probability that a merge is left out, at most 1"
         )
-    assert kind in ("unigram", "bpe")  # the settings have been checked
-    alphabet = Alphabet(tokenizer.pieces, symbols=symbols)
+    alphabet = Alphabet(tokenizer.pieces, symbols=tokenizer.whole)
     scores = tokenizer.scores
     cutter: Cutter
     if kind == "bpe":

@@ -1,19 +1,17 @@
 """Rows of ids spelled out: the characters that a vocabulary knows, and the text of a batch made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import ModelError
-from nmt.sequences import FlatSequences, Rows
+from nmt.sequences import FlatSequences, Rows, Sequences
+from nmt.surfaces import SPACE_MARK
 from nmt.training.resampling.draws import Keys, mix
 from nmt.training.resampling.lookup import Integers
 from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
-
-_WORD_START: Final = "\u2581"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Alphabet:
     prepared: spaces, placeholders and unknown characters stay what and where they are.
     """
 
-    def __init__(self, pieces: Sequence[str], *, symbols: Sequence[str]) -> None:
+    def __init__(self, pieces: Sequence[str], *, symbols: Collection[str]) -> None:
         """Number the characters of `pieces`, of which those in `symbols` are never cut and never merged.
 
         Raises:
@@ -62,9 +60,9 @@ class Alphabet:
                 self.spellings.append([numbers[character] for character in piece])
         self.size = size
         self._flat = FlatSequences.from_lists(self.spellings)
-        self._word_start = numbers[_WORD_START]
+        self._word_start = numbers.get(SPACE_MARK, -1)
 
-    def spell(self, rows: FlatSequences, wanted: Rows, keys: Keys) -> Text:
+    def spell(self, rows: Sequences, wanted: Rows, keys: Keys) -> Text:
         """Write out the rows in `wanted`, with a key for each."""
         taken = lay_out(rows, wanted)
         spelled = lay_out(self._flat, taken.values)
@@ -77,9 +75,9 @@ class Alphabet:
         return Text(codes, owners, begins, mix(keys[owners] + places.astype(np.uint64)))
 
 
-def lay_out(rows: FlatSequences, wanted: NDArray[np.integer]) -> FlatSequences:
+def lay_out(rows: Sequences, wanted: NDArray[np.integer]) -> FlatSequences:
     """Copy the rows in `wanted`, end to end in this order."""
-    lengths = rows.lengths[wanted]
-    starts = np.cumsum(lengths, dtype=np.int64) - lengths
-    index = np.arange(int(lengths.sum())) + np.repeat(rows.starts[wanted] - starts, lengths)
-    return FlatSequences(rows.values[index], starts, lengths)
+    taken = rows.take(wanted)
+    starts = np.cumsum(taken.lengths, dtype=np.int64) - taken.lengths
+    index = np.arange(int(taken.lengths.sum())) + np.repeat(taken.starts - starts, taken.lengths)
+    return FlatSequences(taken.values[index], starts, taken.lengths)

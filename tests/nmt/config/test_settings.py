@@ -62,8 +62,8 @@ def test_r_drop_needs_the_full_objective() -> None:
     assert Settings(training=TrainingSettings(objective="sampled")).training.r_drop == 0.0
 
 
-@pytest.mark.parametrize("kind", ["word", "char"])
-def test_words_and_characters_cannot_be_cut_anew(kind: Literal["word", "char"]) -> None:
+@pytest.mark.parametrize("kind", ["word", "char", "byte"])
+def test_what_is_no_subword_cannot_be_cut_anew(kind: Literal["word", "char", "byte"]) -> None:
     with pytest.raises(ValidationError, match=rf'it needs a tokenizer of the kind unigram or bpe, found .*"{kind}"'):
         Settings(tokenizer=TokenizerSettings(kind=kind), training=TrainingSettings(subword_sampling=0.1))
     assert Settings(tokenizer=TokenizerSettings(kind=kind)).training.subword_sampling == 0.0

@@ -2,11 +2,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from nmt.config import Settings, TokenizerSettings, load_settings
+from nmt.config.data import TrainingCorpusSettings
 from nmt.errors import ConfigError, ModelError
-from nmt.prepared.tokenizing import require_joint, resolve_tokenizer, take_tokenizer, train_tokenizers
-from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers
+from nmt.prepared.tokenizing import require_joint, resolve_tokenizer, tags_of, take_tokenizer, train_tokenizers
+from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers, load_tokenizers
 
 NAMES = ["cat", "dog", "old man", "child", "teacher", "baker"] * 3
 SRC = [f"the {name} sees" for name in NAMES]
@@ -33,7 +35,23 @@ def taking(path: Path, *overrides: str) -> Settings:
 
 def take(path: Path, *overrides: str) -> tuple[Tokenizers, list[str]]:
     (path.parent / "data").mkdir()
-    return take_tokenizer(path.parent / "data", taking(path, *overrides).tokenizer, path / JOINT_MODEL)
+    settings, paths = resolve_tokenizer(taking(path, *overrides))
+    return take_tokenizer(path.parent / "data", settings.tokenizer, paths)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A model with SentencePiece's own special ids and a symbol <b>."""
+    with (tmp_path / "own.model").open("wb") as file:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter([*SRC, *TGT]),
+            model_writer=file,
+            model_type="bpe",
+            vocab_size=40,
+            user_defined_symbols=["<b>"],
+            minloglevel=2,
+        )
+    return tmp_path / "own.model"
 
 
 def test_a_joint_tokenizer_serves_both_languages(tmp_path: Path) -> None:
@@ -96,19 +114,19 @@ def test_fewer_words_or_characters_than_asked_for_are_a_warning_and_than_the_def
 
 def test_without_a_file_the_settings_stay_as_they_are() -> None:
     settings = load_settings(None, ["tokenizer.kind=bpe"])
-    assert resolve_tokenizer(settings) == (settings, None)
+    assert resolve_tokenizer(settings) == (settings, ())
 
 
 @pytest.mark.parametrize("name", ["model", "model/joint.spm.model"])
 def test_a_tokenizer_is_found_in_its_folder_or_by_itself_and_gives_its_kind(model: Path, name: str) -> None:
-    settings, path = resolve_tokenizer(load_settings(None, [f"data.root={model.parent}", f"tokenizer.file={name}"]))
-    assert (path, settings.tokenizer.kind) == (model / JOINT_MODEL, "bpe")
-    assert resolve_tokenizer(settings) == (settings, path)
+    settings, paths = resolve_tokenizer(load_settings(None, [f"data.root={model.parent}", f"tokenizer.file={name}"]))
+    assert (paths, settings.tokenizer.kind) == ((model / JOINT_MODEL,), "bpe")
+    assert resolve_tokenizer(settings) == (settings, paths)
 
 
 def test_of_two_tokenizers_that_of_the_target_is_taken(tmp_path: Path) -> None:
     train(tmp_path, kind="word", joint=False)
-    assert resolve_tokenizer(taking(tmp_path))[1] == tmp_path / TGT_MODEL
+    assert resolve_tokenizer(taking(tmp_path))[1] == (tmp_path / TGT_MODEL,)
 
 
 def test_another_kind_than_that_of_the_file_is_refused(model: Path) -> None:
@@ -129,6 +147,7 @@ def test_a_file_that_is_no_tokenizer_is_an_error(tmp_path: Path, name: str, mess
 
 def test_pairs_need_a_tokenizer_for_both_sides(model: Path, tmp_path: Path) -> None:
     require_joint(taking(model))
+    require_joint(load_settings())
     with pytest.raises(ConfigError, match=r"^tokenizer\.file is one .* of pairs: it needs tokenizer\.joint = true$"):
         require_joint(taking(model, "tokenizer.joint=false"))
     train(tmp_path, kind="word", joint=False)
@@ -136,18 +155,50 @@ def test_pairs_need_a_tokenizer_for_both_sides(model: Path, tmp_path: Path) -> N
         require_joint(taking(tmp_path))
 
 
-def test_a_tokenizer_that_is_taken_is_copied_as_it_is(model: Path) -> None:
+def test_a_tokenizer_of_ours_is_copied_as_it_is(model: Path) -> None:
     tokenizers, warnings = take(model, "tokenizer.placeholders=['number']")
     assert (tokenizers.joint, len(tokenizers.src), warnings) == (True, 30, [])
     assert (model.parent / "data" / JOINT_MODEL).read_bytes() == (model / JOINT_MODEL).read_bytes()
 
 
+def test_a_model_from_elsewhere_gets_our_special_ids_and_cuts_as_before(own: Path) -> None:
+    tokenizers, warnings = take(own, "tokenizer.symbols=['<b>']")
+    assert warnings == []
+    assert tokenizers.src.pieces[:5] == ["<pad>", "<unk>", "<s>", "</s>", "<b>"]
+    assert load_tokenizers(own.parent / "data").src.split(SRC[0]) == tokenizers.src.split(SRC[0])
+    before = SentencePieceProcessor(model_file=str(own))
+    assert tokenizers.src.split("the <b>cat") == before.encode("the <b>cat", out_type=str)
+
+
+def two(own: Path, model: Path, *overrides: str) -> Settings:
+    files = [f"data.root={own.parent}", "tokenizer.joint=false", f"tokenizer.src_file={own.name}"]
+    return load_settings(None, [*files, f"tokenizer.tgt_file={model.name}", *overrides])
+
+
+def test_each_side_can_have_a_tokenizer_of_its_own_and_another_kind(own: Path, model: Path, tmp_path: Path) -> None:
+    train(model, kind="char")
+    settings, paths = resolve_tokenizer(two(own, model))
+    assert (paths, settings.tokenizer.kind) == ((own, model / JOINT_MODEL), "char")
+    require_joint(settings)
+    (tmp_path / "data").mkdir()
+    tokenizers, warnings = take_tokenizer(tmp_path / "data", settings.tokenizer, paths)
+    assert (tokenizers.joint, tokenizers.src.kind, tokenizers.tgt.kind, warnings) == (False, "bpe", "char", [])
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [SRC_MODEL, TGT_MODEL]
+
+
+def test_a_text_has_one_tokenizer(own: Path, model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tgt_file are for pairs: name that of a text with tokenizer\.file$"):
+        resolve_tokenizer(two(own, model, "data.train_text=['a.txt']"))
+
+
 def test_what_a_taken_tokenizer_makes_of_the_settings_is_a_warning(model: Path) -> None:
     path = model / JOINT_MODEL
-    _, warnings = take(model, "tokenizer.vocab_size=40")
+    _, warnings = take(model, "tokenizer.vocab_size=40", "tokenizer.byte_fallback=true", "tokenizer.min_frequency=2")
     assert warnings == [
         f'{path} has a piece [NUM], but tokenizer.placeholders has no "number": nothing becomes it',
         f"tokenizer.vocab_size = 40 is not used: {path} has 30 pieces",
+        f"tokenizer.byte_fallback = true is not used: {path} has no pieces of bytes",
+        f"tokenizer.min_frequency = 2 is not used: {path} has been trained",
     ]
 
 
@@ -156,8 +207,75 @@ def test_a_taken_tokenizer_has_to_have_the_placeholders(model: Path) -> None:
         take(model, "tokenizer.placeholders=['number', 'url']")
 
 
+def test_a_taken_tokenizer_has_to_have_the_symbols(own: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^tokenizer\.symbols has <i>, but .*own\.model \(tokenizer\.file\) has no such p"
+    ):
+        take(own, "tokenizer.symbols=['<b>', '<i>']")
+
+
+def tagged(settings: Settings, *tags: str) -> Settings:
+    corpora = tuple(TrainingCorpusSettings(path=("a.tsv",), tag=tag) for tag in tags)
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"corpora": corpora})})
+
+
+def test_the_tokenizer_of_the_source_has_to_have_the_tags(own: Path, model: Path) -> None:
+    assert tags_of(tagged(taking(own), "<b>", "<i>", "<b>")) == ("<b>", "<i>")
+    assert resolve_tokenizer(tagged(taking(own), "<b>"))[1] == (own,)
+    with pytest.raises(
+        ConfigError, match=r"^a corpus has the tag <i>, but .*own\.model \(tokenizer\.file\) has no such piece"
+    ):
+        resolve_tokenizer(tagged(taking(own), "<b>", "<i>"))
+    assert resolve_tokenizer(tagged(two(own, model), "<b>"))[1][0] == own
+    with pytest.raises(ConfigError, match=r"but .*joint\.spm\.model \(tokenizer\.src_file\) has no such piece"):
+        resolve_tokenizer(tagged(two(model, own), "<b>"))
+
+
 def test_a_placeholder_is_a_word_like_others_to_a_tokenizer_of_words(tmp_path: Path) -> None:
     (tmp_path / "words").mkdir()
     train(tmp_path / "words", kind="word")
     tokenizers, warnings = take(tmp_path / "words", "tokenizer.placeholders=['url']", "tokenizer.kind=word")
     assert (tokenizers.src.kind, warnings) == ("word", [])
+
+
+@pytest.mark.parametrize("kind", ["bpe", "char", "byte", "word"])
+def test_symbols_and_tags_are_pieces_of_a_trained_tokenizer(tmp_path: Path, kind: Kind) -> None:
+    settings = TokenizerSettings(kind=kind, symbols=("<b>",), placeholders=("number",), vocab_size=40)
+    texts = {JOINT_MODEL: partial(iter, [*SRC, *TGT])}
+    tokenizers, _ = train_tokenizers(tmp_path, settings, texts, tags=["<news>", "<b>"])
+    expected = {"word": ["\u2581<b>", "\u2581<news>"]}.get(kind, ["[NUM]", "<b>", "<news>"])
+    assert tokenizers.src.pieces[4 : 4 + len(expected)] == expected
+
+
+def test_tags_are_pieces_of_the_source_alone(tmp_path: Path) -> None:
+    texts = {SRC_MODEL: partial(iter, SRC), TGT_MODEL: partial(iter, TGT)}
+    settings = TokenizerSettings(kind="char", joint=False, symbols=("<b>",))
+    tokenizers, _ = train_tokenizers(tmp_path, settings, texts, tags=["<news>"])
+    assert (tokenizers.src.symbols, tokenizers.tgt.symbols) == ({"<b>", "<news>"}, {"<b>"})
+
+
+def test_bytes_are_256_whatever_the_size_asked_for(tmp_path: Path) -> None:
+    assert len(train(tmp_path, kind="byte")[0].src) == 260
+    _, warnings = train(tmp_path, kind="byte", vocab_size=300)
+    assert warnings == ["the corpus gives 260 pieces, not tokenizer.vocab_size = 300"]
+
+
+def test_the_least_frequency_and_the_bytes_of_the_settings_count(tmp_path: Path) -> None:
+    tokenizers, _ = train(tmp_path, kind="word", min_frequency=4)
+    assert tokenizers.src.symbols == {
+        "the",
+        "sees",
+        "le",
+        "voit",
+        "cat",
+        "dog",
+        "old",
+        "man",
+        "child",
+        "teacher",
+        "baker",
+    }
+    tokenizers, _ = train(tmp_path, kind="word", min_frequency=7)
+    assert tokenizers.src.symbols == {"the", "sees", "le", "voit"}
+    tokenizers, _ = train(tmp_path, byte_fallback=True, vocab_size=280)
+    assert tokenizers.src.has_bytes

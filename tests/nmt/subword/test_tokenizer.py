@@ -19,7 +19,7 @@ from nmt.subword import (
 from nmt.vocab import UNK
 
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")
-EVERY_KIND: tuple[Kind, ...] = (*KINDS, "word", "char")
+EVERY_KIND: tuple[Kind, ...] = (*KINDS, "word", "char", "byte")
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "le chat dort", "un chien court vers le chat"] * 5
 
 
@@ -84,6 +84,35 @@ def test_a_placeholder_is_one_piece_wherever_it_stands() -> None:
     ids = tokenizer.encode(["the [NUM]cat[NUM]"])[0]
     assert ids.count(4) == 2
     assert tokenizer.decode([ids]) == ["the [NUM]cat[NUM]"]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_flat_ids_are_those_of_the_texts_end_to_end(kind: Kind) -> None:
+    tokenizer = Tokenizer(trained(kind))
+    texts = [*LINES[:4], "", "走 the", "  the\t\0 "]
+    flat = tokenizer.encode_flat(texts)
+    assert [flat.row(index) for index in range(len(flat))] == tokenizer.encode(texts)
+    assert flat.values.dtype == flat.lengths.dtype == "int32"
+    assert len(tokenizer.encode_flat([])) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_byte_is_a_lone_one_where_it_stands_in_text_and_has_a_name(kind: Kind) -> None:
+    tokenizer = Tokenizer(train_tokenizer(LINES, kind=kind, vocab_size=284, byte_fallback=True))
+    [ids] = tokenizer.encode(["the é"])
+    assert tokenizer.split("the é")[-3:] == ["\u2581", "\udcc3", "\udca9"]
+    assert [tokenizer.surfaces[index] for index in ids] == tokenizer.split("the é")
+    assert [tokenizer.pieces[index] for index in ids[-2:]] == ["<0xC3>", "<0xA9>"]
+    assert tokenizer.decode([ids]) == ["the é"]
+    assert tokenizer.has_bytes
+    assert not Tokenizer(trained(kind)).has_bytes
+
+
+def test_symbols_are_what_users_defined_and_whole_pieces_all_that_are_not_normal() -> None:
+    tokenizer = Tokenizer(trained(symbols=("[NUM]", "<b>")))
+    assert tokenizer.symbols == {"[NUM]", "<b>"}
+    assert tokenizer.whole == {"<pad>", "<unk>", "<s>", "</s>", "[NUM]", "<b>"}
+    assert {"the", "cat"} <= Tokenizer(trained("word", 99)).symbols
 
 
 def test_joint_and_separate_tokenizers_are_found_in_their_folder(tmp_path: Path) -> None:

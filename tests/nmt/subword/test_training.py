@@ -8,7 +8,7 @@ from nmt.errors import ConfigError, DataError
 from nmt.subword import Kind, Tokenizer, VocabularyTooLargeError, train_tokenizer
 
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")
-EVERY_KIND: tuple[Kind, ...] = (*KINDS, "word", "char")
+EVERY_KIND: tuple[Kind, ...] = (*KINDS, "word", "char", "byte")
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "le chat dort", "un chien court vers le chat"] * 5
 
 
@@ -99,6 +99,37 @@ def test_the_mark_of_unknown_words_and_marks_of_spaces_are_no_words() -> None:
     assert tokenizer.pieces[4:] == ["\u2581a", "\u2581b"]
 
 
-def test_a_placeholder_within_words_is_a_word_where_it_stands() -> None:
-    tokenizer = Tokenizer(train_tokenizer(["a [NUM] a"], kind="word", vocab_size=99, symbols=["[NUM]"]))
-    assert tokenizer.pieces[4:] == ["\u2581a", "\u2581[NUM]"]
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_bytes_are_pieces_behind_the_symbols(kind: Kind) -> None:
+    model = train_tokenizer(LINES, kind=kind, vocab_size=285, byte_fallback=True, symbols=("<b>",))
+    tokenizer = Tokenizer(model)
+    assert tokenizer.pieces[4:6] == ["<b>", "<0x00>"]
+    assert tokenizer.pieces[260] == "<0xFF>"
+    assert tokenizer.encode(["é<b>"])[0][1:] == [5 + 0xC3, 5 + 0xA9, 4]
+
+
+def test_a_vocabulary_too_small_for_bytes_names_the_smallest_possible() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^tokenizer\.vocab_size = 100 is too small for tokenizer\.byte_fallback: 256 .*"
+    ):
+        train_tokenizer(LINES, kind="char", vocab_size=100, byte_fallback=True, symbols=["<b>"])
+    with pytest.raises(ConfigError, match=r"4 special pieces, 1 symbols and a character are 262 pieces$"):
+        train_tokenizer(LINES, kind="char", vocab_size=261, byte_fallback=True, symbols=["<b>"])
+    model = train_tokenizer(LINES, kind="char", vocab_size=262, byte_fallback=True, symbols=["<b>"])
+    assert Tokenizer(model).pieces[260:] == ["<0xFF>", "\u2581"]
+
+
+def test_bytes_need_no_text() -> None:
+    assert len(Tokenizer(train_tokenizer([], kind="byte", vocab_size=16))) == 260
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "char", "byte"])
+def test_symbols_are_never_cut_and_never_merged(kind: Kind) -> None:
+    lines = [f"<news> {line}<b>" for line in LINES]
+    tokenizer = Tokenizer(train_tokenizer(lines, kind=kind, vocab_size=26, symbols=["<news>", "<b>"]))
+    assert tokenizer.pieces[4:6] == ["<news>", "<b>"]
+    assert tokenizer.symbols == {"<news>", "<b>"}
+    for text in ("<news> the cat<b>", "a<news>b", "<news><b> ", "<new>"):
+        [ids] = tokenizer.encode([text])
+        assert (ids.count(4), ids.count(5)) == (text.count("<news>"), text.count("<b>"))
+    assert tokenizer.decode(tokenizer.encode(["<news> the cat<b>"])) == ["<news> the cat<b>"]

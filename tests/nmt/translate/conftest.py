@@ -68,7 +68,7 @@ class Echo:
 
 
 EchoWith = Callable[..., Translator]
-"""Makes a translator that says what it hears, with these settings."""
+"""Makes a translator that says what it hears, with these settings, and maybe with another tokenizer."""
 
 
 @pytest.fixture(scope="session")
@@ -84,9 +84,10 @@ def tokenizers(tokenizer_bytes: bytes) -> Tokenizers:
 
 @pytest.fixture(scope="session")
 def echo_with(tokenizers: Tokenizers) -> EchoWith:
-    def make(*overrides: str) -> Translator:
+    def make(*overrides: str, tokenizer: Tokenizer | None = None) -> Translator:
         chosen = load_settings(overrides=["model.reverse_source=false", *overrides])
-        return Translator(Echo(len(tokenizers.src)), tokenizers, chosen)
+        heard = Tokenizers(tokenizer, tokenizer) if tokenizer else tokenizers
+        return Translator(Echo(len(heard.src)), heard, chosen)
 
     return make
 

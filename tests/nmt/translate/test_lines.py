@@ -235,3 +235,35 @@ def test_a_translation_is_one_line(tokenizers: Tokenizers) -> None:
     [line] = marked.read(["the @\r@ dog"])
     [found] = marked.write(line, echoed(tokenizers, line))
     assert found.text == "the @ @ dog"
+
+
+def test_a_tag_goes_before_every_part_that_the_model_reads(tokenizers: Tokenizers) -> None:
+    tagged = reader(tokenizers, Options(tag="[URL]", document=True), 'tokenizer.placeholders=["number"]')
+    line, blank = tagged.read(["The dog runs. All 77 dogs.", ""])
+    assert texts(line) == ["The dog runs.", "All 77 dogs."]
+    assert [part.masked for part in line.parts] == ["[URL] The dog runs.", "[URL] All [NUM] dogs."]
+    assert [part.ids for part in line.parts] == tokenizers.src.encode(["[URL] The dog runs.", "[URL] All [NUM] dogs."])
+    assert blank.parts == ()
+
+
+def test_the_pieces_of_a_tag_count_where_a_line_is_cut(tokenizers: Tokenizers) -> None:
+    sentence = "the dog runs ."
+    limit = len(tokenizers.src.encode([sentence])[0])
+    [line] = reader(tokenizers, Options(tag="[URL]"), f"data.max_pieces={limit}").read([sentence])
+    assert line.cut
+    assert [len(part.ids) <= limit for part in line.parts] == [True] * len(line.parts)
+    assert all(part.masked.startswith("[URL] ") for part in line.parts)
+
+
+def test_a_tag_is_no_word_of_the_source(tokenizers: Tokenizers) -> None:
+    options = Options(tag="[URL]", alignment=True, details=True)
+    tagged = reader(tokenizers, options)
+    [line] = tagged.read(["a dog"])
+    [part] = line.parts
+    found = Hypothesis(tuple(part.ids), -2.0, -1.0, torch.eye(len(part.ids)))
+    [one] = tagged.write(line, [[found]])
+    assert (one.text, one.alignment) == ("[URL] a dog", ((0, 1), (1, 2)))
+    assert one.details is not None
+    [detail] = one.details
+    assert detail.src == tuple(tokenizers.src.split("a dog"))
+    assert detail.attention.shape == (len(part.ids), len(part.ids) - 2)

@@ -6,12 +6,15 @@ import torch
 from sentencepiece import SentencePieceTrainer
 
 from nmt.errors import ConfigError
+from nmt.markup import compile_pattern
 from nmt.search.forbidden import ForbiddenWords
 from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
 from nmt.terms import Terminology
 from nmt.translate import Options, Translator
-from nmt.translate.words import check_words, continuing, forbid, spell
+from nmt.translate.words import check_tag, check_words, continuing, forbid, spell
 from nmt.vocab import EOS, UNK
+
+from .conftest import EchoWith
 
 CPU = torch.device("cpu")
 
@@ -110,3 +113,71 @@ def test_pieces_for_bytes_are_bytes() -> None:
     assert EOS not in masked(table, [ids[piece] for piece in ("▁", "B", "<0xC3>", "<0xB6>", "r")])
     assert EOS in masked(table, [ids[piece] for piece in ("▁", "<0x41>")])
     assert EOS not in masked(table, [ids[piece] for piece in ("▁", "<0x41>", "a")])
+
+
+def test_a_tag_has_to_be_a_symbol_of_the_source(echo: Translator, tokenizers: Tokenizers) -> None:
+    [[found]] = echo.translate(["a dog"], Options(tag="[NUM]"))
+    assert found.text == "[NUM] a dog"
+    with pytest.raises(ConfigError, match=r"^the model knows no tag <news>$"):
+        echo.translate(["a dog"], Options(tag="<news>"))
+    bytewise = Tokenizer(train_tokenizer([], kind="byte", vocab_size=16, symbols=["<web>", "<law>", "[NUM]"]))
+    with pytest.raises(ConfigError, match=r"^the model knows no tag <news>; it has <law>, <web>$"):
+        check_tag(bytewise, "<news>")
+    check_tag(bytewise, "<web>")
+    words = Tokenizer(train_tokenizer(["a dog"], kind="word", vocab_size=16, symbols=["<web>"]))
+    check_tag(words, "<web>")
+    with pytest.raises(ConfigError, match=r"^the model knows no tag <news>$"):
+        check_tag(words, "<news>")
+    check_tag(tokenizers.src, None)
+
+
+BYTEWISE = Tokenizer(train_tokenizer([], kind="byte", vocab_size=16, symbols=["<web>"]))
+
+
+def test_bytes_are_translated_aligned_and_shown(echo_with: EchoWith) -> None:
+    echo = echo_with(tokenizer=BYTEWISE)
+    [[found]] = echo.translate(["un été 走"], Options(alignment=True, details=True))
+    assert (found.text, found.alignment) == ("un été 走", ((0, 0), (1, 1), (2, 2)))
+    assert found.details is not None
+    assert found.details[0].src == (
+        "▁",
+        *"un",
+        "▁",
+        "<0xC3>",
+        "<0xA9>",
+        "t",
+        "<0xC3>",
+        "<0xA9>",
+        "▁",
+        "<0xE8>",
+        "<0xB5>",
+        "<0xB0>",
+    )
+    assert found.details[0].tgt == found.details[0].src
+
+
+def test_bytes_bear_markup_tags_and_cuts(echo_with: EchoWith) -> None:
+    echo = echo_with("data.max_pieces=20", tokenizer=BYTEWISE)
+    [[found]] = echo.translate(["un <b>été</b> 走 " + "東京 " * 9], Options(tag="<web>", markup=True))
+    parts = found.text.split("<web> ")
+    assert "".join(parts).replace(" ", "") == "un<b>été</b>走" + "東京" * 9
+    assert found.parts == len(parts) - 1 > 3
+    assert found.cut
+
+
+def test_words_are_required_and_forbidden_in_bytes(echo_with: EchoWith) -> None:
+    echo = echo_with("search.beam_size=3", tokenizer=BYTEWISE)
+    [[found]] = echo.translate(["eté"], Options(required=("été",)))
+    assert "été" in found.text.split()
+    [[found]] = echo.translate(["un été"], Options(forbidden=("été",)))
+    assert "été" not in found.text.split()
+
+
+def test_a_tag_goes_together_with_terms_and_markup(echo_with: EchoWith, tmp_path: Path) -> None:
+    (tmp_path / "terms.tsv").write_text("dog\tcat\n", encoding="utf-8")
+    terms = Terminology.load(tmp_path / "terms.tsv")
+    options = Options(tag="[URL]", markup=True, keep=compile_pattern("@[a-z]"), terms=terms)
+    [[found], [other]] = echo_with("search.beam_size=4").translate(["a <b>dog</b> @x runs .", "a <b>dog</b>"], options)
+    assert "cat" in found.text.replace("<b>", " ").replace("</b>", " ").split()
+    assert all(found.text.count(span) == 1 for span in ("<b>", "</b>", "@x"))
+    assert other.text.count("<b>") == 1

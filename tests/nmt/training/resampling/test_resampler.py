@@ -42,7 +42,7 @@ def tokenizer(kind: Kind) -> Tokenizer:
 
 @cache
 def resampler(kind: Kind, alpha: float = 0.3, max_pieces: int = 1000) -> Resampler:
-    return make_resampler(tokenizer(kind), kind=kind, symbols=["[NUM]"], alpha=alpha, max_pieces=max_pieces)
+    return make_resampler(tokenizer(kind), alpha=alpha, max_pieces=max_pieces)
 
 
 def encoded(kind: Kind, lines: list[str] = LINES) -> FlatSequences:
@@ -112,10 +112,10 @@ from nmt.subword import Tokenizer
 from nmt.training.resampling import make_resampler
 
 lines = sys.stdin.read().splitlines()
-for kind, model in zip(("unigram", "bpe"), lines[:2], strict=True):
+for model in lines[:2]:
     tokenizer = Tokenizer(bytes.fromhex(model))
     rows = FlatSequences.from_lists(tokenizer.encode(lines[2:]))
-    resampler = make_resampler(tokenizer, kind=kind, symbols=["[NUM]"], alpha=0.3, max_pieces=1000)
+    resampler = make_resampler(tokenizer, alpha=0.3, max_pieces=1000)
     found = resampler.resample(rows, np.arange(len(rows)), seed=1)
     print([found.row(index) for index in range(len(found))])
 """
@@ -220,14 +220,35 @@ def test_a_dropout_above_1_is_an_error() -> None:
     with pytest.raises(
         ConfigError, match=r"training\.subword_sampling = 1\.5 is too large: .* kind bpe .* left out, at most 1"
     ):
-        make_resampler(tokenizer("bpe"), kind="bpe", symbols=(), alpha=1.5, max_pieces=10)
+        make_resampler(tokenizer("bpe"), alpha=1.5, max_pieces=10)
     assert resampler("unigram", alpha=1.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_kind_and_the_placeholders_come_from_the_prepared_data(toy_data: PreparedData, kind: Kind) -> None:
-    chosen = toy_data.settings.tokenizer.model_copy(update={"kind": kind, "placeholders": ("number",)})
-    settings = toy_data.settings.model_copy(update={"tokenizer": chosen})
+def test_the_kind_and_the_symbols_are_those_of_the_tokenizers(toy_data: PreparedData, kind: Kind) -> None:
     tokenizers = Tokenizers(tokenizer(kind), tokenizer(kind))
-    src, _ = make_resamplers(replace(toy_data, settings=settings, tokenizers=tokenizers), alpha=0.3, max_pieces=1000)
+    src, _ = make_resamplers(replace(toy_data, tokenizers=tokenizers), alpha=0.3, max_pieces=1000)
     assert lists(src.resample(encoded(kind), ALL, seed=1)) == sampled(kind)
+
+
+@pytest.mark.parametrize("kind", ["word", "char", "byte"])
+def test_what_is_no_subword_cannot_be_cut_anew(kind: Literal["word", "char", "byte"]) -> None:
+    words = Tokenizer(train_tokenizer(LINES, kind=kind, vocab_size=99))
+    with pytest.raises(ConfigError, match=rf"it needs tokenizers of the kind unigram or bpe, but one .* kind {kind}$"):
+        make_resampler(words, alpha=0.1, max_pieces=10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_stay_where_they_are_while_their_row_is_cut_anew(kind: Kind) -> None:
+    sizes = {"unigram": 25 + 256, "bpe": 40 + 256}
+    model = train_tokenizer(LINES, kind=kind, vocab_size=sizes[kind], symbols=["[NUM]"], byte_fallback=True)
+    tokenizer, line = Tokenizer(model), f"the {UNKNOWN} sat on {UNKNOWN}the mats [NUM] times"
+    [ids] = tokenizer.encode([line])
+    of_byte = set(range(5, 5 + 256))
+    rows = FlatSequences.from_lists([ids] * 20)
+    found = lists(make_resampler(tokenizer, alpha=0.3, max_pieces=1000).resample(rows, np.arange(20), seed=1))
+    assert len({tuple(row) for row in found}) > 1
+    assert tokenizer.decode(found) == [line] * 20
+    assert [[index for index in row if index in of_byte] for row in found] == [
+        [5 + b for b in UNKNOWN.encode()] * 2
+    ] * 20

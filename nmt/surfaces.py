@@ -1,0 +1,51 @@
+"""What pieces stand for in text.
+
+A piece that is a byte of UTF-8 stands for part of a character. In text it is written as Python's `surrogateescape` does
+from 0x80 up, and as the character that it is below; a space as the mark that pieces have for it.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+SPACE_MARK: Final = "\u2581"
+"""What SentencePiece writes for a space; every word of a text has one before it."""
+UNKNOWN: Final = "\u2047"
+"""How an unknown character is written."""
+
+_LONE_BYTE: Final = re.compile("[\udc80-\udcff]")
+_HIDDEN: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def surface(piece: str, *, byte: bool) -> str:
+    """Return what a piece stands for; `byte`: it is one, of the name "<0x41>", say."""
+    if not byte:
+        return piece
+    return bytes.fromhex(piece[3:5]).decode("ascii", errors="surrogateescape").replace(" ", SPACE_MARK)
+
+
+def decode_bytes(text: str) -> str:
+    """Make characters of the bytes in a text, U+FFFD of each byte that belongs to none, as SentencePiece does."""
+    if not _LONE_BYTE.search(text):
+        return text
+    decoded = text.encode(errors="surrogateescape").decode(errors="surrogateescape")
+    return _LONE_BYTE.sub("\ufffd", decoded)
+
+
+def shown(piece: str) -> str:
+    """Write a piece as it may be shown: a lone byte as "<0xC3>"."""
+    return _LONE_BYTE.sub(lambda match: f"<0x{ord(match[0]) - 0xDC00:02X}>", piece)
+
+
+def readable(piece: str) -> str:
+    r"""Write a piece on one line and without tabs: control characters as `\n`, `\t`, `\x00`, a backslash as two."""
+    return "".join([_HIDDEN.get(one) or (_escape(one) if _is_control(one) else one) for one in piece])
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
