@@ -1,7 +1,8 @@
 """From flat id sequences to padded batches: length buckets under a token budget, in an order fixed by (seed, epoch)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -10,6 +11,14 @@ from torch import Tensor
 
 from nmt.sequences import FlatSequences, Rows
 from nmt.vocab import BOS, EOS, PAD
+
+Lengths = NDArray[np.uint16]
+RowNumbers = NDArray[np.uint32]
+
+LONGEST: Final = 2**16 - 2
+"""Pieces of the longest row that can be planned: with `</s>`, its length is a number of 16 bits."""
+_BLOCK: Final = 1 << 16
+"""Rows that are worked on at a time: what an array is indexed by takes 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -103,47 +112,171 @@ def target_batch(tgt: FlatSequences, rows: Rows) -> TargetBatch:
 
 
 @dataclass(frozen=True)
+class Batches:
+    """Rows side by side, and which of them share a batch; the batches in the order in which they come."""
+
+    rows: RowNumbers
+    firsts: NDArray[np.int64]
+    """Where in `rows` each batch begins, [batches]."""
+    lasts: NDArray[np.int64]
+    """Where it ends, [batches]."""
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+    def __getitem__(self, index: int) -> Rows:
+        return self.rows[self.firsts[index] : self.lasts[index]].astype(np.int64)
+
+    def __iter__(self) -> Iterator[Rows]:
+        return (self[index] for index in range(len(self)))
+
+    def after(self, seen: int) -> "Batches":
+        """Return those behind the first ones, which hold `seen` rows."""
+        ends = np.cumsum(self.lasts - self.firsts)
+        left = slice(int(np.searchsorted(ends, seen, side="right")), None)
+        return Batches(self.rows, self.firsts[left], self.lasts[left])
+
+    def sorted_rows(self) -> RowNumbers:
+        """Return the rows of all of them, in the order of the corpus."""
+        parts = [self.rows[first:last] for first, last in zip(self.firsts, self.lasts, strict=True)]
+        return np.sort(np.concatenate([self.rows[:0], *parts]))
+
+
+@dataclass(frozen=True)
 class BatchPlan:
     """Which rows share a batch, and in which order the batches come."""
 
-    batches: tuple[Rows, ...]
+    batches: Batches
     padding: float
     """Share of all cells, source and target, `<s>` and `</s>` included, that are padding."""
 
 
 def plan_epoch(
-    src_lengths: NDArray[np.int32], tgt_lengths: NDArray[np.int32], *, batch_tokens: int, seed: int, epoch: int
+    src_lengths: Lengths,
+    tgt_lengths: Lengths,
+    *,
+    batch_tokens: int,
+    seed: int,
+    epoch: int,
+    rows: RowNumbers | None = None,
 ) -> BatchPlan:
     """Cut the corpus into batches of similar lengths: a pure function of its arguments.
 
     Rows are sorted by target, then source length, with ties in random order, and cut so that
     rows x longest side <= `batch_tokens`; a longer row gets a batch of its own. The batches are then shuffled.
+    At its peak, this needs 10 to 12 bytes a row beside what it is given.
+
+    Args:
+        src_lengths: Of all rows of the corpus, [N], without `</s>`.
+        tgt_lengths: The same of the targets.
+        batch_tokens: Cells of the longer side of a batch.
+        seed: Of the run.
+        epoch: Number of the pass.
+        rows: Those to be planned, some perhaps several times; None: each row once.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(src_lengths))
-    order = order[np.lexsort((src_lengths[order], tgt_lengths[order]))]
-    batches = cut_batches(src_lengths[order] + 1, tgt_lengths[order] + 1, batch_tokens=batch_tokens)
-    plan = [order[first:last] for first, last in batches]
-    padding = _padding_share(plan, src_lengths + 1, tgt_lengths + 1)
-    return BatchPlan(tuple(plan[i] for i in rng.permutation(len(plan))), padding)
+    shuffled = np.arange(len(src_lengths) if rows is None else len(rows), dtype=np.uint32)
+    rng.shuffle(shuffled)
+    cells = _Cells.of(src_lengths, tgt_lengths, rows)
+    order = _sort(shuffled, cells, rows)
+    del shuffled
+    longest = np.maximum(cells.src, cells.tgt) + np.uint16(1)
+    bounds = cut_batches(np.repeat(longest, cells.counts), batch_tokens=batch_tokens)
+    firsts, lasts = bounds[:-1], bounds[1:]
+    padding = _padding_share(cells, firsts, lasts)
+    batch_order = rng.permutation(len(firsts))
+    return BatchPlan(Batches(order, firsts[batch_order], lasts[batch_order]), padding)
 
 
-def cut_batches(
-    src_lengths: NDArray[np.integer], tgt_lengths: NDArray[np.integer], *, batch_tokens: int
-) -> list[tuple[int, int]]:
-    """Cut sorted rows into runs [first, last) whose rows x longest side stay within `batch_tokens`."""
-    longest = np.maximum(src_lengths, tgt_lengths).astype(np.int64)
-    runs, first = [], 0
+@dataclass(frozen=True)
+class _Cells:
+    """Rows by their lengths: a cell for every pair of lengths, ordered by the target's, then the source's."""
+
+    of_rows: NDArray[np.unsignedinteger]
+    """The cell of each row, [N]."""
+    counts: NDArray[np.int64]
+    """Rows in each cell."""
+    src: Lengths
+    """Of each cell."""
+    tgt: Lengths
+
+    @classmethod
+    def of(cls, src_lengths: Lengths, tgt_lengths: Lengths, rows: RowNumbers | None) -> "_Cells":
+        src, tgt = _occurring(src_lengths), _occurring(tgt_lengths)
+        src_ranks, tgt_ranks = np.zeros(1 << 16, dtype=np.int64), np.zeros(1 << 16, dtype=np.int64)
+        src_ranks[src], tgt_ranks[tgt] = np.arange(len(src)), np.arange(len(tgt)) * len(src)
+        size = len(src) * len(tgt)
+        count = len(src_lengths) if rows is None else len(rows)
+        of_rows, counts = np.empty(count, dtype=np.min_scalar_type(size)), np.zeros(size, dtype=np.int64)
+        for block in _blocks(count):
+            part = block if rows is None else rows[block]
+            cells = tgt_ranks[tgt_lengths[part]] + src_ranks[src_lengths[part]]
+            of_rows[block] = cells
+            counts += np.bincount(cells, minlength=size)
+        return cls(of_rows, counts, np.tile(src, len(tgt)), np.repeat(tgt, len(src)))
+
+
+def _occurring(lengths: Lengths) -> Lengths:
+    occurs = np.zeros(1 << 16, dtype=np.bool_)
+    for block in _blocks(len(lengths)):
+        occurs[lengths[block]] = True
+    return np.flatnonzero(occurs).astype(np.uint16)
+
+
+def _sort(shuffled: RowNumbers, cells: _Cells, rows: RowNumbers | None) -> RowNumbers:
+    """Sort rows by their cells; those of a cell stay in their order: a counting sort, block by block."""
+    found = np.empty_like(shuffled)
+    free = np.cumsum(cells.counts) - cells.counts  # where the next row of each cell goes
+    for block in _blocks(len(shuffled)):
+        part = shuffled[block]
+        of_part = cells.of_rows[part]
+        order = np.argsort(of_part, kind="stable")
+        of_part = of_part[order]
+        firsts = np.flatnonzero(np.append(True, of_part[1:] != of_part[:-1]))
+        counts = np.diff(firsts, append=len(order))
+        here = of_part[firsts]
+        places = np.repeat(free[here] - firsts, counts) + np.arange(len(order))
+        found[places] = part[order] if rows is None else rows[part[order]]
+        free[here] += counts
+    return found
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK))
+
+
+def cut_batches(longest: NDArray[np.integer], *, batch_tokens: int) -> NDArray[np.int64]:
+    """Cut rows, in their order, into batches whose rows x longest side stay within `batch_tokens`.
+
+    Args:
+        longest: The longer side of each row, [N], at least 1.
+        batch_tokens: Cells of a batch; a longer row gets a batch of its own.
+
+    Returns:
+        Where each batch begins, and where the last one ends, [batches + 1].
+    """
+    ends = np.append(np.flatnonzero(longest[1:] != longest[:-1]) + 1, len(longest))  # of runs of equal rows
+    bounds, first = [np.zeros(1, dtype=np.int64)], 0
     while first < len(longest):
-        window = longest[first : first + max(1, batch_tokens // int(longest[first]))]
-        cells = np.maximum.accumulate(window) * np.arange(1, len(window) + 1)
-        count = max(1, int(np.searchsorted(cells, batch_tokens, side="right")))
-        runs.append((first, first + count))
-        first += count
-    return runs
+        most = max(1, batch_tokens // int(longest[first]))
+        whole = (int(ends[np.searchsorted(ends, first, side="right")]) - first) // most
+        if whole:  # batches of equal rows
+            found = first + most * np.arange(1, whole + 1)
+        else:
+            cells = np.maximum.accumulate(longest[first : first + most].astype(np.int64))
+            cells *= np.arange(1, len(cells) + 1)
+            found = np.array([first + max(1, int(np.searchsorted(cells, batch_tokens, side="right")))])
+        bounds.append(found)
+        first = int(found[-1])
+    return np.concatenate(bounds)
 
 
-def _padding_share(batches: list[Rows], src_lengths: NDArray[np.int32], tgt_lengths: NDArray[np.int32]) -> float:
-    cells = sum(len(rows) * (int(src_lengths[rows].max()) + int(tgt_lengths[rows].max())) for rows in batches)
-    real = int(src_lengths.sum(dtype=np.int64)) + int(tgt_lengths.sum(dtype=np.int64))
-    return 1.0 - real / cells if cells else 0.0
+def _padding_share(cells: _Cells, firsts: NDArray[np.int64], lasts: NDArray[np.int64]) -> float:
+    if not len(firsts):
+        return 0.0
+    total, real = 0, 0
+    for side in (cells.src, cells.tgt):
+        longest = np.maximum.reduceat(np.repeat(side, cells.counts), firsts).astype(np.int64) + 1
+        total += int((longest * (lasts - firsts)).sum())
+        real += int(((side.astype(np.int64) + 1) * cells.counts).sum())
+    return 1.0 - real / total

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,27 @@ from numpy.typing import NDArray
 from nmt.vocab import PAD
 
 Rows = NDArray[np.int64]
+
+
+class Sequences(Protocol):
+    """Id sequences, wherever they are kept."""
+
+    def __len__(self) -> int:
+        """Count them."""
+        ...
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """How long each of them is, [N]; this may read all of a file, so ask for a few rows with `take`."""
+        ...
+
+    def take(self, rows: NDArray[np.integer]) -> "FlatSequences":
+        """Return views of `rows`, in this order."""
+        ...
+
+    def row(self, index: int) -> list[int]:
+        """Return one row as a list of ids."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,8 +48,8 @@ class FlatSequences:
     @classmethod
     def from_lists(cls, rows: Sequence[Sequence[int]]) -> "FlatSequences":
         """Lay lists of ids end to end."""
-        lengths = np.array([len(row) for row in rows], dtype=np.int32)
-        values = np.array([token for row in rows for token in row], dtype=np.int32)
+        lengths = np.fromiter(map(len, rows), dtype=np.int32, count=len(rows))
+        values = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(lengths.sum()))
         return cls(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
 
     def padded(self, rows: Rows) -> NDArray[np.int64]:
@@ -38,7 +61,7 @@ class FlatSequences:
         ids = np.where(real, self.values[index], PAD) if len(self.values) else np.full(real.shape, PAD)
         return ids.astype(np.int64)
 
-    def take(self, rows: Rows) -> "FlatSequences":
+    def take(self, rows: NDArray[np.integer]) -> "FlatSequences":
         """Return views of `rows`, in this order."""
         return FlatSequences(self.values, self.starts[rows], self.lengths[rows])
 

@@ -12,8 +12,9 @@ from types import FrameType, TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nmt.training.reports import StepReport, ValidationReport
+from nmt.training.reports import Scores, StepReport, ValidationReport
 from nmt.training.run import TrainingSummary
+from nmt.wording import counted
 from nmt_cli.console import progress, say
 
 
@@ -54,14 +55,13 @@ class TrainingView:
         self._bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
 
     def on_validation(self, report: ValidationReport) -> None:
-        """Print a line."""
+        """Print a line, and one more for each further validation set."""
         last = self._last
         trained = f"train {self._loss(last.loss)}, {self._speed(last.tokens_per_second)}, " if last else ""
-        bleu = "" if report.bleu is None else f", BLEU {report.bleu:.2f}"
         best = "  best so far" if report.is_best else ""
-        self.on_message(
-            f"step {report.step:,}: {trained}valid loss {report.loss:.3f}, ppl {report.perplexity:.2f}{bleu}{best}"
-        )
+        self.on_message(f"step {report.step:,}: {trained}valid {_scores(report)}{best}")
+        for name, scores in report.others.items():
+            self.on_message(f"  on {name}: {_scores(scores)}")
 
     def on_message(self, message: str) -> None:
         """Print it."""
@@ -74,10 +74,11 @@ class TrainingView:
         best = f"best at step {state.best_step:,} of {state.step:,}"
         if self._of_text and state.best_score is not None:  # minus its loss
             best = f"validation perplexity {math.exp(min(-state.best_score, 50.0)):.2f}, {best}"
-        words = f"{state.tokens:,} {'words' if self._of_text else 'target words'}"
+        words = counted(state.tokens, "word" if self._of_text else "target word")
         speed = self._speed(state.tokens / state.seconds)
         self.on_message(
-            f"{model_dir}: {summary.parameters:,} parameters, {best}, {words} in {_clock(state.seconds)} ({speed})"
+            f"{model_dir}: {counted(summary.parameters, 'parameter')}, {best}, {words} in {_clock(state.seconds)} "
+            f"({speed})"
         )
 
     def _loss(self, loss: float) -> str:
@@ -113,6 +114,11 @@ def stopping_on_signals(on_message: Callable[[str], None], *, echo: float = 0.0)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _scores(found: ValidationReport | Scores) -> str:
+    bleu = "" if found.bleu is None else f", BLEU {found.bleu:.2f}"
+    return f"loss {found.loss:.3f}, ppl {found.perplexity:.2f}{bleu}"
 
 
 def _clock(seconds: float) -> str:

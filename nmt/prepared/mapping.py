@@ -1,22 +1,90 @@
 """Arrow files read where they lie: id sequences are views of the mapped file, never copies."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from nmt.errors import DataError
 from nmt.sequences import FlatSequences
 
 
-def map_ids(path: Path, name: str) -> FlatSequences:
-    """Map a column of ids; its values are the whole file, only starts and lengths take memory.
+@dataclass(frozen=True)
+class MappedSequences:
+    """Id sequences of a mapped file, where their starts stand too: nothing is held but places of its record batches."""
+
+    path: Path
+    values: NDArray[np.int32]
+    """The whole file."""
+    lasts: NDArray[np.int64]
+    """Rows up to the end of each record batch, [batches]."""
+    offsets: NDArray[np.int64]
+    """Where in `values` the offsets of each record batch begin, less the rows before it, [batches]."""
+    ids: NDArray[np.int64]
+    """Where in `values` that is which its offsets count from, [batches]."""
+
+    def __len__(self) -> int:
+        return int(self.lasts[-1]) if len(self.lasts) else 0
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """The length of each sequence, [N], read from the whole file."""
+        lengths, first = np.empty(len(self), dtype=np.int32), 0
+        for last, offset in zip(self.lasts.tolist(), self.offsets.tolist(), strict=True):
+            np.subtract(
+                self.values[offset + first + 1 : offset + last + 1],
+                self.values[offset + first : offset + last],
+                out=lengths[first:last],
+            )
+            first = last
+        return lengths
+
+    def take(self, rows: NDArray[np.integer]) -> FlatSequences:
+        """Return views of `rows`, in this order.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        batch = np.searchsorted(self.lasts, rows, side="right")
+        places, ids = self.offsets[batch] + rows, self.ids[batch]
+        starts, ends = ids + self.values[places], ids + self.values[places + 1]
+        if ((starts < ids) | (ends < starts) | (ends > len(self.values))).any():
+            raise _misplaced(self.path)
+        return FlatSequences(self.values, starts, (ends - starts).astype(np.int32))
+
+    def row(self, index: int) -> list[int]:
+        """Return one row as a list of ids."""
+        return self.take(np.array([index])).row(0)
+
+
+def map_ids(path: Path, name: str) -> MappedSequences:
+    """Map a column of ids.
 
     Raises:
         DataError: The file is damaged.
     """
     buffer, batches = _open(path)
-    return _view(path, buffer, batches, name)
+    values = np.frombuffer(buffer, dtype=np.int32, count=buffer.size // 4)
+    lasts, offsets, ids, rows = list[int](), list[int](), list[int](), 0
+    for batch in batches:
+        if batch.num_rows == 0:  # Arrow puts empty buffers anywhere
+            continue
+        column = batch.column(name)
+        # Arrow aligns buffers to 8 bytes within the file, so numbers start at whole positions of the int32 view.
+        offset = (column.buffers()[1].address - buffer.address) // 4 + column.offset
+        first = (column.values.buffers()[1].address - buffer.address) // 4 if len(column.values) else 0
+        first += column.values.offset
+        if offset < 0 or offset + batch.num_rows >= len(values) or first < 0:
+            raise _misplaced(path)
+        if not 0 <= first + int(values[offset + batch.num_rows]) <= len(values):
+            raise _misplaced(path)
+        offsets.append(offset - rows)
+        ids.append(first)
+        rows += batch.num_rows
+        lasts.append(rows)
+    return MappedSequences(path, values, *(np.array(places, dtype=np.int64) for places in (lasts, offsets, ids)))
 
 
 def read_texts(path: Path, name: str) -> list[str]:
@@ -37,18 +105,5 @@ def _open(path: Path) -> tuple[pa.Buffer, list[pa.RecordBatch]]:
         raise DataError(f"{path} is damaged: {error}") from error
 
 
-def _view(path: Path, buffer: pa.Buffer, batches: list[pa.RecordBatch], name: str) -> FlatSequences:
-    values = np.frombuffer(buffer, dtype=np.int32, count=buffer.size // 4)
-    starts, lengths = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
-    for batch in batches:
-        column = batch.column(name)
-        offsets = column.offsets.to_numpy()
-        # Arrow aligns buffers to 8 bytes within the file, so ids start at whole positions of the int32 view.
-        first = (column.values.buffers()[1].address - buffer.address) // 4 + column.values.offset
-        if len(column.values) == 0:  # Arrow puts an empty buffer anywhere
-            first = 0
-        if first < 0 or first + int(offsets[-1]) > len(values):
-            raise DataError(f"{path} is damaged: its ids lie outside the file")
-        starts.append(first + offsets[:-1].astype(np.int64))
-        lengths.append(np.diff(offsets))
-    return FlatSequences(values, np.concatenate(starts), np.concatenate(lengths))
+def _misplaced(path: Path) -> DataError:
+    return DataError(f"{path} is damaged: its ids lie outside the file")

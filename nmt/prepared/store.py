@@ -1,7 +1,9 @@
 """Prepared data as training reads them: memory-mapped ids, validation text, tokenizers and counts."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +12,28 @@ from pydantic import ValidationError
 
 from nmt.config import Settings
 from nmt.errors import DataError
+from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.manifest import (
-    SRC_VOCABULARY,
-    TGT_VOCABULARY,
+    MANIFEST,
     TRAIN,
     VALID,
-    VOCABULARY,
+    CorpusCount,
+    Counts,
     Manifest,
     TextCounts,
     check_files,
     read_manifest,
 )
 from nmt.prepared.mapping import map_ids, read_texts
-from nmt.prepared.pairs import SRC, TGT
-from nmt.prepared.text import TEXT
-from nmt.sequences import FlatSequences
+from nmt.sequences import FlatSequences, Sequences
 from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
 
 
 @dataclass(frozen=True)
 class ValidationPairs:
-    """Validation pairs, as text and as ids."""
+    """A set of validation pairs, as text and as ids."""
 
+    name: str
     src_texts: list[str]
     tgt_texts: list[str]
     src: FlatSequences
@@ -46,9 +48,11 @@ class PreparedData:
     manifest: Manifest
     settings: Settings
     """The settings it was prepared with; only the sections `data` and `tokenizer` are set."""
-    train_src: FlatSequences
-    train_tgt: FlatSequences
-    valid: ValidationPairs
+    train_src: Sequences
+    """The ids of each source, without `</s>`, in the order of the corpora."""
+    train_tgt: Sequences
+    valid_sets: tuple[ValidationPairs, ...]
+    """The first one decides which model is best."""
     tokenizers: Tokenizers
 
     @classmethod
@@ -62,30 +66,38 @@ class PreparedData:
         if isinstance(manifest.counts, TextCounts):
             raise DataError(f"{folder} holds text for a language model, expected pairs for translation")
         check_files(folder, manifest)
-        return cls(
+        data = cls(
             folder=folder,
             manifest=manifest,
             settings=_read_settings(folder, manifest),
             train_src=map_ids(folder / TRAIN, SRC.ids),
             train_tgt=map_ids(folder / TRAIN, TGT.ids),
-            valid=ValidationPairs(
-                src_texts=read_texts(folder / VALID, SRC.text),
-                tgt_texts=read_texts(folder / VALID, TGT.text),
-                src=map_ids(folder / VALID, SRC.ids),
-                tgt=map_ids(folder / VALID, TGT.ids),
-            ),
+            valid_sets=_read_valid_sets(folder / VALID, manifest.counts),
             tokenizers=load_tokenizers(folder),
         )
+        _compare(folder / TRAIN, len(data.train_src), sum(corpus.train for corpus in data.corpora))
+        return data
+
+    @property
+    def corpora(self) -> tuple[CorpusCount, ...]:
+        """The corpora that the training pairs lie in, end to end."""
+        assert isinstance(self.manifest.counts, Counts)
+        return self.manifest.counts.corpora
+
+    @property
+    def valid(self) -> ValidationPairs:
+        """The validation set that decides."""
+        return self.valid_sets[0]
 
     @cached_property
     def source_counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the source training text, [V]."""
-        return _read_counts(self.folder / SRC_VOCABULARY)
+        return _read_counts(self.folder / SRC.vocabulary)
 
     @cached_property
     def target_counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the target training text, [V]; `</s>` counts once for every sentence."""
-        return _read_counts(self.folder / TGT_VOCABULARY)
+        return _read_counts(self.folder / TGT.vocabulary)
 
 
 @dataclass(frozen=True)
@@ -96,9 +108,9 @@ class PreparedText:
     manifest: Manifest
     settings: Settings
     """The settings it was prepared with: the sections `data` and `tokenizer`, and `model.kind`."""
-    train: FlatSequences
+    train: Sequences
     """The ids of each line, without `</s>`, in the order of the text."""
-    valid: FlatSequences
+    valid: Sequences
     valid_texts: list[str]
     tokenizer: Tokenizer
 
@@ -126,7 +138,7 @@ class PreparedText:
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the training text, [V]; `</s>` counts once for every line."""
-        return _read_counts(self.folder / VOCABULARY)
+        return _read_counts(self.folder / TEXT.vocabulary)
 
 
 def holds_text(folder: Path) -> bool:
@@ -145,6 +157,31 @@ def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, str]) -> 
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
         raise DataError(f"{folder} was prepared with settings that are unknown here: {name}: {first['msg']}") from error
+
+
+def _read_valid_sets(path: Path, counts: Counts) -> tuple[ValidationPairs, ...]:
+    src_texts, tgt_texts = read_texts(path, SRC.text), read_texts(path, TGT.text)
+    src, tgt = map_ids(path, SRC.ids), map_ids(path, TGT.ids)
+    _compare(path, len(src), sum(part.pairs for part in counts.validation))
+    sets, first = dict[str, ValidationPairs](), 0
+    for part in counts.validation:
+        last = first + part.pairs
+        texts, rows = slice(first, last), np.arange(first, last)
+        name = _unused(part.name, sets)
+        sets[name] = ValidationPairs(name, src_texts[texts], tgt_texts[texts], src.take(rows), tgt.take(rows))
+        first = last
+    return tuple(sets.values())
+
+
+def _unused(name: str, names: Container[str]) -> str:
+    """Number a name that is used already: files of two folders may be called the same."""
+    numbered = (f"{name} ({number})" for number in count(2))
+    return next(found for found in chain([name], numbered) if found not in names)
+
+
+def _compare(path: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise DataError(f"{path} is damaged: it has {found:,} pairs, but {MANIFEST} counts {expected:,}")
 
 
 def _read_counts(path: Path) -> NDArray[np.int64]:

@@ -46,14 +46,15 @@ class Feed:
         """Yield updates from `position` on, without end."""
         return ahead(self._updates(position))
 
-    def steps_left(self, position: Position, *, max_epochs: int, whole: int) -> int:
-        """Count the updates from `position` to the end of `max_epochs` passes of `whole` batches.
+    def steps_left(self, position: Position, *, max_epochs: int) -> int:
+        """Count the updates from `position` to the end of `max_epochs` passes.
 
-        Passes that are cut anew differ by a few batches; the first one stands for those to come.
+        Passes that are drawn or cut anew differ by a few batches; this one stands for those to come.
         """
         if position.epoch >= max_epochs:
             return 0
-        this_pass = len(self.order.left(position)[1]) if position.parts else whole
+        this_pass = len(self.order.left(position)[1])
+        whole = len(self.order.plan(position.epoch).batches)
         return self._steps(this_pass) + (max_epochs - position.epoch - 1) * self._steps(whole)
 
     def _steps(self, batches: int) -> int:
@@ -65,13 +66,15 @@ class Feed:
             *before, (budget, seen) = place.parts
             seed = self.order.pass_seed(place.epoch)
             for first in range(0, len(batches), self.accumulate):
-                group = batches[first : first + self.accumulate]
+                last = min(first + self.accumulate, len(batches))
+                group = [batches[index] for index in range(first, last)]
                 seen += sum(len(rows) for rows in group)
-                is_last = first + self.accumulate >= len(batches)
+                is_last = last == len(batches)
                 after = Position(place.epoch + 1) if is_last else Position(place.epoch, (*before, (budget, seen)))
                 taken = [self.order.pairs.take(rows, seed=seed) for rows in group]
                 yield UpdateData(tuple(map(self._part, taken)), sum(pairs.words() for pairs in taken), after)
             position = Position(place.epoch + 1)
+            del batches  # makes room for those of the next pass
 
     def _part(self, pairs: TrainingPairs) -> Batch:
         rows = np.arange(len(pairs))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -22,6 +23,7 @@ from nmt.subword import tokenizer_files
 from nmt.training.logbook import Logbook, Silence
 from nmt.training.pairs import TrainingPairs
 from nmt.vocab import EOS, PAD
+from nmt.wording import counted
 
 PAIRS: Final = 200_000
 """Training pairs that are read if there are more."""
@@ -145,7 +147,8 @@ def learn_lexicon(
     src, tgt = pairs.lengths(seed=0)
     order = np.lexsort((src, tgt))
     table = MassTable(tgt_size=len(counts), keep=4 * size)
-    for first, last in cut_batches(src[order] + 1, tgt[order] + 1, batch_tokens=_BATCH_TOKENS):
+    bounds = cut_batches(np.maximum(src, tgt)[order] + np.uint16(1), batch_tokens=_BATCH_TOKENS)
+    for first, last in pairwise(bounds.tolist()):
         table.add(*reader.read(pairs.batch(order[first:last])))
         on_progress(last, len(pairs))
     frequent = len(SPECIALS) + np.argsort(-counts[len(SPECIALS) :], kind="stable")
@@ -189,7 +192,7 @@ def add_lexicon(
     with Logbook(model_dir, Silence()) as logbook:  # while somebody trains, the card is theirs to write
         lexicon = learn_lexicon(reader, pairs, src_size=src_size, counts=counts, size=size, on_progress=on_progress)
         save_lexicon(lexicon, model_dir)
-        logbook.on_message(f"lexicon learnt from {len(pairs):,} pairs")
+        logbook.on_message(f"lexicon learnt from {counted(len(pairs), 'pair')}")
     words = int((lexicon.translations[:, 0] >= 0).sum())
     return Learnt(len(pairs), words, _coverages(lexicon, data))
 

@@ -150,11 +150,8 @@ class Trainer:
             report = self._judge(found)
             if report.is_best and self.ranks.is_first:
                 self.save_best(report, state)
-        values = {"loss": report.loss, "perplexity": report.perplexity}
-        if report.bleu is not None:
-            values["bleu"] = report.bleu
         if self.records is not None:
-            self.records.add("valid", state.step, values)
+            self.records.add("valid", state.step, found.numbers())
         self.observer.on_validation(report)
         return True
 
@@ -163,7 +160,8 @@ class Trainer:
         found = self.validate(self.stop) if self.ranks.is_first else None
         mine = (0.0, 0.0, 0.0) if found is None else (1.0, found.loss, math.nan if found.bleu is None else found.bleu)
         known, loss, bleu = self.ranks.from_first(mine)
-        return Scores(loss, None if math.isnan(bleu) else bleu) if known else None
+        others = {} if found is None else found.others  # which only the first process tells of
+        return Scores(loss, None if math.isnan(bleu) else bleu, others) if known else None
 
     def _judge(self, found: Scores) -> ValidationReport:
         state, loss = self.state, found.loss
@@ -174,7 +172,7 @@ class Trainer:
         if is_best:
             state.best_score, state.best_step = score, state.step
         self._note_plateau(loss)
-        return ValidationReport(state.step, loss, found.perplexity, found.bleu, is_best)
+        return ValidationReport(state.step, loss, found.perplexity, found.bleu, is_best, found.others)
 
     def _note_plateau(self, loss: float) -> None:
         state = self.state

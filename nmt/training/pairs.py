@@ -6,8 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.batching import Batch, source_batch, target_batch
-from nmt.sequences import FlatSequences, Rows
+from nmt.batching import LONGEST, Batch, Lengths, source_batch, target_batch
+from nmt.errors import DataError
+from nmt.sequences import FlatSequences, Rows, Sequences
 
 _BLOCK = 2000
 """Pairs cut at a time when only their lengths are wanted."""
@@ -16,7 +17,7 @@ _BLOCK = 2000
 class Resample(Protocol):
     """Something that cuts sentences into pieces anew."""
 
-    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
         """Return the `wanted` rows in that order, cut anew: a function of the rows and the seed."""
         ...
 
@@ -25,8 +26,8 @@ class Resample(Protocol):
 class TrainingPairs:
     """The corpus, or some of its pairs."""
 
-    src: FlatSequences
-    tgt: FlatSequences
+    src: Sequences
+    tgt: Sequences
     reverse_source: bool
     resamplers: tuple[Resample, Resample] | None = None
     """Cut sources and targets anew in each pass; None: they stay as they were prepared."""
@@ -43,15 +44,19 @@ class TrainingPairs:
             src.resample(self.src, rows, seed=seed), tgt.resample(self.tgt, rows, seed=seed), self.reverse_source
         )
 
-    def lengths(self, *, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the lengths of all sources and targets in the pass that has this seed."""
+    def lengths(self, *, seed: int) -> tuple[Lengths, Lengths]:
+        """Return the lengths of all sources and targets in the pass that has this seed, in 4 bytes a pair.
+
+        Raises:
+            DataError: There is a pair that no batch can hold.
+        """
         if self.resamplers is None:
-            return self.src.lengths, self.tgt.lengths
-        src, tgt = np.empty_like(self.src.lengths), np.empty_like(self.tgt.lengths)
+            return _narrow(self.src.lengths), _narrow(self.tgt.lengths)
+        src, tgt = np.empty(len(self), dtype=np.uint16), np.empty(len(self), dtype=np.uint16)
         for first in range(0, len(self), _BLOCK):
             rows = np.arange(first, min(first + _BLOCK, len(self)))
             block = self.take(rows, seed=seed)
-            src[rows], tgt[rows] = block.src.lengths, block.tgt.lengths
+            src[rows], tgt[rows] = _narrow(block.src.lengths, first), _narrow(block.tgt.lengths, first)
         return src, tgt
 
     def words(self) -> int:
@@ -60,4 +65,15 @@ class TrainingPairs:
 
     def batch(self, rows: Rows) -> Batch:
         """Pad the pairs of `rows`."""
-        return Batch(source_batch(self.src, rows, reverse_source=self.reverse_source), target_batch(self.tgt, rows))
+        src, tgt, all_rows = self.src.take(rows), self.tgt.take(rows), np.arange(len(rows))
+        return Batch(source_batch(src, all_rows, reverse_source=self.reverse_source), target_batch(tgt, all_rows))
+
+
+def _narrow(lengths: NDArray[np.int32], first: int = 0) -> Lengths:
+    if lengths.max(initial=0) > LONGEST:
+        row = int(lengths.argmax())
+        raise DataError(
+            f"training pair {first + row + 1:,} has a side of {lengths[row]:,} pieces, expected at most {LONGEST:,}; "
+            "prepare the data with a smaller data.max_pieces"
+        )
+    return lengths.astype(np.uint16)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -30,6 +30,7 @@ _SPIKY: Final = 30
 """A gradient norm so many times the median would press the rest of the curve flat."""
 _KINDS: Final = {"train": "training", "valid": "validation"}
 _COLOURS: Final = {"train": "#0072B2", "valid": "#D55E00"}  # told apart by the colour-blind too (Okabe and Ito, 2008)
+_FURTHER: Final = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # further validation sets take turns
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ _PANELS: Final = (
     _Panel("Speed (target words a second)", ("train/tokens_per_second",)),
     _Panel("Gradient norm", ("train/gradient_norm",), "log if spiky"),
 )
+"""Numbers of a further validation set have its name within theirs: "valid/news/loss"."""
 _NAMES: Final = tuple(name for panel in _PANELS for name in panel.names)
 
 
@@ -72,7 +74,7 @@ def draw(model_dir: Path, picture: Path) -> None:
 
 
 def read_curves(model_dir: Path) -> dict[str, Curve]:
-    """Read what a run has recorded, under the names that TensorBoard has: "train/loss", "valid/bleu".
+    """Read what a run has recorded, under the names that TensorBoard has: "train/loss", "valid/news/bleu".
 
     A last line that was cut off by a kill is left out.
 
@@ -99,7 +101,7 @@ def _parse(line: bytes, *, where: str) -> dict[str, tuple[float, float]]:
     try:
         record: dict[str, Any] = json.loads(line)
         kind, step = record["kind"], int(record["step"])
-        found = {name: record[key] for name in _NAMES if (key := name.removeprefix(f"{kind}/")) in record}
+        found = {name: value for key, value in record.items() if _main(name := f"{kind}/{key}") in _NAMES}
         return {name: (step, float(value)) for name, value in found.items() if math.isfinite(value)}
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         shown = line[:60].decode("utf-8", errors="replace")
@@ -116,11 +118,12 @@ def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
     figure.suptitle(printable(title, _LONGEST_TITLE), fontsize=14, fontweight="bold", parse_math=False)
     last_step = max(float(curve.steps[-1]) for curve in curves.values())
     legend: dict[str, Artist] = {}
+    styles = _styles(curves)
     for axes, panel in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
         _prepare(axes, panel, last_step=last_step)
-        shown = {name: curves[name] for name in panel.names if name in curves}
+        shown = {name: curve for main in panel.names for name, curve in curves.items() if _main(name) == main}
         for name, curve in shown.items():
-            legend |= _draw_curve(axes, name.partition("/")[0], curve)
+            legend |= _draw_curve(axes, curve, *styles[name])
         if _BLEU in shown:
             legend |= _mark_best(axes, shown[_BLEU])
         if shown:
@@ -144,8 +147,24 @@ def thin(curve: Curve, every: int) -> tuple[Curve, Curve, Curve]:
     return Curve(middle, mean), Curve(middle, low), Curve(middle, high)
 
 
-def _draw_curve(axes: "Axes", kind: str, curve: Curve) -> "dict[str, Artist]":
-    label, colour, every = _KINDS[kind], _COLOURS[kind], math.ceil(len(curve.steps) / _MOST_POINTS)
+def _main(name: str) -> str:
+    """Leave out which validation set a number is of."""
+    return f"{name.partition('/')[0]}/{name.rpartition('/')[2]}"
+
+
+def _styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Choose a label and a colour for every curve: one of each for a validation set, whatever its numbers."""
+    styles, colours = dict[str, tuple[str, str]](), dict[str, str]()
+    for name in names:
+        kind, *further = name.split("/")[:-1]
+        which = printable("/".join(further), _LONGEST_TITLE)
+        colour = colours.setdefault(which, _FURTHER[len(colours) % len(_FURTHER)]) if which else _COLOURS[kind]
+        styles[name] = f"{_KINDS[kind]} on {which}" if which else _KINDS[kind], colour
+    return styles
+
+
+def _draw_curve(axes: "Axes", curve: Curve, label: str, colour: str) -> "dict[str, Artist]":
+    every = math.ceil(len(curve.steps) / _MOST_POINTS)
     if every > 1:
         curve, low, high = thin(curve, every)
         axes.fill_between(low.steps, low.values, high.values, color=colour, alpha=0.2, linewidth=0)

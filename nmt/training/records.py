@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING
 
 from nmt.files import naming, write_text
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 METRICS, CURVES = "metrics.jsonl", "tensorboard"
 
@@ -20,7 +23,8 @@ class Records:
         self.path = model_dir / METRICS
         _drop_after(self.path, step)
         self._file = self.path.open("a", encoding="utf-8")
-        self._curves = SummaryWriter(str(model_dir / CURVES), purge_step=step + 1) if tensorboard else None
+        self._make_curves = partial(_make_curves, model_dir / CURVES, step + 1) if tensorboard else None
+        self._curves: SummaryWriter | None = None
 
     def __enter__(self) -> "Records":
         return self
@@ -39,6 +43,8 @@ class Records:
         with naming(self.path):
             self._file.write(json.dumps({"kind": kind, "step": step, **rounded}) + "\n")
             self._file.flush()
+        if self._make_curves is not None and self._curves is None:
+            self._curves = self._make_curves()
         if self._curves is not None:
             for name, value in values.items():
                 self._curves.add_scalar(f"{kind}/{name}", value, step)
@@ -53,6 +59,12 @@ def read_metrics(path: Path) -> list[dict[str, float | str]]:
             if isinstance(record, dict) and "step" in record:
                 records.append(record)
     return records
+
+
+def _make_curves(folder: Path, purge_step: int) -> "SummaryWriter":
+    from torch.utils.tensorboard import SummaryWriter  # takes a while, and the first step need not wait for it
+
+    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 def _drop_after(path: Path, step: int) -> None:

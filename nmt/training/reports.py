@@ -1,8 +1,8 @@
 """What a run tells those who watch it, and what they may ask of it."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from nmt.training.state import TrainingState
@@ -37,11 +37,22 @@ class Scores:
     """Cross-entropy in nats a word, full softmax, no smoothing."""
     bleu: float | None
     """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
+    others: "Mapping[str, Scores]" = field(default_factory=dict)
+    """What it finds on further validation sets, by their names; they are reported, and decide nothing."""
 
     @property
     def perplexity(self) -> float:
         """Return exp(loss), of a loss that has exploded no more than exp(50)."""
         return math.exp(min(self.loss, 50.0))
+
+    def numbers(self) -> dict[str, float]:
+        """Return every number by its name: those of a further set are called "name/loss" and so on."""
+        numbers = {"loss": self.loss, "perplexity": self.perplexity}
+        if self.bleu is not None:
+            numbers["bleu"] = self.bleu
+        for name, scores in self.others.items():
+            numbers |= {f"{name}/{key}": value for key, value in scores.numbers().items()}
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ class ValidationReport:
     bleu: float | None
     """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
     is_best: bool
+    others: Mapping[str, Scores] = field(default_factory=dict)
+    """What was found on further validation sets, by their names."""
 
 
 class Observer(Protocol):

@@ -16,7 +16,7 @@ from nmt.prepared import PreparedData, PreparedText
 from nmt.subword import tokenizer_files
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.fitting import fit_settings
+from nmt.training.fitting import fit_settings, useless_settings
 from nmt.training.logbook import LOG, Logbook, Silence
 from nmt.training.loop import Trainer
 from nmt.training.moving_average import MovingAverage
@@ -27,6 +27,7 @@ from nmt.training.state import Horizon, TrainingState
 from nmt.training.task import Place
 from nmt.training.tasks import make_task
 from nmt.training.updating import Updater
+from nmt.wording import counted
 
 _ALONE = Ranks()
 
@@ -73,7 +74,11 @@ def train(
     if not ranks.is_first:
         return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
     _refuse_foreign(model_dir)
-    with Logbook(model_dir, observer) as logbook:
+    is_text = settings.model.kind == "lm"
+    with Logbook(model_dir, observer, tokens="words" if is_text else "tok") as logbook:
+        if useless := useless_settings(settings):
+            kind = "language" if is_text else "translation"
+            logbook.on_message(f"warning: a {kind} model makes no use of {', '.join(useless)}")
         for change in changes:
             logbook.on_message(f"setting changed: {change}")
         return _Run(data, model_dir, settings, logbook, stop, ranks).go()
@@ -98,6 +103,7 @@ class _Run:
         prepare_for_training(self.device)
         self.task = make_task(self.data, self.settings, Place(self.device, self.precision, self.ranks))
         if not list_checkpoints(self.model_dir):
+            self.task.plan_ahead()  # while the optimiser's libraries are loaded
             self.task.start_from_vectors(self.observer.on_message)
         self.model = self.task.model
         self.optimizer = make_optimizer(training, self.model.parameters())
@@ -119,15 +125,16 @@ class _Run:
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
             return self._summary(state, finished=True)
-        self.observer.on_message(
-            f"{self.parameters:,} parameters, {self.task.describe()}, {self.device.type} {self.precision}, "
-            f"{self.threads} threads" + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
-        )
         folder = self._folder()
         if self.ranks.is_first:
             folder.create()
             if not list_checkpoints(self.model_dir):  # from here on the run can be continued
                 self.checkpoints.save(state)
+        self.observer.on_message(
+            f"{self.parameters:,} parameters, {self.task.describe(state.position)}, "
+            f"{self.device.type} {self.precision}, {counted(self.threads, 'thread')}"
+            + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
+        )
         with self._records(state) as records:
             finished = self._trainer(state, schedule, folder, records).run()
         return self._summary(state, finished=finished)
@@ -160,8 +167,8 @@ class _Run:
             return f"the run is at its last step already: {step:,}; raise training.{limit} to go on"
         if 0 < training.patience <= state.stale:
             return (
-                f"the run has stopped early at step {step:,}, after {state.stale} validations without a better score; "
-                "raise training.patience to go on"
+                f"the run has stopped early at step {step:,}, after {counted(state.stale, 'validation')} without a "
+                "better score; raise training.patience to go on"
             )
         return None
 
@@ -203,8 +210,8 @@ class _Run:
         training = self.settings.training
         wanted = Horizon(training.max_steps, training.max_epochs, self.task.batch_tokens, training.accumulate)
         if state.horizon is None or replace(state.horizon, steps=0) != wanted:
-            steps = state.step + self.task.steps_left(state.position)
-            state.horizon = replace(wanted, steps=training.max_steps or steps)
+            steps = training.max_steps or state.step + self.task.steps_left(state.position)
+            state.horizon = replace(wanted, steps=steps)
         return Schedule(
             training.schedule,
             training.learning_rate,

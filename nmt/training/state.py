@@ -9,7 +9,8 @@ from typing import Any
 class Position:
     """A place in the data, in pairs, so that it means the same under another batch size.
 
-    In a text, it counts the words read of each part: (number of parts, words of each).
+    A pair that is drawn several times for a pass counts each time. In a text, the words read of each part are counted:
+    (number of parts, words of each).
     """
 
     epoch: int = 0

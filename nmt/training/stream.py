@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmt.sequences import FlatSequences
+from nmt.sequences import Sequences
 from nmt.vocab import EOS, PAD
 
 Places = NDArray[np.int64]
@@ -19,7 +19,7 @@ Places = NDArray[np.int64]
 class TextStream:
     """The sentences of a text end to end, `</s>` behind each one; nothing of them is copied before it is read."""
 
-    sentences: FlatSequences
+    sentences: Sequences
 
     @cached_property
     def _ends(self) -> Places:
@@ -33,11 +33,11 @@ class TextStream:
     def read(self, places: Places) -> NDArray[np.int64]:
         """Return the words at some places, of any shape; the one before the first is `</s>`."""
         sentence = np.searchsorted(self._ends, places, side="right")
-        lengths = self.sentences.lengths[sentence]
-        within = places - (self._ends[sentence] - lengths - 1)
-        real = (within >= 0) & (within < lengths)
-        index = np.where(real, self.sentences.starts[sentence] + within, 0)
-        return np.where(real, self.sentences.values[index], EOS).astype(np.int64)
+        taken = self.sentences.take(sentence)
+        within = places - (self._ends[sentence] - taken.lengths - 1)
+        real = (within >= 0) & (within < taken.lengths)
+        index = np.where(real, taken.starts + within, 0)
+        return np.where(real, taken.values[index], EOS).astype(np.int64)
 
 
 @dataclass(frozen=True)

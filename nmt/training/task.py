@@ -71,12 +71,16 @@ class Task(Protocol):
         """The sizes of the model's tables."""
         ...
 
+    def plan_ahead(self) -> None:
+        """Begin to plan the first pass in the background."""
+        ...
+
     def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
         """Put the word vectors that the settings name, if any, into the model, which has learnt nothing yet."""
         ...
 
-    def describe(self) -> str:
-        """Say what a pass consists of."""
+    def describe(self, position: Position) -> str:
+        """Say what the pass of `position` consists of."""
         ...
 
     def steps_left(self, position: Position) -> int:

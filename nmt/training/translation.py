@@ -10,6 +10,7 @@ from nmt.models.build import build_model
 from nmt.models.folder import Vocabularies
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import TRAIN
+from nmt.training.drawing import Share, pairs_of_pass
 from nmt.training.feeding import Feed
 from nmt.training.objectives import make_loss
 from nmt.training.order import DataOrder
@@ -19,7 +20,8 @@ from nmt.training.reports import Scores, StopRequest
 from nmt.training.resampling import make_resamplers
 from nmt.training.state import Position
 from nmt.training.task import Place
-from nmt.training.validation import Validator
+from nmt.training.validation import validate_sets
+from nmt.wording import counted
 
 
 class TranslationTask:
@@ -44,32 +46,43 @@ class TranslationTask:
             joint=self.vocabularies.joint,
             seed=settings.training.seed,
         ).to(place.device)
+        self.shares = tuple(Share(corpus.train, corpus.weight) for corpus in data.corpora)
+        self.pairs_of_pass = pairs_of_pass(self.shares)
         self.feed = self._make_feed()
-        self._plan = self.feed.order.first_plan()
-        self.padding = self._plan.padding
+
+    def plan_ahead(self) -> None:
+        """Begin to plan the first pass, which takes seconds for millions of pairs."""
+        self.feed.order.plan_ahead(0)
 
     def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
         """Put the word vectors that the settings name, if any, into the model, which has learnt nothing yet."""
         start_from_vectors(self.model, self.data, self.settings, on_message=on_message)
 
-    def describe(self) -> str:
-        """Say what a pass consists of."""
-        pairs, batches = len(self.data.train_src), len(self._plan.batches)
-        return f"{pairs:,} pairs, {batches:,} batches a pass, {self.padding:.1%} padding"
+    @property
+    def padding(self) -> float:
+        """Share of padding among the cells of a pass."""
+        return self.feed.order.padding
+
+    def describe(self, position: Position) -> str:
+        """Say what the pass of `position` consists of."""
+        plan = self.feed.order.plan(position.epoch)
+        drawn = ""
+        if any(share.weight != 1 for share in self.shares):
+            drawn = f"{self.pairs_of_pass:,} drawn by the weights of their corpora for each pass, "
+        pairs, batches = counted(len(self.data.train_src), "pair"), counted(len(plan.batches), "batch", "batches")
+        return f"{pairs}, {drawn}{batches} a pass, {plan.padding:.1%} padding"
 
     def steps_left(self, position: Position) -> int:
         """Count the updates from `position` to the end of the last pass."""
-        last = self.settings.training.max_epochs
-        return self.feed.steps_left(position, max_epochs=last, whole=len(self._plan.batches))
+        return self.feed.steps_left(position, max_epochs=self.settings.training.max_epochs)
 
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
         return make_loss(self.settings.training, self.model, self.data.target_counts)
 
     def validate(self, stop: StopRequest) -> Scores | None:
-        """Score the model on the validation pairs; None if asked to stop before the scores are known."""
-        data = self.data
-        return Validator(data.valid, data.tokenizers, self.settings, self.place.precision)(self.model, stop)
+        """Score the model on the validation sets; None if asked to stop before the scores are known."""
+        return validate_sets(self.model, self.data, self.settings, self.place.precision, stop=stop)
 
     def _make_feed(self) -> Feed:
         data, training, place = self.data, self.settings.training, self.place
@@ -78,5 +91,5 @@ class TranslationTask:
             limit = self.settings.data.max_pieces
             resamplers = make_resamplers(data, alpha=training.subword_sampling, max_pieces=limit)
         pairs = TrainingPairs(data.train_src, data.train_tgt, self.settings.model.reverse_source, resamplers)
-        order = DataOrder(pairs, training.batch_tokens, training.seed)
+        order = DataOrder(pairs, training.batch_tokens, training.seed, self.shares)
         return Feed(order, training.accumulate, place.ranks, pin=place.device.type == "cuda")

@@ -16,6 +16,7 @@ from nmt.training.distributed import Ranks
 from nmt.training.feeding import Piece, UpdateData
 from nmt.training.moving_average import MovingAverage
 from nmt.training.stream import Segment
+from nmt.wording import counted
 
 
 @dataclass
@@ -140,7 +141,7 @@ class Updater:
 def _shortage(batch: Piece) -> str:
     if isinstance(batch, Segment):
         rows = "one text" if len(batch) == 1 else f"{len(batch)} texts"
-        return f"out of memory with {batch.outputs.shape[1]} words of {rows}"
+        return f"out of memory with {counted(batch.outputs.shape[1], 'word')} of {rows}"
     pairs = "one pair" if len(batch) == 1 else f"{len(batch)} pairs"
     src, tgt = batch.src.ids.shape[1], batch.tgt.outputs.shape[1]
     return f"out of memory with {pairs} of up to {src} source and {tgt} target words"

@@ -1,6 +1,6 @@
 """Validation: cross-entropy by the full softmax, and BLEU of greedy translations on real text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -8,10 +8,9 @@ import torch
 from nmt.batching import Batch, cut_batches, source_batch, target_batch
 from nmt.config import Settings
 from nmt.corpus.placeholders import mask, unmask
-from nmt.metrics import bleu
 from nmt.models.devices import Precision, autocast
 from nmt.models.seq2seq import Seq2Seq
-from nmt.prepared import ValidationPairs
+from nmt.prepared import PreparedData, ValidationPairs
 from nmt.search.batches import search_batches
 from nmt.subword import Tokenizers
 from nmt.training.cross_entropy import linear_cross_entropy
@@ -21,6 +20,20 @@ from nmt.training.reports import Scores, StopRequest
 _BATCH_TOKENS = 4000
 _BLOCK = 200
 """Sentences translated between two looks at whether to stop."""
+
+
+def validate_sets(
+    model: Seq2Seq, data: PreparedData, settings: Settings, precision: Precision, *, stop: StopRequest
+) -> Scores | None:
+    """Score a model on every validation set of prepared data; None if asked to stop before all scores are known."""
+    found = dict[str, Scores]()
+    for pairs in data.valid_sets:
+        scores = Validator(pairs, data.tokenizers, settings, precision)(model, stop)
+        if scores is None:
+            return None
+        found[pairs.name] = scores
+    first = found.pop(data.valid.name)
+    return replace(first, others=found)
 
 
 @dataclass(frozen=True)
@@ -47,12 +60,11 @@ class Validator:
         """Return the cross-entropy in nats a word; None if asked to stop."""
         src, tgt = self.pairs.src, self.pairs.tgt
         order = np.lexsort((src.lengths, tgt.lengths))
-        runs = cut_batches(src.lengths[order] + 1, tgt.lengths[order] + 1, batch_tokens=_BATCH_TOKENS)
+        bounds = cut_batches(np.maximum(src.lengths, tgt.lengths)[order] + 1, batch_tokens=_BATCH_TOKENS)
         total = 0.0
-        for first, last in runs:
+        for rows in np.split(order, bounds[1:-1]):
             if stop.is_set():
                 return None
-            rows = order[first:last]
             sources = source_batch(src, rows, reverse_source=self.settings.model.reverse_source)
             batch = Batch(sources, target_batch(tgt, rows)).to(model.device)
             with autocast(model.device, self.precision):
@@ -62,6 +74,8 @@ class Validator:
 
     def bleu(self, model: Seq2Seq, stop: StopRequest) -> float | None:
         """Return the BLEU of greedy translations; None if asked to stop."""
+        from nmt.metrics import bleu  # loads sacrebleu, which the first step need not wait for
+
         src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": 1})
         order, ids = np.argsort(src.lengths, kind="stable"), dict[int, tuple[int, ...]]()
         for first in range(0, len(order), _BLOCK):

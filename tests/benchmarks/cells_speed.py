@@ -14,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -47,9 +48,10 @@ def random_pairs(count: int, rng: np.random.Generator) -> tuple[FlatSequences, F
 
 def batches_of(src: FlatSequences, tgt: FlatSequences) -> list[Batch]:
     budget = TrainingSettings().batch_tokens
-    plan = plan_epoch(src.lengths, tgt.lengths, batch_tokens=budget, seed=1, epoch=0)
+    plan = plan_epoch(*(side.lengths.astype(np.uint16) for side in (src, tgt)), batch_tokens=budget, seed=1, epoch=0)
     return [
-        Batch(source_batch(src, rows, reverse_source=True), target_batch(tgt, rows)) for rows in plan.batches[:BATCHES]
+        Batch(source_batch(src, rows, reverse_source=True), target_batch(tgt, rows))
+        for rows in islice(plan.batches, BATCHES)
     ]
 
 

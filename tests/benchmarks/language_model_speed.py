@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from nmt.config import load_settings
 from nmt.models.folder import load_language_model
 from nmt.prepared import PreparedText
-from nmt.sequences import FlatSequences
+from nmt.sequences import Sequences
 from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import TrainingSummary, train
 from nmt.training.stream import Parts, TextStream
@@ -150,7 +150,7 @@ class TakingTurns:
         pass
 
 
-def stream_of(sentences: FlatSequences) -> Tensor:
+def stream_of(sentences: Sequences) -> Tensor:
     stream = TextStream(sentences)
     return torch.from_numpy(stream.read(np.arange(len(stream))))
 

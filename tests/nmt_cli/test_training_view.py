@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nmt.training.checkpoint import TrainingState
-from nmt.training.reports import StepReport, ValidationReport
+from nmt.training.reports import Scores, StepReport, ValidationReport
 from nmt.training.run import TrainingSummary
 from nmt_cli.training_view import TrainingView, stopping_on_signals
 
@@ -35,6 +35,16 @@ def test_a_validation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.err == (
         "step 1,500: train loss 12.345, 123,456 tok/s, valid loss 2.000, ppl 7.39, BLEU 31.25  best so far\n"
         "step 2,000: train loss 12.345, 123,456 tok/s, valid loss 2.000, ppl 7.39, BLEU 31.00\n"
+    )
+
+
+def test_every_further_validation_set_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    others = {"news": Scores(2.5, 20.0), "talks": Scores(1.0, 40.125)}
+    TrainingView().on_validation(ValidationReport(1500, 2.0, 7.389, 31.25, is_best=True, others=others))
+    assert capsys.readouterr().err == (
+        "step 1,500: valid loss 2.000, ppl 7.39, BLEU 31.25  best so far\n"
+        "  on news: loss 2.500, ppl 12.18, BLEU 20.00\n"
+        "  on talks: loss 1.000, ppl 2.72, BLEU 40.12\n"
     )
 
 

@@ -3,40 +3,74 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
 from nmt.prepared.mapping import map_ids, read_texts
-from nmt.prepared.writing import write_train, write_valid
+from nmt.prepared.writing import Ids, write_train, write_valid
+from nmt.sequences import FlatSequences
 
 ROWS = st.lists(st.integers(0, 2**31 - 1), max_size=5)
-BLOCKS = st.lists(st.lists(st.tuples(ROWS, ROWS), max_size=6), max_size=4)
+PAIRS = st.lists(st.tuples(ROWS, ROWS), max_size=9)
 
 
-@given(blocks=BLOCKS)
+def flat(**columns: list[list[int]]) -> Ids:
+    return {name: FlatSequences.from_lists(rows) for name, rows in columns.items()}
+
+
+@settings(deadline=None)  # the first one imports what writes the file
+@given(pairs=PAIRS)
 def test_views_over_several_record_batches_equal_the_lists(
-    tmp_path_factory: pytest.TempPathFactory, blocks: list[list[tuple[list[int], list[int]]]]
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[list[int], list[int]]]
 ) -> None:
     path = tmp_path_factory.mktemp("views") / "a.arrow"
-    columns = ({"src": [src for src, _ in block], "tgt": [tgt for _, tgt in block]} for block in blocks)
-    write_train(path, ("src", "tgt"), columns)
+    columns = flat(src=[src for src, _ in pairs], tgt=[tgt for _, tgt in pairs])
+    write_train(path, ("src", "tgt"), [columns], block=3)
     src, tgt = map_ids(path, "src"), map_ids(path, "tgt")
-    pairs = [pair for block in blocks for pair in block]
     assert [(src.row(row), tgt.row(row)) for row in range(len(src))] == pairs
     assert len(tgt) == len(pairs)
+    assert src.lengths.tolist() == [len(row) for row, _ in pairs]
+    backwards = tgt.take(np.arange(len(tgt))[::-1])
+    assert [backwards.row(row) for row in range(len(pairs))] == [row for _, row in reversed(pairs)]
+
+
+def test_rows_may_be_asked_for_in_any_shape(tmp_path: Path) -> None:
+    write_train(tmp_path / "a", ("ids",), [flat(ids=[[4], [5, 6], [], [7, 8, 9]])], block=2)
+    assert map_ids(tmp_path / "a", "ids").take(np.array([[3, 1], [0, 3]])).lengths.tolist() == [[3, 2], [1, 3]]
+
+
+def test_nothing_is_held_for_each_row(tmp_path: Path) -> None:
+    write_train(tmp_path / "a", ("ids",), [flat(ids=[[4, 5]] * 2000)], block=500)
+    mapped = map_ids(tmp_path / "a", "ids")
+    assert len(mapped) == 2000
+    assert [len(places) for places in (mapped.lasts, mapped.offsets, mapped.ids)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("offset", [-1, 5, 2**31 - 1])
+def test_a_row_with_a_false_offset_is_damaged(tmp_path: Path, offset: int) -> None:
+    write_train(tmp_path / "a", ("ids",), [flat(ids=[[4], [5, 6], [7, 8]])])
+    place = map_ids(tmp_path / "a", "ids").offsets[0] + 1
+    numbers = np.fromfile(tmp_path / "a", dtype=np.int32)
+    assert numbers[place - 1 : place + 3].tolist() == [0, 1, 3, 5]
+    numbers[place] = offset
+    numbers.tofile(tmp_path / "a")
+    with pytest.raises(DataError, match="a is damaged: its ids lie outside the file"):
+        map_ids(tmp_path / "a", "ids").take(np.array([0, 1]))
 
 
 def test_the_values_are_the_mapped_file_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
-    write_train(path, ("src", "tgt"), [{"src": [[4, 5]], "tgt": [[6]]}, {"src": [[7]], "tgt": [[8, 9]]}])
+    write_train(path, ("src", "tgt"), [flat(src=[[4, 5], [7]], tgt=[[6], [8, 9]])], block=1)
     src, tgt = map_ids(path, "src"), map_ids(path, "tgt")
     whole = np.fromfile(path, dtype=np.int32)
     assert src.values.tolist() == tgt.values.tolist() == whole.tolist()
     assert not src.values.flags.owndata
     assert not src.values.flags.writeable
-    assert (src.values.dtype, src.starts.dtype, src.lengths.dtype) == (np.int32, np.int64, np.int32)
-    assert whole[tgt.starts[1] : tgt.starts[1] + 2].tolist() == [8, 9]
+    taken = tgt.take(np.array([1]))
+    assert (taken.values.dtype, taken.starts.dtype, taken.lengths.dtype) == (np.int32, np.int64, np.int32)
+    assert np.shares_memory(taken.values, tgt.values)
+    assert whole[taken.starts[0] : taken.starts[0] + 2].tolist() == [8, 9]
 
 
 def test_a_sliced_list_column_is_read_where_it_starts(tmp_path: Path) -> None:
@@ -50,7 +84,7 @@ def test_a_sliced_list_column_is_read_where_it_starts(tmp_path: Path) -> None:
 
 
 def test_validation_text_is_read_back(tmp_path: Path) -> None:
-    write_valid(tmp_path / "a", {"one": ["x\u2028", "y"], "two": ["é", "z"]}, {"ids": [[4], [5]]})
+    write_valid(tmp_path / "a", {"one": ["x\u2028", "y"], "two": ["é", "z"]}, flat(ids=[[4], [5]]))
     assert read_texts(tmp_path / "a", "one") == ["x\u2028", "y"]
     assert read_texts(tmp_path / "a", "two") == ["é", "z"]
 

@@ -9,6 +9,7 @@ import pytest
 from nmt.config import Settings
 from nmt.errors import DataError
 from nmt.prepared import PreparedData, PreparedText, holds_text
+from nmt.prepared.manifest import Counts, ValidCount, read_manifest, write_manifest
 from nmt.prepared.pipeline import prepare
 
 Pairs = list[tuple[str, str]]
@@ -33,6 +34,45 @@ def test_validation_ids_are_those_of_the_validation_text(folder: Path) -> None:
     data = PreparedData.open(folder)
     assert [data.valid.src.row(row) for row in range(21)] == data.tokenizers.src.encode(data.valid.src_texts)
     assert [data.valid.tgt.row(row) for row in range(21)] == data.tokenizers.tgt.encode(data.valid.tgt_texts)
+
+
+def write_sets(folder: Path, *sets: tuple[str, int]) -> None:
+    """Say that the validation pairs are sets of such names and sizes."""
+    manifest = read_manifest(folder)
+    assert isinstance(manifest.counts, Counts)
+    validation = tuple(ValidCount(name=name, pairs=pairs, dropped=0) for name, pairs in sets)
+    counts = manifest.counts.model_copy(update={"validation": validation})
+    write_manifest(folder, manifest.model_copy(update={"counts": counts}))
+
+
+def test_validation_sets_lie_end_to_end(folder: Path) -> None:
+    (whole,) = PreparedData.open(folder).valid_sets
+    write_sets(folder, ("news", 5), ("news", 0), ("talks", 9), ("news", 7))
+    data = PreparedData.open(folder)
+    assert [pairs.name for pairs in data.valid_sets] == ["news", "news (2)", "talks", "news (3)"]
+    assert data.valid is data.valid_sets[0]
+    talks = data.valid_sets[2]
+    assert (talks.src_texts, talks.tgt_texts) == (whole.src_texts[5:14], whole.tgt_texts[5:14])
+    assert [talks.src.row(row) for row in range(9)] == [whole.src.row(row) for row in range(5, 14)]
+    assert [talks.tgt.row(row) for row in range(9)] == [whole.tgt.row(row) for row in range(5, 14)]
+    assert len(data.valid_sets[1].src) == 0
+
+
+def test_other_numbers_of_pairs_than_those_counted_are_refused(folder: Path) -> None:
+    write_sets(folder, ("news", 5), ("talks", 15))
+    with pytest.raises(DataError, match=r"valid\.arrow is damaged: it has 21 pairs, but manifest\.json counts 20$"):
+        PreparedData.open(folder)
+    tree = json.loads((folder / "manifest.json").read_text())
+    tree["counts"]["validation"][1]["pairs"] = 16
+    tree["counts"]["corpora"][0]["train"] += 1
+    (folder / "manifest.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"train\.arrow is damaged: it has 189 pairs, but manifest\.json counts 190$"):
+        PreparedData.open(folder)
+
+
+def test_corpora_are_those_of_the_manifest(folder: Path) -> None:
+    (corpus,) = PreparedData.open(folder).corpora
+    assert (corpus.train, corpus.weight) == (189, 1.0)
 
 
 def test_the_counts_are_those_of_the_ids(folder: Path) -> None:

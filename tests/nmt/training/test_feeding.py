@@ -178,18 +178,16 @@ def test_the_length_of_a_run_is_what_is_made_and_what_is_left(
     batch_tokens: int, accumulate: int, position: Position, step: int, max_epochs: int, total: int
 ) -> None:
     source = feed(EQUAL, batch_tokens=batch_tokens, accumulate=accumulate)
-    whole = len(source.order.first_plan().batches)
-    assert step + source.steps_left(position, max_epochs=max_epochs, whole=whole) == total
+    assert step + source.steps_left(position, max_epochs=max_epochs) == total
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
 def test_the_length_of_a_run_is_the_number_of_updates_until_the_last_pass_ends(accumulate: int) -> None:
     source = feed(accumulate=accumulate)
     per_pass = len(first_pass(source))
-    whole = len(source.order.first_plan().batches)
-    assert source.steps_left(Position(), max_epochs=1, whole=whole) == per_pass
+    assert source.steps_left(Position(), max_epochs=1) == per_pass
     for number, data in enumerate(made(source, per_pass)):
-        assert number + 1 + source.steps_left(data.after, max_epochs=1, whole=whole) == per_pass
+        assert number + 1 + source.steps_left(data.after, max_epochs=1) == per_pass
 
 
 def test_the_next_update_is_made_while_one_is_in_use() -> None:

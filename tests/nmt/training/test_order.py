@@ -1,9 +1,15 @@
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.sequences import FlatSequences, Rows
+from nmt.batching import plan_epoch
+from nmt.errors import DataError
+from nmt.sequences import FlatSequences, Rows, Sequences
+from nmt.training.drawing import Share, draw_rows
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
@@ -18,10 +24,13 @@ def pairs_of(lengths: list[int]) -> TrainingPairs:
 PAIRS = pairs_of([int(length) for length in np.random.default_rng(0).integers(1, 12, size=60)])
 
 
+SHARES = (Share(20, 2.5), Share(30), Share(10, 0.4))  # 50 + 30 + 4 pairs of a pass
+
+
 class Doubling:
     """Doubles every row in passes with an odd seed."""
 
-    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
         return FlatSequences.from_lists([rows.row(row) * (1 + seed % 2) for row in wanted])
 
 
@@ -29,7 +38,7 @@ def whole_pass(order: DataOrder, epoch: int) -> list[list[int]]:
     return as_lists(order.left(Position(epoch))[1])
 
 
-def as_lists(batches: list[Rows]) -> list[list[int]]:
+def as_lists(batches: Iterable[Rows]) -> list[list[int]]:
     return [[int(row) for row in batch] for batch in batches]
 
 
@@ -37,19 +46,35 @@ def after(order: DataOrder, position: Position, count: int) -> tuple[Position, l
     """Make `count` batches: where the next one begins, and what was seen."""
     place, batches = order.left(position)
     *before, (budget, seen) = place.parts
-    seen += sum(len(batch) for batch in batches[:count])
-    return Position(place.epoch, (*before, (budget, seen))), as_lists(batches[:count])
+    made = as_lists(batches)[:count]
+    return Position(place.epoch, (*before, (budget, seen + sum(map(len, made))))), made
 
 
-def test_from_every_position_the_rest_of_the_pass_follows_in_the_same_order() -> None:
-    order = DataOrder(PAIRS, batch_tokens=30, seed=3)
-    batches = whole_pass(order, 2)
+@pytest.mark.parametrize("shares", [(), SHARES], ids=["plain", "weighted"])
+def test_from_every_position_the_rest_of_the_pass_follows_in_the_same_order(shares: tuple[Share, ...]) -> None:
+    batches = whole_pass(DataOrder(PAIRS, 30, 3, shares), 2)
     assert len(batches) > 10
-    assert sorted(row for batch in batches for row in batch) == list(range(60))
     for count in range(len(batches)):
+        order = DataOrder(PAIRS, 30, 3, shares)  # as a new process has it
         position, seen = after(order, Position(2), count)
         assert seen == batches[:count]
         assert as_lists(order.left(position)[1]) == batches[count:]
+
+
+def test_a_plan_made_ahead_is_the_same() -> None:
+    order = DataOrder(PAIRS, 30, 3, SHARES)
+    order.plan_ahead(0)
+    assert as_lists(order.plan(0).batches) == whole_pass(DataOrder(PAIRS, 30, 3, SHARES), 0)
+    order.plan_ahead(0)
+    assert as_lists(order.plan(1).batches) == whole_pass(DataOrder(PAIRS, 30, 3, SHARES), 1)
+
+
+def test_a_plan_that_fails_in_the_background_says_so_when_it_is_asked_for() -> None:
+    rows = FlatSequences.from_lists([[5] * 65_535])
+    order = DataOrder(TrainingPairs(rows, rows, reverse_source=False), 30, 3)
+    order.plan_ahead(0)
+    with pytest.raises(DataError, match="has a side of 65,535 pieces"):
+        order.plan(0)
 
 
 def test_the_position_gets_a_part_for_its_batch_size_when_it_has_none() -> None:
@@ -108,9 +133,63 @@ def test_every_pass_of_every_seed_has_a_seed_of_its_own() -> None:
     assert DataOrder(PAIRS, 30, 1).pass_seed(2) == DataOrder(PAIRS, 90, 1).pass_seed(2)
 
 
-def test_the_first_plan_is_the_first_pass() -> None:
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_plan_is_that_of_a_whole_pass_and_made_once(epoch: int) -> None:
     order = DataOrder(PAIRS, batch_tokens=30, seed=3)
-    assert as_lists(list(order.first_plan().batches)) == whole_pass(order, 0)
+    plan = order.plan(epoch)
+    assert as_lists(plan.batches) == whole_pass(order, epoch)
+    assert order.plan(epoch) is plan
+    assert order.padding == plan.padding
+    assert as_lists(order.plan(epoch + 1).batches) == whole_pass(DataOrder(PAIRS, batch_tokens=30, seed=3), epoch + 1)
+
+
+def test_the_padding_is_that_of_the_first_pass_where_none_is_planned_yet() -> None:
+    order = DataOrder(PAIRS, batch_tokens=30, seed=3)
+    assert 0 < order.padding == order.plan(0).padding
+
+
+def drawn(*, seed: int, epoch: int) -> Counter[int]:
+    rows = draw_rows(SHARES, seed=seed, epoch=epoch)
+    assert rows is not None
+    return Counter(rows.tolist())
+
+
+def test_pairs_come_as_often_as_they_were_drawn() -> None:
+    order = DataOrder(PAIRS, 30, 3, SHARES)
+    for epoch in range(3):
+        batches = whole_pass(order, epoch)
+        assert Counter(row for batch in batches for row in batch) == drawn(seed=3, epoch=epoch)
+        assert sum(map(len, batches)) == 84
+
+
+def test_corpora_of_weight_1_are_read_as_if_they_were_one() -> None:
+    plain = DataOrder(PAIRS, 30, 3)
+    assert whole_pass(DataOrder(PAIRS, 30, 3, (Share(20), Share(40))), 1) == whole_pass(plain, 1)
+
+
+def test_drawn_pairs_are_planned_by_their_lengths() -> None:
+    order = DataOrder(PAIRS, 30, 3, SHARES)
+    rows = np.array(sorted(drawn(seed=3, epoch=0).elements()))
+    src, tgt = (side[rows] for side in PAIRS.lengths(seed=0))
+    plan = plan_epoch(src, tgt, batch_tokens=30, seed=3, epoch=0)
+    by_length = [sorted(PAIRS.src.lengths[rows[batch]].tolist()) for batch in plan.batches]
+    assert [sorted(PAIRS.src.lengths[batch].tolist()) for batch in order.plan(0).batches] == by_length
+    assert order.padding == plan.padding
+
+
+@given(
+    changes=st.lists(st.tuples(st.sampled_from([1, 7, 20, 64]), st.integers(0, 9)), max_size=4), seed=st.integers(0, 5)
+)
+def test_a_batch_size_that_changes_leaves_every_pair_as_often_as_it_was_drawn(
+    changes: list[tuple[int, int]], seed: int
+) -> None:
+    position, seen = Position(1), list[list[int]]()
+    for batch_tokens, count in changes:
+        order = DataOrder(PAIRS, batch_tokens, seed, SHARES)
+        position, batches = after(order, position, min(count, len(order.left(position)[1]) - 1))
+        seen += batches
+    seen += as_lists(DataOrder(PAIRS, 30, seed, SHARES).left(position)[1])
+    assert Counter(row for batch in seen for row in batch) == drawn(seed=seed, epoch=1)
 
 
 @pytest.mark.parametrize("epoch", range(4))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from nmt.sequences import FlatSequences, Rows
+from nmt.errors import DataError
+from nmt.sequences import FlatSequences, Rows, Sequences
 from nmt.training import pairs as module
 from nmt.training.pairs import TrainingPairs
 from nmt.vocab import BOS, EOS, PAD
@@ -16,7 +17,7 @@ class Repeating:
     def __init__(self) -> None:
         self.calls: list[tuple[list[int], int]] = []
 
-    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
         self.calls.append(([int(row) for row in wanted], seed))
         return FlatSequences.from_lists([rows.row(row) * int((row + seed) % 3) for row in wanted])
 
@@ -25,7 +26,7 @@ def stored(reverse_source: bool = False, resamplers: tuple[Repeating, Repeating]
     return TrainingPairs(FlatSequences.from_lists(SRC), FlatSequences.from_lists(TGT), reverse_source, resamplers)
 
 
-def rows_of(sequences: FlatSequences) -> list[list[int]]:
+def rows_of(sequences: Sequences) -> list[list[int]]:
     return [sequences.row(index) for index in range(len(sequences))]
 
 
@@ -60,7 +61,7 @@ def test_lengths_are_those_of_all_pairs_taken_in_that_pass(block: int, monkeypat
         src, tgt = pairs.lengths(seed=seed)
         assert src.tolist() == taken.src.lengths.tolist()
         assert tgt.tolist() == taken.tgt.lengths.tolist()
-        assert src.dtype == tgt.dtype == np.int32
+        assert src.dtype == tgt.dtype == np.uint16
     assert pairs.lengths(seed=0)[0].tolist() == [0, 0, 2, 0]  # 0, 1, 2 and 0 times 3, 0, 1 and 2
 
 
@@ -75,6 +76,25 @@ def test_without_resamplers_lengths_are_the_stored_ones() -> None:
     src, tgt = stored().lengths(seed=5)
     assert src.tolist() == [3, 0, 1, 2]
     assert tgt.tolist() == [1, 2, 0, 4]
+
+
+class Same:
+    """Cuts nothing anew."""
+
+    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
+        return rows.take(wanted)
+
+
+@pytest.mark.parametrize("resamplers", [None, (Same(), Same())])
+def test_a_pair_that_is_too_long_for_any_batch_is_refused(
+    resamplers: tuple[Same, Same] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 3)
+    short, rows = FlatSequences.from_lists([[5]] * 4), FlatSequences.from_lists([[5], [5], [5], [5] * 65_535])
+    with pytest.raises(DataError, match=r"^training pair 4 has a side of 65,535 pieces, expected at most 65,534; "):
+        TrainingPairs(short, rows, False, resamplers).lengths(seed=0)
+    longest = FlatSequences.from_lists([[5] * 65_534])
+    assert TrainingPairs(longest, longest, reverse_source=False).lengths(seed=0)[1].tolist() == [65_534]
 
 
 def test_words_are_the_target_pieces_and_an_end_for_each_pair() -> None:

@@ -58,7 +58,9 @@ def test_a_full_disk_names_the_file_and_does_not_hide_an_earlier_error(
 
 def test_tensorboard_has_the_same_numbers(tmp_path: Path) -> None:
     with Records(tmp_path, step=0, tensorboard=True) as records:
-        records.add("valid", 100, {"bleu": 12.5})
+        records.add("valid", 100, {"bleu": 12.5, "news/bleu": 10.5})
+        records.add("valid", 200, {"bleu": 13.5})
     curves = EventAccumulator(str(tmp_path / "tensorboard"))
     curves.Reload()
-    assert [(point.step, point.value) for point in curves.Scalars("valid/bleu")] == [(100, 12.5)]
+    assert [(point.step, point.value) for point in curves.Scalars("valid/bleu")] == [(100, 12.5), (200, 13.5)]
+    assert [(point.step, point.value) for point in curves.Scalars("valid/news/bleu")] == [(100, 10.5)]

@@ -92,7 +92,7 @@ def test_placeholders_are_put_back_before_scoring(
         update={"tokenizer": toy_settings.tokenizer.model_copy(update={"placeholders": ("number",)})}
     )
     flat = FlatSequences.from_lists([[5]])
-    pairs = type(toy_data.valid)(["12 bat 7 cow den"], ["12 bato 7 cowo deno"], flat, flat)
+    pairs = type(toy_data.valid)("valid", ["12 bat 7 cow den"], ["12 bato 7 cowo deno"], flat, flat)
 
     class Search:
         ids = ()

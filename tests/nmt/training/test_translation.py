@@ -1,0 +1,160 @@
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nmt.config import Settings
+from nmt.errors import DataError
+from nmt.prepared import PreparedData
+from nmt.prepared.manifest import CorpusCount, Counts
+from nmt.training.distributed import Ranks
+from nmt.training.reports import StepReport, ValidationReport
+from nmt.training.run import TrainingSummary, train
+from nmt.training.state import Position
+from nmt.training.task import Place
+from nmt.training.translation import TranslationTask
+
+HERE = Place(torch.device("cpu"), "fp32", Ranks())
+
+
+class Listener:
+    def __init__(self, *, stop_at: int | None = None) -> None:
+        self.stop_at, self.stop = stop_at, threading.Event()
+        self.messages, self.validations = list[str](), list[ValidationReport]()
+
+    def on_step(self, report: StepReport) -> None:
+        if self.stop_at is not None and report.step >= self.stop_at:
+            self.stop.set()
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self.validations.append(report)
+
+    def on_message(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def with_corpora(data: PreparedData, *parts: tuple[int, float]) -> PreparedData:
+    """The data as if they had come from corpora of so many pairs and such weights."""
+    counts = data.manifest.counts
+    assert isinstance(counts, Counts)
+    corpora = tuple(
+        CorpusCount(name=f"part{i}", weight=weight, tag=None, read=pairs, rejected={}, heldout=0, train=pairs)
+        for i, (pairs, weight) in enumerate(parts)
+    )
+    manifest = data.manifest.model_copy(update={"counts": counts.model_copy(update={"corpora": corpora})})
+    return replace(data, manifest=manifest)
+
+
+def weighted(data: PreparedData) -> PreparedData:
+    """A third of the data twice and a half, the rest once in four passes."""
+    pairs = len(data.train_src)
+    return with_corpora(data, (pairs // 3, 2.5), (pairs - pairs // 3, 0.25))
+
+
+def changed(settings: Settings, **training: object) -> Settings:
+    return settings.model_copy(update={"training": settings.training.model_copy(update=training)})
+
+
+def run(data: PreparedData, folder: Path, settings: Settings, *, stop_at: int | None = None) -> TrainingSummary:
+    listener = Listener(stop_at=stop_at)
+    return train(data, folder, settings, observer=listener, stop=listener.stop)
+
+
+def test_a_pass_is_described_with_what_is_drawn_for_it(toy_data: PreparedData, toy_settings: Settings) -> None:
+    pairs = len(toy_data.train_src)
+    plain = TranslationTask(toy_data, toy_settings, HERE).describe(Position())
+    assert plain.startswith(f"{pairs:,} pairs, ")
+    assert "drawn" not in plain
+    task = TranslationTask(with_corpora(toy_data, (20, 1.5), (pairs - 20, 2.0)), toy_settings, HERE)
+    batches = len(task.feed.order.plan(3).batches)
+    assert task.describe(Position(3)) == (
+        f"{pairs:,} pairs, {30 + 2 * (pairs - 20):,} drawn by the weights of their corpora for each pass, {batches:,} "
+        f"batches a pass, {task.padding:.1%} padding"
+    )
+
+
+def test_a_run_over_weighted_corpora_has_the_steps_that_were_counted(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    settings = changed(toy_settings, max_steps=0, max_epochs=2, validate_every=1000, checkpoint_every=1000)
+    data = weighted(toy_data)
+    task = TranslationTask(data, settings, HERE)
+    pairs, steps = len(toy_data.train_src), task.steps_left(Position())
+    drawn = 2 * (pairs // 3) + round(0.5 * (pairs // 3)) + round(0.25 * (pairs - pairs // 3))
+    state = run(data, tmp_path / "m", settings).state
+    passes = [task.feed.order.plan(epoch).batches for epoch in range(2)]
+    assert [sum(map(len, batches)) for batches in passes] == [drawn, drawn]
+    words = [data.train_tgt.take(rows).lengths.sum() + len(rows) for batches in passes for rows in batches]
+    assert state.step == steps == 2 * len(passes[0])
+    assert abs(len(passes[1]) - len(passes[0])) < 3
+    assert state.tokens == sum(words[:steps])
+
+
+def test_a_stopped_run_over_weighted_corpora_ends_with_the_weights_of_one_that_never_stopped(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    settings = changed(toy_settings, max_steps=60, validate_every=30, checkpoint_every=7, log_every=1)
+    data = weighted(toy_data)
+    assert run(data, tmp_path / "whole", settings).finished
+    for stop_at in (9, 25, 44):  # in several passes
+        summary = run(data, tmp_path / "parts", settings, stop_at=stop_at)
+        assert (summary.finished, summary.state.step) == (False, stop_at)
+    assert run(data, tmp_path / "parts", settings).finished
+    whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert parts == whole
+
+
+def test_weights_change_what_is_learnt(toy_data: PreparedData, toy_settings: Settings, tmp_path: Path) -> None:
+    settings = changed(toy_settings, max_steps=2, validate_every=2)
+    half = len(toy_data.train_src) // 2
+    for name, data in (
+        ("plain", toy_data),
+        ("drawn", weighted(toy_data)),
+        ("ones", with_corpora(toy_data, (half, 1), (half, 1))),
+    ):
+        run(data, tmp_path / name, settings)
+    plain, drawn, ones = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "drawn", "ones"))
+    assert ones == plain != drawn
+
+
+def test_weights_that_leave_no_pair_are_refused(toy_data: PreparedData, toy_settings: Settings) -> None:
+    pairs = len(toy_data.train_src)
+    data = with_corpora(toy_data, (pairs, 0.1 / pairs))
+    with pytest.raises(DataError, match=r"^no pass has a pair: "):
+        TranslationTask(data, toy_settings, HERE)
+
+
+def test_every_validation_set_is_reported_and_the_first_decides(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    valid = toy_data.valid
+    wrong = replace(valid, name="wrong", src=valid.tgt, src_texts=valid.tgt_texts)
+    data = replace(toy_data, valid_sets=(valid, wrong))
+    settings = changed(toy_settings, max_steps=20, validate_every=10)
+    listener = Listener()
+    summary = train(data, tmp_path / "m", settings, observer=listener, stop=listener.stop)
+    alone = Listener()
+    train(toy_data, tmp_path / "alone", settings, observer=alone, stop=alone.stop)
+    for report, like in zip(listener.validations, alone.validations, strict=True):
+        assert replace(report, others={}) == like
+        assert report.others.keys() == {"wrong"}
+        assert report.others["wrong"].loss != report.loss
+    assert summary.state.best_score == max(report.bleu or 0.0 for report in alone.validations)
+    records = [json.loads(line) for line in (tmp_path / "m" / "metrics.jsonl").read_text().splitlines()]
+    found = [record for record in records if record["kind"] == "valid"]
+    assert len(found) == 2
+    for record, report in zip(found, listener.validations, strict=True):
+        assert record.keys() == {
+            "kind",
+            "step",
+            "loss",
+            "perplexity",
+            "bleu",
+            "wrong/loss",
+            "wrong/perplexity",
+            "wrong/bleu",
+        }
+        assert record["wrong/loss"] == pytest.approx(report.others["wrong"].loss, rel=1e-5)
