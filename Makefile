@@ -23,12 +23,14 @@ test-slow: $(INSTALLED)  ## run the long tests that `make test` leaves out
 test-kill: $(INSTALLED)  ## kill a training process a hundred times, and compare its weights with one left alone
 	$(BIN)/python -m pytest -m slow tests/nmt_cli/test_kill.py
 
-bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of decoding with MODEL=FOLDER SRC=FILE REF=FILE
+bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of decoding with MODEL=FOLDER SRC=FILE REF=FILE, of preparing with PAIRS=N
 	$(BIN)/python tests/benchmarks/help_time.py
 	$(if $(DATA),$(BIN)/python tests/benchmarks/training_speed.py $(DATA))
 	$(if $(DATA),$(BIN)/python tests/benchmarks/two_processes.py $(DATA))
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_speed.py $(MODEL) $(SRC) $(REF))
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_latency.py $(MODEL) $(SRC))
+	$(if $(PAIRS),$(BIN)/python tests/benchmarks/prepare_speed.py --pairs $(PAIRS))
+	$(if $(PAIRS),$(BIN)/python tests/benchmarks/startup.py --pairs $(PAIRS))
 	$(if $(LINES),$(BIN)/python tests/benchmarks/endless_input.py $(MODEL) $(SRC) --lines $(LINES))
 
 lab: $(INSTALLED)  ## run the recipes of recipes/sequences: each prints its figure and draws its picture anew

@@ -1,4 +1,4 @@
-"""Several processes that translate blocks of lines at the same time; the results come in the order of the blocks."""
+"""Several processes that work on blocks of lines at the same time; the results come in the order of the blocks."""
 
 import signal
 import traceback
@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -21,7 +22,17 @@ _BLOCKS_PER_WORKER: Final = 2  # one in hand and one that waits for it, so that 
 _SPAWN: Final = get_context("spawn")  # a fork copies the locks of torch's threads, but not the threads
 
 
-def translate_in_processes(
+def map_blocks(make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int) -> Generator[R, None, None]:
+    """Do as `map_in_processes`, but start no process for a single block, or for a single worker."""
+    stream = iter(blocks)
+    first = list(islice(stream, 2))
+    if workers > 1 and len(first) > 1:
+        yield from map_in_processes(make, chain(first, stream), workers=workers)
+    elif first:
+        yield from map(make(), chain(first, stream))
+
+
+def map_in_processes(
     make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int
 ) -> Generator[R, None, None]:
     """Yield the result of each block, in order; processes start as blocks come, and end with the iteration.
@@ -31,8 +42,8 @@ def translate_in_processes(
     the blocks before come first.
 
     Args:
-        make: Makes what translates a block; it runs once in each worker. It has to be picklable, as blocks and results
-            have to be, and the main module of a program that calls this needs its `if __name__ == "__main__"`.
+        make: Makes what turns a block into a result; it runs once in each worker. It has to be picklable, as blocks and
+            results have to be, and the main module of a program that calls this needs its `if __name__ == "__main__"`.
         blocks: Asked for the next block while results are outstanding. An empty one has no result: it says that no more
             has arrived yet, so the outstanding results are waited for before the next block is asked for.
         workers: Processes at most.
@@ -81,12 +92,12 @@ class _Pool(Generic[B, R]):
             worker = _Worker(self._make)
             self._workers.append(worker)
             self._idle.put(worker)
-        return self._threads.submit(self._translate, block)
+        return self._threads.submit(self._work_on, block)
 
-    def _translate(self, block: B) -> R:
+    def _work_on(self, block: B) -> R:
         worker = self._idle.get()
         try:
-            return worker.translate(block)
+            return worker.work_on(block)
         finally:
             self._idle.put(worker)
 
@@ -99,7 +110,7 @@ class _Pool(Generic[B, R]):
 
 
 class _Worker(Generic[B, R]):
-    """A process that translates one block at a time."""
+    """A process that works on one block at a time."""
 
     def __init__(self, make: Callable[[], Callable[[B], R]]) -> None:
         self._connection, theirs = _SPAWN.Pipe()
@@ -108,7 +119,7 @@ class _Worker(Generic[B, R]):
             self._process.start()
         theirs.close()
 
-    def translate(self, block: B) -> R:
+    def work_on(self, block: B) -> R:
         try:
             self._connection.send(block)
             answer: R | _Failure = self._connection.recv()
@@ -131,7 +142,7 @@ class _Worker(Generic[B, R]):
 
 @dataclass(frozen=True)
 class _Failure:
-    """The answer of a worker that could not translate a block."""
+    """The answer of a worker that failed on a block."""
 
     error: Exception
     traceback: str
@@ -139,13 +150,13 @@ class _Failure:
 
 def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any, Any]") -> None:
     """Answer blocks with results until the other end is closed or gone."""
-    translate: Callable[[B], R] | None = None
+    work: Callable[[B], R] | None = None
     with suppress(EOFError, OSError):
         while True:
             block = connection.recv()
             try:
-                translate = translate or make()
-                connection.send(translate(block))
+                work = work or make()
+                connection.send(work(block))
             except Exception as error:
                 connection.send(_Failure(_portable(error), traceback.format_exc()))
 

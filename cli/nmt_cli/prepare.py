@@ -16,21 +16,41 @@ if TYPE_CHECKING:
     from nmt.prepared.pipeline import PreparationReport
 
 Files = list[Path] | None
+Names = list[str] | None
 
 
 def prepare(
     data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder to make.")],
-    src: Annotated[Files, typer.Option("--src", metavar="FILE", help="Source text; repeat for several files.")] = None,
+    src: Annotated[
+        Files, typer.Option("--src", metavar="FILE", help="Source text; a pattern, or repeat for several files.")
+    ] = None,
     tgt: Annotated[
         Files, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line; repeatable.")
     ] = None,
     tsv: Annotated[
         Files, typer.Option("--tsv", metavar="FILE", help="Text as source <tab> target; repeatable.")
     ] = None,
-    valid_src: Annotated[
-        Path | None, typer.Option("--valid-src", metavar="FILE", help="Validation text, else some pairs are held out.")
+    corpus: Annotated[
+        Names,
+        typer.Option(
+            "--corpus", metavar="FILE", help="Pairs as .tsv .jsonl .parquet .tmx .po or hf:NAME[:CONFIG]; repeatable."
+        ),
     ] = None,
-    valid_tgt: Annotated[Path | None, typer.Option("--valid-tgt", metavar="FILE", help="Its translation.")] = None,
+    src_lang: Annotated[
+        str | None, typer.Option("--src-lang", metavar="CODE", help="Language of the source, such as en.")
+    ] = None,
+    tgt_lang: Annotated[str | None, typer.Option("--tgt-lang", metavar="CODE", help="Language of the target.")] = None,
+    valid_src: Annotated[
+        Files,
+        typer.Option(
+            "--valid-src",
+            metavar="FILE",
+            help="Validation text, else some pairs are held out; repeatable, the first decides.",
+        ),
+    ] = None,
+    valid_tgt: Annotated[
+        Files, typer.Option("--valid-tgt", metavar="FILE", help="Its translation; repeatable.")
+    ] = None,
     text: Annotated[
         Files, typer.Option("--text", metavar="FILE", help="Text for a language model, instead of pairs; repeatable.")
     ] = None,
@@ -48,44 +68,62 @@ def prepare(
     ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", min=1, help="Processes; the data do not depend on it.", show_default="cores"
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace data prepared from other text or settings.")] = False,
 ) -> None:
     """Clean parallel text, or text for a language model, train its tokenizer and write both to a folder for training.
 
     Files may be compressed (.gz .xz .bz2 .zst). An option is repeated for each further file, as in
-    --src a.en --src b.en --tgt a.fr --tgt b.fr; these options are stronger than the recipe.
+    --src a.en --src b.en --tgt a.fr --tgt b.fr, or names several by a pattern; these options are stronger than the
+    recipe. What was interrupted goes on where it was when it is called again.
 
     \b
     Examples:
       nmt prepare data/en-fr --src train.en --tgt train.fr --set tokenizer.vocab_size=6000
+      nmt prepare data/en-fr --src "part-*.en.gz" --tgt "part-*.fr.gz" --valid-src dev.en --valid-tgt dev.fr
+      nmt prepare data/en-fr --corpus memory.tmx --corpus "web-*.jsonl.zst" --src-lang en --tgt-lang fr
       nmt prepare data/lm --text train.fr --set tokenizer.kind=word
     """
     from nmt.config import load_settings
 
     settings = load_settings(recipe, overrides or ())
-    train = {"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}
-    valid = {"valid_src": valid_src, "valid_tgt": valid_tgt, "valid_text": valid_text}
-    data = settings.data.model_copy(update=_named_files(train, valid))
-    if on_bad_utf8:
-        data = data.model_copy(update={"on_bad_utf8": on_bad_utf8})
+    changes = _training_text({"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}, corpus)
+    changes |= _validation_text(valid_src or [], valid_tgt or [], valid_text)
+    changes |= {"on_bad_utf8": on_bad_utf8} if on_bad_utf8 else {}
+    changes |= {name: code for name, code in (("src_lang", src_lang), ("tgt_lang", tgt_lang)) if code}
+    data = settings.data.model_copy(update=changes)
     cutting = settings.tokenizer
     if tokenizer:
         cutting = cutting.model_copy(update={"file": tokenizer.absolute()})
-    run_preparation(data_dir, settings.model_copy(update={"data": data, "tokenizer": cutting}), force=force)
+    settings = settings.model_copy(update={"data": data, "tokenizer": cutting})
+    run_preparation(data_dir, settings, force=force, workers=workers)
 
 
-def run_preparation(data_dir: Path, settings: "Settings", *, force: bool = False) -> "PreparationReport":
+def run_preparation(
+    data_dir: Path, settings: "Settings", *, force: bool = False, workers: int | None = None
+) -> "PreparationReport":
     """Prepare data with progress on stderr, and a table of what came of it."""
+    from nmt.config.kind import check_kind
     from nmt.prepared.pipeline import prepare as prepare_data
     from nmt.prepared.selection import Progress
 
-    with progress() as bar:
-        task = bar.add_task("reading", total=None)
+    check_kind(settings)
+    try:
+        with progress() as bar:
+            task = bar.add_task("reading", total=None)
 
-        def show(now: Progress) -> None:
-            bar.update(task, description=now.stage, completed=now.done, total=now.total)
+            def show(now: Progress) -> None:
+                bar.update(task, description=now.stage, completed=now.done, total=now.total)
 
-        report = prepare_data(data_dir, settings, show, force=force)
+            report = prepare_data(data_dir, settings, show, force=force, workers=workers)
+    except KeyboardInterrupt:
+        say("what is done is kept in a hidden folder: the same command goes on from there")
+        raise
     for warning in report.warnings:
         warn(warning)
     if report.up_to_date:
@@ -96,18 +134,39 @@ def run_preparation(data_dir: Path, settings: "Settings", *, force: bool = False
     return report
 
 
-def _named_files(train: dict[str, Files], valid: dict[str, Path | None]) -> dict[str, object]:
-    """Return the settings that files of the command line change: training text of any kind replaces the recipe's."""
-    changes: dict[str, object] = {}
-    if any(train.values()):
-        # Paths of the command line count from the working folder, whatever data.root is.
-        changes |= {name: tuple(path.absolute() for path in paths or ()) for name, paths in train.items()}
-        changes |= dict.fromkeys(("valid_src", "valid_tgt") if train["train_text"] else ("valid_text",))
-    sides = {name: path for name, path in valid.items() if name != "valid_text"}
-    if any(sides.values()):
-        changes |= {name: path and path.absolute() for name, path in sides.items()}
-    if valid["valid_text"]:
-        changes["valid_text"] = valid["valid_text"].absolute()
+def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]:
+    """Return the settings that text of the command line changes: that of any kind replaces the recipe's."""
+    from nmt.config import TrainingCorpusSettings
+    from nmt.corpus.sources.opening import absolute
+
+    if not (corpora or any(files.values())):
+        return {}
+    # Paths of the command line count from the working folder, whatever data.root is.
+    changes: dict[str, object] = {
+        name: tuple(Path(absolute(str(path))) for path in paths or ()) for name, paths in files.items()
+    }
+    changes["corpora"] = tuple(TrainingCorpusSettings(path=(absolute(name),)) for name in corpora or ())
+    if files["train_text"]:
+        return changes | {"valid_src": None, "valid_tgt": None, "validation": ()}
+    return changes | {"valid_text": None}
+
+
+def _validation_text(src: list[Path], tgt: list[Path], text: Path | None) -> dict[str, object]:
+    """Return the settings that validation text changes; sets of the command line replace all of the recipe's."""
+    from nmt.config import CorpusSettings
+    from nmt.corpus.sources.opening import absolute
+    from nmt.errors import ConfigError
+
+    if len(src) != len(tgt) and src and tgt:
+        raise ConfigError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")
+    changes: dict[str, object] = {"valid_text": text.absolute()} if text else {}
+    if src or tgt:
+        sets = [[absolute(str(path)) for path in side] for side in (src, tgt)]
+        changes |= {
+            name: Path(side[0]) if side else None for name, side in zip(("valid_src", "valid_tgt"), sets, strict=True)
+        }
+        further = zip(sets[0][1:], sets[1][1:], strict=False)
+        changes["validation"] = tuple(CorpusSettings(src=(one,), tgt=(other,)) for one, other in further)
     return changes
 
 
@@ -121,11 +180,15 @@ def _to_table(report: "PreparationReport") -> "Table":
     table.add_column()
     table.add_column(justify="right")
     rows = {f"{report.noun} read": counts.read}
-    rows |= {f"  rejected: {reason}": count for reason, count in counts.rejected.items()}
+    rows |= {f"  rejected: {reason}": count for reason, count in counts.rejected.items() if count}
     if counts.heldout:
         rows["  held out for validation"] = counts.heldout
     rows["  left for training"] = counts.train
+    if not isinstance(counts, TextCounts) and len(counts.corpora) > 1:
+        rows |= {f"    {corpus.name}": corpus.train for corpus in counts.corpora}
     rows[f"validation {report.noun}"] = counts.valid
+    if not isinstance(counts, TextCounts) and len(counts.validation) > 1:
+        rows |= {f"  {one.name}": one.pairs for one in counts.validation}
     if counts.valid_dropped:
         rows["  left out: empty"] = counts.valid_dropped
     rows |= _text_rows(counts) if isinstance(counts, TextCounts) else _pair_rows(counts, joint=report.joint)
@@ -141,7 +204,13 @@ def _text_rows(counts: "TextCounts") -> dict[str, int]:
 
 
 def _pair_rows(counts: "Counts", *, joint: bool) -> dict[str, int]:
-    rows = {"source pieces": counts.src_pieces, "target pieces": counts.tgt_pieces}
+    rows = {
+        f"training {side}s in the {name} text": count
+        for name, found in counts.overlap.items()
+        for side, count in found.model_dump().items()
+        if count
+    }
+    rows |= {"source pieces": counts.src_pieces, "target pieces": counts.tgt_pieces}
     if joint:
         return rows | {"joint vocabulary": counts.src_vocabulary}
     return rows | {"source vocabulary": counts.src_vocabulary, "target vocabulary": counts.tgt_vocabulary}

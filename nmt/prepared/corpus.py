@@ -1,39 +1,82 @@
 """What the preparation of pairs and that of plain text do each in their own way."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic
 
 from nmt.config import Settings
 from nmt.corpus.cleaning import Reason
+from nmt.corpus.overlap import Keys, Overlap
+from nmt.corpus.sources.blocks import Source
 from nmt.errors import DataError
-from nmt.prepared.encoding import PieceCounts
-from nmt.prepared.manifest import Counts, Tally, TextCounts
-from nmt.prepared.selection import Chosen
+from nmt.prepared.columns import Column
+from nmt.prepared.duplicates import Hashes
+from nmt.prepared.manifest import CorpusCount, Counts, OverlapCount, Tally, TextCounts, ValidCount
+from nmt.prepared.pieces import PieceCounts
+from nmt.prepared.selection import Positions
 from nmt.prepared.spool import R
 from nmt.prepared.tokenizing import Lines
 
-Judge = Callable[[R], Reason | None]
-"""Says why a training record should be rejected; it may remember those before."""
+Judge = Callable[[Sequence[R]], list[Reason | None]]
+"""Says of each training record why it should be rejected; it can be sent to another process."""
+Texts = tuple[list[str], ...]
+"""The texts of some records: a list of the first ones, and of the second ones where there are two."""
 MaskedTexts = Callable[[], Iterator[tuple[str, ...]]]
 """Reads the masked texts of training records anew."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """Where one of the texts of the records goes."""
+class Part(Generic[R]):
+    """One of the corpora that are trained on."""
 
-    ids: str
-    """The Arrow column of its ids."""
-    text: str
-    """The Arrow column of the text itself, where it is for validation."""
-    vocabulary: str
-    """The file of its pieces and how often each occurs."""
+    name: str
+    source: Source[R]
+    weight: float = 1.0
+    tag: str | None = None
+    """What is put before each of its first texts."""
+
+
+Read = Callable[[], Iterable[R]]
+"""Reads records anew."""
+
+
+@dataclass(frozen=True)
+class Sources(Generic[R]):
+    """What is read."""
+
+    train: tuple[Part[R], ...]
+    valid: tuple[tuple[str, Read[R]], ...]
+    """Validation sets, by their names; none: records are held out."""
+    test: Read[R] | None
+    """The test text, where it matters what training records have in common with it."""
+
+
+@dataclass(frozen=True)
+class ValidationSet(Generic[R]):
+    """Records that are not trained on, none of them with an empty text."""
+
+    name: str
+    records: list[R]
+    dropped: int = 0
+    """Records of the set that had one."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What has been counted."""
+
+    tally: Tally
+    corpora: tuple[CorpusCount, ...]
+    validation: tuple[ValidCount, ...]
+    overlap: dict[str, OverlapCount]
+    train: Mapping[str, PieceCounts]
+    """The pieces of each column."""
+    valid: Mapping[str, PieceCounts]
 
 
 class Corpus(ABC, Generic[R]):
-    """Text as records, which are pairs or single lines."""
+    """What is done to records, which are pairs or single lines; it can be sent to another process."""
 
     record: type[R]
     noun: ClassVar[str]
@@ -53,43 +96,50 @@ class Corpus(ABC, Generic[R]):
     def max_pieces(self) -> float:
         """Most pieces that a text of a training record may have."""
 
+    @property
     @abstractmethod
-    def read_train(self) -> Iterator[R]:
-        """Read the training text."""
+    def drops_duplicates(self) -> bool:
+        """Whether a training record is rejected that occurred before."""
 
     @abstractmethod
-    def read_valid(self) -> Iterator[R] | None:
-        """Read the validation text, if there is any."""
+    def make_judge(self, overlap: Overlap) -> Judge[R]:
+        """Make a judge of training records; `overlap` is the text that models are judged by."""
 
     @abstractmethod
-    def make_judge(self) -> "Judge[R]":
-        """Make a judge of the training records."""
+    def hashes(self, records: Sequence[R]) -> Hashes:
+        """Return what tells each record from any other."""
 
     @abstractmethod
-    def hold_out(self, accepted: int, size: int) -> Chosen:
+    def overlap(self, sets: Mapping[str, Iterable[R]]) -> Overlap:
+        """Remember text that models are judged by."""
+
+    @abstractmethod
+    def keys(self, records: Sequence[R]) -> Keys | None:
+        """Return by what it is found that such text has anything in common with training records."""
+
+    @abstractmethod
+    def hold_out(self, accepted: int, size: int) -> Positions:
         """Choose `size` of the accepted training records for validation."""
 
     @abstractmethod
-    def texts(self, record: R) -> tuple[str, ...]:
-        """Return the texts of a record."""
+    def texts(self, records: Sequence[R]) -> Texts:
+        """Return the texts of records."""
 
     @abstractmethod
-    def mask_train(self, record: R) -> tuple[str, ...]:
-        """Return the texts of a training record, with placeholders."""
+    def mask_train(self, texts: Texts, tag: str | None) -> Texts:
+        """Put placeholders into the texts of training records, and the tag of their corpus before them."""
 
     @abstractmethod
-    def mask_valid(self, record: R) -> tuple[str, ...]:
-        """Return the texts of a validation record, with placeholders."""
+    def mask_valid(self, texts: Texts) -> Texts:
+        """Put placeholders into the texts of validation records."""
 
     @abstractmethod
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
         """Say which of the masked texts the tokenizer of each file is trained on."""
 
     @abstractmethod
-    def count(
-        self, tally: Tally, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]
-    ) -> Counts | TextCounts:
-        """Put the pieces of the id columns beside the count of the records."""
+    def count(self, found: Found) -> Counts | TextCounts:
+        """Make the counts of the manifest."""
 
 
 def heldout_size(accepted: int, corpus: Corpus[R]) -> int:

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,7 +14,7 @@ from nmt.config.load import to_tree
 from nmt.errors import DataError
 from nmt.files import sha256, write_text
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 MANIFEST: Final = "manifest.json"
 REJECTED: Final = "rejected.jsonl"
@@ -29,9 +31,11 @@ _PATHS: Final = {
         "root",
         *(f"{part}_{side}" for part in ("train", "valid", "test") for side in ("src", "tgt", "tsv", "text")),
     },
-    "tokenizer": {"file"},
+    "tokenizer": {"file", "src_file", "tgt_file"},
 }
 """Settings that say where files lie; what is in them is recorded apart."""
+_CORPUS_PATHS: Final = {"src", "tgt", "path"}
+"""Those of each corpus that has a table of its own."""
 
 
 class _Record(BaseModel):
@@ -71,9 +75,51 @@ class Tally(_Record):
     """Pairs of the validation files that had an empty side."""
 
 
+class CorpusCount(_Record):
+    """How many pairs one of the corpora has; those of `train` lie behind those of the corpora before it."""
+
+    name: str
+    weight: float
+    tag: str | None
+    read: int
+    """Pairs read."""
+    rejected: dict[str, int]
+    """Pairs rejected, by reason."""
+    heldout: int
+    """Pairs that became validation pairs."""
+    train: int
+    """Pairs left: read = rejected + heldout + train."""
+
+
+class ValidCount(_Record):
+    """How many pairs a validation set has; they lie behind those of the sets before it."""
+
+    name: str
+    pairs: int
+    dropped: int
+    """Pairs that had an empty side."""
+
+
+class OverlapCount(_Record):
+    """How many training pairs have a side, or both, in common with a text that a model is judged by."""
+
+    source: int
+    """Pairs whose source is a source of that text."""
+    target: int
+    """Pairs whose target is a target of it."""
+    pair: int
+    """Pairs that are a pair of it."""
+
+
 class Counts(Tally):
     """How many pairs and pieces there are."""
 
+    corpora: tuple[CorpusCount, ...]
+    """The parts of the training text, in their order."""
+    validation: tuple[ValidCount, ...]
+    """The validation sets; the first decides which model is best."""
+    overlap: dict[str, OverlapCount]
+    """What the training pairs have in common with the text for "validation" and "test"."""
     src_pieces: int
     """Pieces of the source training text."""
     tgt_pieces: int
@@ -111,7 +157,7 @@ class Manifest(_Record):
         """Whether preparing `inputs` with `settings` would give the same data; where the inputs lie does not matter."""
         mine = [(record.setting, record.sha256) for record in self.inputs]
         others = [(record.setting, record.sha256) for record in inputs]
-        return mine == others and _without_paths(self.settings) == _without_paths(prepared_sections(settings))
+        return mine == others and without_paths(self.settings) == without_paths(prepared_sections(settings))
 
 
 def prepared_sections(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -146,7 +192,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path} is damaged: it is not JSON") from error
     version = tree.get("format_version") if isinstance(tree, dict) else None
     if version != FORMAT_VERSION:
-        raise DataError(f"{path} has format version {version}, but this version of nmt reads {FORMAT_VERSION}")
+        raise DataError(
+            f"{path} has format version {version}, but this version of nmt reads {FORMAT_VERSION}; "
+            "prepare the data again, in another folder"
+        )
     try:
         return Manifest.model_validate(tree)
     except ValidationError as error:
@@ -155,13 +204,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path} is damaged: {where}: {first['msg']}") from error
 
 
-def record_files(folder: Path) -> dict[str, FileRecord]:
-    """Flush every file of a folder to disk and measure it."""
+def record_files(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, FileRecord]:
+    """Flush every file of a folder to disk and measure it; the SHA-256 of some may be known already, by name."""
     records = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
             os.fsync(file.fileno())
-        records[path.name] = FileRecord(bytes=path.stat().st_size, sha256=sha256(path))
+        records[path.name] = FileRecord(bytes=path.stat().st_size, sha256=known.get(path.name) or sha256(path))
     return records
 
 
@@ -184,8 +233,15 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             raise DataError(f"{path} was altered: its SHA-256 is not the recorded one; prepare it again with --force")
 
 
-def _without_paths(sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def without_paths(sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Leave out of sections of the settings where files lie."""
     return {
-        name: {key: value for key, value in sections[name].items() if key not in paths}
+        name: {key: _table_without_paths(value) for key, value in sections[name].items() if key not in paths}
         for name, paths in _PATHS.items()
     }
+
+
+def _table_without_paths(value: Any) -> Any:
+    if not (isinstance(value, list | tuple) and value and isinstance(value[0], dict)):
+        return value
+    return [{key: entry for key, entry in table.items() if key not in _CORPUS_PATHS} for table in value]

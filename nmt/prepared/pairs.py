@@ -1,32 +1,40 @@
 """Pairs, as the preparation of translation data sees them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
-from nmt.config import Settings
-from nmt.corpus.cleaning import REASONS, Cleaner
+from nmt.config import DataSettings, Settings
+from nmt.corpus.cleaning import REASONS, make_cleaner
+from nmt.corpus.overlap import Keys, Overlap, hash_pairs
 from nmt.corpus.placeholders import mask, mask_pair
 from nmt.corpus.reading import Pair
-from nmt.prepared.corpus import Column, Corpus, Judge, MaskedTexts
-from nmt.prepared.encoding import PieceCounts
+from nmt.corpus.sources.text import ParallelFiles
+from nmt.prepared.columns import SRC, TGT
+from nmt.prepared.corpus import Corpus, Found, Judge, MaskedTexts, Part, Sources, Texts
+from nmt.prepared.duplicates import Hashes
 from nmt.prepared.inputs import PairInputs
-from nmt.prepared.manifest import SRC_VOCABULARY, TGT_VOCABULARY, Counts, Tally
-from nmt.prepared.selection import Chosen, choose
+from nmt.prepared.manifest import Counts
+from nmt.prepared.selection import Positions, draw
 from nmt.prepared.tokenizing import Lines
 from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 
-SRC: Final = Column("src", "src_text", SRC_VOCABULARY)
-TGT: Final = Column("tgt", "tgt_text", TGT_VOCABULARY)
+
+def find_pairs(inputs: PairInputs, data: DataSettings) -> Sources[Pair]:
+    """Say where pairs are read."""
+    train = tuple(Part(corpus.name, corpus.source, corpus.weight, corpus.tag) for corpus in inputs.train)
+    valid = tuple((one.name, one.source.pairs) for one in inputs.valid)
+    if inputs.test is None:
+        return Sources(train, valid, None)
+    src, tgt = inputs.test
+    return Sources(train, valid, ParallelFiles([src], [tgt], data.on_bad_utf8, name="test").pairs)
 
 
 @dataclass(frozen=True)
 class PairCorpus(Corpus[Pair]):
     """Parallel text: filtered, and held out at random."""
 
-    inputs: PairInputs
     settings: Settings
 
     record = Pair
@@ -41,42 +49,50 @@ class PairCorpus(Corpus[Pair]):
         """As `data.max_pieces` says."""
         return self.settings.data.max_pieces
 
-    def read_train(self) -> Iterator[Pair]:
-        """Read every pair."""
-        return self.inputs.train.pairs(self.settings.data.on_bad_utf8)
+    @property
+    def drops_duplicates(self) -> bool:
+        """As `data.drop_duplicates` says."""
+        return self.settings.data.drop_duplicates
 
-    def read_valid(self) -> Iterator[Pair] | None:
-        """Read the pairs of the validation files."""
-        valid = self.inputs.valid
-        return valid.pairs(self.settings.data.on_bad_utf8) if valid else None
+    def make_judge(self, overlap: Overlap) -> Judge[Pair]:
+        """Make the cleaner that the settings ask for."""
+        return make_cleaner(self.settings.data, overlap).reasons
 
-    def make_judge(self) -> Judge[Pair]:
-        """Make a judge that knows pairs again."""
-        data = self.settings.data
-        cleaner = Cleaner(
-            max_characters=data.max_characters,
-            max_length_ratio=data.max_length_ratio,
-            drop_copies=data.drop_copies,
-            drop_duplicates=data.drop_duplicates,
-        )
-        return lambda pair: cleaner.reason(pair.src, pair.tgt)
+    def hashes(self, records: Sequence[Pair]) -> Hashes:
+        """Hash both sides together."""
+        return hash_pairs(records)
 
-    def hold_out(self, accepted: int, size: int) -> Chosen:
+    def overlap(self, sets: Mapping[str, Iterable[Pair]]) -> Overlap:
+        """Remember both sides and pairs."""
+        return Overlap.from_sets(sets)
+
+    def keys(self, records: Sequence[Pair]) -> Keys:
+        """Hash each side."""
+        return Keys.of(records)
+
+    def hold_out(self, accepted: int, size: int) -> Positions:
         """Choose at random."""
-        return choose(np.random.default_rng((self.settings.data.seed, 0)), np.ones(accepted, dtype=np.bool_), size)
+        return draw(np.random.default_rng((self.settings.data.seed, 0)), accepted, size)
 
-    def texts(self, record: Pair) -> tuple[str, ...]:
-        """Return source and target."""
-        return record.src, record.tgt
+    def texts(self, records: Sequence[Pair]) -> Texts:
+        """Return sources and targets."""
+        return [pair.src for pair in records], [pair.tgt for pair in records]
 
-    def mask_train(self, record: Pair) -> tuple[str, ...]:
-        """Mask what both sides hold alike."""
-        return mask_pair(record.src, record.tgt, self.settings.tokenizer.placeholders)
-
-    def mask_valid(self, record: Pair) -> tuple[str, ...]:
-        """Mask the source as for translation, whatever its target holds."""
+    def mask_train(self, texts: Texts, tag: str | None) -> Texts:
+        """Mask what both sides hold alike; the tag is put before the sources."""
+        src, tgt = texts
         kinds = self.settings.tokenizer.placeholders
-        return mask(record.src, kinds)[0], mask_pair(record.src, record.tgt, kinds)[1]
+        if kinds:
+            pairs = [mask_pair(*pair, kinds) for pair in zip(src, tgt, strict=True)]
+            src, tgt = [src for src, _ in pairs], [tgt for _, tgt in pairs]
+        return [f"{tag} {text}" for text in src] if tag else src, tgt
+
+    def mask_valid(self, texts: Texts) -> Texts:
+        """Mask the source as for translation, whatever its target holds."""
+        src, tgt = texts
+        kinds = self.settings.tokenizer.placeholders
+        pairs = zip(src, tgt, strict=True)
+        return [mask(text, kinds)[0] for text in src], [mask_pair(*pair, kinds)[1] for pair in pairs]
 
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
         """Both sides for the joint tokenizer, or each for its own."""
@@ -84,11 +100,14 @@ class PairCorpus(Corpus[Pair]):
             return {JOINT_MODEL: lambda: (text for pair in masked() for text in pair)}
         return {SRC_MODEL: lambda: (src for src, _ in masked()), TGT_MODEL: lambda: (tgt for _, tgt in masked())}
 
-    def count(self, tally: Tally, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]) -> Counts:
+    def count(self, found: Found) -> Counts:
         """Count the pieces of both sides."""
-        src, tgt = train[SRC.ids], train[TGT.ids]
+        src, tgt = found.train[SRC.ids], found.train[TGT.ids]
         return Counts(
-            **dict(tally),
+            **dict(found.tally),
+            corpora=found.corpora,
+            validation=found.validation,
+            overlap=found.overlap,
             src_pieces=src.total,
             tgt_pieces=tgt.total,
             src_vocabulary=src.vocabulary,

@@ -1,41 +1,45 @@
 """`nmt prepare`: from text files to a folder of prepared data."""
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
 from nmt.config import Settings
 from nmt.errors import DataError
-from nmt.prepared.corpus import Corpus, heldout_size
-from nmt.prepared.encoding import Encoder, PieceCounts, count_pieces
-from nmt.prepared.inputs import PairInputs, TextInputs, find_inputs, record_inputs
+from nmt.prepared.assembling import Assembly, count_reasons
+from nmt.prepared.corpus import Sources, ValidationSet, heldout_size
+from nmt.prepared.encoding import Encoded, by_column
+from nmt.prepared.inputs import PairInputs, find_inputs, record_inputs
 from nmt.prepared.manifest import (
     FORMAT_VERSION,
     REJECTED,
-    TRAIN,
-    VALID,
     Counts,
     InputRecord,
     Manifest,
-    Tally,
     TextCounts,
     check_files,
     prepared_sections,
     record_files,
+    without_paths,
     write_manifest,
 )
-from nmt.prepared.pairs import PairCorpus
-from nmt.prepared.placing import building, find_existing
-from nmt.prepared.selection import Chosen, OnProgress, Progress, Rejections, choose, chosen_blocks, sift
-from nmt.prepared.spool import R, Spool
-from nmt.prepared.text import TextCorpus
-from nmt.prepared.tokenizing import require_joint, resolve_tokenizer, take_tokenizer, train_tokenizers
-from nmt.prepared.writing import BLOCK, Ids, write_train, write_valid
-from nmt.subword import JOINT_MODEL, Tokenizers
+from nmt.prepared.pairs import PairCorpus, find_pairs
+from nmt.prepared.placing import find_existing
+from nmt.prepared.selection import OnProgress, Positions, Progress
+from nmt.prepared.sifting import Sifted
+from nmt.prepared.spool import R
+from nmt.prepared.stages import BLOCK_READ, Stages
+from nmt.prepared.text import TextCorpus, find_lines
+from nmt.prepared.tokenizing import require_joint, resolve_tokenizer
+from nmt.prepared.work import forget, keyed, locked, put_in_place, recover
+from nmt.subword import JOINT_MODEL, tokenizer_files
 
 
 @dataclass(frozen=True)
@@ -74,29 +78,44 @@ def ignore_progress(progress: Progress) -> None:
 
 
 def prepare(
-    data_dir: Path, settings: Settings, on_progress: OnProgress = ignore_progress, *, force: bool = False
+    data_dir: Path,
+    settings: Settings,
+    on_progress: OnProgress = ignore_progress,
+    *,
+    force: bool = False,
+    workers: int | None = None,
+    block: int = BLOCK_READ,
 ) -> PreparationReport:
-    """Turn the text files that `settings.data` names into a folder that training reads.
+    """Turn the text that `settings.data` names into a folder that training reads.
 
     Validation text is not filtered: only pairs with an empty side, or blank lines, are left out, and counted. Without
-    validation files, pairs of the cleaned training text are held out for it, or the lines at its end.
+    validation text, pairs of the cleaned training text are held out for it, or the lines at its end.
+
+    A run that is interrupted or killed leaves a hidden folder beside `data_dir`; the same call goes on from there, and
+    the result is the same as without the interruption. Memory does not grow with the corpus, but for one bit a pair.
 
     Args:
         data_dir: The folder to make; it appears when everything in it is complete.
         settings: Only the sections `data` and `tokenizer` matter.
         on_progress: Told how far each stage has come.
         force: Replace prepared data that were made from other text or with other settings.
+        workers: Processes that read and encode; None: one for each core. They are started for text of more than one
+            block, and then the main module of the program needs its `if __name__ == "__main__"`. The data do not depend
+            on it.
+        block: Records that a process works on at a time.
 
     Raises:
         ConfigError: No text is named, or the tokenizer cannot be trained with these settings.
-        DataError: Text cannot be read or used, or `data_dir` holds something else.
+        DataError: Text cannot be read or used, `data_dir` holds something else, or another process is at work there.
         ModelError: The tokenizer that the settings name cannot be used.
     """
-    settings, tokenizer = resolve_tokenizer(settings)
+    settings, tokenizers = resolve_tokenizer(settings)
     inputs = find_inputs(settings.data)
-    if tokenizer and isinstance(inputs, PairInputs):
+    if isinstance(inputs, PairInputs):
         require_joint(settings)
-    records = record_inputs([*inputs.named, ("tokenizer.file", (tokenizer,) if tokenizer else ())])
+    records = record_inputs([*inputs.named, *_name_tokenizers(tokenizers)])
+    key = _key(records, settings, block)
+    recover(data_dir)
     existing = find_existing(data_dir)
     if existing is not None and not force:
         if not existing.was_made_from(records, settings):
@@ -104,126 +123,124 @@ def prepare(
                 f"{data_dir} holds data prepared from other text or settings; `nmt prepare --force` replaces them"
             )
         check_files(data_dir, existing)
+        forget(data_dir, key)
         return PreparationReport(data_dir, existing, up_to_date=True)
-    with building(data_dir) as folder:
-        counts, warnings = _fill(folder, inputs, tokenizer, settings, on_progress)
-        manifest = _seal(folder, counts, records, settings)
-    return PreparationReport(data_dir, manifest, tuple(warnings))
+    with locked(data_dir) as home, keyed(home, key) as work:
+        on_one = partial(Stages, work, on_progress=on_progress, workers=workers or _count_cores(), block=block)
+        if isinstance(inputs, PairInputs):
+            pairs = find_pairs(inputs, settings.data)
+            done = _Preparation(on_one(PairCorpus(settings)), pairs, tokenizers).run()
+        else:
+            done = _Preparation(on_one(TextCorpus(settings)), find_lines(inputs), tokenizers).run()
+        manifest = _seal(done, records, settings)
+        put_in_place(done.folder, data_dir)
+    return PreparationReport(data_dir, manifest, tuple(done.warnings))
 
 
-def _fill(
-    folder: Path, inputs: PairInputs | TextInputs, tokenizer: Path | None, settings: Settings, on_progress: OnProgress
-) -> tuple[Counts | TextCounts, list[str]]:
-    if isinstance(inputs, PairInputs):
-        return _Preparation(folder, PairCorpus(inputs, settings), tokenizer, on_progress).run()
-    return _Preparation(folder, TextCorpus(inputs, settings), tokenizer, on_progress).run()
+def _name_tokenizers(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:
+    names = ["tokenizer.file"] if len(paths) == 1 else ["tokenizer.src_file", "tokenizer.tgt_file"]
+    return [(name, (path,)) for name, path in zip(names, paths, strict=False)]
 
 
-def _seal(folder: Path, counts: Counts | TextCounts, inputs: tuple[InputRecord, ...], settings: Settings) -> Manifest:
+def _key(inputs: tuple[InputRecord, ...], settings: Settings, block: int) -> dict[str, Any]:
+    """Return what the work of a run depends on, so that no other one takes it up."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "inputs": [record.model_dump() for record in inputs],
+        "settings": without_paths(prepared_sections(settings)),
+        "block": block,
+    }
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _seal(done: "_Done", inputs: tuple[InputRecord, ...], settings: Settings) -> Manifest:
     """Measure the files of a folder, and write its manifest."""
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        counts=counts,
-        files=record_files(folder),
+        counts=done.counts,
+        files=record_files(done.folder, done.digests),
         inputs=inputs,
         settings=prepared_sections(settings),
     )
-    write_manifest(folder, manifest)
+    write_manifest(done.folder, manifest)
     return manifest
 
 
 @dataclass(frozen=True)
-class _Preparation(Generic[R]):
-    """One run of the pipeline in a folder that is empty at first."""
+class _Done:
+    """A folder that lacks nothing but its manifest."""
 
     folder: Path
-    corpus: Corpus[R]
-    tokenizer: Path | None
-    """The one to use instead of a new one."""
-    on_progress: OnProgress
+    counts: Counts | TextCounts
+    digests: Mapping[str, str]
+    """The SHA-256 of some of its files."""
+    warnings: list[str]
 
-    def run(self) -> tuple[Counts | TextCounts, list[str]]:
-        """Fill the folder; return what is in it, and warnings for the user."""
-        corpus = self.corpus
-        spool = Spool(self.folder / "accepted.tmp", corpus.record, block=BLOCK)
-        with (self.folder / REJECTED).open("w", encoding="utf-8") as file:
-            rejections = Rejections(file, corpus.reasons)
-            accepted = spool.write(sift(corpus.read_train(), corpus.make_judge(), rejections, self.on_progress))
-            if not accepted:
-                raise DataError(f"no training {corpus.noun} are left after cleaning: {rejections}")
-            heldout, given = self._split(spool, accepted)
-            valid = [record for record in given if all(corpus.texts(record))]
-            if not valid:
-                raise DataError(f"the validation text holds no {corpus.complete}")
-            encoder, warnings = self._make_encoder(spool, ~heldout)
-            valid_counts = self._write_valid(valid, encoder)
-            kept, train_counts = self._encode(spool, ~heldout, encoder, rejections)
-            if not kept:
-                raise DataError(f"no training {corpus.noun} are left after encoding: {rejections}")
-        spool.delete()
-        tally = Tally(
-            read=kept + int(heldout.sum()) + rejections.total,
-            rejected=rejections.by_reason(),
-            heldout=int(heldout.sum()),
-            train=kept,
-            valid=len(valid),
-            valid_dropped=len(given) - len(valid),
+
+@dataclass(frozen=True)
+class _Preparation(Generic[R]):
+    """One run of the pipeline."""
+
+    stages: Stages[R]
+    sources: Sources[R]
+    tokenizers: Sequence[Path]
+    """Those to use instead of new ones."""
+
+    def run(self) -> _Done:
+        """Go through all stages."""
+        stages, corpus = self.stages, self.stages.corpus
+        valid, test = self._read_valid(), list(self.sources.test()) if self.sources.test else None
+        sifted = stages.sift(self.sources.train, corpus.overlap(_judged_by(valid, test)))
+        if not any(block.accepted for block in sifted):
+            raise DataError(f"no training {corpus.noun} are left after cleaning: {self._describe(sifted)}")
+        accepted = stages.compare(sifted)
+        heldout: Positions = np.zeros(0, dtype=np.int64)
+        if not valid:
+            heldout = corpus.hold_out(accepted.total, heldout_size(accepted.total, corpus))
+            chosen = accepted.read(heldout, heldout=np.zeros(0, dtype=np.int64))
+            valid = [ValidationSet("held out", list(chain.from_iterable(chosen)))]
+        tokenizers, warnings = stages.make_tokenizers(accepted, heldout, self.tokenizers)
+        tags = [part.tag for part in self.sources.train]
+        encoded = stages.encode(accepted, heldout, tags=tags, overlap=corpus.overlap(_judged_by(valid, test)))
+        if not any(block.kept for block in encoded):
+            raise DataError(f"no training {corpus.noun} are left after encoding: {self._describe(sifted, encoded)}")
+        assembly = Assembly(
+            corpus, self.sources.train, sifted, encoded, valid, len(heldout), by_column(corpus, tokenizers)
         )
-        return corpus.count(tally, train_counts, valid_counts), warnings
+        return self._assemble(assembly, warnings)
 
-    def _split(self, spool: Spool[R], accepted: int) -> tuple[Chosen, list[R]]:
-        """Return which training records are held out, and the validation records."""
-        given = self.corpus.read_valid()
-        if given is not None:
-            return np.zeros(accepted, dtype=np.bool_), list(given)
-        heldout = self.corpus.hold_out(accepted, heldout_size(accepted, self.corpus))
-        return heldout, list(chain.from_iterable(chosen_blocks(spool, heldout)))
+    def _assemble(self, assembly: Assembly[R], warnings: list[str]) -> _Done:
+        folder = self.stages.work / "result"
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed run has left of it
+        folder.mkdir()
+        for path in tokenizer_files(self.stages.tokenizers):
+            shutil.copyfile(path, folder / path.name)
+        counts, digests = assembly.write(folder, self.stages.on_progress)
+        return _Done(folder, counts, digests, warnings)
 
-    def _make_encoder(self, spool: Spool[R], training: Chosen) -> tuple[Encoder[R], list[str]]:
-        corpus = self.corpus
-        if self.tokenizer:
-            tokenizers, warnings = take_tokenizer(self.folder, corpus.settings.tokenizer, self.tokenizer)
-        else:
-            tokenizers, warnings = self._train_tokenizers(spool, training)
-        # One text has one tokenizer, the joint one.
-        by_column = dict(zip((column.ids for column in corpus.columns), (tokenizers.src, tokenizers.tgt), strict=False))
-        return Encoder(by_column, corpus.mask_train, corpus.mask_valid), warnings
+    def _read_valid(self) -> list[ValidationSet[R]]:
+        """Read the validation sets, without records that have an empty text."""
+        corpus, sets = self.stages.corpus, []
+        for name, read in self.sources.valid:
+            records = list(read())
+            complete = [record for record in records if all(chain.from_iterable(corpus.texts([record])))]
+            if not complete:
+                which = f" of {name}" if len(self.sources.valid) > 1 else ""
+                raise DataError(f"the validation text{which} holds no {corpus.complete}")
+            sets.append(ValidationSet(name, complete, len(records) - len(complete)))
+        return sets
 
-    def _train_tokenizers(self, spool: Spool[R], training: Chosen) -> tuple[Tokenizers, list[str]]:
-        self.on_progress(Progress("training the tokenizer", 0))
-        corpus, settings = self.corpus, self.corpus.settings
-        rng = np.random.default_rng((settings.data.seed, 1))
-        sample = choose(rng, training, settings.tokenizer.max_training_lines)
+    def _describe(self, sifted: Sequence[Sifted], encoded: Sequence[Encoded] = ()) -> str:
+        """Say why records were rejected."""
+        counts = count_reasons(sifted, encoded)
+        rejected = [f"{counts[reason]} {reason}" for reason in self.stages.corpus.reasons if counts[reason]]
+        return ", ".join(rejected) or "none was read"
 
-        def masked() -> Iterator[tuple[str, ...]]:
-            return map(corpus.mask_train, chain.from_iterable(chosen_blocks(spool, sample)))
 
-        return train_tokenizers(self.folder, settings.tokenizer, corpus.tokenizer_texts(masked))
-
-    def _write_valid(self, records: list[R], encoder: Encoder[R]) -> dict[str, PieceCounts]:
-        texts = zip(*map(self.corpus.texts, records), strict=True)
-        ids = encoder.encode_valid(records)
-        named = {column.text: column_texts for column, column_texts in zip(self.corpus.columns, texts, strict=True)}
-        write_valid(self.folder / VALID, named, ids)
-        return count_pieces(encoder.tokenizers, ids)
-
-    def _encode(
-        self, spool: Spool[R], training: Chosen, encoder: Encoder[R], rejections: Rejections
-    ) -> tuple[int, dict[str, PieceCounts]]:
-        counts = {name: PieceCounts(tokenizer) for name, tokenizer in encoder.tokenizers.items()}
-
-        def counted() -> Iterator[Ids]:
-            blocks = encoder.encode_blocks(
-                chosen_blocks(spool, training), max_pieces=self.corpus.max_pieces, rejections=rejections
-            )
-            for number, ids in enumerate(blocks, start=1):
-                for name, rows in ids.items():
-                    counts[name].add(rows)
-                yield ids
-                self.on_progress(Progress("encoding", min(number * BLOCK, len(training)), len(training)))
-
-        kept = write_train(self.folder / TRAIN, counts, counted())
-        for column in self.corpus.columns:
-            path = self.folder / column.vocabulary
-            path.write_text("".join(counts[column.ids].lines()), encoding="utf-8", newline="")
-        return kept, counts
+def _judged_by(valid: Sequence[ValidationSet[R]], test: list[R] | None) -> dict[str, list[R]]:
+    """Return the text that models are judged by, as far as it is known."""
+    sets = {"validation": [record for one in valid for record in one.records]} if valid else {}
+    return sets if test is None else {**sets, "test": test}

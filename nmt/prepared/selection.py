@@ -1,19 +1,16 @@
-"""Which pairs, or lines, are trained on: cleaning, the sample for the tokenizer, those held out for validation."""
+"""How far a stage has come, and which records are chosen at random."""
 
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus.cleaning import REASONS, Reason
-from nmt.corpus.reading import Line, Pair
-from nmt.prepared.spool import R, Spool
+Positions = NDArray[np.int64]
+"""Places in a row of records, in order."""
 
-Chosen = NDArray[np.bool_]
+_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -29,61 +26,26 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-class Rejections:
-    """Counts rejected pairs or lines, and writes where each one stood as a line of JSON."""
+def draw(rng: np.random.Generator, total: int, size: int) -> Positions:
+    """Choose `size` of the numbers below `total`, or all of them; every set of that size is as likely as any other.
 
-    def __init__(self, file: IO[str], reasons: Sequence[Reason] = REASONS) -> None:
-        self._file = file
-        self._reasons = reasons
-        self.counts: Counter[Reason] = Counter()
-
-    def add(self, rejected: Pair | Line, reason: Reason) -> None:
-        """Note one of them."""
-        self.counts[reason] += 1
-        record = {"file": rejected.file, "line": rejected.line, "reason": reason}
-        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-    @property
-    def total(self) -> int:
-        """How many have been rejected so far."""
-        return self.counts.total()
-
-    def by_reason(self) -> dict[str, int]:
-        """Return the count of every reason, in the order in which they are tried."""
-        return {reason: self.counts[reason] for reason in self._reasons}
-
-    def __str__(self) -> str:
-        return ", ".join(f"{count} {reason}" for reason, count in self.by_reason().items() if count) or "none was read"
+    A chunk of numbers is looked at after the other: how many of the choice fall into it has a hypergeometric
+    distribution, and which ones a uniform one. So the memory holds the choice and a chunk, whatever `total` is, which
+    may be up to 10**9.
+    """
+    if size >= total:
+        return np.arange(total)
+    chosen = [np.zeros(0, dtype=np.int64)]
+    for start in range(0, total, _CHUNK):
+        here = min(_CHUNK, total - start)
+        rest = total - start - here
+        count = int(rng.hypergeometric(here, rest, size)) if rest else size
+        chosen.append(start + np.sort(rng.choice(here, size=count, replace=False, shuffle=False)))
+        size -= count
+    return np.concatenate(chosen)
 
 
-def sift(
-    records: Iterable[R], reason_against: Callable[[R], Reason | None], rejections: Rejections, on_progress: OnProgress
-) -> Iterator[R]:
-    """Let through what there is no reason against."""
-    for number, record in enumerate(records, start=1):
-        reason = reason_against(record)
-        if reason is None:
-            yield record
-        else:
-            rejections.add(record, reason)
-        if number % 1000 == 0:
-            on_progress(Progress("reading", number))
-
-
-def choose(rng: np.random.Generator, candidates: Chosen, size: int) -> Chosen:
-    """Choose at random at most `size` of those that are True in `candidates`."""
-    rows = np.flatnonzero(candidates)
-    if len(rows) <= size:
-        return candidates
-    chosen = np.zeros_like(candidates)
-    chosen[rng.choice(rows, size=size, replace=False, shuffle=False)] = True
-    return chosen
-
-
-def chosen_blocks(spool: Spool[R], chosen: Chosen) -> Iterator[list[R]]:
-    """Read the chosen records of a spool, block by block."""
-    start = 0
-    for block in spool.blocks():
-        flags = chosen[start : start + len(block)]
-        start += len(block)
-        yield [record for record, flag in zip(block, flags, strict=True) if flag]
+def within(positions: Positions, start: int, size: int) -> Positions:
+    """Return the positions in the `size` places from `start`, counted from there."""
+    first, last = np.searchsorted(positions, (start, start + size))
+    return positions[first:last] - start

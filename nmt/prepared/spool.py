@@ -1,53 +1,98 @@
-"""Accepted pairs, or lines, on disk between two passes over them, so that memory does not hold the corpus."""
+"""Blocks of records on disk between two stages, so that memory does not hold the corpus."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
+from nmt.corpus.cleaning import Reason
 from nmt.corpus.reading import Line, Pair
 
-T = TypeVar("T")
 R = TypeVar("R", Pair, Line)
+
+Rows = NDArray[np.int64]
+
+
+class Rejection(NamedTuple):
+    """A record of a block that is not trained on."""
+
+    position: int
+    """Where it stood in the block."""
+    file: str
+    line: int
+    reason: Reason
+
 
 _ORIGIN: Final = {"file": pa.dictionary(pa.int32(), pa.string()), "line": pa.int64()}
 """The types of the fields that are not text."""
+_POSITION: Final = "position"
+# One process, one thread: as many processes work as there are cores for.
+_WRITING: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READING: Final = pa.ipc.IpcReadOptions(use_threads=False)
 
 
-class Spool(Generic[R]):
-    """Records written once and read block by block, as often as needed."""
-
-    def __init__(self, path: Path, record: type[R], *, block: int) -> None:
-        self._path = path
-        self._record: type[R] = record
-        self._schema = pa.schema([(name, _ORIGIN.get(name, pa.string())) for name in record._fields])
-        self._block = block
-
-    def write(self, records: Iterable[R]) -> int:
-        """Write all records; return how many they are."""
-        count = 0
-        with pa.OSFile(str(self._path), "wb") as file, pa.ipc.new_stream(file, self._schema) as writer:
-            for block in blocks_of(records, self._block):
-                columns = zip(zip(*block, strict=True), self._schema.types, strict=True)
-                writer.write_batch(pa.record_batch([pa.array(column, kind) for column, kind in columns], self._schema))
-                count += len(block)
-        return count
-
-    def blocks(self) -> Iterator[list[R]]:
-        """Read the records in the order in which they were written."""
-        with pa.OSFile(str(self._path), "rb") as file:
-            for batch in pa.ipc.open_stream(file):
-                yield list(map(self._record, *(column.to_pylist() for column in batch.columns)))
-
-    def delete(self) -> None:
-        """Remove the records from the disk."""
-        self._path.unlink()
+def read_records(path: Path, record: type[R], rows: Rows | None = None) -> list[R]:
+    """Read the records of a block, or those of some rows."""
+    table = _read(path)
+    if rows is not None:
+        table = table.take(rows)
+    return list(map(record, *(_to_list(table.column(name)) for name in record._fields)))
 
 
-def blocks_of(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Cut a stream into lists of `size`; the last one may be shorter."""
-    stream = iter(items)
-    while block := list(islice(stream, size)):
-        yield block
+def read_texts(path: Path, record: type[R], rows: Rows) -> tuple[list[str], ...]:
+    """Read the texts of the records of some rows: a list of the first ones, and of the second ones if there are two."""
+    table = _read(path)
+    names = [name for name in record._fields if name not in _ORIGIN]
+    return tuple(_to_list(table.column(name).take(rows)) for name in names)
+
+
+def read_positions(path: Path) -> Rows:
+    """Read where each record stood in its block."""
+    positions: Rows = _read(path).column(_POSITION).to_numpy()
+    return positions
+
+
+def write_records(path: Path, record: type[R], records: Sequence[R], positions: Rows) -> None:
+    """Write records of a block, and where each stood in it."""
+    columns = zip(*records, strict=True) if records else [() for _ in record._fields]
+    arrays = {
+        name: pa.array(column, _ORIGIN.get(name, pa.string()))
+        for name, column in zip(record._fields, columns, strict=True)
+    }
+    _write(path, {**arrays, _POSITION: pa.array(positions)})
+
+
+def write_rejections(path: Path, rejections: Sequence[Rejection]) -> None:
+    """Write why records of a block were rejected."""
+    columns = zip(*rejections, strict=True) if rejections else [() for _ in Rejection._fields]
+    kinds = (pa.int64(), _ORIGIN["file"], _ORIGIN["line"], _ORIGIN["file"])
+    _write(
+        path,
+        {name: pa.array(column, kind) for name, column, kind in zip(Rejection._fields, columns, kinds, strict=True)},
+    )
+
+
+def read_rejections(path: Path) -> list[Rejection]:
+    """Read why records of a block were rejected."""
+    table = _read(path)
+    return list(map(Rejection, *(_to_list(table.column(name)) for name in Rejection._fields)))
+
+
+def _write(path: Path, columns: dict[str, pa.Array]) -> None:
+    batch = pa.record_batch(columns)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema, options=_WRITING) as writer:
+        writer.write_batch(batch)
+
+
+def _read(path: Path) -> pa.RecordBatch:
+    with pa.OSFile(str(path), "rb") as file:
+        return pa.ipc.open_file(file, options=_READING).get_batch(0)
+
+
+def _to_list(column: pa.Array) -> list[Any]:
+    # By way of numpy: several times as fast as `to_pylist`.
+    values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return values

@@ -1,31 +1,36 @@
 """Plain text, as the preparation of a language model's data sees it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Final
 
 import numpy as np
 
 from nmt.config import Settings
+from nmt.corpus.cleaning import Reason
+from nmt.corpus.overlap import Overlap
 from nmt.corpus.placeholders import mask
-from nmt.corpus.reading import Line, read_text
-from nmt.prepared.corpus import Column, Corpus, Judge, MaskedTexts
-from nmt.prepared.encoding import PieceCounts
+from nmt.corpus.reading import Line
+from nmt.prepared.columns import TEXT
+from nmt.prepared.corpus import Corpus, Found, Judge, MaskedTexts, Part, Sources, Texts
+from nmt.prepared.duplicates import Hashes
 from nmt.prepared.inputs import TextInputs
-from nmt.prepared.manifest import VOCABULARY, Tally, TextCounts
-from nmt.prepared.selection import Chosen
+from nmt.prepared.manifest import TextCounts
+from nmt.prepared.selection import Positions
 from nmt.prepared.tokenizing import Lines
 from nmt.subword import JOINT_MODEL
 
-TEXT: Final = Column("ids", "text", VOCABULARY)
+
+def find_lines(inputs: TextInputs) -> Sources[Line]:
+    """Say where lines are read."""
+    valid = (("", inputs.valid.lines),) if inputs.valid else ()
+    return Sources((Part("", inputs.train),), valid, None)
 
 
 @dataclass(frozen=True)
 class TextCorpus(Corpus[Line]):
     """Text that is read on and on: its lines keep their order, and none is missing but blank ones."""
 
-    inputs: TextInputs
     settings: Settings
 
     record = Line
@@ -35,47 +40,56 @@ class TextCorpus(Corpus[Line]):
     columns = (TEXT,)
     reasons = ("empty",)
     max_pieces = inf
+    drops_duplicates = False
 
-    def read_train(self) -> Iterator[Line]:
-        """Read every line."""
-        return read_text(self.inputs.train, self.settings.data.on_bad_utf8)
-
-    def read_valid(self) -> Iterator[Line] | None:
-        """Read the lines of the validation file."""
-        valid = self.inputs.valid
-        return read_text([valid], self.settings.data.on_bad_utf8) if valid else None
-
-    def make_judge(self) -> Judge[Line]:
+    def make_judge(self, overlap: Overlap) -> Judge[Line]:
         """Make a judge that wants more than white space."""
-        return lambda line: None if line.text else "empty"
+        return _judge
 
-    def hold_out(self, accepted: int, size: int) -> Chosen:
+    def hashes(self, records: Sequence[Line]) -> Hashes:
+        """Return none: lines may come again."""
+        return np.zeros(0, dtype=np.uint64)
+
+    def overlap(self, sets: Mapping[str, Iterable[Line]]) -> Overlap:
+        """Remember nothing: text may hold anything."""
+        return Overlap.from_sets({})
+
+    def keys(self, records: Sequence[Line]) -> None:
+        """Return nothing: text may hold anything."""
+        return
+
+    def hold_out(self, accepted: int, size: int) -> Positions:
         """Choose the last ones, which follow from the rest of the text."""
-        return np.arange(accepted) >= accepted - size
+        return np.arange(accepted - size, accepted)
 
-    def texts(self, record: Line) -> tuple[str, ...]:
-        """Return the line."""
-        return (record.text,)
+    def texts(self, records: Sequence[Line]) -> Texts:
+        """Return the lines."""
+        return ([line.text for line in records],)
 
-    def mask_train(self, record: Line) -> tuple[str, ...]:
+    def mask_train(self, texts: Texts, tag: str | None) -> Texts:
         """Mask what is of the kinds to be masked."""
-        return (mask(record.text, self.settings.tokenizer.placeholders)[0],)
+        kinds = self.settings.tokenizer.placeholders
+        return ([mask(text, kinds)[0] for text in texts[0]],) if kinds else texts
 
-    def mask_valid(self, record: Line) -> tuple[str, ...]:
+    def mask_valid(self, texts: Texts) -> Texts:
         """Mask as for training."""
-        return self.mask_train(record)
+        return self.mask_train(texts, None)
 
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
         """All lines, for the only tokenizer."""
         return {JOINT_MODEL: lambda: (text for (text,) in masked())}
 
-    def count(self, tally: Tally, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]) -> TextCounts:
+    def count(self, found: Found) -> TextCounts:
         """Count the pieces, in the validation text the unknown ones too."""
-        pieces, heard = train[TEXT.ids], valid[TEXT.ids]
+        pieces, heard = found.train[TEXT.ids], found.valid[TEXT.ids]
         return TextCounts(
-            **dict(tally),
+            **dict(found.tally),
             pieces=pieces.total,
             vocabulary=pieces.vocabulary,
             valid_pieces=heard.total,
             valid_unknown=heard.unknown,
         )
+
+
+def _judge(lines: Sequence[Line]) -> list[Reason | None]:
+    return [None if line.text else "empty" for line in lines]

@@ -1,60 +1,94 @@
 """Arrow files of id sequences, written block by block through Hugging Face `datasets`."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
-from datasets import Features, List, Value  # type: ignore[import-untyped]
-from datasets.arrow_writer import ArrowWriter  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
-_IDS: Final = List(Value("int32"))
-_TEXT: Final = Value("string")
+from nmt.sequences import FlatSequences
 
 BLOCK: Final = 10_000
-"""Pairs, or lines, that are worked on and written at a time."""
+"""Rows of every record batch of the training data but the last: whoever reads them knows where each row is."""
 
-Rows = list[list[int]]
-Ids = Mapping[str, Rows]
-"""Columns of ids by their names: as many rows in each."""
-
-
-def write_train(path: Path, names: Iterable[str], blocks: Iterable[Ids]) -> int:
-    """Write blocks of the id columns `names`; return the number of rows."""
-    return _write(path, dict.fromkeys(names, _IDS), map(_id_columns, blocks))
+Ids = Mapping[str, FlatSequences]
+"""Columns of ids by their names: as many rows in each, which lie end to end."""
 
 
-def write_valid(path: Path, texts: Mapping[str, Sequence[str]], ids: Ids) -> None:
+class Written(NamedTuple):
+    """What has been written."""
+
+    rows: int
+    sha256: str
+
+
+def write_train(path: Path, names: Iterable[str], blocks: Iterable[Ids], *, block: int = BLOCK) -> Written:
+    """Write blocks of the id columns `names`, in record batches of `block` rows however many the blocks have."""
+    tables = (pa.table(_id_columns(ids)) for ids in blocks)
+    return _write(path, [], list(names), _cut(tables, block))
+
+
+def write_valid(path: Path, texts: Mapping[str, Sequence[str]], ids: Ids) -> Written:
     """Write columns of validation text and of its ids."""
     columns = {name: pa.array(column, pa.string()) for name, column in texts.items()}
-    _write(path, dict.fromkeys(texts, _TEXT) | dict.fromkeys(ids, _IDS), [columns | _id_columns(ids)])
-
-
-def flatten(rows: Rows) -> NDArray[np.int32]:
-    """Lay rows of ids end to end."""
-    return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=sum(map(len, rows)))
+    return _write(path, list(texts), list(ids), [pa.table(columns | _id_columns(ids))])
 
 
 def _id_columns(ids: Ids) -> dict[str, pa.Array]:
     return {name: _list_array(rows) for name, rows in ids.items()}
 
 
-def _list_array(rows: Rows) -> pa.Array:
+def _list_array(rows: FlatSequences) -> pa.Array:
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flatten(rows)))
+    np.cumsum(rows.lengths, out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.values))
 
 
-def _write(path: Path, features: Mapping[str, object], blocks: Iterable[dict[str, pa.Array]]) -> int:
+def _cut(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """Give all rows in tables of `size` rows; the last one may have fewer."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        rows = pa.concat_tables([*waiting, table])
+        whole = len(rows) // size * size
+        yield from (rows.slice(start, size) for start in range(0, whole, size))
+        waiting = [rows.slice(whole)]
+    if waiting and len(waiting[0]):
+        yield waiting[0]
+
+
+def _write(path: Path, texts: Sequence[str], ids: Sequence[str], tables: Iterable[pa.Table]) -> Written:
+    # Here and not above: they take a second and 100 MB, and the processes that only read this module need neither.
+    from datasets import Features, List, Value  # type: ignore[import-untyped]
+    from datasets.arrow_writer import ArrowWriter  # type: ignore[import-untyped]
+
+    features = Features(dict.fromkeys(texts, Value("string")) | dict.fromkeys(ids, List(Value("int32"))))
     rows = 0
     with path.open("wb") as file:
-        writer = ArrowWriter(stream=file, features=Features(features), writer_batch_size=BLOCK)
-        for columns in blocks:
-            table = pa.table(columns)
+        digested = _Digested(file)
+        writer = ArrowWriter(stream=digested, features=features, writer_batch_size=BLOCK)
+        for table in tables:
             writer.write_table(table)
-            rows += table.num_rows
+            rows += len(table)
         writer.finalize(close_stream=False)
-    return rows
+    return Written(rows, digested.digest.hexdigest())
+
+
+class _Digested(io.RawIOBase):
+    """Computes the SHA-256 of what is written to a file, which need not be read again for it."""
+
+    def __init__(self, file: io.BufferedWriter) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()

@@ -15,7 +15,7 @@ import pytest
 
 from nmt.corpus.reading import read_lines
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, TrainingError
-from nmt.workers import translate_in_processes
+from nmt.workers import map_blocks, map_in_processes
 
 ROOT = Path(__file__).parents[2]
 StartProcess = Callable[..., "subprocess.Popen[str]"]
@@ -118,28 +118,44 @@ def eventually(what: Callable[[], bool]) -> bool:
     return what()
 
 
+def test_one_block_or_one_worker_needs_no_process(tmp_path: Path) -> None:
+    make, here = partial(make_pid_teller, tmp_path), os.getpid()
+    assert list(map_blocks(make, [["a"]], workers=4)) == [here]
+    assert list(map_blocks(make, [["a"], ["b"], ["c"]], workers=1)) == [here] * 3
+    assert list(map_blocks(make, [], workers=4)) == []
+    [made] = tmp_path.iterdir()
+    assert made.read_text() == "made\n" * 2
+
+
+def test_several_blocks_are_shared_among_processes(tmp_path: Path) -> None:
+    with closing(map_blocks(make_shouter, [["a"], ["b"], ["c"]], workers=2)) as results:
+        assert list(results) == [["A"], ["B"], ["C"]]
+    told = set(map_blocks(partial(make_pid_teller, tmp_path), [["a"], ["b"]], workers=2))
+    assert os.getpid() not in told
+
+
 def test_results_come_in_the_order_of_the_blocks() -> None:
     blocks = [["0.2"], ["0"], ["0.05"], ["0"], ["0"]]
-    assert list(translate_in_processes(make_sleeper, blocks, workers=2)) == blocks
+    assert list(map_in_processes(make_sleeper, blocks, workers=2)) == blocks
 
 
 def test_a_worker_is_made_once_and_a_block_needs_one_worker(tmp_path: Path) -> None:
     make = partial(make_pid_teller, tmp_path)
-    [first, *others] = translate_in_processes(make, [["a"]], workers=8)
+    [first, *others] = map_in_processes(make, [["a"]], workers=8)
     assert (pids(tmp_path), others) == ([first], [])
-    told = set(translate_in_processes(make, [["a"]] * 6, workers=2))
+    told = set(map_in_processes(make, [["a"]] * 6, workers=2))
     assert len(told) in {1, 2}  # one may do all before the other has started
     assert os.getpid() not in told
     assert {(tmp_path / str(pid)).read_text() for pid in told} == {"made\n"}
 
 
 def test_no_blocks_need_no_process() -> None:
-    assert list(translate_in_processes(partial(make_failing, NmtError("made")), [], workers=2)) == []
+    assert list(map_in_processes(partial(make_failing, NmtError("made")), [], workers=2)) == []
 
 
 def test_two_blocks_for_each_worker_are_asked_for_ahead_of_the_results() -> None:
     asked: list[int] = []
-    with closing(translate_in_processes(make_shouter, blocks_of(50, asked), workers=2)) as results:
+    with closing(map_in_processes(make_shouter, blocks_of(50, asked), workers=2)) as results:
         assert asked == []
         for number in range(5):
             assert next(results) == [str(number)]
@@ -148,7 +164,7 @@ def test_two_blocks_for_each_worker_are_asked_for_ahead_of_the_results() -> None
 
 def test_blocks_may_be_larger_than_a_pipe_holds() -> None:
     block = ["abcdefgh" * 128] * 4000  # 4 MB
-    results = list(translate_in_processes(make_shouter, [block] * 3, workers=2))
+    results = list(map_in_processes(make_shouter, [block] * 3, workers=2))
     assert results == [[line.upper() for line in block]] * 3
 
 
@@ -160,7 +176,7 @@ def test_results_are_given_while_no_more_has_arrived() -> None:
         assert finished == [["A"], ["B"]]
         yield from ([], ["c"])
 
-    for result in translate_in_processes(make_shouter, blocks(), workers=2):
+    for result in map_in_processes(make_shouter, blocks(), workers=2):
         finished.append(result)
     assert finished == [["A"], ["B"], ["C"]]
 
@@ -173,7 +189,7 @@ def test_errors_of_ours_survive_the_way_between_processes(kind: type[NmtError]) 
 
 def test_the_results_before_an_error_of_a_worker_come_first() -> None:
     make = partial(make_failing_at, "2", ModelError("not finite"))
-    results = translate_in_processes(make, blocks_of(9, []), workers=2)
+    results = map_in_processes(make, blocks_of(9, []), workers=2)
     assert [next(results), next(results)] == [["0"], ["1"]]
     with pytest.raises(ModelError, match=r"^not finite$"):
         next(results)
@@ -181,7 +197,7 @@ def test_the_results_before_an_error_of_a_worker_come_first() -> None:
 
 def test_an_error_shows_where_in_the_worker_it_was_raised() -> None:
     with pytest.raises(ValueError, match=r"^odd$") as caught:
-        list(translate_in_processes(partial(make_failing, ValueError("odd")), [["a"]], workers=1))
+        list(map_in_processes(partial(make_failing, ValueError("odd")), [["a"]], workers=1))
     cause = str(caught.value.__cause__)
     assert cause.startswith("in a worker process:\nTraceback")
     assert "in make_failing" in cause
@@ -189,12 +205,12 @@ def test_an_error_shows_where_in_the_worker_it_was_raised() -> None:
 
 def test_an_error_that_cannot_be_pickled_keeps_its_name_and_its_message(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match=r"^TwoNumbersError: 1 and 2$"):
-        list(translate_in_processes(make_raising_two_numbers, [["a"]], workers=1))
+        list(map_in_processes(make_raising_two_numbers, [["a"]], workers=1))
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_error_of_all_workers_is_one_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    results = translate_in_processes(partial(make_missing, tmp_path / "none"), [["a"]] * 4, workers=2)
+    results = map_in_processes(partial(make_missing, tmp_path / "none"), [["a"]] * 4, workers=2)
     with pytest.raises(DataError, match=r"none: No such file or directory$"):
         list(results)
     assert capfd.readouterr() == ("", "")
@@ -202,7 +218,7 @@ def test_an_error_of_all_workers_is_one_error(tmp_path: Path, capfd: pytest.Capt
 
 def test_a_result_that_cannot_be_pickled_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(AttributeError, match=r"^Can't pickle local object"):
-        list(translate_in_processes(make_giving_functions, [["a"]], workers=1))
+        list(map_in_processes(make_giving_functions, [["a"]], workers=1))
     assert capfd.readouterr() == ("", "")
 
 
@@ -211,14 +227,14 @@ def test_the_results_before_an_error_of_the_blocks_come_first() -> None:
         yield from blocks_of(3, [])
         raise DataError("line 4")
 
-    results = translate_in_processes(make_shouter, blocks(), workers=2)
+    results = map_in_processes(make_shouter, blocks(), workers=2)
     assert [next(results) for _ in range(3)] == [["0"], ["1"], ["2"]]
     with pytest.raises(DataError, match=r"^line 4$"):
         next(results)
 
 
 def test_a_worker_that_dies_is_one_clear_error(capfd: pytest.CaptureFixture[str]) -> None:
-    results = translate_in_processes(make_dying, [["a"], ["b"], ["die"], ["c"], ["d"]], workers=2)
+    results = map_in_processes(make_dying, [["a"], ["b"], ["die"], ["c"], ["d"]], workers=2)
     assert [next(results), next(results)] == [["a"], ["b"]]
     message = r"^a worker process ended unexpectedly \(killed\? out of memory\?\); fewer workers need less memory$"
     with pytest.raises(NmtError, match=message):
@@ -228,7 +244,7 @@ def test_a_worker_that_dies_is_one_clear_error(capfd: pytest.CaptureFixture[str]
 
 def test_closing_early_ends_the_workers_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     blocks = [["0"], ["60"], ["60"], ["60"], ["60"]]
-    results = translate_in_processes(partial(make_recorded_sleeper, tmp_path), blocks, workers=2)
+    results = map_in_processes(partial(make_recorded_sleeper, tmp_path), blocks, workers=2)
     assert next(results) == ["0"]
     assert eventually(lambda: len(pids(tmp_path)) == 2)
     start = time.monotonic()
@@ -242,12 +258,12 @@ PROGRAM = """
 import sys
 from functools import partial
 from pathlib import Path
-from nmt.workers import translate_in_processes
+from nmt.workers import map_in_processes
 from tests.nmt.test_workers import make_recorded_sleeper
 
 print("ready", flush=True)
 try:
-    list(translate_in_processes(partial(make_recorded_sleeper, Path(sys.argv[1])), [[sys.argv[2]]] * 1000, workers=2))
+    list(map_in_processes(partial(make_recorded_sleeper, Path(sys.argv[1])), [[sys.argv[2]]] * 1000, workers=2))
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -285,9 +301,9 @@ def test_ctrl_c_while_workers_start_is_quiet(start_process: StartProcess, tmp_pa
 
 def test_the_first_worker_of_a_program_never_hears_of_ctrl_c_nor_does_its_parent_miss_it() -> None:
     program = """
-from nmt.workers import translate_in_processes
+from nmt.workers import map_in_processes
 from tests.nmt.test_workers import make_mask_teller
-print(list(translate_in_processes(make_mask_teller, [["a"]], workers=1)), make_mask_teller()([]))
+print(list(map_in_processes(make_mask_teller, [["a"]], workers=1)), make_mask_teller()([]))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[True] False\n", "")

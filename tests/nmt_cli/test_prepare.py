@@ -1,13 +1,19 @@
+import gzip
 import itertools
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import zstandard
+from datasets import Dataset
 from typer.testing import CliRunner, Result
 
 from nmt.prepared import PreparedData
+from nmt.prepared.assembling import Assembly
 from nmt_cli.main import app
 
 WORDS = ["cat", "dog", "house", "river", "moon", "child"]
@@ -23,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 SIZE = ["--set", "tokenizer.vocab_size=40"]
+BPE = ["--set", "tokenizer.kind=bpe"]
 
 
 def write(name: str, pairs: list[tuple[str, str]]) -> None:
@@ -35,7 +42,11 @@ def nmt(*arguments: str) -> Result:
 
 
 def prepare(*more: str) -> Result:
-    return nmt("data", "--src", "train.en", "--tgt", "train.fr", "--set", "tokenizer.kind=bpe", *SIZE, *more)
+    return nmt("data", "--src", "train.en", "--tgt", "train.fr", *BPE, *SIZE, *more)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def rows(result: Result) -> dict[str, str]:
@@ -49,7 +60,8 @@ def test_the_table_goes_to_stderr_and_nothing_to_stdout(folder: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     found = rows(result)
     assert found["pairs read"] == "38"
-    assert (found["rejected: empty"], found["rejected: duplicate"], found["rejected: copy"]) == ("1", "1", "0")
+    assert (found["rejected: empty"], found["rejected: duplicate"]) == ("1", "1")
+    assert "rejected: copy" not in found
     assert (found["held out for validation"], found["left for training"], found["validation pairs"]) == ("3", "33", "3")
     assert found["joint vocabulary"] == "40"
     assert "rejected pairs are listed in data/rejected.jsonl" in result.stderr
@@ -69,6 +81,78 @@ def test_validation_files_are_used_instead_of_held_out_pairs(folder: Path) -> No
     found = rows(prepare("--valid-src", "valid.en", "--valid-tgt", "valid.fr"))
     assert (found["left for training"], found["validation pairs"], found["left out: empty"]) == ("36", "1", "1")
     assert "held out for validation" not in found
+
+
+def test_corpora_of_all_formats_are_counted_one_by_one(folder: Path) -> None:
+    Path("some.tsv").write_text("good night\tbonne nuit\n" * 2)
+    Path("more.jsonl").write_text(json.dumps({"translation": {"fr": "bonjour", "en": "good morning"}}))
+    found = rows(prepare("--corpus", "some.*", "--corpus", "more.jsonl", "--src-lang", "en", "--tgt-lang", "fr"))
+    assert (found["pairs read"], found["rejected: duplicate"], found["left for training"]) == ("39", "1", "35")
+    kept = [int(found[name]) for name in ("train.en", "some.tsv", "more.jsonl")]
+    assert sum(kept) == 35
+    assert max(kept[1:]) <= 1
+
+
+def test_further_validation_sets_are_counted_one_by_one(folder: Path) -> None:
+    write("valid", [("the end", "la fin"), ("", "")])
+    write("news", [("the news", "la une"), ("the cat and the cat", "le chat")])
+    files = ["--valid-src", "valid.en", "--valid-tgt", "valid.fr", "--valid-src", "news.en", "--valid-tgt", "news.fr"]
+    found = rows(prepare(*files))
+    assert (found["validation pairs"], found["valid.en"], found["news.en"], found["left out: empty"]) == tuple("3121")
+    assert found["training sources in the validation text"] == "1"
+    assert "training pairs in the validation text" not in found
+
+
+def test_every_validation_set_needs_both_sides(folder: Path) -> None:
+    refused = prepare("--valid-src", "a.en", "--valid-src", "b.en", "--valid-tgt", "a.fr")
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "error: found 2 of --valid-src but 1 of --valid-tgt; each set has two sides\n",
+    )
+    refused = prepare("--valid-src", "a.en")
+    assert "data.valid_src is set but data.valid_tgt is not" in refused.stderr
+
+
+def test_patterns_count_from_the_working_folder_whatever_is_in_its_name(folder: Path) -> None:
+    inner = folder / "a[b]*"
+    inner.mkdir()
+    os.chdir(inner)
+    write("part-1", PAIRS[:20])
+    write("part-2", PAIRS[20:])
+    found = rows(nmt("data", "--src", "part-*.en", "--tgt", "part-*.fr", "--set", "data.root=/nowhere", *BPE, *SIZE))
+    assert found["pairs read"] == "36"
+
+
+def test_local_datasets_count_from_the_working_folder(folder: Path) -> None:
+    Dataset.from_dict({"src": ["good night"], "tgt": ["bonne nuit"]}).save_to_disk("saved")
+    found = rows(prepare("--corpus", "hf:saved", "--set", "data.root=/nowhere"))
+    assert found["pairs read"] == "37"
+
+
+def test_the_number_of_processes_changes_nothing(folder: Path) -> None:
+    prepare("--workers", "1")
+    alone = Path("data/train.arrow").read_bytes()
+    assert prepare("--workers", "3", "--force").exit_code == 0
+    assert Path("data/train.arrow").read_bytes() == alone
+    assert prepare("--workers", "0").exit_code == 2
+
+
+def test_corpora_of_a_recipe_have_weights_and_tags(folder: Path) -> None:
+    Path("more.tsv").write_text("good night\tbonne nuit\n")
+    Path("r.toml").write_text(
+        '[data]\nroot = "."\nvalid_src = "train.en"\nvalid_tgt = "train.fr"\n'
+        '[[data.corpora]]\nsrc = ["train.en"]\ntgt = ["train.fr"]\nweight = 0.5\n'
+        '[[data.corpora]]\npath = ["more.tsv"]\ntag = "<more>"\nname = "more"\n'
+        '[tokenizer]\nkind = "bpe"\nvocab_size = 45\n'
+    )
+    found = rows(nmt("data", "--recipe", "r.toml"))
+    assert (found["train.en"], found["more"]) == ("36", "1")
+    corpora = json.loads(Path("data/manifest.json").read_text())["counts"]["corpora"]
+    assert [(one["name"], one["weight"], one["tag"]) for one in corpora] == [
+        ("train.en", 0.5, None),
+        ("more", 1, "<more>"),
+    ]
+    assert rows(nmt("other", "--recipe", "r.toml", "--corpus", "more.tsv"))["pairs read"] == "1"
 
 
 def test_separate_vocabularies_have_a_row_each(folder: Path) -> None:
@@ -119,6 +203,19 @@ def test_a_reduced_vocabulary_is_a_warning(folder: Path) -> None:
     assert result.stderr.startswith("warning: the corpus gives at most ")
 
 
+def test_an_interrupted_run_says_how_it_goes_on_and_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Assembly, "write", interrupt)
+        result = prepare()
+        assert (result.exit_code, Path("data").exists()) == (130, False)
+        assert result.stderr.splitlines()[-2:] == [
+            "what is done is kept in a hidden folder: the same command goes on from there",
+            "interrupted",
+        ]
+    assert prepare().exit_code == 0
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
 def test_bad_utf8_is_one_line_and_can_be_replaced(folder: Path) -> None:
     Path("train.en").write_bytes(b"caf\xe9 au lait\n" + Path("train.en").read_bytes().partition(b"\n")[2])
     refused = prepare()
@@ -131,14 +228,28 @@ def test_bad_utf8_is_one_line_and_can_be_replaced(folder: Path) -> None:
 def test_no_text_is_an_error_that_names_both_ways(folder: Path) -> None:
     result = nmt("data")
     assert result.exit_code == 1
-    assert "no training text: give --src and --tgt, or --tsv; or set data.train_src" in result.stderr
+    assert "no training text: give --src and --tgt, --tsv or --corpus; or set data.train_src" in result.stderr
 
 
-def test_help_ends_with_an_example_that_runs(folder: Path) -> None:
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["prepare", "--help"])
-    example = next(line.strip() for line in result.stdout.splitlines() if line.strip().startswith("nmt prepare data/"))
-    ran = CliRunner().invoke(app, [*example.split()[1:], "--set", "tokenizer.kind=bpe", *SIZE])
-    assert (ran.exit_code, Path("data/en-fr/manifest.json").is_file()) == (0, True)
+def test_help_ends_with_examples_that_run(folder: Path) -> None:
+    for name, pairs in {"part-1": PAIRS[:20], "part-2": PAIRS[20:], "dev": [("the end", "la fin")]}.items():
+        write(name, pairs)
+        for language in ("en", "fr"):
+            Path(f"{name}.{language}.gz").write_bytes(gzip.compress(Path(f"{name}.{language}").read_bytes()))
+    objects = "".join(json.dumps({"en": src, "fr": tgt}) + "\n" for src, tgt in PAIRS)
+    Path("web-1.jsonl.zst").write_bytes(zstandard.compress(objects.encode()))
+    tuvs = "<tuv xml:lang='en-US'><seg>good</seg></tuv><tuv xml:lang='fr'><seg>bon</seg></tuv>"
+    Path("memory.tmx").write_text(f"<tmx version='1.4'><header/><body><tu>{tuvs}</tu></body></tmx>")
+    help_text = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["prepare", "--help"]).stdout
+    examples = [line.strip() for line in help_text.splitlines() if line.strip().startswith("nmt prepare data/")]
+    assert len(examples) == 4
+    read = []
+    for example in examples:
+        done = CliRunner().invoke(app, ["prepare", *BPE, *shlex.split(example)[2:], *SIZE, "--force"])
+        assert done.exit_code == 0, done.stderr
+        found = rows(done)
+        read.append(found.get("pairs read") or found["lines read"])
+    assert read == ["36", "36", "37", "36"]
 
 
 def test_nothing_heavy_is_imported_with_the_command() -> None:

@@ -112,7 +112,7 @@ def test_the_validation_text_of_the_recipe_goes_with_the_text_of_the_command_lin
 def test_text_and_pairs_are_not_prepared_together(option: str, setting: str) -> None:
     assert refused(words(option, "train.txt")) == (
         f"error: data.train_text and data.{setting} are both set, but data are prepared from text for a language model "
-        "(--text) or from pairs (--src and --tgt, or --tsv), not from both\n"
+        "(--text) or from pairs (--src and --tgt, --tsv or --corpus), not from both\n"
     )
 
 

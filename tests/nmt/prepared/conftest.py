@@ -1,16 +1,36 @@
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from nmt.config import Settings, load_settings
+from nmt.corpus.reading import Line, Pair
+from nmt.corpus.sources.blocks import Block
 
 Pairs = list[tuple[str, str]]
 
 _SUBJECTS = ["the cat", "a dog", "my friend", "the old man", "a child", "our teacher"]
 _VERBS = ["sees", "likes", "finds", "wants", "draws"]
 _OBJECTS = ["the house", "a tree", "some bread", "the river", "a song", "the moon", "my book"]
+
+
+R = TypeVar("R", Pair, Line)
+
+
+@dataclass(frozen=True)
+class BlockOf(Block[R]):
+    """A block of records that are given."""
+
+    given: Sequence[R]
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def records(self) -> list[R]:
+        return list(self.given)
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 import pytest
 
 from nmt.config import load_settings
-from nmt.corpus.reading import TextFiles
 from nmt.errors import DataError
 from nmt.prepared.corpus import heldout_size
-from nmt.prepared.inputs import PairInputs, TextInputs
 from nmt.prepared.pairs import PairCorpus
 from nmt.prepared.text import TextCorpus
 
 SETTINGS = load_settings(None, ["data.heldout_pairs=5"])
-PAIRS = PairCorpus(PairInputs(TextFiles(), None), SETTINGS)
-TEXT = TextCorpus(TextInputs((), None), SETTINGS)
+PAIRS = PairCorpus(SETTINGS)
+TEXT = TextCorpus(SETTINGS)
 
 
 def test_as_many_are_held_out_as_the_settings_say_but_at_most_a_tenth() -> None:

@@ -7,9 +7,13 @@ import pytest
 from nmt.config import load_settings
 from nmt.errors import DataError
 from nmt.prepared.manifest import (
+    FORMAT_VERSION,
+    CorpusCount,
     Counts,
     InputRecord,
     Manifest,
+    OverlapCount,
+    ValidCount,
     check_files,
     prepared_sections,
     read_manifest,
@@ -19,6 +23,9 @@ from nmt.prepared.manifest import (
 
 COUNTS = Counts(
     read=3, rejected={"empty": 1}, heldout=0, train=2, valid=1, valid_dropped=0,
+    corpora=(CorpusCount(name="a.tsv", weight=2.0, tag="<a>", read=3, rejected={"empty": 1}, heldout=0, train=2),),
+    validation=(ValidCount(name="b.tsv", pairs=1, dropped=0),),
+    overlap={"test": OverlapCount(source=2, target=1, pair=1)},
     src_pieces=8, tgt_pieces=9, src_vocabulary=16, tgt_vocabulary=16,
 )  # fmt: skip
 INPUTS = (InputRecord(setting="data.train_tsv", path="here/a.tsv", sha256="00ff"),)
@@ -29,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "train.arrow").write_bytes(b"ids")
     settings = load_settings(None, ["data.train_tsv=['a.tsv']"])
     manifest = Manifest(
-        format_version=1,
+        format_version=FORMAT_VERSION,
         counts=COUNTS,
         files=record_files(tmp_path),
         inputs=INPUTS,
@@ -78,10 +85,13 @@ def test_a_manifest_that_is_not_json_is_damaged(tmp_path: Path, text: str) -> No
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize(("tree", "version"), [({"format_version": 2}, "2"), ({}, "None"), ([], "None")])
+@pytest.mark.parametrize(("tree", "version"), [({"format_version": 1}, "1"), ({}, "None"), ([], "None")])
 def test_another_format_version_is_refused(tmp_path: Path, tree: Any, version: str) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(tree))
-    with pytest.raises(DataError, match=rf"has format version {version}, but this version of nmt reads 1"):
+    with pytest.raises(
+        DataError,
+        match=rf"has format version {version}, but this version of nmt reads 2; prepare the data again, in another",
+    ):
         read_manifest(tmp_path)
 
 
@@ -116,6 +126,26 @@ def test_where_the_text_lies_does_not_matter_but_what_it_is_does(folder: Path) -
     assert manifest.was_made_from(moved, elsewhere)
     assert not manifest.was_made_from(edited, elsewhere)
     assert not manifest.was_made_from((*INPUTS, *INPUTS), elsewhere)
+
+
+def test_where_the_files_of_further_corpora_lie_does_not_matter_either(tmp_path: Path) -> None:
+    here, there, heavier = (
+        load_settings(None, [f"data.corpora=[{{path=['{path}'], weight={weight}}}]"])
+        for path, weight in (("a.tsv", 1.0), ("there/b.tsv", 1.0), ("a.tsv", 2.0))
+    )
+    manifest = Manifest(
+        format_version=FORMAT_VERSION, counts=COUNTS, files={}, inputs=INPUTS, settings=prepared_sections(here)
+    )
+    write_manifest(tmp_path, manifest)
+    read = read_manifest(tmp_path)
+    assert [read.was_made_from(INPUTS, other) for other in (here, there, heavier)] == [True, True, False]
+
+
+def test_what_is_known_of_files_is_not_computed_again(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"")
+    files = record_files(tmp_path, {"a": "00ff"})
+    assert (files["a"].sha256, files["b"].sha256[:8]) == ("00ff", "e3b0c442")  # the SHA-256 of nothing
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,20 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import DataError
-from nmt.prepared.manifest import Counts, Manifest, record_files, write_manifest
+from nmt.prepared.manifest import FORMAT_VERSION, Counts, Manifest, record_files, write_manifest
 from nmt.prepared.placing import building, find_existing
 
 COUNTS = Counts(
     read=1, rejected={}, heldout=0, train=1, valid=1, valid_dropped=0,
-    src_pieces=1, tgt_pieces=1, src_vocabulary=16, tgt_vocabulary=16,
+    corpora=(), validation=(), overlap={}, src_pieces=1, tgt_pieces=1, src_vocabulary=16, tgt_vocabulary=16,
 )  # fmt: skip
 
 
 def put_data(folder: Path, text: str = "ids") -> None:
     (folder / "train.arrow").write_text(text)
     write_manifest(
-        folder, Manifest(format_version=1, counts=COUNTS, files=record_files(folder), inputs=(), settings={})
+        folder,
+        Manifest(format_version=FORMAT_VERSION, counts=COUNTS, files=record_files(folder), inputs=(), settings={}),
     )
 
 

@@ -1,40 +1,34 @@
 from pathlib import Path
 
+import numpy as np
+
 from nmt.corpus.reading import Line, Pair
-from nmt.prepared.spool import Spool, blocks_of
+from nmt.prepared.spool import Rejection, read_positions, read_records, read_rejections, write_records, write_rejections
 
 PAIRS = [Pair("a\u2028\t\0", "é", "one", 1), Pair("b", "f", "one", 3), Pair("c", "g", "two", 2)]
 
 
-def test_pairs_come_back_in_blocks_as_often_as_needed(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Pair, block=2)
-    assert spool.write(iter(PAIRS)) == 3
-    assert list(spool.blocks()) == list(spool.blocks()) == [PAIRS[:2], PAIRS[2:]]
+def test_pairs_come_back_with_their_positions(tmp_path: Path) -> None:
+    write_records(tmp_path / "a", Pair, PAIRS, np.array([0, 2, 5]))
+    assert read_records(tmp_path / "a", Pair) == PAIRS
+    assert read_records(tmp_path / "a", Pair, np.array([2, 0])) == [PAIRS[2], PAIRS[0]]
+    assert read_positions(tmp_path / "a").tolist() == [0, 2, 5]
 
 
 def test_lines_come_back_as_lines(tmp_path: Path) -> None:
     lines = [Line("a\u2028", "one", 1), Line("", "two", 7)]
-    spool = Spool(tmp_path / "spool", Line, block=1)
-    assert spool.write(lines) == 2
-    assert list(spool.blocks()) == [[lines[0]], [lines[1]]]
+    write_records(tmp_path / "a", Line, lines, np.array([0, 1]))
+    assert read_records(tmp_path / "a", Line) == lines
 
 
-def test_no_pairs_give_no_blocks(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Pair, block=2)
-    assert spool.write([]) == 0
-    assert list(spool.blocks()) == []
+def test_no_pairs_come_back_as_none(tmp_path: Path) -> None:
+    write_records(tmp_path / "a", Pair, [], np.zeros(0, dtype=np.int64))
+    assert read_records(tmp_path / "a", Pair) == []
+    assert read_positions(tmp_path / "a").tolist() == []
 
 
-def test_a_deleted_spool_leaves_no_file(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Pair, block=2)
-    spool.write(PAIRS)
-    spool.delete()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_stream_is_cut_without_running_ahead() -> None:
-    stream = iter(range(5))
-    blocks = blocks_of(stream, 2)
-    assert next(blocks) == [0, 1]
-    assert next(stream) == 2
-    assert list(blocks) == [[3, 4]]
+def test_rejections_come_back(tmp_path: Path) -> None:
+    rejections = [Rejection(1, "é.en", 2, "copy"), Rejection(3, "é.en", 4, "empty")]
+    for some in (rejections, []):
+        write_rejections(tmp_path / "a", some)
+        assert read_rejections(tmp_path / "a") == some

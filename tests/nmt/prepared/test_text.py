@@ -1,54 +1,58 @@
+import pickle
 from pathlib import Path
 
-import pytest
-
 from nmt.config import load_settings
+from nmt.corpus.overlap import Overlap
 from nmt.corpus.reading import Line
-from nmt.errors import DataError
-from nmt.prepared.inputs import TextInputs
-from nmt.prepared.text import TextCorpus
+from nmt.prepared.inputs import TextInputs, find_inputs
+from nmt.prepared.text import TextCorpus, find_lines
 from nmt.subword import JOINT_MODEL
 
 
-def corpus(*overrides: str, train: tuple[Path, ...] = (), valid: Path | None = None) -> TextCorpus:
-    return TextCorpus(TextInputs(train, valid), load_settings(None, overrides))
+def corpus(*overrides: str) -> TextCorpus:
+    return TextCorpus(load_settings(None, overrides))
 
 
 def test_lines_are_read_in_the_order_of_the_files_and_normalised(tmp_path: Path) -> None:
-    paths = tmp_path / "b", tmp_path / "a"
-    paths[0].write_text(" cafe\u0301\n\n")
-    paths[1].write_text("x\r\n")
-    lines = [Line("caf\u00e9", str(paths[0]), 1), Line("", str(paths[0]), 2), Line("x", str(paths[1]), 1)]
-    assert list(corpus(train=paths).read_train()) == lines
-    valid = corpus(valid=paths[1]).read_valid()
-    assert valid is not None
-    assert list(valid) == lines[2:]
-    assert corpus().read_valid() is None
-
-
-def test_bytes_that_are_not_utf8_are_read_as_the_settings_say(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"a\xe9\n")
-    with pytest.raises(DataError, match=r"a, line 1: byte 2 \(0xe9\) is not UTF-8"):
-        list(corpus(train=(tmp_path / "a",)).read_train())
-    lenient = corpus("data.on_bad_utf8=replace", train=(tmp_path / "a",), valid=tmp_path / "a")
-    valid = lenient.read_valid()
-    assert valid is not None
-    assert [line.text for line in (*lenient.read_train(), *valid)] == ["a\ufffd"] * 2
+    (tmp_path / "b").write_text(" cafe\u0301\n\n")
+    (tmp_path / "a").write_text("x\r\n")
+    settings = load_settings(None, [f"data.root={tmp_path}", "data.train_text=['b', 'a']", "data.valid_text=a"])
+    inputs = find_inputs(settings.data)
+    assert isinstance(inputs, TextInputs)
+    sources = find_lines(inputs)
+    lines = [
+        Line("caf\u00e9", str(tmp_path / "b"), 1),
+        Line("", str(tmp_path / "b"), 2),
+        Line("x", str(tmp_path / "a"), 1),
+    ]
+    [part] = sources.train
+    assert [line for block in part.source.blocks(10) for line in block.records()] == lines
+    [(_, read)] = sources.valid
+    assert list(read()) == list(read()) == lines[2:]
+    assert sources.test is None
 
 
 def test_only_blank_lines_are_rejected_whatever_pairs_have_to_be() -> None:
-    judge = corpus("data.max_characters=3").make_judge()
-    assert [judge(Line(text, "f", 1)) for text in ("abcd", "abcd", "", "a" * 5000)] == [None, None, "empty", None]
+    judge = pickle.loads(pickle.dumps(corpus("data.max_characters=3").make_judge(Overlap({}))))
+    lines = [Line(text, "f", 1) for text in ("abcd", "abcd", "", "a" * 5000)]
+    assert judge(lines) == [None, None, "empty", None]
+
+
+def test_lines_may_come_again_and_stand_in_any_other_text() -> None:
+    own, line = corpus("data.drop_overlap=['source']"), Line("a", "f", 1)
+    assert not own.drops_duplicates
+    assert own.keys([line]) is None
+    assert own.overlap({"validation": [line]}).sets == {}
 
 
 def test_the_last_lines_are_held_out() -> None:
-    assert corpus().hold_out(5, 2).tolist() == [False, False, False, True, True]
+    assert corpus().hold_out(5, 2).tolist() == [3, 4]
 
 
 def test_lines_are_masked_in_training_and_validation_alike() -> None:
-    own, line = corpus("tokenizer.placeholders=['number']"), Line("7 a", "f", 1)
-    assert own.mask_train(line) == own.mask_valid(line) == ("[NUM] a",)
-    assert corpus().mask_train(line) == own.texts(line) == ("7 a",)
+    own, texts = corpus("tokenizer.placeholders=['number']"), (["7 a"],)
+    assert own.mask_train(texts, None) == own.mask_valid(texts) == (["[NUM] a"],)
+    assert corpus().mask_train(texts, None) == own.texts([Line("7 a", "f", 1)]) == texts
 
 
 def test_the_only_tokenizer_is_the_joint_one_also_with_settings_of_pairs() -> None:

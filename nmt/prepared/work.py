@@ -1,0 +1,156 @@
+"""The folder that a preparation works in, which outlives a kill: the next run goes on where this one stopped."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nmt.errors import ConfigError, DataError, ModelError
+
+_OLD = "old"
+"""What is replaced, for the moment between two renames."""
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[Path]:
+    """Give the work folder of `target`, a hidden neighbour of a fixed name, to one process at a time.
+
+    Raises:
+        DataError: Another process has it.
+    """
+    target = target.resolve()
+    home = _home(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock(home, target)
+    try:
+        _put_back(target)
+        yield home
+    finally:
+        with suppress(OSError):  # something in it is to be kept
+            home.rmdir()
+        os.close(lock)
+
+
+@contextmanager
+def keyed(home: Path, key: Any) -> Iterator[Path]:
+    """Give the folder for work that `key` tells from any other; what a run with the same key has left is in it.
+
+    It goes when the block ends well, or by an error that the same run would end by again. Work of other keys goes at
+    once.
+
+    Args:
+        home: The work folder.
+        key: What the work depends on, for JSON.
+    """
+    folder = home / _name(key)
+    for other in home.iterdir():
+        if other != folder:
+            shutil.rmtree(other)
+    folder.mkdir(exist_ok=True)
+    for left in folder.rglob(".*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)  # a worker of the run that was killed may still be at it
+    try:
+        yield folder
+    except (ConfigError, DataError, ModelError):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Give a temporary neighbour of `folder` to fill, which becomes it when the block ends well.
+
+    A worker whose run was killed may still be writing the same folder, with the same in it: whoever comes first wins.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    yield temporary
+    try:
+        temporary.replace(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(temporary)
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Move a folder of the work folder to `target`; what was there goes.
+
+    A kill in between leaves the one or the other, at the latest when the work folder is asked for again.
+    """
+    target = target.resolve()
+    old = _home(target) / _OLD
+    if target.is_dir() and any(target.iterdir()):
+        target.replace(old)
+    try:
+        folder.replace(target)
+    except BaseException:
+        _put_back(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(target: Path) -> None:
+    """Finish or undo a replacement that was killed between its two renames.
+
+    Raises:
+        DataError: Another process is preparing `target`.
+    """
+    if (_home(target.resolve()) / _OLD).exists():
+        with locked(target):
+            pass
+
+
+def forget(target: Path, key: Any) -> None:
+    """Remove what a run that was killed after its last step has left.
+
+    Raises:
+        DataError: Another process is preparing `target`.
+    """
+    if (_home(target.resolve()) / _name(key)).exists():
+        with locked(target) as home, keyed(home, key):
+            pass
+
+
+def _home(target: Path) -> Path:
+    return target.with_name(f".{target.name}.work")
+
+
+def _name(key: Any) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _lock(home: Path, target: Path) -> int:
+    while True:
+        home.mkdir(exist_ok=True)
+        try:
+            lock = os.open(home, os.O_RDONLY)
+        except FileNotFoundError:  # another run has just removed it
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+            if os.path.samestat(os.fstat(lock), home.stat()):
+                return lock
+        except BlockingIOError as error:
+            os.close(lock)
+            message = f"another process is preparing {target}; wait for it, or stop it, or choose another folder"
+            raise DataError(message) from error
+        except FileNotFoundError:
+            pass
+        os.close(lock)
+
+
+def _put_back(target: Path) -> None:
+    """Undo the first of the two renames of a replacement, or finish what follows the second one."""
+    old = _home(target) / _OLD
+    if old.exists() and not target.exists():
+        old.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
