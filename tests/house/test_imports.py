@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[2]
 
 # From the ground up; rooms on one floor do not know each other.
 FLOORS = (
-    {"errors", "files", "vocab"},
-    {"config", "pictures", "sequences"},
+    {"errors", "files", "vocab", "wording"},
+    {"config", "pictures", "sequences", "surfaces"},
     {"corpus", "subword", "batching", "alignment", "heatmap", "workers"},
     {"models"},
     {"prepared", "search", "metrics", "splitting", "streams", "markup", "terms"},
-    {"lm", "training"},
+    {"inspection", "lm", "training"},
     {"translate"},
     {"chain", "demo", "tuning"},
 )

@@ -77,6 +77,7 @@ def test_every_room_of_the_library_is_in_the_tree() -> None:
 def test_every_command_is_in_the_readme() -> None:
     assert commands(app) == {
         "prepare",
+        "inspect",
         "train",
         "translate",
         "score",
@@ -122,7 +123,9 @@ def test_every_dependency_is_pinned() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     table = CONTRIBUTING.partition("## Dependencies")[2]
-    named = {name for row in re.findall(r"^\| ([a-z, -]+) \|", table, flags=re.MULTILINE) for name in row.split(", ")}
+    named = {
+        name for row in re.findall(r"^\| ([a-z0-9, -]+) \|", table, flags=re.MULTILINE) for name in row.split(", ")
+    }
     assert declared(optional=False) | declared(optional=True) == named - {"package"}
 
 

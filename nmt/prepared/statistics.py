@@ -1,0 +1,272 @@
+"""What prepared text is like: lengths, unknown pieces, examples of what was rejected; for `nmt inspect`.
+
+A `Statistics` is made for each block of records, in whatever process has it, and they are merged. Everything in it is a
+sum, a largest number or the smallest of hashes, so that the result does not depend on how the records were grouped. Its
+size does not depend on their number: 100 KiB for each column of each set, and an entry for each unknown character.
+"""
+
+import json
+from bisect import insort
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmt.corpus.cleaning import REASONS, Reason
+from nmt.corpus.reading import Line, Pair
+from nmt.errors import DataError
+from nmt.files import write_text
+from nmt.prepared.lengths import RATIO_BINS, Lengths, count_ratios, padded
+from nmt.sequences import FlatSequences
+from nmt.subword import Tokenizer
+from nmt.vocab import UNK
+
+STATISTICS: Final = "statistics.json"
+
+EXAMPLES: Final = 20
+"""Rejected records that are kept for each reason."""
+EXCERPT: Final = 300
+"""Characters of a rejected text that are kept."""
+
+_VERSION: Final = 1
+
+Texts = Mapping[str, Sequence[str]]
+"""Columns of texts by their names: as many in each."""
+Columns = Mapping[str, FlatSequences]
+"""The ids of these texts."""
+
+
+class Example(NamedTuple):
+    """A rejected record; those with the smallest keys are kept."""
+
+    key: int
+    """A hash of where the record stands: to choose by it is to choose at random."""
+    file: str
+    line: int
+    texts: tuple[str, ...]
+    """Its texts, cut at `EXCERPT` characters."""
+    lengths: tuple[int, ...]
+    """How many characters they have."""
+
+
+@dataclass
+class ColumnStatistics:
+    """What one side of a set of records is like."""
+
+    pieces: Lengths = field(default_factory=Lengths)
+    characters: Lengths = field(default_factory=Lengths)
+    words: Lengths = field(default_factory=Lengths)
+    """Words end at spaces: every text has one more of them than it has spaces."""
+    unknown: int = 0
+    """Pieces that are `<unk>`."""
+    unknown_rows: int = 0
+    """Texts with such a piece."""
+    unknown_characters: Counter[str] = field(default_factory=Counter)
+    """The characters within them; nothing where pieces are whole words, of which there is no end."""
+
+    def add(self, texts: Sequence[str], ids: FlatSequences, tokenizer: Tokenizer) -> NDArray[np.int64]:
+        """Count more rows; return their lengths in characters."""
+        size = len(texts)
+        characters = np.fromiter(map(len, texts), dtype=np.int64, count=size)
+        self.characters.add(characters)
+        self.words.add(1 + np.fromiter(map(str.count, texts, repeat(" ")), dtype=np.int64, count=size))
+        self.pieces.add(ids.lengths)
+        unknown = _count_unknown(ids)
+        self.unknown += int(unknown.sum())
+        rows = np.flatnonzero(unknown)
+        self.unknown_rows += len(rows)
+        if tokenizer.kind != "word":
+            for row in rows.tolist():
+                self.unknown_characters.update(_unknown_text(texts[row], ids.row(row), tokenizer))
+        return characters
+
+    def merge(self, other: "ColumnStatistics") -> None:
+        """Add what was counted elsewhere."""
+        self.pieces.merge(other.pieces)
+        self.characters.merge(other.characters)
+        self.words.merge(other.words)
+        self.unknown += other.unknown
+        self.unknown_rows += other.unknown_rows
+        self.unknown_characters.update(other.unknown_characters)
+
+    def to_tree(self) -> dict[str, Any]:
+        """Return what `from_tree` takes; the most frequent unknown characters come first."""
+        characters = sorted(self.unknown_characters.items(), key=lambda item: (-item[1], item[0]))
+        return {
+            "pieces": self.pieces.to_tree(),
+            "characters": self.characters.to_tree(),
+            "words": self.words.to_tree(),
+            "unknown": self.unknown,
+            "unknown_rows": self.unknown_rows,
+            "unknown_characters": dict(characters),
+        }
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> "ColumnStatistics":
+        """Make it again; errors as of `Lengths.from_tree`."""
+        return cls(
+            pieces=Lengths.from_tree(tree["pieces"]),
+            characters=Lengths.from_tree(tree["characters"]),
+            words=Lengths.from_tree(tree["words"]),
+            unknown=int(tree["unknown"]),
+            unknown_rows=int(tree["unknown_rows"]),
+            unknown_characters=Counter({str(key): int(count) for key, count in tree["unknown_characters"].items()}),
+        )
+
+
+@dataclass
+class SetStatistics:
+    """What a set of records is like: the training records, or those of a validation set."""
+
+    columns: dict[str, ColumnStatistics]
+    ratios: NDArray[np.int64] = field(default_factory=lambda: np.zeros(RATIO_BINS, dtype=np.int64))
+    """Pairs by the ratio of their characters, target to source; zeros where there is one column."""
+
+    @classmethod
+    def empty(cls, columns: Sequence[str]) -> "SetStatistics":
+        """Make one of no records."""
+        return cls({name: ColumnStatistics() for name in columns})
+
+    def add(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
+        """Count more records."""
+        lengths = [column.add(texts[name], ids[name], tokenizers[name]) for name, column in self.columns.items()]
+        if len(lengths) > 1:
+            self.ratios += count_ratios(*lengths)
+
+    def merge(self, other: "SetStatistics") -> None:
+        """Add what was counted elsewhere."""
+        for name, column in self.columns.items():
+            column.merge(other.columns[name])
+        self.ratios += other.ratios
+
+    def to_tree(self) -> dict[str, Any]:
+        """Return what `from_tree` takes."""
+        columns = {name: column.to_tree() for name, column in self.columns.items()}
+        return {"columns": columns, "ratios": self.ratios.tolist()}
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> "SetStatistics":
+        """Make it again; errors as of `Lengths.from_tree`."""
+        columns = {name: ColumnStatistics.from_tree(column) for name, column in tree["columns"].items()}
+        return cls(columns, padded(tree["ratios"], RATIO_BINS))
+
+
+@dataclass
+class Statistics:
+    """What `nmt prepare` notes of the records that go through it."""
+
+    train: SetStatistics
+    valid: dict[str, SetStatistics] = field(default_factory=dict)
+    """By the names of the validation sets."""
+    rejected: dict[Reason, list[Example]] = field(default_factory=dict)
+    """Examples for each reason, at most `EXAMPLES`, by their keys; read from a file, in the order of `REASONS`."""
+
+    @classmethod
+    def empty(cls, columns: Sequence[str]) -> "Statistics":
+        """Make one of no records, whose texts are called so: the names of the id columns."""
+        return cls(SetStatistics.empty(columns))
+
+    def reject(self, record: Pair | Line, reason: Reason, *, seed: int) -> None:
+        """Consider a rejected training record as an example; about a microsecond."""
+        key = int.from_bytes(blake2b(f"{seed} {record.line} {record.file}".encode(), digest_size=8).digest())
+        examples = self.rejected.setdefault(reason, [])
+        if len(examples) < EXAMPLES or key <= examples[-1].key:
+            texts = (record.src, record.tgt) if isinstance(record, Pair) else (record.text,)
+            cut, lengths = tuple(text[:EXCERPT] for text in texts), tuple(map(len, texts))
+            insort(examples, Example(key, record.file, record.line, cut, lengths))
+            del examples[EXAMPLES:]
+
+    def keep(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
+        """Count training records: half a microsecond for each text, and as long as its encoding if it has an `<unk>`.
+
+        Args:
+            texts: The texts that were encoded, with their placeholders and tags, by column.
+            ids: What they were encoded as.
+            tokenizers: What encoded them.
+        """
+        self.train.add(texts, ids, tokenizers)
+
+    def keep_valid(self, name: str, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
+        """Count records of a validation set, as `keep` does."""
+        self.valid.setdefault(name, SetStatistics.empty(list(self.train.columns))).add(texts, ids, tokenizers)
+
+    def merge(self, other: "Statistics") -> None:
+        """Add what was counted elsewhere: the same as to count it here."""
+        self.train.merge(other.train)
+        for name, valid in other.valid.items():
+            self.valid.setdefault(name, SetStatistics.empty(list(self.train.columns))).merge(valid)
+        for reason, examples in other.rejected.items():
+            self.rejected[reason] = sorted(self.rejected.get(reason, []) + examples)[:EXAMPLES]
+
+    def to_tree(self) -> dict[str, Any]:
+        """Return what `from_tree` takes: dictionaries, lists, strings and numbers, for JSON."""
+        return {
+            "version": _VERSION,
+            "train": self.train.to_tree(),
+            "valid": {name: valid.to_tree() for name, valid in self.valid.items()},
+            "rejected": {
+                reason: [example._asdict() for example in self.rejected[reason]]
+                for reason in REASONS
+                if reason in self.rejected
+            },
+        }
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> "Statistics":
+        """Make it again; errors as of `Lengths.from_tree`."""
+        return cls(
+            train=SetStatistics.from_tree(tree["train"]),
+            valid={name: SetStatistics.from_tree(valid) for name, valid in tree["valid"].items()},
+            rejected={reason: [_to_example(one) for one in examples] for reason, examples in tree["rejected"].items()},
+        )
+
+
+def write_statistics(folder: Path, statistics: Statistics) -> None:
+    """Write statistics.json."""
+    write_text(folder / STATISTICS, json.dumps(statistics.to_tree(), ensure_ascii=False) + "\n")
+
+
+def read_statistics(folder: Path) -> Statistics:
+    """Read statistics.json.
+
+    Raises:
+        DataError: It is missing, damaged, or of another version.
+    """
+    path = folder / STATISTICS
+    try:
+        tree = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} is incomplete: {STATISTICS} is missing; prepare it again with --force") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: it is not JSON") from error
+    version = tree.get("version") if isinstance(tree, dict) else None
+    if version != _VERSION:
+        raise DataError(f"{path} has version {version}, but this version of nmt reads {_VERSION}")
+    try:
+        return Statistics.from_tree(tree)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {type(error).__name__}: {error}; prepare it again with --force") from error
+
+
+def _to_example(tree: dict[str, Any]) -> Example:
+    texts, lengths = tuple(map(str, tree["texts"])), tuple(map(int, tree["lengths"]))
+    return Example(int(tree["key"]), str(tree["file"]), int(tree["line"]), texts, lengths)
+
+
+def _count_unknown(ids: FlatSequences) -> NDArray[np.int64]:
+    """Count the `<unk>` of each row; rows may lie anywhere."""
+    found = np.flatnonzero(ids.values == UNK)
+    return np.searchsorted(found, ids.starts + ids.lengths) - np.searchsorted(found, ids.starts)
+
+
+def _unknown_text(text: str, ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    pieces = zip(tokenizer.split(text), ids, strict=True)
+    return "".join(piece for piece, index in pieces if index == UNK)
