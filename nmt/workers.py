@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -22,14 +22,25 @@ _BLOCKS_PER_WORKER: Final = 2  # one in hand and one that waits for it, so that 
 _SPAWN: Final = get_context("spawn")  # a fork copies the locks of torch's threads, but not the threads
 
 
-def map_blocks(make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int) -> Generator[R, None, None]:
-    """Do as `map_in_processes`, but start no process for a single block, or for a single worker."""
-    stream = iter(blocks)
-    first = list(islice(stream, 2))
-    if workers > 1 and len(first) > 1:
-        yield from map_in_processes(make, chain(first, stream), workers=workers)
-    elif first:
-        yield from map(make(), chain(first, stream))
+def map_blocks(
+    make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int, few: int
+) -> Generator[R, None, None]:
+    """Do as `map_in_processes`, but start no process for one worker, or for blocks that hold `few` items in all."""
+    stream, first, items = iter(blocks), list[B](), 0
+    for block in stream if workers > 1 else ():
+        first.append(block)
+        items += len(block)
+        if items > few:
+            yield from map_in_processes(make, chain(first, stream), workers=workers)
+            return
+    yield from _map_here(make, chain(first, stream))
+
+
+def _map_here(make: Callable[[], Callable[[B], R]], blocks: Iterable[B]) -> Iterator[R]:
+    work: Callable[[B], R] | None = None
+    for block in blocks:
+        work = work or make()
+        yield work(block)
 
 
 def map_in_processes(

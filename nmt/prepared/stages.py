@@ -64,7 +64,7 @@ class Stages(Generic[R]):
         done: dict[str, Sifted] = {}
         make = partial(Sifter, self.corpus, self.corpus.make_judge(overlap))
         unread = _Unread(folder, parts, self.block, done)
-        with closing(map_blocks(make, unread, workers=self.workers)) as results:
+        with closing(map_blocks(make, unread, workers=self.workers, few=self.block)) as results:
             for sifted in results:
                 done[sifted.folder.name] = sifted
                 self.on_progress(Progress("reading", sum(one.read for one in done.values()), unread.estimate()))
@@ -129,7 +129,7 @@ class Stages(Generic[R]):
         self.on_progress(Progress("encoding", 0, total))
         encoded: dict[str, Encoded] = {}
         waiting = _unencoded(accepted.select(heldout, folder=folder, tags=tags), encoded)
-        with closing(map_blocks(how.start, waiting, workers=self.workers)) as results:
+        with closing(map_blocks(how.start, waiting, workers=self.workers, few=self.block)) as results:
             for one in results:
                 encoded[one.folder.name] = one
                 self.on_progress(Progress("encoding", sum(block.read for block in encoded.values()), total))

@@ -118,19 +118,19 @@ def eventually(what: Callable[[], bool]) -> bool:
     return what()
 
 
-def test_one_block_or_one_worker_needs_no_process(tmp_path: Path) -> None:
+def test_few_items_or_one_worker_need_no_process(tmp_path: Path) -> None:
     make, here = partial(make_pid_teller, tmp_path), os.getpid()
-    assert list(map_blocks(make, [["a"]], workers=4)) == [here]
-    assert list(map_blocks(make, [["a"], ["b"], ["c"]], workers=1)) == [here] * 3
-    assert list(map_blocks(make, [], workers=4)) == []
+    assert list(map_blocks(make, [["a", "b"], ["c"]], workers=4, few=3)) == [here] * 2
+    assert list(map_blocks(make, [["a"], ["b"], ["c"]], workers=1, few=0)) == [here] * 3
+    assert list(map_blocks(make, [], workers=4, few=0)) == []
     [made] = tmp_path.iterdir()
     assert made.read_text() == "made\n" * 2
 
 
 def test_several_blocks_are_shared_among_processes(tmp_path: Path) -> None:
-    with closing(map_blocks(make_shouter, [["a"], ["b"], ["c"]], workers=2)) as results:
+    with closing(map_blocks(make_shouter, [["a"], ["b"], ["c"]], workers=2, few=1)) as results:
         assert list(results) == [["A"], ["B"], ["C"]]
-    told = set(map_blocks(partial(make_pid_teller, tmp_path), [["a"], ["b"]], workers=2))
+    told = set(map_blocks(partial(make_pid_teller, tmp_path), [["a"], ["b"]], workers=2, few=1))
     assert os.getpid() not in told
 
 

@@ -231,7 +231,7 @@ def test_after_an_interruption_the_next_run_goes_on_from_there(
             raise KeyboardInterrupt
 
     at_once = ("finding duplicates", "training the tokenizer")
-    prepare(tmp_path / "straight", make_settings(), block=50)
+    prepare(tmp_path / "straight", make_settings(), block=50, workers=1)
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "data", make_settings(), interrupt, block=50, workers=1)
     assert sorted(path.name for path in tmp_path.glob("*data*")) == [".data.work"]

@@ -94,7 +94,7 @@ def test_any_number_of_processes_gives_the_same_data(
 def test_kills_at_any_instant_change_nothing(
     tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, arguments: list[str], environment: dict[str, str]
 ) -> None:
-    prepare(tmp_path / "straight", make_settings(), block=BLOCK)
+    prepare(tmp_path / "straight", make_settings(), block=BLOCK, workers=1)
     command = [sys.executable, "-c", KILL, str(tmp_path / "killed"), "1", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300)
     assert int(done.stdout) >= 4
