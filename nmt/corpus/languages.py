@@ -74,7 +74,7 @@ def _known(language: str | None, setting: str) -> str:
     labels = set(_model().labels) - {_NO_LANGUAGE} | set(_LABELS)
     expected = f"expected one of {', '.join(sorted(labels))}"
     if language is None:
-        raise ConfigError(f"{setting} is not set, but data.identify_languages needs it; {expected}")
+        raise ConfigError(f'{setting} is not set, but data.identify_languages needs it; expected a code such as "en"')
     code = language.replace("_", "-").split("-")[0].lower()
     if code not in labels:
         raise ConfigError(f"{setting} is {language!r}, which data.identify_languages does not know; {expected}")

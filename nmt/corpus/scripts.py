@@ -100,7 +100,7 @@ def scripts_of(language: str | None, *, setting: str) -> tuple[str, ...]:
         ConfigError: There is no language, or its scripts are not known.
     """
     if language is None:
-        raise ConfigError(f"{setting} is not set, but data.min_script_share needs it; {_expected()}")
+        raise ConfigError(f'{setting} is not set, but data.min_script_share needs it; expected a code such as "en"')
     primary, *subtags = language.replace("_", "-").split("-")
     for script in (subtag.title() for subtag in subtags if len(subtag) == 4):
         if script in _KIND_OF_SCRIPT or script in _ALIASES:

@@ -17,7 +17,7 @@ from nmt.prepared.corpus import Corpus, Texts
 from nmt.prepared.duplicates import Bits, read_bits
 from nmt.prepared.selection import Positions
 from nmt.prepared.sifting import STATISTICS, Sifted
-from nmt.prepared.spool import R, Rejection, Rows
+from nmt.prepared.spool import R, Rejection, Rows, as_npy
 from nmt.prepared.statistics import Statistics
 from nmt.prepared.work import whole
 from nmt.prepared.writing import Ids
@@ -178,8 +178,8 @@ class Encoder(Generic[R]):
 def _write(encoded: Encoded, ids: Ids, rejections: Iterable[Rejection], statistics: Statistics) -> None:
     with whole(encoded.folder) as folder:
         for name, rows in ids.items():
-            np.save(folder / _VALUES.format(name), rows.values)
-            np.save(folder / _LENGTHS.format(name), rows.lengths)
+            (folder / _VALUES.format(name)).write_bytes(as_npy(rows.values))
+            (folder / _LENGTHS.format(name)).write_bytes(as_npy(rows.lengths))
         with (folder / REJECTIONS).open("w", encoding="utf-8", newline="") as file:
             for rejection in rejections:
                 record = {"file": rejection.file, "line": rejection.line, "reason": rejection.reason}

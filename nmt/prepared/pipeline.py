@@ -13,6 +13,7 @@ import numpy as np
 
 from nmt.config import Settings
 from nmt.errors import DataError
+from nmt.files import naming
 from nmt.prepared.assembling import Assembly, count_reasons
 from nmt.prepared.corpus import Sources, ValidationSet, heldout_size
 from nmt.prepared.encoding import Encoded, by_column
@@ -125,7 +126,7 @@ def prepare(
         check_files(data_dir, existing)
         forget(data_dir, key)
         return PreparationReport(data_dir, existing, up_to_date=True)
-    with locked(data_dir) as home, keyed(home, key) as work:
+    with naming(data_dir), locked(data_dir) as home, keyed(home, key) as work:
         on_one = partial(Stages, work, on_progress=on_progress, workers=workers or _count_cores(), block=block)
         if isinstance(inputs, PairInputs):
             pairs = find_pairs(inputs, settings.data)

@@ -16,6 +16,7 @@ from nmt.prepared.spool import (
     R,
     Rejection,
     Rows,
+    as_npy,
     read_positions,
     read_records,
     read_rejections,
@@ -115,10 +116,10 @@ class Sifter(Generic[R]):
             write_records(folder / _RECORDS, self.corpus.record, accepted, positions)
             write_rejections(folder / _REJECTED, rejections)
             if self.corpus.drops_duplicates:
-                np.save(folder / _HASHES, self.corpus.hashes(accepted))
+                (folder / _HASHES).write_bytes(as_npy(self.corpus.hashes(accepted)))
             keys = self.corpus.keys(accepted)
             if keys:
-                np.save(folder / _KEYS, [keys.source, keys.target])
+                (folder / _KEYS).write_bytes(as_npy(np.stack([keys.source, keys.target])))
             (folder / STATISTICS).write_text(json.dumps(statistics.to_tree()), encoding="utf-8")
             (folder / _SUMMARY).write_text(json.dumps({**asdict(summary), "folder": ""}), encoding="utf-8")
         return summary

@@ -1,5 +1,6 @@
 """Blocks of records on disk between two stages, so that memory does not hold the corpus."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -79,6 +80,13 @@ def read_rejections(path: Path) -> list[Rejection]:
     """Read why records of a block were rejected."""
     table = _read(path)
     return list(map(Rejection, *(_to_list(table.column(name)) for name in Rejection._fields)))
+
+
+def as_npy(array: NDArray[Any]) -> memoryview:
+    """Return what `np.save` would write; on a full disk, its own error would not say what is wrong."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getbuffer()
 
 
 def _write(path: Path, columns: dict[str, pa.Array]) -> None:

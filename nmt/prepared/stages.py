@@ -24,7 +24,7 @@ from nmt.prepared.duplicates import find_duplicates
 from nmt.prepared.encoding import Encoded, Encoding, Selected, read_encoded
 from nmt.prepared.selection import OnProgress, Positions, Progress, draw
 from nmt.prepared.sifting import Raw, Sifted, Sifter, read_sifted
-from nmt.prepared.spool import R
+from nmt.prepared.spool import R, as_npy
 from nmt.prepared.tokenizing import tags_of, take_tokenizer, train_tokenizers
 from nmt.prepared.work import whole
 from nmt.subword import Tokenizers, load_tokenizers
@@ -80,7 +80,7 @@ class Stages(Generic[R]):
             self.on_progress(Progress("finding duplicates", 0, total))
             bits = find_duplicates((block.hashes() for block in blocks), total, self.work)
             with replacing(self._bits) as file:
-                np.save(file, bits)
+                file.write(as_npy(bits))
         return Accepted(self.corpus.record, blocks, np.load(self._bits))
 
     def make_tokenizers(

@@ -2,7 +2,9 @@ import gzip
 import itertools
 import json
 import os
+import resource
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -214,6 +216,21 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(folder: Path, monkeypat
         ]
     assert prepare().exit_code == 0
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_full_disk_is_one_line_and_the_work_is_kept(folder: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+        result = prepare()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert (result.exit_code, Path("data").exists(), Path(".data.work").exists()) == (1, False, True)
+    assert result.stderr.startswith("error: data: ")
+    assert "File too large" in result.stderr
+    assert prepare().exit_code == 0
 
 
 def test_bad_utf8_is_one_line_and_can_be_replaced(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Datasets of the Hugging Face hub, by name, and folders of the same make on this machine."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,17 +155,19 @@ def _refuse_cut(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let `datasets` show no progress bars of its own."""
+    """Let `datasets` show no progress bars, and its hub no log of its attempts."""
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    if are_progress_bars_disabled():
-        yield
-        return
+    log, bars = logging.getLogger("huggingface_hub"), not are_progress_bars_disabled()
+    level = log.level
+    log.setLevel(logging.ERROR)
     disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        log.setLevel(level)
+        if bars:
+            enable_progress_bars()
 
 
 def _is_hidden(path: Path) -> bool:

@@ -3,7 +3,15 @@ from pathlib import Path
 import numpy as np
 
 from nmt.corpus.reading import Line, Pair
-from nmt.prepared.spool import Rejection, read_positions, read_records, read_rejections, write_records, write_rejections
+from nmt.prepared.spool import (
+    Rejection,
+    as_npy,
+    read_positions,
+    read_records,
+    read_rejections,
+    write_records,
+    write_rejections,
+)
 
 PAIRS = [Pair("a\u2028\t\0", "é", "one", 1), Pair("b", "f", "one", 3), Pair("c", "g", "two", 2)]
 
@@ -32,3 +40,8 @@ def test_rejections_come_back(tmp_path: Path) -> None:
     for some in (rejections, []):
         write_rejections(tmp_path / "a", some)
         assert read_rejections(tmp_path / "a") == some
+
+
+def test_an_array_is_written_as_numpy_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(as_npy(np.array([[1, 2], [3, 4]], dtype=np.uint64)))
+    assert np.load(tmp_path / "a.npy", mmap_mode="r").tolist() == [[1, 2], [3, 4]]
