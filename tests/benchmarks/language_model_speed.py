@@ -3,9 +3,10 @@
     python tests/benchmarks/language_model_speed.py DATA_DIR            # from `nmt prepare --text`
     python tests/benchmarks/language_model_speed.py DATA_DIR --passes 4 --core 1
 
-Both have the shape of recipes/lm-small.toml, see the same batches, and take turns of some updates each, so that a slow
-minute of a shared machine is everybody's; only updates are timed, in fp32 with one thread. Then the same run without a
-carried state: its perplexity when it reads the validation text on and on, and when it forgets after every segment.
+Both have the shape of recipes/lm-small.toml, begin with the same weights, see the same batches, and take turns of some
+updates each, so that a slow minute of a shared machine is everybody's; only updates are timed, in fp32 with one thread.
+Then the same run without a carried state: its perplexity when it reads the validation text on and on, and when it
+forgets after every segment.
 A line of the output is one JSON object.
 """
 
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import load_settings
+from nmt.models.build import build_language_model
 from nmt.models.folder import load_language_model
 from nmt.prepared import PreparedText
 from nmt.sequences import Sequences
@@ -68,8 +70,6 @@ class PlainModel(nn.Module):
         self.lstm = nn.LSTM(SIZE, SIZE, num_layers=2, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(SIZE, vocab_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -0.1, 0.1)
 
     def forward(self, ids: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         outputs, state = self.lstm(self.dropout(self.embedding(ids)), state)
@@ -79,9 +79,14 @@ class PlainModel(nn.Module):
 class PlainRun:
     """The same training as a script: the text as one tensor, a loop, cross-entropy, clipping, SGD."""
 
-    def __init__(self, data: PreparedText, *, decay_after: int) -> None:
-        torch.manual_seed(1)
+    def __init__(self, data: PreparedText, *, decay_after: int, seed: int) -> None:
         self.model = PlainModel(len(data.tokenizer))
+        # The weights that the run of ours begins with; in both models they stand in the same order.
+        settings = load_settings(overrides=SETTINGS, base=data.settings).model
+        start = build_language_model(settings, vocab_size=len(data.tokenizer), seed=seed)
+        with torch.no_grad():
+            for mine, theirs in zip(self.model.parameters(), start.parameters(), strict=True):
+                mine.copy_(theirs)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=RATE)
         self.loss = nn.CrossEntropyLoss()
         words = stream_of(data.train)
@@ -182,13 +187,15 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--decay-after", type=int, default=4, help="Passes at the full rate.")
     parser.add_argument("--core", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1, help="Of the weights that both begin with.")
     parser.add_argument("--alone", action="store_true", help="Measure speed only: no run without a carried state.")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
     torch.set_num_threads(1)
     data = PreparedText.open(arguments.data)
     schedule = [f"training.max_epochs={arguments.passes}", f"training.decay_after_epochs={arguments.decay_after}"]
-    plain = PlainRun(data, decay_after=arguments.decay_after)
+    schedule.append(f"training.seed={arguments.seed}")
+    plain = PlainRun(data, decay_after=arguments.decay_after, seed=arguments.seed)
     words = f"{len(TextStream(data.train)):,} words, {arguments.passes} passes, {len(data.tokenizer):,} word types"
     with TemporaryDirectory() as work:
         both = TakingTurns(plain)

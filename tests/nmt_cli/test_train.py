@@ -62,7 +62,7 @@ def test_data_that_are_not_there_are_one_line(tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_saves_and_the_same_command_goes_on(
     start_process: StartProcess, toy_data: PreparedData, toy_text: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -49,10 +49,12 @@ def curve(model: Path) -> dict[float | str, float | str]:
     return {record["step"]: record["loss"] for record in read_metrics(model / "metrics.jsonl")}
 
 
-def test_two_processes_learn_as_one_does_and_another_number_goes_on(launch: Launch, tmp_path: Path) -> None:
-    basics = {"max_steps": 40, "log_every": 5, "validate_every": 20, "checkpoint_every": 20, "accumulate": 2}
-    alone = launch(tmp_path / "alone", processes=1, **basics)
-    both = launch(tmp_path / "both", processes=2, **basics)
+BASICS = {"max_steps": 40, "log_every": 5, "validate_every": 20, "checkpoint_every": 20, "accumulate": 2}
+
+
+def test_two_processes_learn_as_one_does(launch: Launch, tmp_path: Path) -> None:
+    alone = launch(tmp_path / "alone", processes=1, **BASICS)
+    both = launch(tmp_path / "both", processes=2, **BASICS)
     for process in (alone, both):
         stdout, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, stderr
@@ -61,15 +63,20 @@ def test_two_processes_learn_as_one_does_and_another_number_goes_on(launch: Laun
     assert stderr.count("best at step") == 1
     assert "2 processes" in stderr
     assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=1e-3)
-    more = {**basics, "max_steps": 60}
-    crossed = [launch(tmp_path / name, processes=number, **more) for name, number in (("alone", 2), ("both", 1))]
-    for process in crossed:
-        _, stderr = process.communicate(timeout=LIMIT)
-        assert process.returncode == 0, stderr
-        assert "at step 40" in stderr
+
+
+@pytest.mark.slow
+def test_another_number_of_processes_goes_on(launch: Launch, tmp_path: Path) -> None:
+    for round_of, steps in (({"alone": 1, "both": 2}, 40), ({"alone": 2, "both": 1}, 60)):
+        more = {**BASICS, "max_steps": steps}
+        for process in [launch(tmp_path / name, processes=number, **more) for name, number in round_of.items()]:
+            _, stderr = process.communicate(timeout=LIMIT)
+            assert process.returncode == 0, stderr
+            assert steps == 40 or "at step 40" in stderr
     assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=2e-3)
 
 
+@pytest.mark.slow
 def test_a_dead_process_ends_all_with_a_message(launch: Launch, tmp_path: Path) -> None:
     model = tmp_path / "m"
     process = launch(model, processes=2, max_steps=10**6, log_every=1, checkpoint_every=10)
