@@ -16,9 +16,9 @@ from nmt.corpus.overlap import Overlap, Side
 from nmt.prepared.corpus import Corpus, Texts
 from nmt.prepared.duplicates import Bits, read_bits
 from nmt.prepared.selection import Positions
-from nmt.prepared.sifting import STATISTICS, Sifted
+from nmt.prepared.sifting import Sifted
 from nmt.prepared.spool import R, Rejection, Rows, as_npy
-from nmt.prepared.statistics import Statistics
+from nmt.prepared.statistics import STATISTICS, Statistics
 from nmt.prepared.work import whole
 from nmt.prepared.writing import Ids
 from nmt.sequences import FlatSequences

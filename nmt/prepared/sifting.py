@@ -24,14 +24,13 @@ from nmt.prepared.spool import (
     write_records,
     write_rejections,
 )
-from nmt.prepared.statistics import Statistics
+from nmt.prepared.statistics import STATISTICS, Statistics
 from nmt.prepared.work import whole
 
 _HASHES: Final = "hashes.npy"
 _KEYS: Final = "keys.npy"
 _RECORDS: Final = "records.arrow"
 _REJECTED: Final = "rejected.arrow"
-STATISTICS: Final = "statistics.json"
 _SUMMARY: Final = "summary.json"
 
 

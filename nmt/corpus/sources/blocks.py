@@ -95,11 +95,10 @@ class TextSource(Source[Line]):
             yield from block.records()
 
 
-class FileSource(PairSource):
-    """Files that hold pairs, each by itself, read one after the other."""
+class FileSource(Source[R]):
+    """Files, each read by itself, one after the other."""
 
-    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str) -> None:
-        self.name = name
+    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8) -> None:
         self._files = tuple(files)
         self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
         self._meter = Meter()
@@ -114,11 +113,19 @@ class FileSource(PairSource):
         """How much of the files has been read, compressed as they are."""
         return self._meter.bytes
 
-    def blocks(self, size: int) -> Iterator[Block[Pair]]:
+    def blocks(self, size: int) -> Iterator[Block[R]]:
         """Read file after file."""
         self._meter.bytes = 0
         for path in self._files:
             yield from self._read(path, size)
 
     @abstractmethod
-    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]: ...
+    def _read(self, path: Path, size: int) -> Iterator[Block[R]]: ...
+
+
+class PairFiles(FileSource[Pair], PairSource):
+    """Files that hold pairs."""
+
+    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str) -> None:
+        super().__init__(files, on_bad_utf8)
+        self.name = name

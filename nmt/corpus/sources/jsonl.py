@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nmt.corpus.reading import OnBadUtf8, Pair
-from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
@@ -68,7 +68,7 @@ class JsonBlock(Block[Pair]):
         return f"{self.raw.file}, line {self.raw.first + row}"
 
 
-class JsonFiles(FileSource):
+class JsonFiles(PairFiles):
     """Files of JSON lines; the first line of each says which fields are read."""
 
     def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, wanted: Wanted, *, name: str) -> None:

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from nmt.corpus.reading import OnBadUtf8, Pair
 from nmt.corpus.sources.arrow import cut_batch, find_tree
-from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import CHUNK
 from nmt.corpus.sources.fields import Wanted, first_line
 from nmt.errors import DataError
 
 
-class ParquetFiles(FileSource):
+class ParquetFiles(PairFiles):
     """Files of rows; the columns of each say which fields are read. No row group or column is read as a whole."""
 
     def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, wanted: Wanted, *, name: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polib  # type: ignore[import-untyped]
 
 from nmt.corpus.reading import OnBadUtf8, Pair
-from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.decoding import DECODING_ERRORS
 from nmt.corpus.sources.fields import first_line
@@ -14,7 +14,7 @@ from nmt.corpus.sources.strings import Unit, cut_strings
 from nmt.errors import DataError
 
 
-class PoFiles(FileSource):
+class PoFiles(PairFiles):
     """Catalogues, each read as a whole.
 
     Obsolete entries and the header are left out; what is not translated, or only by a guess ("fuzzy"), is a

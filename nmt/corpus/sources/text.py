@@ -6,7 +6,7 @@ from itertools import count, repeat
 from pathlib import Path
 
 from nmt.corpus.reading import Line, OnBadUtf8, Pair
-from nmt.corpus.sources.blocks import Block, PairSource, TextSource
+from nmt.corpus.sources.blocks import Block, FileSource, PairSource, TextSource
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
@@ -88,31 +88,13 @@ class ParallelFiles(PairSource):
                 )
 
 
-class TextFiles(TextSource):
-    """Files of text, read one after the other."""
+class TextFiles(FileSource[Line], TextSource):
+    """Files of text."""
 
-    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8) -> None:
-        self._files = tuple(files)
-        self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
-        self._meter = Meter()
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files, in the order in which they are read."""
-        return self._files
-
-    @property
-    def read_bytes(self) -> int:
-        """How much of the files has been read, compressed as they are."""
-        return self._meter.bytes
-
-    def blocks(self, size: int) -> Iterator[Block[Line]]:
-        """Cut each file after whole lines."""
-        self._meter.bytes = 0
-        for path in self._files:
-            cutter = LineCutter(read_chunks(path, self._meter))
-            while lines := cutter.reach(size):
-                yield LineBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8))
+    def _read(self, path: Path, size: int) -> Iterator[Block[Line]]:
+        cutter = LineCutter(read_chunks(path, self._meter))
+        while lines := cutter.reach(size):
+            yield LineBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8))
 
 
 def _names(paths: Sequence[Path]) -> str:

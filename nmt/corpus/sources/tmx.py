@@ -6,7 +6,7 @@ from typing import Final
 from xml.parsers import expat
 
 from nmt.corpus.reading import OnBadUtf8, Pair
-from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.fields import first_line, is_language, shown
 from nmt.corpus.sources.strings import Unit, cut_strings
@@ -16,7 +16,7 @@ _NATIVE_CODE: Final = frozenset({"bpt", "ept", "ph", "it", "ut"})
 """Elements within a text whose contents are codes of the program that it is from."""
 
 
-class TmxFiles(FileSource):
+class TmxFiles(PairFiles):
     """Files of units; of several texts of a unit in a language the first is read.
 
     A unit that lacks a language is a pair with an empty side. Files with entities of their own are refused: they could

@@ -6,7 +6,7 @@ from itertools import count, repeat
 from pathlib import Path
 
 from nmt.corpus.reading import OnBadUtf8, Pair
-from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
@@ -45,7 +45,7 @@ class TsvBlock(Block[Pair]):
         return DataError(f"{self.raw.file}, line {line}: found {columns}, expected {expected}: {what}")
 
 
-class TsvFiles(FileSource):
+class TsvFiles(PairFiles):
     """Files of source <tab> target lines; further columns are left aside."""
 
     def __init__(

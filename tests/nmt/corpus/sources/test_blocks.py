@@ -2,11 +2,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nmt.corpus.reading import Pair
-from nmt.corpus.sources.blocks import Block, FileSource
+from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.strings import StringsBlock
 
 
-class Names(FileSource):
+class Names(PairFiles):
     """A source whose only pair of each file is its name, twice."""
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
