@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nmt.models.cells.products import outer_product, product
+
 _CELLS = 2**24
 """Cells of a slice of logits, 32 MiB in bf16: every slice reads and writes the whole gradient of the weights."""
 _TINY = torch.finfo(torch.float32).tiny
@@ -75,14 +77,14 @@ def _loss_and_gradients(
     loss = bias.new_zeros(())
     for i, part in enumerate(_slices(len(gold), len(weight))):
         row = torch.arange(len(gold[part]), device=gold.device) * len(weight) + gold[part]
-        logits = (features[part] @ table.t()).add_(offset)  # [n, V]
+        logits = product(features[part], table).add_(offset)  # [n, V]
         gold_logits = logits.view(-1)[row].float()  # [n]
         grad = torch.softmax(logits, dim=1, out=logits)  # in place: fresh memory of this size costs more
         gold_p = grad.view(-1)[row].float()
         loss += (smoothing * gold_logits - gold_p.clamp_min(_TINY).log()).sum()
         grad.view(-1)[row] = (gold_p - (1 - smoothing)).to(grad.dtype)
         torch.mm(grad, table, out=features_grad[part])
-        part_grad = grad.t() @ features[part]
+        part_grad = outer_product(grad, features[part])
         weight_grad = weight_grad.add_(part_grad) if i else weight_grad.copy_(part_grad)
         bias_grad += grad.new_ones(len(grad)) @ grad
     if smoothing:

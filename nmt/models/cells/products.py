@@ -1,4 +1,4 @@
-"""The products of a recurrence that is computed step by step."""
+"""Products outside of autograd's sight: those of a recurrence, of an output layer that knows its own gradients."""
 
 from collections.abc import Callable
 from typing import Final
@@ -25,6 +25,24 @@ def repeated_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
         return products
 
     return multiply
+
+
+def product(rows: Tensor, weight: Tensor) -> Tensor:
+    """Multiply rows [N, I] by W^T, W [O, I], without gradients: [N, O].
+
+    fp32 on a CPU goes to oneDNN, where a wide product takes two thirds of the time that it takes in torch's BLAS.
+    """
+    if rows.dtype != torch.float32 or not _lays_out(weight):
+        return rows @ weight.t()
+    products: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+    return products
+
+
+def outer_product(left: Tensor, right: Tensor) -> Tensor:
+    """Sum the outer products of the rows of [N, A] and [N, B], without gradients: [A, B], A the larger of them."""
+    if left.dtype != torch.float32 or not _lays_out(right) or not len(left):
+        return left.t() @ right
+    return product(right.t(), left.t()).t()  # this way round is the fast one
 
 
 def _lays_out(weight: Tensor) -> bool:
