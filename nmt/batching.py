@@ -162,9 +162,9 @@ def plan_epoch(
 ) -> BatchPlan:
     """Cut the corpus into batches of similar lengths: a pure function of its arguments.
 
-    Rows are sorted by target, then source length, with ties in random order, and cut so that
+    Rows are sorted by target, then source length, those of equal lengths are shuffled, and all are cut so that
     rows x longest side <= `batch_tokens`; a longer row gets a batch of its own. The batches are then shuffled.
-    At its peak, this needs 10 to 12 bytes a row beside what it is given.
+    At its peak, this needs 6 to 8 bytes a row beside what it is given.
 
     Args:
         src_lengths: Of all rows of the corpus, [N], without `</s>`.
@@ -175,11 +175,12 @@ def plan_epoch(
         rows: Those to be planned, some perhaps several times; None: each row once.
     """
     rng = np.random.default_rng([seed, epoch])
-    shuffled = np.arange(len(src_lengths) if rows is None else len(rows), dtype=np.uint32)
-    rng.shuffle(shuffled)
-    cells = _Cells.of(src_lengths, tgt_lengths, rows)
-    order = _sort(shuffled, cells, rows)
-    del shuffled
+    of_rows, cells = _cells_of(src_lengths, tgt_lengths, rows)
+    order = _sort(of_rows, cells.counts, rows)
+    del of_rows
+    ends = np.cumsum(cells.counts)
+    for cell in np.flatnonzero(cells.counts > 1):  # one by one, they fit into the processor's cache
+        rng.shuffle(order[ends[cell] - cells.counts[cell] : ends[cell]])
     longest = np.maximum(cells.src, cells.tgt) + np.uint16(1)
     bounds = cut_batches(np.repeat(longest, cells.counts), batch_tokens=batch_tokens)
     firsts, lasts = bounds[:-1], bounds[1:]
@@ -192,28 +193,29 @@ def plan_epoch(
 class _Cells:
     """Rows by their lengths: a cell for every pair of lengths, ordered by the target's, then the source's."""
 
-    of_rows: NDArray[np.unsignedinteger]
-    """The cell of each row, [N]."""
     counts: NDArray[np.int64]
     """Rows in each cell."""
     src: Lengths
     """Of each cell."""
     tgt: Lengths
 
-    @classmethod
-    def of(cls, src_lengths: Lengths, tgt_lengths: Lengths, rows: RowNumbers | None) -> "_Cells":
-        src, tgt = _occurring(src_lengths), _occurring(tgt_lengths)
-        src_ranks, tgt_ranks = np.zeros(1 << 16, dtype=np.int64), np.zeros(1 << 16, dtype=np.int64)
-        src_ranks[src], tgt_ranks[tgt] = np.arange(len(src)), np.arange(len(tgt)) * len(src)
-        size = len(src) * len(tgt)
-        count = len(src_lengths) if rows is None else len(rows)
-        of_rows, counts = np.empty(count, dtype=np.min_scalar_type(size)), np.zeros(size, dtype=np.int64)
-        for block in _blocks(count):
-            part = block if rows is None else rows[block]
-            cells = tgt_ranks[tgt_lengths[part]] + src_ranks[src_lengths[part]]
-            of_rows[block] = cells
-            counts += np.bincount(cells, minlength=size)
-        return cls(of_rows, counts, np.tile(src, len(tgt)), np.repeat(tgt, len(src)))
+
+def _cells_of(
+    src_lengths: Lengths, tgt_lengths: Lengths, rows: RowNumbers | None
+) -> tuple[NDArray[np.unsignedinteger], _Cells]:
+    """Return the cell of each row, [N], and the cells."""
+    src, tgt = _occurring(src_lengths), _occurring(tgt_lengths)
+    src_ranks, tgt_ranks = np.zeros(1 << 16, dtype=np.int64), np.zeros(1 << 16, dtype=np.int64)
+    src_ranks[src], tgt_ranks[tgt] = np.arange(len(src)), np.arange(len(tgt)) * len(src)
+    size = len(src) * len(tgt)
+    count = len(src_lengths) if rows is None else len(rows)
+    of_rows, counts = np.empty(count, dtype=np.min_scalar_type(size)), np.zeros(size, dtype=np.int64)
+    for block in _blocks(count):
+        part = block if rows is None else rows[block]
+        cells = tgt_ranks[tgt_lengths[part]] + src_ranks[src_lengths[part]]
+        of_rows[block] = cells
+        counts += np.bincount(cells, minlength=size)
+    return of_rows, _Cells(counts, np.tile(src, len(tgt)), np.repeat(tgt, len(src)))
 
 
 def _occurring(lengths: Lengths) -> Lengths:
@@ -223,21 +225,19 @@ def _occurring(lengths: Lengths) -> Lengths:
     return np.flatnonzero(occurs).astype(np.uint16)
 
 
-def _sort(shuffled: RowNumbers, cells: _Cells, rows: RowNumbers | None) -> RowNumbers:
+def _sort(of_rows: NDArray[np.unsignedinteger], counts: NDArray[np.int64], rows: RowNumbers | None) -> RowNumbers:
     """Sort rows by their cells; those of a cell stay in their order: a counting sort, block by block."""
-    found = np.empty_like(shuffled)
-    free = np.cumsum(cells.counts) - cells.counts  # where the next row of each cell goes
-    for block in _blocks(len(shuffled)):
-        part = shuffled[block]
-        of_part = cells.of_rows[part]
-        order = np.argsort(of_part, kind="stable")
-        of_part = of_part[order]
-        firsts = np.flatnonzero(np.append(True, of_part[1:] != of_part[:-1]))
-        counts = np.diff(firsts, append=len(order))
-        here = of_part[firsts]
-        places = np.repeat(free[here] - firsts, counts) + np.arange(len(order))
-        found[places] = part[order] if rows is None else rows[part[order]]
-        free[here] += counts
+    found = np.empty(len(of_rows), dtype=np.uint32)
+    free = np.cumsum(counts) - counts  # where the next row of each cell goes
+    for block in _blocks(len(found)):
+        of_block = of_rows[block]
+        order = np.argsort(of_block, kind="stable")
+        of_block = of_block[order]
+        firsts = np.flatnonzero(np.append(True, of_block[1:] != of_block[:-1]))
+        here, found_here = of_block[firsts], np.diff(firsts, append=len(order))
+        places = np.repeat(free[here] - firsts, found_here) + np.arange(len(order))
+        found[places] = order + block.start if rows is None else rows[block][order]
+        free[here] += found_here
     return found
 
 

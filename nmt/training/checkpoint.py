@@ -22,7 +22,8 @@ from nmt.training.carry import Carry
 from nmt.training.moving_average import MovingAverage
 from nmt.training.state import TrainingState
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Of the file, and of the order in which a pass is read: a checkpoint says how far."""
 FOLDER = "checkpoints"
 _NAME = "step-{:08d}.safetensors"
 _WEIGHTS, _AVERAGE, _OPTIMIZER, _CARRIED = "model/", "average/", "optimizer/", "carried/"

@@ -127,7 +127,7 @@ def test_a_single_altered_byte_is_noticed(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format_version", "1", "has format version 1, this program reads 2"),
+        ("format_version", "1", "has format version 1, this program reads 3"),
         ("state", "{}", "is damaged: its content is not what was written"),
     ],
 )
