@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -14,8 +15,8 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## train on the built-in corpus, translate unseen sentences, score them
 	$(BIN)/nmt demo
 
-test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## run the tests, in JOBS processes (2)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(INSTALLED)  ## run the long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow
