@@ -128,7 +128,7 @@ class Trainer:
         state, meter, limit = self.state, self._meter, 2 * math.log(self.model.output.out_features) + 2
         meter.read(state, self.ranks)
         norm, loss = float(meter.norm), state.window_loss / max(1, state.window_tokens)
-        if math.isfinite(loss) and math.isfinite(norm) and loss <= limit:
+        if math.isfinite(loss) and math.isfinite(norm) and abs(loss) <= limit:  # smoothed, it may explode downwards
             return
         found = f"{loss:.3g} nats a word" if math.isfinite(loss) and math.isfinite(norm) else "not a number"
         raise TrainingError(
