@@ -75,6 +75,20 @@ def processes_hear_of_ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread_in_processes() -> Iterator[None]:
+    """Let processes that tests start compute with one thread, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Compute with one thread: tests are run side by side, and threads that wait for each other's cores wait long."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def start_process() -> Iterator[StartProcess]:
     """Start processes that are gone after the test, with their pipes closed, also when it fails."""
@@ -182,12 +196,3 @@ def make_language_model() -> MakeLanguageModel:
         return folder
 
     return make
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Compute with one thread for the length of a test."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""The toy language model, by one thread."""
+"""The toy language model."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 
 
 @pytest.fixture
-def scorer(toy_language_model: Path, one_thread: None) -> LanguageScorer:
+def scorer(toy_language_model: Path) -> LanguageScorer:
     return LanguageScorer.load(toy_language_model, device="cpu")
 
 
 @pytest.fixture
-def generator(toy_language_model: Path, one_thread: None) -> Generator:
+def generator(toy_language_model: Path) -> Generator:
     return Generator.load(toy_language_model, device="cpu")

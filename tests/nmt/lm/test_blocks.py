@@ -15,7 +15,6 @@ from nmt.models.devices import Precision
 from nmt.models.language_model import LanguageModel
 from nmt.vocab import EOS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 Array = NDArray[np.float64]
 
 SMALL: dict[str, object] = {"embedding_size": 24, "hidden_size": 24}

@@ -101,7 +101,7 @@ def test_bf16_is_near_to_fp32(scorer: LanguageScorer, toy_language_model: Path) 
     assert other.score(LINES) != scorer.score(LINES)
 
 
-def test_as_many_threads_are_used_as_are_asked_for(toy_language_model: Path, one_thread: None) -> None:
+def test_as_many_threads_are_used_as_are_asked_for(toy_language_model: Path) -> None:
     LanguageScorer.load(toy_language_model, device="cpu", threads=2)
     assert torch.get_num_threads() == 2
 

@@ -26,7 +26,6 @@ from nmt.search.penalties import Scoring
 from nmt.sequences import FlatSequences
 from nmt.vocab import EOS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
 SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "whole vectors": (64, {"hidden_size": 64, "embedding_size": 32}),

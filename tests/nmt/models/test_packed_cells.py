@@ -10,7 +10,7 @@ from nmt.models.cells import Cell, Recurrence, RecurrentLayer, State, make_layer
 from nmt.models.packed import Precision
 from nmt.models.packed_cells import pack_layer
 
-pytestmark = pytest.mark.usefixtures("one_thread", "without_gradients")
+pytestmark = pytest.mark.usefixtures("without_gradients")
 CELLS = get_args(Cell)
 TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
 

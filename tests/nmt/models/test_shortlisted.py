@@ -21,7 +21,7 @@ from nmt.vocab import EOS
 VOCAB_SIZE = 1000
 LISTED = 48
 BEAMS = 3
-pytestmark = pytest.mark.usefixtures("one_thread", "without_gradients")
+pytestmark = pytest.mark.usefixtures("without_gradients")
 
 
 @pytest.fixture(scope="module")

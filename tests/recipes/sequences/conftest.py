@@ -1,21 +1,12 @@
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 
 Run = Callable[..., str]
 """Runs a recipe for so many steps and returns what it prints; it has written a picture."""
-
-
-@pytest.fixture(autouse=True)
-def threads_are_left_alone() -> Iterator[None]:
-    """Recipes settle on one thread."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
