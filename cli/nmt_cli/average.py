@@ -17,7 +17,9 @@ def average(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DATA_DIR", help="Validate the average on these data of `nmt prepare`."),
+        typer.Option(
+            "--data", metavar="DATA_DIR", help="Validate the average on these data of `nmt prepare`, on every set."
+        ),
     ] = None,
 ) -> None:
     """Average the weights of a run's last checkpoints into a new model.
@@ -34,6 +36,7 @@ def average(
     done = average_run(model_dir, out_dir, last=last, data=data)
     results.print("averaged steps:", *done.steps, soft_wrap=True)
     if done.scores is not None:
-        scores = done.scores
-        bleu = "" if scores.bleu is None else f", BLEU {scores.bleu:.2f}"
-        results.print(f"validation: loss {scores.loss:.4f}, perplexity {scores.perplexity:.2f}{bleu}", soft_wrap=True)
+        for name, scores in [("", done.scores), *done.scores.others.items()]:
+            which = f"validation on {name}" if name else "validation"
+            bleu = "" if scores.bleu is None else f", BLEU {scores.bleu:.2f}"
+            results.print(f"{which}: loss {scores.loss:.4f}, perplexity {scores.perplexity:.2f}{bleu}", soft_wrap=True)

@@ -54,13 +54,14 @@ def own_stdout() -> None:
     """Make sure that what is written to the stdout of this process is written whole, or that an error says why not.
 
     Where Python was told not to buffer it (PYTHONUNBUFFERED), a file may take only a part of what it is given, on a
-    full disk for example, and nobody would hear of the rest. What stands in for stdout in a test stays.
+    full disk for example, and nobody would hear of the rest. All of it is UTF-8, as the translations are, whatever the
+    locale or PYTHONIOENCODING says, and a path stays the bytes that it is. What stands in for stdout in a test stays.
     """
     old = sys.stdout
     if old is not None and old is sys.__stdout__ and isinstance(old, io.TextIOWrapper):
         whole = io.BufferedWriter(_Stdout(old.fileno(), "w", closefd=False))
         sys.stdout = io.TextIOWrapper(
-            whole, encoding=old.encoding, errors=old.errors, newline="\n", line_buffering=old.line_buffering
+            whole, encoding="utf-8", errors="surrogateescape", newline="\n", line_buffering=old.line_buffering
         )
 
 

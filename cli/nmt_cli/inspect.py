@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nmt_cli.console import results, say
+from nmt_cli.streams import STREAM, refuse_replacing
 
 
 def inspect(
@@ -32,6 +33,8 @@ def inspect(
     """
     if html is not None and no_html:
         raise typer.BadParameter("expected only one of --html and --no-html", param_hint="--html")
+    if html == STREAM:
+        raise typer.BadParameter("expected a file, since the report goes to stdout", param_hint="--html")
     if html is not None and html.resolve().parent.is_relative_to(data_dir.resolve()):
         raise typer.BadParameter(
             f"{html} would lie within the prepared data, where only they may be", param_hint="--html"
@@ -42,14 +45,15 @@ def inspect(
     from nmt.inspection import to_page, to_tree
 
     inspection = look(data_dir)
+    page = None if no_html else html or _beside(data_dir)
+    refuse_replacing((Path(record.path) for record in inspection.manifest.inputs), [page] if page else [])
     if as_json:
         typer.echo(json.dumps(to_tree(inspection), ensure_ascii=False, indent=2))
     else:
         from nmt_cli.inspection_view import show
 
         show(inspection, results)
-    if not no_html:
-        page = html or _beside(data_dir)
+    if page is not None:
         with written(page) as file:
             file.write(to_page(inspection).encode("utf-8"))
         say(f"page: {page}")

@@ -47,20 +47,10 @@ def show(inspection: "Inspection", console: Console) -> None:
 
 
 def _corpora(inspection: "Inspection") -> Iterator[Table]:
+    from nmt.inspection.origin import CORPUS, corpus_rows
+
     if inspection.pairs and (len(inspection.pairs.corpora) > 1 or inspection.pairs.corpora[0].tag):
-        rows = [
-            (
-                corpus.name,
-                f"{corpus.read:,}",
-                f"{sum(corpus.rejected.values()):,}",
-                f"{corpus.heldout:,}",
-                f"{corpus.train:,}",
-                f"{corpus.weight:g}",
-                corpus.tag or "",
-            )
-            for corpus in inspection.pairs.corpora
-        ]
-        yield _table(("", "read", "left out", "held out", "trained on", "weight", "tag"), rows)
+        yield _table(CORPUS, corpus_rows(inspection.pairs))
 
 
 def _rejections(inspection: "Inspection") -> Iterator[Table]:
@@ -177,7 +167,8 @@ def _table(head: Sequence[str], rows: Rows) -> Table:
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(head):
         text = place == 0 or name in ("", "from 0 on", "histogram", "tag")
-        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+        long = name == "corpus"
+        table.add_column(name, justify="left" if text else "right", no_wrap=not long, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

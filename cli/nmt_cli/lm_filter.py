@@ -75,7 +75,8 @@ def filter_corpus(
     """Keep the lines of a corpus that are most like a domain, by cross-entropy difference (Moore & Lewis, 2010).
 
     A line's score is its cross-entropy, in nats a piece, under the model of the domain less that under the general
-    one; with both sides, the sum of both. The lowest are kept, in their order. The files are read twice.
+    one; with both sides, the sum of both. The lowest are kept, in their order, but no blank lines. The files are read
+    twice.
 
     \b
     Examples:

@@ -38,7 +38,7 @@ def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     files = [path for path in inputs if path != STREAM and path.is_file()]
     for output in outputs:
         if output != STREAM and output.is_file() and any(output.samefile(path) for path in files):
-            raise ConfigError(f"{output} is read, so it cannot be written: the result would replace it")
+            raise ConfigError(f"{output} is an input, so it cannot be written: the result would replace it")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import typer
 
 from nmt.wording import counted
 from nmt_cli import language_options as language_option
+from nmt_cli import search_options as search_option
 from nmt_cli import translation_options as option
 from nmt_cli.console import status, warn
 from nmt_cli.options import OnBadUtf8Option
@@ -34,22 +35,22 @@ def translate(
         Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence a line; - is stdin.")
     ] = STREAM,
     output: option.Output = STREAM,
-    beam_size: option.BeamSize = None,
-    n_best: option.NBest = 1,
-    length_penalty: option.LengthPenalty = None,
-    coverage_penalty: option.CoveragePenalty = None,
-    min_length_ratio: option.MinLengthRatio = None,
-    max_length_ratio: option.MaxLengthRatio = None,
-    no_repeat_ngram: option.NoRepeatNgram = None,
-    shortlist: option.Shortlist = None,
+    beam_size: search_option.BeamSize = None,
+    n_best: search_option.NBest = 1,
+    length_penalty: search_option.LengthPenalty = None,
+    coverage_penalty: search_option.CoveragePenalty = None,
+    min_length_ratio: search_option.MinLengthRatio = None,
+    max_length_ratio: search_option.MaxLengthRatio = None,
+    no_repeat_ngram: search_option.NoRepeatNgram = None,
+    shortlist: search_option.Shortlist = None,
     lm: language_option.Folder = None,
     lm_weight: language_option.Weight = None,
     lm_rescore: language_option.Rescoring = False,
-    sample: option.Sample = False,
-    temperature: option.Temperature = None,
-    top_k: option.TopK = None,
-    top_p: option.TopP = None,
-    seed: option.Seed = None,
+    sample: search_option.Sample = False,
+    temperature: search_option.Temperature = None,
+    top_k: search_option.TopK = None,
+    top_p: search_option.TopP = None,
+    seed: search_option.Seed = None,
     terms: option.Terms = None,
     must: option.Must = None,
     must_not: option.MustNot = None,

@@ -12,10 +12,11 @@ import typer
 
 from nmt.wording import counted
 from nmt_cli import language_options as language_option
+from nmt_cli import search_options as search_option
 from nmt_cli import translation_options as option
 from nmt_cli.console import progress, results, say
 from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.streams import refuse_replacing
+from nmt_cli.streams import STREAM, refuse_replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +43,8 @@ def tune(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the table there too, as JSON.")
     ] = None,
-    beam_size: option.BeamSize = None,
+    beam_size: search_option.BeamSize = None,
+    tag: option.Tag = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     ensemble: option.Ensemble = None,
     precision: option.Precision = None,
@@ -59,6 +61,9 @@ def tune(
       nmt tune models/en-fr --src valid.en --tgt valid.fr --lm models/lm-fr
       nmt tune models/en-fr --src valid.en --tgt valid.fr
     """
+    if output == STREAM:
+        raise typer.BadParameter("expected a file, since the table goes to stdout", param_hint="--output")
+
     from nmt.files import written
     from nmt.translate import Options, Translator
     from nmt.tuning import Validation, best_of, plan_for
@@ -67,11 +72,11 @@ def tune(
     refuse_replacing([src, tgt], [output] if output else [])
     plan = plan_for(with_language_model=lm is not None, lm_weight=lm_weight, length_penalty=length_penalty)
     validation = Validation.read(src, tgt, metric, on_bad_utf8)
-    options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore)
+    options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore, tag=tag)
     folders = (model_dir, *(ensemble or ()))
     translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
-    if lm is not None:  # one that does not fit is refused now, not after the points that leave it out
-        translator.flow(replace(options, lm_weight=1.0))
+    # A language model that does not fit is refused now, not after the points that leave it out.
+    translator.flow(options if lm is None else replace(options, lm_weight=1.0))
     start = time.monotonic()
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
         tried = _try_all(lambda point: validation.score(translator, options, point), plan)
@@ -81,7 +86,7 @@ def tune(
     points, lines = counted(len(tried), "point"), counted(len(validation.src), "line")
     say(f"{points}, each a translation of {lines}: {time.monotonic() - start:.0f} s")
     results.print(f"best: {best.score.name} {best.score.score:.2f}  {best.score.signature}", soft_wrap=True)
-    alike = {"--ensemble": ensemble, "--beam": beam_size, "--precision": precision}
+    alike = {"--tag": tag, "--ensemble": ensemble, "--beam": beam_size, "--precision": precision}
     results.print(_as_options(best.point, lm, rescoring=lm_rescore, alike=alike), soft_wrap=True)
 
 

@@ -46,6 +46,11 @@ class Inspection:
         return self.manifest.counts if isinstance(self.manifest.counts, Counts) else None
 
     @property
+    def tagged(self) -> bool:
+        """Whether sources of the training text have tags before them, which are measured with them."""
+        return self.pairs is not None and any(corpus.tag for corpus in self.pairs.corpora)
+
+    @property
     def joint(self) -> bool:
         """Whether both languages share one vocabulary."""
         return len(self.sides) > 1 and JOINT_MODEL in self.manifest.files

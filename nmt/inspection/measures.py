@@ -22,6 +22,7 @@ RARE: Final = 5
 _BARS: Final = 40
 _POINTS: Final = 80
 _LISTED: Final = 60
+_TAGGED: Final = ", sources with their tags"
 
 
 def lengths_of(side: Side, unit: str) -> Lengths:
@@ -49,7 +50,8 @@ def _length_table(inspection: Inspection) -> Html:
             one = lengths_of(side, unit)
             quantiles = [f"{one.quantile(share):,}" for share in QUANTILES]
             rows.append([f"{side.name}, {unit}", f"{one.total:,}", f"{one.mean:,.1f}", *quantiles, f"{one.largest:,}"])
-    return table(head, rows, numbers=range(1, len(head)), caption=f"Lengths of the training {inspection.noun}")
+    caption = f"Lengths of the training {inspection.noun}{_TAGGED if inspection.tagged else ''}"
+    return table(head, rows, numbers=range(1, len(head)), caption=caption)
 
 
 def _length_figure(one: Lengths, unit: str, name: str, number: int) -> Html:
@@ -70,7 +72,7 @@ def ratios(inspection: Inspection) -> Html:
     found = ratio_bars(inspection)
     rows = [(bar.name, f"{bar.rows:,}", percent(bar.rows, sum(bar.rows for bar in found))) for bar in found]
     limit = inspection.settings["data"]["max_length_ratio"]
-    unit = "target characters for each source character"
+    unit = f"target characters for each source character{_TAGGED if inspection.tagged else ''}"
     note = f"Ratios above {limit:g} and below {1 / limit:.2g} were left out (data.max_length_ratio)."
     figure = element(
         "figure",
@@ -91,8 +93,8 @@ def ratio_bars(inspection: Inspection) -> list[Bar]:
 def vocabulary(inspection: Inspection) -> Html:
     """Draw what the vocabularies are worth."""
     parts = [_vocabulary_tables(inspection.vocabularies)]
-    curves = [side.vocabulary for side in inspection.sides]
-    parts.append(element("div", _coverage_figure(curves), _rank_figure(curves), class_="pictures"))
+    if curves := [side.vocabulary for side in inspection.sides if side.vocabulary.occurs]:
+        parts.append(element("div", _coverage_figure(curves), _rank_figure(curves), class_="pictures"))
     for one in inspection.vocabularies:
         for title, pieces in (("never occur", one.unused), (f"occur 1 to {RARE} times", one.rare(RARE))):
             if pieces:

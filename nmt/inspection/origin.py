@@ -1,6 +1,7 @@
 """Parts of the page: where the text came from, what was left out, what the sets have in common, the settings."""
 
 import json
+from typing import Final
 
 from nmt.corpus.cleaning import REASONS, Reason
 from nmt.inspection.amounts import percent
@@ -8,8 +9,12 @@ from nmt.inspection.diagrams import share_bar
 from nmt.inspection.elements import Html, element, folded, join, quoted, table
 from nmt.inspection.gathering import Inspection
 from nmt.inspection.reasons import explain
+from nmt.prepared.manifest import Counts
 from nmt.prepared.statistics import EXAMPLES, Example
 from nmt.wording import counted
+
+CORPUS: Final = ("corpus", "read", "left out", "held out", "trained on", "weight", "of a pass", "tag")
+"""The columns of `corpus_rows`."""
 
 
 def tiles(inspection: Inspection) -> Html:
@@ -26,26 +31,29 @@ def tiles(inspection: Inspection) -> Html:
     return element("ul", *(element("li", element("b", number), name) for number, name in shown), class_="tiles")
 
 
+def corpus_rows(pairs: Counts) -> list[tuple[str, ...]]:
+    """List what there is to say about each corpus, in the columns of `CORPUS`."""
+    seen = sum(corpus.weight * corpus.train for corpus in pairs.corpora)
+    return [
+        (
+            corpus.name,
+            f"{corpus.read:,}",
+            f"{sum(corpus.rejected.values()):,}",
+            f"{corpus.heldout:,}",
+            f"{corpus.train:,}",
+            f"{corpus.weight:g}",
+            percent(corpus.weight * corpus.train, seen),
+            corpus.tag or "",
+        )
+        for corpus in pairs.corpora
+    ]
+
+
 def sources(inspection: Inspection) -> Html:
     """Say what was read, and from where."""
     parts = []
     if pairs := inspection.pairs:
-        seen = sum(corpus.weight * corpus.train for corpus in pairs.corpora)
-        rows = [
-            (
-                corpus.name,
-                f"{corpus.read:,}",
-                f"{sum(corpus.rejected.values()):,}",
-                f"{corpus.heldout:,}",
-                f"{corpus.train:,}",
-                f"{corpus.weight:g}",
-                percent(corpus.weight * corpus.train, seen),
-                corpus.tag or "",
-            )
-            for corpus in pairs.corpora
-        ]
-        head = ("corpus", "read", "left out", "held out", "trained on", "weight", "share of a pass", "tag")
-        parts.append(table(head, rows, numbers=range(1, 7), caption="Training text, by corpus"))
+        parts.append(table(CORPUS, corpus_rows(pairs), numbers=range(1, 7), caption="Training text, by corpus"))
     files = [(record.setting, record.path, record.sha256) for record in inspection.manifest.inputs]
     return join([*parts, folded("Files that were read", table(("setting", "file", "SHA-256"), files, caption="Files"))])
 
@@ -54,7 +62,13 @@ def rejections(inspection: Inspection) -> Html:
     """Say how much was left out, and why."""
     counts = inspection.manifest.counts
     rows = [
-        (reason, f"{number:,}", percent(number, counts.read), _bar(number, counts.rejected), _why(reason, inspection))
+        (
+            reason,
+            f"{number:,}",
+            percent(number, counts.read),
+            _bar(number, counts.rejected),
+            element("span", _why(reason, inspection), class_="note"),
+        )
         for reason, number in counts.rejected.items()
     ]
     lost = sum(counts.rejected.values())

@@ -1,5 +1,6 @@
 """Why text was left out, in words."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from nmt.corpus.cleaning import Reason
@@ -19,8 +20,12 @@ def explain(reason: Reason, data: dict[str, Any]) -> str:
         "script": "fewer letters of the script of its language than "
         f"data.min_script_share = {data['min_script_share']:.0%} ({languages})",
         "language": f"it looks like another language (data.identify_languages; {languages})",
-        "overlap": f"it stands in the validation or test text (data.drop_overlap = {', '.join(data['drop_overlap'])})",
+        "overlap": f"it stands in the validation or test text (data.drop_overlap = {_listed(data['drop_overlap'])})",
         "duplicate": "it came before (data.drop_duplicates)",
         "too_many_pieces": f"more pieces than data.max_pieces = {data['max_pieces']:,}",
     }
     return sentences[reason]
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values) or "none"

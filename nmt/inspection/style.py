@@ -58,10 +58,14 @@ tbody th { font-weight: 500; }
 .text {
   display: block; min-width: 12rem; max-width: 34rem; text-align: start; overflow-wrap: anywhere; white-space: pre-wrap;
 }
+.note { display: block; min-width: 26rem; }
 thead .number { white-space: normal; }
 .glyph { font-size: 1.15rem; }
 .pieces { overflow-wrap: anywhere; }
-.pieces span { margin-right: 0.5em; padding: 0 0.25em; background: var(--card); border: 1px solid var(--line); }
+.pieces span {
+  display: inline-block; max-width: 100%; margin: 0 0.5em 0.2em 0; padding: 0 0.25em; background: var(--card);
+  border: 1px solid var(--line);
+}
 code { overflow-wrap: anywhere; }
 details { margin: 0.4rem 0; }
 summary { cursor: pointer; color: var(--soft); }

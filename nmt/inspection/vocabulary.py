@@ -47,6 +47,11 @@ class Vocabulary:
         order: NDArray[np.int64] = ids[np.argsort(-self.counts[ids], kind="stable")]
         return order
 
+    @property
+    def occurs(self) -> bool:
+        """Whether the text has any piece but the special ones."""
+        return bool(self.counts[self.by_frequency].any())
+
     @cached_property
     def coverage(self) -> NDArray[np.float64]:
         """Which share of the running pieces the k + 1 most frequent ones cover, by k, [V - 4]."""

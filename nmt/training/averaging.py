@@ -9,20 +9,19 @@ from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings
 from nmt.errors import ModelError
-from nmt.files import sha256
+from nmt.files import building, sha256
 from nmt.models.build import build_language_model, build_model, count_parameters
 from nmt.models.devices import choose_device, choose_precision, use_threads
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, check_hashes, load_tensors
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, PreparedText
-from nmt.prepared.placing import building
 from nmt.subword import load_tokenizers, tokenizer_files
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
 from nmt.training.reports import Scores
 from nmt.training.stream import TextStream
 from nmt.training.text_validation import TextValidator
-from nmt.training.validation import Validator
+from nmt.training.validation import validate_sets
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _validate(model: Seq2Seq | LanguageModel, data: PreparedData | PreparedText,
         found = TextValidator(TextStream(data.valid), precision)(model.to(device), stop=Event())
     else:
         assert isinstance(data, PreparedData)
-        found = Validator(data.valid, data.tokenizers, settings, precision)(model.to(device), stop=Event())
+        found = validate_sets(model.to(device), data, settings, precision, stop=Event())
     assert found is not None  # nobody asks it to stop
     return found
 

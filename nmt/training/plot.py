@@ -26,11 +26,15 @@ _MOST_POINTS: Final = 600
 _MARKED_POINTS: Final = 40
 """Up to so many points are marked one by one."""
 _LONGEST_TITLE: Final = 80
+_LONGEST_NAME: Final = 46
+"""Of a validation set: two such labels fit side by side, three of `_SHORT`."""
+_SHORT: Final = 36
 _SPIKY: Final = 30
 """A gradient norm so many times the median would press the rest of the curve flat."""
 _KINDS: Final = {"train": "training", "valid": "validation"}
 _COLOURS: Final = {"train": "#0072B2", "valid": "#D55E00"}  # told apart by the colour-blind too (Okabe and Ito, 2008)
 _FURTHER: Final = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # further validation sets take turns
+_DASHES: Final = ("-", "--", ":")  # with each round another
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ _PANELS: Final = (
     _Panel("Gradient norm", ("train/gradient_norm",), "log if spiky"),
 )
 """Numbers of a further validation set have its name within theirs: "valid/news/loss"."""
+_SPEED: Final = _Panel("Speed (words a second)", ("train/tokens_per_second",))
+_TEXT_PANELS: Final = tuple(_SPEED if panel.names == _SPEED.names else panel for panel in _PANELS)
+"""Those of a language model, which has no target."""
 _NAMES: Final = tuple(name for panel in _PANELS for name in panel.names)
 
 
@@ -119,7 +126,8 @@ def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
     last_step = max(float(curve.steps[-1]) for curve in curves.values())
     legend: dict[str, Artist] = {}
     styles = _styles(curves)
-    for axes, panel in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
+    of_text = "valid/loss" in curves and _BLEU not in curves
+    for axes, panel in zip(figure.subplots(3, 2).flat, _TEXT_PANELS if of_text else _PANELS, strict=True):
         _prepare(axes, panel, last_step=last_step)
         shown = {name: curve for main in panel.names for name, curve in curves.items() if _main(name) == main}
         for name, curve in shown.items():
@@ -128,11 +136,14 @@ def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
             legend |= _mark_best(axes, shown[_BLEU])
         if shown:
             _scale(axes, panel, np.concatenate([curve.values for curve in shown.values()]))
-        elif _BLEU in panel.names and "valid/loss" in curves:
+        elif _BLEU in panel.names and of_text:
             _say_empty(axes, "none: a language model translates nothing")
         else:
             _say_empty(axes, f"no {_KINDS[panel.names[0].partition('/')[0]]} record yet")
-    figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=3, frameon=False)
+    columns = 3 if max(map(len, legend), default=0) <= _SHORT else 2
+    below = figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=columns, frameon=False)
+    for text in below.get_texts():
+        text.set_parse_math(False)
     return figure
 
 
@@ -152,25 +163,31 @@ def _main(name: str) -> str:
     return f"{name.partition('/')[0]}/{name.rpartition('/')[2]}"
 
 
-def _styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Choose a label and a colour for every curve: one of each for a validation set, whatever its numbers."""
-    styles, colours = dict[str, tuple[str, str]](), dict[str, str]()
+def _styles(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
+    """Choose a label, a colour and dashes for every curve: the same for a validation set, whatever its numbers."""
+    styles, numbers = dict[str, tuple[str, str, str]](), dict[str, int]()
     for name in names:
         kind, *further = name.split("/")[:-1]
-        which = printable("/".join(further), _LONGEST_TITLE)
-        colour = colours.setdefault(which, _FURTHER[len(colours) % len(_FURTHER)]) if which else _COLOURS[kind]
-        styles[name] = f"{_KINDS[kind]} on {which}" if which else _KINDS[kind], colour
+        which = "/".join(further)
+        if which:
+            turn, place = divmod(numbers.setdefault(which, len(numbers)), len(_FURTHER))
+            label = f"{_KINDS[kind]} on {printable(which, _LONGEST_NAME)}"
+            styles[name] = label, _FURTHER[place], _DASHES[turn % len(_DASHES)]
+        else:
+            styles[name] = _KINDS[kind], _COLOURS[kind], _DASHES[0]
     return styles
 
 
-def _draw_curve(axes: "Axes", curve: Curve, label: str, colour: str) -> "dict[str, Artist]":
+def _draw_curve(axes: "Axes", curve: Curve, label: str, colour: str, dashes: str) -> "dict[str, Artist]":
     every = math.ceil(len(curve.steps) / _MOST_POINTS)
     if every > 1:
         curve, low, high = thin(curve, every)
         axes.fill_between(low.steps, low.values, high.values, color=colour, alpha=0.2, linewidth=0)
         label = f"{label} (mean and range of every {every:,} records)"
     marker = "o" if len(curve.steps) <= _MARKED_POINTS else ""
-    (line,) = axes.plot(curve.steps, curve.values, color=colour, linewidth=1.6, marker=marker, markersize=4)
+    (line,) = axes.plot(
+        curve.steps, curve.values, color=colour, linestyle=dashes, linewidth=1.6, marker=marker, markersize=4
+    )
     return {label: line}
 
 

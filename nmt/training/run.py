@@ -135,6 +135,8 @@ class _Run:
             f"{self.device.type} {self.precision}, {counted(self.threads, 'thread')}"
             + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
         )
+        if warning := _too_short(schedule):
+            self.observer.on_message(warning)
         with self._records(state) as records:
             finished = self._trainer(state, schedule, folder, records).run()
         return self._summary(state, finished=finished)
@@ -233,6 +235,18 @@ class _Run:
 
     def _summary(self, state: TrainingState, *, finished: bool) -> TrainingSummary:
         return TrainingSummary(finished, state, self.parameters, self.task.padding)
+
+
+def _too_short(schedule: Schedule) -> str | None:
+    """Say that the run ends before the warm-up does, or nothing."""
+    steps, warmup = schedule.total_steps, schedule.warmup_steps
+    if steps >= warmup:
+        return None
+    return (
+        f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = {warmup:,}: the learning "
+        f"rate ends at {schedule.rate(steps):.3g} on its way to {schedule.peak:g}; lower training.warmup_steps, or "
+        "train longer"
+    )
 
 
 def _refuse_foreign(model_dir: Path) -> None:

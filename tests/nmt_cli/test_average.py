@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def test_with_data_the_average_is_validated(toy_model: Path, toy_data: PreparedD
     steps, scores = result.stdout.splitlines()
     assert steps == "averaged steps: 300"
     assert re.fullmatch(r"validation: loss 0\.\d{4}, perplexity 1\.\d\d, BLEU \d{2,3}\.\d\d", scores)
+
+
+def test_every_validation_set_of_the_data_is_told_of(
+    toy_model: Path, toy_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = replace(toy_data, valid_sets=(toy_data.valid, replace(toy_data.valid, name="news")))
+    monkeypatch.setattr("nmt.training.tasks.open_data", lambda folder: sets)
+    result = average(toy_model, tmp_path / "out", "--last", "1", "--data", "data")
+    assert result.exit_code == 0, result.stderr
+    _, first, second = result.stdout.splitlines()
+    assert second == first.replace("validation: ", "validation on news: ")
 
 
 def test_the_new_model_translates(toy_model: Path, tmp_path: Path) -> None:

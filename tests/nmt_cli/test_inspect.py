@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.prepared import PreparedData, PreparedText
+from nmt.prepared.manifest import read_manifest
 from nmt_cli.main import app
 
 
@@ -63,6 +64,23 @@ def test_a_page_within_the_data_is_wrong_usage(folder: Path) -> None:
     result = inspect(folder, "--html", folder / "page.html")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "would lie within the prepared data, where only they may be" in " ".join(result.stderr.split())
+
+
+def test_a_page_on_stdout_is_wrong_usage(folder: Path) -> None:
+    result = inspect(folder, "--html", "-")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "expected a file, since the report goes to stdout" in " ".join(result.stderr.split())
+
+
+def test_a_page_in_the_place_of_text_that_was_prepared_is_refused(folder: Path, tmp_path: Path) -> None:
+    text = Path(read_manifest(folder).inputs[0].path)
+    before, link = text.read_bytes(), tmp_path / "link"
+    link.symlink_to(text)
+    for page in (text, link):
+        result = inspect(folder, "--html", page)
+        message = f"error: {page} is an input, so it cannot be written: the result would replace it\n"
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
+    assert text.read_bytes() == before
 
 
 def test_a_page_and_none_is_wrong_usage(folder: Path) -> None:

@@ -159,7 +159,7 @@ def test_what_cannot_be_written_is_an_error_before_the_work(
 def test_what_is_read_is_not_replaced(text: Path, models: tuple[Path, Path], option: str, read: str) -> None:
     before = (text / read).read_text()
     result = invoke(models, *PAIRS, "--keep", "1", option, f"./{read}", repeat=2)
-    message = f"error: {read} is read, so it cannot be written: the result would replace it\n"
+    message = f"error: {read} is an input, so it cannot be written: the result would replace it\n"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
     assert (text / read).read_text() == before
 

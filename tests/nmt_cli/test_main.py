@@ -161,6 +161,15 @@ def test_results_of_which_only_a_part_could_be_written_are_an_error(tmp_path: Pa
     assert (tmp_path / "settings.toml").stat().st_size == 500
 
 
+def test_results_are_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    (tmp_path / "é.toml").write_text('[data]\nsrc_lang = "é"\n', encoding="utf-8")
+    command = [*NMT, "train", "--show-config", "--recipe", str(tmp_path / "é.toml")]
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert 'src_lang = "é"\n'.encode() in done.stdout
+
+
 def test_a_command_without_results_needs_no_stdout(tmp_path: Path) -> None:
     files = ["--src", str(tmp_path / "none"), "--tgt", str(tmp_path / "none")]
     shell = shlex.join([*NMT, "prepare", str(tmp_path / "data"), *files]) + " >&-"

@@ -44,7 +44,7 @@ def test_a_file_that_is_read_is_not_replaced_under_another_name_either(tmp_path:
     link.symlink_to(read)
     for output in (read, link, tmp_path / "x" / ".." / "in"):
         (tmp_path / "x").mkdir(exist_ok=True)
-        with pytest.raises(ConfigError, match=r"is read, so it cannot be written: the result would replace it$"):
+        with pytest.raises(ConfigError, match=r"is an input, so it cannot be written: the result would replace it$"):
             refuse_replacing([other, read], [tmp_path / "new", output])
     refuse_replacing([read], [other, tmp_path / "new"])
 

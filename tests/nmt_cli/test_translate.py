@@ -97,7 +97,7 @@ def test_output_that_cannot_be_written_is_one_line(refused: Run, tmp_path: Path)
 def test_what_is_read_is_not_replaced(refused: Run, tmp_path: Path, option: str) -> None:
     path = tmp_path / "in.txt"
     path.write_text("bat\n")
-    message = f"error: {path} is read, so it cannot be written: the result would replace it\n"
+    message = f"error: {path} is an input, so it cannot be written: the result would replace it\n"
     assert refused(path, option, path) == message
     assert refused("--terms", path, option, path) == message
     assert path.read_text() == "bat\n"

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.subword import tokenizer_files, train_tokenizer
-from nmt.translate import Options, Translator
+from nmt.translate import Options, Translation, Translator
 from nmt.tuning import Axis, Plan, Point, Validation
 from nmt_cli.main import app
 
@@ -90,11 +90,39 @@ def test_the_options_are_complete_and_can_be_pasted_into_a_shell(
     assert words[4:] == ["--length-penalty", "1", "--ensemble", str(toy_model), "--beam", "1", "--precision", "fp32"]
 
 
+def test_text_is_translated_with_its_tag_and_the_options_name_it(
+    toy_model: Path, toy_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.translate.translator.check_tag", lambda tokenizer, tag: None)
+    translate, found = Translator.translate, set[str | None]()
+
+    def note(self: Translator, lines: list[str], options: Options) -> list[list[Translation]]:
+        found.add(options.tag)
+        return translate(self, lines, options)
+
+    monkeypatch.setattr(Translator, "translate", note)
+    result = invoke(toy_model, toy_text, "--tag", "<bat>")
+    assert result.exit_code == 0, result.stderr
+    assert found == {"<bat>"}
+    assert result.stdout.splitlines()[-1].endswith(" --tag '<bat>'")
+
+
+def test_a_tag_that_the_model_does_not_know_is_an_error_before_the_work(toy_model: Path, toy_text: Path) -> None:
+    result = invoke(toy_model, toy_text, "--tag", "<news>")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "error: the model knows no tag <news>\n")
+
+
+def test_a_table_on_stdout_is_wrong_usage(toy_model: Path, toy_text: Path) -> None:
+    result = invoke(toy_model, toy_text, "--output", "-")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "expected a file, since the table goes to stdout" in " ".join(result.stderr.split())
+
+
 def test_the_table_does_not_replace_the_text(toy_model: Path, toy_text: Path) -> None:
     before = (toy_text / "valid.tgt").read_bytes()
     result = invoke(toy_model, toy_text, "--output", toy_text / "valid.tgt")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "valid.tgt is read, so it cannot be written: the result would replace it" in result.stderr
+    assert "valid.tgt is an input, so it cannot be written: the result would replace it" in result.stderr
     assert (toy_text / "valid.tgt").read_bytes() == before
 
 

@@ -1,10 +1,15 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
+
+import numpy as np
 
 from nmt.inspection import inspect
 from nmt.inspection.diagrams import Bar
 from nmt.inspection.measures import lengths, lengths_of, ratio_bars, ratios, vocabulary
+from nmt.inspection.vocabulary import Vocabulary
+from nmt.prepared.manifest import CorpusCount
 
 MakeFolder = Callable[..., Path]
 
@@ -27,6 +32,14 @@ def test_the_lengths_of_each_side_and_unit_are_in_a_row(make_folder: MakeFolder)
     assert row(part, "source, pieces") == ["10", "5.0", "4", "6", "6", "6"]
     assert row(part, "target, words") == ["2", "1.0", "1", "1", "1", "1"]
     assert row(part, "target, characters") == ["6", "3.0", "2", "4", "4", "4"]
+
+
+def test_sources_are_said_to_be_measured_with_their_tags(make_folder: MakeFolder) -> None:
+    corpus = CorpusCount(name="news", weight=1, tag="<news>", read=2, rejected={}, heldout=0, train=2)
+    for corpora, times in (((corpus,), 1), ((corpus.model_copy(update={"tag": None}),), 0)):
+        inspection = inspect(make_folder(f"tags{times}", corpora=corpora))
+        assert lengths(inspection).count("<caption>Lengths of the training pairs, sources with their tags<") == times
+        assert ratios(inspection).count("<figcaption>target characters for each source character, sources") == times
 
 
 def test_there_is_a_picture_for_each_side_and_unit_with_its_numbers(make_folder: MakeFolder) -> None:
@@ -72,3 +85,14 @@ def test_curves_are_of_both_sides(make_folder: MakeFolder) -> None:
     # The most frequent piece of the source is one of three in ten; the three cover eight of them.
     assert '<th scope="row">source</th><td class="number">1</td><td class="number">30.00%</td>' in part
     assert '<th scope="row">source</th><td class="number">3</td><td class="number">80.00%</td>' in part
+
+
+def test_a_side_of_which_everything_is_unknown_has_no_curves(make_folder: MakeFolder) -> None:
+    inspection = inspect(make_folder(joint=False))
+    src, tgt = inspection.sides
+    specials = Vocabulary("source", ("<pad>", "<unk>", "<s>", "</s>"), np.array([0, 10, 0, 2]))
+    part = vocabulary(replace(inspection, sides=(replace(src, vocabulary=specials), tgt)))
+    assert part.count("<polyline") == 2
+    assert row(part.split("How many of the most frequent pieces", 1)[0], "source") == ["4", "10", "100.0%", "0", "0"]
+    part = vocabulary(replace(inspection, sides=(replace(src, vocabulary=specials),)))
+    assert "<polyline" not in part

@@ -36,7 +36,7 @@ def test_every_reason_has_its_number_share_and_meaning(make_folder: MakeFolder) 
     assert "2 of 4 pairs: 50.0%." in part
     assert '<th scope="row">copy</th><td class="number">1</td><td class="number">25.0%</td>' in part
     assert '<th scope="row">empty</th><td class="number">0</td><td class="number">0.00%</td>' in part
-    assert "<td>the target is the source (data.drop_copies)</td>" in part
+    assert '<td><span class="note">the target is the source (data.drop_copies)</span></td>' in part
 
 
 def test_examples_are_escaped_cut_and_say_where_they_stand(make_folder: MakeFolder) -> None:

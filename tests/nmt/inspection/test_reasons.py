@@ -25,6 +25,7 @@ def test_every_reason_has_an_explanation(reason: Reason) -> None:
         ("symbols", {"max_symbol_share": 0.4}, "than data.max_symbol_share = 40%"),
         ("script", {"min_script_share": 0.5, "src_lang": "en"}, "= 50% (data.src_lang = en, data.tgt_lang = unknown)"),
         ("overlap", {"drop_overlap": ["source", "pair"]}, "(data.drop_overlap = source, pair)"),
+        ("overlap", {}, "(data.drop_overlap = none)"),
         ("too_many_pieces", {"max_pieces": 99}, "more pieces than data.max_pieces = 99"),
     ],
 )

@@ -43,6 +43,10 @@ def test_counts_of_two_texts_are_added() -> None:
     assert both.counts.tolist() == [0, 1, 0, 2, 3, 3, 0, 0]
 
 
+def test_special_pieces_do_not_count_as_occurring() -> None:
+    assert [vocabulary(5, 2, *others).occurs for others in ((0, 0, 0, 0), (0, 1, 0, 0))] == [False, True]
+
+
 def test_a_text_of_nothing_is_covered_by_nothing() -> None:
     assert (vocabulary(0, 0, 0, 0, 0, 0).unknown_share, vocabulary(0, 0, 0, 0, 0, 0).needed(0.5)) == (0.0, None)
 

@@ -102,6 +102,7 @@ def test_a_run_without_validation_says_so(tmp_path: Path) -> None:
 def test_a_language_model_has_no_bleu_to_show(tmp_path: Path) -> None:
     figure = figure_of(write(tmp_path / "run", train(50), valid(50)))
     assert [text.get_text() for text in figure.axes[2].texts] == ["none: a language model translates nothing"]
+    assert figure.axes[4].get_title(loc="left") == "Speed (words a second)"
     assert points(figure.axes[1]) == [(50, 20.0)]
 
 

@@ -1,9 +1,19 @@
 import json
 from pathlib import Path
 
+import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from nmt.training.plot import make_figure, read_curves
+
+
+def further(tmp_path: Path, *names: str) -> Figure:
+    """The figure of a run whose further validation sets are called so."""
+    losses = {f"{name}/loss": 5.0 for name in names}
+    record = {"kind": "valid", "step": 100, "loss": 3.0, "perplexity": 20.0, "bleu": 12.0, **losses}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    return make_figure(read_curves(tmp_path), title="run")
 
 
 def points(axes: Axes, line: int) -> list[tuple[float, float]]:
@@ -38,3 +48,23 @@ def test_further_validation_sets_have_curves_of_their_own(tmp_path: Path) -> Non
         "validation on a/b",
         "best BLEU: 13.0 at step 200",
     ]
+
+
+def test_more_sets_than_colours_are_told_apart_by_their_dashes(tmp_path: Path) -> None:
+    loss = further(tmp_path, *(f"set{number}" for number in range(5))).axes[0]
+    assert len({(line.get_color(), line.get_linestyle()) for line in loss.lines}) == 6
+    assert loss.lines[5].get_color() == loss.lines[1].get_color()
+
+
+@pytest.mark.parametrize("length", [22, 90])
+def test_long_names_stay_within_the_picture(tmp_path: Path, length: int) -> None:
+    figure = further(tmp_path, *(f"{number}{'n' * (length - 1)}" for number in range(4)))
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+
+
+def test_a_name_is_no_formula(tmp_path: Path) -> None:
+    figure = further(tmp_path, r"$\no$")
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_texts()[1].get_text() == r"validation on $\no$"

@@ -183,6 +183,29 @@ def test_padding_and_size_are_reported(toy_data: PreparedData, toy_settings: Set
     assert listener.messages[0].endswith(f"{summary.padding:.1%} padding, cpu fp32, 1 thread")
 
 
+@pytest.mark.parametrize(
+    ("warmup_steps", "told"),
+    [
+        (
+            9,
+            [
+                "warning: the run has 8 steps, fewer than training.warmup_steps = 9: the learning rate ends at 0.0016 "
+                "on its way to 0.0018; lower training.warmup_steps, or train longer"
+            ],
+        ),
+        (8, []),
+    ],
+)
+def test_a_run_that_ends_within_its_warm_up_is_warned_about(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path, warmup_steps: int, told: list[str]
+) -> None:
+    changes = {"max_steps": 8, "warmup_steps": warmup_steps, "learning_rate": 0.0018}
+    settings = toy_settings.model_copy(update={"training": toy_settings.training.model_copy(update=changes)})
+    listener = Listener()
+    train(toy_data, tmp_path / "m", settings, observer=listener, stop=listener.stop)
+    assert listener.messages[1:] == told
+
+
 def test_a_run_is_not_continued_on_other_data(
     toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
 ) -> None:
