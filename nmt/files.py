@@ -1,9 +1,10 @@
-"""Files that are whole or absent: temporary name, flush, rename; and checksums."""
+"""Files and folders that are whole or absent: temporary name, flush, rename; and checksums."""
 
 import errno
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,28 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     else:
         with replacing(path.resolve() if path.is_symlink() else path) as file:
             yield file
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Give a temporary neighbour of `folder`, a new or empty one, to fill; it takes its place when the block ends well.
+
+    A block that fails leaves nothing behind.
+
+    Raises:
+        OSError: The folder cannot be made, or something has come into it in the meantime.
+    """
+    target = folder.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}{_SUFFIX}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.replace(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 @contextmanager

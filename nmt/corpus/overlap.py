@@ -111,12 +111,8 @@ class Overlap:
         """Remember the pairs of each set, such as "validation" and "test"; those with an empty side are left aside."""
         return cls({name: Keys.of([p for p in pairs if p.src and p.tgt]).sorted() for name, pairs in sets.items()})
 
-    def found(self, pairs: Sequence[Pair]) -> OverlapCounts:
-        """Count the training pairs that the sets have text of."""
-        return self.count(Keys.of(pairs))
-
     def count(self, keys: Keys) -> OverlapCounts:
-        """Do as `found`, for pairs whose keys are known."""
+        """Count the training pairs, given by their keys, that the sets have text of."""
         return OverlapCounts(
             {
                 name: OverlapCount(**{side: int(held.found(keys, side).sum()) for side in ("source", "target", "pair")})

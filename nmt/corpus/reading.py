@@ -10,6 +10,9 @@ from nmt.errors import DataError
 
 OnBadUtf8 = Literal["error", "replace"]
 
+DECODING_ERRORS: Final[dict[OnBadUtf8, str]] = {"error": "strict", "replace": "replace"}
+"""How Python calls what bad bytes lead to."""
+
 BOM: Final = b"\xef\xbb\xbf"
 """What some programs write at the start of a file in UTF-8; it is no text."""
 
@@ -59,13 +62,12 @@ def decode_lines(lines: Iterable[bytes], name: str, on_bad_utf8: OnBadUtf8 = "er
     Raises:
         DataError: A line is not UTF-8.
     """
-    errors = "strict" if on_bad_utf8 == "error" else "replace"
     for number, raw in enumerate(lines, start=1):
         line = raw.removesuffix(b"\n").removesuffix(b"\r")
         if number == 1:
             line = line.removeprefix(BOM)
         try:
-            yield line.decode("utf-8", errors)
+            yield line.decode("utf-8", DECODING_ERRORS[on_bad_utf8])
         except UnicodeDecodeError as error:
             raise bad_utf8(f"{name}, line {number}", error.start + 1, line[error.start]) from error
 

@@ -10,16 +10,15 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus.reading import OnBadUtf8, read_lines
+from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, read_lines
+from nmt.corpus.sources.compressed import COMPRESSIONS
 from nmt.errors import ConfigError, DataError
+from nmt.surfaces import SPACE_MARK
 from nmt.vocab import EOS
 
 Vector = NDArray[np.float32]
 """[E]."""
 
-_MARK: Final = "\u2581"
-"""Begins every piece that stands at the start of a word."""
-_COMPRESSED: Final = (".gz", ".xz", ".bz2", ".zst")
 _LONGEST_WORD: Final = 1 << 16
 """Bytes. What goes on for longer without a space is no word of a binary file."""
 
@@ -65,9 +64,9 @@ def find_vectors(
     """
     ids = range(EOS + 1, len(pieces))
     as_pieces = {i: pieces[i] for i in ids}
-    as_words = {i: piece[1:] for i, piece in as_pieces.items() if piece.startswith(_MARK) and piece != _MARK}
+    as_words = {i: piece[1:] for i, piece in as_pieces.items() if piece.startswith(SPACE_MARK) and piece != SPACE_MARK}
     wanted = {form for word in (*as_pieces.values(), *as_words.values()) for form in (word, word.lower())}
-    if Path(path.stem).suffix == ".bin" and path.suffix in _COMPRESSED:
+    if Path(path.stem).suffix == ".bin" and path.suffix in COMPRESSIONS:
         raise DataError(f"{path} is a compressed binary file; unpack it first")
     read = _read_binary if path.suffix == ".bin" else _read_text
     vectors = read(path, wanted, size=size, on_bad_utf8=on_bad_utf8)
@@ -198,7 +197,7 @@ def _read_word(file: BinaryIO, where: str) -> bytes:
 
 def _decode(word: bytes, where: str, on_bad_utf8: OnBadUtf8) -> str:
     try:
-        return _normal(word.decode("utf-8", "strict" if on_bad_utf8 == "error" else "replace"))
+        return _normal(word.decode("utf-8", DECODING_ERRORS[on_bad_utf8]))
     except UnicodeDecodeError as error:
         raise DataError(
             f'{where}: the word is not UTF-8; data.on_bad_utf8 = "replace" passes over such words'

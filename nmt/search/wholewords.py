@@ -6,15 +6,14 @@ letters, marks and digits do, but for those of scripts without spaces. White spa
 
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmt.alignment import is_unspaced
+from nmt.surfaces import SPACE_MARK
 
-SPACE_MARK: Final = "\u2581"
-"""What stands for a space in pieces."""
 _OTHER_CONTINUING, _OTHER_BORDER = 0, 1
 """The symbols of characters that none of the texts has."""
 

@@ -9,8 +9,9 @@ from nmt.corpus.placeholders import PLACEHOLDERS, Kind
 from nmt.corpus.reading import normalise
 from nmt.errors import ConfigError
 from nmt.search.forbidden import ForbiddenWords
-from nmt.search.wholewords import SPACE_MARK, WholeWords, continues
+from nmt.search.wholewords import WholeWords, continues
 from nmt.subword import Tokenizer
+from nmt.surfaces import SPACE_MARK
 from nmt.translate.options import Options
 from nmt.vocab import EOS, UNK
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.files import naming, remove_leftovers, replacing, sha256, write_text, written
+from nmt.files import building, naming, remove_leftovers, replacing, sha256, write_text, written
 
 
 def names(folder: Path) -> list[str]:
@@ -164,3 +164,36 @@ def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as caught, written(tmp_path):
         pytest.fail("nothing may be written")
     assert caught.value.filename == str(tmp_path)
+
+
+def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
+    with building(tmp_path / "new" / "folder") as folder:
+        (folder / "f").touch()
+        assert not (tmp_path / "new" / "folder").exists()
+    assert (names(tmp_path / "new"), names(tmp_path / "new" / "folder")) == (["folder"], ["f"])
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_a_folder_whose_block_fails_is_left_empty(tmp_path: Path, failure: type[BaseException]) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(failure), building(tmp_path / "folder") as folder:
+        (folder / "f").touch()
+        raise failure
+    assert (names(tmp_path), names(tmp_path / "folder")) == (["folder"], [])
+
+
+def test_what_has_come_into_a_folder_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="not empty"), building(tmp_path / "folder") as folder:
+        (folder / "new").touch()
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "old").touch()
+    assert (names(tmp_path), names(tmp_path / "folder")) == (["folder"], ["old"])
+
+
+def test_a_link_to_an_empty_folder_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with building(tmp_path / "link") as folder:
+        (folder / "f").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert names(tmp_path / "real") == ["f"]

@@ -8,10 +8,9 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from nmt.corpus.reading import OnBadUtf8, Pair, bad_utf8
+from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, Pair, bad_utf8
 from nmt.corpus.sources.blocks import Block
 from nmt.corpus.sources.cutting import LONGEST
-from nmt.corpus.sources.decoding import DECODING_ERRORS
 from nmt.corpus.sources.fields import Field, shown
 from nmt.corpus.sources.strings import to_lines
 from nmt.errors import DataError

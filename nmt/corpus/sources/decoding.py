@@ -2,13 +2,10 @@
 
 import unicodedata
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Self
 
-from nmt.corpus.reading import BOM, OnBadUtf8, bad_utf8
+from nmt.corpus.reading import BOM, DECODING_ERRORS, OnBadUtf8, bad_utf8
 from nmt.corpus.sources.cutting import LineCutter
-
-DECODING_ERRORS: Final = {"error": "strict", "replace": "replace"}
-"""How Python calls what bad bytes lead to."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nmt.corpus.reading import OnBadUtf8, Pair
 from nmt.corpus.sources.arrow import cut_batch, find_tree
 from nmt.corpus.sources.blocks import Block, PairSource
 from nmt.corpus.sources.fields import Wanted, first_line
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 
 PREFIX: Final = "hf:"
 """What the name of a dataset begins with in the settings."""
@@ -44,9 +44,14 @@ class DatasetName:
 
         What is a folder, a relative one from `root`, is taken for one, also with a colon in its name; what follows the
         last colon is a configuration where only the part before it is a folder.
+
+        Raises:
+            ConfigError: There is no name.
         """
         text = text.removeprefix(PREFIX)
-        if text and (root / text).is_dir():
+        if not text.partition(":")[0].strip():
+            raise ConfigError(f"found {PREFIX + text!r}, expected hf:NAME, hf:NAME:CONFIG or hf:FOLDER")
+        if (root / text).is_dir():
             return cls(text, root / text, text, None)
         before, _, last = text.rpartition(":")
         if before and (root / before).is_dir():
@@ -135,6 +140,8 @@ def _load(dataset: DatasetName, split: str) -> Any:
     if folder is None or not any((folder / name).is_file() for name in (_SAVED, _SAVED_SPLITS)):
         # An absolute path is never looked for on the hub.
         return load_dataset(str(folder.resolve()) if folder else dataset.name, dataset.config, split=split)
+    if dataset.config is not None:
+        raise DataError(f"what save_to_disk wrote has no configurations, found {dataset.config}")
     for path in sorted(folder.rglob("*.arrow")):
         _refuse_cut(path)
     found = load_from_disk(str(folder))

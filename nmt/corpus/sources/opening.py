@@ -44,6 +44,8 @@ def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setti
         raise ConfigError(f"{setting}.{given} is set but {setting}.{missing} is not; both sides need a field")
     if not corpus.path:
         return _open_sides(corpus, data, setting)
+    if corpus.split and not any(name.startswith(PREFIX) for name in corpus.path):
+        raise ConfigError(f"{setting}.split is about datasets (hf:NAME), but {setting}.path names files alone")
     parts = [
         part
         for of_hub, names in groupby(corpus.path, key=lambda name: name.startswith(PREFIX))
@@ -151,6 +153,8 @@ def _open_tmx(corpus: CorpusSettings, data: DataSettings, files: list[Path], nam
 
 
 def _open_po(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
+    if corpus.src_field:
+        raise ConfigError(f"{files[0]}: a .po file has a message and its translation, and no src_field and tgt_field")
     return PoFiles(files, data.on_bad_utf8, name=name)
 
 
@@ -172,8 +176,9 @@ def _opener(path: Path) -> _Opener:
     # Of a Parquet file the end is read first, and its columns are compressed anyway.
     if suffix not in _OPENERS or (suffix == ".parquet" and compression):
         streams = " ".join(suffix for suffix in _OPENERS if suffix != ".parquet")
+        table, text = "a folder of .csv files is read as hf:FOLDER", "plain text is given as src and tgt"
         raise ConfigError(
             f"{path}: cannot tell its format from its name; expected {streams}, these also with "
-            f"{' '.join(COMPRESSIONS)} behind it, .parquet, or hf:NAME; plain text is given as src and tgt"
+            f"{' '.join(COMPRESSIONS)} behind it, .parquet, or hf:NAME; {table if suffix == '.csv' else text}"
         )
     return _OPENERS[suffix]

@@ -1,17 +1,21 @@
 """Message catalogues of gettext (PO): what programs say, and how that is translated."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import polib  # type: ignore[import-untyped]
 
-from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import Meter, read_chunks
-from nmt.corpus.sources.decoding import DECODING_ERRORS
-from nmt.corpus.sources.fields import first_line
+from nmt.corpus.sources.fields import first_line, shown
 from nmt.corpus.sources.strings import Unit, cut_strings
 from nmt.errors import DataError
+
+_STRING: Final = re.compile(r'(?:msg[a-z_]+(?:\[\d+\])?\s*)?"(?:[^"\\]|\\.)*"')
+"""A line of an entry that is whole, with or without its keyword."""
 
 
 class PoFiles(PairFiles):
@@ -38,6 +42,7 @@ class _Contents(str):
 def _read_texts(path: Path, on_bad_utf8: OnBadUtf8, meter: Meter) -> Iterator[Unit]:
     # polib would take what is the name of a file for one; no name ends so.
     contents = _Contents(_decode(path, on_bad_utf8, meter) + "\n")
+    _refuse_cut(path, contents)
     try:
         catalogue = polib.pofile(contents)
     except OSError as error:
@@ -47,6 +52,13 @@ def _read_texts(path: Path, on_bad_utf8: OnBadUtf8, meter: Meter) -> Iterator[Un
         if not entry.obsolete and entry.msgid:
             for src, tgt in _sides(entry):
                 yield src, "" if entry.fuzzy else tgt, max(1, entry.linenum)
+
+
+def _refuse_cut(path: Path, contents: str) -> None:
+    """Look for strings that do not end, as in a file that is cut short; polib would take the last character off."""
+    for number, line in enumerate(contents.split("\n"), start=1):
+        if line.lstrip().startswith(("msg", '"')) and not _STRING.fullmatch(line.strip()):
+            raise DataError(f"{path}, line {number}: found {shown(line.strip())}, expected a string between two quotes")
 
 
 def _sides(entry: polib.POEntry) -> list[tuple[str, str]]:

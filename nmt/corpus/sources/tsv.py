@@ -72,7 +72,7 @@ class TsvFiles(PairFiles):
         """
         super().__init__(files, on_bad_utf8, name=name)
         fields = (src_field or "1", tgt_field or "2")
-        if any(field == "0" or field.isdecimal() != fields[0].isdecimal() for field in fields):
+        if any(not field.strip("0") or field.isdecimal() != fields[0].isdecimal() for field in fields):
             raise ConfigError(
                 f"{name}: src_field is {fields[0]!r} and tgt_field {fields[1]!r}; for a .tsv file give the numbers of "
                 "both columns, counted from 1, or the names that its first line gives to both"

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict, Features, Translation, Value
 from nmt.corpus.reading import Pair
 from nmt.corpus.sources.fields import Wanted
 from nmt.corpus.sources.hub import DatasetName, HubDataset
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 
 LANGUAGES = Wanted(src_lang="en", tgt_lang="fr")
 ROWS = [{"id": str(number), "translation": {"en": f"a{number}", "fr": f"b{number}"}} for number in range(5)]
@@ -62,6 +62,13 @@ def test_the_files_of_a_local_folder_stand_for_it(folder: Path) -> None:
     assert opus.fingerprint is None
 
 
+def test_a_folder_of_csv_files_is_read(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/a.csv").write_text('fr,en\n"b, ""b""",a\n"two\nlines",c\n')
+    pairs = list(source("hf:tables", tmp_path).pairs())
+    assert [(pair.src, pair.tgt, pair.line) for pair in pairs] == [("a", 'b, "b"', 1), ("c", "two lines", 2)]
+
+
 def test_plain_columns_of_a_saved_dataset_are_read(tmp_path: Path) -> None:
     rows = Dataset.from_dict({"source": ["a", "b", "c"], "target": ["x", "y", "z"]})
     rows.filter(lambda row: row["source"] != "b").save_to_disk(tmp_path / "saved")
@@ -104,6 +111,12 @@ def test_a_saved_dataset_that_is_cut_short_is_refused_with_one_line(tmp_path: Pa
         assert str(caught.value) == f"cannot load hf:saved: {data} is incomplete: it ends before the end of its data"
 
 
+def test_a_saved_dataset_has_no_configurations(tmp_path: Path) -> None:
+    Dataset.from_list(ROWS, features=FEATURES).save_to_disk(tmp_path / "saved")
+    with pytest.raises(DataError, match=r"hf:saved:more: what save_to_disk wrote has no configurations, found more$"):
+        list(source("hf:saved:more", tmp_path).pairs())
+
+
 def test_a_name_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
     for wish in (lambda one: one.fingerprint, lambda one: list(one.pairs())):
         with pytest.raises(DataError, match=r"^cannot load hf:nobody/nothing: \w+: .*$"):
@@ -139,13 +152,18 @@ def test_progress_bars_are_left_as_they_were(folder: Path, capfd: pytest.Capture
         ("hf:opus", ("opus", None)),
         ("hf:user/opus:en-fr", ("user/opus", "en-fr")),
         ("hf:user/opus:", ("user/opus", None)),
-        ("hf:", ("", None)),
         ("hf:user/opus:a:b", ("user/opus", "a:b")),
     ],
 )
 def test_names_of_the_hub_and_their_configurations(tmp_path: Path, text: str, expected: tuple[str, str | None]) -> None:
     found = DatasetName.parse(text, tmp_path)
     assert (found.name, found.config, found.folder) == (*expected, None)
+
+
+@pytest.mark.parametrize("text", ["hf:", "hf::config", "hf: "])
+def test_a_dataset_without_a_name_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^found '{text}', expected hf:NAME, hf:NAME:CONFIG or hf:FOLDER$"):
+        DatasetName.parse(text, tmp_path)
 
 
 def test_folders_may_have_colons_in_their_names(tmp_path: Path) -> None:

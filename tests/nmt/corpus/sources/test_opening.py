@@ -91,6 +91,10 @@ def test_fields_are_columns_of_a_table_and_languages_of_a_memory(folder: Path) -
             {"src": ["a.en"], "tgt": ["a.fr"], "src_field": "1", "tgt_field": "2"},
             "data.corpora.0: src_field, tgt_field and split are about what is in path, not about src and tgt",
         ),
+        (
+            {"path": ["a.tsv"], "split": "test"},
+            "data.corpora.0.split is about datasets (hf:NAME), but data.corpora.0.path names files alone",
+        ),
     ],
 )
 def test_half_a_corpus_is_refused(folder: Path, corpus: dict[str, Any], message: str) -> None:
@@ -107,6 +111,16 @@ def test_an_unknown_suffix_is_an_error_with_those_that_are_known(tmp_path: Path,
         f"{tmp_path / name}: cannot tell its format from its name; expected .tsv .jsonl .tmx .po, these also with .gz "
         ".xz .bz2 .zst behind it, .parquet, or hf:NAME; plain text is given as src and tgt"
     )
+
+
+def test_of_a_csv_file_it_is_said_how_it_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"or hf:NAME; a folder of \.csv files is read as hf:FOLDER$"):
+        opened(tmp_path, path=["a.csv"])
+
+
+def test_a_catalogue_of_messages_has_no_fields_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a\.po: a \.po file has a message and its translation, and no src_field"):
+        opened(tmp_path, path=["a.po"], src_field="en", tgt_field="fr")
 
 
 def test_patterns_that_match_nothing_and_sides_that_do_not_match_name_their_settings(folder: Path) -> None:

@@ -89,9 +89,13 @@ def test_halves_of_surrogate_pairs_from_strange_encodings_are_refused(tmp_path: 
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ('msgid "a"\nmsgstr "b" c"\n', ": Syntax error in line 7: unescaped double quote found"),
+        ('msgid "a"\nmsgstr "b" c"\n', ', line 7: found msgstr "b" c", expected a string between two quotes'),
         ('msgid "a"\nmsgid "b"\n', ": Syntax error in line 7"),
-        ('msgid "a"\nmsgstr[x] "b"\n', ": Syntax error in line 7"),
+        ('msgid "a"\nmsgstr[x] "b"\n', ', line 7: found msgstr[x] "b", expected a string between two quotes'),
+        ('msgid "a"\nmsgstr ""\n"it ends he', ', line 8: found "it ends he, expected a string between two quotes'),
+        ('msgid "a', ', line 6: found msgid "a, expected a string between two quotes'),
+        ('msgid "a"\nmsgstr "b\\"\n', ', line 7: found msgstr "b\\", expected a string between two quotes'),
+        ("msgid a\n", ", line 6: found msgid a, expected a string between two quotes"),
         ("what is this?\n", ": Syntax error in line 6"),
     ],
 )

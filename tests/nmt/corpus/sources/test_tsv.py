@@ -80,7 +80,7 @@ def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
         read(path, "src", "tgt")
 
 
-@pytest.mark.parametrize("fields", [("0", "1"), ("1", "tgt"), ("src", "2")])
+@pytest.mark.parametrize("fields", [("0", "1"), ("1", "00"), ("1", "tgt"), ("src", "2")])
 def test_columns_are_both_named_by_number_from_1_or_both_by_name(fields: tuple[str, str]) -> None:
     with pytest.raises(
         ConfigError, match=r"^a\.tsv: src_field is '.*' and tgt_field '.*'; for a \.tsv file give the n"
