@@ -5,7 +5,7 @@ Each is only done when it has to be.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from nmt.lm.scorer import LanguageScorer
 from nmt.metrics import Score, score
 from nmt.models.folder import WEIGHTS
 from nmt.prepared.inputs import find_test
+from nmt.subword import load_tokenizers
 from nmt.translate import Options, Translator
+from nmt.translate.words import check_tag
 
 DATA, MODEL, TEST = "data", "model", "test"
 """Folders of a run's working folder: prepared data, the model, translations of the test text with their scores."""
@@ -57,9 +59,21 @@ def find_test_text(settings: Settings) -> Path | None:
         ConfigError: A test text for translation is named.
     """
     data = settings.data
-    if data.test_src is not None or data.test_tgt is not None:
-        raise ConfigError("data.test_src and data.test_tgt are for translation; a language model has data.test_text")
+    if data.test_src is not None or data.test_tgt is not None or data.test_tag is not None:
+        raise ConfigError("data.test_src, _tgt and _tag are for translation; a language model has data.test_text")
     return None if data.test_text is None else data.root / data.test_text
+
+
+def check_test_tag(data_dir: Path, settings: Settings) -> None:
+    """Refuse a tag of the test text that a model trained on these data would know nothing of.
+
+    Raises:
+        ConfigError: The tokenizer of the source has no such piece.
+    """
+    try:
+        check_tag(load_tokenizers(data_dir).src, settings.data.test_tag)
+    except ConfigError as error:
+        raise ConfigError(f"data.test_tag: {error}") from error
 
 
 def translate_test(
@@ -70,13 +84,13 @@ def translate_test(
     *,
     on_lines: Callable[[int, int], None],
 ) -> tuple[Path, bool]:
-    """Translate the test source, unless that has been done with the same model, text and search settings.
+    """Translate the test source, unless that has been done with the same model, text, tag and search settings.
 
     Args:
         model_dir: The model.
         src: The source side of the test text.
         test_dir: Where the translations go.
-        settings: `search` says how to translate.
+        settings: `search` says how to translate, `data.test_tag` what is put before each sentence.
         on_lines: Told how many lines of how many are done.
 
     Returns:
@@ -86,13 +100,14 @@ def translate_test(
     made_from = {
         "model": sha256(model_dir / WEIGHTS),
         "source": sha256(src),
+        "tag": settings.data.test_tag,
         "search": settings.search.model_dump(mode="json"),
     }
     if hypotheses.exists() and _read_json(stamp) == {**made_from, "hypotheses": sha256(hypotheses)}:
         return hypotheses, False
     lines = list(read_lines(src, on_bad_utf8=settings.data.on_bad_utf8))
     translator = Translator.load(model_dir, device=settings.training.device, precision=settings.search.precision)
-    options = Options.of(settings.search)
+    options = replace(Options.of(settings.search), tag=settings.data.test_tag)
     texts: list[str] = []
     for first in range(0, len(lines), _BLOCK):
         found = translator.translate(lines[first : first + _BLOCK], options)

@@ -9,11 +9,13 @@ from nmt_cli.console import console, progress, say, warn
 from nmt_cli.options import RecipeOption, SetOption
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
     from rich.table import Table
 
     from nmt.config import Settings
     from nmt.prepared.manifest import Counts, TextCounts
     from nmt.prepared.pipeline import PreparationReport
+    from nmt.prepared.selection import OnProgress, Progress
 
 Files = list[Path] | None
 Names = list[str] | None
@@ -109,20 +111,19 @@ def run_preparation(
 ) -> "PreparationReport":
     """Prepare data with progress on stderr, and a table of what came of it."""
     from nmt.config.kind import check_kind
+    from nmt.errors import ConfigError, DataError, ModelError, NmtError
     from nmt.prepared.pipeline import prepare as prepare_data
-    from nmt.prepared.selection import Progress
+    from nmt.prepared.work import work_folder
 
     check_kind(settings)
     try:
         with progress() as bar:
-            task = bar.add_task("reading", total=None)
-
-            def show(now: Progress) -> None:
-                bar.update(task, description=now.stage, completed=now.done, total=now.total)
-
-            report = prepare_data(data_dir, settings, show, force=force, workers=workers)
-    except KeyboardInterrupt:
-        say("what is done is kept in a hidden folder: the same command goes on from there")
+            report = prepare_data(data_dir, settings, show_stages(bar), force=force, workers=workers)
+    except (ConfigError, DataError, ModelError):
+        raise
+    except (KeyboardInterrupt, OSError, NmtError):
+        if (work := work_folder(data_dir)).exists():
+            say(f"what is done is kept in {work}: the same command goes on from there")
         raise
     for warning in report.warnings:
         warn(warning)
@@ -132,6 +133,20 @@ def run_preparation(
         console.print(_to_table(report))
         say(f"prepared data: {data_dir}; rejected {report.noun} are listed in {report.rejected}")
     return report
+
+
+def show_stages(bar: "Bar") -> "OnProgress":
+    """Return what shows how far preparation has come: each stage anew, with a total and a time left of its own."""
+    stage, task = "reading", bar.add_task("reading", total=None)
+
+    def show(now: "Progress") -> None:
+        nonlocal stage, task
+        if now.stage != stage:
+            bar.remove_task(task)
+            stage, task = now.stage, bar.add_task(now.stage, total=now.total)
+        bar.update(task, completed=now.done, total=now.total)
+
+    return show
 
 
 def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]:

@@ -62,13 +62,14 @@ def run_stages(recipe: Path, work: Path, overrides: list[str]) -> ChainResult | 
     Raises:
         typer.Exit: The user stopped the training.
     """
-    from nmt.chain import DATA, MODEL, TEST, find_test_texts, score_test
+    from nmt.chain import DATA, MODEL, TEST, check_test_tag, find_test_texts, score_test
     from nmt.config import load_settings
 
     settings = load_settings(recipe, overrides)
     texts = find_test_texts(settings)
     say(f"1/4 prepare: {work / DATA}")
     run_preparation(work / DATA, settings)
+    check_test_tag(work / DATA, settings)
     say(f"2/4 train: {work / MODEL}")
     run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides)
     if texts is None:

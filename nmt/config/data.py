@@ -1,11 +1,28 @@
 """Settings of the text: where it is, and which of it is kept."""
 
+import unicodedata
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
 
-from nmt.config.section import Section
+from nmt.config.section import Section, is_reserved
+
+_BREAKING: Final = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of characters that break lines and tables: control characters, surrogates, line and paragraph ends."""
+
+
+def _must_be_a_piece(tag: str) -> str:
+    if is_reserved(tag) or "\u2581" in tag or _breaks_lines(tag):
+        raise ValueError(f"found the tag {tag!r}, which no piece of a tokenizer can be; choose another name")
+    return tag
+
+
+def _breaks_lines(text: str) -> bool:
+    return any(unicodedata.category(character) in _BREAKING for character in text)
+
+
+Tag = Annotated[str, Field(pattern=r"^<[^\s<>]+>$"), AfterValidator(_must_be_a_piece)]
 
 
 class CorpusSettings(Section):
@@ -25,15 +42,22 @@ class CorpusSettings(Section):
     """Split of a Hugging Face dataset; "train" for training, "validation" for validation."""
     name: str | None = None
     """What reports call it; else what its first file is called."""
+    tag: Tag | None = None
+    """A piece such as "<news>" put before each of its source sentences."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_must_fit_a_line(cls, name: str | None) -> str | None:
+        if _breaks_lines(name or ""):
+            raise ValueError(f"found the name {name!r}, expected no control characters and no line ends")
+        return name
 
 
 class TrainingCorpusSettings(CorpusSettings):
     """A corpus to train on."""
 
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
-    """How often each of its pairs is seen in a pass: 2 is twice, 0.5 is half of them, others in each pass."""
-    tag: str | None = Field(default=None, pattern=r"^<[^\s<>]+>$")
-    """A piece such as "<news>" put before each of its source sentences."""
+    """How often each of its pairs is seen in a pass: 2 is twice, 0.5 is half of them, drawn anew in each pass."""
 
 
 class DataSettings(Section):
@@ -56,13 +80,15 @@ class DataSettings(Section):
     valid_tgt: Path | None = None
     """Target side of the validation text."""
     validation: tuple[CorpusSettings, ...] = ()
-    """Further sets of validation pairs; the first set of all decides what is best, the others are reported."""
+    """Further sets of validation pairs, each with its tag; the first set of all decides what is best."""
     valid_text: Path | None = None
     """Validation text of a language model; without it, lines at the end of the training text are held out."""
     test_src: Path | None = None
     """Source side of the test text, translated and scored by `nmt run`."""
     test_tgt: Path | None = None
     """Target side of the test text."""
+    test_tag: Tag | None = None
+    """A piece such as "<news>" put before each source sentence of the test text by `nmt run`."""
     test_text: Path | None = None
     """Test text of a language model, whose perplexity `nmt run` reports."""
     src_lang: str | None = None

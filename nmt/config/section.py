@@ -1,8 +1,13 @@
 """What the sections of the settings have in common."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
+
+_BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
 
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -12,3 +17,8 @@ class Section(BaseModel):
     """One table of the settings: closed, frozen, every field documented."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def is_reserved(piece: str) -> bool:
+    """Whether a piece has the name of a special one or of a byte, so that none of the user's can have it."""
+    return piece in (PAD_PIECE, UNK_PIECE, BOS_PIECE, EOS_PIECE) or _BYTE.fullmatch(piece) is not None

@@ -1,15 +1,11 @@
 """Settings of how text is cut into pieces."""
 
-import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from nmt.config.section import Section
-from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
-
-_BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
+from nmt.config.section import Section, is_reserved
 
 
 class TokenizerSettings(Section):
@@ -27,14 +23,14 @@ class TokenizerSettings(Section):
     """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent."""
     joint: bool = True
     """One model and vocabulary for both languages; false: one for each. A text alone has one."""
-    character_coverage: float = Field(default=1.0, gt=0.9, le=1.0)
+    character_coverage: float = Field(default=1.0, ge=0.98, le=1.0)
     """Share of the characters of the corpus that get a piece; 0.9995 suits Chinese or Japanese."""
     byte_fallback: bool = False
     """Cut characters that have no piece into their UTF-8 bytes instead of `<unk>`; for subwords and characters."""
     min_frequency: int = Field(default=1, ge=1)
     """How often a word, or a character, has to occur to get a piece; for the kinds word and char."""
     symbols: tuple[str, ...] = ()
-    """Pieces of your own, such as "<b>", that are never cut and never merged; the tags of corpora need no mention."""
+    """Pieces of your own, such as "<b>", that are never cut and never merged; tags need no mention here."""
     placeholders: tuple[Literal["number", "url"], ...] = ()
     """What is replaced by [NUM] or [URL] before translation and put back after it."""
     max_training_lines: int = Field(default=500_000, ge=1)
@@ -46,7 +42,7 @@ class TokenizerSettings(Section):
         for symbol in symbols:
             if len(symbol) < 2 or "\u2581" in symbol or any(one.isspace() for one in symbol):
                 raise ValueError(f"found the symbol {symbol!r}, expected two characters or more and no space in them")
-            if symbol in (PAD_PIECE, UNK_PIECE, BOS_PIECE, EOS_PIECE) or _BYTE.fullmatch(symbol):
+            if is_reserved(symbol):
                 raise ValueError(f"found the symbol {symbol!r}, which is the name of a special piece or of a byte")
         return tuple(dict.fromkeys(symbols))
 

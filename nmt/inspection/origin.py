@@ -118,20 +118,22 @@ def overlap(inspection: Inspection) -> Html:
 def validation(inspection: Inspection) -> Html:
     """Show the validation sets."""
     if pairs := inspection.pairs:
-        sets = [(one.name, one.pairs, one.dropped) for one in pairs.validation]
+        sets = [(one.name, one.pairs, one.dropped, ", ".join(one.tags)) for one in pairs.validation]
     else:
         counts = inspection.manifest.counts
-        sets = [(name, counts.valid, counts.valid_dropped) for name in inspection.statistics.valid]
+        sets = [(name, counts.valid, counts.valid_dropped, "") for name in inspection.statistics.valid]
     head = ["set", inspection.noun, "left out: empty"]
     head += [f"{side.name}: {what}" for side in inspection.sides for what in ("pieces", "mean", "unknown")]
     rows = []
-    for name, number, dropped in sets:
+    for name, number, dropped, tags in sets:
         row = [name, f"{number:,}", f"{dropped:,}"]
         for side in inspection.sides:
             pieces, unknown = side.valid[name].pieces, side.valid[name].unknown
             row += [f"{pieces.total:,}", f"{pieces.mean:.1f}", percent(unknown, pieces.total)]
-        rows.append(row)
-    return table(head, rows, numbers=range(1, len(head)), caption="The first set says which model is best")
+        rows.append([*row, tags] if pairs else row)
+    numbers = range(1, len(head))
+    head += ["tag"] if pairs else []
+    return table(head, rows, numbers=numbers, caption="The first set says which model is best")
 
 
 def settings(inspection: Inspection) -> Html:

@@ -26,8 +26,8 @@ class Accepted(Generic[R]):
         """How many records there are, duplicates left aside."""
         return sum(self._fresh)
 
-    def read(self, chosen: Positions, *, heldout: Positions) -> Iterator[list[R]]:
-        """Read records, block by block.
+    def read(self, chosen: Positions, *, heldout: Positions) -> Iterator[tuple[int, list[R]]]:
+        """Read records, block by block, with the number of the corpus that they are from.
 
         Args:
             chosen: Those to read, in the order of the ones that are not held out.
@@ -39,7 +39,7 @@ class Accepted(Generic[R]):
             here = within(chosen, start, len(rows))
             start += len(rows)
             if len(here):
-                yield selected.sifted.records(self.record, rows[here])
+                yield selected.sifted.part, selected.sifted.records(self.record, rows[here])
 
     def select(self, heldout: Positions, *, folder: Path, tags: Sequence[str | None]) -> Iterator[Selected]:
         """Say of each block what is trained on.

@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Generic
 
@@ -76,14 +77,14 @@ class Assembly(Generic[R]):
     def _write_valid(self, path: Path, statistics: Statistics) -> dict[str, PieceCounts]:
         """Write the validation sets end to end, and count their pieces."""
         texts = self.corpus.texts([record for one in self.valid for record in one.records])
-        ids = encode(self.tokenizers, self.corpus.mask_valid(texts))
+        sets = [self.corpus.mask_valid(self.corpus.texts(one.records), one.tags) for one in self.valid]
+        ids = encode(self.tokenizers, tuple(list(chain(*columns)) for columns in zip(*sets, strict=True)))
         write_valid(
             path,
             {column.text: column_texts for column, column_texts in zip(self.corpus.columns, texts, strict=True)},
             ids,
         )
-        for one in self.valid:
-            masked = self.corpus.mask_valid(self.corpus.texts(one.records))
+        for one, masked in zip(self.valid, sets, strict=True):
             columns = dict(zip(ids, masked, strict=True))
             statistics.keep_valid(one.name, columns, encode(self.tokenizers, masked), self.tokenizers)
         return count_pieces(self.tokenizers, ids)
@@ -113,7 +114,7 @@ class Assembly(Generic[R]):
             valid=sum(len(one.records) for one in self.valid),
             valid_dropped=sum(one.dropped for one in self.valid),
         )
-        validation = tuple(ValidCount(name=one.name, pairs=len(one.records), dropped=one.dropped) for one in self.valid)
+        validation = tuple(map(_count_valid, self.valid))
         counts = {name: OverlapCount(**count) for name, count in overlap.to_tree().items()}
         return Found(tally, corpora, validation, counts, train, valid)
 
@@ -130,6 +131,11 @@ class Assembly(Generic[R]):
             heldout=read - rejected.total() - train,
             train=train,
         )
+
+
+def _count_valid(one: ValidationSet[R]) -> ValidCount:
+    tags = tuple(dict.fromkeys(tag for tag in one.tags if tag))
+    return ValidCount(name=one.name, pairs=len(one.records), dropped=one.dropped, tags=tags)
 
 
 def count_reasons(sifted: Iterable[Sifted], encoded: Iterable[Encoded]) -> Counter[str]:

@@ -42,12 +42,22 @@ Read = Callable[[], Iterable[R]]
 
 
 @dataclass(frozen=True)
+class ValidPart(Generic[R]):
+    """One of the sets that are validated on."""
+
+    name: str
+    read: Read[R]
+    tag: str | None = None
+    """What is put before each of its first texts."""
+
+
+@dataclass(frozen=True)
 class Sources(Generic[R]):
     """What is read."""
 
     train: tuple[Part[R], ...]
-    valid: tuple[tuple[str, Read[R]], ...]
-    """Validation sets, by their names; none: records are held out."""
+    valid: tuple[ValidPart[R], ...]
+    """The first one decides; none: records are held out."""
     test: Read[R] | None
     """The test text, where it matters what training records have in common with it."""
 
@@ -58,6 +68,8 @@ class ValidationSet(Generic[R]):
 
     name: str
     records: list[R]
+    tags: Sequence[str | None]
+    """What is put before the first text of each record."""
     dropped: int = 0
     """Records of the set that had one."""
 
@@ -130,8 +142,8 @@ class Corpus(ABC, Generic[R]):
         """Put placeholders into the texts of training records, and the tag of their corpus before them."""
 
     @abstractmethod
-    def mask_valid(self, texts: Texts) -> Texts:
-        """Put placeholders into the texts of validation records."""
+    def mask_valid(self, texts: Texts, tags: Sequence[str | None]) -> Texts:
+        """Put placeholders into the texts of validation records, and before each first text its tag."""
 
     @abstractmethod
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:

@@ -19,7 +19,7 @@ from nmt.prepared.selection import Positions
 from nmt.prepared.sifting import Sifted
 from nmt.prepared.spool import R, Rejection, Rows, as_npy
 from nmt.prepared.statistics import STATISTICS, Statistics
-from nmt.prepared.work import whole
+from nmt.prepared.work import is_whole, whole
 from nmt.prepared.writing import Ids
 from nmt.sequences import FlatSequences
 from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
@@ -84,7 +84,7 @@ class Encoded:
 
 def read_encoded(folder: Path) -> Encoded | None:
     """Read what a block has become; None: it has not been encoded."""
-    if not folder.is_dir():
+    if not is_whole(folder):
         return None
     return Encoded(**{**json.loads((folder / _SUMMARY).read_bytes()), "folder": folder})
 

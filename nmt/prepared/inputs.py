@@ -45,6 +45,8 @@ class ValidSet:
 
     source: PairSource
     name: str
+    tag: str | None = None
+    """What is put before each of its source sentences."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def _find_valid(data: DataSettings, named: Named) -> tuple[ValidSet, ...]:
     for number, corpus in enumerate(data.validation):
         setting = f"data.validation.{number}"
         source = _open(corpus, data, setting, "validation", named)
-        found.append(ValidSet(source, _free_name(corpus, source, [one.name for one in found], setting)))
+        name = _free_name(corpus, source, [one.name for one in found], setting)
+        found.append(ValidSet(source, name, corpus.tag))
     return tuple(found)
 
 
@@ -204,6 +207,8 @@ def _refuse_pairs(data: DataSettings) -> None:
 def _record(setting: str, text: Path | Fingerprint) -> InputRecord:
     if isinstance(text, Fingerprint):
         return InputRecord(setting=setting, path=text.name, sha256=text.digest)
+    if text.is_dir():
+        raise DataError(f"{text} ({setting}) is a folder, expected a file")
     # A pipe, such as a shell's <(zcat file), could be read only once.
     if text.exists() and not text.is_file():
         raise DataError(f"{text} ({setting}) is not a regular file; it is read more than once")

@@ -29,11 +29,12 @@ _QUICK_TO_READ: Final = 64 << 20
 _PATHS: Final = {
     "data": {
         "root",
+        "test_tag",
         *(f"{part}_{side}" for part in ("train", "valid", "test") for side in ("src", "tgt", "tsv", "text")),
     },
     "tokenizer": {"file", "src_file", "tgt_file"},
 }
-"""Settings that say where files lie; what is in them is recorded apart."""
+"""Settings that say where files lie, what is in them being recorded apart; and the one that only `nmt run` reads."""
 _CORPUS_PATHS: Final = {"src", "tgt", "path"}
 """Those of each corpus that has a table of its own."""
 
@@ -98,6 +99,8 @@ class ValidCount(_Record):
     pairs: int
     dropped: int
     """Pairs that had an empty side."""
+    tags: tuple[str, ...] = ()
+    """What its sources have before them; pairs that are held out have the tags of several corpora, or of some."""
 
 
 class OverlapCount(_Record):
@@ -177,24 +180,12 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         DataError: The folder or the manifest is missing, damaged, or of another format version.
     """
-    path = folder / MANIFEST
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; expected one that `nmt prepare` made")
-    try:
-        tree = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{folder} holds no prepared data: {MANIFEST} is missing; make it with `nmt prepare`"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: it is not JSON") from error
-    version = tree.get("format_version") if isinstance(tree, dict) else None
+    path, tree = folder / MANIFEST, _read_tree(folder)
+    version = tree.get("format_version")
     if version != FORMAT_VERSION:
         raise DataError(
             f"{path} has format version {version}, but this version of nmt reads {FORMAT_VERSION}; "
-            "prepare the data again, in another folder"
+            "prepare the data again with --force, or in another folder"
         )
     try:
         return Manifest.model_validate(tree)
@@ -202,6 +193,19 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{path} is damaged: {where}: {first['msg']}") from error
+
+
+def read_names(folder: Path) -> set[str]:
+    """Return the names of all files that belong to prepared data, of any format version.
+
+    Raises:
+        DataError: The folder or the manifest is missing, or `nmt prepare` has not written this manifest.
+    """
+    tree = _read_tree(folder)
+    files = tree.get("files")
+    if "format_version" not in tree or not isinstance(files, dict):
+        raise DataError(f"{folder / MANIFEST} is not one that `nmt prepare` wrote; choose another folder for the data")
+    return {MANIFEST, *files}
 
 
 def record_files(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, FileRecord]:
@@ -239,6 +243,23 @@ def without_paths(sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, An
         name: {key: _table_without_paths(value) for key, value in sections[name].items() if key not in paths}
         for name, paths in _PATHS.items()
     }
+
+
+def _read_tree(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; expected one that `nmt prepare` made")
+    try:
+        tree = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder} holds no prepared data: {MANIFEST} is missing; make it with `nmt prepare`"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: it is not JSON") from error
+    return tree if isinstance(tree, dict) else {}
 
 
 def _table_without_paths(value: Any) -> Any:

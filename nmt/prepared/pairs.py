@@ -12,7 +12,7 @@ from nmt.corpus.placeholders import mask, mask_pair
 from nmt.corpus.reading import Pair
 from nmt.corpus.sources.text import ParallelFiles
 from nmt.prepared.columns import SRC, TGT
-from nmt.prepared.corpus import Corpus, Found, Judge, MaskedTexts, Part, Sources, Texts
+from nmt.prepared.corpus import Corpus, Found, Judge, MaskedTexts, Part, Sources, Texts, ValidPart
 from nmt.prepared.duplicates import Hashes
 from nmt.prepared.inputs import PairInputs
 from nmt.prepared.manifest import Counts
@@ -24,7 +24,7 @@ from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 def find_pairs(inputs: PairInputs, data: DataSettings) -> Sources[Pair]:
     """Say where pairs are read."""
     train = tuple(Part(corpus.name, corpus.source, corpus.weight, corpus.tag) for corpus in inputs.train)
-    valid = tuple((one.name, one.source.pairs) for one in inputs.valid)
+    valid = tuple(ValidPart(one.name, one.source.pairs, one.tag) for one in inputs.valid)
     if inputs.test is None:
         return Sources(train, valid, None)
     src, tgt = inputs.test
@@ -87,12 +87,13 @@ class PairCorpus(Corpus[Pair]):
             src, tgt = [src for src, _ in pairs], [tgt for _, tgt in pairs]
         return [f"{tag} {text}" for text in src] if tag else src, tgt
 
-    def mask_valid(self, texts: Texts) -> Texts:
-        """Mask the source as for translation, whatever its target holds."""
+    def mask_valid(self, texts: Texts, tags: Sequence[str | None]) -> Texts:
+        """Mask the source as for translation, whatever its target holds, and put its tag before it."""
         src, tgt = texts
         kinds = self.settings.tokenizer.placeholders
-        pairs = zip(src, tgt, strict=True)
-        return [mask(text, kinds)[0] for text in src], [mask_pair(*pair, kinds)[1] for pair in pairs]
+        masked = [mask_pair(*pair, kinds)[1] for pair in zip(src, tgt, strict=True)]
+        read = (mask(text, kinds)[0] for text in src)
+        return [f"{tag} {text}" if tag else text for tag, text in zip(tags, read, strict=True)], masked
 
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
         """Both sides for the joint tokenizer, or each for its own."""

@@ -12,12 +12,13 @@ from typing import Any, Generic
 import numpy as np
 
 from nmt.config import Settings
-from nmt.errors import DataError
-from nmt.files import naming
+from nmt.errors import DataError, NmtError
+from nmt.files import naming, sha256
+from nmt.prepared.accepted import Accepted
 from nmt.prepared.assembling import Assembly, count_reasons
 from nmt.prepared.corpus import Sources, ValidationSet, heldout_size
 from nmt.prepared.encoding import Encoded, by_column
-from nmt.prepared.inputs import PairInputs, find_inputs, record_inputs
+from nmt.prepared.inputs import PairInputs, TextInputs, find_inputs, record_inputs
 from nmt.prepared.manifest import (
     FORMAT_VERSION,
     REJECTED,
@@ -27,12 +28,13 @@ from nmt.prepared.manifest import (
     TextCounts,
     check_files,
     prepared_sections,
+    read_manifest,
     record_files,
     without_paths,
     write_manifest,
 )
 from nmt.prepared.pairs import PairCorpus, find_pairs
-from nmt.prepared.placing import find_existing
+from nmt.prepared.placing import holds_data
 from nmt.prepared.selection import OnProgress, Positions, Progress
 from nmt.prepared.sifting import Sifted
 from nmt.prepared.spool import R
@@ -99,7 +101,7 @@ def prepare(
         data_dir: The folder to make; it appears when everything in it is complete.
         settings: Only the sections `data` and `tokenizer` matter.
         on_progress: Told how far each stage has come.
-        force: Replace prepared data that were made from other text or with other settings.
+        force: Replace prepared data that were made from other text or with other settings, or by another version.
         workers: Processes that read and encode; None: one for each core. They are started for more records than
             one block has, and then the main module of the program needs its `if __name__ == "__main__"`. The data do
             not depend on it.
@@ -109,16 +111,17 @@ def prepare(
         ConfigError: No text is named, or the tokenizer cannot be trained with these settings.
         DataError: Text cannot be read or used, `data_dir` holds something else, or another process is at work there.
         ModelError: The tokenizer that the settings name cannot be used.
+        NmtError: Something has come into `data_dir` in the meantime.
     """
     settings, tokenizers = resolve_tokenizer(settings)
     inputs = find_inputs(settings.data)
     if isinstance(inputs, PairInputs):
         require_joint(settings)
     records = record_inputs([*inputs.named, *_name_tokenizers(tokenizers)])
-    key = _key(records, settings, block)
+    key = _key(records, inputs, settings, block)
     recover(data_dir)
-    existing = find_existing(data_dir)
-    if existing is not None and not force:
+    if holds_data(data_dir) and not force:
+        existing = read_manifest(data_dir)
         if not existing.was_made_from(records, settings):
             raise DataError(
                 f"{data_dir} holds data prepared from other text or settings; `nmt prepare --force` replaces them"
@@ -134,6 +137,7 @@ def prepare(
         else:
             done = _Preparation(on_one(TextCorpus(settings)), find_lines(inputs), tokenizers).run()
         manifest = _seal(done, records, settings)
+        _check_place(data_dir, force=force)
         put_in_place(done.folder, data_dir)
     return PreparationReport(data_dir, manifest, tuple(done.warnings))
 
@@ -143,11 +147,16 @@ def _name_tokenizers(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]
     return [(name, (path,)) for name, path in zip(names, paths, strict=False)]
 
 
-def _key(inputs: tuple[InputRecord, ...], settings: Settings, block: int) -> dict[str, Any]:
+def _key(
+    records: tuple[InputRecord, ...], inputs: PairInputs | TextInputs, settings: Settings, block: int
+) -> dict[str, Any]:
     """Return what the work of a run depends on, so that no other one takes it up."""
+    test = inputs.test if isinstance(inputs, PairInputs) else None
     return {
         "format_version": FORMAT_VERSION,
-        "inputs": [record.model_dump() for record in inputs],
+        "inputs": [record.model_dump() for record in records],
+        # What training pairs have in common with it is counted in any case.
+        "test": [sha256(path) for path in test or () if path.is_file()],
         "settings": without_paths(prepared_sections(settings)),
         "block": block,
     }
@@ -155,6 +164,20 @@ def _key(inputs: tuple[InputRecord, ...], settings: Settings, block: int) -> dic
 
 def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_place(data_dir: Path, *, force: bool) -> None:
+    """Make sure that nothing is lost which has come into the folder since the beginning.
+
+    Raises:
+        NmtError: There is something. It can be moved away, so the work is kept, unlike after a `DataError`.
+    """
+    try:
+        taken = holds_data(data_dir)
+    except DataError as error:
+        raise NmtError(f"{error}; the same command goes on from here") from error
+    if taken and not force:
+        raise NmtError(f"{data_dir} holds data that were not there before; `nmt prepare --force` replaces them")
 
 
 def _seal(done: "_Done", inputs: tuple[InputRecord, ...], settings: Settings) -> Manifest:
@@ -201,8 +224,7 @@ class _Preparation(Generic[R]):
         heldout: Positions = np.zeros(0, dtype=np.int64)
         if not valid:
             heldout = corpus.hold_out(accepted.total, heldout_size(accepted.total, corpus))
-            chosen = accepted.read(heldout, heldout=np.zeros(0, dtype=np.int64))
-            valid = [ValidationSet("held out", list(chain.from_iterable(chosen)))]
+            valid = [self._take_out(accepted, heldout)]
         tokenizers, warnings = stages.make_tokenizers(accepted, heldout, self.tokenizers)
         tags = [part.tag for part in self.sources.train]
         encoded = stages.encode(accepted, heldout, tags=tags, overlap=corpus.overlap(_judged_by(valid, test)))
@@ -225,14 +247,21 @@ class _Preparation(Generic[R]):
     def _read_valid(self) -> list[ValidationSet[R]]:
         """Read the validation sets, without records that have an empty text."""
         corpus, sets = self.stages.corpus, []
-        for name, read in self.sources.valid:
-            records = list(read())
+        for one in self.sources.valid:
+            records = list(one.read())
             complete = [record for record in records if all(chain.from_iterable(corpus.texts([record])))]
             if not complete:
-                which = f" of {name}" if len(self.sources.valid) > 1 else ""
+                which = f" of {one.name}" if len(self.sources.valid) > 1 else ""
                 raise DataError(f"the validation text{which} holds no {corpus.complete}")
-            sets.append(ValidationSet(name, complete, len(records) - len(complete)))
+            tags = [one.tag] * len(complete)
+            sets.append(ValidationSet(one.name, complete, tags, dropped=len(records) - len(complete)))
         return sets
+
+    def _take_out(self, accepted: Accepted[R], heldout: Positions) -> ValidationSet[R]:
+        """Read the records that are held out; each keeps the tag of its corpus."""
+        blocks = accepted.read(heldout, heldout=np.zeros(0, dtype=np.int64))
+        found = [(record, self.sources.train[part].tag) for part, records in blocks for record in records]
+        return ValidationSet("held out", [record for record, _ in found], [tag for _, tag in found])
 
     def _describe(self, sifted: Sequence[Sifted], encoded: Sequence[Encoded] = ()) -> str:
         """Say why records were rejected."""

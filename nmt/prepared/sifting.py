@@ -25,7 +25,7 @@ from nmt.prepared.spool import (
     write_rejections,
 )
 from nmt.prepared.statistics import STATISTICS, Statistics
-from nmt.prepared.work import whole
+from nmt.prepared.work import is_whole, whole
 
 _HASHES: Final = "hashes.npy"
 _KEYS: Final = "keys.npy"
@@ -126,6 +126,6 @@ class Sifter(Generic[R]):
 
 def read_sifted(folder: Path) -> Sifted | None:
     """Read what a block has become; None: it has not been through the first stage."""
-    if not folder.is_dir():
+    if not is_whole(folder):
         return None
     return Sifted(**{**json.loads((folder / _SUMMARY).read_bytes()), "folder": folder})

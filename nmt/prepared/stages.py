@@ -26,7 +26,7 @@ from nmt.prepared.selection import OnProgress, Positions, Progress, draw
 from nmt.prepared.sifting import Raw, Sifted, Sifter, read_sifted
 from nmt.prepared.spool import R, as_npy
 from nmt.prepared.tokenizing import tags_of, take_tokenizer, train_tokenizers
-from nmt.prepared.work import whole
+from nmt.prepared.work import is_whole, whole
 from nmt.subword import Tokenizers, load_tokenizers
 from nmt.workers import map_blocks
 
@@ -59,7 +59,9 @@ class Stages(Generic[R]):
         folder.mkdir(exist_ok=True)
         if complete.exists():
             names = json.loads(complete.read_bytes())
-            return [sifted for name in names if (sifted := read_sifted(folder / name))]
+            blocks = [sifted for name in names if (sifted := read_sifted(folder / name))]
+            if len(blocks) == len(names):  # else a power failure has taken some
+                return blocks
         self.on_progress(Progress("reading", 0))
         done: dict[str, Sifted] = {}
         make = partial(Sifter, self.corpus, self.corpus.make_judge(overlap))
@@ -92,7 +94,7 @@ class Stages(Generic[R]):
             The tokenizers, whose files are in `tokenizers`, and warnings for the user.
         """
         settings = self.corpus.settings
-        if not self.tokenizers.is_dir():
+        if not is_whole(self.tokenizers):
             with whole(self.tokenizers) as folder:
                 if given:
                     _, warnings = take_tokenizer(folder, settings.tokenizer, given)
@@ -146,7 +148,7 @@ class Stages(Generic[R]):
 
     def _masked(self, accepted: Accepted[R], heldout: Positions, sample: Positions) -> Iterator[tuple[str, ...]]:
         """Read the sample, with placeholders."""
-        for records in accepted.read(sample, heldout=heldout):
+        for _, records in accepted.read(sample, heldout=heldout):
             yield from zip(*self.corpus.mask_train(self.corpus.texts(records), None), strict=True)
 
 

@@ -12,7 +12,7 @@ from nmt.corpus.overlap import Overlap
 from nmt.corpus.placeholders import mask
 from nmt.corpus.reading import Line
 from nmt.prepared.columns import TEXT
-from nmt.prepared.corpus import Corpus, Found, Judge, MaskedTexts, Part, Sources, Texts
+from nmt.prepared.corpus import Corpus, Found, Judge, MaskedTexts, Part, Sources, Texts, ValidPart
 from nmt.prepared.duplicates import Hashes
 from nmt.prepared.inputs import TextInputs
 from nmt.prepared.manifest import TextCounts
@@ -23,7 +23,7 @@ from nmt.subword import JOINT_MODEL
 
 def find_lines(inputs: TextInputs) -> Sources[Line]:
     """Say where lines are read."""
-    valid = (("", inputs.valid.lines),) if inputs.valid else ()
+    valid = (ValidPart("", inputs.valid.lines),) if inputs.valid else ()
     return Sources((Part("", inputs.train),), valid, None)
 
 
@@ -71,7 +71,7 @@ class TextCorpus(Corpus[Line]):
         kinds = self.settings.tokenizer.placeholders
         return ([mask(text, kinds)[0] for text in texts[0]],) if kinds else texts
 
-    def mask_valid(self, texts: Texts) -> Texts:
+    def mask_valid(self, texts: Texts, tags: Sequence[str | None]) -> Texts:
         """Mask as for training."""
         return self.mask_train(texts, None)
 

@@ -1,6 +1,7 @@
 """The tokenizers of prepared data: trained on the text that was chosen for it, or taken from elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from nmt.config import Settings, TokenizerSettings
@@ -78,8 +79,9 @@ def _check(name: str, path: Path, settings: Settings) -> Kind:
 
 
 def tags_of(settings: Settings) -> tuple[str, ...]:
-    """Name the tags of the corpora, each once."""
-    return tuple(dict.fromkeys(corpus.tag for corpus in settings.data.corpora if corpus.tag))
+    """Name the tags of the corpora and of the validation sets, each once."""
+    tagged = chain(settings.data.corpora, settings.data.validation)
+    return tuple(dict.fromkeys(one.tag for one in tagged if one.tag))
 
 
 def require_joint(settings: Settings) -> None:

@@ -9,31 +9,43 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from xxhash import xxh3_64_hexdigest
 
 from nmt.errors import ConfigError, DataError, ModelError
 
-_OLD = "old"
+_OLD: Final = "old"
 """What is replaced, for the moment between two renames."""
+_SUMS: Final = "sums.json"
+"""The hashes of the other files of a folder."""
+
+
+def work_folder(target: Path) -> Path:
+    """Return the folder of what has been done towards `target`, a hidden neighbour of a fixed name."""
+    target = target.resolve()
+    return target.with_name(f".{target.name}.work")
 
 
 @contextmanager
 def locked(target: Path) -> Iterator[Path]:
-    """Give the work folder of `target`, a hidden neighbour of a fixed name, to one process at a time.
+    """Give the work folder of `target` to one process at a time.
 
     Raises:
         DataError: Another process has it.
     """
     target = target.resolve()
-    home = _home(target)
+    home = work_folder(target)
+    new = [parent for parent in target.parents if not parent.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock(home, target)
     try:
         _put_back(target)
         yield home
     finally:
-        with suppress(OSError):  # something in it is to be kept
-            home.rmdir()
+        with suppress(OSError):  # something in one of them is to be kept
+            for folder in (home, *new):
+                folder.rmdir()
         os.close(lock)
 
 
@@ -51,10 +63,8 @@ def keyed(home: Path, key: Any) -> Iterator[Path]:
     folder = home / _name(key)
     for other in home.iterdir():
         if other != folder:
-            shutil.rmtree(other)
+            shutil.rmtree(other, ignore_errors=True)  # a worker of the run that was killed may still be at it
     folder.mkdir(exist_ok=True)
-    for left in folder.rglob(".*.tmp"):
-        shutil.rmtree(left, ignore_errors=True)  # a worker of the run that was killed may still be at it
     try:
         yield folder
     except (ConfigError, DataError, ModelError):
@@ -68,11 +78,13 @@ def whole(folder: Path) -> Iterator[Path]:
     """Give a temporary neighbour of `folder` to fill, which becomes it when the block ends well.
 
     A worker whose run was killed may still be writing the same folder, with the same in it: whoever comes first wins.
+    So what others seem to have left stays until all work goes.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     yield temporary
+    (temporary / _SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
     try:
         temporary.replace(folder)
     except OSError as error:
@@ -81,13 +93,27 @@ def whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary)
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether `whole` has made a folder, and its files are as they were then; where they are not, it is removed.
+
+    They are not after a power failure, which may take what has not reached the disk, but not the rename.
+    """
+    if not folder.is_dir():
+        return False
+    with suppress(FileNotFoundError, ValueError):
+        if json.loads((folder / _SUMS).read_bytes()) == _sums(folder):
+            return True
+    shutil.rmtree(folder)
+    return False
+
+
 def put_in_place(folder: Path, target: Path) -> None:
     """Move a folder of the work folder to `target`; what was there goes.
 
     A kill in between leaves the one or the other, at the latest when the work folder is asked for again.
     """
     target = target.resolve()
-    old = _home(target) / _OLD
+    old = work_folder(target) / _OLD
     if target.is_dir() and any(target.iterdir()):
         target.replace(old)
     try:
@@ -104,7 +130,7 @@ def recover(target: Path) -> None:
     Raises:
         DataError: Another process is preparing `target`.
     """
-    if (_home(target.resolve()) / _OLD).exists():
+    if (work_folder(target) / _OLD).exists():
         with locked(target):
             pass
 
@@ -115,13 +141,13 @@ def forget(target: Path, key: Any) -> None:
     Raises:
         DataError: Another process is preparing `target`.
     """
-    if (_home(target.resolve()) / _name(key)).exists():
+    if (work_folder(target) / _name(key)).exists():
         with locked(target) as home, keyed(home, key):
             pass
 
 
-def _home(target: Path) -> Path:
-    return target.with_name(f".{target.name}.work")
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.name: xxh3_64_hexdigest(path.read_bytes()) for path in folder.iterdir() if path.name != _SUMS}
 
 
 def _name(key: Any) -> str:
@@ -150,7 +176,7 @@ def _lock(home: Path, target: Path) -> int:
 
 def _put_back(target: Path) -> None:
     """Undo the first of the two renames of a replacement, or finish what follows the second one."""
-    old = _home(target) / _OLD
+    old = work_folder(target) / _OLD
     if old.exists() and not target.exists():
         old.replace(target)
     shutil.rmtree(old, ignore_errors=True)

@@ -81,4 +81,7 @@ def test_the_command_and_the_recipe_run(folder: Path) -> None:
         ("scored.tsv", 1.0, "<web>", 20),
         ("reviews", 2.0, None, 20),
     ]
-    assert [(one["name"], one["pairs"]) for one in counts["validation"]] == [("dev", 20), ("held-out", 20)]
+    assert [(one["name"], one["pairs"], one["tags"]) for one in counts["validation"]] == [
+        ("dev", 20, ["<web>"]),
+        ("held-out", 20, []),
+    ]

@@ -1,18 +1,30 @@
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nmt.chain import TestTexts, find_test_text, find_test_texts, read_test, score_test, translate_test
-from nmt.config import Settings, load_settings
+from nmt.chain import (
+    TestTexts,
+    check_test_tag,
+    find_test_text,
+    find_test_texts,
+    read_test,
+    score_test,
+    translate_test,
+)
+from nmt.config import Settings, TokenizerSettings, load_settings
 from nmt.errors import ConfigError
 from nmt.lm.result import Totals
 from nmt.lm.scorer import LanguageScorer
 from nmt.models.build import build_language_model
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.prepared.pipeline import prepare
-from nmt.subword import tokenizer_files
+from nmt.prepared.tokenizing import train_tokenizers
+from nmt.subword import SRC_MODEL, TGT_MODEL, tokenizer_files
+from nmt.translate import Options, Translation, Translator
 
 
 def translate(model_dir: Path, src: Path, test_dir: Path, settings: Settings) -> tuple[Path, bool, list[object]]:
@@ -40,6 +52,32 @@ def test_the_test_text_is_translated_once_for_each_model_text_and_search(
     assert (made, path.read_text(encoding="utf-8")) == (True, "bato cowo\n")
     path.write_text("altered\n", encoding="utf-8")
     assert translate(toy_model, src, test_dir, toy_settings)[1]
+
+
+def test_the_test_text_is_translated_with_its_tag(
+    toy_model: Path, toy_text: Path, toy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = list[str | None]()
+    translation = Translator.translate
+
+    def note(self: Translator, lines: Sequence[str], options: Options) -> list[list[Translation]]:
+        given.append(options.tag)
+        return translation(self, lines, replace(options, tag=None))
+
+    monkeypatch.setattr(Translator, "translate", note)
+    tagged = load_settings(overrides=["data.test_tag=<a>"], base=toy_settings)
+    for settings, made in ((toy_settings, True), (tagged, True), (tagged, False)):
+        assert translate(toy_model, toy_text / "test.src", tmp_path, settings)[1] == made
+    assert given == [None, "<a>"]
+
+
+def test_the_tokenizer_of_the_data_has_to_have_the_tag_of_the_test_text(tmp_path: Path) -> None:
+    tokenizer = TokenizerSettings(kind="char", symbols=("<a>",), joint=False)
+    train_tokenizers(tmp_path, tokenizer, {SRC_MODEL: lambda: iter(["ab"]), TGT_MODEL: lambda: iter(["cd"])})
+    check_test_tag(tmp_path, Settings())
+    check_test_tag(tmp_path, load_settings(overrides=["data.test_tag=<a>"]))
+    with pytest.raises(ConfigError, match=r"^data\.test_tag: the model knows no tag <b>; it has <a>$"):
+        check_test_tag(tmp_path, load_settings(overrides=["data.test_tag=<b>"]))
 
 
 def test_scores_are_kept_beside_the_translations(
@@ -77,8 +115,10 @@ def test_a_test_text_of_the_other_kind_of_model_is_refused() -> None:
         ConfigError, match=r"^data\.test_text is the test text of a language model, but data\.train_text"
     ):
         find_test_texts(load_settings(overrides=["data.test_text=a"]))
-    with pytest.raises(ConfigError, match=r"^data\.test_src and data\.test_tgt are for translation; a language model"):
+    with pytest.raises(ConfigError, match=r"^data\.test_src, _tgt and _tag are for translation; a language model"):
         find_test_text(load_settings(overrides=["data.test_src=a"]))
+    with pytest.raises(ConfigError, match=r"^data\.test_src, _tgt and _tag are for translation; a language model"):
+        find_test_text(load_settings(overrides=["data.test_tag=<a>"]))
 
 
 @pytest.fixture

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 import zstandard
 from datasets import Dataset
+from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
 from nmt.prepared import PreparedData
 from nmt.prepared.assembling import Assembly
+from nmt.prepared.selection import Progress as Now
 from nmt_cli.main import app
+from nmt_cli.prepare import show_stages
 
 WORDS = ["cat", "dog", "house", "river", "moon", "child"]
 PAIRS = [(f"the {a} and the {b}", f"le {b} et le {a}") for a, b in itertools.product(WORDS, WORDS)]
@@ -205,20 +208,31 @@ def test_a_reduced_vocabulary_is_a_warning(folder: Path) -> None:
     assert result.stderr.startswith("warning: the corpus gives at most ")
 
 
+def test_a_stage_has_nothing_of_the_one_before_it_on_the_bar() -> None:
+    bar = Progress(disable=True)
+    show = show_stages(bar)
+    shown = []
+    for now in (Now("reading", 3, 4), Now("reading", 5, 5), Now("training the tokenizer", 0), Now("encoding", 1, 5)):
+        show(now)
+        (task,) = bar.tasks
+        shown.append((task.description, task.completed, task.total))
+    assert shown == [("reading", 3, 4), ("reading", 5, 5), ("training the tokenizer", 0, None), ("encoding", 1, 5)]
+
+
 def test_an_interrupted_run_says_how_it_goes_on_and_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Assembly, "write", interrupt)
         result = prepare()
         assert (result.exit_code, Path("data").exists()) == (130, False)
         assert result.stderr.splitlines()[-2:] == [
-            "what is done is kept in a hidden folder: the same command goes on from there",
+            f"what is done is kept in {folder / '.data.work'}: the same command goes on from there",
             "interrupted",
         ]
     assert prepare().exit_code == 0
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_full_disk_is_one_line_and_the_work_is_kept(folder: Path) -> None:
+def test_after_a_full_disk_the_work_is_kept_and_it_is_said_where(folder: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -228,8 +242,10 @@ def test_a_full_disk_is_one_line_and_the_work_is_kept(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
     assert (result.exit_code, Path("data").exists(), Path(".data.work").exists()) == (1, False, True)
-    assert result.stderr.startswith("error: data: ")
-    assert "File too large" in result.stderr
+    kept, error = result.stderr.splitlines()
+    assert kept == f"what is done is kept in {folder / '.data.work'}: the same command goes on from there"
+    assert error.startswith("error: data: ")
+    assert "File too large" in error
     assert prepare().exit_code == 0
 
 

@@ -37,6 +37,14 @@ def test_a_recipe_without_a_test_text_ends_with_the_model(toy_text: Path, tmp_pa
     assert (tmp_path / "w" / "model" / "model.safetensors").is_file()
 
 
+def test_a_tag_that_the_data_lack_is_refused_before_the_training(toy_text: Path, tmp_path: Path) -> None:
+    arguments = ["run", str(toy_text / "toy.toml"), "--work", str(tmp_path / "w"), "--set", "data.test_tag=<a>"]
+    result = runner.invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("error: data.test_tag: the model knows no tag <a>\n")
+    assert not (tmp_path / "w" / "model").exists()
+
+
 def test_a_missing_recipe_is_one_line(tmp_path: Path) -> None:
     result = runner.invoke(app, ["run", str(tmp_path / "none.toml")])
     assert result.exit_code == 1

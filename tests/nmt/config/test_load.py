@@ -189,7 +189,7 @@ def test_every_setting_is_written() -> None:
     optional = {"data.test_src", "data.test_tgt", "data.valid_text", "data.test_text", "tokenizer.file"}
     optional |= {f"model.{place}_dropout" for place in ("embedding", "encoder", "decoder", "readout")}
     optional |= {"model.src_vectors", "model.tgt_vectors", "tokenizer.src_file", "tokenizer.tgt_file"}
-    optional |= {"data.src_lang", "data.tgt_lang"}
+    optional |= {"data.src_lang", "data.tgt_lang", "data.test_tag"}
     for name in set(setting_names()) - optional:
         assert f"\n{name.partition('.')[2]} = " in text
 

@@ -64,3 +64,9 @@ def test_a_symbol_is_no_special_piece(symbol: str) -> None:
 
 def test_a_symbol_counts_once() -> None:
     assert TokenizerSettings(symbols=("<b>", "<i>", "<b>")).symbols == ("<b>", "<i>")
+
+
+def test_the_share_of_characters_is_one_that_can_be_trained_for() -> None:
+    assert refused(character_coverage=0.97) == "Input should be greater than or equal to 0.98"
+    assert refused(character_coverage=1.1) == "Input should be less than or equal to 1"
+    assert TokenizerSettings(character_coverage=0.98).character_coverage == 0.98

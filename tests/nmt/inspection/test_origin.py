@@ -75,16 +75,22 @@ def test_without_other_text_there_is_no_overlap(make_folder: MakeFolder) -> None
 
 
 def test_validation_sets_are_measured(make_folder: MakeFolder) -> None:
-    sets = (ValidCount(name="news", pairs=1, dropped=3),)
+    sets = (ValidCount(name="news", pairs=1, dropped=3, tags=("<a>", "<b>")),)
     part = origin.validation(inspect(make_folder(validation=sets)))
     # The set is ("a", "bz"): two pieces and three, one of which is unknown.
     cells = [1, 3, 2, "2.0", "0.00%", 3, "3.0", "33.3%"]
-    assert '<th scope="row">news</th>' + "".join(f'<td class="number">{cell}</td>' for cell in cells) in part
+    assert (
+        '<th scope="row">news</th>'
+        + "".join(f'<td class="number">{cell}</td>' for cell in cells)
+        + "<td>&lt;a&gt;, &lt;b&gt;</td>"
+        in part
+    )
 
 
 def test_the_validation_lines_of_a_text_are_measured(toy_text_data: PreparedText) -> None:
     part = origin.validation(inspect(toy_text_data.folder))
     assert '<td class="number">30</td><td class="number">0</td>' in part
+    assert "tag" not in part
 
 
 def test_settings_that_were_chosen_come_before_all_others(make_folder: MakeFolder) -> None:

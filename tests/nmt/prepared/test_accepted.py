@@ -26,21 +26,21 @@ def accept(folder: Path, blocks: Sequence[str], duplicates: Sequence[int] | None
 
 def read(accepted: Accepted[Pair], chosen: Sequence[int], heldout: Sequence[int]) -> list[str]:
     blocks = accepted.read(np.array(chosen, dtype=np.int64), heldout=np.array(heldout, dtype=np.int64))
-    return ["".join(pair.src for pair in block) for block in blocks]
+    return [f"{part}: {''.join(pair.src for pair in block)}" for part, block in blocks]
 
 
 def test_records_are_counted_through_all_blocks_without_duplicates(tmp_path: Path) -> None:
     accepted = accept(tmp_path, ["a.bc", "..", "def"], [0, 1, 0, 0, 0, 1])
     assert accepted.total == 4  # a, c, d, e
-    assert read(accepted, [0, 1, 2, 3], []) == ["ac", "de"]
-    assert read(accepted, [1, 2], []) == ["c", "d"]
-    assert read(accepted, [3], []) == ["e"]
+    assert read(accepted, [0, 1, 2, 3], []) == ["0: ac", "2: de"]
+    assert read(accepted, [1, 2], []) == ["0: c", "2: d"]
+    assert read(accepted, [3], []) == ["2: e"]
 
 
 def test_what_is_held_out_is_not_counted(tmp_path: Path) -> None:
     accepted = accept(tmp_path, ["abc", "def"], None)
     assert accepted.total == 6
-    assert read(accepted, [0, 1, 3], [1, 3]) == ["ac", "f"]
+    assert read(accepted, [0, 1, 3], [1, 3]) == ["0: ac", "1: f"]
 
 
 def test_each_block_is_told_what_it_needs_to_know(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_corpora_come_in_the_order_of_the_settings_with_weight_tag_and_name(fold
 
 
 def test_the_validation_files_come_before_further_sets(folder: Path) -> None:
-    further = [{"src": ["w.en"], "tgt": ["w.fr"]}, {"path": ["c.tsv"], "name": "news"}]
+    further = [{"src": ["w.en"], "tgt": ["w.fr"]}, {"path": ["c.tsv"], "name": "news", "tag": "<news>"}]
     inputs = found(root=folder, train_tsv=["d.tsv"], valid_src="v.en", valid_tgt="v.fr", validation=further)
-    assert [one.name for one in inputs.valid] == ["v.en", "w.en", "news"]
+    assert [(one.name, one.tag) for one in inputs.valid] == [("v.en", None), ("w.en", None), ("news", "<news>")]
     assert [pair.src for one in inputs.valid for pair in one.source.pairs()] == ["v.en", "w.en", "c.tsv"]
 
 
@@ -204,6 +204,11 @@ def test_a_test_text_needs_both_sides(given: str, missing: str) -> None:
 def test_a_missing_file_is_named_with_its_setting() -> None:
     with pytest.raises(DataError, match=r"^cannot read none\.tsv \(data\.train_tsv\): No such file or directory$"):
         record_inputs([("data.train_tsv", (Path("none.tsv"),))])
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^.* \(data\.train_tsv\) is a folder, expected a file$"):
+        record_inputs([("data.train_tsv", (tmp_path,))])
 
 
 def test_a_pipe_is_refused_because_it_can_be_read_only_once(tmp_path: Path) -> None:

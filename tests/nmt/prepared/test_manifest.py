@@ -90,7 +90,7 @@ def test_another_format_version_is_refused(tmp_path: Path, tree: Any, version: s
     (tmp_path / "manifest.json").write_text(json.dumps(tree))
     with pytest.raises(
         DataError,
-        match=rf"has format version {version}, but this version of nmt reads 2; prepare the data again, in another",
+        match=rf"has format version {version}, but this version of nmt reads 2; prepare the data again with --force",
     ):
         read_manifest(tmp_path)
 
@@ -122,7 +122,8 @@ def test_where_the_text_lies_does_not_matter_but_what_it_is_does(folder: Path) -
     manifest = read_manifest(folder)
     moved = (INPUTS[0].model_copy(update={"path": "there/b.tsv"}),)
     edited = (INPUTS[0].model_copy(update={"sha256": "11ff"}),)
-    elsewhere = load_settings(None, ["data.root=there", "data.train_tsv=['b.tsv']", "data.test_src=t"])
+    test = ["data.test_src=t", "data.test_tag=<a>"]
+    elsewhere = load_settings(None, ["data.root=there", "data.train_tsv=['b.tsv']", *test])
     assert manifest.was_made_from(moved, elsewhere)
     assert not manifest.was_made_from(edited, elsewhere)
     assert not manifest.was_made_from((*INPUTS, *INPUTS), elsewhere)

@@ -41,8 +41,7 @@ def test_text_to_be_kept_out_of_training_is_a_reason_against_a_pair() -> None:
     assert judge([pair, Pair("b", "a", "f", 2)]) == ["overlap", None]
     keys = own.keys([pair])
     assert keys is not None
-    assert overlap.count(keys) == overlap.found([pair])
-    assert overlap.found([pair]).sets["validation"].source == 1
+    assert overlap.count(keys).sets["validation"].source == 1
 
 
 def test_training_pairs_are_masked_only_where_both_sides_agree() -> None:
@@ -57,7 +56,12 @@ def test_the_tag_of_a_corpus_is_put_before_its_sources() -> None:
 
 def test_validation_sources_are_masked_as_for_translation() -> None:
     own = corpus("tokenizer.placeholders=['number']")
-    assert own.mask_valid(TEXTS) == (["[NUM]", "[NUM]"], ["[NUM]", "a"])
+    assert own.mask_valid(TEXTS, [None, None]) == (["[NUM]", "[NUM]"], ["[NUM]", "a"])
+
+
+def test_each_validation_source_has_its_own_tag_or_none() -> None:
+    own = corpus("tokenizer.placeholders=['number']")
+    assert own.mask_valid(TEXTS, ["<a7>", None]) == (["<a7> [NUM]", "[NUM]"], ["[NUM]", "a"])
 
 
 def test_a_joint_tokenizer_learns_from_both_sides_and_separate_ones_from_their_own() -> None:

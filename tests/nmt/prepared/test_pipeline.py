@@ -1,12 +1,13 @@
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nmt.config import Settings
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError, DataError, NmtError
 from nmt.prepared import PreparedData
 from nmt.prepared.pipeline import prepare
 from nmt.prepared.selection import Progress
@@ -147,11 +148,11 @@ def test_progress_names_every_stage(tmp_path: Path, corpus: Pairs, make_settings
 
 def test_data_that_are_up_to_date_are_left_alone(tmp_path: Path, corpus: Pairs, make_settings: MakeSettings) -> None:
     first = prepare(tmp_path / "data", make_settings())
-    before = (tmp_path / "data" / "train.arrow").stat()
+    before = (tmp_path / "data" / "train.arrow").stat().st_mtime_ns
     second = prepare(tmp_path / "data", make_settings("training.seed=5"))
     assert (first.up_to_date, second.up_to_date) == (False, True)
     assert second.counts == first.counts
-    assert (tmp_path / "data" / "train.arrow").stat() == before
+    assert (tmp_path / "data" / "train.arrow").stat().st_mtime_ns == before
 
 
 def test_other_data_are_replaced_only_by_force(tmp_path: Path, corpus: Pairs, make_settings: MakeSettings) -> None:
@@ -162,6 +163,49 @@ def test_other_data_are_replaced_only_by_force(tmp_path: Path, corpus: Pairs, ma
     assert contents(tmp_path / "data") == before
     report = prepare(tmp_path / "data", make_settings("tokenizer.vocab_size=50"), force=True)
     assert (report.up_to_date, report.counts.src_vocabulary) == (False, 50)
+
+
+def test_data_of_an_older_format_are_replaced_by_force(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings
+) -> None:
+    prepare(tmp_path / "data", make_settings())
+    before = contents(tmp_path / "data")
+    manifest = json.loads(before["manifest.json"])
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps({"format_version": 1, "files": manifest["files"]}))
+    with pytest.raises(DataError, match=r"has format version 1, but .* reads 2; prepare the data again with --force"):
+        prepare(tmp_path / "data", make_settings())
+    prepare(tmp_path / "data", make_settings(), force=True)
+    assert contents(tmp_path / "data") == before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_comes_into_the_folder_in_the_meantime_is_not_lost(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, force: bool
+) -> None:
+    def put_notes(progress: Progress) -> None:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / "notes").touch()
+
+    with pytest.raises(NmtError, match=r"^.*data holds other files \(notes\); .*; the same command goes on from here$"):
+        prepare(tmp_path / "data", make_settings(), put_notes, force=force)
+    (tmp_path / "data" / "notes").unlink()
+    seen: list[Progress] = []
+    prepare(tmp_path / "data", make_settings(), seen.append)
+    assert seen[0].stage == "encoding"
+
+
+def test_data_that_come_in_the_meantime_are_replaced_only_by_force(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings
+) -> None:
+    prepare(tmp_path / "other", make_settings("tokenizer.vocab_size=50"))
+
+    def put_data(progress: Progress) -> None:
+        shutil.copytree(tmp_path / "other", tmp_path / "data", dirs_exist_ok=True)
+
+    with pytest.raises(NmtError, match="data holds data that were not there before; `nmt prepare --force` replaces"):
+        prepare(tmp_path / "data", make_settings(), put_data)
+    assert contents(tmp_path / "data") == contents(tmp_path / "other")
+    assert prepare(tmp_path / "data", make_settings(), put_data, force=True).counts.train == 189
 
 
 def test_edited_text_is_noticed(tmp_path: Path, corpus: Pairs, write: Write, make_settings: MakeSettings) -> None:

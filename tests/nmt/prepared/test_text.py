@@ -27,8 +27,8 @@ def test_lines_are_read_in_the_order_of_the_files_and_normalised(tmp_path: Path)
     ]
     [part] = sources.train
     assert [line for block in part.source.blocks(10) for line in block.records()] == lines
-    [(_, read)] = sources.valid
-    assert list(read()) == list(read()) == lines[2:]
+    [valid] = sources.valid
+    assert list(valid.read()) == list(valid.read()) == lines[2:]
     assert sources.test is None
 
 
@@ -51,7 +51,7 @@ def test_the_last_lines_are_held_out() -> None:
 
 def test_lines_are_masked_in_training_and_validation_alike() -> None:
     own, texts = corpus("tokenizer.placeholders=['number']"), (["7 a"],)
-    assert own.mask_train(texts, None) == own.mask_valid(texts) == (["[NUM] a"],)
+    assert own.mask_train(texts, None) == own.mask_valid(texts, [None]) == (["[NUM] a"],)
     assert corpus().mask_train(texts, None) == own.texts([Line("7 a", "f", 1)]) == texts
 
 

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from nmt.config import Settings, TokenizerSettings, load_settings
-from nmt.config.data import TrainingCorpusSettings
+from nmt.config import CorpusSettings, Settings, TokenizerSettings, TrainingCorpusSettings, load_settings
 from nmt.errors import ConfigError, ModelError
 from nmt.prepared.tokenizing import require_joint, resolve_tokenizer, tags_of, take_tokenizer, train_tokenizers
 from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers, load_tokenizers
@@ -229,6 +228,17 @@ def test_the_tokenizer_of_the_source_has_to_have_the_tags(own: Path, model: Path
     assert resolve_tokenizer(tagged(two(own, model), "<b>"))[1][0] == own
     with pytest.raises(ConfigError, match=r"but .*joint\.spm\.model \(tokenizer\.src_file\) has no such piece"):
         resolve_tokenizer(tagged(two(model, own), "<b>"))
+
+
+def test_the_tags_of_validation_sets_have_to_be_there_too(own: Path) -> None:
+    settings = tagged(taking(own), "<b>")
+    validation = tuple(CorpusSettings(path=("a.tsv",), tag=tag) for tag in ("<i>", None, "<b>"))
+    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"validation": validation})})
+    assert tags_of(settings) == ("<b>", "<i>")
+    with pytest.raises(
+        ConfigError, match=r"^a corpus has the tag <i>, but .*own\.model \(tokenizer\.file\) has no such"
+    ):
+        resolve_tokenizer(settings)
 
 
 def test_a_placeholder_is_a_word_like_others_to_a_tokenizer_of_words(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import ConfigError, DataError, ModelError, NmtError
-from nmt.prepared.work import forget, keyed, locked, put_in_place, recover, whole
+from nmt.prepared.work import forget, is_whole, keyed, locked, put_in_place, recover, whole
 
 
 def names(folder: Path) -> list[str]:
@@ -15,12 +15,12 @@ def test_work_that_ends_well_leaves_no_trace(tmp_path: Path) -> None:
     with locked(tmp_path / "new" / "data") as home, keyed(home, 1) as folder:
         assert home == tmp_path / "new" / ".data.work"
         (folder / "file").touch()
-    assert names(tmp_path / "new") == []
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("error", [ConfigError("a"), DataError("b"), ModelError("c")])
 def test_work_that_would_fail_again_leaves_no_trace(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(type(error)), locked(tmp_path / "data") as home, keyed(home, 1) as folder:
+    with pytest.raises(type(error)), locked(tmp_path / "new" / "data") as home, keyed(home, 1) as folder:
         (folder / "file").touch()
         raise error
     assert names(tmp_path) == []
@@ -89,6 +89,22 @@ def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
     with whole(tmp_path / "part") as folder:
         assert names(folder) == []  # what the first attempt had left is gone
     assert names(tmp_path) == ["part"]
+
+
+def test_a_folder_that_lost_anything_to_a_power_failure_is_removed(tmp_path: Path) -> None:
+    def tear(name: str, data: bytes | None) -> bool:
+        with whole(tmp_path / "part") as folder:
+            (folder / "file").write_bytes(b"text")
+        assert is_whole(tmp_path / "part")
+        if data is None:
+            (tmp_path / "part" / name).unlink()
+        else:
+            (tmp_path / "part" / name).write_bytes(data)
+        return is_whole(tmp_path / "part") or (tmp_path / "part").exists()
+
+    cases = [("file", b""), ("file", b"\0\0\0\0"), ("file", None), ("sums.json", b""), ("sums.json", None)]
+    assert [case for case in cases if tear(*case)] == []
+    assert not is_whole(tmp_path / "part")
 
 
 def test_the_first_of_two_writers_of_the_same_folder_wins(tmp_path: Path) -> None:
