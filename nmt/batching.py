@@ -19,6 +19,8 @@ LONGEST: Final = 2**16 - 2
 """Pieces of the longest row that can be planned: with `</s>`, its length is a number of 16 bits."""
 _BLOCK: Final = 1 << 16
 """Rows that are worked on at a time: what an array is indexed by takes 8 bytes each."""
+_ROOM: Final = 1 << 20
+"""Rows of which copies of 8 bytes each are no burden."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,8 @@ def plan_epoch(
     order = _sort(of_rows, cells.counts, rows)
     del of_rows
     ends = np.cumsum(cells.counts)
-    for cell in np.flatnonzero(cells.counts > 1):  # one by one, they fit into the processor's cache
-        rng.shuffle(order[ends[cell] - cells.counts[cell] : ends[cell]])
+    for cell in np.flatnonzero(cells.counts > 1):
+        _shuffle(order[ends[cell] - cells.counts[cell] : ends[cell]], rng)
     longest = np.maximum(cells.src, cells.tgt) + np.uint16(1)
     bounds = cut_batches(np.repeat(longest, cells.counts), batch_tokens=batch_tokens)
     firsts, lasts = bounds[:-1], bounds[1:]
@@ -241,6 +243,14 @@ def _sort(of_rows: NDArray[np.unsignedinteger], counts: NDArray[np.int64], rows:
     return found
 
 
+def _shuffle(rows: RowNumbers, rng: np.random.Generator) -> None:
+    """Shuffle rows in place, which takes half the time with numbers of 8 bytes where there is room for them."""
+    if len(rows) > _ROOM:
+        rng.shuffle(rows)
+    else:
+        rows[:] = rng.permutation(rows.astype(np.int64))
+
+
 def _blocks(count: int) -> Iterator[slice]:
     return (slice(first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK))
 
@@ -275,8 +285,12 @@ def _padding_share(cells: _Cells, firsts: NDArray[np.int64], lasts: NDArray[np.i
     if not len(firsts):
         return 0.0
     total, real = 0, 0
+    ends = np.cumsum(cells.counts)
+    # The cells of the first and behind the last row of each batch, in turns: a maximum between them, and one to drop.
+    bounds = np.stack([np.searchsorted(ends, firsts, side="right"), np.searchsorted(ends, lasts) + 1], axis=1).ravel()
     for side in (cells.src, cells.tgt):
-        longest = np.maximum.reduceat(np.repeat(side, cells.counts), firsts).astype(np.int64) + 1
+        occurring = np.append(np.where(cells.counts > 0, side, 0), 0)
+        longest = np.maximum.reduceat(occurring, bounds)[::2].astype(np.int64) + 1
         total += int((longest * (lasts - firsts)).sum())
         real += int(((side.astype(np.int64) + 1) * cells.counts).sum())
     return 1.0 - real / total

@@ -1,5 +1,6 @@
 """Update rules and learning-rate schedules."""
 
+import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Schedule:
 
 def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """Make the update rule, in the library's fused form."""
+    _leave_compiler_out()
     rate = settings.learning_rate
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -48,3 +50,19 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
         )
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)
+
+
+@torch.no_grad()
+def step(optimizer: Optimizer) -> None:
+    """Do what `optimizer.step()` does, past the wrapper that loads torch's compiler for it."""
+    inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def _leave_compiler_out() -> None:
+    """Keep torch from loading its compiler, which takes nearly as long as torch itself and has nothing to do here.
+
+    It would be loaded to exempt these methods from compiling; torch keeps what is then called in this attribute.
+    """
+    for method in (Optimizer.add_param_group, Optimizer.zero_grad, Optimizer.state_dict, Optimizer.load_state_dict):
+        plain = inspect.unwrap(method)
+        setattr(plain, "__dynamo_disable", plain)

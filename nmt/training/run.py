@@ -103,7 +103,7 @@ class _Run:
         prepare_for_training(self.device)
         self.task = make_task(self.data, self.settings, Place(self.device, self.precision, self.ranks))
         if not list_checkpoints(self.model_dir):
-            self.task.plan_ahead()  # while the optimiser's libraries are loaded
+            self.task.plan_ahead()  # while the model is made
             self.task.start_from_vectors(self.observer.on_message)
         self.model = self.task.model
         self.optimizer = make_optimizer(training, self.model.parameters())

@@ -1,6 +1,7 @@
 """Training of a translation model: sentence pairs in batches of similar lengths, validated by loss and BLEU."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
@@ -8,6 +9,7 @@ from torch import nn
 from nmt.config import Settings
 from nmt.models.build import build_model
 from nmt.models.folder import Vocabularies
+from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import TRAIN
 from nmt.training.drawing import Share, pairs_of_pass
@@ -39,16 +41,20 @@ class TranslationTask:
         self.batch_tokens = settings.training.batch_tokens
         tokenizers = data.tokenizers
         self.vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-        self.model = build_model(
-            settings.model,
-            src_vocab_size=self.vocabularies.src,
-            tgt_vocab_size=self.vocabularies.tgt,
-            joint=self.vocabularies.joint,
-            seed=settings.training.seed,
-        ).to(place.device)
         self.shares = tuple(Share(corpus.train, corpus.weight) for corpus in data.corpora)
         self.pairs_of_pass = pairs_of_pass(self.shares)
         self.feed = self._make_feed()
+
+    @cached_property
+    def model(self) -> Seq2Seq:
+        """The model, freshly initialised when it is first asked for: a plan can be begun before."""
+        return build_model(
+            self.settings.model,
+            src_vocab_size=self.vocabularies.src,
+            tgt_vocab_size=self.vocabularies.tgt,
+            joint=self.vocabularies.joint,
+            seed=self.settings.training.seed,
+        ).to(self.place.device)
 
     def plan_ahead(self) -> None:
         """Begin to plan the first pass, which takes seconds for millions of pairs."""

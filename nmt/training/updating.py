@@ -15,6 +15,7 @@ from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import Piece, UpdateData
 from nmt.training.moving_average import MovingAverage
+from nmt.training.optim import step
 from nmt.training.stream import Segment
 from nmt.wording import counted
 
@@ -74,7 +75,7 @@ class Updater:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
+        step(self.optimizer)
         self.optimizer.zero_grad()
         return norm
 

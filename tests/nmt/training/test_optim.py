@@ -1,10 +1,12 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from nmt.config import TrainingSettings
-from nmt.training.optim import Schedule, ScheduleKind, make_optimizer
+from nmt.training.optim import Schedule, ScheduleKind, make_optimizer, step
 
 KINDS: list[ScheduleKind] = ["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
 
@@ -49,6 +51,41 @@ def test_each_rule_moves_a_weight_downhill(name: str, kind: type) -> None:
     (weight**2).sum().backward()
     optimizer.step()
     assert weight.item() == pytest.approx({"adam": 0.9, "adamw": 0.9, "sgd": 0.8}[name])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_step_is_that_of_the_library(name: str) -> None:
+    settings = TrainingSettings.model_validate({"optimizer": name, "momentum": 0.9, "weight_decay": 0.01})
+    weights = []
+    for make_step in (step, lambda optimizer: optimizer.step()):
+        weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
+        optimizer = make_optimizer(settings, [weight])
+        for _ in range(3):
+            (weight**3).sum().backward()
+            make_step(optimizer)
+            optimizer.zero_grad()
+        weights.append(weight.detach())
+    assert torch.equal(*weights)
+    assert weights[0][0] != 1.0
+
+
+WITHOUT_COMPILER = """
+import sys
+import torch
+from nmt.config import TrainingSettings
+from nmt.training.optim import make_optimizer, step
+weight = torch.nn.Parameter(torch.ones(1))
+optimizer = make_optimizer(TrainingSettings(), [weight])
+weight.sum().backward()
+step(optimizer)
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_no_step_loads_the_compiler_of_torch() -> None:
+    assert subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], timeout=60).returncode == 0
 
 
 def test_the_settings_reach_the_rule() -> None:
