@@ -172,10 +172,10 @@ def test_one_long_pair_beside_a_batch_that_can_be_cut_does_not_end_the_run() -> 
 def test_too_little_memory_for_the_optimiser_is_said_so(error: RuntimeError, monkeypatch: pytest.MonkeyPatch) -> None:
     made = updater(plain(tiny()))
 
-    def fail() -> None:
+    def fail(optimizer: object) -> None:
         raise error
 
-    monkeypatch.setattr(made.optimizer, "step", fail)
+    monkeypatch.setattr(type(made.optimizer), "step", fail)
     with pytest.raises(TrainingError, match="out of memory in a step of the optimiser: the model is too large"):
         made.update(data([0, 1]), step=1, seed=1, rate=0.1)
 
@@ -183,10 +183,10 @@ def test_too_little_memory_for_the_optimiser_is_said_so(error: RuntimeError, mon
 def test_any_other_failure_of_the_optimiser_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     made = updater(plain(tiny()))
 
-    def fail() -> None:
+    def fail(optimizer: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(made.optimizer, "step", fail)
+    monkeypatch.setattr(type(made.optimizer), "step", fail)
     with pytest.raises(RuntimeError, match=r"^broken$"):
         made.update(data([0, 1]), step=1, seed=1, rate=0.1)
 
