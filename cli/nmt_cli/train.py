@@ -35,7 +35,7 @@ def train(
       nmt train --show-config --recipe recipes/multi30k-en-de.toml
       torchrun --nproc-per-node 2 -m nmt_cli train data/en-de models/en-de
     """
-    if show_config:
+    if show_config and (data_dir is None or model_dir is not None):
         results.print(_resolved_toml(data_dir, model_dir, recipe, overrides or []), end="", soft_wrap=True)
         return
     if data_dir is None or model_dir is None:

@@ -35,8 +35,9 @@ def test_the_resolved_settings_of_a_run_include_what_the_data_were_prepared_with
     assert not (tmp_path / "m").exists()
 
 
-def test_missing_folders_are_wrong_usage() -> None:
-    result = runner.invoke(app, ["train"])
+@pytest.mark.parametrize("arguments", [[], ["data"], ["data", "--show-config"]])
+def test_missing_folders_are_wrong_usage(arguments: list[str]) -> None:
+    result = runner.invoke(app, ["train", *arguments])
     assert result.exit_code == 2
     assert "DATA_DIR and MODEL_DIR are needed" in result.stderr
 
