@@ -63,6 +63,6 @@ def _leave_compiler_out() -> None:
 
     It would be loaded to exempt these methods from compiling; torch keeps what is then called in this attribute.
     """
-    for method in (Optimizer.add_param_group, Optimizer.zero_grad, Optimizer.state_dict, Optimizer.load_state_dict):
+    for method in (Optimizer.add_param_group, Optimizer.zero_grad):
         plain = inspect.unwrap(method)
         setattr(plain, "__dynamo_disable", plain)

@@ -79,7 +79,6 @@ optimizer = make_optimizer(TrainingSettings(), [weight])
 weight.sum().backward()
 step(optimizer)
 optimizer.zero_grad()
-optimizer.load_state_dict(optimizer.state_dict())
 sys.exit("torch._dynamo" in sys.modules)
 """
 
