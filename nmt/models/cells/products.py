@@ -16,7 +16,7 @@ def repeated_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
 
     On a CPU with oneDNN the weight is laid out once for all steps.
     """
-    if not _lays_out(weight):
+    if not _has_onednn_for(weight):
         return lambda rows: functional.linear(rows, weight)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
 
@@ -32,7 +32,7 @@ def product(rows: Tensor, weight: Tensor) -> Tensor:
 
     fp32 on a CPU goes to oneDNN, where a wide product takes two thirds of the time that it takes in torch's BLAS.
     """
-    if rows.dtype != torch.float32 or not _lays_out(weight):
+    if rows.dtype != torch.float32 or not _has_onednn_for(weight):
         return rows @ weight.t()
     products: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
     return products
@@ -40,12 +40,12 @@ def product(rows: Tensor, weight: Tensor) -> Tensor:
 
 def outer_product(left: Tensor, right: Tensor) -> Tensor:
     """Sum the outer products of the rows of [N, A] and [N, B], without gradients: [A, B], A the larger of them."""
-    if left.dtype != torch.float32 or not _lays_out(right) or not len(left):
+    if left.dtype != torch.float32 or not _has_onednn_for(right) or not len(left):
         return left.t() @ right
     return product(right.t(), left.t()).t()  # this way round is the fast one
 
 
-def _lays_out(weight: Tensor) -> bool:
+def _has_onednn_for(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if weight.dtype == torch.bfloat16:
