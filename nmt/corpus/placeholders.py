@@ -1,19 +1,36 @@
-"""Numbers and URLs as [NUM] and [URL], which a model copies by position instead of spelling them out."""
+"""Numbers and URLs as [NUM] and [URL], which a model copies by position instead of spelling them out.
+
+All numbers of a sentence have the same placeholder, so that a model learns one word for them, however many there are;
+which is which in a translation is told by the attention with which each was written.
+"""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmt.corpus import numbers
 
 Kind = Literal["number", "url"]
 Originals = dict[Kind, list[str]]
 """For every kind that was masked, what its placeholders stand for, in order."""
+Filling = Mapping[Kind, Sequence[str | None]]
+"""For every kind that was masked, what goes into each of its placeholders in a translation; None: nothing."""
 
 PLACEHOLDERS: Final[dict[Kind, str]] = {"number": "[NUM]", "url": "[URL]"}
 
 # A placeholder that the user typed is masked too: it stands for itself and comes back as it was.
 _PATTERNS: Final[dict[Kind, str]] = {
-    "url": r"(?P<url>\[URL\]|(?<!\w)(?i:https?://|www\.)\S*[^\s.,;:!?'\"»)\]}>…])",
-    "number": r"(?P<number>\[NUM\]|(?<!\w)(?<!\d[.,:])\d++(?:[.,:]\d++)*+(?!\w))",
+    "url": (
+        rf"(?P<url>\[URL\]|{numbers.BEGINS}(?i:https?://|www\.)"
+        r"(?:\([^\s()]*+\)|\[[^\s\[\]]*+\]|[^\s()\[\]，。！？；：、）」』》])+"  # noqa: RUF001 (these marks are meant)
+        r"(?<![.,;:!?'\"»}>…]))"
+    ),
+    "number": rf"(?P<number>\[NUM\]|{numbers.PATTERN})",
 }
 
 
@@ -31,21 +48,25 @@ def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
 
 
 def mask_pair(src: str, tgt: str, kinds: Sequence[Kind]) -> tuple[str, str]:
-    """Mask a training pair, but leave a kind as it is unless both sides hold the same of it in the same order."""
+    """Mask a training pair, but leave a kind as it is unless both sides hold the same of it, in any order.
+
+    Numbers are the same if their digits, units and signs are: 1,234.5 and 1.234,5 are.
+    """
     while True:
         masked_src, in_src = mask(src, kinds)
         masked_tgt, in_tgt = mask(tgt, kinds)
-        if in_src == in_tgt:
+        same = [kind for kind in in_src if _values(kind, in_src[kind]) == _values(kind, in_tgt[kind])]
+        if len(same) == len(in_src):
             return masked_src, masked_tgt
-        kinds = [kind for kind in in_src if in_src[kind] == in_tgt[kind]]
+        kinds = same
 
 
-def unmask(text: str, originals: Originals) -> str:
-    """Put the originals of each kind back in order; placeholders beyond the last one are removed."""
-    if not originals:
+def unmask(text: str, filling: Filling) -> str:
+    """Fill the placeholders of each kind in order; those without anything to fill them are removed."""
+    if not filling:
         return text
-    kinds = {PLACEHOLDERS[kind]: kind for kind in originals}
-    waiting = {kind: iter(texts) for kind, texts in originals.items()}
+    kinds = {PLACEHOLDERS[kind]: kind for kind in filling}
+    waiting = {kind: iter(texts) for kind, texts in filling.items()}
     surplus = False
 
     def replace(match: re.Match[str]) -> str:
@@ -59,3 +80,64 @@ def unmask(text: str, originals: Originals) -> str:
     pattern = f"(?P<space> ?)(?P<placeholder>{'|'.join(map(re.escape, kinds))})"
     filled = re.sub(pattern, replace, text)
     return filled.strip() if surplus else filled
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the originals of a source go in its translation."""
+
+    filling: dict[Kind, list[str | None]]
+    lost: tuple[str, ...]
+    """Those that no placeholder of the translation stands for."""
+
+
+def place(
+    originals: Originals, src: Sequence[str], tgt: Sequence[str], attention: NDArray[np.float32] | None
+) -> Placed:
+    """Find out which original each placeholder of a translation stands for: in order, unless attention tells another.
+
+    Args:
+        originals: What `mask` took out of the source.
+        src: The pieces of the masked source.
+        tgt: The pieces of the translation.
+        attention: How much each target piece read of each source piece, [T, S]; None: nobody knows.
+    """
+    filling: dict[Kind, list[str | None]] = {}
+    lost: list[str] = []
+    for kind, texts in originals.items():
+        rows, columns = _places(tgt, kind), _places(src, kind)
+        size = max(len(rows), len(texts))
+        weights = np.zeros((size, size), dtype=np.float64)
+        if attention is not None and len(columns) == len(texts):
+            weights[: len(rows), : len(texts)] = attention[np.ix_(rows, columns)]
+        order = _assign(weights)
+        chosen = [texts[column] if column < len(texts) else None for column in order]
+        filling[kind] = chosen[: len(rows)]
+        lost += [texts[column] for column in sorted(order[len(rows) :])]
+    return Placed(filling, tuple(lost))
+
+
+def _values(kind: Kind, texts: Sequence[str]) -> Counter[tuple[str, ...]]:
+    return Counter(numbers.value(text) if kind == "number" else (text,) for text in texts)
+
+
+def _places(pieces: Sequence[str], kind: Kind) -> list[int]:
+    """Return the piece of each placeholder; a piece that is a word may hold several."""
+    return [index for index, piece in enumerate(pieces) for _ in range(piece.count(PLACEHOLDERS[kind]))]
+
+
+def _assign(weights: NDArray[np.float64]) -> list[int]:
+    """Give each row of a square a column of its own: in order at first, then two change places while that adds weight.
+
+    Where every row reads a single column this finds it, however they are mixed.
+    """
+    order = list(range(len(weights)))
+    changed = True
+    while changed:
+        changed = False
+        for first in range(len(order)):
+            for second in range(first + 1, len(order)):
+                a, b = order[first], order[second]
+                if weights[first, b] + weights[second, a] > weights[first, a] + weights[second, b] + 1e-6:
+                    order[first], order[second], changed = b, a, True
+    return order

@@ -50,8 +50,11 @@ class Progress(NamedTuple):
 class Required:
     """The sequences of words that the translation of one sentence has to contain."""
 
-    def __init__(self, sequences: Sequence[Sequence[int]], continuing: Set[int] = frozenset()) -> None:
-        """Require the sequences, none of them empty or with an end; behind none of them, a `continuing` word."""
+    def __init__(
+        self, sequences: Sequence[Sequence[int]], continuing: Set[int] = frozenset(), copied: Set[int] = frozenset()
+    ) -> None:
+        """Require the sequences, none of them empty or with an end; behind none of them, a `continuing` word, unless it
+        is a single word that is `copied`."""
         if not all(sequences) or any(EOS in sequence for sequence in sequences):
             raise ValueError("a required sequence has at least one word, and none of its words is </s>")
         counts = Counter(tuple(sequence) for sequence in sequences)
@@ -59,6 +62,7 @@ class Required:
         self._wanted = tuple(len(sequence) * count for sequence, count in counts.items())
         self._borders = tuple(_borders(sequence) for sequence in counts)
         self._continuing = continuing
+        self._breakable = tuple(len(sequence) > 1 or sequence[0] not in copied for sequence in counts)
         self.total = sum(self._wanted)
         """Words that are required."""
         self.begin = Progress((0,) * len(counts), (False,) * len(counts))
@@ -67,7 +71,7 @@ class Required:
         """Return the progress of a hypothesis that `word` continues."""
         broken = word in self._continuing
         steps = [
-            self._advance(n, met, word, undone=broken and just_met)
+            self._advance(n, met, word, undone=broken and just_met and self._breakable[n])
             for n, (met, just_met) in enumerate(zip(*progress, strict=True))
         ]
         return Progress(tuple(met for met, _ in steps), tuple(just_met for _, just_met in steps))
@@ -138,6 +142,7 @@ class ConstrainedBeams:
         src_lengths: Tensor | None = None,
         with_attention: bool = False,
         continuing: Set[int] = frozenset(),
+        copied: Sequence[int] = (),
     ) -> Self:
         """Begin with one live hypothesis a sentence, `<s>`, and nothing finished; after a step there are K.
 
@@ -150,6 +155,7 @@ class ConstrainedBeams:
             src_lengths: Source positions, [B]; only a coverage penalty asks for them.
             with_attention: Keep the attention of each word.
             continuing: Words that continue the word before them: behind what is required, they make another one of it.
+            copied: Words of which that is not so.
         """
         beams = Beams.start(
             limits,
@@ -159,7 +165,7 @@ class ConstrainedBeams:
             src_lengths=src_lengths,
             with_attention=with_attention,
         )
-        all_required = tuple(Required(sequences, continuing) for sequences in required)
+        all_required = tuple(Required(sequences, continuing, frozenset(copied)) for sequences in required)
         return cls(beams, all_required, tuple((one.begin,) for one in all_required))
 
     @property

@@ -95,6 +95,28 @@ class Prefix(NamedTuple):
         return Prefix(torch.cat(rows), torch.cat([self.lengths, other.lengths]))
 
 
+class AtMost(NamedTuple):
+    """Some words come at most so many times."""
+
+    words: Tensor
+    """[N]."""
+    counts: Tensor
+    """How often each may come in the translation of each sentence, [B, N]."""
+
+    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make each word impossible that has come as often as it may."""
+        came = torch.stack([(written == word).sum(dim=2) for word in self.words], dim=2)  # [B, K, N]
+        _forbid(log_probs, self.words.where(came >= self.counts[:, None], PAD), words)
+
+    def take(self, sentences: Tensor) -> "AtMost":
+        """Keep `sentences` [B'], in this order."""
+        return AtMost(self.words, self.counts[sentences])
+
+    def join(self, other: "AtMost") -> "AtMost":
+        """Append the sentences of `other`."""
+        return AtMost(self.words, torch.cat([self.counts, other.counts]))
+
+
 def places(ids: Tensor, words: Tensor | None) -> Tensor:
     """Find words [B, N] among the `words` [B, V] that are scored: [B, N], the place of PAD for those that are not."""
     if words is None:

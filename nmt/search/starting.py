@@ -17,7 +17,7 @@ from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Sentence
 from nmt.search.penalties import Scoring
-from nmt.search.rules import NoRepeatNgram, Prefix, Rule
+from nmt.search.rules import AtMost, NoRepeatNgram, Prefix, Rule
 from nmt.search.sampling import Sampled, Sampling
 from nmt.vocab import UNK
 
@@ -44,6 +44,8 @@ class Kind:
     """Heed what sentences require."""
     continuing: frozenset[int] = frozenset()
     """Words that go on within a word, before which a required one has not ended yet."""
+    copied: tuple[int, ...] = ()
+    """Words that come at most as often as a sentence requires them, whatever word follows them: placeholders."""
     weighed: bool = False
     """The model's scores are sums of weighted log-probabilities, as those of `nmt.search.fusion`."""
 
@@ -74,6 +76,7 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
                 ConstrainedBeams.start,
                 required=[sentence.required for sentence in sentences],
                 continuing=kind.continuing,
+                copied=kind.copied,
             )
         return start_beams(
             limits,
@@ -106,6 +109,10 @@ def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: Search
     rules: list[Rule] = []
     if settings.no_repeat_ngram:
         rules.append(NoRepeatNgram(settings.no_repeat_ngram))
+    if kind.copied:
+        counts = [[sentence.required.count((word,)) for word in kind.copied] for sentence in sentences]
+        device = pieces.device
+        rules.append(AtMost(torch.tensor(kind.copied, device=device), torch.tensor(counts, device=device)))
     if kind.forbidden:
         rules.append(Forbidden(kind.forbidden, longest))
     if prefix:
