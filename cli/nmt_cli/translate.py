@@ -143,6 +143,7 @@ def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, d
         for translations in found:
             write(translations, done)
             _warn_of_cuts(translations, done, name=name, document=document)
+            _warn_of_losses(translations, done, name=name)
             done += len(translations)
             show(done)
 
@@ -164,6 +165,14 @@ def _warn_of_cuts(found: "Translations", done: int, *, name: str, document: bool
     for number, (best, *_) in enumerate(found, start=done + 1):
         if best.cut:
             warn(f"{name}, line {number}: too long for the model, so it was translated in {best.parts} parts{hint}")
+
+
+def _warn_of_losses(found: "Translations", done: int, *, name: str) -> None:
+    for number, translations in enumerate(found, start=done + 1):
+        for rank, one in enumerate(translations, start=1):
+            which = f"translation {rank}" if len(translations) > 1 else "the translation"
+            if one.lost:
+                warn(f"{name}, line {number}: {which} found no place for {', '.join(one.lost)}")
 
 
 @contextmanager

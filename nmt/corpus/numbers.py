@@ -9,7 +9,7 @@ import unicodedata
 from typing import Final
 
 # Scripts whose words stand beside digits without a space: Arabic, those without spaces between words, and Hangul.
-GLUED: Final = "\u0620-\u065f\u066e-\u06ef\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+GLUED: Final = "\u0620-\u065f\u066e-\u06ef\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # noqa: E501
 BEGINS: Final = rf"(?<![^\W{GLUED}])"
 """No letter or digit of another script comes before."""
 
@@ -26,7 +26,7 @@ _PREFIX: Final = (
     rf"{BEGINS}(?<!\d)(?<!\d{_BETWEEN})"
 )
 _DIGITS: Final = (
-    rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d(?:[:.]\d++)*+(?:Z|[+-]\d\d:?\d\d)?",  # a date with a time
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d(?:[:.]\d++)*+(?:Z|[+-]\d\d:?\d\d)?",  # a date with a time
     rf"(?<=\+)\d{{1,3}}(?:{_BLANK}?\(\d{{1,5}}\))?(?:[./-]\d++|{_BLANK}\d{{2,}}+)++",  # a telephone number
     rf"\d{{2,}}+(?:{_BLANK}\d{{2,}}+){{2,}}+",
     rf"0\d++(?:{_BLANK}\d{{2,}}+)++",
@@ -50,5 +50,7 @@ def value(number: str) -> tuple[str, ...]:
     Languages group and order by different marks: 1,234.5 € is €1.234,5, but neither 1,234.5 nor 12,345 %.
     """
     digits = "".join(str(unicodedata.decimal(one)) for one in number if one.isdecimal())
-    others = sorted(one for one in unicodedata.normalize("NFKC", number) if unicodedata.category(one)[0] in "LS" or one in "%‰٪")
+    others = sorted(
+        one for one in unicodedata.normalize("NFKC", number) if unicodedata.category(one)[0] in "LS" or one in "%‰٪"
+    )
     return digits, *others

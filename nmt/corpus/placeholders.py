@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.corpus import numbers
+from nmt.surfaces import SPACE_MARK
 
 Kind = Literal["number", "url"]
 Originals = dict[Kind, list[str]]
@@ -48,9 +49,10 @@ def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
 
 
 def mask_pair(src: str, tgt: str, kinds: Sequence[Kind]) -> tuple[str, str]:
-    """Mask a training pair, but leave a kind as it is unless both sides hold the same of it, in any order.
+    """Mask a training pair, but leave a kind as it is unless both sides hold the same of it in the same order.
 
-    Numbers are the same if their digits, units and signs are: 1,234.5 and 1.234,5 are.
+    Numbers are the same if their digits, units and signs are: 1,234.5 and 1.234,5 are. Pairs that reorder them teach a
+    model which to read: masked, its numbers would all look alike, and no loss would tell one from another.
     """
     while True:
         masked_src, in_src = mask(src, kinds)
@@ -91,8 +93,45 @@ class Placed:
     """Those that no placeholder of the translation stands for."""
 
 
+def unwritten(originals: Originals, written: str) -> dict[Kind, list[int]]:
+    """Return, for each kind, which originals do not stand in a text as they are."""
+    left: dict[Kind, list[int]] = {}
+    _, found = mask(written, list(originals))
+    for kind, texts in originals.items():
+        counts = Counter(found[kind])
+        left[kind] = []
+        for index, text in enumerate(texts):
+            if counts[text] > 0:
+                counts[text] -= 1
+            else:
+                left[kind].append(index)
+    return left
+
+
+def spaced(text: str) -> str:
+    """Put spaces around placeholders that touch words: `mask` leaves what touches a word as it is, so they never do."""
+    letter, placeholder = rf"[^\W{numbers.GLUED}]", "|".join(map(re.escape, PLACEHOLDERS.values()))
+    return re.sub(rf"(?<={letter})(?={placeholder})|(?<=\[NUM\]|\[URL\])(?={letter})", " ", text)
+
+
+def fill_pieces(pieces: Sequence[str], filling: Filling) -> list[str]:
+    """Fill the placeholders in the pieces of a text, so that they have its words."""
+    waiting = {kind: iter(texts) for kind, texts in filling.items()}
+    kinds = {PLACEHOLDERS[kind]: kind for kind in filling}
+    pattern = "|".join(map(re.escape, kinds)) or r"(?!)"
+    return [
+        re.sub(pattern, lambda match: SPACE_MARK.join((next(waiting[kinds[match[0]]], None) or "").split()), piece)
+        for piece in pieces
+    ]
+
+
 def place(
-    originals: Originals, src: Sequence[str], tgt: Sequence[str], attention: NDArray[np.float32] | None
+    originals: Originals,
+    src: Sequence[str],
+    tgt: Sequence[str],
+    attention: NDArray[np.float32] | None,
+    *,
+    written: str = "",
 ) -> Placed:
     """Find out which original each placeholder of a translation stands for: in order, unless attention tells another.
 
@@ -101,24 +140,28 @@ def place(
         src: The pieces of the masked source.
         tgt: The pieces of the translation.
         attention: How much each target piece read of each source piece, [T, S]; None: nobody knows.
+        written: What the translation begins with; what it holds literally needs no placeholder.
     """
+    left = unwritten(originals, written)
     filling: dict[Kind, list[str | None]] = {}
     lost: list[str] = []
-    for kind, texts in originals.items():
+    for kind, all_texts in originals.items():
         rows, columns = _places(tgt, kind), _places(src, kind)
+        known = attention is not None and len(columns) == len(all_texts)
+        texts = [all_texts[index] for index in left[kind]]
         size = max(len(rows), len(texts))
         weights = np.zeros((size, size), dtype=np.float64)
-        if attention is not None and len(columns) == len(texts):
-            weights[: len(rows), : len(texts)] = attention[np.ix_(rows, columns)]
+        if attention is not None and known:
+            weights[: len(rows), : len(texts)] = attention[np.ix_(rows, [columns[index] for index in left[kind]])]
         order = _assign(weights)
         chosen = [texts[column] if column < len(texts) else None for column in order]
         filling[kind] = chosen[: len(rows)]
-        lost += [texts[column] for column in sorted(order[len(rows) :])]
+        lost += [texts[column] for column in sorted(order[len(rows) :]) if column < len(texts)]
     return Placed(filling, tuple(lost))
 
 
-def _values(kind: Kind, texts: Sequence[str]) -> Counter[tuple[str, ...]]:
-    return Counter(numbers.value(text) if kind == "number" else (text,) for text in texts)
+def _values(kind: Kind, texts: Sequence[str]) -> list[tuple[str, ...]]:
+    return [numbers.value(text) if kind == "number" else (text,) for text in texts]
 
 
 def _places(pieces: Sequence[str], kind: Kind) -> list[int]:

@@ -31,16 +31,26 @@ class _Unfinished:
 class Flow:
     """Translates lines as they come: `put` them while it is `hungry`, and `step` until it is no longer `busy`."""
 
-    def __init__(self, reader: LineReader, engine: Engine[Any, Any], *, first_line: int = 0) -> None:
+    def __init__(
+        self,
+        reader: LineReader,
+        engine: Engine[Any, Any],
+        again: Engine[Any, Any] | None = None,
+        *,
+        first_line: int = 0,
+    ) -> None:
         """Begin with no line.
 
         Args:
             reader: Makes lines ready, and text of what is found.
             engine: Searches.
+            again: Searches once more for the translations of sentences that lack placeholders.
             first_line: The number of the first line, on which random numbers depend.
         """
         self._reader = reader
         self._engine = engine
+        self._again = again
+        self._lacking: deque[Sentence] = deque()
         self._next_in = self._next_out = first_line
         self._waiting: deque[list[Sentence]] = deque()
         self._unfinished: dict[int, _Unfinished] = {}
@@ -80,7 +90,14 @@ class Flow:
             self._engine.add(self._shift())
         for number, hypotheses in self._engine.step():
             line, part = divmod(number, _PARTS_OF_A_LINE)
-            self._unfinished[line].found[part] = hypotheses
+            unfinished = self._unfinished[line]
+            sentence = unfinished.line.sentences(number - part)[part]
+            if self._again is not None and self._reader.lacks(sentence, hypotheses):
+                self._lacking.append(sentence)
+            else:
+                unfinished.found[part] = hypotheses
+        if self._again is not None:
+            self._search_again(self._again)
         done = []
         while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
             done.append(self._reader.write(one.line, [one.found[part] for part in range(len(one.found))]))
@@ -88,6 +105,15 @@ class Flow:
             del self._unfinished[self._next_out]
             self._next_out += 1
         return done
+
+    def _search_again(self, engine: Engine[Any, Any]) -> None:
+        """Make a step with sentences that lacked placeholders."""
+        while self._lacking and engine.hungry:
+            count = min(engine.at_once(max(len(sentence.ids) for sentence in self._lacking)), len(self._lacking))
+            engine.add([self._lacking.popleft() for _ in range(count)])
+        for number, hypotheses in engine.step():
+            line, part = divmod(number, _PARTS_OF_A_LINE)
+            self._unfinished[line].found[part] = hypotheses
 
     def _shift(self) -> list[Sentence]:
         """Take the longest sentences out of the oldest block, as many as are best added together, and go on with the

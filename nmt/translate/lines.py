@@ -1,15 +1,17 @@
 """Lines of text made ready for the model, and their translations made into text."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmt.alignment import align_words, join_pieces, replace_unknown
 from nmt.config import Settings
-from nmt.corpus.placeholders import Originals, mask, unmask
+from nmt.corpus.placeholders import Filling, Kind, Originals, fill_pieces, mask, place, spaced, unmask, unwritten
 from nmt.corpus.reading import normalise
 from nmt.markup import Marked, extract, reinsert
 from nmt.search.hypothesis import Hypothesis, Sentence
@@ -18,7 +20,7 @@ from nmt.subword import Tokenizers
 from nmt.surfaces import shown
 from nmt.translate.options import Options
 from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
-from nmt.translate.words import Spelled, spell
+from nmt.translate.words import Spelled, copied, spell
 from nmt.vocab import UNK
 
 
@@ -85,7 +87,7 @@ class LineReader:
                 else:
                     cut = True
                     parts += self._encode(split_text(text, count=self._count_pieces, limit=limit))
-            read.append(Line(one, prefix, ids, _in_words(one.plain, parts), self._required(parts), cut))
+            read.append(Line(one, prefix, ids, _in_words(one.plain, parts), self._required(parts, prefix), cut))
         return read
 
     def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
@@ -100,18 +102,42 @@ class LineReader:
         ]
         return [replace(self._with_markup(one, line.marked), cut=line.cut) for one in join_ranks(parts)]
 
+    def lacks(self, sentence: Sentence, found: Sequence[Hypothesis]) -> bool:
+        """Tell whether a hypothesis has fewer placeholders than it has to."""
+        return any(
+            hypothesis.ids.count(index) < sentence.required.count((index,))
+            for index in self.copied.values()
+            for hypothesis in found
+        )
+
+    @cached_property
+    def copied(self) -> dict[Kind, int]:
+        """The pieces of placeholders."""
+        return copied(self.tokenizers.tgt, self.settings.tokenizer.placeholders)
+
     def _without_prefixes(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
         if not self.options.prefix_after_tab:
             return [normalise(line) for line in lines], [""] * len(lines)
         pairs = [line.partition("\t") for line in lines]
         return [normalise(text) for text, _, _ in pairs], [normalise(prefix) for _, _, prefix in pairs]
 
-    def _required(self, parts: Sequence[LinePart]) -> tuple[Spelled, ...]:
-        """Find what each part has to contain: its terms; and the last one what every translation has to."""
+    def _required(self, parts: Sequence[LinePart], prefix: str) -> tuple[Spelled, ...]:
+        """Find what each part has to contain: its terms and placeholders; the last one what every translation has to.
+
+        The first lacks what the prefix has literally.
+        """
         words = [list(self.options.terms.required(part.text)) if self.options.terms else [] for part in parts]
         if words:
             words[-1] += self.options.required
-        return tuple(spell(self.tokenizers.tgt, some) if some else () for some in words)
+        spelled = [spell(self.tokenizers.tgt, some) if some else () for some in words] or [()] * len(parts)
+        return tuple(
+            some + self._placeholders(part, "" if i else prefix)
+            for i, (some, part) in enumerate(zip(spelled, parts, strict=True))
+        )
+
+    def _placeholders(self, part: LinePart, prefix: str) -> Spelled:
+        left = unwritten(part.originals, prefix)
+        return tuple((index,) for kind, index in self.copied.items() for _ in left[kind])
 
     def _count_pieces(self, texts: Sequence[str]) -> list[int]:
         return [len(part.ids) for part in self._encode(texts)]
@@ -129,27 +155,33 @@ class LineReader:
         return mask(text, self.settings.tokenizer.placeholders)
 
     def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str) -> Piecewise:
-        if hypothesis.attention is None:
-            text = one_line(unmask(self._decoded(hypothesis.ids, prefix), part.originals))
-            return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
         src = self.tokenizers.src.split(part.masked)[self._tag_pieces :]
         tgt = self._pieces(hypothesis.ids, prefix)
-        attention = np.asarray(hypothesis.attention, dtype=np.float32)[:, self._tag_pieces :]
-        if self.options.unknown is not None:
-            tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
-        text = one_line(unmask(join_pieces(tgt), part.originals))
-        wanted = self.options.alignment or self.options.markup
-        translation = Translation(
-            text,
-            hypothesis.log_probability,
-            hypothesis.score,
-            parts=1,
-            alignment=tuple(align_words(src, tgt, attention)) if wanted else None,
-            details=(Part(tuple(map(shown, src)), tuple(map(shown, tgt)), attention),)
-            if self.options.details
-            else None,
-        )
-        return Piecewise(translation, len(part.text.split()), len(text.split()), part.continues)
+        attention: NDArray[np.float32] | None = None
+        joined = self._decoded(hypothesis.ids, prefix)
+        if hypothesis.attention is not None:
+            attention = np.asarray(hypothesis.attention, dtype=np.float32)[:, self._tag_pieces :]
+            if self.options.unknown is not None:
+                tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
+                joined = join_pieces(tgt)
+        placed = place(part.originals, src, tgt, attention, written=prefix)
+        text = one_line(_filled(joined, placed.filling))
+        one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
+        if attention is not None:
+            one = self._with_links(one, part, (src, tgt, attention), placed.filling)
+        return Piecewise(one, len(part.text.split()), len(text.split()), part.continues)
+
+    def _with_links(
+        self, one: Translation, part: LinePart, read: tuple[list[str], list[str], NDArray[np.float32]], filling: Filling
+    ) -> Translation:
+        """Add the alignment of words, and the pieces, where they are asked for."""
+        src, tgt, attention = read
+        if self.options.alignment or self.options.markup:
+            sides = fill_pieces(src, part.originals), fill_pieces(tgt, filling)
+            one = replace(one, alignment=tuple(align_words(*sides, attention)))
+        if self.options.details:
+            one = replace(one, details=(Part(tuple(map(shown, src)), tuple(map(shown, tgt)), attention),))
+        return one
 
     def _decoded(self, ids: Sequence[int], prefix: str) -> str:
         if UNK in ids:
@@ -176,6 +208,12 @@ class LineReader:
     @cached_property
     def _tgt_pieces(self) -> list[str]:
         return self.tokenizers.tgt.surfaces
+
+
+def _filled(text: str, filling: Filling) -> str:
+    """Fill the placeholders of a text; where there may be some, it has neither two spaces side by side nor any at its
+    ends but for those of what fills it."""
+    return unmask(spaced(re.sub(" {2,}", " ", text).strip(" ")), filling) if filling else text
 
 
 def _in_words(line: str, parts: Sequence[LinePart]) -> tuple[LinePart, ...]:

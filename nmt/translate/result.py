@@ -37,6 +37,8 @@ class Translation:
     """How many parts the line was translated in: 1, more if it was cut, 0 if it was blank."""
     cut: bool = False
     """Whether the line, or in document mode a sentence of it, was too long for the model."""
+    lost: tuple[str, ...] = ()
+    """What placeholders of the source stand for, where the translation has none for them."""
     alignment: tuple[Link, ...] | None = None
     """Which source word and which target word belong together, if it was asked for.
 
@@ -82,6 +84,7 @@ def _join(parts: Sequence[Piecewise]) -> Translation:
         log_probability=sum(one.log_probability for one in chosen),
         score=sum(one.score for one in chosen),
         parts=len(chosen),
+        lost=tuple(text for one in chosen for text in one.lost),
         alignment=tuple(sorted(set(_shifted(parts)))) if chosen[0].alignment is not None else None,
         details=tuple(part for one in chosen for part in one.details or ()) if chosen[0].details is not None else None,
     )

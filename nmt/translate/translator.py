@@ -1,7 +1,7 @@
 """A trained model with what surrounds it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -35,6 +35,10 @@ Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 _BLOCK = 4000
 """Lines whose sentences are sorted by length together."""
+
+_BEAMS_AGAIN = 8
+"""Hypotheses, at least, of a sentence that is searched again because it lost placeholders: there are enough for those
+that have got fewer of them."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +142,13 @@ class Translator:
         rescored = options.lm_rescore and language is not None
         check_words(self.tokenizers.tgt, options)
         check_tag(self.tokenizers.src, options.tag)
+        placeholders = self.settings.tokenizer.placeholders
+        reader = LineReader(self.tokenizers, self.settings, options)
         constrained = bool(options.required or options.terms)
         kind = Kind(
             n_best=search.beam_size if rescored else options.n_best,
             sampling=options.sampling,
-            with_attention=options.attention,
+            with_attention=options.attention or bool(placeholders),
             allow_unknown=options.unknown is not None,
             with_prefixes=options.prefix_after_tab,
             constrained=constrained,
@@ -150,13 +156,18 @@ class Translator:
             forbidden=forbid(
                 self.tokenizers.tgt,
                 options.forbidden,
-                placeholders=self.settings.tokenizer.placeholders,
+                placeholders=placeholders,
                 device=self.model.device,
             ),
+            copied=tuple(reader.copied.values()),
             weighed=language is not None and not rescored,
         )
         engine = self._engine(search, options, kind, language)
-        return Flow(LineReader(self.tokenizers, self.settings, options), engine, first_line=first_line)
+        again: Engine[Any, Any] | None = None
+        if kind.copied and not (constrained or options.sampling):
+            wider = search.model_copy(update={"beam_size": max(search.beam_size, _BEAMS_AGAIN), "shortlist": 0})
+            again = self._engine(wider, options, replace(kind, constrained=True), language)
+        return Flow(reader, engine, again, first_line=first_line)
 
     def _engine(
         self, search: SearchSettings, options: Options, kind: Kind, language: TargetLanguage | None

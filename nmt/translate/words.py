@@ -1,5 +1,6 @@
 """Words that translations must contain, and words that they must not, as the pieces that a model writes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -81,6 +82,17 @@ def forbid(
     texts[: EOS + 1] = [""] * (EOS + 1)
     texts[UNK] = _STAND_IN
     return ForbiddenWords([normalise(word) for word in words], texts, device)
+
+
+def copied(tokenizer: Tokenizer, kinds: Sequence[Kind]) -> dict[Kind, int]:
+    """Find the piece of each kind's placeholder; a tokenizer of words has many of one kind, with marks around them."""
+    found = [
+        (kind, index) for kind in kinds for index, piece in enumerate(tokenizer.surfaces) if PLACEHOLDERS[kind] in piece
+    ]
+    pieces = Counter(kind for kind, _ in found)
+    return {
+        kind: index for kind, index in found if pieces[kind] == 1 and tokenizer.surfaces[index] == PLACEHOLDERS[kind]
+    }
 
 
 def continuing(tokenizer: Tokenizer) -> frozenset[int]:

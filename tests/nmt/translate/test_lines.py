@@ -115,7 +115,8 @@ def test_parts_contain_their_own_terms_and_the_last_what_every_line_does(
 def test_terms_are_found_in_the_text_before_it_was_masked(tokenizers: Tokenizers, terms: Terminology) -> None:
     [line] = reader(tokenizers, Options(terms=terms), 'tokenizer.placeholders=["number"]').read(["a room 7"])
     assert line.parts[0].masked == "a room [NUM]"
-    assert line.required == ((tuple(tokenizers.tgt.encode(["the ABC"])[0]),),)
+    number = tokenizers.tgt.surfaces.index("[NUM]")
+    assert line.required == ((tuple(tokenizers.tgt.encode(["the ABC"])[0]), (number,)),)
 
 
 def test_markup_is_kept_from_the_model_and_from_terms(tokenizers: Tokenizers, terms: Terminology) -> None:
@@ -267,3 +268,22 @@ def test_a_tag_is_no_word_of_the_source(tokenizers: Tokenizers) -> None:
     [detail] = one.details
     assert detail.src == tuple(tokenizers.src.split("a dog"))
     assert detail.attention.shape == (len(part.ids), len(part.ids) - 2)
+
+
+def test_numbers_go_where_their_placeholders_were_read_and_what_is_lost_is_said(tokenizers: Tokenizers) -> None:
+    masked = reader(tokenizers, Options(alignment=True), 'tokenizer.placeholders=["number"]')
+    [line] = masked.read(["7 dogs 1 234"])
+    src = tokenizers.src.split("[NUM] dogs [NUM]")
+    first, last = (index for index, piece in enumerate(src) if piece == "[NUM]")
+    tgt = tokenizers.tgt.split("[NUM] cat [NUM]")
+    read = [first] * len(tgt)
+    read[tgt.index("[NUM]")] = last
+    swapped = hypothesis(tokenizers, "[NUM] cat [NUM]", read, src=len(src))
+    [sentence] = line.sentences(0)
+    [found] = masked.write(line, [[swapped]])
+    assert (found.text, found.lost, masked.lacks(sentence, [swapped])) == ("1 234 cat 7", (), False)
+    assert found.alignment is not None
+    assert {tgt for _, tgt in found.alignment} == {0, 1, 2, 3}
+    fewer = hypothesis(tokenizers, "the  cat", [0] * len(tokenizers.tgt.split("the  cat")), src=len(src))
+    [found] = masked.write(line, [[fewer]])
+    assert (found.text, found.lost, masked.lacks(sentence, [fewer])) == ("the cat", ("7", "1 234"), True)
