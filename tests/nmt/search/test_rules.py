@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.search.rules import NoRepeatNgram, Prefix, Rule
+from nmt.search.rules import AtMost, NoRepeatNgram, Prefix, Rule
 from nmt.vocab import EOS
 
 A, B, C, D = 4, 5, 6, 7
@@ -130,3 +130,16 @@ def test_a_rule_of_all_sentences_is_its_own_part() -> None:
 def test_a_rule_without_sense_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^an n-gram that may not come twice has at least 1 word, found a size of 0$"):
         NoRepeatNgram(0)
+
+
+def test_some_words_come_at_most_so_many_times() -> None:
+    rule = AtMost(torch.tensor([4, 5]), torch.tensor([[1, 0], [2, 1]]))
+    written = torch.tensor([[[4, 6, 0], [6, 6, 0]], [[4, 5, 0], [4, 4, 0]]])
+    log_probs = torch.zeros(2, 2, 7)
+    rule.apply(log_probs, words=None, written=written, lengths=torch.tensor([2, 2]))
+    assert (log_probs[:, :, 4:6] == -math.inf).tolist() == [
+        [[True, True], [False, True]],
+        [[False, True], [True, False]],
+    ]
+    both = rule.take(torch.tensor([1])).join(rule.take(torch.tensor([0])))
+    assert both.counts.tolist() == [[2, 1], [1, 0]]
