@@ -282,3 +282,10 @@ def test_sequences_without_words_or_with_an_end_are_refused() -> None:
     for sequences in ([[A], []], [[A, EOS]]):
         with pytest.raises(ValueError, match=r"^a required sequence has at least one word, and none of its words is"):
             Required(sequences)
+
+
+def test_what_is_copied_stays_met_whatever_word_follows_it() -> None:
+    for copied, met in ((frozenset[int](), 0), (frozenset({4}), 1)):
+        required = Required([[4]], continuing=frozenset({5}), copied=copied)
+        progress = required.advance(required.advance(required.begin, 4), 5)
+        assert required.met(progress) == met
