@@ -19,3 +19,7 @@ class ModelError(NmtError):
 
 class TrainingError(NmtError):
     """A training run that cannot go on; the last good checkpoint is kept."""
+
+
+class NmtWarning(UserWarning):
+    """What a user should know though the work goes on; the message is one line, which `nmt` writes to stderr."""

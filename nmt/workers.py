@@ -2,6 +2,7 @@
 
 import signal
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
-from nmt.errors import NmtError
+from nmt.errors import NmtError, NmtWarning
 
 B = TypeVar("B", bound=Sized)
 R = TypeVar("R")
@@ -133,14 +134,16 @@ class _Worker(Generic[B, R]):
     def work_on(self, block: B) -> R:
         try:
             self._connection.send(block)
-            answer: R | _Failure = self._connection.recv()
+            answer: _Result[R] | _Failure = self._connection.recv()
         except (EOFError, OSError) as error:
             raise NmtError(
                 "a worker process ended unexpectedly (killed? out of memory?); fewer workers need less memory"
             ) from error
         if isinstance(answer, _Failure):
             raise answer.error from RuntimeError(f"in a worker process:\n{answer.traceback}")
-        return answer
+        for message in answer.warnings:  # all workers have the same to say: Python shows it once
+            warnings.warn(message, NmtWarning, stacklevel=2)
+        return answer.result
 
     def kill(self) -> None:
         self._process.kill()
@@ -149,6 +152,14 @@ class _Worker(Generic[B, R]):
         self._process.join()
         self._process.close()
         self._connection.close()
+
+
+@dataclass(frozen=True)
+class _Result(Generic[R]):
+    """The answer of a worker, and what users should know."""
+
+    result: R
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -166,8 +177,12 @@ def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any
         while True:
             block = connection.recv()
             try:
-                work = work or make()
-                connection.send(work(block))
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("ignore")
+                    warnings.simplefilter("always", NmtWarning)
+                    work = work or make()
+                    result = work(block)
+                connection.send(_Result(result, tuple(str(one.message) for one in caught)))
             except Exception as error:
                 connection.send(_Failure(_portable(error), traceback.format_exc()))
 

@@ -15,6 +15,7 @@ import torch
 
 from nmt.config import Settings, load_settings
 from nmt.models.build import build_language_model
+from nmt.models.devices import has_bf16, has_int8
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.pipeline import prepare
@@ -54,6 +55,18 @@ log_every = 50
 precision = "fp32"
 threads = 1
 """
+
+HARDWARE_HAS = {"bf16": has_bf16(torch.device("cpu")), "int8": has_int8()}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        (precision,) = mark.args
+        if not HARDWARE_HAS[precision]:
+            pytest.skip(
+                f"this processor has no {precision} products; the program falls back, which is tested elsewhere"
+            )
+
 
 MakeLanguageModel = Callable[..., Path]
 """Takes the folder, the tokenizer file and settings; returns the folder."""

@@ -2,11 +2,14 @@
 
 import io
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rich.console import Console
+
+from nmt.errors import NmtWarning
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -63,6 +66,20 @@ def own_stdout() -> None:
         sys.stdout = io.TextIOWrapper(
             whole, encoding="utf-8", errors="surrogateescape", newline="\n", line_buffering=old.line_buffering
         )
+
+
+def show_warnings() -> None:
+    """Write what the library warns users of as `warning: ...` lines to stderr, each once."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, NmtWarning):
+            warn(str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = show
+    warnings.filterwarnings("default", category=NmtWarning)
 
 
 def say(message: str) -> None:

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from nmt.errors import NmtError
 from nmt_cli.average import average
-from nmt_cli.console import INTERRUPTED, fail, own_stdout, say
+from nmt_cli.console import INTERRUPTED, fail, own_stdout, say, show_warnings
 from nmt_cli.demo import demo
 from nmt_cli.inspect import inspect
 from nmt_cli.lm import lm
@@ -87,7 +87,8 @@ def _flush_stdout() -> None:
 
 def _discard_stdout() -> None:
     """Send what is still buffered nowhere, or Python would complain when it exits: of a closed pipe, of a full disk."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version(wanted: bool) -> None:
@@ -117,6 +118,7 @@ def nmt(
 ) -> None:
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
     own_stdout()
+    show_warnings()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
 
 

@@ -1,12 +1,13 @@
 """Where and in which arithmetic to compute."""
 
 import ctypes
+import warnings
 from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, NmtWarning
 
 Precision = Literal["fp32", "bf16"]
 SearchPrecision = Literal["fp32", "bf16", "int8"]
@@ -32,10 +33,19 @@ def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> to
 
 
 def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """Resolve "auto" to bf16 where the hardware multiplies it natively."""
-    if name != "auto":
-        return name
-    return "bf16" if _has_bf16(device) else "fp32"
+    """Resolve "auto" to bf16 where the hardware multiplies it natively.
+
+    Warns:
+        NmtWarning: bf16 is asked for where the hardware lacks it; fp32 is what is used.
+    """
+    if name == "fp32":
+        return "fp32"
+    if has_bf16(device):
+        return "bf16"
+    if name == "bf16":
+        what = "GPU" if device.type == "cuda" else "processor"
+        _warn(f'precision "bf16" needs a {what} that multiplies it, which this one does not; using "fp32"')
+    return "fp32"
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
@@ -47,15 +57,20 @@ def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], devic
     """Resolve "auto" to bf16 where the hardware multiplies it natively.
 
     Raises:
-        ConfigError: 8-bit integers are asked for where they would not be exact, or on a GPU.
+        ConfigError: 8-bit integers are asked for on a GPU.
+
+    Warns:
+        NmtWarning: The hardware lacks what is asked for, or 8-bit products would not be exact; the nearest is used.
     """
     if name != "int8":
         return choose_precision(name, device)
     if device.type == "cuda":
         raise ConfigError('precision "int8" is for CPUs; on a GPU use "bf16"')
-    if not torch.cpu._is_vnni_supported():
-        raise ConfigError('precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; use "fp32"')
-    return "int8"
+    if has_int8():
+        return "int8"
+    nearest = choose_precision("auto", device)
+    _warn(f'precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; using "{nearest}"')
+    return nearest
 
 
 def use_threads(count: int) -> int:
@@ -102,7 +117,21 @@ def prepare_for_search(device: torch.device) -> None:
         _keep_freed_blocks()
 
 
-def _has_bf16(device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bf16 natively, as far as torch is allowed to use it (ATEN_CPU_CAPABILITY)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return _has_avx512() and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def has_int8() -> bool:
+    """Whether the processor multiplies 8-bit integers exactly, as far as torch is allowed to use it."""
+    return _has_avx512() and torch.cpu._is_vnni_supported()
+
+
+def _has_avx512() -> bool:
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, NmtWarning, stacklevel=3)

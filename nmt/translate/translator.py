@@ -78,7 +78,10 @@ class Translator:
 
         Raises:
             ModelError: A folder is no model, is damaged, was written by a newer version, or does not fit the first.
-            ConfigError: A GPU is asked for and there is none, or the hardware lacks the precision.
+            ConfigError: A GPU is asked for and there is none, or 8-bit integers on a GPU.
+
+        Warns:
+            NmtWarning: The hardware lacks the precision; the nearest is used.
         """
         chosen = choose_device(device)
         prepare_for_search(chosen)

@@ -8,7 +8,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import torch
 import typer
 
 from nmt_cli.main import app
@@ -155,7 +154,6 @@ def test_the_commands_from_text_to_scores_run_as_written(from_text_to_scores: tu
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="int8 needs AVX-512 VNNI")
 def test_the_commands_about_translating_run_as_written(from_text_to_scores: tuple[Path, str]) -> None:
     folder, _ = from_text_to_scores
     for name in ("big.en", "page.en"):
@@ -179,7 +177,6 @@ def test_the_commands_about_language_models_run_as_written(from_text_to_scores: 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="int8 needs AVX-512 VNNI")
 def test_the_python_of_the_readme_runs_as_written(from_text_to_scores: tuple[Path, str]) -> None:
     folder, _ = from_text_to_scores
     (block,) = (block for block in blocks(README) if block.startswith("from pathlib"))

@@ -142,15 +142,25 @@ def test_the_size_of_batches_changes_nothing(run: Run, expected: list[str]) -> N
     assert run("--batch-tokens", "1", lines=LINES) == as_bytes(expected).decode()
 
 
-@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
+@pytest.mark.filterwarnings("default::nmt.errors.NmtWarning")
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "int8"])
 def test_every_precision_gives_a_line_for_a_line(run: Run, precision: str) -> None:
     assert run("--precision", precision, lines=["bat cow", "", "den"]) == "bato cowo\n\ndeno\n"
 
 
-def test_a_precision_that_the_hardware_lacks_is_an_error(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
-    message = refused("--precision", "int8")
-    assert message == 'error: precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; use "fp32"\n'
+@pytest.mark.parametrize(("asked", "needs"), [("bf16", "a processor that multiplies it"), ("int8", "a CPU with")])
+def test_what_the_hardware_lacks_is_replaced_by_the_nearest_with_one_line(
+    toy_model: Path, monkeypatch: pytest.MonkeyPatch, asked: str, needs: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    result = CliRunner().invoke(app, ["translate", str(toy_model), "--precision", asked], input=b"bat cow\nden\n")
+    assert (result.exit_code, result.stdout) == (0, "bato cowo\ndeno\n")
+    assert result.stderr.startswith(f'warning: precision "{asked}" needs {needs}')
+    assert result.stderr.endswith('using "fp32"\n')
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_unknown_precision_is_wrong_usage(refused: Run) -> None:
     assert "'int4' is not one of" in refused("--precision", "int4", code=2)
 
 

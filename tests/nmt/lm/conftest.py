@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from nmt.lm import Generator, LanguageScorer
 from nmt.models.devices import Precision
 
-BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here"))
+BF16 = pytest.param("bf16", marks=pytest.mark.needs("bf16"))
 
 
 @pytest.fixture(params=["fp32", BF16])

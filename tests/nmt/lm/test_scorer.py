@@ -93,7 +93,7 @@ def test_lines_are_carried_on_as_in_training(scorer: LanguageScorer) -> None:
     assert scorer.carries is scorer.settings.training.carry_state is True
 
 
-@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")
+@pytest.mark.needs("bf16")
 def test_bf16_is_near_to_fp32(scorer: LanguageScorer, toy_language_model: Path) -> None:
     other = LanguageScorer.load(toy_language_model, device="cpu", precision="bf16")
     for exact, rough in zip(scorer.score(LINES), other.score(LINES), strict=True):

@@ -11,10 +11,8 @@ from nmt.models.packed import Precision
 @pytest.fixture(
     params=[
         "fp32",
-        pytest.param(
-            "bf16", marks=pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="no bf16 here")
-        ),
-        pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products")),
+        pytest.param("bf16", marks=pytest.mark.needs("bf16")),
+        pytest.param("int8", marks=pytest.mark.needs("int8")),
     ]
 )
 def precision(request: pytest.FixtureRequest) -> Precision:

@@ -177,7 +177,7 @@ def test_input_feeding_drops_the_same_recurrent_weights_at_all_steps() -> None:
 
 
 @pytest.mark.parametrize("kind", [RecurrentDecoder, InputFeedingDecoder])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.needs("bf16"))])
 def test_every_weight_learns_under_dropout(kind: type[RecurrentDecoder], precision: str) -> None:
     decoder = noisy_decoder(kind)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):

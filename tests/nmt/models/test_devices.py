@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nmt.errors import ConfigError
-from nmt.models import devices
+from nmt.errors import ConfigError, NmtWarning
 from nmt.models.devices import (
     autocast,
     choose_device,
@@ -20,24 +19,41 @@ from nmt.models.devices import (
 CPU = torch.device("cpu")
 
 
-def test_an_asked_precision_is_kept_and_auto_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_precision("fp32", CPU) == "fp32"
-    assert choose_precision("bf16", CPU) == "bf16"
-    for has, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(devices, "_has_bf16", lambda device, has=has: has)
-        assert choose_precision("auto", CPU) == expected
+@pytest.fixture
+def without_avx512(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
 
 
-def test_search_has_the_precisions_of_training_and_int8_where_it_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_has_bf16", lambda device: True)
+@pytest.fixture
+def with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    for name in ("_is_avx512_bf16_supported", "_is_vnni_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: True)
+
+
+@pytest.mark.usefixtures("with_all")
+def test_an_asked_precision_is_kept_and_auto_follows_the_hardware() -> None:
+    assert [choose_precision(name, CPU) for name in ("fp32", "bf16", "auto")] == ["fp32", "bf16", "bf16"]
     assert [choose_search_precision(name, CPU) for name in ("fp32", "bf16", "auto")] == ["fp32", "bf16", "bf16"]
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     assert choose_search_precision("int8", CPU) == "int8"
+
+
+@pytest.mark.usefixtures("without_avx512")
+def test_what_the_hardware_lacks_is_replaced_with_a_warning() -> None:
+    assert choose_precision("auto", CPU) == "fp32"
+    expected = '^precision "bf16" needs a processor that multiplies it, which this one does not; using "fp32"$'
+    with pytest.warns(NmtWarning, match=expected):
+        assert choose_precision("bf16", CPU) == "fp32"
+    expected = '^precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; using "fp32"$'
+    with pytest.warns(NmtWarning, match=expected):
+        assert choose_search_precision("int8", CPU) == "fp32"
+
+
+@pytest.mark.usefixtures("with_all")
+def test_the_nearest_to_int8_is_what_the_hardware_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
-    with pytest.raises(ConfigError) as caught:
-        choose_search_precision("int8", CPU)
-    expected = 'precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; use "fp32"'
-    assert str(caught.value) == expected
+    with pytest.warns(NmtWarning, match='using "bf16"$'):
+        assert choose_search_precision("int8", CPU) == "bf16"
 
 
 def test_int8_on_a_gpu_is_refused() -> None:

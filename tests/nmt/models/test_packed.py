@@ -6,7 +6,7 @@ from torch.nn import functional
 from nmt.models.packed import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, Int8Linear, PackedLinear, Precision, filled_up
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
-INT8 = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="no 8-bit products here")
+INT8 = pytest.mark.needs("int8")
 SIZES = [(1, 5), (7, 1), (24, 53), (33, 96), (64, 256), (300, 77), (512, 40)]
 
 

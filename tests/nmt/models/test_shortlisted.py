@@ -95,9 +95,8 @@ def test_the_logits_are_those_of_the_listed_words_without_a_shortlist(model: Seq
     torch.testing.assert_close(logits, full.gather(2, state.words[:, None]), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.needs("int8")
 def test_in_8_bits_the_sums_are_exact(model: Seq2Seq) -> None:
-    if not torch.cpu._is_vnni_supported():
-        pytest.skip("no 8-bit products here")
     sources = random_sources(5, seed=2)
     inner, outer = for_inference(model, "int8"), shortlisted(model, "int8")
     prev_ids = torch.full((5, 1), 2)

@@ -90,7 +90,7 @@ def test_the_folder_is_that_of_a_language_model(learnt: Path, counting_data: Pre
         {},
         {"accumulate": 3, "ema_decay": 0.9},
         {"objective": "sampled", "samples": 5, "optimizer": "sgd", "learning_rate": 1.0, "schedule": "epoch_decay"},
-        {"precision": "bf16"},
+        pytest.param({"precision": "bf16"}, marks=pytest.mark.needs("bf16")),
     ],
     ids=str,
 )

@@ -182,7 +182,7 @@ def test_r_drop_costs_more_the_more_its_passes_differ() -> None:
     assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.needs("bf16"))])
 @pytest.mark.parametrize(
     "settings",
     [

@@ -171,6 +171,7 @@ def test_the_average_follows_every_update() -> None:
     assert_close([average.of(parameter) for parameter in model.parameters()], expected)
 
 
+@pytest.mark.needs("bf16")
 def test_in_bf16_the_weights_stay_fp32_and_the_update_is_about_the_same() -> None:
     model, twin = tiny(), tiny()
     start = [parameter.detach().clone() for parameter in model.parameters()]

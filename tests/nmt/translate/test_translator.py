@@ -26,8 +26,8 @@ from .conftest import TEXT, EchoWith
 PRECISIONS = [
     "auto",
     "fp32",
-    "bf16",
-    pytest.param("int8", marks=pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="needs AVX-512 VNNI")),
+    pytest.param("bf16", marks=pytest.mark.needs("bf16")),
+    pytest.param("int8", marks=pytest.mark.needs("int8")),
 ]
 
 

@@ -110,6 +110,7 @@ def test_a_gradient_can_be_taken_twice_from_one_run(cell: Cell) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, torch.autograd.grad(loss, layer.parameters()), strict=True))
 
 
+@pytest.mark.needs("bf16")
 @pytest.mark.parametrize("cell", CELLS)
 def test_bf16_products_change_little(cell: Cell) -> None:
     layer = layer_of(cell, hidden_size=8)
@@ -197,7 +198,7 @@ def test_recurrent_dropout_is_drawn_anew_for_every_batch_and_in_training_only(ce
     assert torch.equal(layer(inputs), layer(inputs))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.needs("bf16"))])
 @pytest.mark.parametrize("cell", WITH_RECURRENT_WEIGHTS)
 def test_one_recurrent_mask_serves_all_steps(cell: Cell, precision: str) -> None:
     layer = layer_of(cell, hidden_size=8, dropout=0.5)
@@ -220,7 +221,7 @@ def test_autocast_finds_the_dropped_weights_in_its_own_type(cell: Cell) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.needs("bf16"))])
 @pytest.mark.parametrize("cell", WITH_RECURRENT_WEIGHTS)
 def test_recurrent_weights_learn_where_they_are_not_dropped(cell: Cell, precision: str, whole: bool) -> None:
     layer = layer_of(cell, hidden_size=8, dropout=0.5)
