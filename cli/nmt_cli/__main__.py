@@ -1,6 +1,16 @@
-"""`python -m nmt_cli`: the `nmt` command without its script."""
+"""The `nmt` command as a program: `nmt`, or `python -m nmt_cli`."""
 
-from nmt_cli.main import app
+import signal
+
+
+def main() -> None:
+    """Run the command; until it is loaded, an interrupt ends the process at once and in silence, as a shell expects."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background jobs ignore it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from nmt_cli.main import app
+
+    app(prog_name="nmt")
+
 
 if __name__ == "__main__":
-    app(prog_name="nmt")
+    main()

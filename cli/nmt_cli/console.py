@@ -1,6 +1,8 @@
 """Where output goes: results to stdout, everything that is said to a person to stderr."""
 
+import errno
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -50,6 +52,8 @@ class _Stdout(io.FileIO):
             return super().write(data)
         except OSError as error:
             error.filename = "<stdout>"
+            if error.errno == errno.EBADF:
+                error.strerror = "is closed, so the results cannot be written to it"
             raise
 
 
@@ -60,12 +64,23 @@ def own_stdout() -> None:
     full disk for example, and nobody would hear of the rest. All of it is UTF-8, as the translations are, whatever the
     locale or PYTHONIOENCODING says, and a path stays the bytes that it is. What stands in for stdout in a test stays.
     """
+    if sys.stdout is None:  # `>&-`: what is opened next must not get its number, and be written to
+        sys.stdout = sys.__stdout__ = os.fdopen(_taken(1), "w")
     old = sys.stdout
     if old is not None and old is sys.__stdout__ and isinstance(old, io.TextIOWrapper):
         whole = io.BufferedWriter(_Stdout(old.fileno(), "w", closefd=False))
         sys.stdout = io.TextIOWrapper(
             whole, encoding="utf-8", errors="surrogateescape", newline="\n", line_buffering=old.line_buffering
         )
+
+
+def _taken(number: int) -> int:
+    """Open nothing for reading under the number of a closed stream, so that writing to it fails."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    if descriptor != number:
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    return number
 
 
 def show_warnings() -> None:

@@ -99,6 +99,13 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _clean_up_when_ended() -> None:
+    """Let a polite kill and a closed terminal clean up as Ctrl-C does; what the caller ignores stays ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 app = typer.Typer(
     name="nmt",
     cls=Commands,
@@ -119,7 +126,7 @@ def nmt(
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
     own_stdout()
     show_warnings()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
+    _clean_up_when_ended()
 
 
 for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, run, demo):

@@ -20,10 +20,13 @@ _STDIN: Final = "<stdin>"
 def open_lines(source: Path, on_bad_utf8: "OnBadUtf8") -> "tuple[str, LineSource]":
     """Open the input; give what messages call it, and its lines."""
     from nmt.corpus.reading import read_lines
+    from nmt.errors import DataError
     from nmt.streams import ArrivingLines, FileLines
 
     if source != STREAM:
         return str(source), FileLines(read_lines(source, on_bad_utf8))
+    if sys.stdin is None:
+        raise DataError("stdin is closed, so no text can be read from it; name a file, or pipe text into the command")
     return _STDIN, ArrivingLines(cast("BufferedReader", sys.stdin.buffer), _STDIN, on_bad_utf8)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, DataError
 from nmt_cli.streams import STREAM, open_lines, open_output, refuse_replacing
 
 
@@ -53,3 +53,9 @@ def test_streams_and_devices_are_read_and_written(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-").write_text("a file of this name is no stream")
     refuse_replacing([STREAM, Path("/dev/null")], [STREAM, Path("/dev/null")])
+
+
+def test_a_closed_stdin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(DataError, match=r"^stdin is closed, so no text can be read from it; name a file, or pipe"):
+        open_lines(STREAM, "error")
