@@ -64,14 +64,18 @@ def own_stdout() -> None:
     full disk for example, and nobody would hear of the rest. All of it is UTF-8, as the translations are, whatever the
     locale or PYTHONIOENCODING says, and a path stays the bytes that it is. What stands in for stdout in a test stays.
     """
-    if sys.stdout is None:  # `>&-`: what is opened next must not get its number, and be written to
-        sys.stdout = sys.__stdout__ = os.fdopen(_taken(1), "w")
     old = sys.stdout
-    if old is not None and old is sys.__stdout__ and isinstance(old, io.TextIOWrapper):
-        whole = io.BufferedWriter(_Stdout(old.fileno(), "w", closefd=False))
-        sys.stdout = io.TextIOWrapper(
-            whole, encoding="utf-8", errors="surrogateescape", newline="\n", line_buffering=old.line_buffering
-        )
+    if old is None:  # `>&-`: what is opened next must not get its number, and be written to
+        sys.stdout = _utf8(_taken(1), line_buffering=False)
+    elif old is sys.__stdout__ and isinstance(old, io.TextIOWrapper):
+        sys.stdout = _utf8(old.fileno(), line_buffering=old.line_buffering)
+
+
+def _utf8(number: int, *, line_buffering: bool) -> io.TextIOWrapper:
+    whole = io.BufferedWriter(_Stdout(number, "w", closefd=False))
+    return io.TextIOWrapper(
+        whole, encoding="utf-8", errors="surrogateescape", newline="\n", line_buffering=line_buffering
+    )
 
 
 def _taken(number: int) -> int:

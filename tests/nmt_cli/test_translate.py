@@ -144,8 +144,10 @@ def test_the_size_of_batches_changes_nothing(run: Run, expected: list[str]) -> N
 
 @pytest.mark.filterwarnings("default::nmt.errors.NmtWarning")
 @pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "int8"])
-def test_every_precision_gives_a_line_for_a_line(run: Run, precision: str) -> None:
-    assert run("--precision", precision, lines=["bat cow", "", "den"]) == "bato cowo\n\ndeno\n"
+def test_every_precision_gives_a_line_for_a_line_on_every_machine(toy_model: Path, precision: str) -> None:
+    arguments = ["translate", str(toy_model), "--precision", precision]
+    result = CliRunner().invoke(app, arguments, input=b"bat cow\n\nden\n")
+    assert (result.exit_code, result.stdout) == (0, "bato cowo\n\ndeno\n")
 
 
 @pytest.mark.parametrize(("asked", "needs"), [("bf16", "a processor that multiplies it"), ("int8", "a CPU with")])
