@@ -23,8 +23,6 @@ class ArrowBlock(Block[Pair]):
     data: bytes = field(repr=False)
     """A stream of one batch with two columns of text."""
     rows: int
-    names: tuple[str, str]
-    """What the columns are called where they are from."""
     file: str
     first: int
     """The number of the first row, counted from 1."""
@@ -36,17 +34,16 @@ class ArrowBlock(Block[Pair]):
     def records(self) -> list[Pair]:
         """Decode both columns."""
         batch = pa.ipc.open_stream(self.data).read_next_batch()
-        columns = (self._texts(column, name) for column, name in zip(batch.columns, self.names, strict=True))
+        columns = map(self._texts, batch.columns)
         return list(map(Pair, *columns, repeat(self.file), count(self.first)))
 
-    def _texts(self, column: Any, name: str) -> list[str]:
+    def _texts(self, column: Any) -> list[str]:
+        """Decode a column; a null is an empty text."""
         try:
             values = column.to_pylist()
         except UnicodeDecodeError:  # Arrow takes text as it comes
             values = [self._decode(value, row) for row, value in enumerate(column.cast(pa.large_binary()).to_pylist())]
-        if None in values:
-            raise DataError(f"{self._where(values.index(None))}: the field {name} holds null, expected text")
-        return to_lines(values, self._where, self.on_bad_utf8)
+        return to_lines([value or "" for value in values], self._where, self.on_bad_utf8)
 
     def _decode(self, value: bytes | None, row: int) -> str | None:
         try:
@@ -86,8 +83,7 @@ def cut_batch(
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, part.schema) as writer:
             writer.write_batch(part)
-        src, tgt = (".".join(map(shown, field)) for field in fields)
-        yield ArrowBlock(sink.getvalue().to_pybytes(), len(part), (src, tgt), file, first + start, on_bad_utf8)
+        yield ArrowBlock(sink.getvalue().to_pybytes(), len(part), file, first + start, on_bad_utf8)
 
 
 def _subtree(kind: Any) -> Any:
