@@ -12,7 +12,7 @@ from typing import Any
 from nmt.config import Settings
 from nmt.corpus.reading import read_lines
 from nmt.errors import ConfigError
-from nmt.files import sha256, write_text
+from nmt.files import make_folder, sha256, write_text
 from nmt.lm.result import Totals
 from nmt.lm.scorer import LanguageScorer
 from nmt.metrics import Score, score
@@ -113,7 +113,7 @@ def translate_test(
         found = translator.translate(lines[first : first + _BLOCK], options)
         texts += [translations[0].text for translations in found]
         on_lines(len(texts), len(lines))
-    test_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(test_dir)
     write_text(hypotheses, "".join(text + "\n" for text in texts))
     write_text(stamp, json.dumps({**made_from, "hypotheses": sha256(hypotheses)}, indent=2) + "\n")
     return hypotheses, True
@@ -147,7 +147,7 @@ def read_test(model_dir: Path, text: Path, test_dir: Path, settings: Settings) -
     training = settings.training
     scorer = LanguageScorer.load(model_dir, device=training.device, threads=max(1, training.threads))
     totals = Totals().plus(scorer.score_text(list(read_lines(text, on_bad_utf8=settings.data.on_bad_utf8))))
-    test_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(test_dir)
     record = {"perplexity": totals.perplexity, "totals": asdict(totals), "made_from": made_from}
     write_text(kept, json.dumps(record, indent=2) + "\n")
     return totals

@@ -4,13 +4,16 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 _SUFFIX = ".tmp"
+_NO_FILE = "is a link or no regular file: nothing is written to it"
 _LEFTOVER = re.compile(r"\..+\.\d+" + re.escape(_SUFFIX))
 
 
@@ -18,14 +21,15 @@ _LEFTOVER = re.compile(r"\..+\.\d+" + re.escape(_SUFFIX))
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of `path` for writing; rename it to `path` when the block ends well.
 
-    A block that fails, or a kill at any instant, leaves the old `path` (or its absence) as it was.
+    A block that fails, or a kill at any instant, leaves the old `path` (or its absence) as it was. A link at `path` is
+    replaced, not followed; the temporary file is a new one whose name nobody can know beforehand.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full; it names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+    temporary = temporary_beside(path)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -70,8 +74,7 @@ def building(folder: Path) -> Iterator[Path]:
     """
     target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}{_SUFFIX}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir()
         yield temporary
@@ -79,6 +82,41 @@ def building(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """Name a temporary neighbour that is not there yet, and that nobody can have prepared a link for."""
+    return path.with_name(f".{path.name}.{secrets.randbits(64)}{_SUFFIX}")
+
+
+def appending(path: Path) -> IO[str]:
+    """Open a text file of a folder for appending, or make it; UTF-8.
+
+    Raises:
+        OSError: It is a link, or no regular file: whoever made the folder would choose what is written to.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise OSError(error.errno, _NO_FILE, str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder within another one, unless it is there.
+
+    Raises:
+        OSError: It is a link: what is written or removed there would be somebody else's.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "is a link, expected a folder: nothing is written or removed through it", str(path))
+    path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

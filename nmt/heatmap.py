@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nmt.files import written
 from nmt.pictures import drawing, printable
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def draw_attention(
         ConfigError: matplotlib is not installed.
         ValueError: The weights have another shape than the pieces ask for.
     """
-    with drawing(path) as file:
+    with drawing(written(path)) as file:
         figure = make_figure(src_pieces=src_pieces, tgt_pieces=tgt_pieces, weights=weights, title=title)
         figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.15)  # makes room for the labels
 

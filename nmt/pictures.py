@@ -2,12 +2,10 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, Final
 
 from nmt.errors import ConfigError
-from nmt.files import written
 
 STYLE: Final = {
     "axes.titlesize": 11.0,
@@ -28,8 +26,8 @@ _REPLACEMENT: Final = "\ufffd"
 
 
 @contextmanager
-def drawing(path: Path, style: Mapping[str, Any] | None = None) -> Iterator[IO[bytes]]:
-    """Give a file to save a figure into; it takes the place of `path` unless something is raised.
+def drawing(target: AbstractContextManager[IO[bytes]], style: Mapping[str, Any] | None = None) -> Iterator[IO[bytes]]:
+    """Give the file `target` to save a figure into.
 
     Meanwhile matplotlib has its own settings, not a user's, with `style` on top; and a character that no font has is a
     box and no warning.
@@ -42,7 +40,7 @@ def drawing(path: Path, style: Mapping[str, Any] | None = None) -> Iterator[IO[b
     except ImportError as error:
         raise ConfigError("drawing needs matplotlib; install it, or nmt-toolkit[plot]") from error
 
-    with context(dict(style or {}), after_reset=True), warnings.catch_warnings(), written(path) as file:
+    with context(dict(style or {}), after_reset=True), warnings.catch_warnings(), target as file:
         # Of a character that no font has, and of a mark that no font has together with the letter it stands on.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         yield file

@@ -29,8 +29,6 @@ def plot(
     if output is not None and output.suffix.lower() != ".png":
         raise typer.BadParameter(f"expected a name that ends in .png, found {output}", param_hint="--output")
 
-    from nmt.training.plot import PICTURE, draw
+    from nmt.training.plot import draw
 
-    picture = output or model_dir / PICTURE
-    draw(model_dir, picture)
-    results.print(str(picture), soft_wrap=True)
+    results.print(str(draw(model_dir, output)), soft_wrap=True)

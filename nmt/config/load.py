@@ -101,6 +101,8 @@ def _parse_toml(text: str, where: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{where} is not valid TOML: it is nested too deeply") from error
 
 
 def _toml_value(text: str) -> Any:

@@ -228,7 +228,21 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
         if name != LEXICON or (folder / name).exists():
             _check_hash(folder / name, hashes)
     settings = parse_settings((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
-    return settings, Vocabularies(**card["vocabularies"])
+    sizes = Vocabularies(**card["vocabularies"])
+    _refuse_more_than_is_there(folder / WEIGHTS, settings, sizes)
+    return settings, sizes
+
+
+def _refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabularies) -> None:
+    """Refuse sizes that the file cannot hold before memory is taken for them: a table and a matrix a layer at least."""
+    model = settings.model
+    layers = model.decoder_layers if model.kind == "lm" else model.encoder_layers + model.decoder_layers
+    least = 4 * (max(sizes.src, sizes.tgt) * model.embedding_size + (layers - 1) * model.hidden_size**2 // 4)
+    if least > weights.stat().st_size:
+        raise ModelError(
+            f"{weights} has {weights.stat().st_size:,} bytes, but a model of {max(sizes.src, sizes.tgt):,} pieces and "
+            f"{layers:,} layers, as {CARD} and {CONFIG} say, takes {least:,} or more"
+        )
 
 
 def _to_json(card: dict[str, Any]) -> str:
@@ -241,18 +255,31 @@ def _read_card(folder: Path) -> dict[str, Any]:
         raise ModelError(f"model folder {folder} does not exist")
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version, _, _ = card["format_version"], card["sha256"], card["vocabularies"]
+        version, announced = card["format_version"], card["sha256"].items()
+        sizes = Vocabularies(**card["vocabularies"])
+        if not all(type(size) is int and size > 0 for size in (sizes.src, sizes.tgt)):
+            raise ValueError(f"vocabularies of {sizes.src!r} and {sizes.tgt!r} pieces")
     except FileNotFoundError as error:
         raise ModelError(f"{folder} is not a model folder, or its training has not validated yet: no {CARD}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: {type(error).__name__} {error}") from error
     if version != FORMAT_VERSION:
         raise ModelError(f"{folder} has format version {version}, this program reads {FORMAT_VERSION}")
+    for name, hashes in announced:
+        if not (_is_own(name) and isinstance(hashes, list)):
+            raise ModelError(f"{path} announces {name!r}, which is no file of a model")
     return card
+
+
+def _is_own(name: str) -> bool:
+    """Whether a name is that of a file of model folders: nothing else is opened because a card says so."""
+    return name in (WEIGHTS, CONFIG, LEXICON) or (name.endswith(".spm.model") and Path(name).name == name)
 
 
 def _check_hash(path: Path, hashes: Sequence[str]) -> None:
     if not path.exists():
         raise ModelError(f"{path} does not exist; the model folder is incomplete")
+    if not path.is_file():  # a pipe or a device would never end
+        raise ModelError(f"{path} is no regular file")
     if sha256(path) not in hashes:
         raise ModelError(f"{path} has been altered: its SHA-256 is not the one in {CARD}")

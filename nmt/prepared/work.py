@@ -14,6 +14,7 @@ from typing import Any, Final
 from xxhash import xxh3_64_hexdigest
 
 from nmt.errors import ConfigError, DataError, ModelError
+from nmt.files import temporary_beside
 
 _OLD: Final = "old"
 """What is replaced, for the moment between two renames."""
@@ -64,6 +65,8 @@ def keyed(home: Path, key: Any) -> Iterator[Path]:
     for other in home.iterdir():
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)  # a worker of the run that was killed may still be at it
+    if folder.is_symlink():
+        folder.unlink()
     folder.mkdir(exist_ok=True)
     try:
         yield folder
@@ -78,12 +81,15 @@ def whole(folder: Path) -> Iterator[Path]:
     """Give a temporary neighbour of `folder` to fill, which becomes it when the block ends well.
 
     A worker whose run was killed may still be writing the same folder, with the same in it: whoever comes first wins.
-    So what others seem to have left stays until all work goes.
+    So what others have left under names of their own stays until all work goes.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = temporary_beside(folder)
     temporary.mkdir()
-    yield temporary
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     (temporary / _SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
     try:
         temporary.replace(folder)
@@ -158,12 +164,14 @@ def _lock(home: Path, target: Path) -> int:
     while True:
         home.mkdir(exist_ok=True)
         try:
-            lock = os.open(home, os.O_RDONLY)
+            lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:  # another run has just removed it
             continue
+        except NotADirectoryError as error:
+            raise DataError(f"{home} is a link, expected a folder or nothing: remove it") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
-            if os.path.samestat(os.fstat(lock), home.stat()):
+            if os.path.samestat(os.fstat(lock), home.lstat()):
                 return lock
         except BlockingIOError as error:
             os.close(lock)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.errors import ModelError
-from nmt.files import remove_leftovers, replacing
+from nmt.files import make_folder, remove_leftovers, replacing
 from nmt.models.folder import load_tensors, model_tensors
 from nmt.training.carry import Carry
 from nmt.training.moving_average import MovingAverage
@@ -32,7 +32,8 @@ _NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 def list_checkpoints(model_dir: Path) -> list[Path]:
     """List the checkpoints of a run, oldest first."""
-    return sorted((model_dir / FOLDER).glob("step-*.safetensors"), key=checkpoint_step)
+    found = (model_dir / FOLDER).glob("step-*.safetensors")
+    return sorted((path for path in found if path.stem.removeprefix("step-").isdecimal()), key=checkpoint_step)
 
 
 def checkpoint_step(path: Path) -> int:
@@ -68,7 +69,7 @@ class Checkpoints:
             carried: What a language model remembers of the text, as its `Carry` names it.
         """
         path = self.model_dir / FOLDER / _NAME.format(state.step)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         tensors, counters = self._tensors(), state.to_json()
         tensors |= {f"{_CARRIED}{name}": tensor for name, tensor in carried.items()}
         metadata = {"format_version": str(FORMAT_VERSION), "state": counters, "sha256": _digest(tensors, counters)}
@@ -100,6 +101,7 @@ class Checkpoints:
 
     def clean_up(self) -> None:
         """Remove what a killed process left half written."""
+        make_folder(self.model_dir / FOLDER)
         remove_leftovers(self.model_dir)
         remove_leftovers(self.model_dir / FOLDER)
 

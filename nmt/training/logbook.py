@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from nmt.errors import ModelError
-from nmt.files import naming
+from nmt.files import appending, naming
 from nmt.training.reports import Observer, Scores, StepReport, ValidationReport
 
 LOG = "train.log"
@@ -26,7 +26,7 @@ class Logbook:
 
     def __enter__(self) -> "Logbook":
         self.model_dir.mkdir(parents=True, exist_ok=True)
-        self._file = (self.model_dir / LOG).open("a", encoding="utf-8")
+        self._file = appending(self.model_dir / LOG)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
         except BlockingIOError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import ModelError
+from nmt.files import replacing, written
 from nmt.pictures import STYLE, drawing, printable
 from nmt.training.records import METRICS
 
@@ -68,16 +69,20 @@ _TEXT_PANELS: Final = tuple(_SPEED if panel.names == _SPEED.names else panel for
 _NAMES: Final = tuple(name for panel in _PANELS for name in panel.names)
 
 
-def draw(model_dir: Path, picture: Path) -> None:
-    """Draw the curves of the run in `model_dir` into the PNG file `picture`.
+def draw(model_dir: Path, picture: Path | None = None) -> Path:
+    """Draw the curves of the run in `model_dir` into the PNG file `picture`, or into its own; return which.
+
+    A link in the place of its own is replaced: it may have come with the folder. One that is named is followed.
 
     Raises:
         ModelError: The folder holds no records yet, or damaged ones.
         ConfigError: matplotlib is not installed.
     """
     curves = read_curves(model_dir)
-    with drawing(picture, STYLE) as file:
+    own = model_dir / PICTURE
+    with drawing(replacing(own) if picture is None else written(picture), STYLE) as file:
         make_figure(curves, title=model_dir.resolve().name).savefig(file, format="png")
+    return picture or own
 
 
 def read_curves(model_dir: Path) -> dict[str, Curve]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from nmt.files import naming, write_text
+from nmt.files import appending, make_folder, naming, write_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -22,7 +22,7 @@ class Records:
     def __init__(self, model_dir: Path, *, step: int, tensorboard: bool) -> None:
         self.path = model_dir / METRICS
         _drop_after(self.path, step)
-        self._file = self.path.open("a", encoding="utf-8")
+        self._file = appending(self.path)
         self._make_curves = partial(_make_curves, model_dir / CURVES, step + 1) if tensorboard else None
         self._curves: SummaryWriter | None = None
 
@@ -54,9 +54,9 @@ def read_metrics(path: Path) -> list[dict[str, float | str]]:
     """Read the whole records of a metrics.jsonl; a line that a kill or a crash has spoilt is left out."""
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             record = json.loads(line)
-            if isinstance(record, dict) and "step" in record:
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
                 records.append(record)
     return records
 
@@ -64,6 +64,7 @@ def read_metrics(path: Path) -> list[dict[str, float | str]]:
 def _make_curves(folder: Path, purge_step: int) -> "SummaryWriter":
     from torch.utils.tensorboard import SummaryWriter  # takes a while, and the first step need not wait for it
 
+    make_folder(folder)
     return SummaryWriter(str(folder), purge_step=purge_step)
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
+from nmt.files import written
 from nmt.models.cells import Cell, Recurrence, State, make_layer
 from nmt.pictures import STYLE, drawing
 
@@ -97,7 +98,7 @@ def read_options(description: str | None, *, steps: int, output: Path) -> argpar
 @contextmanager
 def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     """Give a figure of so many inches to draw on, then write it."""
-    with drawing(path, _STYLE) as file:
+    with drawing(written(path), _STYLE) as file:
         figure = Figure(figsize=(width, height), dpi=100)
         yield figure
         figure.savefig(whole := BytesIO(), format="png")

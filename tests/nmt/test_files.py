@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from nmt.files import building, naming, remove_leftovers, replacing, sha256, write_text, written
+from nmt.files import (
+    appending,
+    building,
+    make_folder,
+    naming,
+    remove_leftovers,
+    replacing,
+    sha256,
+    write_text,
+    written,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -197,3 +207,52 @@ def test_a_link_to_an_empty_folder_stays_a_link(tmp_path: Path) -> None:
         (folder / "f").touch()
     assert (tmp_path / "link").is_symlink()
     assert names(tmp_path / "real") == ["f"]
+
+
+def test_links_that_wait_under_temporary_names_are_not_written_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("mine")
+    for number in (os.getpid(), 7):
+        (tmp_path / f".f.{number}.tmp").symlink_to(theirs)
+    write_text(tmp_path / "f", "new")
+    assert theirs.read_text() == "mine"
+    monkeypatch.setattr("secrets.randbits", lambda bits: 7)  # even where somebody could guess
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "f", "newer")
+    assert (theirs.read_text(), (tmp_path / "f").read_text()) == ("mine", "new")
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("mine")
+    (tmp_path / "f").symlink_to(theirs)
+    write_text(tmp_path / "f", "new")
+    assert (theirs.read_text(), (tmp_path / "f").read_text()) == ("mine", "new")
+    assert not (tmp_path / "f").is_symlink()
+
+
+def test_nothing_is_appended_through_a_link_or_to_a_pipe(tmp_path: Path) -> None:
+    theirs, pipe = tmp_path / "theirs", tmp_path / "pipe"
+    theirs.write_text("mine\n")
+    (tmp_path / "train.log").symlink_to(theirs)
+    os.mkfifo(pipe)
+    for path in (tmp_path / "train.log", pipe):
+        with pytest.raises(OSError, match="is a link or no regular file: nothing is written to it"):
+            appending(path)
+    assert theirs.read_text() == "mine\n"
+    for line in ("one\n", "twö\n"):
+        with appending(tmp_path / "new") as file:
+            file.write(line)
+    assert (tmp_path / "new").read_text(encoding="utf-8") == "one\ntwö\n"
+
+
+def test_no_folder_is_entered_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "checkpoints").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError, match="is a link, expected a folder: nothing is written or removed through it"):
+        make_folder(tmp_path / "checkpoints")
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()

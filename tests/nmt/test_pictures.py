@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nmt.errors import ConfigError
+from nmt.files import written
 from nmt.heatmap import draw_attention
 from nmt.pictures import drawing, printable
 from nmt.training.plot import draw
@@ -18,7 +19,7 @@ NEEDED = re.escape("drawing needs matplotlib; install it, or nmt-toolkit[plot]")
 
 def test_the_picture_is_there_once_it_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "new.png"
-    with drawing(path) as file:
+    with drawing(written(path)) as file:
         file.write(b"a picture")
         assert not path.exists()
     assert path.read_bytes() == b"a picture"
@@ -27,7 +28,7 @@ def test_the_picture_is_there_once_it_is_finished(tmp_path: Path) -> None:
 def test_the_old_picture_stays_when_drawing_fails(tmp_path: Path) -> None:
     path = tmp_path / "old.png"
     path.write_bytes(b"old")
-    with pytest.raises(ValueError, match="no"), drawing(path) as file:
+    with pytest.raises(ValueError, match="no"), drawing(written(path)) as file:
         file.write(b"half")
         raise ValueError("no")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old.png", b"old")]
@@ -35,9 +36,9 @@ def test_the_old_picture_stays_when_drawing_fails(tmp_path: Path) -> None:
 
 def test_the_style_is_on_top_of_matplotlibs_own_and_gone_afterwards(tmp_path: Path) -> None:
     with matplotlib.rc_context({"figure.facecolor": "red", "axes.grid": False}):
-        with drawing(tmp_path / "new.png", {"axes.grid": True}):
+        with drawing(written(tmp_path / "new.png"), {"axes.grid": True}):
             assert (matplotlib.rcParams["figure.facecolor"], matplotlib.rcParams["axes.grid"]) == ("white", True)
-        with drawing(tmp_path / "new.png"):
+        with drawing(written(tmp_path / "new.png")):
             assert matplotlib.rcParams["axes.grid"] is False
         assert matplotlib.rcParams["figure.facecolor"] == "red"
 
@@ -45,7 +46,7 @@ def test_the_style_is_on_top_of_matplotlibs_own_and_gone_afterwards(tmp_path: Pa
 def test_a_character_without_a_glyph_is_no_warning_but_others_are(tmp_path: Path) -> None:
     figure = Figure()
     figure.suptitle("\U0001f3f3", fontfamily=["DejaVu Sans"])
-    with drawing(tmp_path / "new.png") as file:
+    with drawing(written(tmp_path / "new.png")) as file:
         figure.savefig(file, format="png")
         with pytest.raises(UserWarning, match="another"):
             warnings.warn("another", UserWarning, stacklevel=1)

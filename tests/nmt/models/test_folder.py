@@ -1,4 +1,6 @@
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -298,3 +300,49 @@ def test_a_translation_model_is_no_language_model(folder: ModelFolder) -> None:
     folder.save(small_model(), {})
     with pytest.raises(ModelError, match=r"model holds a translation model, expected a language model$"):
         load_language_model(folder.path, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../../etc/passwd", "notes.txt", "../joint.spm.model"])
+def test_no_other_file_is_opened_because_a_card_names_it(folder: ModelFolder, name: str) -> None:
+    folder.save(small_model(), {})
+    path = folder.path / "model.json"
+    card = json.loads(path.read_text())
+    card["sha256"][name] = ["0"]
+    path.write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=rf"model\.json announces '{re.escape(name)}', which is no file of a model$"):
+        load_model(folder.path, device=CPU)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    (folder.path / "model.safetensors").unlink()
+    os.mkfifo(folder.path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"model\.safetensors is no regular file$"):
+        load_model(folder.path, device=CPU)
+
+
+@pytest.mark.parametrize("key", ["sha256", "vocabularies"])
+@pytest.mark.parametrize("value", [None, 7, "text", [], {"src": 1}])
+def test_a_card_with_other_types_is_refused(folder: ModelFolder, key: str, value: object) -> None:
+    folder.save(small_model(), {})
+    path = folder.path / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ModelError):
+        load_model(folder.path, device=CPU)
+
+
+def test_a_card_of_endless_depth_is_damaged(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    (folder.path / "model.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"model\.json is damaged: RecursionError"):
+        load_model(folder.path, device=CPU)
+
+
+def test_sizes_that_the_weights_cannot_hold_are_refused_before_memory_is_taken(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    path = folder.path / "model.json"
+    card = json.loads(path.read_text())
+    card["vocabularies"]["tgt"] = 20_000_000_000
+    path.write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"bytes, but a model of 20,000,000,000 pieces and \d layers, as model.json"):
+        load_model(folder.path, device=CPU)

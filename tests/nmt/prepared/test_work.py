@@ -85,9 +85,9 @@ def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), whole(tmp_path / "part") as folder:
         (folder / "one").touch()
         raise KeyboardInterrupt
-    assert not (tmp_path / "part").exists()
+    assert names(tmp_path) == []
     with whole(tmp_path / "part") as folder:
-        assert names(folder) == []  # what the first attempt had left is gone
+        assert names(folder) == []
     assert names(tmp_path) == ["part"]
 
 
@@ -166,3 +166,13 @@ def test_what_a_kill_after_the_last_step_left_is_removed_and_other_work_is_not(t
     assert names(tmp_path) == [".data.work"]
     forget(tmp_path / "data", 1)
     assert names(tmp_path) == []
+
+
+def test_a_linked_work_folder_is_refused_and_what_it_names_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "thesis").mkdir(parents=True)
+    (tmp_path / ".data.work").symlink_to(theirs)
+    expected = r"\.data\.work is a link, expected a folder or nothing: remove it$"
+    with pytest.raises(DataError, match=expected), locked(tmp_path / "data") as home, keyed(home, "key"):
+        pass
+    assert names(theirs) == ["thesis"]

@@ -286,3 +286,14 @@ def test_a_run_without_records_says_so(tmp_path: Path, text: str | None) -> None
     with pytest.raises(ModelError, match=r"metrics\.jsonl: no records yet; a run writes one every training\.log_every"):
         draw(tmp_path, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
+
+
+def test_a_link_in_the_place_of_the_picture_is_replaced_and_a_named_one_followed(tmp_path: Path) -> None:
+    run, theirs = write(tmp_path / "m", train(50), valid(50), train(100), valid(100)), tmp_path / "thesis.txt"
+    theirs.write_text("mine")
+    (run / "curves.png").symlink_to(theirs)
+    assert draw(run) == run / "curves.png"
+    assert theirs.read_text() == "mine"
+    (tmp_path / "link.png").symlink_to(theirs)
+    draw(run, tmp_path / "link.png")
+    assert theirs.read_bytes().startswith(b"\x89PNG")

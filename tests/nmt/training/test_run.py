@@ -138,6 +138,29 @@ def test_a_start_that_was_killed_in_its_first_write_is_no_foreign_folder(
     assert not (tmp_path / "m" / ".config.toml.4711.tmp").exists()
 
 
+def test_a_run_writes_and_removes_nothing_through_links_in_its_folder(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
+) -> None:
+    theirs, listener = tmp_path / "theirs", Listener()
+    for name in ("train.log", "checkpoints"):
+        for folder in (theirs, tmp_path / "m"):
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(toy_model, folder)
+        path = tmp_path / "m" / name
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+        path.symlink_to(theirs / name)
+        before = {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()}
+        with pytest.raises(OSError, match="is a link"):
+            train(toy_data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
+        assert {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()} == before
+
+
+def test_a_stray_file_among_the_checkpoints_is_no_checkpoint(toy_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy_model, tmp_path / "m")
+    (tmp_path / "m" / "checkpoints" / "step-best.safetensors").write_bytes(b"")
+    assert list_checkpoints(tmp_path / "m")[-1].name == list_checkpoints(toy_model)[-1].name
+
+
 def test_a_damaged_checkpoint_is_reported_and_the_run_ends_as_if_nothing_had_happened(
     toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
 ) -> None:
