@@ -91,7 +91,7 @@ class LineReader:
     def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         """Make translations of a line from the hypotheses of its parts, best first."""
         if not line.parts:
-            blank = nothing(alignment=self.options.alignment, details=self.options.details)
+            blank = nothing(alignment=self.options.alignment or self.options.details, details=self.options.details)
             prefix = join_pieces(self._pieces((), line.prefix))
             return [self._with_markup(replace(blank, text=one_line(prefix)), line.marked)]
         parts = [
@@ -138,7 +138,7 @@ class LineReader:
         if self.options.unknown is not None:
             tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
         text = one_line(unmask(join_pieces(tgt), part.originals))
-        wanted = self.options.alignment or self.options.markup
+        wanted = self.options.alignment or self.options.details or self.options.markup
         translation = Translation(
             text,
             hypothesis.log_probability,
@@ -166,7 +166,9 @@ class LineReader:
         if not self.options.markup:
             return one
         text = one_line(reinsert(one.text, marked, one.alignment or ()))
-        return replace(one, text=text, alignment=one.alignment if self.options.alignment else None)
+        return replace(
+            one, text=text, alignment=one.alignment if self.options.alignment or self.options.details else None
+        )
 
     @cached_property
     def _tag_pieces(self) -> int:
