@@ -113,3 +113,8 @@ def test_the_device_is_that_of_the_models(models: list[Any]) -> None:
 def test_no_models_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^an ensemble needs at least one model$"):
         Ensemble([])
+
+
+def test_a_model_without_attention_has_no_say_in_it() -> None:
+    reads, reads_nothing = only_state(torch.tensor([[[0.25, 0.75]]])), only_state(torch.zeros(1, 1, 2))
+    assert EnsembleState((reads_nothing, reads), 1).attention.tolist() == [[[0.25, 0.75]]]
