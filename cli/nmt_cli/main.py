@@ -25,6 +25,7 @@ from nmt_cli.shortlist import shortlist
 from nmt_cli.train import train
 from nmt_cli.translate import translate
 from nmt_cli.tune import tune
+from nmt_cli.vectors import vectors
 
 FAILED = 1
 CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -129,6 +130,6 @@ def nmt(
     _clean_up_when_ended()
 
 
-for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, run, demo):
+for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, vectors, run, demo):
     app.command()(command)
 app.add_typer(lm)

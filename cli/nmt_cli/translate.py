@@ -106,7 +106,7 @@ def translate(
         n_best=n_best,
         lm_rescore=lm_rescore,
         sampling=_sampling(sample, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}),
-        alignment=alignment is not None or output_format == "json",
+        alignment=alignment is not None or attention_plot is not None,
         details=attention_plot is not None or output_format == "json",
         unknown=words if replace_unknown or dictionary else None,
         document=document,

@@ -27,8 +27,12 @@ class ModelSettings(Section):
     """Read the source in both directions in every encoder layer."""
     reverse_source: bool = True
     """Feed the source last word first (Sutskever et al., 2014)."""
-    attention: Literal["dot", "scaled_dot", "general", "additive"] = "general"
-    """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015)."""
+    attention: Literal["dot", "scaled_dot", "general", "additive", "none"] = "general"
+    """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015); none: it reads none of them
+    and knows of the source what it starts from (Sutskever et al., 2014)."""
+    decoder_init: Literal["bridge", "copy", "zeros"] = "bridge"
+    """What the decoder starts from: a layer of its own over the encoder's last output; the encoder's last state, layer
+    by layer; zeros."""
     input_feeding: bool = False
     """Feed the attentional vector to the next step (Luong et al., 2015, sec. 3.3): slower, one step at a time."""
     init_range: float = Field(default=0.0, ge=0.0)
@@ -80,6 +84,31 @@ class ModelSettings(Section):
                     f"{side}_dropout lists {len(rates)}, expected {layers - 1}: a rate for every layer but the first "
                     f"of {side}_layers = {layers}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _something_of_the_source_must_be_read(self) -> "ModelSettings":
+        if self.kind == "lm" or self.attention != "none":
+            return self
+        if self.decoder_init == "zeros":
+            raise ValueError(
+                'attention = "none" with decoder_init = "zeros" lets the decoder know nothing of the source: set '
+                'decoder_init = "bridge" or "copy", or another attention'
+            )
+        if self.input_feeding:
+            raise ValueError(
+                'input_feeding = true feeds what attention has read, but attention = "none" reads nothing: set '
+                "input_feeding = false, or another attention"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_copied_must_fit(self) -> "ModelSettings":
+        if self.kind == "translation" and self.decoder_init == "copy" and self.encoder_layers != self.decoder_layers:
+            raise ValueError(
+                'decoder_init = "copy" gives each layer of the decoder the state of one of the encoder: it needs as '
+                f"many of both, found encoder_layers = {self.encoder_layers} and decoder_layers = {self.decoder_layers}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -25,6 +25,11 @@ class Settings(Section):
             raise ValueError(
                 'model.tied_embeddings = "all" needs tokenizer.joint = true; with two vocabularies use "target"'
             )
+        if self.model.attention == "none" and self.search.coverage_penalty:
+            raise ValueError(
+                "search.coverage_penalty asks how much was read of each source position, but model.attention = "
+                f'"none" reads none: set search.coverage_penalty = 0, found {self.search.coverage_penalty}'
+            )
         if self.training.r_drop and self.training.objective == "sampled":
             raise ValueError('training.r_drop compares whole distributions: it needs training.objective = "full"')
         if self.training.subword_sampling and self.tokenizer.kind in ("word", "char", "byte"):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nmt.models.memory import Memory, widened
 
-AttentionKind = Literal["dot", "scaled_dot", "general", "additive"]
+AttentionKind = Literal["dot", "scaled_dot", "general", "additive", "none"]
 
 
 class Attention(nn.Module):
@@ -17,6 +17,15 @@ class Attention(nn.Module):
     Queries come as [B, Q, H], where Q counts target steps in training and beams in search. The cells of a memory may be
     filled up with zeros behind the H real ones (`Memory.padded`).
     """
+
+    def __init__(self, context_size: int) -> None:
+        super().__init__()
+        self.context_size = context_size
+        """Cells of a context."""
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """Choose of encoder outputs [B, S, H] what contexts are made from."""
+        return outputs
 
     def keys(self, values: Tensor) -> Tensor:
         """Make from encoder outputs [B, S, H], once per sentence, what queries are compared with, [B, S, H]."""
@@ -50,7 +59,7 @@ class GeneralAttention(Attention):
     """A bilinear form (Luong et al., 2015, eq. 8, "general"), its matrix applied to the keys once."""
 
     def __init__(self, hidden_size: int) -> None:
-        super().__init__()
+        super().__init__(hidden_size)
         self.key_projection = nn.Linear(hidden_size, hidden_size, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
@@ -62,7 +71,7 @@ class AdditiveAttention(Attention):
     """A one-layer network (Bahdanau et al., 2015, sec. A.1.2): v . tanh(W q + U k). Costs [B, Q, S, H] cells."""
 
     def __init__(self, hidden_size: int) -> None:
-        super().__init__()
+        super().__init__(hidden_size)
         self.query_projection = nn.Linear(hidden_size, hidden_size, bias=False)
         self.key_projection = nn.Linear(hidden_size, hidden_size)
         self.energy = nn.Linear(hidden_size, 1, bias=False)
@@ -78,10 +87,25 @@ class AdditiveAttention(Attention):
         return self.energy(hidden).squeeze(3)  # type: ignore[no-any-return]
 
 
+class NoAttention(Attention):
+    """The plain encoder-decoder (Sutskever et al., 2014): contexts have no cells, and no position any weight."""
+
+    def __init__(self) -> None:
+        super().__init__(context_size=0)
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """Keep nothing of encoder outputs [B, S, H]: [B, S, 0]."""
+        return outputs[:, :, :0]
+
+    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Read nothing for `queries` [B, Q, H]; return contexts, [B, Q, 0], and weights of zero, [B, Q, S]."""
+        weights = queries.new_zeros(*queries.shape[:2], memory.mask.shape[1], dtype=torch.float32)
+        return queries[:, :, :0], weights
+
+
 def make_attention(kind: AttentionKind, hidden_size: int) -> Attention:
     """Make the attention of this name, for queries and values of `hidden_size`."""
-    if kind == "dot":
-        return Attention()
-    if kind == "scaled_dot":
-        return ScaledDotAttention()
-    return (GeneralAttention if kind == "general" else AdditiveAttention)(hidden_size)
+    if kind == "none":
+        return NoAttention()
+    kinds = {"dot": Attention, "scaled_dot": ScaledDotAttention, "general": GeneralAttention}
+    return kinds.get(kind, AdditiveAttention)(hidden_size)

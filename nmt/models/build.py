@@ -10,7 +10,7 @@ from nmt.models.cells import Recurrence
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
 from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.embedding import WordEmbedding
-from nmt.models.encoder import RecurrentEncoder
+from nmt.models.encoder import RecurrentEncoder, StateEncoder
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 
@@ -103,7 +103,8 @@ def _words(settings: ModelSettings, table: nn.Embedding, *, freeze: bool) -> Wor
 
 
 def _encoder(settings: ModelSettings) -> RecurrentEncoder:
-    return RecurrentEncoder(
+    make = StateEncoder if settings.decoder_init == "copy" else RecurrentEncoder
+    return make(
         recurrence=_recurrence(settings),
         embedding_size=settings.embedding_size,
         hidden_size=settings.hidden_size,
@@ -122,6 +123,7 @@ def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:
         residual=settings.residual,
         dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=settings.decoder_layers),
         readout_dropout=_dropout(settings, settings.readout_dropout),
+        init=settings.decoder_init,
     )
 
 

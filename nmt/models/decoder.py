@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nmt.models.attention import Attention
 from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
+from nmt.models.decoder_init import DecoderInit, make_init
 from nmt.models.dropout import Dropout
 from nmt.models.memory import Memory, widened
 
@@ -93,7 +94,8 @@ class RecurrentDecoder(nn.Module):
     """The default decoder, without input feeding (the shape of GNMT: Wu et al., 2016, sec. 3).
 
     The first layer runs over the whole shifted target; its outputs query the attention for all steps at once; the
-    context joins the input of every further layer and of the readout, tanh(W [h; context]).
+    context joins the input of every further layer and of the readout, tanh(W [h; context]). Without attention
+    (`NoAttention`) a context has no cells, and this is the plain decoder of Sutskever et al. (2014).
 
     `dropouts` work on what every layer but the first reads from the layer below it, so there is one layer more than
     they are.
@@ -108,6 +110,7 @@ class RecurrentDecoder(nn.Module):
         residual: bool,
         dropouts: Sequence[Dropout],
         readout_dropout: Dropout,
+        init: DecoderInit = "bridge",
     ) -> None:
         super().__init__()
         self.sizes = sizes
@@ -115,10 +118,12 @@ class RecurrentDecoder(nn.Module):
         self.attention = attention
         hidden = sizes.hidden
         self.first = make_layer(recurrence, input_size=self._first_input(sizes), hidden_size=hidden)
-        self.upper = nn.ModuleList(make_layer(recurrence, input_size=2 * hidden, hidden_size=hidden) for _ in dropouts)
+        read = hidden + attention.context_size
+        self.upper = nn.ModuleList(make_layer(recurrence, input_size=read, hidden_size=hidden) for _ in dropouts)
         parts = self.first.state_parts
-        self.bridges = nn.ModuleList(nn.Linear(hidden, parts * hidden) for _ in range(1 + len(dropouts)))
-        self.readout = nn.Linear(2 * hidden, sizes.features)
+        self.bridges = make_init(init, hidden_size=hidden, state_parts=parts, layers=1 + len(dropouts))
+        """What makes each layer's first state from the encoder's last."""
+        self.readout = nn.Linear(read, sizes.features)
         self.dropouts = nn.ModuleList(dropouts)
         self.readout_dropout = readout_dropout
 
@@ -164,12 +169,12 @@ class RecurrentDecoder(nn.Module):
 
     def _draw(self, summary: Tensor) -> Drawn:
         """Draw for the sentences of `summary` [B, H], in the order of `forward`."""
-        batch, hidden = summary.shape
+        batch, hidden = len(summary), self.sizes.hidden
         weights, masks = [self.first.weights()], []
         for layer, dropout in zip(self._upper_layers(), self.dropouts, strict=True):
             masks.append(cast(Dropout, dropout).draw(batch, hidden, like=summary))
             weights.append(layer.weights())
-        masks.append(self.readout_dropout.draw(batch, 2 * hidden, like=summary))
+        masks.append(self.readout_dropout.draw(batch, hidden + self.attention.context_size, like=summary))
         return Drawn(tuple(weights), tuple(masks))
 
     def _fed(self) -> int:
@@ -183,9 +188,8 @@ class RecurrentDecoder(nn.Module):
         return embedded
 
     def _initial(self, memory: Memory) -> list[State]:
-        """Make each layer's first state, parts [B, H], from the encoder's last (Bahdanau et al., 2015, sec. A.2.2)."""
-        parts = self.first.state_parts
-        return [torch.tanh(bridge(memory.summary)).chunk(parts, dim=1) for bridge in self.bridges]
+        """Make each layer's first state, parts [B, H]."""
+        return cast(list[State], self.bridges(memory.summary))
 
     def _features(self, read: Tensor) -> Tensor:
         return torch.tanh(self.readout(read))

@@ -1,11 +1,12 @@
 """The encoder: stacked recurrent layers over the source, in one or both directions."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from nmt.models.cells import Recurrence, make_layer
+from nmt.models.cells import Recurrence, RecurrentLayer, State, make_layer
 from nmt.models.dropout import Dropout
 
 
@@ -47,24 +48,40 @@ class RecurrentEncoder(nn.Module):
             lengths: Real positions of each row, [B].
 
         Returns:
-            The outputs, [B, S, H] (meaningless behind `lengths`), and the last state of each direction side by
-            side, [B, H].
+            The outputs, [B, S, H] (meaningless behind `lengths`), and what the decoder starts from, [B, N]: the last
+            outputs of each direction side by side, N = H.
         """
         mirror = mirrored_positions(lengths, embedded.shape[1])  # [B, S]
-        last = (lengths - 1)[:, None]  # [B, 1]
-        x, summary = embedded, embedded
-        for i, forward_layer in enumerate(self.forward_layers):
+        x, ends = embedded, list[State]()
+        for i, layer in enumerate(self.forward_layers):
             source = self.dropouts[i - 1](x) if i else x
-            outputs = [forward_layer(source)]
-            finals = [gather_positions(outputs[0], last)]
+            y, end = self._read(cast(RecurrentLayer, layer), source, lengths)
             if self.backward_layers:
-                mirrored = self.backward_layers[i](gather_positions(source, mirror))
-                outputs.append(gather_positions(mirrored, mirror))
-                finals.append(gather_positions(mirrored, last))
-            y = torch.cat(outputs, dim=2)  # [B, S, H]
+                backward = cast(RecurrentLayer, self.backward_layers[i])
+                mirrored, other = self._read(backward, gather_positions(source, mirror), lengths)
+                y = torch.cat([y, gather_positions(mirrored, mirror)], dim=2)  # [B, S, H]
+                end = tuple(torch.cat(parts, dim=1) for parts in zip(end, other, strict=True))
             x = x + y if self.residual and x.shape == y.shape else y
-            summary = torch.cat(finals, dim=2).squeeze(1)  # [B, H]
-        return x, summary
+            ends.append(end)
+        return x, self._summary(ends)
+
+    def _read(self, layer: RecurrentLayer, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run a layer over [B, S, I]; return its outputs and what is needed of its last state, parts [B, *]."""
+        outputs = layer(inputs)
+        return outputs, (gather_positions(outputs, (lengths - 1)[:, None]).squeeze(1),)
+
+    def _summary(self, ends: Sequence[State]) -> Tensor:
+        return ends[-1][0]
+
+
+class StateEncoder(RecurrentEncoder):
+    """The encoder that hands on its whole last state: every part of it, of every layer, side by side [B, L * P * H]."""
+
+    def _read(self, layer: RecurrentLayer, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        return layer.read(inputs, lengths)
+
+    def _summary(self, ends: Sequence[State]) -> Tensor:
+        return torch.cat([part for state in ends for part in state], dim=1)
 
 
 def mirrored_positions(lengths: Tensor, size: int) -> Tensor:

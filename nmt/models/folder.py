@@ -173,6 +173,17 @@ def load_language_model(folder: Path, *, device: torch.device) -> tuple[Language
     return model.eval().to(device), settings
 
 
+def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | LanguageModel, Settings]:
+    """Load a model of whichever kind, ready in evaluation mode.
+
+    Raises:
+        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match.
+    """
+    settings, _ = _read_checked(folder)
+    load = load_language_model if settings.model.kind == "lm" else load_model
+    return load(folder, device=device)
+
+
 def check_hashes(folder: Path, names: Sequence[str]) -> None:
     """Hold files of a model folder against its model.json.
 

@@ -24,7 +24,8 @@ class Memory:
     mask: Tensor
     """True at real source positions, [B, S]."""
     summary: Tensor
-    """The last state of each direction side by side, [B, H]."""
+    """What the decoder starts from, [B, N]: the last outputs of each direction side by side, N = H; or the whole last
+    state of every layer."""
 
     def take(self, sentences: Tensor) -> "Memory":
         """Keep `sentences` [B'], in this order, and no more positions than they need."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nmt.models.cells import SSRU, FusedLayer, LayerNormLSTM, PeepholeLSTM, RecurrentLayer, State, Weights
 from nmt.models.cells.fused import FusedCell
+from nmt.models.cells.layer import kept_until
 from nmt.models.cells.layer_norm import normalised_gates, normalised_memory
 from nmt.models.packed import LINEAR, ROW_MULTIPLE, PackedLinear, Precision, filled_up
 
@@ -52,17 +53,16 @@ class PackedLayer(nn.Module, ABC):
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I]; return the outputs, [B, T, H], and the last state, parts [B, H]."""
-        batch, length, _ = inputs.shape
-        rows = self._filled_up(inputs.flatten(1)).view(-1, length, inputs.shape[2])  # [R, T, I]
-        projected = self.project(rows.transpose(0, 1))  # [T, R, G * H]
-        if state is None:
-            state = (inputs.new_zeros(len(rows), self.hidden_size),) * self.state_parts
-        state = tuple(self._filled_up(part) for part in state)
-        outputs = []
-        for t in range(length):
-            state = self.advance(projected[t], state)
-            outputs.append(self.output(state))
-        return torch.stack(outputs, dim=1)[:batch], tuple(part[:batch] for part in state)
+        states = self._states(inputs, state)
+        return self._outputs(states), states[-1]
+
+    def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
+        states = self._states(inputs, None)
+        last = states[0]
+        for t, state in enumerate(states):
+            last = kept_until(lengths, t, state, last)
+        return self._outputs(states), last
 
     def weights(self) -> Weights:
         """Return nothing: they are packed."""
@@ -78,6 +78,23 @@ class PackedLayer(nn.Module, ABC):
     def output(self, state: State) -> Tensor:
         """Return the output that goes with a state, [B, H]."""
         return state[0]
+
+    def _states(self, inputs: Tensor, state: State | None) -> list[State]:
+        """Return the states after every step over [B, T, I], parts [B, H]."""
+        batch, length, _ = inputs.shape
+        rows = self._filled_up(inputs.flatten(1)).view(-1, length, inputs.shape[2])  # [R, T, I]
+        projected = self.project(rows.transpose(0, 1))  # [T, R, G * H]
+        if state is None:
+            state = (inputs.new_zeros(len(rows), self.hidden_size),) * self.state_parts
+        state = tuple(self._filled_up(part) for part in state)
+        states = []
+        for t in range(length):
+            state = self.advance(projected[t], state)
+            states.append(tuple(part[:batch] for part in state))
+        return states
+
+    def _outputs(self, states: list[State]) -> Tensor:
+        return torch.stack([self.output(state) for state in states], dim=1)
 
     def _filled_up(self, rows: Tensor) -> Tensor:
         return rows if self.aligned else filled_up(rows)

@@ -11,7 +11,7 @@ from nmt.models.memory import Memory
 
 
 class Seq2Seq(nn.Module):
-    """A recurrent encoder-decoder with attention."""
+    """A recurrent encoder-decoder."""
 
     def __init__(
         self,
@@ -46,7 +46,8 @@ class Seq2Seq(nn.Module):
 
     def encode(self, src: SourceBatch) -> Memory:
         """Encode padded sources."""
-        values, summary = self.encoder(self.src_embedding(src.ids), src.lengths)
+        outputs, summary = self.encoder(self.src_embedding(src.ids), src.lengths)
+        values = self.decoder.attention.values(outputs)
         position = torch.arange(src.ids.shape[1], device=src.ids.device)
         mask = position < src.lengths[:, None]  # [B, S]
         return Memory(values, self.decoder.attention.keys(values), mask, summary)

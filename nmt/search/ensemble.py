@@ -16,12 +16,14 @@ class EnsembleState(Generic[State]):
     """The states of all models, for B sentences with K beams each."""
 
     states: tuple[State, ...]
+    attending: int
+    """How many of the models have attention; that of the others is zero."""
 
     @property
     def attention(self) -> Tensor:
         """How much the last step read of each source position, on average, [B, K, S]."""
         first, *others = (state.attention for state in self.states)
-        return sum(others, start=first) / len(self.states) if others else first
+        return sum(others, start=first) / self.attending if others else first
 
     @property
     def words(self) -> Tensor | None:
@@ -39,10 +41,10 @@ class EnsembleState(Generic[State]):
     def join(self, other: "EnsembleState[State]") -> "EnsembleState[State]":
         """Append the sentences of `other`, which has as many beams."""
         pairs = zip(self.states, other.states, strict=True)
-        return EnsembleState(tuple(state.join(more) for state, more in pairs))
+        return EnsembleState(tuple(state.join(more) for state, more in pairs), self.attending)
 
     def _each(self, change: Callable[[State], State]) -> "EnsembleState[State]":
-        return EnsembleState(tuple(change(state) for state in self.states))
+        return EnsembleState(tuple(change(state) for state in self.states), self.attending)
 
 
 class Ensemble(Generic[Memory, State]):
@@ -51,11 +53,17 @@ class Ensemble(Generic[Memory, State]):
     The mean is the arithmetic one (Sutskever et al., 2014, sec. 3.6). One model gives exactly what it gives alone.
     """
 
-    def __init__(self, models: Sequence[SearchableModel[Memory, State]]) -> None:
-        """Join models that are in evaluation mode, on one device."""
+    def __init__(self, models: Sequence[SearchableModel[Memory, State]], *, attending: int | None = None) -> None:
+        """Join models that are in evaluation mode, on one device.
+
+        Args:
+            models: At least one.
+            attending: How many of them have attention; None: all.
+        """
         if not models:
             raise ValueError("an ensemble needs at least one model")
         self._models = tuple(models)
+        self._attending = len(models) if attending is None else attending
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +77,7 @@ class Ensemble(Generic[Memory, State]):
     def start(self, memory: tuple[Memory, ...]) -> EnsembleState[State]:
         """Return the states before `<s>`, with one beam a sentence."""
         pairs = zip(self._models, memory, strict=True)
-        return EnsembleState(tuple(model.start(encoded) for model, encoded in pairs))
+        return EnsembleState(tuple(model.start(encoded) for model, encoded in pairs), self._attending)
 
     def step(self, prev_ids: Tensor, state: EnsembleState[State]) -> tuple[Tensor, EnsembleState[State]]:
         """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state.
@@ -79,6 +87,6 @@ class Ensemble(Generic[Memory, State]):
         pairs = zip(self._models, state.states, strict=True)
         logits, states = zip(*(model.step(prev_ids, one) for model, one in pairs), strict=True)
         if len(logits) == 1:
-            return logits[0], EnsembleState(states)
+            return logits[0], EnsembleState(states, self._attending)
         log_probs = torch.stack([part.log_softmax(dim=-1, dtype=torch.float32) for part in logits])
-        return log_probs.logsumexp(dim=0), EnsembleState(states)
+        return log_probs.logsumexp(dim=0), EnsembleState(states, self._attending)

@@ -12,7 +12,8 @@ _SENSELESS = (
 
 _USELESS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "lm": (
-        ("model", ("encoder_layers", "encoder_dropout", "bidirectional", "reverse_source", "attention")),
+        ("model", ("encoder_layers", "encoder_dropout", "bidirectional", "reverse_source")),
+        ("model", ("attention", "decoder_init")),
         ("training", ("batch_tokens",)),
         ("search", tuple(SearchSettings.model_fields)),
     ),

@@ -180,9 +180,12 @@ def add_lexicon(
         on_progress: Told how many pairs have been read.
 
     Raises:
-        ModelError: The folder is no model, is being trained in, or the data were prepared with other tokenizers.
+        ModelError: The folder is no model, is being trained in, has no attention, or the data were prepared with other
+            tokenizers.
     """
     model, settings = load_model(model_dir, device=choose_device("auto"))
+    if settings.model.attention == "none":
+        raise ModelError(f'{model_dir} has model.attention = "none": it does not say which words translate which')
     _refuse_other_tokenizers(data, model_dir)
     use_threads(settings.training.threads)
     reader = Reader(model, choose_precision(settings.training.precision, model.device))

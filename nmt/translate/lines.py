@@ -93,7 +93,7 @@ class LineReader:
     def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         """Make translations of a line from the hypotheses of its parts, best first."""
         if not line.parts:
-            blank = nothing(alignment=self.options.alignment, details=self.options.details)
+            blank = nothing(alignment=self.options.alignment or self.options.details, details=self.options.details)
             prefix = join_pieces(self._pieces((), line.prefix))
             return [self._with_markup(replace(blank, text=one_line(prefix)), line.marked)]
         parts = [
@@ -176,7 +176,7 @@ class LineReader:
     ) -> Translation:
         """Add the alignment of words, and the pieces, where they are asked for."""
         src, tgt, attention = read
-        if self.options.alignment or self.options.markup:
+        if self.options.alignment or self.options.details or self.options.markup:
             sides = fill_pieces(src, part.originals), fill_pieces(tgt, filling)
             one = replace(one, alignment=tuple(align_words(*sides, attention)))
         if self.options.details:
@@ -198,7 +198,9 @@ class LineReader:
         if not self.options.markup:
             return one
         text = one_line(reinsert(one.text, marked, one.alignment or ()))
-        return replace(one, text=text, alignment=one.alignment if self.options.alignment else None)
+        return replace(
+            one, text=text, alignment=one.alignment if self.options.alignment or self.options.details else None
+        )
 
     @cached_property
     def _tag_pieces(self) -> int:

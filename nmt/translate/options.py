@@ -47,15 +47,17 @@ class Options:
     sampling: Sampling | None = None
     """Draw translations at random instead of searching for the best, without `beam_size` and `coverage_penalty`."""
     alignment: bool = False
-    """Say which words belong together."""
+    """Say which words belong together, which a model without attention cannot."""
     details: bool = False
-    """Give the pieces of both sides and the attention between them."""
+    """Give the pieces of both sides, the attention between them, zero in a model without, and which words belong
+    together by it, then none."""
     unknown: Mapping[str, str] | None = None
     """Let the model say that it does not know a word, and put the source word or its translation in here instead."""
     document: bool = False
     """A line is a paragraph, whose sentences are translated one by one."""
     markup: bool = False
-    """Tags, placeholders and format codes come out as they went in."""
+    """Tags, placeholders and format codes come out as they went in, beside the words that the attention says or, in a
+    model without, at the same share of the line."""
     tag: str | None = None
     """A piece such as "<news>" that is put before each sentence, as before those of a corpus in training."""
     keep: re.Pattern[str] | None = None
@@ -78,6 +80,16 @@ class Options:
     def attention(self) -> bool:
         """Whether it has to be known what was read for each word."""
         return self.alignment or self.details or self.markup or self.unknown is not None
+
+    def refuse_without_attention(self) -> None:
+        """Refuse what only attention can say.
+
+        Raises:
+            ConfigError: It is asked for.
+        """
+        asked = "which words belong together" if self.alignment else "which source word an unknown one stands for"
+        if self.alignment or self.unknown is not None:
+            raise ConfigError(f'{asked} is read from attention, and the model has none (model.attention = "none")')
 
     def search(self, settings: Settings) -> SearchSettings:
         """Return the settings of the search: these where they say something, else those of the model.

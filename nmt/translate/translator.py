@@ -55,6 +55,8 @@ class Translator:
     """Makes the model score a few words only, if it has learnt which."""
     language: TargetLanguage | None = None
     """Has a say in what is translated, if there is one."""
+    attends: bool = True
+    """Whether a model says what it has read for each word."""
 
     @classmethod
     def load(
@@ -97,11 +99,13 @@ class Translator:
             language = TargetLanguage.load(
                 language_model, beside=folders[0], settings=settings, device=chosen, precision=arithmetic
             )
+        attending = sum(other.model.attention != "none" for _, other in loaded)
         if len(models) > 1:
-            return cls(Ensemble(models), tokenizers, settings, language=language)
+            ensemble = Ensemble(models, attending=max(attending, 1))
+            return cls(ensemble, tokenizers, settings, language=language, attends=attending > 0)
         lexicon = load_lexicon(folders[0]) if chosen.type == "cpu" else None
         shortlister = Shortlister(lexicon, loaded[0][0].output, arithmetic) if lexicon else None
-        return cls(models[0], tokenizers, settings, shortlister, language)
+        return cls(models[0], tokenizers, settings, shortlister, language, attends=attending > 0)
 
     def translate(
         self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0
@@ -145,6 +149,8 @@ class Translator:
         rescored = options.lm_rescore and language is not None
         check_words(self.tokenizers.tgt, options)
         check_tag(self.tokenizers.src, options.tag)
+        if not self.attends:
+            options.refuse_without_attention()
         placeholders = self.settings.tokenizer.placeholders
         reader = LineReader(self.tokenizers, self.settings, options)
         constrained = bool(options.required or options.terms)

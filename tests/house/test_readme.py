@@ -86,6 +86,7 @@ def test_every_command_is_in_the_readme() -> None:
         "tune",
         "run",
         "demo",
+        "vectors",
     }
     (lm,) = app.registered_groups
     assert lm.typer_instance is not None

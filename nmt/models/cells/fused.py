@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates
 
@@ -48,6 +49,20 @@ class FusedLayer(RecurrentLayer):
         # biases, layers, dropout between layers, training, two directions, batch first: what `fused` itself would say
         outputs, *last = _SEQUENCE[self.cell](inputs, hx, weights, True, 1, 0.0, self.training, False, True)
         return outputs, tuple(part.squeeze(0) for part in last)
+
+    def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
+        if self.cell != "lstm":  # outputs are states
+            outputs = self(inputs)
+            return outputs, (outputs[torch.arange(len(inputs), device=inputs.device), lengths - 1],)
+        packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
+        weights = (input_weight, self.thinned(recurrent_weight), *biases)
+        first = tuple(part.unsqueeze(0) for part in self.zeros(inputs))
+        # biases, layers, dropout between layers, training, two directions: what `fused` itself would say
+        data, *last = torch.lstm(packed.data, packed.batch_sizes, first, weights, True, 1, 0.0, self.training, False)
+        outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=inputs.shape[1])
+        return outputs, tuple(part.squeeze(0)[packed.unsorted_indices] for part in last)
 
     def weights(self) -> Weights:
         """Return input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""

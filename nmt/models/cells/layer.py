@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nmt.models.cells.products import widened
 from nmt.models.dropout import drop_cells
 
 Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"]
@@ -60,6 +61,24 @@ class RecurrentLayer(nn.Module, ABC):
             The output of every step, [B, T, H], and the whole state after the last one, parts [B, H].
         """
 
+    def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run over padded sequences from zeros; no padding is read.
+
+        Args:
+            inputs: [B, T, I].
+            lengths: Real positions of each row, at least 1, [B].
+
+        Returns:
+            The output of every step, [B, T, H], meaningless behind `lengths`, and the whole state after the last real
+            one, parts [B, H].
+        """
+        weights, state, outputs = self.weights(), self.zeros(widened(inputs)), list[Tensor]()
+        for t in range(inputs.shape[1]):
+            new = self.step(inputs[:, t], state, weights=weights)
+            outputs.append(self.output(new))
+            state = kept_until(lengths, t, new, state)
+        return torch.stack(outputs, dim=1), state
+
     @abstractmethod
     def weights(self) -> Weights:
         """Return the weights for all steps over a batch; in training, dropped ones among them are zero."""
@@ -94,6 +113,12 @@ class RecurrentLayer(nn.Module, ABC):
     @property
     def _drops(self) -> bool:
         return self.training and self.recurrent_dropout > 0
+
+
+def kept_until(lengths: Tensor, t: int, new: State, old: State) -> State:
+    """Choose parts [B, H]: the new ones where position `t` is among the real ones, `lengths` [B], else the old."""
+    going = (t < lengths)[:, None]
+    return tuple(torch.where(going, after, before) for after, before in zip(new, old, strict=True))
 
 
 def initialise_gates(*, gates: int, input_weight: Tensor, recurrent_weight: Tensor) -> None:

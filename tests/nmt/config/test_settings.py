@@ -45,6 +45,41 @@ def test_a_bidirectional_encoder_needs_an_even_hidden_size() -> None:
     assert ModelSettings(hidden_size=5, kind="lm").hidden_size == 5
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"decoder_init": "zeros"},
+            'attention = "none" with decoder_init = "zeros" lets the decoder know nothing of the source: set '
+            'decoder_init = "bridge" or "copy", or another attention',
+        ),
+        (
+            {"input_feeding": True},
+            'input_feeding = true feeds what attention has read, but attention = "none" reads nothing: set '
+            "input_feeding = false, or another attention",
+        ),
+        (
+            {"decoder_init": "copy", "encoder_layers": 3},
+            'decoder_init = "copy" gives each layer of the decoder the state of one of the encoder: it needs as many '
+            "of both, found encoder_layers = 3 and decoder_layers = 1",
+        ),
+    ],
+)
+def test_a_decoder_without_attention_has_to_start_from_what_there_is(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=f"{re.escape(message)} "):
+        ModelSettings.model_validate({"attention": "none", **changes})
+    assert ModelSettings.model_validate({"kind": "lm", "attention": "none", **changes}).kind == "lm"
+
+
+def test_a_coverage_penalty_needs_attention() -> None:
+    message = (
+        'search.coverage_penalty asks how much was read of each source position, but model.attention = "none" reads '
+        "none: set search.coverage_penalty = 0, found 0.2"
+    )
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Settings.model_validate({"model": {"attention": "none"}, "search": {"coverage_penalty": 0.2}})
+
+
 def test_tying_all_embeddings_needs_a_joint_vocabulary() -> None:
     separate = TokenizerSettings(joint=False)
     with pytest.raises(ValidationError, match=r'tied_embeddings = "all" needs tokenizer.joint = true'):

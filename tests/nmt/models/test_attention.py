@@ -56,3 +56,13 @@ def test_many_queries_at_once_equal_one_at_a_time(kind: AttentionKind) -> None:
     for q in range(3):
         context, _ = attention(queries[:, q : q + 1], memory)
         torch.testing.assert_close(contexts[:, q : q + 1], context)
+
+
+def test_no_attention_reads_no_cell_of_any_position() -> None:
+    attention = make_attention("none", 4)
+    values = attention.values(torch.ones(2, 3, 4))
+    assert values.shape == (2, 3, 0)
+    mask = torch.tensor([[True, True, False], [True] * 3])
+    context, weights = attention(torch.ones(2, 5, 4), Memory(values, attention.keys(values), mask, torch.ones(2, 4)))
+    assert context.shape == (2, 5, 0)
+    assert weights.tolist() == [[[0.0] * 3] * 5] * 2

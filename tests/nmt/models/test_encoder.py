@@ -3,7 +3,7 @@ import torch
 
 from nmt.models.cells import Recurrence
 from nmt.models.dropout import Dropout
-from nmt.models.encoder import RecurrentEncoder, gather_positions, mirrored_positions
+from nmt.models.encoder import RecurrentEncoder, StateEncoder, gather_positions, mirrored_positions
 
 
 def encoder_of(
@@ -74,3 +74,30 @@ def test_dropout_works_between_layers_only() -> None:
     assert not torch.equal(stacked(x, lengths)[0], stacked(x, lengths)[0])
     nothing_passes = encoder_of(num_layers=2, dropout=1 - 1e-6).train()
     torch.testing.assert_close(nothing_passes(x, lengths)[0], nothing_passes(x + 1, lengths)[0])
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_the_whole_last_state_is_each_layer_s_and_no_padding_changes_it(bidirectional: bool) -> None:
+    plain = encoder_of(bidirectional=bidirectional)
+    encoder = StateEncoder(
+        recurrence=Recurrence("lstm", dropout=0.0),
+        embedding_size=6,
+        hidden_size=8,
+        bidirectional=bidirectional,
+        residual=False,
+        dropouts=[Dropout(0.0)],
+    )
+    encoder.load_state_dict(plain.state_dict())
+    x, lengths = torch.randn(2, 7, 6), torch.tensor([4, 7])
+    outputs, summary = encoder(x, lengths)
+    expected, last = plain(x, lengths)
+    torch.testing.assert_close(outputs[0, :4], expected[0, :4])
+    torch.testing.assert_close(outputs[1], expected[1])
+    h_first, c_first, h_second, c_second = summary.chunk(4, dim=1)
+    torch.testing.assert_close(h_second, last)
+    torch.testing.assert_close(encoder(x[:1, :4], lengths[:1])[1], summary[:1])
+    _, (h, c) = encoder.forward_layers[0].run(x[:1, :4])
+    width = h.shape[1]
+    torch.testing.assert_close(h_first[:1, :width], h)
+    torch.testing.assert_close(c_first[:1, :width], c)
+    assert not torch.equal(c_second, h_second)

@@ -38,6 +38,10 @@ SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "peepholes, deep": (65, {"hidden_size": 34, "cell": "peephole_lstm", "decoder_layers": 2}),
     "layer norm, residual": (77, {"hidden_size": 54, "cell": "layer_norm_lstm", "residual": True}),
     "ssru, input feeding": (77, {"hidden_size": 38, "embedding_size": 5, "cell": "ssru", "input_feeding": True}),
+    "no attention": (65, {"hidden_size": 24, "attention": "none", "decoder_layers": 2}),
+    "no attention, copied lstm": (53, {"hidden_size": 38, "attention": "none", "decoder_init": "copy"}),
+    "no attention, copied ssru": (53, {"hidden_size": 34, "attention": "none", "decoder_init": "copy", "cell": "ssru"}),
+    "zeros": (53, {"hidden_size": 24, "decoder_init": "zeros", "cell": "gru"}),
     "relu, one direction": (53, {"hidden_size": 33, "bidirectional": False, "cell": "rnn_relu"}),
 }
 

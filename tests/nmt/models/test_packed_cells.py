@@ -88,3 +88,16 @@ def test_a_copy_is_independent_of_the_layer() -> None:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
         assert torch.equal(packed(inputs), before)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("hidden_size", [32, 7])
+def test_a_packed_layer_reads_no_padding(cell: Cell, hidden_size: int, precision: Precision) -> None:
+    packed = pack_layer(layer_of(cell, hidden_size=hidden_size), precision)
+    inputs, lengths = torch.randn(4, 6, 24), torch.tensor([6, 1, 4, 5])
+    outputs, last = packed.read(inputs, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        alone, end = packed.run(inputs[row : row + 1, :length])
+        assert torch.equal(outputs[row, :length], alone[0])
+        for found, expected in zip(last, end, strict=True):
+            assert torch.equal(found[row], expected[0])

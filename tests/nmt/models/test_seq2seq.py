@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,54 @@ def test_a_gpu_gives_the_same_features() -> None:
     expected = model(batch)
     device = torch.device("cuda")
     torch.testing.assert_close(model.to(device)(batch.to(device)).cpu(), expected, rtol=1e-3, atol=1e-3)
+
+
+PLAIN: list[dict[str, object]] = [
+    {"attention": "none"},
+    {"attention": "none", "decoder_init": "copy"},
+    {"attention": "none", "decoder_init": "copy", "cell": "gru", "bidirectional": False},
+    {"attention": "none", "decoder_init": "copy", "cell": "layer_norm_lstm"},
+    {"decoder_init": "zeros"},
+]
+
+
+@pytest.mark.parametrize("changes", PLAIN)
+def test_a_plain_model_scores_in_search_what_it_learns_and_in_any_batch(changes: dict[str, object]) -> None:
+    model, batch = model_of(**changes), batch_of([0, 1, 2])
+    whole = model(batch)
+    state = model.start(model.encode(batch.src))
+    for t in range(batch.tgt.inputs.shape[1]):
+        features, state = model.decoder.step(model.tgt_embedding(batch.tgt.inputs[:, t : t + 1]), state)
+        torch.testing.assert_close(whole[:, t : t + 1], features)
+    for row in range(3):
+        alone = model(batch_of([row]))
+        torch.testing.assert_close(whole[row : row + 1, : alone.shape[1]], alone)
+
+
+@pytest.mark.parametrize("init", ["bridge", "copy"])
+def test_without_attention_the_decoder_knows_the_source_by_its_first_state_alone(init: str) -> None:
+    model = model_of(attention="none", decoder_init=init)
+    memory = model.encode(batch_of([0, 1, 2]).src)
+    words = model.tgt_embedding(torch.tensor([[4, 5]]).expand(3, -1))
+    features = model.decoder(words, memory)
+    assert not torch.allclose(features[0], features[1])
+    same = replace(memory, summary=memory.summary[:1].expand(3, -1))
+    features = model.decoder(words, same)
+    torch.testing.assert_close(features[0], features[1])
+
+
+@pytest.mark.parametrize("changes", PLAIN)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_weight_of_a_plain_model_learns(changes: dict[str, object], precision: str) -> None:
+    model = model_of(recurrent_dropout=0.2, **changes).train()
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        features = model(batch_of([0, 1, 2]))
+    features.float().square().sum().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == ["output.bias"]
+
+
+def test_a_copied_state_is_the_encoder_s() -> None:
+    model = model_of(decoder_init="copy", attention="none")
+    memory = model.encode(batch_of([0]).src)
+    parts = torch.cat([part[:, 0] for state in model.start(memory).layers for part in state], dim=1)
+    assert torch.equal(parts, memory.summary)

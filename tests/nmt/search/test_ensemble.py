@@ -81,15 +81,15 @@ def test_low_precision_logits_are_averaged_in_float32(models: list[Any]) -> None
 
 
 def test_attention_is_averaged() -> None:
-    state = EnsembleState((only_state(torch.tensor([[[0.5, 0.5]]])), only_state(torch.tensor([[[0.25, 0.75]]]))))
+    state = EnsembleState((only_state(torch.tensor([[[0.5, 0.5]]])), only_state(torch.tensor([[[0.25, 0.75]]]))), 2)
     assert state.attention.tolist() == [[[0.375, 0.625]]]
 
 
 def test_the_shortlist_is_that_of_the_models() -> None:
     words = torch.tensor([[0, 1, 2, 3, 9]])
     attention = torch.ones(1, 1, 1)
-    assert EnsembleState((only_state(attention, words), only_state(attention, words))).words is words
-    assert EnsembleState((only_state(attention),)).words is None
+    assert EnsembleState((only_state(attention, words), only_state(attention, words)), 2).words is words
+    assert EnsembleState((only_state(attention),), 1).words is None
 
 
 def test_models_together_find_what_the_table_of_their_means_finds(models: list[Any], random_model: RandomModel) -> None:
@@ -113,3 +113,8 @@ def test_the_device_is_that_of_the_models(models: list[Any]) -> None:
 def test_no_models_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^an ensemble needs at least one model$"):
         Ensemble([])
+
+
+def test_a_model_without_attention_has_no_say_in_it() -> None:
+    reads, reads_nothing = only_state(torch.tensor([[[0.25, 0.75]]])), only_state(torch.zeros(1, 1, 2))
+    assert EnsembleState((reads_nothing, reads), 1).attention.tolist() == [[[0.25, 0.75]]]

@@ -151,7 +151,7 @@ def test_alignment_and_details_are_given_where_they_are_asked_for(tokenizers: To
         reads = [0] * len(tokenizers.tgt.split("cat"))
         [found] = asked.write(line, [[hypothesis(tokenizers, "cat", reads, src=len(src))]])
         assert found.text == "cat"
-        assert found.alignment == (((0, 0),) if options.alignment else None)
+        assert found.alignment == (((0, 0),) if options.alignment or options.details else None)
         if found.details is None:
             assert not options.details
         else:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import load_settings
+from nmt.config import Settings, load_settings
 from nmt.errors import ConfigError, ModelError
 from nmt.markup import compile_pattern
 from nmt.models.build import build_model
 from nmt.models.folder import ModelFolder, Vocabularies
+from nmt.models.inference import for_inference
 from nmt.search.sampling import Sampling
 from nmt.subword import Tokenizer, Tokenizers, tokenizer_files, train_tokenizer
 from nmt.translate import Options, Translator
@@ -255,3 +257,35 @@ def test_what_is_no_model_is_named(toy_model: Path, tmp_path: Path) -> None:
     tokenizer.write_bytes(b"damaged")
     with pytest.raises(ModelError, match=re.escape(tokenizer.name)):
         Translator.load(damaged, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("wish", "what"),
+    [
+        ({"alignment": True}, "which words belong together"),
+        ({"unknown": {}}, "which source word an unknown one stands for"),
+    ],
+)
+def test_a_model_without_attention_refuses_what_only_attention_says(
+    wish: dict[str, Any], what: str, random_model: Translator
+) -> None:
+    plain = replace(random_model, attends=False)
+    message = f'{what} is read from attention, and the model has none (model.attention = "none")'
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        plain.translate(["the dog runs ."], Options(**wish))
+    assert random_model.translate(["the dog runs ."], Options(**wish))
+
+
+def test_a_model_without_attention_places_markup_at_its_share_of_the_line(
+    tokenizers: Tokenizers, tiny_settings: Settings
+) -> None:
+    chosen = load_settings(overrides=["model.attention=none"], base=tiny_settings)
+    size = len(tokenizers.src)
+    model = build_model(chosen.model, src_vocab_size=size, tgt_vocab_size=size, joint=True, seed=3)
+    plain = Translator(for_inference(model, "fp32"), tokenizers, chosen, attends=False)
+    [[bare]] = plain.translate(["the dog runs ."], Options(details=True))
+    assert bare.alignment == ()
+    assert bare.details is not None
+    assert not bare.details[0].attention.any()
+    [[marked]] = plain.translate(["<b>the dog runs .</b>"], Options(markup=True))
+    assert marked.text == f"<b>{bare.text}</b>"

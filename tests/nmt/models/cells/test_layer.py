@@ -256,3 +256,25 @@ def test_a_gpu_finds_the_same(cell: Cell, precision: str) -> None:
     found = torch.autograd.grad(outputs.float().sum(), list(layer.parameters()))
     for one, other in zip(found, gradients, strict=True):
         assert (one.cpu() - other).norm() < tolerance * max(1.0, other.norm().item())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_padded_sequence_ends_in_the_state_after_its_last_real_step(cell: Cell) -> None:
+    layer, inputs, lengths = layer_of(cell), torch.randn(3, 5, 3), torch.tensor([3, 5, 1])
+    outputs, last = layer.read(inputs, lengths)
+    assert outputs.shape == (3, 5, 4)
+    for row, length in enumerate(lengths.tolist()):
+        alone, end = layer.run(inputs[row : row + 1, :length])
+        torch.testing.assert_close(outputs[row, :length], alone[0])
+        for found, expected in zip(last, end, strict=True):
+            torch.testing.assert_close(found[row], expected[0])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_padding_gets_no_gradient_from_the_last_state(cell: Cell) -> None:
+    layer, inputs = layer_of(cell), torch.randn(2, 4, 3, requires_grad=True)
+    _, last = layer.read(inputs, torch.tensor([2, 4]))
+    sum(part.square().sum() for part in last).backward()
+    assert inputs.grad is not None
+    assert not inputs.grad[0, 2:].any()
+    assert inputs.grad[0, :2].any(dim=1).all()

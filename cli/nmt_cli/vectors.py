@@ -1,0 +1,37 @@
+"""`nmt vectors`: a model's word vectors for other programs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from nmt_cli.streams import STREAM, open_output
+
+
+def vectors(
+    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
+    side: Annotated[
+        Literal["src", "tgt"] | None,
+        typer.Option(
+            "--side", help="Vectors of the source or of the target.", show_default="src; of a language model, its own"
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the vectors go; - is stdout.")
+    ] = STREAM,
+) -> None:
+    """Write a model's word vectors as text in word2vec's format.
+
+    The first line counts pieces and numbers; each other line is a piece and its numbers. Such a file can be the
+    model.src_vectors or model.tgt_vectors of another model.
+
+    \b
+    Examples:
+      nmt vectors models/en-fr --side src --output en.vec
+      nmt vectors models/fr | head -n 5
+    """
+    from nmt.models.exporting import export_vectors
+
+    lines = export_vectors(model_dir, side=side)
+    with open_output(output) as file:
+        file.writelines(line.encode() for line in lines)

@@ -1,0 +1,53 @@
+"""What the decoder starts from."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nmt.models.cells import State
+
+DecoderInit = Literal["bridge", "copy", "zeros"]
+
+
+class Bridges(nn.ModuleList):
+    """A layer of its own for each of the decoder's, over the encoder's last outputs (Bahdanau et al., 2015, A.2.2)."""
+
+    def __init__(self, *, hidden_size: int, state_parts: int, layers: int) -> None:
+        super().__init__(nn.Linear(hidden_size, state_parts * hidden_size) for _ in range(layers))
+        self.state_parts = state_parts
+
+    def forward(self, summary: Tensor) -> list[State]:
+        """Make each layer's first state, parts [B, H], from the last outputs, [B, H]."""
+        return [torch.tanh(bridge(summary)).chunk(self.state_parts, dim=1) for bridge in self]
+
+
+class CopiedState(nn.Module):
+    """The encoder's last state itself, each layer's for the layer of its height (Sutskever et al., 2014)."""
+
+    def __init__(self, *, hidden_size: int, state_parts: int, layers: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.state_parts = state_parts
+        self.layers = layers
+
+    def forward(self, summary: Tensor) -> list[State]:
+        """Cut the last state of every layer, side by side [B, L * parts * H], into each layer's parts [B, H]."""
+        return [layer.chunk(self.state_parts, dim=1) for layer in summary.chunk(self.layers, dim=1)]
+
+
+class Zeros(CopiedState):
+    """Nothing: what is known of the source has to be read by attention."""
+
+    def forward(self, summary: Tensor) -> list[State]:
+        """Make zeros for as many sentences as `summary` [B, N] has."""
+        zeros = summary.new_zeros(len(summary), self.hidden_size)
+        return [(zeros,) * self.state_parts for _ in range(self.layers)]
+
+
+def make_init(kind: DecoderInit, *, hidden_size: int, state_parts: int, layers: int) -> Bridges | CopiedState:
+    """Make what a decoder of so many layers starts from."""
+    if kind == "bridge":
+        return Bridges(hidden_size=hidden_size, state_parts=state_parts, layers=layers)
+    make = CopiedState if kind == "copy" else Zeros
+    return make(hidden_size=hidden_size, state_parts=state_parts, layers=layers)
