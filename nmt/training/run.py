@@ -23,6 +23,7 @@ from nmt.training.moving_average import MovingAverage
 from nmt.training.optim import Schedule, make_optimizer
 from nmt.training.records import Records
 from nmt.training.reports import Observer, StopRequest, ValidationReport
+from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, TrainingState
 from nmt.training.task import Place
 from nmt.training.tasks import make_task
@@ -152,10 +153,8 @@ class _Run:
         if state is None:
             return TrainingState(data=self.task.data_digest)
         if state.data != self.task.data_digest:
-            raise ModelError(
-                f"the run in {self.model_dir} was begun on other data than {self.task.data_folder}; choose another "
-                "folder"
-            )
+            which = f" than {self.task.data_folder}"
+            raise ModelError(OTHER_DATA.format(model_dir=self.model_dir, which=which))
         self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
         return state
 
