@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nmt.config import Settings
+from nmt.config.effects import warnings_of_idle
 from nmt.errors import ModelError
 from nmt.files import is_leftover
 from nmt.models.build import count_parameters
@@ -16,7 +17,7 @@ from nmt.prepared import PreparedData, PreparedText
 from nmt.subword import tokenizer_files
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.fitting import fit_settings, useless_settings
+from nmt.training.fitting import fit_settings
 from nmt.training.logbook import LOG, Logbook, Silence
 from nmt.training.loop import Trainer
 from nmt.training.moving_average import MovingAverage
@@ -77,9 +78,8 @@ def train(
     _refuse_foreign(model_dir)
     is_text = settings.model.kind == "lm"
     with Logbook(model_dir, observer, tokens="words" if is_text else "tok") as logbook:
-        if useless := useless_settings(settings):
-            kind = "language" if is_text else "translation"
-            logbook.on_message(f"warning: a {kind} model makes no use of {', '.join(useless)}")
+        for warning in warnings_of_idle(settings, "model", "training", "search"):
+            logbook.on_message(f"warning: {warning}")
         for change in changes:
             logbook.on_message(f"setting changed: {change}")
         return _Run(data, model_dir, settings, logbook, stop, ranks).go()
