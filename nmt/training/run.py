@@ -189,6 +189,7 @@ class _Run:
                 device=self.device,
                 precision=self.precision,
                 clip_norm=training.clip_norm or math.inf,
+                clip_value=training.clip_value or math.inf,
                 average=self.average,
                 ranks=self.ranks,
                 on_message=self.observer.on_message,
