@@ -22,7 +22,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the phrasebook's choice of sentences.")] = 1,
     overrides: SetOption = None,
 ) -> None:
-    """Train an English-French translator on the built-in phrasebook, about two minutes on two cores, and show it.
+    """Train an English-French translator on the built-in phrasebook, about three minutes on two cores, and show it.
 
     The test sentences combine words in ways that never occur in training.
 

@@ -45,6 +45,11 @@ class CorpusSettings(Section):
     tag: Tag | None = None
     """A piece such as "<news>" put before each of its source sentences."""
 
+    @field_validator("src", "tgt", "path", mode="before")
+    @classmethod
+    def _one_file_needs_no_list(cls, files: object) -> object:
+        return (files,) if isinstance(files, str) else files
+
     @field_validator("name")
     @classmethod
     def _name_must_fit_a_line(cls, name: str | None) -> str | None:

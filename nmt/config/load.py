@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from nmt.config.settings import Settings
 from nmt.errors import ConfigError
 
+_NEAR, _VERY_NEAR = 0.6, 0.8
+"""How alike a name has to be to be suggested, one of the same section and one of another."""
 _BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt_vectors"))
 """Paths that count from the folder of the recipe that sets them."""
 
@@ -134,17 +136,16 @@ def _refuse_unknown(table: dict[str, Any], *, where: str) -> None:
 
 def _nearest_setting(section: str, key: str) -> str:
     names = setting_names()
-    elsewhere = [name for name in names if name.partition(".")[2] == key]
-    within = difflib.get_close_matches(key, list(_sections()[section].model_fields), n=1, cutoff=0.6)
-    if elsewhere:
-        return f"; did you mean {elsewhere[0]}?"
-    if within:
-        return f"; did you mean {section}.{within[0]}?"
-    return _nearest(f"{section}.{key}", names)
+    keys = [name.partition(".")[2] for name in names]
+    for known, cutoff in ((keys, 1.0), (list(_sections()[section].model_fields), _NEAR), (keys, _VERY_NEAR)):
+        if close := difflib.get_close_matches(key, known, n=1, cutoff=cutoff):
+            here = f"{section}.{close[0]}"
+            return f"; did you mean {here if here in names else names[keys.index(close[0])]}?"
+    return ""
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
     return f"; did you mean {close[0]}?" if close else ""
 
 

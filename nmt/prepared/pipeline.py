@@ -12,6 +12,7 @@ from typing import Any, Generic
 import numpy as np
 
 from nmt.config import Settings
+from nmt.config.effects import warnings_of_idle
 from nmt.errors import DataError, NmtError
 from nmt.files import naming, sha256
 from nmt.prepared.accepted import Accepted
@@ -139,7 +140,8 @@ def prepare(
         manifest = _seal(done, records, settings)
         _check_place(data_dir, force=force)
         put_in_place(done.folder, data_dir)
-    return PreparationReport(data_dir, manifest, tuple(done.warnings))
+    idle = warnings_of_idle(settings, "data", "tokenizer")
+    return PreparationReport(data_dir, manifest, (*idle, *done.warnings))
 
 
 def _name_tokenizers(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:

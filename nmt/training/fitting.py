@@ -1,6 +1,6 @@
-"""Settings held against the kind of model: what each kind cannot use, and what language models have by themselves."""
+"""Settings held against the kind of model: what each kind refuses, and what language models have by themselves."""
 
-from nmt.config import SearchSettings, Settings
+from nmt.config import Settings
 from nmt.errors import ConfigError
 
 _SENSELESS = (
@@ -9,17 +9,6 @@ _SENSELESS = (
     ("training", "r_drop", "what it carries on is the state of one pass"),
 )
 """Settings that must be off for a language model, and why."""
-
-_USELESS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    "lm": (
-        ("model", ("encoder_layers", "encoder_dropout", "bidirectional", "reverse_source")),
-        ("model", ("attention", "decoder_init")),
-        ("training", ("batch_tokens",)),
-        ("search", tuple(SearchSettings.model_fields)),
-    ),
-    "translation": (("training", ("segment_rows", "segment_steps", "carry_state")),),
-}
-"""Settings that each kind of model leaves aside."""
 
 
 def fit_settings(settings: Settings, *, prepared: Settings) -> Settings:
@@ -51,14 +40,3 @@ def fit_settings(settings: Settings, *, prepared: Settings) -> Settings:
     own = {"best_by": "loss", "label_smoothing": 0.0}
     unset = {name: value for name, value in own.items() if name not in training.model_fields_set}
     return settings.model_copy(update={"training": training.model_copy(update=unset)})
-
-
-def useless_settings(settings: Settings) -> list[str]:
-    """Name the settings that were changed from their defaults, though the kind of model makes no use of them."""
-    defaults = Settings()
-    return [
-        f"{section}.{name}"
-        for section, names in _USELESS[settings.model.kind]
-        for name in names
-        if getattr(getattr(settings, section), name) != getattr(getattr(defaults, section), name)
-    ]

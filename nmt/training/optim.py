@@ -33,7 +33,8 @@ class Schedule:
         if self.kind == "inverse_sqrt":  # Vaswani et al., 2017, sec. 5.3, with its peak at the end of the warm-up
             return self.peak * math.sqrt(max(1, self.warmup_steps) / step)
         if self.kind == "cosine":  # Loshchilov & Hutter, 2017, sec. 3, without restarts
-            done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+            first = max(1, self.warmup_steps)  # at the peak; the step after the last one would be at zero
+            done = (step - first) / max(1, self.total_steps + 1 - first)
             return self.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         if self.kind == "epoch_decay":  # Zaremba et al., 2015, sec. 4.1
             return self.peak * self.decay_factor ** max(0, epoch + 1 - self.decay_after_epochs)

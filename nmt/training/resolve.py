@@ -7,10 +7,10 @@ from nmt.config import Settings, load_settings, parse_settings
 from nmt.config.load import to_tree
 from nmt.errors import ConfigError
 from nmt.models.folder import CONFIG
+from nmt.prepared.manifest import prepared_sections, without_paths
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.fitting import fit_settings
 
-_DATA = "the prepared data were made with it"
 _SHAPE = "the weights depend on it"
 _FIXED = {
     "training.seed": "the order of the batches and all random numbers depend on it",
@@ -21,6 +21,16 @@ _FIXED = {
 }
 _FREE = "dropout"
 """Settings of the model whose name ends so may change."""
+_VALIDATION = ("valid_src", "valid_tgt", "valid_text")
+_FILES = ("tokenizer.file", "tokenizer.src_file", "tokenizer.tgt_file")
+_OF_TRAINING = ("vocab_size", "character_coverage", "byte_fallback", "min_frequency", "max_training_lines")
+"""Settings of a tokenizer that mean nothing where one is taken from a file."""
+
+OTHER_DATA = (
+    "the run in {model_dir} was begun on other data{which}; a run cannot change its data: train on the new data in a "
+    "new folder, or prepare old and new text together and train on both there"
+)
+"""What to do where the data of a run are to change."""
 
 
 def resolve_settings(
@@ -32,15 +42,20 @@ def resolve_settings(
         The settings, and a line for each setting that differs from those the run was begun with.
 
     Raises:
-        ConfigError: A tokenizer setting differs from the prepared data's, one changes that a begun run depends on, or
-            one does not fit the kind of model.
+        ConfigError: The data are others than those the run was begun on, a tokenizer setting that was given differs
+            from the prepared data's, one changes that a begun run depends on, or one does not fit the kind of model.
     """
     begun = _begun(model_dir)
+    if begun:
+        if _data_of(begun) != _data_of(prepared):
+            raise ConfigError(OTHER_DATA.format(model_dir=model_dir, which=" than these"))
+        begun = begun.model_copy(update={"data": prepared.data, "tokenizer": prepared.tokenizer})
     settings = load_settings(recipe, overrides, base=begun or prepared)
     if begun:
         settings = _with_vectors_of(begun, settings)
-    for name, (old, new) in _differences(prepared, settings, "tokenizer").items():
+    for name, (old, new) in _asked_of_the_tokenizer(prepared, settings).items():
         raise ConfigError(f"{name} is {new!r}, but the data was prepared with {old!r}; prepare it again, or leave it")
+    settings = settings.model_copy(update={"tokenizer": prepared.tokenizer})
     settings = fit_settings(settings.model_copy(update={"data": prepared.data}), prepared=prepared)
     return settings, _changes(begun, settings) if begun else []
 
@@ -52,6 +67,28 @@ def _begun(model_dir: Path) -> Settings | None:
     if not path.exists():
         raise ConfigError(f"{model_dir} holds checkpoints, but not the settings of their run: {path} does not exist")
     return parse_settings(path.read_text(encoding="utf-8"), where=str(path))
+
+
+def _data_of(settings: Settings) -> tuple[object, ...]:
+    """Return what tells data from others; where their files lie does not, and their content is compared later on."""
+    valid = [getattr(settings.data, name) for name in _VALIDATION]
+    return without_paths(prepared_sections(settings)), [path and path.name for path in valid]
+
+
+def _asked_of_the_tokenizer(prepared: Settings, settings: Settings) -> dict[str, tuple[object, object]]:
+    """Find what was asked of the tokenizer and is not so: paths are compared as paths, from where they count."""
+    found = _differences(prepared, settings, "tokenizer")
+    given = prepared.tokenizer.file or prepared.tokenizer.src_file
+    roots = (prepared.data.root, settings.data.root)
+    for name, paths in list(found.items()):
+        if name in _FILES and all(paths):
+            old, new = ((root / str(path)).resolve() for root, path in zip(roots, paths, strict=True))
+            same = old == new
+        else:
+            same = given is not None and name.partition(".")[2] in _OF_TRAINING
+        if same:
+            del found[name]
+    return found
 
 
 def _changes(begun: Settings, settings: Settings) -> list[str]:
@@ -77,10 +114,7 @@ def _with_vectors_of(begun: Settings, settings: Settings) -> Settings:
 
 
 def _why_fixed(name: str) -> str | None:
-    section = name.partition(".")[0]
-    if section in ("data", "tokenizer"):
-        return _DATA
-    if section == "model" and not name.endswith(_FREE):
+    if name.startswith("model.") and not name.endswith(_FREE):
         return _SHAPE
     return _FIXED.get(name)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nmt.config import Settings
+from nmt.config.effects import warnings_of_idle
 from nmt.errors import ModelError
 from nmt.files import is_leftover
 from nmt.models.build import count_parameters
@@ -16,13 +17,14 @@ from nmt.prepared import PreparedData, PreparedText
 from nmt.subword import tokenizer_files
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.fitting import fit_settings, useless_settings
+from nmt.training.fitting import fit_settings
 from nmt.training.logbook import LOG, Logbook, Silence
 from nmt.training.loop import Trainer
 from nmt.training.moving_average import MovingAverage
 from nmt.training.optim import Schedule, make_optimizer
 from nmt.training.records import Records
 from nmt.training.reports import Observer, StopRequest, ValidationReport
+from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, TrainingState
 from nmt.training.task import Place
 from nmt.training.tasks import make_task
@@ -76,9 +78,8 @@ def train(
     _refuse_foreign(model_dir)
     is_text = settings.model.kind == "lm"
     with Logbook(model_dir, observer, tokens="words" if is_text else "tok") as logbook:
-        if useless := useless_settings(settings):
-            kind = "language" if is_text else "translation"
-            logbook.on_message(f"warning: a {kind} model makes no use of {', '.join(useless)}")
+        for warning in warnings_of_idle(settings, "model", "training", "search"):
+            logbook.on_message(f"warning: {warning}")
         for change in changes:
             logbook.on_message(f"setting changed: {change}")
         return _Run(data, model_dir, settings, logbook, stop, ranks).go()
@@ -152,10 +153,8 @@ class _Run:
         if state is None:
             return TrainingState(data=self.task.data_digest)
         if state.data != self.task.data_digest:
-            raise ModelError(
-                f"the run in {self.model_dir} was begun on other data than {self.task.data_folder}; choose another "
-                "folder"
-            )
+            which = f" than {self.task.data_folder}"
+            raise ModelError(OTHER_DATA.format(model_dir=self.model_dir, which=which))
         self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
         return state
 
@@ -190,6 +189,7 @@ class _Run:
                 device=self.device,
                 precision=self.precision,
                 clip_norm=training.clip_norm or math.inf,
+                clip_value=training.clip_value or math.inf,
                 average=self.average,
                 ranks=self.ranks,
                 on_message=self.observer.on_message,

@@ -31,6 +31,8 @@ class Updater:
     precision: Precision
     clip_norm: float
     """Largest global norm of the gradient, or infinity."""
+    clip_value: float
+    """Largest absolute value of an entry of the gradient, once its norm is clipped, or infinity."""
     average: MovingAverage | None
     ranks: Ranks
     on_message: Callable[[str], None]
@@ -73,6 +75,8 @@ class Updater:
     def _step(self, rate: float) -> Tensor:
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+        if self.clip_value < math.inf:
+            torch.nn.utils.clip_grad_value_(parameters, self.clip_value)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         step(self.optimizer)

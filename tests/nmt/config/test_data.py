@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from nmt.config import CorpusSettings, DataSettings, TrainingCorpusSettings
+from nmt.config import CorpusSettings, DataSettings, TrainingCorpusSettings, load_settings
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "\x00", "a\x85", "a\u2028b", "\ud800"])
@@ -40,3 +40,10 @@ def test_a_tag_that_no_piece_can_be_is_refused(tag: str) -> None:
     assert error["msg"] == (
         f"Value error, found the tag {tag!r}, which no piece of a tokenizer can be; choose another name"
     )
+
+
+@pytest.mark.parametrize("table", ["corpora", "validation"])
+def test_one_file_of_a_corpus_needs_no_list(table: str) -> None:
+    settings = load_settings(overrides=[f'data.{table}=[{{src = "a.en", tgt = "a.fr"}}, {{path = "b.tsv"}}]'])
+    first, second = getattr(settings.data, table)
+    assert (first.src, first.tgt, second.path) == (("a.en",), ("a.fr",), ("b.tsv",))

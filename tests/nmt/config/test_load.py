@@ -106,9 +106,20 @@ def test_an_unknown_name_is_refused_with_the_nearest_right_one(text: str, messag
         load_settings(overrides=[text])
 
 
-def test_a_name_like_no_other_still_gets_a_suggestion() -> None:
-    with pytest.raises(ConfigError, match=r"unknown setting model\.q; did you mean \w+\.\w+\?$"):
-        load_settings(overrides=["model.q=1"])
+@pytest.mark.parametrize("name", ["training.init_from", "model.q", "search.pretrained", "data.zzz"])
+def test_a_name_like_no_other_gets_no_suggestion(name: str) -> None:
+    with refused(f"--set: unknown setting {name}"):
+        load_settings(overrides=[f"{name}=1"])
+
+
+def test_a_section_like_no_other_gets_no_suggestion() -> None:
+    with refused("--set: unknown section [zzz]"):
+        load_settings(overrides=["zzz.q=1"])
+
+
+def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
+    with refused("--set: unknown setting search.drop_duplicate; did you mean data.drop_duplicates?"):
+        load_settings(overrides=["search.drop_duplicate=1"])
 
 
 @pytest.mark.parametrize(

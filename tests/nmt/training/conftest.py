@@ -170,6 +170,7 @@ class Run:
             device=torch.device("cpu"),
             precision="fp32",
             clip_norm=settings.clip_norm or math.inf,
+            clip_value=settings.clip_value or math.inf,
             average=self.average,
             ranks=ranks,
             on_message=self.watcher.on_message,

@@ -49,7 +49,14 @@ def curve(model: Path) -> dict[float | str, float | str]:
     return {record["step"]: record["loss"] for record in read_metrics(model / "metrics.jsonl")}
 
 
-BASICS = {"max_steps": 40, "log_every": 5, "validate_every": 20, "checkpoint_every": 20, "accumulate": 2}
+BASICS = {
+    "max_steps": 40,
+    "log_every": 5,
+    "validate_every": 20,
+    "checkpoint_every": 20,
+    "accumulate": 2,
+    "clip_value": 0.02,
+}
 
 
 def test_two_processes_learn_as_one_does(launch: Launch, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from nmt.config import Settings, load_settings
 from nmt.errors import ConfigError
-from nmt.training.fitting import fit_settings, useless_settings
+from nmt.training.fitting import fit_settings
 
 PAIRS, TEXT = Settings(), load_settings(overrides=["model.kind=lm"])
 
@@ -54,25 +52,3 @@ def test_a_language_model_does_not_learn_from_pairs() -> None:
 def test_a_translation_model_does_not_learn_from_text() -> None:
     with pytest.raises(ConfigError, match=r'^model\.kind = "translation", but the data hold text; prepare pairs, or'):
         fitted("model.kind=translation")
-
-
-def test_settings_that_a_language_model_leaves_aside_are_named() -> None:
-    wishes = ("model.encoder_layers=3", "model.bidirectional=false", "training.batch_tokens=99", "search.beam_size=1")
-    assert useless_settings(fitted(*wishes, "training.segment_steps=9", "model.dropout=0.1")) == [
-        "model.encoder_layers",
-        "model.bidirectional",
-        "training.batch_tokens",
-        "search.beam_size",
-    ]
-
-
-def test_settings_that_a_translation_model_leaves_aside_are_named() -> None:
-    wishes = ["training.segment_steps=9", "training.carry_state=false", "training.batch_tokens=99"]
-    assert useless_settings(load_settings(overrides=wishes)) == ["training.segment_steps", "training.carry_state"]
-
-
-@pytest.mark.parametrize(
-    "recipe", sorted((Path(__file__).parents[3] / "recipes").glob("*.toml")), ids=lambda path: path.stem
-)
-def test_our_recipes_set_nothing_that_is_left_aside(recipe: Path) -> None:
-    assert useless_settings(load_settings(recipe)) == []

@@ -230,5 +230,7 @@ def test_a_run_is_not_continued_on_another_text(
     files = dict(counting_data.manifest.files)
     files["train.arrow"] = files["train.arrow"].model_copy(update={"sha256": "other"})
     other = replace(counting_data, manifest=counting_data.manifest.model_copy(update={"files": files}))
-    with pytest.raises(Exception, match=r"the run in .*m was begun on other data than .*; choose another folder"):
+    with pytest.raises(
+        Exception, match=r"the run in .*m was begun on other data than .*; a run cannot change its data: "
+    ):
         run(other, tmp_path / "m", counting_settings, Listener())

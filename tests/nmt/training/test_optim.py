@@ -27,12 +27,20 @@ def test_inverse_square_root_is_halved_at_four_times_the_warm_up() -> None:
     assert Schedule("inverse_sqrt", 0.8, warmup_steps=100, total_steps=1000).rate(400) == pytest.approx(0.4)
 
 
-def test_cosine_is_half_way_down_in_the_middle_and_zero_at_the_end() -> None:
-    schedule = Schedule("cosine", 0.8, warmup_steps=10, total_steps=110)
+def test_cosine_is_half_way_down_in_the_middle_and_zero_after_the_end() -> None:
+    schedule = Schedule("cosine", 0.8, warmup_steps=10, total_steps=109)
     assert schedule.rate(60) == pytest.approx(0.4)
     assert schedule.rate(35) == pytest.approx(0.4 * (1 + math.sqrt(0.5)))
     assert schedule.rate(110) == pytest.approx(0.0)
     assert schedule.rate(500) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 1, 3, 4])
+def test_the_last_update_of_a_cosine_still_changes_something(warmup_steps: int) -> None:
+    schedule = Schedule("cosine", 0.8, warmup_steps=warmup_steps, total_steps=4)
+    assert schedule.rate(max(1, warmup_steps)) == pytest.approx(0.8)
+    assert schedule.rate(4) > 0.1
+    assert schedule.rate(5) == pytest.approx(0.0)
 
 
 def test_plateaus_halve_the_rate() -> None:

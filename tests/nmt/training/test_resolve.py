@@ -114,3 +114,46 @@ def test_a_language_model_that_goes_on_is_still_chosen_by_its_loss(tmp_path: Pat
 def test_a_model_of_another_kind_than_the_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'model\.kind = "lm", but the data hold pairs'):
         resolve_settings(PREPARED, tmp_path, recipe=None, overrides=["model.kind=lm"])
+
+
+OTHER_DATA = (
+    r"^the run in .* was begun on other data than these; a run cannot change its data: train on the new data in a new "
+    r"folder, or prepare old and new text together and train on both there$"
+)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        [],
+        ["tokenizer.file=/models/general"],
+        ["tokenizer.vocab_size=500", "data.seed=8"],
+        ["tokenizer.vocab_size=500", "data.seed=9", "data.valid_src=b.en", "data.valid_tgt=b.fr"],
+    ],
+)
+def test_a_run_cannot_change_its_data_and_hears_what_to_do(tmp_path: Path, new: list[str]) -> None:
+    begin_run(tmp_path, PREPARED)
+    with pytest.raises(ConfigError, match=OTHER_DATA):
+        resolve_settings(load_settings(overrides=new), tmp_path, recipe=None, overrides=[])
+
+
+def test_a_run_goes_on_where_its_text_has_moved(tmp_path: Path) -> None:
+    begin_run(tmp_path, PREPARED)
+    moved = load_settings(overrides=["data.root=elsewhere"], base=PREPARED)
+    settings, changes = resolve_settings(moved, tmp_path, recipe=None, overrides=[])
+    assert settings.data.root == Path("elsewhere")
+    assert changes == []
+
+
+@pytest.mark.parametrize("asked", ["models/general", "./models/x/../general", "/texts/models/general"])
+def test_tokenizer_files_are_compared_as_paths(tmp_path: Path, asked: str) -> None:
+    prepared = load_settings(overrides=["data.root=/texts", "tokenizer.file=/texts/models/general"])
+    overrides = [f"tokenizer.file={asked}", "tokenizer.vocab_size=150"]
+    settings, _ = resolve_settings(prepared, tmp_path, recipe=None, overrides=overrides)
+    assert settings.tokenizer == prepared.tokenizer
+
+
+def test_another_tokenizer_file_is_refused(tmp_path: Path) -> None:
+    prepared = load_settings(overrides=["data.root=/texts", "tokenizer.file=models/general"])
+    with pytest.raises(ConfigError, match=r"^tokenizer\.file is 'models/other', but the data was prepared with 'model"):
+        resolve_settings(prepared, tmp_path, recipe=None, overrides=["tokenizer.file=models/other"])

@@ -236,7 +236,9 @@ def test_a_run_is_not_continued_on_other_data(
     files = {**toy_data.manifest.files, "train.arrow": FileRecord(bytes=1, sha256="other")}
     other = replace(toy_data, manifest=toy_data.manifest.model_copy(update={"files": files}))
     listener = Listener()
-    with pytest.raises(ModelError, match=r"the run in .*m was begun on other data than .*; choose another folder"):
+    with pytest.raises(
+        ModelError, match=r"the run in .*m was begun on other data than .*; a run cannot change its data: "
+    ):
         train(other, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
 
 

@@ -45,6 +45,7 @@ def updater(
     loss: nn.Module,
     *,
     clip_norm: float = math.inf,
+    clip_value: float = math.inf,
     average: MovingAverage | None = None,
     ranks: Ranks = ALONE,
 ) -> Updater:
@@ -55,6 +56,7 @@ def updater(
         device=CPU,
         precision="fp32",
         clip_norm=clip_norm,
+        clip_value=clip_value,
         average=average,
         ranks=ranks,
         on_message=[].append,
@@ -182,3 +184,22 @@ def test_in_bf16_the_weights_stay_fp32_and_the_update_is_about_the_same() -> Non
     for begin, one, other in zip(start, got, expected, strict=True):
         assert one.dtype == torch.float32
         assert (one - other).norm() <= 0.05 * (other - begin).norm() + 1e-5
+
+
+@pytest.mark.parametrize("groups", [[range(8)], [range(5), range(5, 8)]])
+@pytest.mark.parametrize("clip_norm", [0.01, math.inf])
+def test_every_entry_of_the_gradient_of_all_batches_is_clipped(groups: list[range], clip_norm: float) -> None:
+    free, clipped, limit = tiny(), tiny(), 1e-3
+    start = [parameter.detach().clone() for parameter in free.parameters()]
+    made = updater(plain(free), clip_norm=clip_norm)
+    far = after_one(made, free, data(*groups), rate=1.0)
+    near = after_one(updater(plain(clipped), clip_norm=clip_norm, clip_value=limit), clipped, data(*groups), rate=1.0)
+    expected = [begin + (end - begin).clamp(-limit, limit) for begin, end in zip(start, far, strict=True)]
+    assert_close(near, expected)
+    assert_differ(near, far)
+
+
+def test_the_norm_is_reported_as_it_was_before_any_clipping() -> None:
+    _, free = updater(plain(tiny())).update(data(range(8)), step=1, seed=5, rate=0.5)
+    _, clipped = updater(plain(tiny()), clip_value=1e-6).update(data(range(8)), step=1, seed=5, rate=0.5)
+    assert clipped.item() == pytest.approx(free.item())

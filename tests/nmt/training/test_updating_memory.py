@@ -50,6 +50,7 @@ def updater(loss: nn.Module, *, ranks: Ranks | None = None, told: list[str] | No
         device=torch.device("cpu"),
         precision="fp32",
         clip_norm=math.inf,
+        clip_value=math.inf,
         average=None,
         ranks=ranks or Ranks(),
         on_message=([] if told is None else told).append,

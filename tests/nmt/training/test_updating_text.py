@@ -59,6 +59,7 @@ def updater(loss: nn.Module, *, told: list[str] | None = None, ranks: Ranks | No
         device=CPU,
         precision="fp32",
         clip_norm=math.inf,
+        clip_value=math.inf,
         average=None,
         ranks=who,
         on_message=messages.append,

@@ -1,0 +1,143 @@
+"""Settings that have no effect as long as another one is as it is: the one table of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nmt.config.search import SearchSettings
+from nmt.config.settings import Settings
+
+
+class _Idle(NamedTuple):
+    """Settings of a section that nothing is done with as long as a condition holds."""
+
+    section: str
+    names: tuple[str, ...]
+    holds: Callable[[Settings], bool]
+    cause: str
+    """What makes no use of them."""
+
+
+def _is_dropping(settings: Settings) -> bool:
+    model = settings.model
+    places = (model.embedding_dropout, model.encoder_dropout, model.decoder_dropout, model.readout_dropout)
+    rates = [model.dropout if rate is None else rate for rate in places]
+    return any(any(rate) if isinstance(rate, tuple) else rate for rate in rates)
+
+
+def _every_place_has_its_rate(settings: Settings) -> bool:
+    model = settings.model
+    has_encoder = model.kind == "translation" and model.encoder_layers > 1
+    return None not in (
+        model.embedding_dropout,
+        model.readout_dropout,
+        model.encoder_dropout if has_encoder else 0.0,
+        model.decoder_dropout if model.decoder_layers > 1 else 0.0,
+    )
+
+
+_TABLE = (
+    _Idle(
+        "model",
+        ("encoder_layers", "encoder_dropout", "bidirectional", "reverse_source", "attention", "decoder_init"),
+        lambda s: s.model.kind == "lm",
+        "a language model",
+    ),
+    _Idle("training", ("batch_tokens",), lambda s: s.model.kind == "lm", "a language model"),
+    _Idle("search", tuple(SearchSettings.model_fields), lambda s: s.model.kind == "lm", "a language model"),
+    _Idle(
+        "training",
+        ("segment_rows", "segment_steps", "carry_state"),
+        lambda s: s.model.kind == "translation",
+        "a translation model",
+    ),
+    _Idle("model", ("dropout",), _every_place_has_its_rate, "a model whose every dropout is set"),
+    _Idle(
+        "model",
+        ("encoder_dropout",),
+        lambda s: s.model.kind == "translation" and s.model.encoder_layers == 1,
+        "model.encoder_layers = 1",
+    ),
+    _Idle("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
+    _Idle("model", ("variational_dropout",), lambda s: not _is_dropping(s), "a model without dropout"),
+    _Idle("training", ("sampler", "samples"), lambda s: s.training.objective == "full", 'training.objective = "full"'),
+    _Idle(
+        "training",
+        ("label_smoothing",),
+        lambda s: s.training.objective == "sampled" and s.training.label_smoothing > 0,
+        'training.objective = "sampled"',
+    ),
+    _Idle("training", ("betas",), lambda s: s.training.optimizer == "sgd", 'training.optimizer = "sgd"'),
+    _Idle("training", ("momentum",), lambda s: s.training.optimizer != "sgd", "Adam"),
+    _Idle(
+        "training",
+        ("plateau_patience",),
+        lambda s: s.training.schedule != "plateau",
+        'a schedule other than "plateau"',
+    ),
+    _Idle(
+        "training",
+        ("decay_after_epochs", "decay_factor"),
+        lambda s: s.training.schedule != "epoch_decay",
+        'a schedule other than "epoch_decay"',
+    ),
+    _Idle("training", ("max_epochs",), lambda s: s.training.max_steps > 0, "a run of training.max_steps"),
+    _Idle(
+        "search",
+        ("coverage_penalty",),
+        lambda s: s.model.kind == "translation" and s.search.beam_size == 1,
+        "search.beam_size = 1",
+    ),
+    _Idle(
+        "data",
+        (
+            "max_characters",
+            "max_pieces",
+            "max_length_ratio",
+            "drop_duplicates",
+            "drop_copies",
+            "drop_overlap",
+            "min_script_share",
+            "max_symbol_share",
+            "identify_languages",
+        ),
+        lambda s: bool(s.data.train_text),
+        "text for a language model",
+    ),
+    _Idle("tokenizer", ("joint",), lambda s: bool(s.data.train_text), "text for a language model"),
+    _Idle(
+        "data",
+        ("heldout_pairs",),
+        lambda s: any((s.data.valid_src, s.data.validation, s.data.valid_text)),
+        "a preparation with validation text",
+    ),
+    _Idle(
+        "tokenizer",
+        ("character_coverage", "max_training_lines"),
+        lambda s: bool(s.tokenizer.file or s.tokenizer.src_file),
+        "a tokenizer from a file",
+    ),
+    _Idle(
+        "tokenizer",
+        ("vocab_size", "character_coverage", "max_training_lines"),
+        lambda s: s.tokenizer.kind == "byte" and not (s.tokenizer.file or s.tokenizer.src_file),
+        'tokenizer.kind = "byte"',
+    ),
+)
+
+
+def warnings_of_idle(settings: Settings, *sections: str) -> list[str]:
+    """Say which settings of some sections were changed from their defaults, though others make no use of them."""
+    defaults = Settings()
+    lines = []
+    for section, names, holds, cause in _TABLE:
+        if section not in sections or not holds(settings):
+            continue
+        mine, usual = getattr(settings, section), getattr(defaults, section)
+        idle = [
+            f"{section}.{name}"
+            for name in names
+            if name in mine.model_fields_set and getattr(mine, name) != getattr(usual, name)
+        ]
+        if idle:
+            lines.append(f"{cause} makes no use of {', '.join(idle)}")
+    return lines

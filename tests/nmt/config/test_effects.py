@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from nmt.config import Settings, load_settings, parse_settings, to_toml
+from nmt.config.effects import warnings_of_idle
+
+ALL = tuple(Settings.model_fields)
+
+
+def warnings(*overrides: str) -> list[str]:
+    return warnings_of_idle(load_settings(overrides=overrides), *ALL)
+
+
+def test_the_defaults_are_all_of_use() -> None:
+    assert warnings() == []
+    assert warnings_of_idle(parse_settings(to_toml(Settings()), where="config.toml"), *ALL) == []
+
+
+@pytest.mark.parametrize(
+    ("wishes", "warning"),
+    [
+        (["training.momentum=0.9"], "Adam makes no use of training.momentum"),
+        (["training.momentum=0.9", "training.optimizer=adamw"], "Adam makes no use of training.momentum"),
+        (
+            ["training.betas=[0.8,0.9]", "training.optimizer=sgd"],
+            'training.optimizer = "sgd" makes no use of training.betas',
+        ),
+        (
+            ["training.samples=9", "training.sampler=unigram"],
+            'training.objective = "full" makes no use of training.sampler, training.samples',
+        ),
+        (
+            ["training.label_smoothing=0.2", "training.objective=sampled"],
+            'training.objective = "sampled" makes no use of training.label_smoothing',
+        ),
+        (["training.plateau_patience=9"], 'a schedule other than "plateau" makes no use of training.plateau_patience'),
+        (
+            ["training.decay_factor=0.8", "training.decay_after_epochs=9"],
+            'a schedule other than "epoch_decay" makes no use of training.decay_after_epochs, training.decay_factor',
+        ),
+        (["training.max_steps=9", "training.max_epochs=2"], "a run of training.max_steps makes no use of"),
+        (["model.encoder_layers=1", "model.encoder_dropout=0.1"], "model.encoder_layers = 1 makes no use of"),
+        (["model.decoder_dropout=0.1"], "model.decoder_layers = 1 makes no use of model.decoder_dropout"),
+        (["model.dropout=0", "model.variational_dropout=true"], "a model without dropout makes no use of"),
+        (
+            [f"model.{place}_dropout=0.2" for place in ("embedding", "encoder", "readout")] + ["model.dropout=0.4"],
+            "a model whose every dropout is set makes no use of model.dropout",
+        ),
+        (["search.beam_size=1", "search.coverage_penalty=0.2"], "search.beam_size = 1 makes no use of"),
+        (["training.segment_rows=3", "training.carry_state=false"], "a translation model makes no use of"),
+        (["data.train_text=['a']", "data.drop_copies=false", "model.kind=lm"], "text for a language model makes no"),
+        (["data.train_text=['a']", "tokenizer.joint=false", "model.kind=lm"], "text for a language model makes no"),
+        (["data.valid_src=a", "data.valid_tgt=b", "data.heldout_pairs=9"], "a preparation with validation text makes"),
+        (["tokenizer.file=a", "tokenizer.character_coverage=0.99"], "a tokenizer from a file makes no use of"),
+        (["tokenizer.kind=byte", "tokenizer.vocab_size=99"], 'tokenizer.kind = "byte" makes no use of'),
+        (["model.kind=lm", "model.attention=dot"], "a language model makes no use of model.attention"),
+        (["model.kind=lm", "training.batch_tokens=9"], "a language model makes no use of training.batch_tokens"),
+        (["model.kind=lm", "search.beam_size=1"], "a language model makes no use of search.beam_size"),
+    ],
+)
+def test_a_setting_without_effect_is_warned_about(wishes: list[str], warning: str) -> None:
+    (found,) = warnings(*wishes)
+    assert found.startswith(warning)
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        ["training.momentum=0.9", "training.optimizer=sgd"],
+        ["training.samples=9", "training.objective=sampled", "training.label_smoothing=0"],
+        ["training.plateau_patience=9", "training.schedule=plateau"],
+        ["training.decay_factor=0.8", "training.schedule=epoch_decay"],
+        ["model.decoder_dropout=0.1", "model.decoder_layers=2"],
+        ["model.variational_dropout=true"],
+        ["training.max_steps=9"],
+    ],
+)
+def test_a_setting_that_is_used_is_not(wishes: list[str]) -> None:
+    assert warnings(*wishes) == []
+
+
+def test_only_the_sections_that_a_command_uses_are_looked_at() -> None:
+    settings = load_settings(overrides=["training.momentum=0.9", "tokenizer.kind=byte", "tokenizer.vocab_size=99"])
+    assert len(warnings_of_idle(settings, "data", "tokenizer")) == 1
+    assert len(warnings_of_idle(settings, "model", "training", "search")) == 1
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted((Path(__file__).parents[3] / "recipes").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_our_recipes_set_nothing_that_is_left_aside(recipe: Path) -> None:
+    assert warnings_of_idle(load_settings(recipe), *ALL) == []
