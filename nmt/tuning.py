@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, Self
 
 from nmt.corpus.reading import OnBadUtf8, read_lines
 from nmt.errors import ConfigError, DataError
-from nmt.metrics import Score, Scoring, score
+from nmt.metrics import Score, Scoring, score, tokenizer_for
 from nmt.translate import Options, Translator
 from nmt.wording import counted
 
@@ -120,7 +120,8 @@ class Validation:
         """Translate the text with the weights of `point`, and score that."""
         wish = replace(options, lm_weight=point.lm_weight, length_penalty=point.length_penalty)
         hypotheses = [best.text for best, *_ in translator.translate(self.src, wish)]
-        return score(hypotheses, self.tgt, Scoring(metrics=(self.metric,)))[0]
+        scoring = Scoring(metrics=(self.metric,), tokenizer=tokenizer_for(translator.settings, self.tgt))
+        return score(hypotheses, self.tgt, scoring)[0]
 
 
 DEFAULT: Final = Plan()

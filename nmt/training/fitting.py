@@ -13,7 +13,7 @@ _SENSELESS = (
 _USELESS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "lm": (
         ("model", ("encoder_layers", "encoder_dropout", "bidirectional", "reverse_source", "attention")),
-        ("training", ("batch_tokens",)),
+        ("training", ("batch_tokens", "bleu_tokenizer")),
         ("search", tuple(SearchSettings.model_fields)),
     ),
     "translation": (("training", ("segment_rows", "segment_steps", "carry_state")),),

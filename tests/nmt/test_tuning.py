@@ -109,3 +109,9 @@ def test_the_score_of_a_point_is_that_of_its_translations(toy_model: Path) -> No
     found = half.score(translator, Options(), Point(0.0, 1.0))
     assert found.metric == "chrf"
     assert found.score < 100
+
+
+def test_the_words_of_chinese_are_found_where_a_point_is_scored(toy_model: Path) -> None:
+    translator = Translator.load(toy_model, device="cpu", precision="fp32")
+    chinese = Validation(["bat cow den fig"], ["小狗在花园里跑得很快。"])
+    assert "|tok:zh|" in chinese.score(translator, Options(), Point(0.0, 1.0)).signature
