@@ -12,15 +12,22 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import PairedTest, Result
 
+from nmt.config import Settings
+from nmt.config.training import BleuTokenizer
 from nmt.corpus.reading import OnBadUtf8, read_lines
-from nmt.errors import DataError
+from nmt.corpus.unspaced import suiting_tokenizer
+from nmt.errors import ConfigError, DataError
 from nmt.wording import counted
 
 MetricName = Literal["bleu", "chrf", "ter"]
-BleuTokenizer = Literal["13a", "intl", "zh", "char", "none"]
 
 METRICS: Final[tuple[MetricName, ...]] = ("bleu", "chrf", "ter")
 RESAMPLES: Final = 1000
+_NEEDED: Final = {
+    "ja-mecab": "needs packages for Japanese: pip install 'sacrebleu[ja]'",
+    "ko-mecab": "needs packages for Korean: pip install 'sacrebleu[ko]'",
+}
+_MODEL: Final = "needs a model that sacrebleu downloads, which failed: try again with a connection to the internet"
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,19 @@ class FileScores:
     scores: tuple[Score, ...]
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    """Score detokenised text with sacreBLEU's default BLEU: cased, 13a.
+def tokenizer_for(settings: Settings, references: Sequence[str]) -> BleuTokenizer:
+    """Return how a model's settings want words found for BLEU; where they leave it open, as suits the references."""
+    wanted = settings.training.bleu_tokenizer
+    return suiting_tokenizer(references, settings.data.tgt_lang) if wanted == "auto" else wanted
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTokenizer = "13a") -> Score:
+    """Score detokenised text with sacreBLEU's BLEU, cased.
 
     Raises:
         DataError: There are no lines, or the numbers of lines differ.
     """
-    return score(hypotheses, references, Scoring(metrics=("bleu",)))[0]
+    return score(hypotheses, references, Scoring(metrics=("bleu",), tokenizer=tokenizer))[0]
 
 
 def score(hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring | None = None) -> tuple[Score, ...]:
@@ -176,7 +189,21 @@ def _score(name: MetricName, hypotheses: Sequence[str], references: Sequence[str
 
 def _metric(name: MetricName, scoring: Scoring) -> Metric:
     if name == "bleu":
-        return BLEU(lowercase=scoring.lowercase, tokenize=scoring.tokenizer)
+        return make_bleu(scoring.tokenizer, lowercase=scoring.lowercase)
     if name == "chrf":
         return CHRF(lowercase=scoring.lowercase)
     return TER()
+
+
+def make_bleu(tokenizer: BleuTokenizer, *, lowercase: bool = False) -> BLEU:
+    """Make sacrebleu's BLEU.
+
+    Raises:
+        ConfigError: What the tokenizer needs is not there: a package, or a model that sacrebleu downloads.
+    """
+    if tokenizer not in BLEU.TOKENIZERS:
+        raise ConfigError(f"this version of sacrebleu has no tokenizer {tokenizer}; install a newer one")
+    try:
+        return BLEU(lowercase=lowercase, tokenize=tokenizer)
+    except (RuntimeError, ImportError, AssertionError, OSError) as error:
+        raise ConfigError(f"the BLEU tokenizer {tokenizer} {_NEEDED.get(tokenizer, _MODEL)}") from error

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, Self
 
 from nmt.corpus.reading import OnBadUtf8, read_lines
 from nmt.errors import ConfigError, DataError
-from nmt.metrics import Score, Scoring, score
+from nmt.metrics import Score, Scoring, score, tokenizer_for
 from nmt.translate import Options, Translator
 from nmt.wording import counted
 
@@ -60,6 +60,8 @@ class Plan:
     lm_weights: Axis = Axis((0.0, 0.1, 0.2, 0.3, 0.4), 0.1)
     length_penalties: Axis = Axis((0.0, 0.5, 1.0, 1.5), 0.5)
     rounds: int = 2
+    usual_penalty: float = 1.0
+    """The length penalty without tuning, which a point that is no better does not replace."""
 
     @property
     def most(self) -> int:
@@ -75,7 +77,7 @@ def tune(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried]:
     tried: list[Tried] = []
     for halvings in range(plan.rounds + 1):
         if halvings:
-            best, share = best_of(tried).point, 0.5**halvings
+            best, share = best_of(tried, plan.usual_penalty).point, 0.5**halvings
             weights = plan.lm_weights.around(best.lm_weight, share)
             penalties = plan.length_penalties.around(best.length_penalty, share)
             points = list(map(Point._make, product(weights, penalties)))
@@ -86,9 +88,14 @@ def tune(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried]:
                 yield tried[-1]
 
 
-def best_of(tried: Sequence[Tried]) -> Tried:
-    """Return the point of the highest score; of equal ones the smallest weights."""
-    return min(tried, key=lambda one: (-one.score.score, one.point))
+def best_of(tried: Sequence[Tried], usual_penalty: float = 1.0) -> Tried:
+    """Return the point of the highest score; of equal ones the smallest weight and the penalty nearest to the usual."""
+
+    def rank(one: Tried) -> tuple[float, float, float, Point]:
+        weight, penalty = one.point
+        return -one.score.score, weight, abs(penalty - usual_penalty), one.point
+
+    return min(tried, key=rank)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,8 @@ class Validation:
         """Translate the text with the weights of `point`, and score that."""
         wish = replace(options, lm_weight=point.lm_weight, length_penalty=point.length_penalty)
         hypotheses = [best.text for best, *_ in translator.translate(self.src, wish)]
-        return score(hypotheses, self.tgt, Scoring(metrics=(self.metric,)))[0]
+        scoring = Scoring(metrics=(self.metric,), tokenizer=tokenizer_for(translator.settings, self.tgt))
+        return score(hypotheses, self.tgt, scoring)[0]
 
 
 DEFAULT: Final = Plan()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.console import results
+from nmt_cli.console import results, say
 
 
 def average(
@@ -35,6 +35,8 @@ def average(
     data = None if data_dir is None else open_data(data_dir)
     done = average_run(model_dir, out_dir, last=last, data=data)
     results.print("averaged steps:", *done.steps, soft_wrap=True)
+    if len(done.steps) == 1:
+        say(f"there was one checkpoint to average: {out_dir} holds a copy of its weights")
     if done.scores is not None:
         for name, scores in [("", done.scores), *done.scores.others.items()]:
             which = f"validation on {name}" if name else "validation"

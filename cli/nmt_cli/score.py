@@ -3,10 +3,11 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nmt.config.training import BleuTokenizer
 from nmt_cli.console import results
 from nmt_cli.options import OnBadUtf8Option
 
@@ -33,9 +34,7 @@ def score(
         list[Metric], typer.Option("--metric", help="Only this score; repeatable.", show_default="all three")
     ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case (TER always does).")] = False,
-    tokenize: Annotated[
-        Literal["13a", "intl", "zh", "char", "none"], typer.Option("--tokenize", help="How BLEU finds words.")
-    ] = "13a",
+    tokenize: Annotated[BleuTokenizer, typer.Option("--tokenize", help="How BLEU finds words.")] = "13a",
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Add 95 % intervals from 1000 bootstrap resamples.")
     ] = False,

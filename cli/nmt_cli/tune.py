@@ -75,12 +75,13 @@ def tune(
     options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore, tag=tag)
     folders = (model_dir, *(ensemble or ()))
     translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
+    plan = replace(plan, usual_penalty=translator.settings.search.length_penalty)
     # A language model that does not fit is refused now, not after the points that leave it out.
     translator.flow(options if lm is None else replace(options, lm_weight=1.0))
     start = time.monotonic()
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
         tried = _try_all(lambda point: validation.score(translator, options, point), plan)
-        best = best_of(tried)
+        best = best_of(tried, plan.usual_penalty)
         if file is not None:
             file.write(_as_json(tried, best))
     points, lines = counted(len(tried), "point"), counted(len(validation.src), "line")

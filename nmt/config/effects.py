@@ -42,7 +42,7 @@ _TABLE = (
         lambda s: s.model.kind == "lm",
         "a language model",
     ),
-    _Idle("training", ("batch_tokens",), lambda s: s.model.kind == "lm", "a language model"),
+    _Idle("training", ("batch_tokens", "bleu_tokenizer"), lambda s: s.model.kind == "lm", "a language model"),
     _Idle("search", tuple(SearchSettings.model_fields), lambda s: s.model.kind == "lm", "a language model"),
     _Idle(
         "training",

@@ -6,6 +6,11 @@ from pydantic import Field
 
 from nmt.config.section import Decay, Section
 
+BleuTokenizer = Literal[
+    "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K", "none"
+]
+"""How sacrebleu finds the words that BLEU counts."""
+
 
 class TrainingSettings(Section):
     """How the model is trained, on what, and when it stops."""
@@ -72,6 +77,8 @@ class TrainingSettings(Section):
     """Validations without a better score before training stops early; 0: never."""
     best_by: Literal["bleu", "loss"] = "bleu"
     """The validation score that chooses the best model; unset, for a language model the loss."""
+    bleu_tokenizer: BleuTokenizer | Literal["auto"] = "auto"
+    """How the words of translations are found for BLEU, as sacrebleu names it; auto: as suits the target's script."""
     log_every: int = Field(default=50, ge=1)
     """Steps between records in metrics.jsonl."""
     seed: int = Field(default=1, ge=0)

@@ -1,6 +1,7 @@
 """What the characters of texts are, many texts at a time: letters and their scripts, marks, spaces and the rest."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
@@ -121,6 +122,15 @@ def script_shares(texts: Sequence[str], scripts: Sequence[str]) -> Shares:
     kinds, starts = _kinds(texts)
     letters = _count(kinds >= _OTHER_LETTER, starts)
     return np.where(letters > 0, _count(wanted.take(kinds), starts) / np.maximum(letters, 1), 1.0)
+
+
+def shares_by_script(texts: Sequence[str]) -> dict[str, float]:
+    """Return which share of the letters of all texts together each script has, as ISO 15924 codes."""
+    counts = Counter[int]()
+    for character, count in Counter("".join(texts)).items():
+        counts[_kind(character)] += count
+    letters = sum(count for kind, count in counts.items() if kind >= _OTHER_LETTER)
+    return {code: counts[kind] / letters for code, kind in _KIND_OF_SCRIPT.items() if counts[kind]}
 
 
 def symbol_shares(texts: Sequence[str]) -> Shares:

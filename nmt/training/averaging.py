@@ -156,4 +156,5 @@ def _summary(average: Average) -> dict[str, object]:
         loss, bleu = average.scores.loss, average.scores.bleu
         summary |= {"valid_loss": loss, "valid_perplexity": average.scores.perplexity}
         summary |= {} if bleu is None else {"valid_bleu": bleu}
+        summary |= {} if bleu is None else {"valid_bleu_signature": average.scores.signature}
     return summary

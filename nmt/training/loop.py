@@ -23,6 +23,11 @@ from nmt.training.reports import Observer, SaveBest, Scores, StepReport, StopReq
 from nmt.training.state import Position, TrainingState
 from nmt.training.updating import Updater
 
+_NEAR_ZERO = 1.0
+"""Below this a BLEU says nothing of how good a model is: chance matches, or words that its tokenizer does not find."""
+_WARNED_AT = 3
+"""Validations of such a BLEU and a lower loss each, before a warning."""
+
 
 class Updates(Protocol):
     """Something that cuts the data into updates."""
@@ -62,6 +67,7 @@ class Trainer:
         """
         self._meter = _Meter(self.state, self.model.device, first=self.ranks.is_first)
         self._rate = 0.0
+        self._near_zero = 0
         if self._validation_is_due():  # a stop has cut it short
             if not self._validate():
                 return False
@@ -161,18 +167,32 @@ class Trainer:
         mine = (0.0, 0.0, 0.0) if found is None else (1.0, found.loss, math.nan if found.bleu is None else found.bleu)
         known, loss, bleu = self.ranks.from_first(mine)
         others = {} if found is None else found.others  # which only the first process tells of
-        return Scores(loss, None if math.isnan(bleu) else bleu, others) if known else None
+        signature = None if found is None else found.signature
+        return Scores(loss, None if math.isnan(bleu) else bleu, others, signature) if known else None
 
     def _judge(self, found: Scores) -> ValidationReport:
         state, loss = self.state, found.loss
         score = -loss if found.bleu is None or self.settings.best_by == "loss" else found.bleu
         is_best = state.best_score is None or score > state.best_score
+        by_bleu = found.bleu is not None and self.settings.best_by == "bleu"
+        if by_bleu and max(score, state.best_score or 0.0) < _NEAR_ZERO:
+            is_best = state.best_loss is None or loss < state.best_loss
+            self._note_near_zero(is_best)
         state.validated = state.step
         state.stale = 0 if is_best else state.stale + 1
         if is_best:
             state.best_score, state.best_step = score, state.step
         self._note_plateau(loss)
-        return ValidationReport(state.step, loss, found.perplexity, found.bleu, is_best, found.others)
+        return ValidationReport(state.step, loss, found.perplexity, found.bleu, is_best, found.others, found.signature)
+
+    def _note_near_zero(self, is_best: bool) -> None:
+        self._near_zero += is_best
+        if is_best and self._near_zero == _WARNED_AT:
+            self.observer.on_message(
+                f"warning: validation BLEU has stayed below {_NEAR_ZERO:g} while the loss fell; until it rises, the "
+                "best model is that of the lowest loss; whether BLEU finds the words of the target is up to "
+                f'training.bleu_tokenizer (now "{self.settings.bleu_tokenizer}")'
+            )
 
     def _note_plateau(self, loss: float) -> None:
         state = self.state

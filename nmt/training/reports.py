@@ -39,6 +39,8 @@ class Scores:
     """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
     others: "Mapping[str, Scores]" = field(default_factory=dict)
     """What it finds on further validation sets, by their names; they are reported, and decide nothing."""
+    signature: str | None = None
+    """The conditions of `bleu`, as sacrebleu writes them."""
 
     @property
     def perplexity(self) -> float:
@@ -68,6 +70,8 @@ class ValidationReport:
     is_best: bool
     others: Mapping[str, Scores] = field(default_factory=dict)
     """What was found on further validation sets, by their names."""
+    signature: str | None = None
+    """The conditions of `bleu`, as sacrebleu writes them."""
 
 
 class Observer(Protocol):

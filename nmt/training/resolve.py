@@ -17,6 +17,7 @@ _FIXED = {
     "training.subword_sampling": "the batches of a pass depend on it",
     "training.segment_rows": "the text is cut into so many parts",
     "training.optimizer": "the state of the optimiser is that of the old one",
+    "training.bleu_tokenizer": "the best score so far counts the words of the old one",
     "training.best_by": "the best score so far is one of the old kind",
 }
 _FREE = "dropout"

@@ -261,8 +261,9 @@ def _refuse_foreign(model_dir: Path) -> None:
         raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")
 
 
-def _card(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, float]:
-    bleu = {} if report.bleu is None else {"valid_bleu": report.bleu}
+def _card(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, object]:
+    bleu: dict[str, object] = {} if report.bleu is None else {"valid_bleu": report.bleu}
+    bleu |= {} if report.signature is None else {"valid_bleu_signature": report.signature}
     return {
         "step": report.step,
         "valid_loss": report.loss,

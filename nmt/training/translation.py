@@ -39,6 +39,10 @@ class TranslationTask:
         self.data_folder: Path = data.folder
         self.data_digest = data.manifest.files[TRAIN].sha256
         self.batch_tokens = settings.training.batch_tokens
+        if settings.training.bleu_tokenizer != "auto":
+            from nmt.metrics import make_bleu  # loads sacrebleu, which the first step need not wait for otherwise
+
+            make_bleu(settings.training.bleu_tokenizer)  # what it lacks is told of now, not at the first validation
         tokenizers = data.tokenizers
         self.vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
         self.shares = tuple(Share(corpus.train, corpus.weight) for corpus in data.corpora)

@@ -1,6 +1,7 @@
 """Validation: cross-entropy by the full softmax, and BLEU of greedy translations on real text."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from nmt.subword import Tokenizers
 from nmt.training.cross_entropy import linear_cross_entropy
 from nmt.training.objectives import word_features
 from nmt.training.reports import Scores, StopRequest
+
+if TYPE_CHECKING:
+    from nmt.metrics import Score
 
 _BATCH_TOKENS = 4000
 _BLOCK = 200
@@ -52,7 +56,7 @@ class Validator:
             with torch.inference_mode():
                 loss = self.loss(model, stop)
                 bleu = None if loss is None else self.bleu(model, stop)
-                return None if loss is None or bleu is None else Scores(loss, bleu)
+                return None if loss is None or bleu is None else Scores(loss, bleu.score, signature=bleu.signature)
         finally:
             model.train()
 
@@ -72,9 +76,9 @@ class Validator:
                 total += float(linear_cross_entropy(features, gold, model.output, label_smoothing=0.0))
         return total / (int(tgt.lengths.sum()) + len(tgt))
 
-    def bleu(self, model: Seq2Seq, stop: StopRequest) -> float | None:
+    def bleu(self, model: Seq2Seq, stop: StopRequest) -> "Score | None":
         """Return the BLEU of greedy translations; None if asked to stop."""
-        from nmt.metrics import bleu  # loads sacrebleu, which the first step need not wait for
+        from nmt.metrics import bleu, tokenizer_for  # loads sacrebleu, which the first step need not wait for
 
         src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": 1})
         order, ids = np.argsort(src.lengths, kind="stable"), dict[int, tuple[int, ...]]()
@@ -90,4 +94,5 @@ class Validator:
         kinds = self.settings.tokenizer.placeholders
         originals = [mask(text, kinds)[1] for text in self.pairs.src_texts]
         hypotheses = [unmask(text, spans) for text, spans in zip(texts, originals, strict=True)]
-        return bleu(hypotheses, self.pairs.tgt_texts).score
+        references = self.pairs.tgt_texts
+        return bleu(hypotheses, references, tokenizer_for(self.settings, references))

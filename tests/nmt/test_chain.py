@@ -92,6 +92,15 @@ def test_scores_are_kept_beside_the_translations(
     assert kept[0] == {"metric": "BLEU", "score": scores[0].score, "signature": scores[0].signature}
 
 
+def test_chinese_is_scored_by_words_that_are_found_in_it(toy_settings: Settings, tmp_path: Path) -> None:
+    for name in ("test.tgt", "hypotheses.txt"):
+        (tmp_path / name).write_text("小狗在花园里跑得很快。\n", encoding="utf-8")
+    scores = score_test(
+        tmp_path / "hypotheses.txt", TestTexts(tmp_path / "test.tgt", tmp_path / "test.tgt"), toy_settings
+    )
+    assert "|tok:zh|" in scores[0].signature
+
+
 def test_test_files_count_from_the_root_of_the_data(toy_text: Path, toy_settings: Settings) -> None:
     assert find_test_texts(toy_settings) == TestTexts(toy_text / "test.src", toy_text / "test.tgt")
     assert find_test_texts(Settings()) is None

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from nmt.errors import DataError
-from nmt.metrics import METRICS, Scoring, bleu, compare_files, score, score_files
+from nmt.config.training import BleuTokenizer
+from nmt.errors import ConfigError, DataError
+from nmt.metrics import METRICS, Scoring, bleu, compare_files, make_bleu, score, score_files
 
 VERSION = f"version:{sacrebleu.__version__}"
 
@@ -41,6 +42,26 @@ def test_bleu_splits_punctuation_from_words() -> None:
     (untouched,) = score(["a b c, d."], ["a b c , d ."], Scoring(metrics=("bleu",), tokenizer="none"))
     assert untouched.score < 50
     assert "tok:none" in untouched.signature
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "error", "message"),
+    [
+        ("ja-mecab", RuntimeError, r"ja-mecab needs packages for Japanese: pip install 'sacrebleu\[ja\]'"),
+        ("ko-mecab", RuntimeError, r"ko-mecab needs packages for Korean: pip install 'sacrebleu\[ko\]'"),
+        ("flores200", OSError, "flores200 needs a model that sacrebleu downloads, which failed: try again with a conn"),
+    ],
+)
+def test_what_a_tokenizer_lacks_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: BleuTokenizer, error: type[Exception], message: str
+) -> None:
+    def fail(**settings: object) -> None:
+        raise error("a long story\nof sacrebleu's")
+
+    fail.TOKENIZERS = [tokenizer]  # type: ignore[attr-defined]
+    monkeypatch.setattr("nmt.metrics.BLEU", fail)
+    with pytest.raises(ConfigError, match=f"^the BLEU tokenizer {message}[^\n]*$"):
+        make_bleu(tokenizer)
 
 
 def test_chrf_averages_character_sequences() -> None:

@@ -59,10 +59,16 @@ def test_values_are_round_numbers() -> None:
     assert best_of(tried).point == (0.125, 0.75)
 
 
-def test_of_equal_points_the_one_of_the_smallest_weights_is_best() -> None:
+def test_of_equal_points_the_one_of_the_smallest_weight_and_the_usual_penalty_is_best() -> None:
     points = [Point(0.2, 0.0), Point(0.1, 1.0), Point(0.1, 0.5), Point(0.0, 0.0)]
     tried = [Tried(point, scored(value)) for point, value in zip(points, (2, 2, 2, 1), strict=True)]
-    assert best_of(tried).point == (0.1, 0.5)
+    assert best_of(tried).point == (0.1, 1.0)
+    assert best_of(tried, usual_penalty=0.6).point == (0.1, 0.5)
+
+
+def test_where_nothing_is_better_the_usual_penalty_stays() -> None:
+    plan = Plan(Axis.fixed(0.0), usual_penalty=0.5)
+    assert best_of(list(tune(lambda point: scored(0.0), plan)), plan.usual_penalty).point == (0.0, 0.5)
 
 
 def test_what_has_no_value_yet_is_planned() -> None:
@@ -109,3 +115,9 @@ def test_the_score_of_a_point_is_that_of_its_translations(toy_model: Path) -> No
     found = half.score(translator, Options(), Point(0.0, 1.0))
     assert found.metric == "chrf"
     assert found.score < 100
+
+
+def test_the_words_of_chinese_are_found_where_a_point_is_scored(toy_model: Path) -> None:
+    translator = Translator.load(toy_model, device="cpu", precision="fp32")
+    chinese = Validation(["bat cow den fig"], ["小狗在花园里跑得很快。"])
+    assert "|tok:zh|" in chinese.score(translator, Options(), Point(0.0, 1.0)).signature

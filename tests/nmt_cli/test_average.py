@@ -18,6 +18,12 @@ def test_the_averaged_steps_are_printed(toy_model: Path, tmp_path: Path) -> None
     assert (result.exit_code, result.stdout, result.stderr) == (0, "averaged steps: 150 300\n", "")
 
 
+def test_the_average_of_one_checkpoint_is_called_a_copy(toy_model: Path, tmp_path: Path) -> None:
+    result = average(toy_model, tmp_path / "out", "--last", "1")
+    assert (result.exit_code, result.stdout) == (0, "averaged steps: 300\n")
+    assert result.stderr == f"there was one checkpoint to average: {tmp_path / 'out'} holds a copy of its weights\n"
+
+
 def test_with_data_the_average_is_validated(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
     result = average(toy_model, tmp_path / "out", "--last", "1", "--data", toy_data.folder)
     assert result.exit_code == 0, result.stderr

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,16 @@ def test_options_choose_metric_case_tokenizer_and_intervals() -> None:
     assert scores["ter"]["confidence"] == {"mean": 0, "half_width": 0}
     table = CliRunner().invoke(app, ["score", *options, "ref", "ref"]).stdout
     assert table.splitlines()[1] == "ref  100.00 ± 0.00  0.00 ± 0.00"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_tokenizer_whose_packages_are_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "MeCab", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "sacrebleu.tokenizers.tokenizer_ja_mecab", raising=False)
+    result = CliRunner().invoke(app, ["score", "ref", "out", "--tokenize", "ja-mecab"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    line = "error: the BLEU tokenizer ja-mecab needs packages for Japanese: pip install 'sacrebleu[ja]'\n"
+    assert result.stderr == line
 
 
 @pytest.mark.usefixtures("folder")

@@ -97,6 +97,8 @@ def test_the_summary_says_what_was_averaged(toy_model: Path, toy_data: PreparedD
     assert summary["valid_loss"] == average.scores.loss
     assert summary["valid_perplexity"] == average.scores.perplexity
     assert summary["valid_bleu"] == average.scores.bleu
+    assert summary["valid_bleu_signature"] == average.scores.signature
+    assert "|tok:13a|" in summary["valid_bleu_signature"]
 
 
 def test_without_a_number_all_checkpoints_are_averaged(toy_model: Path, tmp_path: Path) -> None:

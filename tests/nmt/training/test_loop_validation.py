@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from nmt.training.reports import Scores
+
 MakeRun = Callable[..., Any]
 
 
@@ -23,6 +25,22 @@ def test_the_best_can_be_chosen_by_loss(make_run: MakeRun, tmp_path: Path) -> No
     run = make_run(tmp_path, scores=[10, 30, 20], best_by="loss")
     run.go()
     assert run.state.best_score == -70.0
+
+
+def test_while_bleu_is_near_zero_the_lowest_loss_chooses_and_that_is_warned_about_once(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, messages = make_run(tmp_path, total=28, patience=2), list[str]()
+    monkeypatch.setattr(run.watcher, "on_message", messages.append)
+    found = iter([(0.0, 5.0), (0.5, 4.0), (0.0, 3.0), (0.0, 3.5), (0.0, 2.0), (2.0, 6.0), (0.0, 1.0)])
+    run.validate = lambda stop: Scores(*reversed(next(found)))
+    assert run.go()
+    assert run.saved == [4, 8, 12, 20, 24]
+    assert (run.state.best_score, run.state.best_step, run.state.step) == (2.0, 24, 28)
+    assert messages == [
+        "warning: validation BLEU has stayed below 1 while the loss fell; until it rises, the best model is that of "
+        'the lowest loss; whether BLEU finds the words of the target is up to training.bleu_tokenizer (now "auto")'
+    ]
 
 
 def test_patience_ends_the_run_early_and_for_good(make_run: MakeRun, tmp_path: Path) -> None:

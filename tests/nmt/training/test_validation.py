@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from nmt.batching import Batch, source_batch, target_batch
-from nmt.config import Settings
+from nmt.config import Settings, load_settings
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
 from nmt.sequences import FlatSequences
@@ -64,6 +64,25 @@ class After:
         return self.looks < 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "tokenizer"),
+    [
+        ([], "zh"),
+        (["training.bleu_tokenizer=char"], "char"),
+        (["training.bleu_tokenizer=13a", "data.tgt_lang=zh"], "13a"),
+    ],
+)
+def test_bleu_finds_words_as_the_settings_or_the_references_say(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, settings: list[str], tokenizer: str
+) -> None:
+    model, _ = load_model(toy_model, device=CPU)
+    chinese = replace(toy_data.valid, tgt_texts=["小狗在花园里跑得很快。"] * len(toy_data.valid.tgt_texts))
+    wished = load_settings(overrides=settings, base=toy_settings)
+    found = Validator(chinese, toy_data.tokenizers, wished, "fp32")(model, Never())
+    assert found is not None
+    assert f"|tok:{tokenizer}|" in str(found.signature)
+
+
 @pytest.mark.parametrize("looks", [0, 1, 2])  # before the loss, between loss and BLEU, between blocks of sentences
 def test_a_stop_cuts_validation_short(
     toy_data: PreparedData, toy_settings: Settings, toy_model: Path, monkeypatch: pytest.MonkeyPatch, looks: int
@@ -106,4 +125,6 @@ def test_placeholders_are_put_back_before_scoring(
 
     monkeypatch.setattr("nmt.training.validation.search_batches", lambda *args, **kwargs: [[Search()]])
     validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
-    assert validator.bleu(torch.nn.Identity(), Never()) == pytest.approx(100)  # type: ignore[arg-type]
+    found = validator.bleu(torch.nn.Identity(), Never())  # type: ignore[arg-type]
+    assert found is not None
+    assert found.score == pytest.approx(100)
