@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nmt.config.training import BleuTokenizer
-from nmt_cli.console import results
+from nmt_cli.console import results, warn
 from nmt_cli.options import OnBadUtf8Option
 
 if TYPE_CHECKING:
@@ -57,12 +57,19 @@ def score(
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
     scoring = Scoring(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
     scored = (compare_files if paired else score_files)(reference, hypotheses, scoring, on_bad_utf8=on_bad_utf8)
+    _hint_at_words(scored, tokenize)
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))
         return
     results.print(_to_table(scored))
     for one in scored[0].scores:
         results.print(f"{one.name:<5}  {one.signature}", soft_wrap=True)
+
+
+def _hint_at_words(scored: "list[FileScores]", tokenizer: str) -> None:
+    """Warn where a BLEU of nothing tells of a text without spaces, whose words are whole lines."""
+    if tokenizer == "13a" and any(one.metric == "bleu" and one.score < 1 for file in scored for one in file.scores):
+        warn("BLEU is near 0 with --tokenize 13a, which cuts at spaces: Chinese takes zh, Japanese ja-mecab or char")
 
 
 def _to_table(scored: "list[FileScores]") -> "Table":

@@ -111,3 +111,13 @@ def test_bad_utf_8_can_be_read(folder: Path) -> None:
 )
 def test_wrong_usage_is_refused(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
+
+
+def test_a_bleu_of_nothing_hints_at_the_words(folder: Path) -> None:
+    (folder / "zh").write_text("他的妹妹今天需要一辆红色的汽车。\n")
+    (folder / "out.zh").write_text("她的妹妹今天需要一辆红色的汽车。\n")
+    result = CliRunner().invoke(app, ["score", "zh", "out.zh"])
+    assert result.exit_code == 0
+    expected = "BLEU is near 0 with --tokenize 13a, which cuts at spaces: Chinese takes zh, Japanese ja-mecab or char"
+    assert result.stderr == f"warning: {expected}\n"
+    assert CliRunner().invoke(app, ["score", "zh", "out.zh", "--tokenize", "zh"]).stderr == ""
