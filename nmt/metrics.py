@@ -101,35 +101,52 @@ def score(hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring
     """
     _check_lines(len(hypotheses), len(references), hypothesis="the hypothesis", reference="the reference")
     scoring = scoring or Scoring()
-    return tuple(_score(name, hypotheses, references, scoring) for name in scoring.metrics)
+    return _score_all(hypotheses, [references], scoring)
 
 
 def score_files(
-    reference: Path, hypotheses: Iterable[Path], scoring: Scoring | None = None, *, on_bad_utf8: OnBadUtf8 = "error"
+    reference: Path,
+    hypotheses: Iterable[Path],
+    scoring: Scoring | None = None,
+    *,
+    more: Sequence[Path] = (),
+    on_bad_utf8: OnBadUtf8 = "error",
 ) -> list[FileScores]:
-    """Score files of translations against one reference file.
+    """Score files of translations against a reference file, and `more` that translate the same lines.
 
     All files are read and compared before the first is scored.
 
     Raises:
         DataError: A file cannot be read or is empty, or the numbers of lines differ.
     """
-    references, texts = _read_all(reference, hypotheses, on_bad_utf8)
-    return [FileScores(path, len(lines), score(lines, references, scoring)) for path, lines in texts]
+    references, texts = _read_all([reference, *more], hypotheses, on_bad_utf8)
+    scoring = scoring or Scoring()
+    return [FileScores(path, len(lines), _score_all(lines, references, scoring)) for path, lines in texts]
+
+
+def _score_all(hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: Scoring) -> tuple[Score, ...]:
+    return tuple(_score(name, hypotheses, references, scoring) for name in scoring.metrics)
 
 
 def _read_all(
-    reference: Path, hypotheses: Iterable[Path], on_bad_utf8: OnBadUtf8
-) -> tuple[list[str], list[tuple[Path, list[str]]]]:
-    references = list(read_lines(reference, on_bad_utf8))
+    references: Sequence[Path], hypotheses: Iterable[Path], on_bad_utf8: OnBadUtf8
+) -> tuple[list[list[str]], list[tuple[Path, list[str]]]]:
+    (first, *_), (right, *more) = references, [list(read_lines(path, on_bad_utf8)) for path in references]
+    for path, lines in zip(references[1:], more, strict=True):
+        _check_lines(len(lines), len(right), hypothesis=str(path), reference=str(first))
     texts = [(path, list(read_lines(path, on_bad_utf8))) for path in hypotheses]
     for path, lines in texts:
-        _check_lines(len(lines), len(references), hypothesis=str(path), reference=str(reference))
-    return references, texts
+        _check_lines(len(lines), len(right), hypothesis=str(path), reference=str(first))
+    return [right, *more], texts
 
 
 def compare_files(
-    reference: Path, hypotheses: Iterable[Path], scoring: Scoring | None = None, *, on_bad_utf8: OnBadUtf8 = "error"
+    reference: Path,
+    hypotheses: Iterable[Path],
+    scoring: Scoring | None = None,
+    *,
+    more: Sequence[Path] = (),
+    on_bad_utf8: OnBadUtf8 = "error",
 ) -> list[FileScores]:
     """Score files of translations, and test each against the first by paired bootstrap resampling (Koehn, 2004).
 
@@ -143,10 +160,10 @@ def compare_files(
     paths = list(hypotheses)
     if len(paths) < 2:
         raise DataError(f"a paired test compares two files of translations or more, found {len(paths)}")
-    references, texts = _read_all(reference, paths, on_bad_utf8)
+    references, texts = _read_all([reference, *more], paths, on_bad_utf8)
     named: list[tuple[str, Sequence[str]]] = [(str(path), lines) for path, lines in texts]
     metrics: dict[str, Metric] = {name: _metric(name, scoring) for name in scoring.metrics}
-    signatures, found = PairedTest(named, metrics, [references], test_type="bs", n_samples=RESAMPLES)()
+    signatures, found = PairedTest(named, metrics, references, test_type="bs", n_samples=RESAMPLES)()
     columns = []
     for metric, (name, signature) in zip(scoring.metrics, signatures.items(), strict=True):
         first, *others = cast(list[Result], found[name])
@@ -155,7 +172,7 @@ def compare_files(
             one.p_value = 1.0 if one.score == first.score else one.p_value
         columns.append([_compared(metric, name, one, str(signature), scoring) for one in (first, *others)])
     return [
-        FileScores(path, len(references), scores)
+        FileScores(path, len(references[0]), scores)
         for path, scores in zip(paths, zip(*columns, strict=True), strict=True)
     ]
 
@@ -175,9 +192,9 @@ def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) 
         raise DataError(f"{reference} has no lines; there is nothing to score")
 
 
-def _score(name: MetricName, hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring) -> Score:
+def _score(name: MetricName, hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: Scoring) -> Score:
     metric = _metric(name, scoring)
-    result = metric.corpus_score(hypotheses, [references], n_bootstrap=RESAMPLES if scoring.confidence else 1)
+    result = metric.corpus_score(hypotheses, references, n_bootstrap=RESAMPLES if scoring.confidence else 1)
     signature = str(metric.get_signature())
     confidence = None
     if scoring.confidence:

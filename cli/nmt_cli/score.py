@@ -30,6 +30,10 @@ def score(
     hypotheses: Annotated[
         list[Path], typer.Argument(metavar="HYPOTHESIS", help="Files of translations to score, one a line.")
     ],
+    references: Annotated[
+        list[Path],
+        typer.Option("--reference", metavar="FILE", help="Further right translations; repeatable.", show_default=False),
+    ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
     metrics: Annotated[
         list[Metric], typer.Option("--metric", help="Only this score; repeatable.", show_default="all three")
     ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
@@ -50,13 +54,16 @@ def score(
     Examples:
       nmt score test.fr output.fr
       nmt score --metric bleu --json test.fr output.fr
+      nmt score --reference second.fr test.fr output.fr
       nmt score --paired test.fr baseline.fr output.fr
     """
     from nmt.metrics import METRICS, Scoring, compare_files, score_files
 
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
     scoring = Scoring(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
-    scored = (compare_files if paired else score_files)(reference, hypotheses, scoring, on_bad_utf8=on_bad_utf8)
+    scored = (compare_files if paired else score_files)(
+        reference, hypotheses, scoring, more=references, on_bad_utf8=on_bad_utf8
+    )
     _hint_at_words(scored, tokenize)
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))

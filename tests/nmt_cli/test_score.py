@@ -86,6 +86,20 @@ def test_paired_files_are_tested_against_the_first() -> None:
     assert alone.stderr == "error: a paired test compares two files of translations or more, found 1\n"
 
 
+@pytest.mark.parametrize("paired", [[], ["--paired"]])
+def test_several_references_are_counted_in_the_signatures(folder: Path, paired: list[str]) -> None:
+    (folder / "second").write_text("a b c d e\nno\n")
+    options = ["--reference", "second", "--metric", "bleu", *paired, "ref", "out", "ref"]
+    result = CliRunner().invoke(app, ["score", *options])
+    assert result.exit_code == 0, result.stderr
+    _, out, _, signature = result.stdout.splitlines()
+    assert out.split() == ["out", "100.00"]
+    assert signature.startswith("BLEU   nrefs:2|")
+    (folder / "second").write_text("a\n")
+    result = CliRunner().invoke(app, ["score", *options])
+    assert result.stderr == "error: second has 1 line but ref has 2; scoring needs one translation a line\n"
+
+
 def test_a_different_number_of_lines_is_an_error(folder: Path) -> None:
     (folder / "short").write_text("a\n")
     result = CliRunner().invoke(app, ["score", "ref", "short"])
