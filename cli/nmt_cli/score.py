@@ -57,26 +57,21 @@ def score(
       nmt score --reference second.fr test.fr output.fr
       nmt score --paired test.fr baseline.fr output.fr
     """
-    from nmt.metrics import METRICS, Scoring, compare_files, score_files
+    from nmt.metrics import METRICS, Scoring, better_tokenizer, compare_files, score_files
 
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
     scoring = Scoring(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
     scored = (compare_files if paired else score_files)(
         reference, hypotheses, scoring, more=references, on_bad_utf8=on_bad_utf8
     )
-    _hint_at_words(scored, tokenize)
+    if better := better_tokenizer(scored, scoring, reference):
+        warn(f"BLEU finds no words with --tokenize 13a in {reference}, which has no spaces; try --tokenize {better}")
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))
         return
     results.print(_to_table(scored))
     for one in scored[0].scores:
         results.print(f"{one.name:<5}  {one.signature}", soft_wrap=True)
-
-
-def _hint_at_words(scored: "list[FileScores]", tokenizer: str) -> None:
-    """Warn where a BLEU of nothing tells of a text without spaces, whose words are whole lines."""
-    if tokenizer == "13a" and any(one.metric == "bleu" and one.score < 1 for file in scored for one in file.scores):
-        warn("BLEU is near 0 with --tokenize 13a, which cuts at spaces: Chinese takes zh, Japanese ja-mecab or char")
 
 
 def _to_table(scored: "list[FileScores]") -> "Table":

@@ -108,18 +108,14 @@ def stopping_on_signals(on_message: Callable[[str], None], *, echo: float = 0.0)
             stop.set()
             on_message("stopping after this step; once more stops at once")
 
-    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in heard if _is_heard(number)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # `nohup` ignores SIGHUP
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _is_heard(number: signal.Signals) -> bool:
-    """Whether a signal may end this process: `nohup` makes it ignore SIGHUP."""
-    return signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _scores(found: ValidationReport | Scores) -> str:

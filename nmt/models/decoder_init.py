@@ -25,9 +25,8 @@ class Bridges(nn.ModuleList):
 class CopiedState(nn.Module):
     """The encoder's last state itself, each layer's for the layer of its height (Sutskever et al., 2014)."""
 
-    def __init__(self, *, hidden_size: int, state_parts: int, layers: int) -> None:
+    def __init__(self, *, state_parts: int, layers: int) -> None:
         super().__init__()
-        self.hidden_size = hidden_size
         self.state_parts = state_parts
         self.layers = layers
 
@@ -36,8 +35,14 @@ class CopiedState(nn.Module):
         return [layer.chunk(self.state_parts, dim=1) for layer in summary.chunk(self.layers, dim=1)]
 
 
-class Zeros(CopiedState):
+class Zeros(nn.Module):
     """Nothing: what is known of the source has to be read by attention."""
+
+    def __init__(self, *, hidden_size: int, state_parts: int, layers: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.state_parts = state_parts
+        self.layers = layers
 
     def forward(self, summary: Tensor) -> list[State]:
         """Make zeros for as many sentences as `summary` [B, N] has."""
@@ -45,9 +50,10 @@ class Zeros(CopiedState):
         return [(zeros,) * self.state_parts for _ in range(self.layers)]
 
 
-def make_init(kind: DecoderInit, *, hidden_size: int, state_parts: int, layers: int) -> Bridges | CopiedState:
+def make_init(kind: DecoderInit, *, hidden_size: int, state_parts: int, layers: int) -> nn.Module:
     """Make what a decoder of so many layers starts from."""
     if kind == "bridge":
         return Bridges(hidden_size=hidden_size, state_parts=state_parts, layers=layers)
-    make = CopiedState if kind == "copy" else Zeros
-    return make(hidden_size=hidden_size, state_parts=state_parts, layers=layers)
+    if kind == "copy":
+        return CopiedState(state_parts=state_parts, layers=layers)
+    return Zeros(hidden_size=hidden_size, state_parts=state_parts, layers=layers)

@@ -150,12 +150,10 @@ def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings
         ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match; or it
             holds a language model.
     """
-    settings, sizes = _read_checked(folder)
-    if settings.model.kind != "translation":
+    model, settings = load_either(folder, device=device)
+    if not isinstance(model, Seq2Seq):
         raise ModelError(f"{folder} holds a language model, expected a translation model")
-    model = build_model(settings.model, src_vocab_size=sizes.src, tgt_vocab_size=sizes.tgt, joint=sizes.joint, seed=0)
-    load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
-    return model.eval().to(device), settings
+    return model, settings
 
 
 def load_language_model(folder: Path, *, device: torch.device) -> tuple[LanguageModel, Settings]:
@@ -165,12 +163,10 @@ def load_language_model(folder: Path, *, device: torch.device) -> tuple[Language
         ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match; or it
             holds a translation model.
     """
-    settings, sizes = _read_checked(folder)
-    if settings.model.kind != "lm":
+    model, settings = load_either(folder, device=device)
+    if not isinstance(model, LanguageModel):
         raise ModelError(f"{folder} holds a translation model, expected a language model")
-    model = build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
-    load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
-    return model.eval().to(device), settings
+    return model, settings
 
 
 def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | LanguageModel, Settings]:
@@ -179,9 +175,16 @@ def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | Langua
     Raises:
         ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match.
     """
-    settings, _ = _read_checked(folder)
-    load = load_language_model if settings.model.kind == "lm" else load_model
-    return load(folder, device=device)
+    settings, sizes = _read_checked(folder)
+    model = _build(settings, sizes)
+    load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
+    return model.eval().to(device), settings
+
+
+def _build(settings: Settings, sizes: Vocabularies) -> Seq2Seq | LanguageModel:
+    if settings.model.kind == "lm":
+        return build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
+    return build_model(settings.model, src_vocab_size=sizes.src, tgt_vocab_size=sizes.tgt, joint=sizes.joint, seed=0)
 
 
 def check_hashes(folder: Path, names: Sequence[str]) -> None:

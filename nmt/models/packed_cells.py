@@ -1,7 +1,7 @@
 """Recurrent layers in packed form, for inference on a CPU (docs/decisions/0010)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import torch
@@ -53,16 +53,20 @@ class PackedLayer(nn.Module, ABC):
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I]; return the outputs, [B, T, H], and the last state, parts [B, H]."""
-        states = self._states(inputs, state)
-        return self._outputs(states), states[-1]
+        outputs, last = list[Tensor](), state
+        for last in self._steps(inputs, state):
+            outputs.append(self.output(last))
+        batch = len(inputs)
+        return torch.stack(outputs, dim=1)[:batch], tuple(part[:batch] for part in last or ())
 
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
-        states = self._states(inputs, None)
-        last = states[0]
-        for t, state in enumerate(states):
-            last = kept_until(lengths, t, state, last)
-        return self._outputs(states), last
+        batch, outputs, last = len(inputs), list[Tensor](), State()
+        for t, after in enumerate(self._steps(inputs, None)):
+            outputs.append(self.output(after))
+            state = tuple(part[:batch] for part in after)
+            last = kept_until(lengths, t, state, last or state)
+        return torch.stack(outputs, dim=1)[:batch], last
 
     def weights(self) -> Weights:
         """Return nothing: they are packed."""
@@ -79,22 +83,17 @@ class PackedLayer(nn.Module, ABC):
         """Return the output that goes with a state, [B, H]."""
         return state[0]
 
-    def _states(self, inputs: Tensor, state: State | None) -> list[State]:
-        """Return the states after every step over [B, T, I], parts [B, H]."""
-        batch, length, _ = inputs.shape
+    def _steps(self, inputs: Tensor, state: State | None) -> Iterator[State]:
+        """Yield the state after every step over [B, T, I], parts [R, H]: the rows are filled up."""
+        length = inputs.shape[1]
         rows = self._filled_up(inputs.flatten(1)).view(-1, length, inputs.shape[2])  # [R, T, I]
         projected = self.project(rows.transpose(0, 1))  # [T, R, G * H]
         if state is None:
             state = (inputs.new_zeros(len(rows), self.hidden_size),) * self.state_parts
         state = tuple(self._filled_up(part) for part in state)
-        states = []
         for t in range(length):
             state = self.advance(projected[t], state)
-            states.append(tuple(part[:batch] for part in state))
-        return states
-
-    def _outputs(self, states: list[State]) -> Tensor:
-        return torch.stack([self.output(state) for state in states], dim=1)
+            yield state
 
     def _filled_up(self, rows: Tensor) -> Tensor:
         return rows if self.aligned else filled_up(rows)

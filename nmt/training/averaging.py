@@ -155,6 +155,6 @@ def _summary(average: Average) -> dict[str, object]:
     if average.scores is not None:
         loss, bleu = average.scores.loss, average.scores.bleu
         summary |= {"valid_loss": loss, "valid_perplexity": average.scores.perplexity}
-        summary |= {} if bleu is None else {"valid_bleu": bleu}
-        summary |= {} if bleu is None else {"valid_bleu_signature": average.scores.signature}
+        if bleu is not None:
+            summary |= {"valid_bleu": bleu, "valid_bleu_signature": average.scores.signature}
     return summary

@@ -1,11 +1,10 @@
 """The curves of a run as one picture: metrics.jsonl in, a PNG out; no window is opened."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from nmt.errors import ModelError
 from nmt.files import replacing, written
 from nmt.pictures import STYLE, drawing, printable
-from nmt.training.records import METRICS
+from nmt.training.records import METRICS, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -75,7 +74,7 @@ def draw(model_dir: Path, picture: Path | None = None) -> Path:
     A link in the place of its own is replaced: it may have come with the folder. One that is named is followed.
 
     Raises:
-        ModelError: The folder holds no records yet, or damaged ones.
+        ModelError: The folder holds no records yet.
         ConfigError: matplotlib is not installed.
     """
     curves = read_curves(model_dir)
@@ -88,37 +87,23 @@ def draw(model_dir: Path, picture: Path | None = None) -> Path:
 def read_curves(model_dir: Path) -> dict[str, Curve]:
     """Read what a run has recorded, under the names that TensorBoard has: "train/loss", "valid/news/bleu".
 
-    A last line that was cut off by a kill is left out.
+    A line that anything has spoilt is left out, and so are numbers that are not finite.
 
     Raises:
-        ModelError: The folder holds no records yet, or a damaged one.
+        ModelError: The folder holds no records yet.
     """
     path = model_dir / METRICS
     if not model_dir.is_dir():
         raise ModelError(f"model folder {model_dir} does not exist")
-    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    if not lines[-1].endswith(b"}"):
-        lines.pop()
     points: dict[str, list[tuple[float, float]]] = {}
-    for number, line in enumerate(lines, start=1):
-        for name, point in _parse(line, where=f"{path}, line {number}").items():
-            points.setdefault(name, []).append(point)
+    for record in read_metrics(path) if path.is_file() else ():
+        for key, value in record.values.items():
+            name = f"{record.kind}/{key}"
+            if _main(name) in _NAMES and math.isfinite(value):
+                points.setdefault(name, []).append((record.step, value))
     if not points:
         raise ModelError(f"{path}: no records yet; a run writes one every training.log_every steps")
     return {name: Curve(*np.array(found).T) for name, found in points.items()}
-
-
-def _parse(line: bytes, *, where: str) -> dict[str, tuple[float, float]]:
-    """Read the finite numbers of a record, each with the step; there are none in a record of another kind."""
-    try:
-        record: dict[str, Any] = json.loads(line)
-        kind, step = record["kind"], int(record["step"])
-        found = {name: value for key, value in record.items() if _main(name := f"{kind}/{key}") in _NAMES}
-        return {name: (step, float(value)) for name, value in found.items() if math.isfinite(value)}
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        shown = line[:60].decode("utf-8", errors="replace")
-        expected = '{"kind": "train", "step": 50, "loss": 2.5}'
-        raise ModelError(f"{where} is damaged: expected a record such as {expected}, found {shown!r}") from error
 
 
 def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":

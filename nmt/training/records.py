@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from nmt.files import appending, make_folder, naming, write_text
 
@@ -41,7 +41,7 @@ class Records:
         """Append one record: `kind` is "train" or "valid"."""
         rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
         with naming(self.path):
-            self._file.write(json.dumps({"kind": kind, "step": step, **rounded}) + "\n")
+            self._file.write(_to_line(Record(kind, step, rounded)))
             self._file.flush()
         if self._make_curves is not None and self._curves is None:
             self._curves = self._make_curves()
@@ -50,15 +50,31 @@ class Records:
                 self._curves.add_scalar(f"{kind}/{name}", value, step)
 
 
-def read_metrics(path: Path) -> list[dict[str, float | str]]:
-    """Read the whole records of a metrics.jsonl; a line that a kill or a crash has spoilt is left out."""
+class Record(NamedTuple):
+    """A line of metrics.jsonl."""
+
+    kind: str
+    """"train" or "valid"."""
+    step: int
+    values: dict[str, float]
+
+
+def read_metrics(path: Path) -> list[Record]:
+    """Read the whole records of a metrics.jsonl; a line that anything has spoilt is left out."""
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        with suppress(ValueError, RecursionError):
-            record = json.loads(line)
-            if isinstance(record, dict) and isinstance(record.get("step"), int):
-                records.append(record)
+        with suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            values = dict(json.loads(line).items())
+            kind, step = values.pop("kind"), values.pop("step")
+            if isinstance(kind, str) and type(step) is int:
+                records.append(Record(kind, step, {name: _number(value) for name, value in values.items()}))
     return records
+
+
+def _number(value: object) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r} is no number")
+    return float(cast(float, value))
 
 
 def _make_curves(folder: Path, purge_step: int) -> "SummaryWriter":
@@ -69,6 +85,10 @@ def _make_curves(folder: Path, purge_step: int) -> "SummaryWriter":
 
 
 def _drop_after(path: Path, step: int) -> None:
-    if path.exists():
-        kept = [record for record in read_metrics(path) if int(record["step"]) <= step]
-        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+    if path.is_file():
+        kept = [record for record in read_metrics(path) if record.step <= step]
+        write_text(path, "".join(map(_to_line, kept)))
+
+
+def _to_line(record: Record) -> str:
+    return json.dumps({"kind": record.kind, "step": record.step, **record.values}) + "\n"

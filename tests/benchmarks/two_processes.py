@@ -44,10 +44,10 @@ def train(data: Path, settings: list[str], *, processes: int) -> tuple[float, fl
         _, stderr = process.communicate()
         if process.returncode:
             raise SystemExit(stderr)
-        records = [record for record in read_metrics(model / "metrics.jsonl") if record["kind"] == "train"]
-    totals = [(float(record["tokens"]), float(record["seconds"])) for record in records]
+        records = [record for record in read_metrics(model / "metrics.jsonl") if record.kind == "train"]
+    totals = [(record.values["tokens"], record.values["seconds"]) for record in records]
     words, seconds = (last - first for first, last in zip(totals[0], totals[-1], strict=True))
-    return words / seconds, float(records[-1]["loss"])
+    return words / seconds, records[-1].values["loss"]
 
 
 def emit(measure: str, value: float, unit: str, notes: str) -> None:

@@ -59,8 +59,10 @@ def finish(process: "subprocess.Popen[str]") -> None:
 
 
 def losses(model: Path) -> list[tuple[object, ...]]:
-    names = ("kind", "step", "loss", "bleu", "learning_rate", "gradient_norm")
-    return [tuple(record.get(name) for name in names) for record in read_metrics(model / "metrics.jsonl")]
+    names = ("loss", "bleu", "learning_rate", "gradient_norm")
+    return [
+        (record.kind, record.step, *map(record.values.get, names)) for record in read_metrics(model / "metrics.jsonl")
+    ]
 
 
 def begin(start: Start, model: Path) -> "subprocess.Popen[str]":

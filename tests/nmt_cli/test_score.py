@@ -127,11 +127,16 @@ def test_wrong_usage_is_refused(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
 
 
-def test_a_bleu_of_nothing_hints_at_the_words(folder: Path) -> None:
+def test_a_bleu_of_nothing_in_a_text_without_spaces_names_a_tokenizer(folder: Path) -> None:
     (folder / "zh").write_text("他的妹妹今天需要一辆红色的汽车。\n")
     (folder / "out.zh").write_text("她的妹妹今天需要一辆红色的汽车。\n")
     result = CliRunner().invoke(app, ["score", "zh", "out.zh"])
     assert result.exit_code == 0
-    expected = "BLEU is near 0 with --tokenize 13a, which cuts at spaces: Chinese takes zh, Japanese ja-mecab or char"
+    expected = "BLEU finds no words with --tokenize 13a in zh, which has no spaces; try --tokenize zh"
     assert result.stderr == f"warning: {expected}\n"
     assert CliRunner().invoke(app, ["score", "zh", "out.zh", "--tokenize", "zh"]).stderr == ""
+
+
+def test_a_bleu_of_nothing_in_a_text_with_spaces_is_what_it_is(folder: Path) -> None:
+    (folder / "bad").write_text("x\ny\n")
+    assert CliRunner().invoke(app, ["score", "ref", "bad"]).stderr == ""

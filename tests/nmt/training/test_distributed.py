@@ -46,7 +46,7 @@ def launch(start_process: Callable[..., "subprocess.Popen[Any]"], toy_data: Prep
 
 
 def curve(model: Path) -> dict[float | str, float | str]:
-    return {record["step"]: record["loss"] for record in read_metrics(model / "metrics.jsonl")}
+    return {record.step: record.values["loss"] for record in read_metrics(model / "metrics.jsonl")}
 
 
 BASICS = {

@@ -56,7 +56,7 @@ def weights(folder: Path) -> bytes:
 
 
 def losses(folder: Path) -> list[object]:
-    return [(record["kind"], record["step"], record["loss"]) for record in read_metrics(folder / "metrics.jsonl")]
+    return [(record.kind, record.step, record.values["loss"]) for record in read_metrics(folder / "metrics.jsonl")]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def test_a_text_is_learnt_and_the_card_tells_its_perplexity(learnt: Path) -> Non
     assert card["valid_perplexity"] == pytest.approx(math.exp(card["valid_loss"]))
     assert card["valid_perplexity"] < 3
     assert "valid_bleu" not in card
-    valid = [record for record in read_metrics(learnt / "metrics.jsonl") if record["kind"] == "valid"]
-    assert all("perplexity" in record and "bleu" not in record for record in valid)
+    valid = [record for record in read_metrics(learnt / "metrics.jsonl") if record.kind == "valid"]
+    assert all("perplexity" in record.values and "bleu" not in record.values for record in valid)
 
 
 def test_the_folder_is_that_of_a_language_model(learnt: Path, counting_data: PreparedText) -> None:

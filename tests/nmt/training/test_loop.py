@@ -58,7 +58,7 @@ def newest_step(folder: Path) -> int:
 
 def read_losses(folder: Path) -> list[object]:
     records = read_metrics(folder / "metrics.jsonl")
-    return [(record["step"], record["loss"]) for record in records if record["kind"] == "train"]
+    return [(record.step, record.values["loss"]) for record in records if record.kind == "train"]
 
 
 def test_the_seed_decides_the_run(make_run: MakeRun, tmp_path: Path) -> None:

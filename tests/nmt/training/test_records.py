@@ -29,13 +29,13 @@ def test_records_of_steps_made_again_are_dropped_with_a_line_cut_off_by_a_kill(t
     with Records(tmp_path, step=70, tensorboard=False) as records:
         records.add("train", 100, {"loss": 1.5})
     found = read_metrics(tmp_path / "metrics.jsonl")
-    assert [(record["step"], record["loss"]) for record in found] == [(50, 2.0), (100, 1.5)]
+    assert [(record.step, record.values["loss"]) for record in found] == [(50, 2.0), (100, 1.5)]
 
 
 def test_lines_that_a_crash_has_spoilt_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'\0\0\0{"kind": "train"}\n[1]\n{"kind": "train", "step": 5, "loss": 1.0}\n\xff{}\n')
-    assert [record["step"] for record in read_metrics(path)] == [5]
+    assert [record.step for record in read_metrics(path)] == [5]
 
 
 def test_a_full_disk_names_the_file_and_does_not_hide_an_earlier_error(

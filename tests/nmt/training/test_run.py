@@ -43,7 +43,7 @@ def test_the_toy_language_is_learnt(toy_model: Path) -> None:
     assert card["training"]["parameters"] > 1000
     assert (toy_model / "joint.spm.model").is_file()
     assert any((toy_model / "tensorboard").iterdir())
-    kinds = [record["kind"] for record in read_metrics(toy_model / "metrics.jsonl")]
+    kinds = [record.kind for record in read_metrics(toy_model / "metrics.jsonl")]
     assert kinds.count("valid") == 2
     assert kinds.count("train") == 6
 
