@@ -155,6 +155,9 @@ class LineReader:
         return mask(text, self.settings.tokenizer.placeholders)
 
     def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str) -> Piecewise:
+        if hypothesis.attention is None and not part.originals:
+            text = one_line(self._decoded(hypothesis.ids, prefix))
+            return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
         src = self.tokenizers.src.split(part.masked)[self._tag_pieces :]
         tgt = self._pieces(hypothesis.ids, prefix)
         attention: NDArray[np.float32] | None = None
