@@ -203,7 +203,9 @@ def make_language_model() -> MakeLanguageModel:
         tiny = ["model.kind='lm'", "model.embedding_size=8", "model.hidden_size=16", "model.init_range=1.5"]
         settings, size = load_settings(overrides=[*tiny, *overrides]), len(Tokenizer.load(tokenizer))
         sizes = Vocabularies(src=size, tgt=size, joint=True)
-        made = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=[tokenizer])
+        made = ModelFolder(
+            folder, settings=settings, vocabularies=sizes, tokenizers={tokenizer.name: tokenizer.read_bytes()}
+        )
         made.create()
         made.save(build_language_model(settings.model, vocab_size=size, seed=seed), {})
         return folder

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,19 +42,20 @@ class ModelFolder:
     """
 
     def __init__(
-        self, path: Path, *, settings: Settings, vocabularies: Vocabularies, tokenizers: Sequence[Path]
+        self, path: Path, *, settings: Settings, vocabularies: Vocabularies, tokenizers: Mapping[str, bytes]
     ) -> None:
         self.path = path
         self.settings = settings
         self.vocabularies = vocabularies
         self.tokenizers = tokenizers
+        """Names and contents: the data folder that they are from may change in the meantime."""
 
     def create(self) -> None:
         """Create the folder with config.toml and copies of the tokenizer models, or bring them up to date."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._put(CONFIG, to_toml(self.settings).encode("utf-8"))
-        for tokenizer in self.tokenizers:
-            self._put(tokenizer.name, tokenizer.read_bytes())
+        for name, content in self.tokenizers.items():
+            self._put(name, content)
 
     def save(self, model: nn.Module, summary: dict[str, Any]) -> None:
         """Replace the weights, and the training summary in model.json."""
@@ -87,7 +88,7 @@ class ModelFolder:
             write_text(path, _to_json(card))
 
     def _write_card(self, weight_hashes: list[str], summary: dict[str, Any]) -> None:
-        names = (CONFIG, *(tokenizer.name for tokenizer in self.tokenizers))
+        names = (CONFIG, *self.tokenizers)
         fixed = {name: [sha256(self.path / name)] for name in names}
         card = {
             "format_version": FORMAT_VERSION,
@@ -236,11 +237,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
-    """Hold every file against the card; return the settings, and the sizes of the tables."""
+    """Hold every file against the card; return the settings, and the sizes of the tables.
+
+    A training may put new files and a new card in their places meanwhile: then all is read again.
+    """
     card = _read_card(folder)
-    for name, hashes in card["sha256"].items():
-        if name != LEXICON or (folder / name).exists():
-            _check_hash(folder / name, hashes)
+    try:
+        for name, hashes in card["sha256"].items():
+            if name != LEXICON or (folder / name).exists():
+                _check_hash(folder / name, hashes)
+    except ModelError:
+        if _read_card(folder) == card:
+            raise
+        return _read_checked(folder)
     settings = parse_settings((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
     sizes = Vocabularies(**card["vocabularies"])
     _refuse_more_than_is_there(folder / WEIGHTS, settings, sizes)

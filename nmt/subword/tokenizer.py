@@ -41,6 +41,8 @@ class Tokenizer:
         Raises:
             ModelError: The bytes are no SentencePiece model, or its special ids are others.
         """
+        self.serialized = model
+        """The bytes that it was loaded from."""
         processor = load_processor(model)
         found = special_ids(processor)
         if found != (PAD, UNK, BOS, EOS):
@@ -128,6 +130,13 @@ class Tokenizers:
     def joint(self) -> bool:
         """Whether both languages share one vocabulary."""
         return self.src is self.tgt
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The names and contents of the files that `load_tokenizers` reads them from."""
+        if self.joint:
+            return {JOINT_MODEL: self.tgt.serialized}
+        return {SRC_MODEL: self.src.serialized, TGT_MODEL: self.tgt.serialized}
 
 
 def load_tokenizers(folder: Path) -> Tokenizers:

@@ -61,7 +61,9 @@ def average_run(
     scores = None if data is None else _validate(model, data, settings)
     average = Average(tuple(map(checkpoint_step, checkpoints)), count_parameters(model), scores)
     with building(out_dir) as folder:
-        written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=tokenizer_files(model_dir))
+        written = ModelFolder(
+            folder, settings=settings, vocabularies=sizes, tokenizers=load_tokenizers(model_dir).files
+        )
         written.create()
         written.save(model, _summary(average))
     return average

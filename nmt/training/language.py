@@ -11,6 +11,7 @@ from nmt.models.build import build_language_model
 from nmt.models.folder import Vocabularies
 from nmt.prepared import PreparedText
 from nmt.prepared.manifest import TRAIN
+from nmt.subword import Tokenizers
 from nmt.training.carry import Carry
 from nmt.training.objectives import SegmentLoss, make_objective
 from nmt.training.pretrained import start_language_model_from_vectors
@@ -42,6 +43,7 @@ class LanguageTask:
         self.settings = settings
         self.place = place
         self.data_folder: Path = data.folder
+        self.tokenizer_files = Tokenizers(data.tokenizer, data.tokenizer).files
         self.data_digest = data.manifest.files[TRAIN].sha256
         self.batch_tokens = training.segment_rows * training.segment_steps
         self.vocabularies = Vocabularies(len(data.tokenizer), len(data.tokenizer), joint=True)

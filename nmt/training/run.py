@@ -14,7 +14,6 @@ from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
 from nmt.models.folder import CARD, CONFIG, ModelFolder
 from nmt.prepared import PreparedData, PreparedText
-from nmt.subword import tokenizer_files
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.fitting import fit_settings
@@ -224,8 +223,7 @@ class _Run:
         )
 
     def _folder(self) -> ModelFolder:
-        files = tokenizer_files(self.task.data_folder)
-        sizes = self.task.vocabularies
+        sizes, files = self.task.vocabularies, self.task.tokenizer_files
         return ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
 
     def _records(self, state: TrainingState) -> "Records | nullcontext[None]":

@@ -1,6 +1,6 @@
 """What a run trains, and on what: the parts of it that differ between translation and language models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +49,11 @@ class Task(Protocol):
     @property
     def data_folder(self) -> Path:
         """The folder of the prepared data."""
+        ...
+
+    @property
+    def tokenizer_files(self) -> Mapping[str, bytes]:
+        """The names and contents of the tokenizers' files."""
         ...
 
     @property

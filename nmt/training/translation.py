@@ -37,6 +37,7 @@ class TranslationTask:
         self.settings = settings
         self.place = place
         self.data_folder: Path = data.folder
+        self.tokenizer_files = data.tokenizers.files
         self.data_digest = data.manifest.files[TRAIN].sha256
         self.batch_tokens = settings.training.batch_tokens
         if settings.training.bleu_tokenizer != "auto":

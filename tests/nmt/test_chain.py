@@ -23,7 +23,7 @@ from nmt.models.build import build_language_model
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.prepared.pipeline import prepare
 from nmt.prepared.tokenizing import train_tokenizers
-from nmt.subword import SRC_MODEL, TGT_MODEL, tokenizer_files
+from nmt.subword import SRC_MODEL, TGT_MODEL, load_tokenizers
 from nmt.translate import Options, Translation, Translator
 
 
@@ -139,7 +139,7 @@ def language_model(tmp_path: Path) -> Path:
     cutting = settings.tokenizer.model_copy(update={"kind": "word", "vocab_size": 16})
     prepare(tmp_path / "data", settings.model_copy(update={"data": data, "tokenizer": cutting}))
     model = build_language_model(settings.model, vocab_size=6, seed=1)
-    files = tokenizer_files(tmp_path / "data")
+    files = load_tokenizers(tmp_path / "data").files
     folder = ModelFolder(tmp_path / "m", settings=settings, vocabularies=Vocabularies(6, 6, True), tokenizers=files)
     folder.create()
     folder.save(model, {})

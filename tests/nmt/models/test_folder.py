@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
-from nmt.files import replacing
+from nmt.files import replacing, sha256
 from nmt.models.build import build_language_model, build_model
 from nmt.models.folder import (
     ModelFolder,
@@ -41,10 +41,11 @@ def small_model(seed: int = 1) -> Seq2Seq:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ModelFolder:
-    tokenizer = tmp_path / "joint.spm.model"
-    tokenizer.write_bytes(b"pieces")
     model_folder = ModelFolder(
-        tmp_path / "model", settings=small_settings(), vocabularies=Vocabularies(9, 9, True), tokenizers=[tokenizer]
+        tmp_path / "model",
+        settings=small_settings(),
+        vocabularies=Vocabularies(9, 9, True),
+        tokenizers={"joint.spm.model": b"pieces"},
     )
     model_folder.create()
     return model_folder
@@ -285,7 +286,7 @@ def test_the_sizes_of_the_tables_can_be_read_by_themselves(folder: ModelFolder) 
 def test_a_language_model_loads_as_one_and_as_nothing_else(tmp_path: Path) -> None:
     settings = load_settings(overrides=["model.kind=lm", "model.embedding_size=4", "model.hidden_size=6"])
     model = build_language_model(settings.model, vocab_size=9, seed=1)
-    written = ModelFolder(tmp_path / "lm", settings=settings, vocabularies=Vocabularies(9, 9, True), tokenizers=[])
+    written = ModelFolder(tmp_path / "lm", settings=settings, vocabularies=Vocabularies(9, 9, True), tokenizers={})
     written.create()
     written.save(model, {})
     loaded, found = load_language_model(tmp_path / "lm", device=CPU)
@@ -346,3 +347,21 @@ def test_sizes_that_the_weights_cannot_hold_are_refused_before_memory_is_taken(f
     path.write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"bytes, but a model of 20,000,000,000 pieces and \d layers, as model.json"):
         load_model(folder.path, device=CPU)
+
+
+def test_a_reader_beside_a_training_that_replaces_the_model_reads_again(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.save(small_model(1), {})
+    hashed = []
+
+    def replaced_while_hashed(path: Path) -> str:
+        if path.name == "model.safetensors" and not hashed:
+            hashed.append(path)
+            folder.save(small_model(2), {})
+        return sha256(path)
+
+    monkeypatch.setattr("nmt.models.folder.sha256", replaced_while_hashed)
+    model, _ = load_model(folder.path, device=CPU)
+    assert hashed
+    assert torch.equal(model.output.weight, small_model(2).output.weight)

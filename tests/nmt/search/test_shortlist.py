@@ -130,7 +130,7 @@ def test_a_shortlist_longer_than_the_vocabulary_is_refused() -> None:
 def folder(tmp_path: Path) -> Path:
     settings = load_settings(overrides=["model.embedding_size=4", "model.hidden_size=6", "model.encoder_layers=1"])
     model_folder = ModelFolder(
-        tmp_path / "model", settings=settings, vocabularies=Vocabularies(SRC_SIZE, TGT_SIZE, False), tokenizers=[]
+        tmp_path / "model", settings=settings, vocabularies=Vocabularies(SRC_SIZE, TGT_SIZE, False), tokenizers={}
     )
     model_folder.create()
     model_folder.save(

@@ -155,6 +155,17 @@ def test_a_run_writes_and_removes_nothing_through_links_in_its_folder(
         assert {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()} == before
 
 
+def test_the_tokenizer_of_a_model_is_the_one_that_its_data_were_loaded_with(
+    toy_settings: Settings, toy_data: PreparedData, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_data.folder, tmp_path / "d")
+    data, listener = PreparedData.open(tmp_path / "d"), Listener(stop_at=50)
+    expected = (tmp_path / "d" / "joint.spm.model").read_bytes()
+    (tmp_path / "d" / "joint.spm.model").write_bytes(b"of other data")  # as `nmt prepare --force` does meanwhile
+    train(data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
+    assert (tmp_path / "m" / "joint.spm.model").read_bytes() == expected
+
+
 def test_a_stray_file_among_the_checkpoints_is_no_checkpoint(toy_model: Path, tmp_path: Path) -> None:
     shutil.copytree(toy_model, tmp_path / "m")
     (tmp_path / "m" / "checkpoints" / "step-best.safetensors").write_bytes(b"")

@@ -218,7 +218,7 @@ def untrained(folder: Path, tokenizer: Path, *overrides: str) -> Path:
     chosen, size = load_settings(overrides=tiny), len(Tokenizer.load(tokenizer))
     model = build_model(chosen.model, src_vocab_size=size, tgt_vocab_size=size, joint=True, seed=3)
     sizes = Vocabularies(src=size, tgt=size, joint=True)
-    made = ModelFolder(folder, settings=chosen, vocabularies=sizes, tokenizers=[tokenizer])
+    made = ModelFolder(folder, settings=chosen, vocabularies=sizes, tokenizers={tokenizer.name: tokenizer.read_bytes()})
     made.create()
     made.save(model, {})
     return folder
