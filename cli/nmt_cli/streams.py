@@ -20,10 +20,12 @@ _STDIN: Final = "<stdin>"
 def open_lines(source: Path, on_bad_utf8: "OnBadUtf8") -> "tuple[str, LineSource]":
     """Open the input; give what messages call it, and its lines."""
     from nmt.corpus.reading import read_lines
+    from nmt.corpus.sources.documents import refuse_documents
     from nmt.errors import DataError
     from nmt.streams import ArrivingLines, FileLines
 
     if source != STREAM:
+        refuse_documents(source)
         return str(source), FileLines(read_lines(source, on_bad_utf8))
     if sys.stdin is None:
         raise DataError("stdin is closed, so no text can be read from it; name a file, or pipe text into the command")
@@ -46,11 +48,18 @@ def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
 
 @contextmanager
 def open_output(path: Path) -> Iterator[IO[bytes]]:
-    """Open stdout, or a file that gets its name when all is done; devices and named pipes are written in place."""
+    """Open stdout, or a file that gets its name when all is done; devices and named pipes are written in place.
+
+    Raises:
+        ConfigError: The folder of the file does not exist.
+    """
+    from nmt.errors import ConfigError
     from nmt.files import written
 
     if path == STREAM:
         yield sys.stdout.buffer
+    elif not path.parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: there is no folder {path.parent}")
     else:
         with written(path) as file:
             yield file

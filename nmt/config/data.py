@@ -124,3 +124,11 @@ class DataSettings(Section):
     """What bytes that are not UTF-8 lead to: an error that names the line, or U+FFFD in their place."""
     seed: int = Field(default=1, ge=0)
     """Seed of the held-out choice and of the sample that the tokenizer is trained on."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags without which no sentence of the training text stands; none where some text has no tag."""
+        found = [corpus.tag for corpus in self.corpora]
+        if self.train_src or self.train_tsv or None in found:
+            return ()
+        return tuple(dict.fromkeys(tag for tag in found if tag))

@@ -19,7 +19,7 @@ _BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt
 
 
 def load_settings(
-    recipe: Path | None = None,
+    recipe: Path | str | None = None,
     overrides: Sequence[str] = (),
     *,
     base: Settings | None = None,
@@ -34,6 +34,7 @@ def load_settings(
     """
     tree: dict[str, Any] = to_tree(base) if base is not None else {}
     if recipe is not None:
+        recipe = Path(recipe)
         table = read_recipe(recipe)
         for section, key in _BESIDE_THE_RECIPE:
             path = table.get(section, {}).get(key)

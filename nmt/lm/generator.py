@@ -61,7 +61,7 @@ class Generator:
     settings: Settings
 
     @classmethod
-    def load(cls, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto", threads: int = 1) -> Self:
+    def load(cls, folder: Path | str, *, device: Literal["auto", "cpu", "cuda"] = "auto", threads: int = 1) -> Self:
         """Load a model folder.
 
         Args:
@@ -73,7 +73,7 @@ class Generator:
             ModelError: The folder is no language model, is damaged, or was written by a newer version.
             ConfigError: A GPU is asked for and there is none.
         """
-        chosen = choose_device(device)
+        folder, chosen = Path(folder), choose_device(device)
         prepare_for_search(chosen)
         use_threads(threads)
         model, settings = load_language_model(folder, device=chosen)

@@ -40,7 +40,7 @@ class LanguageScorer:
     @classmethod
     def load(
         cls,
-        folder: Path,
+        folder: Path | str,
         *,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Literal["auto", "fp32", "bf16"] = "fp32",
@@ -58,7 +58,7 @@ class LanguageScorer:
             ModelError: The folder is no language model, is damaged, or was written by a newer version.
             ConfigError: A GPU is asked for and there is none.
         """
-        chosen = choose_device(device)
+        folder, chosen = Path(folder), choose_device(device)
         prepare_for_search(chosen)
         use_threads(threads)
         model, settings = load_language_model(folder, device=chosen)

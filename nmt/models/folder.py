@@ -283,6 +283,10 @@ def _read_card(folder: Path) -> dict[str, Any]:
         if not all(type(size) is int and size > 0 for size in (sizes.src, sizes.tgt)):
             raise ValueError(f"vocabularies of {sizes.src!r} and {sizes.tgt!r} pieces")
     except FileNotFoundError as error:
+        if (folder / "manifest.json").is_file():
+            raise ModelError(
+                f"{folder} holds prepared data, not a model; nmt train {folder} MODEL_DIR makes one"
+            ) from error
         raise ModelError(f"{folder} is not a model folder, or its training has not validated yet: no {CARD}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: {type(error).__name__} {error}") from error

@@ -252,6 +252,8 @@ def _read_tree(folder: Path) -> dict[str, Any]:
     try:
         tree = json.loads(path.read_bytes())
     except FileNotFoundError as error:
+        if (folder / "model.json").is_file():
+            raise DataError(f"{folder} holds a model, not prepared data; nmt prepare makes these from text") from error
         raise DataError(
             f"{folder} holds no prepared data: {MANIFEST} is missing; make it with `nmt prepare`"
         ) from error

@@ -56,12 +56,13 @@ class PreparedData:
     tokenizers: Tokenizers
 
     @classmethod
-    def open(cls, folder: Path) -> "PreparedData":
+    def open(cls, folder: Path | str) -> "PreparedData":
         """Open a folder of prepared data.
 
         Raises:
             DataError: It is missing, incomplete, altered, or of another format version; or it holds plain text.
         """
+        folder = Path(folder)
         manifest = read_manifest(folder)
         if isinstance(manifest.counts, TextCounts):
             raise DataError(f"{folder} holds text for a language model, expected pairs for translation")
@@ -115,12 +116,13 @@ class PreparedText:
     tokenizer: Tokenizer
 
     @classmethod
-    def open(cls, folder: Path) -> "PreparedText":
+    def open(cls, folder: Path | str) -> "PreparedText":
         """Open a folder of prepared text.
 
         Raises:
             DataError: It is missing, incomplete, altered, or of another format version; or it holds pairs.
         """
+        folder = Path(folder)
         manifest = read_manifest(folder)
         if not isinstance(manifest.counts, TextCounts):
             raise DataError(f"{folder} holds pairs for translation, expected text for a language model")

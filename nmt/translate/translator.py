@@ -1,5 +1,6 @@
 """A trained model with what surrounds it."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -9,7 +10,7 @@ from typing import Any, Literal, Self, cast
 from torch import nn
 
 from nmt.config import SearchSettings, Settings
-from nmt.errors import ConfigError, ModelError
+from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.files import sha256
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
 from nmt.models.folder import load_model
@@ -61,10 +62,10 @@ class Translator:
     @classmethod
     def load(
         cls,
-        *folders: Path,
+        *folders: Path | str,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision | None = None,
-        language_model: Path | None = None,
+        language_model: Path | str | None = None,
     ) -> Self:
         """Load a model folder, or an ensemble of several that share their vocabularies.
 
@@ -87,23 +88,24 @@ class Translator:
         """
         chosen = choose_device(device)
         prepare_for_search(chosen)
-        loaded = [load_model(folder, device=chosen) for folder in folders]
+        paths = list(map(Path, folders))
+        loaded = [load_model(path, device=chosen) for path in paths]
         settings = loaded[0][1]
-        for folder, (_, other) in zip(folders, loaded, strict=True):
-            _check_fit(folders[0], settings, folder, other)
+        for path, (_, other) in zip(paths, loaded, strict=True):
+            _check_fit(paths[0], settings, path, other)
         arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
         models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
-        tokenizers = load_tokenizers(folders[0])
+        tokenizers = load_tokenizers(paths[0])
         language: TargetLanguage | None = None
         if language_model:
             language = TargetLanguage.load(
-                language_model, beside=folders[0], settings=settings, device=chosen, precision=arithmetic
+                Path(language_model), beside=paths[0], settings=settings, device=chosen, precision=arithmetic
             )
         attending = sum(other.model.attention != "none" for _, other in loaded)
         if len(models) > 1:
             ensemble = Ensemble(models, attending=max(attending, 1))
             return cls(ensemble, tokenizers, settings, language=language, attends=attending > 0)
-        lexicon = load_lexicon(folders[0]) if chosen.type == "cpu" else None
+        lexicon = load_lexicon(paths[0]) if chosen.type == "cpu" else None
         shortlister = Shortlister(lexicon, loaded[0][0].output, arithmetic) if lexicon else None
         return cls(models[0], tokenizers, settings, shortlister, language, attends=attending > 0)
 
@@ -129,7 +131,10 @@ class Translator:
                 cannot write.
             ModelError: The model gives scores that are not finite numbers, or the language model reads other pieces
                 than the model writes and is to choose words with it.
+            TypeError: `lines` is a str, whose characters would be taken for lines.
         """
+        if isinstance(lines, str):
+            raise TypeError("translate takes a list of lines, found one str; write [text]")
         blocks = translate_source(self.flow(options, first_line=first_line), FileLines(lines), block=_BLOCK)
         return [translations for block in blocks for translations in block]
 
@@ -149,6 +154,8 @@ class Translator:
         rescored = options.lm_rescore and language is not None
         check_words(self.tokenizers.tgt, options)
         check_tag(self.tokenizers.src, options.tag)
+        if options.tag is None and (tags := self.settings.data.tags):
+            warnings.warn(f"the model has learnt every sentence with a tag: {', '.join(tags)}; name one", NmtWarning, 2)
         if not self.attends:
             options.refuse_without_attention()
         placeholders = self.settings.tokenizer.placeholders

@@ -59,3 +59,14 @@ def test_a_closed_stdin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(DataError, match=r"^stdin is closed, so no text can be read from it; name a file, or pipe"):
         open_lines(STREAM, "error")
+
+
+def test_an_output_without_its_folder_names_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "out.txt"
+    with pytest.raises(ConfigError, match=rf"out\.txt cannot be written: there is no folder {tmp_path / 'no'}$"):
+        open_output(path).__enter__()
+
+
+def test_a_document_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.docx is not plain text, by its name: save it as plain text"):
+        open_lines(tmp_path / "a.docx", "error")

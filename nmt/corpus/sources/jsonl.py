@@ -23,7 +23,7 @@ _KINDS: Final = {dict: "an object", list: "a list", float: "a number", bool: "tr
 
 @dataclass(frozen=True)
 class JsonBlock(Block[Pair]):
-    """Lines of a file; a blank one is a pair with empty sides."""
+    """Lines of a file; a blank one is a pair with empty sides, and null is an empty text."""
 
     raw: Lines
     src: Field
@@ -110,9 +110,12 @@ def read_object(line: str, where: str) -> dict[str, Any]:
 
 
 def _take(tree: Any, field: Field) -> Any:
+    """Take a field; null, there or above it, is an empty text."""
     for name in field:
+        if tree is None:
+            break
         tree = tree[name]
-    return tree
+    return "" if tree is None else tree
 
 
 def _kind(value: Any) -> str:

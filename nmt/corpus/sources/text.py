@@ -10,6 +10,7 @@ from nmt.corpus.sources.blocks import Block, FileSource, PairSource, TextSource
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
+from nmt.corpus.sources.documents import refuse_documents
 from nmt.errors import DataError
 
 
@@ -70,6 +71,8 @@ class ParallelFiles(PairSource):
 
     def blocks(self, size: int) -> Iterator[Block[Pair]]:
         """Cut both files of a pair after the same lines; at the end, both have to have ended."""
+        for path in self.files:
+            refuse_documents(path)
         self._meters = Meter(), Meter()
         for src_path, tgt_path in zip(self.src, self.tgt, strict=True):
             src, tgt = (
@@ -92,6 +95,7 @@ class TextFiles(FileSource[Line], TextSource):
     """Files of text."""
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Line]]:
+        refuse_documents(path)
         cutter = LineCutter(read_chunks(path, self._meter))
         while lines := cutter.reach(size):
             yield LineBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8))

@@ -365,3 +365,9 @@ def test_a_reader_beside_a_training_that_replaces_the_model_reads_again(
     model, _ = load_model(folder.path, device=CPU)
     assert hashed
     assert torch.equal(model.output.weight, small_model(2).output.weight)
+
+
+def test_prepared_data_are_told_from_a_model(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(ModelError, match=r"holds prepared data, not a model; nmt train .* MODEL_DIR makes one$"):
+        load_model(tmp_path, device=CPU)

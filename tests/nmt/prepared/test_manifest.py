@@ -155,3 +155,9 @@ def test_what_is_known_of_files_is_not_computed_again(tmp_path: Path) -> None:
 )
 def test_settings_of_data_and_tokenizer_matter_and_others_do_not(folder: Path, override: str, same: bool) -> None:
     assert read_manifest(folder).was_made_from(INPUTS, load_settings(None, [override])) is same
+
+
+def test_a_model_is_told_from_prepared_data(tmp_path: Path) -> None:
+    (tmp_path / "model.json").touch()
+    with pytest.raises(DataError, match=r"holds a model, not prepared data; nmt prepare makes these from text$"):
+        read_manifest(tmp_path)

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import Settings, load_settings
-from nmt.errors import ConfigError, ModelError
+from nmt.config import Settings, TrainingCorpusSettings, load_settings
+from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.markup import compile_pattern
 from nmt.models.build import build_model
 from nmt.models.folder import ModelFolder, Vocabularies
@@ -289,3 +289,20 @@ def test_a_model_without_attention_places_markup_at_its_share_of_the_line(
     assert not bare.details[0].attention.any()
     [[marked]] = plain.translate(["<b>the dog runs .</b>"], Options(markup=True))
     assert marked.text == f"<b>{bare.text}</b>"
+
+
+def test_a_single_text_is_no_list_of_lines(toy: Translator) -> None:
+    with pytest.raises(TypeError, match=r"^translate takes a list of lines, found one str; write \[text\]$"):
+        toy.translate("bat cow")
+
+
+def test_a_folder_may_be_named_by_a_str(toy_model: Path) -> None:
+    assert best_texts(Translator.load(str(toy_model), precision="fp32"), ["bat"]) == ["bato"]
+
+
+def test_a_model_of_tagged_text_asks_for_a_tag(toy: Translator) -> None:
+    tagged = TrainingCorpusSettings(path=("a.tsv",), tag="<a>")
+    data = toy.settings.data.model_copy(update={"train_src": (), "corpora": (tagged,)})
+    translator = replace(toy, settings=toy.settings.model_copy(update={"data": data}))
+    with pytest.warns(NmtWarning, match=r"^the model has learnt every sentence with a tag: <a>; name one$"):
+        translator.translate(["bat"])

@@ -50,7 +50,6 @@ def test_a_file_may_be_compressed(tmp_path: Path) -> None:
     [
         ('{"src": "a"}', "found the fields src; expected tgt, as in the first line"),
         ('{"src": "a", "target": "b"}', "found the fields src, target; expected tgt, as in the first line"),
-        ('{"src": null, "tgt": "b"}', "the field src holds null, expected text"),
         ('{"src": "a", "tgt": 7}', "the field tgt holds a number, expected text"),
         ('{"src": "a", "tgt": [1]}', "the field tgt holds a list, expected text"),
         ('{"src": true, "tgt": "b"}', "the field src holds true or false, expected text"),
@@ -92,3 +91,11 @@ def test_long_numbers_are_left_aside_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": ' + "9" * 1_000_000 + ', "src": "a", "tgt": "b"}')
     assert [pair[:2] for pair in read(path)] == [("a", "b")]
+
+
+def test_null_is_an_empty_text_there_or_above(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"src": "a", "tgt": null}\n{"src": null, "tgt": "b"}\n')
+    assert [pair[:2] for pair in read(path)] == [("a", ""), ("", "b")]
+    path.write_text('{"t": {"en": "a", "fr": "b"}}\n{"t": null}\n{"t": {"en": "c", "fr": "d"}}\n')
+    assert [pair[:2] for pair in read(path, Wanted("t.en", "t.fr"))] == [("a", "b"), ("", ""), ("c", "d")]

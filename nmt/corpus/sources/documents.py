@@ -1,0 +1,50 @@
+"""Files that are taken for plain text by mistake: their names or their first bytes say that they are something else."""
+
+from pathlib import Path
+from typing import Final
+
+from nmt.corpus.sources.compressed import COMPRESSIONS, split_suffix
+from nmt.errors import DataError
+
+_SAVE: Final = "save it as plain text in UTF-8, one sentence a line"
+_TAKE_OUT: Final = "take its text out first, one sentence a line: all that is around it would be taken for text"
+_CORPUS: Final = f"as a corpus, nmt prepare --corpus reads it; else {_TAKE_OUT}"
+_NAME: Final = f"its name has to end in one of {' '.join(COMPRESSIONS)}"
+
+_SUFFIXES: Final = {
+    **dict.fromkeys((".doc", ".docx", ".odt", ".rtf", ".pdf", ".xls", ".xlsx", ".ods", ".pptx", ".epub"), _SAVE),
+    **dict.fromkeys((".srt", ".vtt", ".ass", ".xlf", ".xliff", ".pot"), _TAKE_OUT),
+    **dict.fromkeys((".po", ".tmx", ".jsonl", ".parquet"), _CORPUS),
+}
+"""What to do with files of these names."""
+
+_BEGINNINGS: Final = (
+    (b"PK\x03\x04", "a zip archive, as office documents are", _SAVE),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office document", _SAVE),
+    (b"%PDF-", "a PDF", _SAVE),
+    (b"{\\rtf", "a document in RTF", _SAVE),
+    (b"PAR1", "a Parquet file", _CORPUS),
+    (b"\x1f\x8b", "compressed", _NAME),
+    (b"BZh", "compressed", _NAME),
+    (b"\xfd7zXZ\x00", "compressed", _NAME),
+    (b"\x28\xb5\x2f\xfd", "compressed", _NAME),
+)
+"""How files begin that are no text, what they are, and what to do with them."""
+
+
+def refuse_documents(path: Path) -> None:
+    """Refuse a file that is to be read as plain text, one sentence a line, but is a document of another kind.
+
+    Raises:
+        DataError: Its name or its first bytes say so.
+    """
+    suffix, compression = split_suffix(path)
+    if what_to_do := _SUFFIXES.get(suffix):
+        raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
+    if compression or not path.is_file():  # what a pipe has given is gone
+        return
+    with path.open("rb") as file:
+        first = file.read(8)
+    for beginning, what, what_to_do in _BEGINNINGS:
+        if first.startswith(beginning):
+            raise DataError(f"{path} is not plain text, but {what}: {what_to_do}")
