@@ -108,6 +108,22 @@ def appending(path: Path) -> IO[str]:
     return os.fdopen(descriptor, "a", encoding="utf-8")
 
 
+def read_regular(path: Path, *, most: int = 1 << 28) -> bytes:
+    """Read a whole file that may be anybody's.
+
+    Raises:
+        OSError: It is missing, unreadable, larger than `most` bytes, or a pipe or a device, which would never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
+        return file.read()
+
+
 def make_folder(path: Path) -> None:
     """Make a folder within another one, unless it is there.
 

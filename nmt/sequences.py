@@ -61,6 +61,15 @@ class FlatSequences:
         ids = np.where(real, self.values[index], PAD) if len(self.values) else np.full(real.shape, PAD)
         return ids.astype(np.int64)
 
+    def flat(self) -> NDArray[np.int32]:
+        """Gather the ids of all rows, end to end."""
+        lengths = self.lengths.ravel().astype(np.int64)
+        firsts = np.cumsum(lengths) - lengths
+        found: NDArray[np.int32] = self.values[
+            np.repeat(self.starts.ravel() - firsts, lengths) + np.arange(int(lengths.sum()))
+        ]
+        return found
+
     def take(self, rows: NDArray[np.integer]) -> "FlatSequences":
         """Return views of `rows`, in this order."""
         return FlatSequences(self.values, self.starts[rows], self.lengths[rows])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings, to_toml
 from nmt.errors import ModelError
-from nmt.files import replacing, sha256, write_text
+from nmt.files import read_regular, replacing, sha256, write_text
 from nmt.models.build import build_language_model, build_model
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
@@ -228,6 +228,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: The file is missing or damaged.
     """
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{path} is no regular file")
     try:
         return load_file(path)
     except FileNotFoundError as error:
@@ -250,10 +252,26 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
         if _read_card(folder) == card:
             raise
         return _read_checked(folder)
-    settings = parse_settings((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
+    settings = read_settings(folder)
     sizes = Vocabularies(**card["vocabularies"])
     _refuse_more_than_is_there(folder / WEIGHTS, settings, sizes)
     return settings, sizes
+
+
+def read_settings(folder: Path) -> Settings:
+    """Read the settings of a model folder.
+
+    Raises:
+        ModelError: The file cannot be read.
+        ConfigError: It holds what no settings are.
+    """
+    path = folder / CONFIG
+    try:
+        return parse_settings(read_regular(path).decode("utf-8"), where=str(path))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is damaged: it is not UTF-8") from error
 
 
 def _refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabularies) -> None:
@@ -277,7 +295,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ModelError(f"model folder {folder} does not exist")
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        card: dict[str, Any] = json.loads(read_regular(path))
         version, announced = card["format_version"], card["sha256"].items()
         sizes = Vocabularies(**card["vocabularies"])
         if not all(type(size) is int and size > 0 for size in (sizes.src, sizes.tgt)):
@@ -288,6 +306,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
                 f"{folder} holds prepared data, not a model; nmt train {folder} MODEL_DIR makes one"
             ) from error
         raise ModelError(f"{folder} is not a model folder, or its training has not validated yet: no {CARD}") from error
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: {type(error).__name__} {error}") from error
     if version != FORMAT_VERSION:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nmt.config import Settings
 from nmt.config.load import to_tree
 from nmt.errors import DataError
-from nmt.files import sha256, write_text
+from nmt.files import read_regular, sha256, write_text
 
 FORMAT_VERSION: Final = 2
 
@@ -250,7 +250,7 @@ def _read_tree(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one that `nmt prepare` made")
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(read_regular(path))
     except FileNotFoundError as error:
         if (folder / "model.json").is_file():
             raise DataError(f"{folder} holds a model, not prepared data; nmt prepare makes these from text") from error
@@ -259,7 +259,7 @@ def _read_tree(folder: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: it is not JSON") from error
     return tree if isinstance(tree, dict) else {}
 

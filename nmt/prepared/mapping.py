@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -16,6 +17,8 @@ class MappedSequences:
     """Id sequences of a mapped file, where their starts stand too: nothing is held but places of its record batches."""
 
     path: Path
+    size: int
+    """Pieces of the vocabulary: ids are below it."""
     values: NDArray[np.int32]
     """The whole file."""
     lasts: NDArray[np.int64]
@@ -52,15 +55,19 @@ class MappedSequences:
         starts, ends = ids + self.values[places], ids + self.values[places + 1]
         if ((starts < ids) | (ends < starts) | (ends > len(self.values))).any():
             raise _misplaced(self.path)
-        return FlatSequences(self.values, starts, (ends - starts).astype(np.int32))
+        found = FlatSequences(self.values, starts, (ends - starts).astype(np.int32))
+        pieces = found.flat()
+        if pieces.min(initial=0) < 0 or pieces.max(initial=0) >= self.size:
+            raise DataError(f"{self.path} is damaged: it has ids beyond the {self.size:,} pieces of its vocabulary")
+        return found
 
     def row(self, index: int) -> list[int]:
         """Return one row as a list of ids."""
         return self.take(np.array([index])).row(0)
 
 
-def map_ids(path: Path, name: str) -> MappedSequences:
-    """Map a column of ids.
+def map_ids(path: Path, name: str, *, size: int) -> MappedSequences:
+    """Map a column of ids of a vocabulary of so many pieces.
 
     Raises:
         DataError: The file is damaged.
@@ -71,7 +78,7 @@ def map_ids(path: Path, name: str) -> MappedSequences:
     for batch in batches:
         if batch.num_rows == 0:  # Arrow puts empty buffers anywhere
             continue
-        column = batch.column(name)
+        column = _column(batch, name, path)
         # Arrow aligns buffers to 8 bytes within the file, so numbers start at whole positions of the int32 view.
         offset = (column.buffers()[1].address - buffer.address) // 4 + column.offset
         first = (column.values.buffers()[1].address - buffer.address) // 4 if len(column.values) else 0
@@ -84,7 +91,7 @@ def map_ids(path: Path, name: str) -> MappedSequences:
         ids.append(first)
         rows += batch.num_rows
         lasts.append(rows)
-    return MappedSequences(path, values, *(np.array(places, dtype=np.int64) for places in (lasts, offsets, ids)))
+    return MappedSequences(path, size, values, *(np.array(places, dtype=np.int64) for places in (lasts, offsets, ids)))
 
 
 def read_texts(path: Path, name: str) -> list[str]:
@@ -94,7 +101,7 @@ def read_texts(path: Path, name: str) -> list[str]:
         DataError: The file is damaged.
     """
     _, batches = _open(path)
-    return [str(text) for batch in batches for text in batch.column(name)]
+    return [str(text) for batch in batches for text in _column(batch, name, path)]
 
 
 def _open(path: Path) -> tuple[pa.Buffer, list[pa.RecordBatch]]:
@@ -103,6 +110,12 @@ def _open(path: Path) -> tuple[pa.Buffer, list[pa.RecordBatch]]:
         return buffer, list(pa.ipc.open_stream(buffer))
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} is damaged: {error}") from error
+
+
+def _column(batch: pa.RecordBatch, name: str, path: Path) -> Any:
+    if name not in batch.schema.names:
+        raise DataError(f"{path} is damaged: it has no column {name}")
+    return batch.column(name)
 
 
 def _misplaced(path: Path) -> DataError:

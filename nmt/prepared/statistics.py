@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nmt.corpus.cleaning import REASONS, Reason
 from nmt.corpus.reading import Line, Pair
 from nmt.errors import DataError
-from nmt.files import write_text
+from nmt.files import read_regular, write_text
 from nmt.prepared.lengths import RATIO_BINS, Lengths, count_ratios, padded
 from nmt.sequences import FlatSequences
 from nmt.subword import Tokenizer
@@ -240,19 +240,19 @@ def read_statistics(folder: Path) -> Statistics:
     """
     path = folder / STATISTICS
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(read_regular(path))
     except FileNotFoundError as error:
         raise DataError(f"{folder} is incomplete: {STATISTICS} is missing; prepare it again with --force") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: it is not JSON") from error
     version = tree.get("version") if isinstance(tree, dict) else None
     if version != _VERSION:
         raise DataError(f"{path} has version {version}, but this version of nmt reads {_VERSION}")
     try:
         return Statistics.from_tree(tree)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"{path} is damaged: {type(error).__name__}: {error}; prepare it again with --force") from error
 
 

@@ -67,14 +67,15 @@ class PreparedData:
         if isinstance(manifest.counts, TextCounts):
             raise DataError(f"{folder} holds text for a language model, expected pairs for translation")
         check_files(folder, manifest)
+        tokenizers = load_tokenizers(folder)
         data = cls(
             folder=folder,
             manifest=manifest,
             settings=_read_settings(folder, manifest),
-            train_src=map_ids(folder / TRAIN, SRC.ids),
-            train_tgt=map_ids(folder / TRAIN, TGT.ids),
-            valid_sets=_read_valid_sets(folder / VALID, manifest.counts),
-            tokenizers=load_tokenizers(folder),
+            train_src=map_ids(folder / TRAIN, SRC.ids, size=len(tokenizers.src)),
+            train_tgt=map_ids(folder / TRAIN, TGT.ids, size=len(tokenizers.tgt)),
+            valid_sets=_read_valid_sets(folder / VALID, manifest.counts, tokenizers),
+            tokenizers=tokenizers,
         )
         _compare(folder / TRAIN, len(data.train_src), sum(corpus.train for corpus in data.corpora))
         return data
@@ -93,12 +94,12 @@ class PreparedData:
     @cached_property
     def source_counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the source training text, [V]."""
-        return _read_counts(self.folder / SRC.vocabulary)
+        return _read_counts(self.folder / SRC.vocabulary, len(self.tokenizers.src))
 
     @cached_property
     def target_counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the target training text, [V]; `</s>` counts once for every sentence."""
-        return _read_counts(self.folder / TGT.vocabulary)
+        return _read_counts(self.folder / TGT.vocabulary, len(self.tokenizers.tgt))
 
 
 @dataclass(frozen=True)
@@ -127,20 +128,21 @@ class PreparedText:
         if not isinstance(manifest.counts, TextCounts):
             raise DataError(f"{folder} holds pairs for translation, expected text for a language model")
         check_files(folder, manifest)
+        tokenizer = load_tokenizers(folder).tgt
         return cls(
             folder=folder,
             manifest=manifest,
             settings=_read_settings(folder, manifest, model={"kind": "lm"}),
-            train=map_ids(folder / TRAIN, TEXT.ids),
-            valid=map_ids(folder / VALID, TEXT.ids),
+            train=map_ids(folder / TRAIN, TEXT.ids, size=len(tokenizer)),
+            valid=map_ids(folder / VALID, TEXT.ids, size=len(tokenizer)),
             valid_texts=read_texts(folder / VALID, TEXT.text),
-            tokenizer=load_tokenizers(folder).tgt,
+            tokenizer=tokenizer,
         )
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the training text, [V]; `</s>` counts once for every line."""
-        return _read_counts(self.folder / TEXT.vocabulary)
+        return _read_counts(self.folder / TEXT.vocabulary, len(self.tokenizer))
 
 
 def holds_text(folder: Path) -> bool:
@@ -161,9 +163,10 @@ def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, str]) -> 
         raise DataError(f"{folder} was prepared with settings that are unknown here: {name}: {first['msg']}") from error
 
 
-def _read_valid_sets(path: Path, counts: Counts) -> tuple[ValidationPairs, ...]:
+def _read_valid_sets(path: Path, counts: Counts, tokenizers: Tokenizers) -> tuple[ValidationPairs, ...]:
     src_texts, tgt_texts = read_texts(path, SRC.text), read_texts(path, TGT.text)
-    src, tgt = map_ids(path, SRC.ids), map_ids(path, TGT.ids)
+    src = map_ids(path, SRC.ids, size=len(tokenizers.src))
+    tgt = map_ids(path, TGT.ids, size=len(tokenizers.tgt))
     _compare(path, len(src), sum(part.pairs for part in counts.validation))
     sets, first = dict[str, ValidationPairs](), 0
     for part in counts.validation:
@@ -186,7 +189,13 @@ def _compare(path: Path, found: int, expected: int) -> None:
         raise DataError(f"{path} is damaged: it has {found:,} pairs, but {MANIFEST} counts {expected:,}")
 
 
-def _read_counts(path: Path) -> NDArray[np.int64]:
+def _read_counts(path: Path, size: int) -> NDArray[np.int64]:
     # A piece may be any character, a tab or a carriage return too, but no newline.
     lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-    return np.array([int(line.rpartition(b"\t")[2]) for line in lines], dtype=np.int64)
+    try:
+        counts = np.array([int(line.rpartition(b"\t")[2]) for line in lines], dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{path} is damaged: expected a piece, a tab and a count in each line") from error
+    if len(counts) != size or counts.min(initial=0) < 0:
+        raise DataError(f"{path} is damaged: it has {len(counts):,} counts, expected {size:,} that are 0 or more")
+    return counts

@@ -1,5 +1,6 @@
 """A trained SentencePiece model, and where it lies."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final, Protocol
 from sentencepiece import SentencePieceProcessor
 
 from nmt.errors import ModelError
+from nmt.files import read_regular
 from nmt.sequences import FlatSequences
 from nmt.subword.proto import Kind, Model, Spec, Type
 from nmt.subword.units import Characters, Words
@@ -48,7 +50,10 @@ class Tokenizer:
         if found != (PAD, UNK, BOS, EOS):
             raise ModelError(f"pad, unk, bos, eos have the ids {found}, expected {(PAD, UNK, BOS, EOS)}")
         self._processor = processor
-        self._model = Model.read(model)
+        try:
+            self._model = Model.read(model)
+        except (ValueError, IndexError, AssertionError, struct.error) as error:
+            raise ModelError("not a SentencePiece model that can be read to its end") from error
         self.kind: Kind = self._model.kind
         """What it was trained as."""
         self._cutter = _make_cutter(self._model, processor)
@@ -61,7 +66,7 @@ class Tokenizer:
             ModelError: The file is missing or is no model that `nmt prepare` could have trained.
         """
         try:
-            return cls(path.read_bytes())
+            return cls(read_regular(path))
         except OSError as error:
             raise ModelError(f"cannot read tokenizer {path}: {error.strerror}") from error
         except ModelError as error:

@@ -7,12 +7,12 @@ from threading import Event
 
 from torch import Tensor, nn
 
-from nmt.config import Settings, parse_settings
+from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.files import building, sha256
 from nmt.models.build import build_language_model, build_model, count_parameters
 from nmt.models.devices import choose_device, choose_precision, use_threads
-from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, check_hashes, load_tensors
+from nmt.models.folder import CARD, ModelFolder, Vocabularies, check_hashes, load_tensors, read_settings
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, PreparedText
@@ -53,7 +53,7 @@ def average_run(
     _refuse_occupied(out_dir)
     if (model_dir / CARD).exists():
         check_hashes(model_dir, [path.name for path in tokenizer_files(model_dir)])
-    settings, sizes = _read_settings(model_dir), _read_sizes(model_dir)
+    settings, sizes = read_settings(model_dir), _read_sizes(model_dir)
     if data is not None:
         _refuse_other_data(data, model_dir, settings)
     model = _build(settings, sizes)
@@ -114,11 +114,6 @@ def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, setti
     ours, theirs = ({path.name: sha256(path) for path in tokenizer_files(f)} for f in (model_dir, data.folder))
     if ours != theirs:
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
-
-
-def _read_settings(model_dir: Path) -> Settings:
-    path = model_dir / CONFIG
-    return parse_settings(path.read_text(encoding="utf-8"), where=str(path))
 
 
 def _read_sizes(model_dir: Path) -> Vocabularies:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from nmt.files import appending, make_folder, naming, write_text
+from nmt.files import appending, make_folder, naming, read_regular, write_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -62,7 +62,7 @@ class Record(NamedTuple):
 def read_metrics(path: Path) -> list[Record]:
     """Read the whole records of a metrics.jsonl; a line that anything has spoilt is left out."""
     records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for line in read_regular(path).decode("utf-8", errors="replace").split("\n"):
         with suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             values = dict(json.loads(line).items())
             kind, step = values.pop("kind"), values.pop("step")

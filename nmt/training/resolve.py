@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nmt.config import Settings, load_settings, parse_settings
+from nmt.config import Settings, load_settings
 from nmt.config.load import to_tree
 from nmt.errors import ConfigError
-from nmt.models.folder import CONFIG
+from nmt.models.folder import CONFIG, read_settings
 from nmt.prepared.manifest import prepared_sections, without_paths
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.fitting import fit_settings
@@ -67,7 +67,7 @@ def _begun(model_dir: Path) -> Settings | None:
         return None
     if not path.exists():
         raise ConfigError(f"{model_dir} holds checkpoints, but not the settings of their run: {path} does not exist")
-    return parse_settings(path.read_text(encoding="utf-8"), where=str(path))
+    return read_settings(model_dir)
 
 
 def _data_of(settings: Settings) -> tuple[object, ...]:

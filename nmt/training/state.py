@@ -2,7 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, Final
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+Count = Annotated[int, Field(ge=0, le=2**62)]
 
 
 @dataclass(frozen=True)
@@ -13,9 +17,9 @@ class Position:
     (number of parts, words of each).
     """
 
-    epoch: int = 0
+    epoch: Count = 0
     """Passes completed."""
-    parts: tuple[tuple[int, int], ...] = ()
+    parts: tuple[tuple[Count, Count], ...] = ()
     """The current pass so far: (token budget of a batch, pairs seen under it), one part for each budget it had."""
 
     @property
@@ -31,11 +35,11 @@ class Horizon:
     For a language model, `batch_tokens` is the number of words in a segment, of all parts together.
     """
 
-    max_steps: int
-    max_epochs: int
-    batch_tokens: int
-    accumulate: int
-    steps: int = 0
+    max_steps: Count
+    max_epochs: Count
+    batch_tokens: Count
+    accumulate: Count
+    steps: Count = 0
 
 
 @dataclass
@@ -44,33 +48,33 @@ class TrainingState:
 
     data: str = ""
     """SHA-256 of the prepared training data."""
-    step: int = 0
+    step: Count = 0
     """Updates made."""
     horizon: Horizon | None = None
     """How many there are to be."""
     position: Position = field(default_factory=Position)
     """Where in the data the next update begins."""
-    tokens: int = 0
+    tokens: Count = 0
     """Target words trained on, `</s>` included."""
     seconds: float = 0.0
     """Time spent in updates."""
     window_loss: float = 0.0
     """Sum of the loss since the last record."""
-    window_tokens: int = 0
+    window_tokens: Count = 0
     """Target words since the last record."""
-    halvings: int = 0
+    halvings: Count = 0
     """Times the plateau schedule has halved the rate."""
-    plateau: int = 0
+    plateau: Count = 0
     """Validations since the validation loss was last better."""
     best_loss: float | None = None
     """Smallest validation loss so far, nats a word."""
     best_score: float | None = None
     """Best validation score so far, by `training.best_by`."""
-    best_step: int = 0
+    best_step: Count = 0
     """The step that had it."""
-    stale: int = 0
+    stale: Count = 0
     """Validations since then."""
-    validated: int = 0
+    validated: Count = 0
     """The step of the last validation."""
 
     def to_json(self) -> str:
@@ -89,8 +93,10 @@ class TrainingState:
         if not isinstance(values, dict) or values.keys() != names:
             raise ValueError(f"counters {sorted(set(values) ^ names) if isinstance(values, dict) else ''} do not fit")
         try:
-            place, horizon = values.pop("position"), values.pop("horizon")
-            position = Position(place["epoch"], tuple((tokens, seen) for tokens, seen in place["parts"]))
-            return cls(position=position, horizon=None if horizon is None else Horizon(**horizon), **values)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"counters do not fit: {error}") from error
+            return _STATE.validate_python(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ValueError(f"counters do not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+_STATE: Final = TypeAdapter(TrainingState)

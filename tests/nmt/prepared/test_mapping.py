@@ -12,6 +12,7 @@ from nmt.prepared.writing import Ids, write_train, write_valid
 from nmt.sequences import FlatSequences
 
 ROWS = st.lists(st.integers(0, 2**31 - 1), max_size=5)
+SIZE = 2**31
 PAIRS = st.lists(st.tuples(ROWS, ROWS), max_size=9)
 
 
@@ -27,7 +28,7 @@ def test_views_over_several_record_batches_equal_the_lists(
     path = tmp_path_factory.mktemp("views") / "a.arrow"
     columns = flat(src=[src for src, _ in pairs], tgt=[tgt for _, tgt in pairs])
     write_train(path, ("src", "tgt"), [columns], block=3)
-    src, tgt = map_ids(path, "src"), map_ids(path, "tgt")
+    src, tgt = map_ids(path, "src", size=SIZE), map_ids(path, "tgt", size=SIZE)
     assert [(src.row(row), tgt.row(row)) for row in range(len(src))] == pairs
     assert len(tgt) == len(pairs)
     assert src.lengths.tolist() == [len(row) for row, _ in pairs]
@@ -37,12 +38,30 @@ def test_views_over_several_record_batches_equal_the_lists(
 
 def test_rows_may_be_asked_for_in_any_shape(tmp_path: Path) -> None:
     write_train(tmp_path / "a", ("ids",), [flat(ids=[[4], [5, 6], [], [7, 8, 9]])], block=2)
-    assert map_ids(tmp_path / "a", "ids").take(np.array([[3, 1], [0, 3]])).lengths.tolist() == [[3, 2], [1, 3]]
+    assert map_ids(tmp_path / "a", "ids", size=SIZE).take(np.array([[3, 1], [0, 3]])).lengths.tolist() == [
+        [3, 2],
+        [1, 3],
+    ]
+
+
+@pytest.mark.parametrize("index", [-1, 7])
+def test_ids_beyond_the_vocabulary_are_damaged(tmp_path: Path, index: int) -> None:
+    write_train(tmp_path / "a", ("ids",), [flat(ids=[[4], [5, index], [6]])])
+    mapped = map_ids(tmp_path / "a", "ids", size=7)
+    assert len(mapped.take(np.array([0, 2]))) == 2
+    with pytest.raises(DataError, match=r"a is damaged: it has ids beyond the 7 pieces of its vocabulary$"):
+        mapped.take(np.array([0, 1]))
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    write_train(tmp_path / "a", ("ids",), [flat(ids=[[4]])])
+    with pytest.raises(DataError, match=r"a is damaged: it has no column other$"):
+        map_ids(tmp_path / "a", "other", size=7)
 
 
 def test_nothing_is_held_for_each_row(tmp_path: Path) -> None:
     write_train(tmp_path / "a", ("ids",), [flat(ids=[[4, 5]] * 2000)], block=500)
-    mapped = map_ids(tmp_path / "a", "ids")
+    mapped = map_ids(tmp_path / "a", "ids", size=SIZE)
     assert len(mapped) == 2000
     assert [len(places) for places in (mapped.lasts, mapped.offsets, mapped.ids)] == [4, 4, 4]
 
@@ -50,19 +69,19 @@ def test_nothing_is_held_for_each_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("offset", [-1, 5, 2**31 - 1])
 def test_a_row_with_a_false_offset_is_damaged(tmp_path: Path, offset: int) -> None:
     write_train(tmp_path / "a", ("ids",), [flat(ids=[[4], [5, 6], [7, 8]])])
-    place = map_ids(tmp_path / "a", "ids").offsets[0] + 1
+    place = map_ids(tmp_path / "a", "ids", size=SIZE).offsets[0] + 1
     numbers = np.fromfile(tmp_path / "a", dtype=np.int32)
     assert numbers[place - 1 : place + 3].tolist() == [0, 1, 3, 5]
     numbers[place] = offset
     numbers.tofile(tmp_path / "a")
     with pytest.raises(DataError, match="a is damaged: its ids lie outside the file"):
-        map_ids(tmp_path / "a", "ids").take(np.array([0, 1]))
+        map_ids(tmp_path / "a", "ids", size=SIZE).take(np.array([0, 1]))
 
 
 def test_the_values_are_the_mapped_file_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
     write_train(path, ("src", "tgt"), [flat(src=[[4, 5], [7]], tgt=[[6], [8, 9]])], block=1)
-    src, tgt = map_ids(path, "src"), map_ids(path, "tgt")
+    src, tgt = map_ids(path, "src", size=SIZE), map_ids(path, "tgt", size=SIZE)
     whole = np.fromfile(path, dtype=np.int32)
     assert src.values.tolist() == tgt.values.tolist() == whole.tolist()
     assert not src.values.flags.owndata
@@ -78,7 +97,7 @@ def test_a_sliced_list_column_is_read_where_it_starts(tmp_path: Path) -> None:
     batch = pa.record_batch({"src": lists.slice(1), "tgt": lists.slice(0, 2)})
     with pa.OSFile(str(tmp_path / "a"), "wb") as file, pa.ipc.new_stream(file, batch.schema) as writer:
         writer.write_batch(batch)
-    src, tgt = map_ids(tmp_path / "a", "src"), map_ids(tmp_path / "a", "tgt")
+    src, tgt = map_ids(tmp_path / "a", "src", size=SIZE), map_ids(tmp_path / "a", "tgt", size=SIZE)
     assert [src.row(0), src.row(1)] == [[2, 3], [4]]
     assert [tgt.row(0), tgt.row(1)] == [[1], [2, 3]]
 
@@ -92,7 +111,7 @@ def test_validation_text_is_read_back(tmp_path: Path) -> None:
 def test_a_file_that_is_not_arrow_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"this is no arrow file, but some text")
     with pytest.raises(DataError, match=r"a is damaged: "):
-        map_ids(tmp_path / "a", "src")
+        map_ids(tmp_path / "a", "src", size=SIZE)
 
 
 def test_compressed_ids_do_not_lie_in_the_file(tmp_path: Path) -> None:
@@ -101,4 +120,4 @@ def test_compressed_ids_do_not_lie_in_the_file(tmp_path: Path) -> None:
     with pa.OSFile(str(tmp_path / "a"), "wb") as file, pa.ipc.new_stream(file, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     with pytest.raises(DataError, match="a is damaged: its ids lie outside the file"):
-        map_ids(tmp_path / "a", "src")
+        map_ids(tmp_path / "a", "src", size=SIZE)
