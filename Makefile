@@ -6,17 +6,20 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-slow test-kill bench lab check fix
+.PHONY: help demo test test-avx2 test-slow test-kill bench lab check fix
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */make \1\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z0-9-]+):.*## */make \1\t/' | expand -t 16
 
 demo: $(INSTALLED)  ## train on the built-in corpus, translate unseen sentences, score them
 	$(BIN)/nmt demo
 
 test: $(INSTALLED)  ## run the tests, in JOBS processes (2)
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+test-avx2: $(INSTALLED)  ## run the tests as on a processor without AVX-512, as most laptops have (x86)
+	ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(INSTALLED)  ## run the long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow

@@ -136,7 +136,7 @@ def test_without_attention_the_decoder_knows_the_source_by_its_first_state_alone
 
 
 @pytest.mark.parametrize("changes", PLAIN)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.needs("bf16"))])
 def test_every_weight_of_a_plain_model_learns(changes: dict[str, object], precision: str) -> None:
     model = model_of(recurrent_dropout=0.2, **changes).train()
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
