@@ -109,9 +109,16 @@ def unwritten(originals: Originals, written: str) -> dict[Kind, list[int]]:
 
 
 def spaced(text: str) -> str:
-    """Put spaces around placeholders that touch words: `mask` leaves what touches a word as it is, so they never do."""
+    """Put spaces around placeholders that touch words or each other: `mask` leaves what touches a word as it is, so
+    they never do; and two numbers side by side would be a third."""
     letter, placeholder = rf"[^\W{numbers.GLUED}]", "|".join(map(re.escape, PLACEHOLDERS.values()))
-    return re.sub(rf"(?<={letter})(?={placeholder})|(?<=\[NUM\]|\[URL\])(?={letter})", " ", text)
+    return re.sub(rf"(?<={letter})(?={placeholder})|(?<=\[NUM\]|\[URL\])(?={letter}|{placeholder})", " ", text)
+
+
+def fill(text: str, filling: Filling) -> str:
+    """Fill the placeholders of a translation; where there may be some, it has neither two spaces side by side nor any
+    at its ends but for those of what fills it."""
+    return unmask(spaced(re.sub(" {2,}", " ", text).strip(" ")), filling) if filling else text
 
 
 def fill_pieces(pieces: Sequence[str], filling: Filling) -> list[str]:

@@ -16,6 +16,7 @@ def search_batches(
     settings: SearchSettings,
     reverse_source: bool,
     n_best: int = 1,
+    with_attention: bool = False,
 ) -> list[list[Hypothesis]]:
     """Search for the translations of sources.
 
@@ -25,6 +26,7 @@ def search_batches(
         settings: Beam size, length penalty, longest output, and the budget rows x beams x longest source of a batch.
         reverse_source: Whether the model reads its sources last word first.
         n_best: Hypotheses wanted for each source, at most the beam size.
+        with_attention: Keep what each word has read.
 
     Returns:
         For each source, in order, its hypotheses, best first: at least one.
@@ -32,7 +34,7 @@ def search_batches(
     Raises:
         ModelError: The model gives scores that are not finite numbers.
     """
-    start = start_of(settings, Kind(n_best=n_best))
+    start = start_of(settings, Kind(n_best=n_best, with_attention=with_attention))
     engine = Engine(
         model, start, batch_tokens=settings.batch_tokens, reverse_source=reverse_source, beams=settings.beam_size
     )

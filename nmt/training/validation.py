@@ -1,5 +1,6 @@
 """Validation: cross-entropy by the full softmax, and BLEU of greedy translations on real text."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -8,11 +9,12 @@ import torch
 
 from nmt.batching import Batch, cut_batches, source_batch, target_batch
 from nmt.config import Settings
-from nmt.corpus.placeholders import mask, unmask
+from nmt.corpus.placeholders import fill, mask, place
 from nmt.models.devices import Precision, autocast
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationPairs
 from nmt.search.batches import search_batches
+from nmt.search.hypothesis import Hypothesis
 from nmt.subword import Tokenizers
 from nmt.training.cross_entropy import linear_cross_entropy
 from nmt.training.objectives import word_features
@@ -80,19 +82,33 @@ class Validator:
         """Return the BLEU of greedy translations; None if asked to stop."""
         from nmt.metrics import bleu, tokenizer_for  # loads sacrebleu, which the first step need not wait for
 
+        kinds = self.settings.tokenizer.placeholders
         src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": 1})
-        order, ids = np.argsort(src.lengths, kind="stable"), dict[int, tuple[int, ...]]()
+        order, best = np.argsort(src.lengths, kind="stable"), dict[int, Hypothesis]()
         for first in range(0, len(order), _BLOCK):
             if stop.is_set():
                 return None
             rows = order[first : first + _BLOCK]
             sources = [src.row(row) for row in rows]
             reverse_source = self.settings.model.reverse_source
-            found = search_batches(model, sources, settings=search, reverse_source=reverse_source)
-            ids.update(zip(rows.tolist(), (hypotheses[0].ids for hypotheses in found), strict=True))
-        texts = self.tokenizers.tgt.decode([ids[row] for row in range(len(src))])
-        kinds = self.settings.tokenizer.placeholders
-        originals = [mask(text, kinds)[1] for text in self.pairs.src_texts]
-        hypotheses = [unmask(text, spans) for text, spans in zip(texts, originals, strict=True)]
+            found = search_batches(
+                model, sources, settings=search, reverse_source=reverse_source, with_attention=bool(kinds)
+            )
+            best.update(zip(rows.tolist(), (hypotheses[0] for hypotheses in found), strict=True))
+        texts = self.tokenizers.tgt.decode([best[row].ids for row in range(len(src))])
+        if kinds:
+            texts = self._filled(texts, best)
         references = self.pairs.tgt_texts
-        return bleu(hypotheses, references, tokenizer_for(self.settings, references))
+        return bleu(texts, references, tokenizer_for(self.settings, references))
+
+    def _filled(self, texts: Sequence[str], best: Mapping[int, Hypothesis]) -> list[str]:
+        """Put what placeholders stand for where the attention has read it, as `nmt translate` does."""
+        kinds, filled = self.settings.tokenizer.placeholders, list[str]()
+        src_surfaces, tgt_surfaces = self.tokenizers.src.surfaces, self.tokenizers.tgt.surfaces
+        for row, text in enumerate(texts):
+            originals = mask(self.pairs.src_texts[row], kinds)[1]
+            src = [src_surfaces[index] for index in self.pairs.src.row(row)]
+            tgt = [tgt_surfaces[index] for index in best[row].ids]
+            attention = np.asarray(best[row].attention, dtype=np.float32)
+            filled.append(fill(text, place(originals, src, tgt, attention).filling))
+        return filled

@@ -1,6 +1,5 @@
 """Lines of text made ready for the model, and their translations made into text."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from nmt.alignment import align_words, join_pieces, replace_unknown
 from nmt.config import Settings
-from nmt.corpus.placeholders import Filling, Kind, Originals, fill_pieces, mask, place, spaced, unmask, unwritten
+from nmt.corpus.placeholders import Filling, Kind, Originals, fill, fill_pieces, mask, place, unwritten
 from nmt.corpus.reading import normalise
 from nmt.markup import Marked, extract, reinsert
 from nmt.search.hypothesis import Hypothesis, Sentence
@@ -168,7 +167,7 @@ class LineReader:
                 tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
                 joined = join_pieces(tgt)
         placed = place(part.originals, src, tgt, attention, written=prefix)
-        text = one_line(_filled(joined, placed.filling))
+        text = one_line(fill(joined, placed.filling))
         one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
         if attention is not None:
             one = self._with_links(one, part, (src, tgt, attention), placed.filling)
@@ -213,12 +212,6 @@ class LineReader:
     @cached_property
     def _tgt_pieces(self) -> list[str]:
         return self.tokenizers.tgt.surfaces
-
-
-def _filled(text: str, filling: Filling) -> str:
-    """Fill the placeholders of a text; where there may be some, it has neither two spaces side by side nor any at its
-    ends but for those of what fills it."""
-    return unmask(spaced(re.sub(" {2,}", " ", text).strip(" ")), filling) if filling else text
 
 
 def _in_words(line: str, parts: Sequence[LinePart]) -> tuple[LinePart, ...]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.corpus.placeholders import Kind, mask, mask_pair, place, spaced, unmask
+from nmt.corpus.placeholders import Kind, fill, mask, mask_pair, place, spaced, unmask
 
 BOTH: tuple[Kind, ...] = ("number", "url")
 KINDS = st.sampled_from([(), ("number",), ("url",), BOTH])
@@ -150,3 +150,8 @@ def test_placeholders_do_not_touch_words_of_scripts_with_spaces() -> None:
 def test_what_a_translation_begins_with_needs_no_placeholder() -> None:
     placed = place({"number": ["1", "2"]}, ["[NUM]", "[NUM]"], ["2", "[NUM]"], None, written="so 2 x")
     assert (placed.filling, placed.lost) == ({"number": ["1"]}, ())
+
+
+def test_numbers_side_by_side_stay_two_numbers() -> None:
+    assert fill("in [NUM][NUM] rooms", {"number": ["14", "12"]}) == "in 14 12 rooms"
+    assert fill("at [URL][NUM]", {"number": ["5"], "url": ["http://a.b"]}) == "at http://a.b 5"

@@ -9,6 +9,7 @@ from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import Settings, load_settings
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
+from nmt.search.hypothesis import Hypothesis
 from nmt.sequences import FlatSequences
 from nmt.training import validation
 from nmt.training.validation import Validator
@@ -104,27 +105,28 @@ def test_blocks_of_sentences_do_not_change_the_score(
     assert validator(model, Never()) == whole
 
 
-def test_placeholders_are_put_back_before_scoring(
+def test_placeholders_are_filled_as_they_were_read_before_scoring(
     toy_data: PreparedData, toy_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = toy_settings.model_copy(
         update={"tokenizer": toy_settings.tokenizer.model_copy(update={"placeholders": ("number",)})}
     )
-    flat = FlatSequences.from_lists([[5]])
-    pairs = type(toy_data.valid)("valid", ["12 bat 7 cow den"], ["12 bato 7 cowo deno"], flat, flat)
+    flat = FlatSequences.from_lists([[0, 1, 0, 2, 3]])
+    pairs = type(toy_data.valid)("valid", ["12 bat 7 cow den"], ["7 cowo 12 bato deno"], flat, flat)
+    reads = torch.eye(5)[[2, 3, 0, 1, 4]]
 
-    class Search:
-        ids = ()
+    class Words:
+        surfaces = ("[NUM]", " bat", " cow", " den")
 
-    class Decoder:
         def decode(self, rows: object) -> list[str]:
-            return ["[NUM] bato [NUM] cowo deno"]
+            return ["[NUM] cowo [NUM] bato deno"]
 
     class Both:
-        src = tgt = Decoder()
+        src = tgt = Words()
 
-    monkeypatch.setattr("nmt.training.validation.search_batches", lambda *args, **kwargs: [[Search()]])
+    found = [[Hypothesis((0, 2, 0, 1, 3), -1.0, -1.0, reads)]]
+    monkeypatch.setattr("nmt.training.validation.search_batches", lambda *args, **kwargs: found)
     validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
-    found = validator.bleu(torch.nn.Identity(), Never())  # type: ignore[arg-type]
-    assert found is not None
-    assert found.score == pytest.approx(100)
+    score = validator.bleu(torch.nn.Identity(), Never())  # type: ignore[arg-type]
+    assert score is not None
+    assert score.score == pytest.approx(100)
