@@ -61,7 +61,7 @@ class ModelFolder:
         """Replace the weights, and the training summary in model.json."""
         weights = self.path / WEIGHTS
         content = save(model_tensors(model))
-        old = [sha256(weights)] if weights.exists() else []
+        old = [sha256(weights)] if weights.is_file() else []
         with replacing(weights) as file:
             file.write(content)
             file.flush()
@@ -72,7 +72,7 @@ class ModelFolder:
     def _put(self, name: str, content: bytes) -> None:
         """Write a file; where weights are already, announce it beforehand as they are."""
         path, new = self.path / name, hashlib.sha256(content).hexdigest()
-        old = sha256(path) if path.exists() else None
+        old = sha256(path) if path.is_file() else None
         if new == old:
             return
         self._announce(name, [new] if old is None else [new, old])

@@ -101,7 +101,10 @@ def read_texts(path: Path, name: str) -> list[str]:
         DataError: The file is damaged.
     """
     _, batches = _open(path)
-    return [str(text) for batch in batches for text in _column(batch, name, path)]
+    try:
+        return [str(text) for batch in batches for text in _column(batch, name, path)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged: its texts are not UTF-8") from error
 
 
 def _open(path: Path) -> tuple[pa.Buffer, list[pa.RecordBatch]]:

@@ -143,6 +143,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], TrainingState]:
+    if path.exists() and not path.is_file():  # a pipe or a device would never end
+        raise ModelError(f"checkpoint {path} is no regular file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}

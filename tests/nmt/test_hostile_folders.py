@@ -4,6 +4,7 @@ Each is to load, or to be refused by an expected error: nothing else is raised, 
 mutations are made and read in a process of its own, which a crash of a library ends.
 """
 
+import faulthandler
 import hashlib
 import json
 import os
@@ -213,6 +214,7 @@ def work(base: Path, scratch: Path, first: int, last: int) -> None:
         tell(number, "begun", done)
         outcomes.clear()
         signal.alarm(SECONDS)
+        faulthandler.dump_traceback_later(2 * SECONDS, exit=True)  # a library that waits does not hear signals
         try:
             (read_model if kind == "m" else read_data)(base, scratch / kind)
             found = " ".join(outcomes)

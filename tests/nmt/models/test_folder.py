@@ -371,3 +371,13 @@ def test_prepared_data_are_told_from_a_model(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").touch()
     with pytest.raises(ModelError, match=r"holds prepared data, not a model; nmt train .* MODEL_DIR makes one$"):
         load_model(tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["joint.spm.model", "model.safetensors"])
+def test_a_pipe_in_the_place_of_a_file_is_replaced_by_the_next(folder: ModelFolder, name: str) -> None:
+    folder.save(small_model(), {})
+    (folder.path / name).unlink()
+    os.mkfifo(folder.path / name)
+    folder.create()
+    folder.save(small_model(), {})
+    load_model(folder.path, device=CPU)

@@ -121,3 +121,12 @@ def test_compressed_ids_do_not_lie_in_the_file(tmp_path: Path) -> None:
         writer.write_batch(batch)
     with pytest.raises(DataError, match="a is damaged: its ids lie outside the file"):
         map_ids(tmp_path / "a", "src", size=SIZE)
+
+
+def test_texts_that_are_not_utf_8_are_damaged(tmp_path: Path) -> None:
+    texts = pa.array([b"ok", b"\xff\xfe"], type=pa.binary()).view(pa.utf8())
+    batch = pa.record_batch([texts], names=["text"])
+    with pa.OSFile(str(tmp_path / "a"), "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(DataError, match=r"a is damaged: its texts are not UTF-8$"):
+        read_texts(tmp_path / "a", "text")

@@ -1,3 +1,6 @@
+import os
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +195,14 @@ def test_an_altered_state_is_noticed_too(tmp_path: Path) -> None:
     save_file({**tensors, "carried/layer0/0": torch.tensor([[0.2]])}, path, metadata)
     with pytest.raises(ModelError, match=r"no checkpoint in .* can be used"):
         run.load()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_no_checkpoint(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    run = Run(tmp_path, 1)
+    run.checkpoints.save(replace(STATE, step=4))
+    make(tmp_path / "checkpoints" / "step-00000008.safetensors")
+    state = run.load()
+    assert state is not None
+    assert state.step == 4
+    assert re.search(r"checkpoint .*step-00000008\.safetensors is no regular file$", run.complaints[0])
