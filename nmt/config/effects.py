@@ -35,6 +35,10 @@ def _every_place_has_its_rate(settings: Settings) -> bool:
     )
 
 
+def _has_no_forget_gate(settings: Settings) -> bool:
+    return settings.model.cell in ("gru", "rnn", "rnn_relu")
+
+
 _TABLE = (
     _Idle(
         "model",
@@ -59,6 +63,13 @@ _TABLE = (
     ),
     _Idle("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
     _Idle("model", ("variational_dropout",), lambda s: not _is_dropping(s), "a model without dropout"),
+    _Idle(
+        "model",
+        ("init_range",),
+        lambda s: s.model.start() != "uniform" and s.model.init_range > 0,
+        'a model.init other than "uniform"',
+    ),
+    _Idle("model", ("forget_bias",), _has_no_forget_gate, "a cell without a forget gate"),
     _Idle("training", ("sampler", "samples"), lambda s: s.training.objective == "full", 'training.objective = "full"'),
     _Idle(
         "training",

@@ -35,8 +35,15 @@ class ModelSettings(Section):
     by layer; zeros."""
     input_feeding: bool = False
     """Feed the attentional vector to the next step (Luong et al., 2015, sec. 3.3): slower, one step at a time."""
+    init: Literal["auto", "orthogonal", "xavier", "he", "uniform"] = "auto"
+    """How matrices start: recurrent ones orthogonal, what reads inputs as xavier; all but word vectors as xavier
+    (Glorot & Bengio, 2010) or he (He et al., 2015); uniform: all weights within `init_range`. Auto: uniform where
+    that is set, else orthogonal."""
     init_range: float = Field(default=0.0, ge=0.0)
     """All weights start uniform within plus and minus this (Zaremba et al., 2015); 0: each kind in its own way."""
+    forget_bias: float | None = None
+    """What the bias of a forget gate starts from; unset: 1 (Jozefowicz et al., 2015), but 0 with init = "uniform",
+    which draws it within `init_range` of that."""
     residual: bool = False
     """Add the input of a recurrent layer to its output where their sizes agree."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
@@ -121,6 +128,14 @@ class ModelSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_is_uniform_must_have_a_range(self) -> "ModelSettings":
+        if self.init == "uniform" and not self.init_range:
+            raise ValueError(
+                'init = "uniform" draws all weights within plus and minus init_range: expected one above 0, found 0'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _halves_must_be_whole(self) -> "ModelSettings":
         if self.kind == "translation" and self.bidirectional and self.hidden_size % 2:
             raise ValueError(f"hidden_size must be even for a bidirectional encoder, found {self.hidden_size}")
@@ -137,6 +152,12 @@ class ModelSettings(Section):
             if freeze and vectors is None:
                 raise ValueError(f"freeze_{side}_vectors = true needs the file of {side}_vectors")
         return self
+
+    def start(self) -> Literal["orthogonal", "xavier", "he", "uniform"]:
+        """Say what `init` comes to."""
+        if self.init == "auto":
+            return "uniform" if self.init_range else "orthogonal"
+        return self.init
 
     def tying(self, *, joint: bool) -> Literal["none", "target", "all"]:
         """Say what `tied_embeddings` comes to, given whether the vocabulary is a joint one."""

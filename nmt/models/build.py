@@ -13,6 +13,7 @@ from nmt.models.embedding import WordEmbedding
 from nmt.models.encoder import RecurrentEncoder, StateEncoder
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.models.start import start_over
 
 
 def build_model(
@@ -43,7 +44,7 @@ def build_model(
             decoder=_decoder(settings, feature_size=feature_size),
             output=output,
         )
-        _spread(model, settings.init_range)
+        _start(model, settings)
         return model
 
 
@@ -68,7 +69,7 @@ def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int)
             readout_dropout=_dropout(settings, settings.readout_dropout),
             output=output,
         )
-        _spread(model, settings.init_range)
+        _start(model, settings)
         return model
 
 
@@ -77,13 +78,11 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _spread(model: nn.Module, limit: float) -> None:
-    """Draw weights but gains anew, uniform within plus and minus `limit` (Zaremba et al., 2015, sec. 4.1); 0: none."""
-    if limit:
-        for name, parameter in model.named_parameters():
-            # what is normalised keeps its size
-            if parameter.requires_grad and not name.endswith("gain"):
-                nn.init.uniform_(parameter, -limit, limit)
+def _start(model: nn.Module, settings: ModelSettings) -> None:
+    init, forget_bias = settings.start(), settings.forget_bias
+    if forget_bias is None:
+        forget_bias = 0.0 if init == "uniform" else 1.0
+    start_over(model, init, init_range=settings.init_range, forget_bias=forget_bias)
 
 
 def _embedding(vocab_size: int, size: int) -> nn.Embedding:

@@ -77,13 +77,18 @@ class FusedLayer(RecurrentLayer):
             new = (_STEP[self.cell](inputs, state[0], *weights),)
         return tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
 
+    def forget_bias(self) -> Tensor | None:
+        """Return the bias of an LSTM's forget gate, [H], in the order of the library: input, forget, cell, output."""
+        return self.fused.all_weights[0][2].chunk(4)[1] if self.cell == "lstm" else None
+
     def _reset(self) -> None:
         input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
         initialise_gates(gates=_GATES[self.cell], input_weight=input_weight, recurrent_weight=recurrent_weight)
         nn.init.zeros_(input_bias)
         nn.init.zeros_(recurrent_bias)
-        if self.cell == "lstm":  # gate order of the library: input, forget, cell, output
-            nn.init.ones_(torch.chunk(input_bias, 4)[1])
+        forget_bias = self.forget_bias()
+        if forget_bias is not None:
+            nn.init.ones_(forget_bias)
 
 
 def _make(cell: FusedCell, input_size: int, hidden_size: int) -> nn.RNNBase:

@@ -94,6 +94,10 @@ class RecurrentLayer(nn.Module, ABC):
         """Return the output that goes with a state, [B, H]: its first part."""
         return state[0]
 
+    def forget_bias(self) -> Tensor | None:
+        """Return the bias of the forget gate, a part [H] of a parameter; None: the cell has no such gate."""
+        return None
+
     def zeros(self, inputs: Tensor) -> State:
         """Return the state before the first step over `inputs` [B, *, I], parts [B, H]."""
         return (inputs.new_zeros(inputs.shape[0], self.hidden_size),) * self.state_parts

@@ -39,7 +39,7 @@ class LayerNormLSTM(RecurrentLayer):
         self.cell_bias = nn.Parameter(torch.zeros(hidden_size))
         with torch.no_grad():
             initialise_gates(gates=4, input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
-            self.bias[1] = 1.0
+            self.forget_bias().fill_(1.0)
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I] from a state, or from zeros."""
@@ -56,6 +56,10 @@ class LayerNormLSTM(RecurrentLayer):
         recurrent_weight = self.thinned_for_steps(self.recurrent_weight)
         gains = (self.input_gain, self.recurrent_gain, self.bias, self.cell_gain, self.cell_bias)
         return self.input_weight, recurrent_weight, *gains
+
+    def forget_bias(self) -> Tensor:
+        """Return the bias of the forget gate, [H]."""
+        return self.bias[1]
 
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], state parts [B, H], which keep their types."""

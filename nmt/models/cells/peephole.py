@@ -32,7 +32,7 @@ class PeepholeLSTM(RecurrentLayer):
         """From the memory to input, forget and output gate."""
         with torch.no_grad():
             initialise_gates(gates=4, input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
-            self.bias[hidden_size : 2 * hidden_size] = 1.0
+            self.forget_bias().fill_(1.0)
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I] from a state, or from zeros."""
@@ -45,6 +45,10 @@ class PeepholeLSTM(RecurrentLayer):
     def weights(self) -> Weights:
         """Return input weights [4 * H, I], recurrent weights [4 * H, H], bias [4 * H] and peepholes [3, H]."""
         return self.input_weight, self.thinned_for_steps(self.recurrent_weight), self.bias, self.peepholes
+
+    def forget_bias(self) -> Tensor:
+        """Return the bias of the forget gate, [H]."""
+        return self.bias[self.hidden_size : 2 * self.hidden_size]
 
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], state parts [B, H], which keep their types."""

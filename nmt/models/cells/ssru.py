@@ -48,6 +48,10 @@ class SSRU(RecurrentLayer):
         new = torch.lerp(candidates, widened(state[0]), torch.sigmoid(forget + bias))
         return (new.to(state[0].dtype),)
 
+    def forget_bias(self) -> Tensor:
+        """Return the bias of the forget gate, [H]: all of them."""
+        return self.bias
+
     def output(self, state: State) -> Tensor:
         """Return the output that goes with a state, [B, H]."""
         return torch.relu(state[0])

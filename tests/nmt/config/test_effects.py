@@ -42,6 +42,11 @@ def test_the_defaults_are_all_of_use() -> None:
         (["training.max_steps=9", "training.max_epochs=2"], "a run of training.max_steps makes no use of"),
         (["model.encoder_layers=1", "model.encoder_dropout=0.1"], "model.encoder_layers = 1 makes no use of"),
         (["model.decoder_dropout=0.1"], "model.decoder_layers = 1 makes no use of model.decoder_dropout"),
+        (
+            ["model.init=he", "model.init_range=0.1"],
+            'a model.init other than "uniform" makes no use of model.init_range',
+        ),
+        (["model.cell=gru", "model.forget_bias=0"], "a cell without a forget gate makes no use of model.forget_bias"),
         (["model.dropout=0", "model.variational_dropout=true"], "a model without dropout makes no use of"),
         (
             [f"model.{place}_dropout=0.2" for place in ("embedding", "encoder", "readout")] + ["model.dropout=0.4"],
@@ -74,6 +79,8 @@ def test_a_setting_without_effect_is_warned_about(wishes: list[str], warning: st
         ["model.decoder_dropout=0.1", "model.decoder_layers=2"],
         ["model.variational_dropout=true"],
         ["training.max_steps=9"],
+        ["model.init_range=0.1", "model.forget_bias=0"],
+        ["model.cell=ssru", "model.forget_bias=0"],
     ],
 )
 def test_a_setting_that_is_used_is_not(wishes: list[str]) -> None:

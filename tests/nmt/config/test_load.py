@@ -139,6 +139,10 @@ def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
             "[model]\ncell = 'ssru'\nrecurrent_dropout = 0.1",
             'model: recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, found 0.1',
         ),
+        (
+            "[model]\ninit = 'uniform'",
+            'model: init = "uniform" draws all weights within plus and minus init_range: expected one above 0, found 0',
+        ),
         ("[model]\nhidden_size = 5", "model: hidden_size must be even for a bidirectional encoder, found 5"),
         (
             "[model]\nencoder_layers = 3\nencoder_dropout = [0.1]",
@@ -199,7 +203,13 @@ def test_every_setting_is_written() -> None:
     text = to_toml(load_settings(overrides=["data.valid_src=a", "data.valid_tgt=b"]))
     optional = {"data.test_src", "data.test_tgt", "data.valid_text", "data.test_text", "tokenizer.file"}
     optional |= {f"model.{place}_dropout" for place in ("embedding", "encoder", "decoder", "readout")}
-    optional |= {"model.src_vectors", "model.tgt_vectors", "tokenizer.src_file", "tokenizer.tgt_file"}
+    optional |= {
+        "model.forget_bias",
+        "model.src_vectors",
+        "model.tgt_vectors",
+        "tokenizer.src_file",
+        "tokenizer.tgt_file",
+    }
     optional |= {"data.src_lang", "data.tgt_lang", "data.test_tag"}
     for name in set(setting_names()) - optional:
         assert f"\n{name.partition('.')[2]} = " in text
