@@ -199,20 +199,14 @@ def test_stored_settings_name_their_place_when_they_do_not_fit() -> None:
         parse_settings("[model]\nsell = 1", where="m/config.toml")
 
 
-def test_every_setting_is_written() -> None:
-    text = to_toml(load_settings(overrides=["data.valid_src=a", "data.valid_tgt=b"]))
-    optional = {"data.test_src", "data.test_tgt", "data.valid_text", "data.test_text", "tokenizer.file"}
-    optional |= {f"model.{place}_dropout" for place in ("embedding", "encoder", "decoder", "readout")}
-    optional |= {
-        "model.forget_bias",
-        "model.src_vectors",
-        "model.tgt_vectors",
-        "tokenizer.src_file",
-        "tokenizer.tgt_file",
-    }
-    optional |= {"data.src_lang", "data.tgt_lang", "data.test_tag"}
-    for name in set(setting_names()) - optional:
-        assert f"\n{name.partition('.')[2]} = " in text
+def test_every_setting_is_written_and_what_is_not_set_as_a_comment() -> None:
+    settings = load_settings(overrides=["data.valid_src=a", "data.valid_tgt=b"])
+    text = to_toml(settings)
+    sections = {part.partition("]")[0]: part for part in text.removeprefix("[").split("\n\n[")}
+    for section, _, key in (name.partition(".") for name in setting_names()):
+        value = getattr(getattr(settings, section), key)
+        assert f"\n{f'# {key} is not set' if value is None else f'{key} = '}" in sections[section]
+    assert parse_settings(text, where="config.toml") == settings
 
 
 @given(
