@@ -1,18 +1,21 @@
 """Files and folders that are whole or absent: temporary name, flush, rename; and checksums."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 _SUFFIX = ".tmp"
+_DIGITS = 20
+"""Of the number in a temporary name: so many that no user has such a file."""
 _NO_FILE = "is a link or no regular file: nothing is written to it"
 _LEFTOVER = re.compile(r"\..+\.\d+" + re.escape(_SUFFIX))
 
@@ -21,24 +24,21 @@ _LEFTOVER = re.compile(r"\..+\.\d+" + re.escape(_SUFFIX))
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of `path` for writing; rename it to `path` when the block ends well.
 
-    A block that fails, or a kill at any instant, leaves the old `path` (or its absence) as it was. A link at `path` is
-    replaced, not followed; the temporary file is a new one whose name nobody can know beforehand.
+    A block that fails, or a kill at any instant, leaves the old `path` (or its absence) as it was; what kills have left
+    goes first. A link at `path` is replaced, not followed; the temporary file is a new one whose name nobody can know
+    beforehand.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full; it names `path`.
     """
-    temporary = temporary_beside(path)
+    _remove_left_beside(path)
+    temporary, descriptor = _claim(path, _new_file)
     try:
-        with temporary.open("xb") as file:
+        with naming(path, instead_of=temporary), open(temporary, "wb", opener=lambda *_: descriptor) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.filename in (None, str(temporary)):  # the user knows `path`, and a full disk names nothing
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+            os.fsync(descriptor)
+            temporary.replace(path)  # while it is locked
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -74,19 +74,22 @@ def building(folder: Path) -> Iterator[Path]:
     """
     target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(target)
+    _remove_left_beside(target)
+    temporary, descriptor = _claim(target, _new_folder)
     try:
-        temporary.mkdir()
-        yield temporary
-        temporary.replace(target)
+        with naming(folder, instead_of=temporary):
+            yield temporary
+            temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def temporary_beside(path: Path) -> Path:
     """Name a temporary neighbour that is not there yet, and that nobody can have prepared a link for."""
-    return path.with_name(f".{path.name}.{secrets.randbits(64)}{_SUFFIX}")
+    return path.with_name(f".{path.name}.{secrets.randbits(64):0{_DIGITS}}{_SUFFIX}")
 
 
 def appending(path: Path) -> IO[str]:
@@ -136,8 +139,12 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
     """Let an error that names no file, of a full disk say, name this path.
+
+    Args:
+        path: What the user knows.
+        instead_of: A hidden file or folder; an error that names it, or what is in it, names `path` too.
 
     Raises:
         OSError: The one of the block.
@@ -145,7 +152,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        name = error.filename
+        if name is None or (instead_of is not None and Path(str(name)).is_relative_to(instead_of)):
             error.filename = str(path)
         raise
 
@@ -156,11 +164,11 @@ def is_leftover(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed writers have left in `folder`; nobody else may be writing there."""
+    """Remove the temporary files that killed writers have left in `folder`."""
     if folder.is_dir():
         for path in folder.iterdir():
             if is_leftover(path):
-                path.unlink()
+                _remove_if_dead(path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -173,3 +181,54 @@ def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _claim(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """Make a temporary neighbour of `path`; it is locked as long as its descriptor is open.
+
+    The lock ends with the process, however that ends; so what can be locked has no writer any more.
+    """
+    while True:
+        temporary = temporary_beside(path)
+        with naming(path, instead_of=temporary):
+            descriptor = make(temporary)
+        with suppress(OSError):  # a file system without locks: there, nothing is taken for dead
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(temporary):
+            return temporary, descriptor
+        os.close(descriptor)  # somebody has taken it for dead before it was locked
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _new_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _remove_left_beside(path: Path) -> None:
+    """Remove the temporary files and folders that killed writers of `path` have left."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.\d{{{_DIGITS}}}{re.escape(_SUFFIX)}")
+    with suppress(OSError), os.scandir(path.parent) as entries:  # whoever writes there hears of it
+        for entry in entries:
+            if left.fullmatch(entry.name):
+                _remove_if_dead(path.with_name(entry.name))
+
+
+def _remove_if_dead(temporary: Path) -> None:
+    """Remove what no living process has locked; a link stays, and what it leads to."""
+    kind = (
+        os.O_RDONLY | os.O_DIRECTORY if temporary.is_dir() else os.O_RDWR
+    )  # without a right to write, NFS has no lock
+    with suppress(OSError):
+        descriptor = os.open(temporary, kind | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink()
+        finally:
+            os.close(descriptor)

@@ -42,7 +42,7 @@ from nmt.prepared.spool import R
 from nmt.prepared.stages import BLOCK_READ, Stages
 from nmt.prepared.text import TextCorpus, find_lines
 from nmt.prepared.tokenizing import require_joint, resolve_tokenizer
-from nmt.prepared.work import forget, keyed, locked, put_in_place, recover
+from nmt.prepared.work import forget, keyed, locked, put_in_place, recover, work_folder
 from nmt.subword import JOINT_MODEL, tokenizer_files
 
 
@@ -130,7 +130,7 @@ def prepare(
         check_files(data_dir, existing)
         forget(data_dir, key)
         return PreparationReport(data_dir, existing, up_to_date=True)
-    with naming(data_dir), locked(data_dir) as home, keyed(home, key) as work:
+    with naming(data_dir, instead_of=work_folder(data_dir)), locked(data_dir) as home, keyed(home, key) as work:
         on_one = partial(Stages, work, on_progress=on_progress, workers=workers or _count_cores(), block=block)
         if isinstance(inputs, PairInputs):
             pairs = find_pairs(inputs, settings.data)

@@ -1,7 +1,13 @@
 import errno
+import fcntl
 import hashlib
 import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -116,13 +122,100 @@ def test_what_a_killed_writer_leaves_is_removed_and_nothing_else(tmp_path: Path)
     assert names(tmp_path / "sub") == [".a.12.tmp"]
 
 
-def test_a_file_that_is_being_written_bears_the_name_of_a_leftover(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "model.safetensors") as file:
-        file.write(b"half")
-        file.flush()
+_WRITER = """
+import os, pathlib, signal, sys
+from nmt.files import building, replacing
+path = pathlib.Path(sys.argv[2])
+with {"file": replacing, "folder": building}[sys.argv[1]](path) as made:
+    (made / "inside").write_text("half") if sys.argv[1] == "folder" else made.write(b"half")
+    print("ready", flush=True)
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("kind", "make"), [("file", replacing), ("folder", building)])
+def test_what_is_being_written_stays_until_its_writer_is_dead(
+    tmp_path: Path, kind: str, make: Callable[[Path], AbstractContextManager[IO[bytes] | Path]]
+) -> None:
+    path = tmp_path / "made"
+    command = [sys.executable, "-c", _WRITER, kind, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        (temporary,) = names(tmp_path)
         remove_leftovers(tmp_path)
-        assert names(tmp_path) == []
-    assert names(tmp_path) == []
+        with pytest.raises(ValueError, match="stop"), make(path):
+            raise ValueError("stop")
+        assert names(tmp_path) == [temporary]
+        writer.communicate(b"")
+    assert names(tmp_path) == [temporary]
+    with make(path):
+        pass
+    assert names(tmp_path) == ["made"]
+
+
+def test_what_others_have_left_and_what_only_looks_like_a_leftover_stays(tmp_path: Path) -> None:
+    number, theirs = "12345678901234567890", tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "kept").touch()
+    kept = [f".other.{number}.tmp", ".f.2024.tmp", f".f.g.{number}.tmp", f".f.{number}.tmp.txt", f"f.{number}.tmp"]
+    for name in [*kept, f".f.{number}.tmp"]:
+        (tmp_path / name).touch()
+    (tmp_path / f".f.{number[::-1]}.tmp").symlink_to(theirs)
+    write_text(tmp_path / "f", "new")
+    assert names(tmp_path) == sorted([*kept, f".f.{number[::-1]}.tmp", "f", "theirs"])
+    assert names(theirs) == ["kept"]
+
+
+def test_a_temporary_file_that_is_taken_for_dead_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, taken = fcntl.flock, []
+
+    def take_the_first(descriptor: int, how: int) -> None:
+        if not taken:
+            taken.extend(names(tmp_path))
+            (tmp_path / taken[0]).unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr("fcntl.flock", take_the_first)
+    write_text(tmp_path / "f", "new")
+    assert (len(taken), names(tmp_path), (tmp_path / "f").read_text()) == (1, ["f"], "new")
+
+
+def test_without_locks_files_are_written_and_nothing_is_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    left = ".f.12345678901234567890.tmp"
+    (tmp_path / left).touch()
+    write_text(tmp_path / "f", "new")
+    assert names(tmp_path) == [left, "f"]
+
+
+def test_on_a_read_only_disk_an_error_names_the_folder_that_was_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("os.mkdir", refuse)
+    with pytest.raises(PermissionError) as caught, building(tmp_path / "new"):
+        pytest.fail("nothing may be made")
+    assert caught.value.filename == str(tmp_path / "new")
+
+
+def test_an_error_within_a_temporary_folder_names_the_folder_that_was_wanted(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, building(tmp_path / "new") as folder:
+        (folder / "weights").read_bytes()
+    assert caught.value.filename == str(tmp_path / "new")
+    with pytest.raises(FileNotFoundError) as caught, building(tmp_path / "new"):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")
 
 
 def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
@@ -215,7 +308,7 @@ def test_links_that_wait_under_temporary_names_are_not_written_through(
     theirs = tmp_path / "theirs"
     theirs.write_text("mine")
     for number in (os.getpid(), 7):
-        (tmp_path / f".f.{number}.tmp").symlink_to(theirs)
+        (tmp_path / f".f.{number:020}.tmp").symlink_to(theirs)
     write_text(tmp_path / "f", "new")
     assert theirs.read_text() == "mine"
     monkeypatch.setattr("secrets.randbits", lambda bits: 7)  # even where somebody could guess

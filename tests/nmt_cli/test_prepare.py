@@ -1,3 +1,4 @@
+import errno
 import gzip
 import itertools
 import json
@@ -247,6 +248,17 @@ def test_after_a_full_disk_the_work_is_kept_and_it_is_said_where(folder: Path) -
     assert error.startswith("error: data: ")
     assert "File too large" in error
     assert prepare().exit_code == 0
+
+
+def test_on_a_read_only_disk_the_folder_that_was_asked_for_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: int) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("os.mkdir", refuse)
+    result = prepare()
+    assert (result.exit_code, result.stderr) == (1, "error: data: Read-only file system\n")
 
 
 def test_bad_utf8_is_one_line_and_can_be_replaced(folder: Path) -> None:
