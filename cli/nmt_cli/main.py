@@ -16,6 +16,7 @@ from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, own_stdout, say, show_warnings
 from nmt_cli.demo import demo
 from nmt_cli.inspect import inspect
+from nmt_cli.lab import lab
 from nmt_cli.lm import lm
 from nmt_cli.plot import plot
 from nmt_cli.prepare import prepare
@@ -130,6 +131,6 @@ def nmt(
     _clean_up_when_ended()
 
 
-for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, vectors, run, demo):
+for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, vectors, run, demo, lab):
     app.command()(command)
 app.add_typer(lm)

@@ -70,9 +70,14 @@ def test_a_room_imports_only_from_floors_below(path: Path) -> None:
 
 
 def test_the_library_knows_neither_the_commands_nor_how_they_show_things() -> None:
-    strangers = {"nmt_cli", "nmt_data", "typer", "click", "rich", "argparse"}
+    strangers = {"nmt_cli", "nmt_lab", "nmt_data", "typer", "click", "rich", "argparse"}
     for path in modules("nmt"):
         assert not strangers & {name.partition(".")[0] for name in imported(path)}, path
+
+
+def test_the_lab_does_not_know_the_commands() -> None:
+    for path in modules("nmt_lab"):
+        assert not {"nmt_cli", "typer", "rich", "argparse"} & {name.partition(".")[0] for name in imported(path)}, path
 
 
 def test_the_data_package_holds_no_code() -> None:
@@ -83,6 +88,12 @@ def test_the_data_package_holds_no_code() -> None:
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     loaded = loaded_by("import nmt_cli.main")
     assert "typer" in loaded
+    assert not HEAVY & loaded
+
+
+def test_labs_are_listed_without_the_heavy_libraries() -> None:
+    loaded = loaded_by("import nmt_lab; nmt_lab.describe('reber')")
+    assert "nmt_lab" in loaded
     assert not HEAVY & loaded
 
 

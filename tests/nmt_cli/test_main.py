@@ -18,7 +18,20 @@ from nmt.errors import NmtError
 from nmt_cli.main import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["prepare", "train", "translate", "score", "plot", "average", "shortlist", "tune", "lm", "run", "demo"]
+COMMANDS = [
+    "prepare",
+    "train",
+    "translate",
+    "score",
+    "plot",
+    "average",
+    "shortlist",
+    "tune",
+    "lm",
+    "run",
+    "demo",
+    "lab",
+]
 NMT = [sys.executable, "-m", "nmt_cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data"))}
 StartProcess = Callable[..., "subprocess.Popen[Any]"]

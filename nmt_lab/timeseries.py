@@ -7,6 +7,7 @@ nothing changes; and, running alone from 50 places, by the error after 84 steps 
 until it is first off by more than 0.4.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from recipes.sequences.common import BLUE, ORANGE, Network, picture, read_options, updates
+from nmt_lab.common import BLUE, ORANGE, Network, Options, make_network, picture, train
 
 DELAY: Final = 17
 SUBSTEPS: Final = 10
@@ -27,6 +28,7 @@ WARM: Final = 100
 """So many true values are read before the network runs alone."""
 ALONE: Final = 1000
 FAR: Final = 0.4
+DEFAULTS: Final = Options(units=32, steps=2000)
 
 
 def mackey_glass(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -67,18 +69,16 @@ def run_alone(network: Network, values: Tensor, steps: int) -> Tensor:
     return torch.stack(run, dim=1)
 
 
-def learn(series: Tensor, *, steps: int, seed: int) -> Network:
+def learn(series: Tensor, options: Options) -> Network:
     """Train on stretches of a series [T], each from a zero state; its first 20 predictions do not count."""
-    torch.manual_seed(seed)
-    network, length = Network("lstm", input_size=1, hidden_size=32, output_size=1), 100
+    network, length = make_network(options, input_size=1, output_size=1), 100
 
     def loss() -> Tensor:
         starts = torch.randint(len(series) - length, (32, 1))
         values = series[starts + torch.arange(length + 1)]
         return functional.mse_loss(predict(network, values[:, :-1])[:, 20:], values[:, 21:])
 
-    for _ in updates(network, loss, steps=steps, learning_rate=0.01):
-        pass
+    train(network, loss, options, learning_rate=0.01)
     return network
 
 
@@ -138,20 +138,17 @@ def draw(network: Network, series: Tensor, path: Path) -> None:
             axes.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2)
 
 
-def main() -> None:
+def run(options: Options, output: Path) -> Iterator[str]:
     """Train, measure, draw."""
-    options = read_options(__doc__, steps=2000, output=Path(__file__).with_suffix(".png"))
     values = mackey_glass(TRAINED + 2000, np.random.default_rng(options.seed))
     normal = (values - values[:TRAINED].mean()) / values[:TRAINED].std()
     series = torch.tensor(normal, dtype=torch.float32)
-    network = learn(series[:TRAINED], steps=options.steps, seed=options.seed)
+    network = learn(series[:TRAINED], options)
     report = measure(network, series[TRAINED:])
-    print(f"one step: RMSE {report.one_step:.4f}; that nothing changes: {report.unchanged:.4f}")
+    yield f"one step: RMSE {report.one_step:.4f}; that nothing changes: {report.unchanged:.4f}"
     low, middle, high = report.close.float().quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
-    print(f"alone: RMSE after 84 steps {report.at_84:.3f}; within {FAR} for {middle:.0f} steps", end=" ")
-    print(f"(median of {len(report.close)} runs; first and last tenth: {low:.0f}, {high:.0f}, of {ALONE})")
-    draw(network, series[TRAINED:], options.output)
-
-
-if __name__ == "__main__":
-    main()
+    yield (
+        f"alone: RMSE after 84 steps {report.at_84:.3f}; within {FAR} for {middle:.0f} steps "
+        f"(median of {len(report.close)} runs; first and last tenth: {low:.0f}, {high:.0f}, of {ALONE})"
+    )
+    draw(network, series[TRAINED:], output)

@@ -7,6 +7,7 @@ the symbols to the loss: the gradient of the loss with respect to the state at a
 gradient vanishes, and as this project starts it, with orthogonal weights (Saxe et al., 2014), where it fades.
 """
 
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recipes.sequences.common import COMPARED, Network, make_compared, picture, read_options, updates
+from nmt_lab.common import Network, Options, compared, make_compared, picture, train
 
 ALPHABET: Final = 8
 WORD: Final = 2
@@ -24,12 +25,12 @@ LONGEST: Final = 40
 MEASURED: Final = 100
 """Gradients are measured over this delay."""
 DELAYS: Final = (1, 5, 10, 20, 30, 40, 60, 80, 100)
+DEFAULTS: Final = Options(units=64, steps=1500)
 
 
-def make(name: str, *, seed: int) -> Network:
+def make(name: str, options: Options) -> Network:
     """Make a network; all have as many hidden units."""
-    torch.manual_seed(seed)
-    return make_compared(name, input_size=ALPHABET + 2, hidden_size=64, output_size=ALPHABET)
+    return make_compared(name, options, input_size=ALPHABET + 2, output_size=ALPHABET)
 
 
 def draw_batch(size: int, delay: int) -> tuple[Tensor, Tensor]:
@@ -82,27 +83,30 @@ def accuracy(network: Network, delay: int) -> float:
     return (said == words).float().mean().item()
 
 
-def learn(network: Network, *, steps: int, seed: int) -> None:
+def learn(network: Network, options: Options) -> None:
     """Train on delays of all lengths, one length a batch."""
-    torch.manual_seed(seed)
+    torch.manual_seed(options.seed)
 
     def loss() -> Tensor:
         inputs, words = draw_batch(64, int(torch.randint(1, LONGEST + 1, ())))
         return loss_of(network(inputs)[0], words)
 
-    for _ in updates(network, loss, steps=steps, learning_rate=0.005):
-        pass
+    train(network, loss, options, learning_rate=0.005)
 
 
 def draw(
-    before: dict[str, list[float]], after: dict[str, list[float]], accuracies: dict[str, list[float]], path: Path
+    before: dict[str, list[float]],
+    after: dict[str, list[float]],
+    accuracies: dict[str, list[float]],
+    colours: dict[str, str],
+    path: Path,
 ) -> None:
     """Draw gradients over distance and accuracies over delays; the GRU's broad, as the LSTM's may lie upon them."""
     with picture(path, width=11, height=3.6) as figure:
         left, middle, right = figure.subplots(1, 3)
         for axes, shares, when in ((left, before, "before"), (middle, after, "after")):
             for name, values in shares.items():
-                axes.semilogy([max(value, 1e-30) for value in values], color=COMPARED[name][1], linewidth=1.6)
+                axes.semilogy([max(value, 1e-30) for value in values], color=colours[name], linewidth=1.6)
             axes.set(title=f"Gradient {when} training", xlabel="steps before the cue", ylim=(1e-26, 1e4))
         left.set_ylabel("|d loss / d state|, at the cue = 1")
         for name, values in accuracies.items():
@@ -112,7 +116,7 @@ def draw(
                 "o-",
                 markersize=3.5,
                 linewidth=4 if name == "GRU" else 1.6,
-                color=COMPARED[name][1],
+                color=colours[name],
                 label=name,
             )
         right.axhline(100 / ALPHABET, color="#777777", linewidth=1, linestyle=":", label="chance")
@@ -121,23 +125,19 @@ def draw(
         figure.legend(loc="outside lower center", ncols=5)
 
 
-def main() -> None:
+def run(options: Options, output: Path) -> Iterator[str]:
     """Measure each network before and after training."""
-    options = read_options(__doc__, steps=1500, output=Path(__file__).with_suffix(".png"))
     before, after, accuracies = {}, {}, {}
-    for name in COMPARED:
-        network = make(name, seed=options.seed)
+    networks = compared(options.cell)
+    for name in networks:
+        network = make(name, options)
         before[name] = fading(network)
-        learn(network, steps=options.steps, seed=options.seed)
+        learn(network, options)
         after[name] = fading(network)
         accuracies[name] = [accuracy(network, delay) for delay in DELAYS]
         copied = ", ".join(f"{value:.1%} at {delay}" for delay, value in zip(DELAYS, accuracies[name], strict=True))
-        print(
-            f"{name}: of the gradient at the cue, {before[name][-1]:.0e} is left {MEASURED} steps before it,", end=" "
+        yield (
+            f"{name}: of the gradient at the cue, {before[name][-1]:.0e} is left {MEASURED} steps before it, "
+            f"{after[name][-1]:.0e} after training; copied rightly by delay: {copied}"
         )
-        print(f"{after[name][-1]:.0e} after training; copied rightly by delay: {copied}", flush=True)
-    draw(before, after, accuracies, options.output)
-
-
-if __name__ == "__main__":
-    main()
+    draw(before, after, accuracies, {name: colour for name, (_, colour) in networks.items()}, output)

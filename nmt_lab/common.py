@@ -1,11 +1,11 @@
-"""What the recipes of this folder share: a small recurrent network, its training, options and the look of pictures."""
+"""What all labs share: their options, a small recurrent network, its training, and the look of pictures."""
 
-import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from matplotlib.figure import Figure
@@ -19,19 +19,46 @@ from nmt.pictures import STYLE, drawing
 BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
 """Told apart by the colour-blind too (Okabe and Ito, 2008)."""
 UNIFORM: Final = "RNN, uniform start"
-COMPARED: Final[dict[str, tuple[Cell, str]]] = {
+_COMPARED: Final[dict[str, tuple[Cell, str]]] = {
     UNIFORM: ("rnn", ORANGE),
     "RNN, orthogonal start": ("rnn", PURPLE),
     "GRU": ("gru", GREEN),
     "LSTM": ("lstm", BLUE),
 }
-"""What is compared: its cell and its colour."""
 _STYLE: Final = {
     **STYLE,
     "axes.titlelocation": "left",
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
+
+
+def nobody(loss: float) -> None:
+    """Hear of an update, and do nothing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be asked of every lab."""
+
+    units: int
+    """Of the recurrent layer."""
+    steps: int
+    """Updates of each training."""
+    cell: Cell | None = None
+    """None: what the lab shows by itself, an LSTM or a comparison."""
+    seed: int = 1
+    on_update: Callable[[float], None] = nobody
+    """Told the loss of every update."""
+
+
+class Lab(Protocol):
+    """A module of this package, which solves one problem."""
+
+    DEFAULTS: Options
+
+    def run(self, options: Options, output: Path) -> Iterator[str]:
+        """Train and test; yield the lines of the result as they are found, then draw the picture."""
 
 
 class Network(nn.Module):
@@ -52,47 +79,56 @@ class Network(nn.Module):
         return self.output(features), state
 
 
-def make_compared(name: str, *, input_size: int, hidden_size: int, output_size: int) -> Network:
-    """Make one of the networks that are compared.
+def make_network(options: Options, *, input_size: int, output_size: int) -> Network:
+    """Make the network that is asked for, an LSTM where none is; the same one for the same seed."""
+    torch.manual_seed(options.seed)
+    cell = options.cell or "lstm"
+    return Network(cell, input_size=input_size, hidden_size=options.units, output_size=output_size)
+
+
+def compared(cell: Cell | None) -> dict[str, tuple[Cell, str]]:
+    """Name the networks of a comparison, their cells and their colours: the one of a cell, or four."""
+    return _COMPARED if cell is None else {cell: (cell, BLUE)}
+
+
+def make_compared(name: str, options: Options, *, input_size: int, output_size: int) -> Network:
+    """Make one of the networks of a comparison; the same one for the same seed.
 
     A simple RNN starts with orthogonal recurrent weights, as all cells of this project do, or with uniform ones between
     -1 / sqrt(H) and 1 / sqrt(H), as was long the custom.
     """
-    cell, _ = COMPARED[name]
-    network = Network(cell, input_size=input_size, hidden_size=hidden_size, output_size=output_size)
+    cell, _ = compared(options.cell)[name]
+    network = make_network(replace(options, cell=cell), input_size=input_size, output_size=output_size)
     if name == UNIFORM:
         _, recurrent_weight, *_ = network.layer.weights()
-        nn.init.uniform_(recurrent_weight, -(hidden_size**-0.5), hidden_size**-0.5)
+        nn.init.uniform_(recurrent_weight, -(options.units**-0.5), options.units**-0.5)
     return network
 
 
 def updates(
-    network: Network, draw_loss: Callable[[], Tensor], *, steps: int, learning_rate: float
-) -> Iterator[tuple[int, float]]:
+    network: nn.Module, draw_loss: Callable[[], Tensor], options: Options, *, learning_rate: float
+) -> Iterator[int]:
     """Train by Adam, gradients clipped at norm 1, the rate falling to zero along half a cosine.
 
-    Yields the number of each update and its loss, so that the caller can look at the network in between.
+    Yields the number of each update, so that the caller can look at the network in between.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for step in range(1, steps + 1):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.steps)
+    for step in range(1, options.steps + 1):
         optimizer.zero_grad()
         loss = draw_loss()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        yield step, loss.item()
+        options.on_update(loss.item())
+        yield step
 
 
-def read_options(description: str | None, *, steps: int, output: Path) -> argparse.Namespace:
-    """Read --seed, --steps and --output; from then on torch has one thread, so that every machine sums in one order."""
-    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=steps, help=f"updates of a training run (default: {steps:,})")
-    parser.add_argument("--output", type=Path, default=output, metavar="FILE.png", help="default: beside the recipe")
-    torch.set_num_threads(1)
-    return parser.parse_args()
+def train(network: nn.Module, draw_loss: Callable[[], Tensor], options: Options, *, learning_rate: float) -> None:
+    """Make all updates."""
+    for _ in updates(network, draw_loss, options, learning_rate=learning_rate):
+        pass
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from recipes.sequences import rectangles
-from recipes.sequences.rectangles import TOLERANCE, corners, draw_rectangles, errors, generate, negative_log_likelihood
+from nmt_lab import rectangles
+from nmt_lab.rectangles import TOLERANCE, corners, draw_rectangles, errors, generate, negative_log_likelihood
 
 
 def test_what_is_learnt_from_are_rectangles() -> None:
@@ -45,14 +45,14 @@ def test_a_generated_stroke_is_the_input_of_the_next() -> None:
     torch.testing.assert_close(torch.cat(inputs, dim=1), torch.cat([torch.zeros(2, 1, 2), strokes[:, :-1]], dim=1))
 
 
-def test_the_recipe_runs_and_is_the_same_for_the_same_seed(run: Callable[..., str]) -> None:
-    printed = run(rectangles, steps=5)
-    assert "consistent within 2%: " in printed
-    assert run(rectangles, steps=5) == printed
+def test_the_lab_runs_and_is_the_same_for_the_same_seed(run: Callable[..., list[str]]) -> None:
+    lines = run(rectangles, steps=5)
+    assert lines[1].startswith("consistent within 2%: ")
+    assert run(rectangles, steps=5) == lines
 
 
 @pytest.mark.slow
 def test_nearly_all_rectangles_are_consistent() -> None:
-    strokes = generate(rectangles.learn(steps=6000, seed=1), 1000)
+    strokes = generate(rectangles.learn(rectangles.DEFAULTS), 1000)
     assert (errors(strokes) <= TOLERANCE).all(dim=1).float().mean() >= 0.95
     assert 0.2 < strokes[:, :2].norm(dim=2).std() < 0.3  # they are not all the same

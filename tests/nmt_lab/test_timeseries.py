@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recipes.sequences import timeseries
-from recipes.sequences.timeseries import TRAINED, first_far, mackey_glass, measure, run_alone
+from nmt_lab import timeseries
+from nmt_lab.timeseries import TRAINED, first_far, mackey_glass, measure, run_alone
 
 
 def test_the_series_follows_its_equation() -> None:
@@ -51,19 +51,19 @@ def test_a_line_is_predicted_without_error() -> None:
     assert report.close.tolist() == [1000] * 50
 
 
-def test_the_recipe_runs_and_is_the_same_for_the_same_seed(
-    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_the_lab_runs_and_is_the_same_for_the_same_seed(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeseries, "ALONE", 90)
-    printed = run(timeseries, steps=2)
-    assert printed.startswith("one step: RMSE ")
-    assert run(timeseries, steps=2) == printed
+    lines = run(timeseries, steps=2)
+    assert lines[0].startswith("one step: RMSE ")
+    assert run(timeseries, steps=2) == lines
 
 
 @pytest.mark.slow
 def test_one_step_is_predicted_far_better_than_by_the_last_value_and_a_free_run_stays_close() -> None:
     values = mackey_glass(TRAINED + 2000, np.random.default_rng(1))
     series = torch.tensor((values - values[:TRAINED].mean()) / values[:TRAINED].std(), dtype=torch.float32)
-    report = measure(timeseries.learn(series[:TRAINED], steps=2000, seed=1), series[TRAINED:])
+    report = measure(timeseries.learn(series[:TRAINED], timeseries.DEFAULTS), series[TRAINED:])
     assert report.one_step < report.unchanged / 25
     assert report.close.median() > 200

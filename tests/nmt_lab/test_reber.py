@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recipes.sequences import reber
-from recipes.sequences.common import COMPARED
-from recipes.sequences.reber import accept, draw_string, draw_test, encode, is_grammatical, replace, swap
+from nmt_lab import reber
+from nmt_lab.common import compared
+from nmt_lab.reber import accept, draw_string, draw_test, encode, is_grammatical, replace, swap
 
 
 def inner_by_hand() -> re.Pattern[str]:
@@ -81,13 +81,13 @@ def test_a_string_is_accepted_if_its_symbols_and_its_end_were_likely() -> None:
     assert accept(oracle, encode(["BTE", "BP", "BT", "B", "BTEX", "TTE"])).tolist() == [True] + [False] * 5  # type: ignore[arg-type]
 
 
-def test_the_recipe_runs_and_is_the_same_for_the_same_seed(
-    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_the_lab_runs_and_is_the_same_for_the_same_seed(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reber, "RUNS", 1)
-    printed = run(reber, steps=1)
-    assert [line.partition(":")[0] for line in printed.splitlines()] == [f"seed 1, {name}" for name in COMPARED]
-    assert run(reber, steps=1) == printed
+    lines = run(reber, steps=1)
+    assert [line.partition(":")[0] for line in lines] == [f"seed 1, {name}" for name in compared(None)]
+    assert run(reber, steps=1) == lines
 
 
 @pytest.mark.slow
@@ -95,5 +95,5 @@ def test_an_lstm_recognises_every_unseen_string() -> None:
     rng = random.Random(1)
     batches = [[draw_string(rng) for _ in range(32)] for _ in range(2000)]
     test = draw_test(rng, seen={string for batch in batches for string in batch}, count=1000)
-    *_, (_, accuracies) = reber.learn("LSTM", batches, test, seed=1)
+    *_, (_, accuracies) = reber.learn("LSTM", batches, test, reber.DEFAULTS)
     assert accuracies == (1.0, 1.0)

@@ -8,6 +8,7 @@ corrupted ones. In half of the corrupted ones a symbol is replaced anywhere, in 
 which leaves a string that only a memory of the second symbol can tell from a grammatical one.
 """
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recipes.sequences.common import COMPARED, Network, make_compared, picture, read_options, updates
+from nmt_lab.common import Network, Options, compared, make_compared, picture, updates
 
 GRAMMAR: Final = (
     {"B": 1},
@@ -33,6 +34,9 @@ SYMBOLS: Final = "BEPSTVX"
 ENDS: Final = "."
 """Stands before and behind a string."""
 RUNS: Final = 3
+TESTED: Final = 1000
+"""Test strings that are grammatical; as many are not."""
+DEFAULTS: Final = Options(units=16, steps=2000)
 
 Accuracies = tuple[float, float]
 """Of all test strings, and of those whose last but one symbol alone is wrong."""
@@ -102,55 +106,47 @@ def accept(network: Network, ids: Tensor) -> Tensor:
     return (probabilities.masked_fill(following < 0, 1.0) > 0.25).all(dim=1)
 
 
-def learn(name: str, batches: list[list[str]], test: list[str], *, seed: int) -> Iterator[tuple[int, Accuracies]]:
-    """Train a network on each batch once; now and then, test it."""
-    torch.manual_seed(seed)
-    network = make_compared(name, input_size=len(ENDS + SYMBOLS), hidden_size=16, output_size=len(ENDS + SYMBOLS))
+def learn(name: str, batches: list[list[str]], test: list[str], options: Options) -> Iterator[tuple[int, Accuracies]]:
+    """Train a network on each batch once, a batch a step; now and then, test it."""
+    network = make_compared(name, options, input_size=len(ENDS + SYMBOLS), output_size=len(ENDS + SYMBOLS))
     coming, tested, count = iter(batches), encode(test), len(test) // 2
 
     def loss() -> Tensor:
         ids = encode(next(coming))
         return functional.cross_entropy(predict(network, ids).transpose(1, 2), ids[:, 1:], ignore_index=-1)
 
-    every = max(1, len(batches) // 40)
-    for step, _ in updates(network, loss, steps=len(batches), learning_rate=0.01):
-        if step % every == 0 or step == len(batches):
+    every = max(1, options.steps // 40)
+    for step in updates(network, loss, options, learning_rate=0.01):
+        if step % every == 0 or step == options.steps:
             right = (accept(network, tested) == (torch.arange(2 * count) < count)).float()
             yield step, (right.mean().item(), right[count : count + count // 2].mean().item())
 
 
-def draw(curves: dict[tuple[str, int], list[tuple[int, Accuracies]]], path: Path) -> None:
-    """Draw a line for every run."""
+def draw(curves: dict[tuple[str, int], list[tuple[int, Accuracies]]], colours: dict[str, str], path: Path) -> None:
+    """Draw a line for every run, in the colour of its network."""
     titles = ("All test strings", "Strings with the wrong last symbol but one")
     with picture(path, width=9, height=3.4) as figure:
         for panel, (axes, title) in enumerate(zip(figure.subplots(1, 2), titles, strict=True)):
             for (name, seed), curve in curves.items():
                 label = name if seed == min(other for _, other in curves) else None
                 values = [100 * accuracies[panel] for _, accuracies in curve]
-                axes.plot([step for step, _ in curve], values, color=COMPARED[name][1], linewidth=1.2, label=label)
+                axes.plot([step for step, _ in curve], values, color=colours[name], linewidth=1.2, label=label)
             axes.set(
                 title=title, xlabel="updates (of 32 strings each)", ylabel="classified rightly (%)", ylim=(-2, 102)
             )
         axes.legend(loc="lower right")
 
 
-def main() -> None:
+def run(options: Options, output: Path) -> Iterator[str]:
     """Compare the networks over a few runs."""
-    options = read_options(__doc__, steps=2000, output=Path(__file__).with_suffix(".png"))
     curves: dict[tuple[str, int], list[tuple[int, Accuracies]]] = {}
+    networks = compared(options.cell)
     for seed in range(options.seed, options.seed + RUNS):
         rng = random.Random(seed)
         batches = [[draw_string(rng) for _ in range(32)] for _ in range(options.steps)]
-        test = draw_test(rng, seen={string for batch in batches for string in batch}, count=1000)
-        for name in COMPARED:
-            curves[name, seed] = list(learn(name, batches, test, seed=seed))
+        test = draw_test(rng, seen={string for batch in batches for string in batch}, count=TESTED)
+        for name in networks:
+            curves[name, seed] = list(learn(name, batches, test, dataclasses.replace(options, seed=seed)))
             everything, swapped = curves[name, seed][-1][1]
-            print(
-                f"seed {seed}, {name}: {everything:.2%} of all test strings, {swapped:.2%} of the swapped ones",
-                flush=True,
-            )
-    draw(curves, options.output)
-
-
-if __name__ == "__main__":
-    main()
+            yield f"seed {seed}, {name}: {everything:.2%} of all test strings, {swapped:.2%} of the swapped ones"
+    draw(curves, {name: colour for name, (_, colour) in networks.items()}, output)

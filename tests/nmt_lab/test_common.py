@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.models.cells import Cell
-from recipes.sequences.common import COMPARED, Network, make_compared, updates
+from nmt.models.cells import SSRU, Cell
+from nmt_lab.common import Network, Options, compared, make_compared, make_network, train
 
 
 def network_of(cell: Cell) -> Network:
@@ -23,8 +23,8 @@ def test_a_sequence_may_be_read_in_parts(cell: Cell) -> None:
 
 
 def test_a_uniform_start_is_smaller_than_an_orthogonal_one() -> None:
-    torch.manual_seed(0)
-    uniform, orthogonal, *_ = (make_compared(name, input_size=3, hidden_size=16, output_size=2) for name in COMPARED)
+    options = Options(units=16, steps=1)
+    uniform, orthogonal, *_ = (make_compared(name, options, input_size=3, output_size=2) for name in compared(None))
     weight = uniform.layer.weights()[1]
     assert 0.2 < weight.abs().max() <= 0.25
     weight = orthogonal.layer.weights()[1]
@@ -33,15 +33,27 @@ def test_a_uniform_start_is_smaller_than_an_orthogonal_one() -> None:
 
 def test_updates_lower_the_loss_and_are_the_same_for_the_same_seed() -> None:
     def losses() -> list[float]:
-        network = network_of("gru")
+        heard: list[float] = []
+        options = Options(units=4, steps=30, cell="gru", on_update=heard.append)
+        network = make_network(options, input_size=3, output_size=2)
         inputs = torch.randn(8, 5, 3)
 
         def loss() -> Tensor:
             outputs: Tensor = network(inputs)[0]
             return (outputs - inputs.cumsum(dim=1)[..., :2]).square().mean()
 
-        return [value for _, value in updates(network, loss, steps=30, learning_rate=0.02)]
+        train(network, loss, options, learning_rate=0.02)
+        return heard
 
     once = losses()
+    assert len(once) == 30
     assert once[-1] < 0.7 * once[0]
     assert losses() == once
+
+
+def test_a_comparison_is_of_four_networks_or_of_the_one_that_is_asked_for() -> None:
+    assert [cell for cell, _ in compared(None).values()] == ["rnn", "rnn", "gru", "lstm"]
+    assert list(compared("ssru")) == ["ssru"]
+    assert isinstance(
+        make_compared("ssru", Options(units=4, steps=1, cell="ssru"), input_size=3, output_size=2).layer, SSRU
+    )

@@ -8,17 +8,19 @@ right, differ by at most 2 % as vectors, and its first corner is right within 2 
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from recipes.sequences.common import BLUE, GREEN, ORANGE, Network, picture, read_options, updates
+from nmt_lab.common import BLUE, GREEN, ORANGE, Network, Options, make_network, picture, train
 
 TOLERANCE: Final = 0.02
 DIRECTIONS: Final = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
 SHOWN: Final = 18
+DEFAULTS: Final = Options(units=32, steps=6000)
 
 
 def draw_rectangles(count: int) -> Tensor:
@@ -62,10 +64,9 @@ def generate(network: Network, count: int) -> Tensor:
     return torch.cat(strokes, dim=1)
 
 
-def learn(*, steps: int, seed: int) -> Network:
+def learn(options: Options) -> Network:
     """Train a network on rectangles that are new in every batch."""
-    torch.manual_seed(seed)
-    network = Network("lstm", input_size=2, hidden_size=32, output_size=4)
+    network = make_network(options, input_size=2, output_size=4)
 
     def loss() -> Tensor:
         strokes = draw_rectangles(64)
@@ -73,8 +74,7 @@ def learn(*, steps: int, seed: int) -> Network:
         # the deviations of the last strokes shrink without end: a floor keeps the loss finite
         return negative_log_likelihood(torch.cat([outputs[..., :2], outputs[..., 2:].clamp_min(-9)], dim=2), strokes)
 
-    for _ in updates(network, loss, steps=steps, learning_rate=0.01):
-        pass
+    train(network, loss, options, learning_rate=0.01)
     return network
 
 
@@ -98,21 +98,15 @@ def draw(strokes: Tensor, path: Path) -> None:
         right.legend(loc="upper right", markerscale=3)
 
 
-def main() -> None:
+def run(options: Options, output: Path) -> Iterator[str]:
     """Train, draw, measure."""
-    options = read_options(__doc__, steps=6000, output=Path(__file__).with_suffix(".png"))
-    strokes = generate(learn(steps=options.steps, seed=options.seed), 1000)
+    strokes = generate(learn(options), 1000)
     found = errors(strokes)
     width, height, angle = found.mean(dim=0).tolist()
-    print(f"mean error: width {width:.2%}, height {height:.2%}, angle {angle:.2%}")
-    print(
-        f"consistent within {TOLERANCE:.0%}: {(found <= TOLERANCE).all(dim=1).float().mean():.1%} of {len(strokes):,}"
-    )
+    yield f"mean error: width {width:.2%}, height {height:.2%}, angle {angle:.2%}"
+    consistent = (found <= TOLERANCE).all(dim=1).float().mean()
+    yield f"consistent within {TOLERANCE:.0%}: {consistent:.1%} of {len(strokes):,}"
     for name, sizes in (("generated", strokes), ("of training", draw_rectangles(1000))):
         sides = sizes[:, :2].norm(dim=2)
-        print(f"sizes {name}: mean {sides.mean():.2f}, standard deviation {sides.std():.2f}")
-    draw(strokes, options.output)
-
-
-if __name__ == "__main__":
-    main()
+        yield f"sizes {name}: mean {sides.mean():.2f}, standard deviation {sides.std():.2f}"
+    draw(strokes, output)

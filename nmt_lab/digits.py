@@ -1,12 +1,14 @@
 """Handwritten digits, read row by row: a belief about the digit after every row.
 
 The 1,797 images of scikit-learn's digits (8 x 8 pixels; the test set of Alpaydin & Kaynak's Optical Recognition of
-Handwritten Digits, 1998). An LSTM reads the rows from top to bottom and says after each what it believes; it is
+Handwritten Digits, 1998). A network reads the rows from top to bottom and says after each what it believes; it is
 trained on all of these answers, on the last one above all (target replication: Lipton et al., 2016, sec. 3.2). The
 figure is the share of images classified rightly after the last row, by five networks, each tested on a fifth of the
 images, which it was not trained on.
 """
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +17,12 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional
 
-from recipes.sequences.common import BLUE, Network, picture, read_options, updates
+from nmt_lab.common import BLUE, Network, Options, make_network, picture, train
 
 FOLDS: Final = 5
 ROWS: Final = 8
 SHOWN: Final = (0, 3, 5, 6, 8, 9)
+DEFAULTS: Final = Options(units=64, steps=2500)
 
 
 def read_images() -> tuple[Tensor, Tensor]:
@@ -33,10 +36,9 @@ def split(count: int, *, seed: int) -> list[Tensor]:
     return list(torch.randperm(count, generator=torch.Generator().manual_seed(seed)).chunk(FOLDS))
 
 
-def learn(images: Tensor, digits: Tensor, *, steps: int, seed: int) -> Network:
+def learn(images: Tensor, digits: Tensor, options: Options) -> Network:
     """Train on batches of 64, with noise on the pixels."""
-    torch.manual_seed(seed)
-    network = Network("lstm", input_size=8, hidden_size=64, output_size=10)
+    network = make_network(options, input_size=8, output_size=10)
 
     def loss() -> Tensor:
         chosen = torch.randint(len(images), (64,))
@@ -44,8 +46,7 @@ def learn(images: Tensor, digits: Tensor, *, steps: int, seed: int) -> Network:
         everywhere = functional.cross_entropy(logits.flatten(0, 1), digits[chosen].repeat_interleave(ROWS))
         return everywhere + functional.cross_entropy(logits[:, -1], digits[chosen])
 
-    for _ in updates(network, loss, steps=steps, learning_rate=0.005):
-        pass
+    train(network, loss, options, learning_rate=0.005)
     return network
 
 
@@ -75,22 +76,17 @@ def draw(images: Tensor, beliefs: Tensor, known: Tensor, path: Path) -> None:
         curve.set(title="Images known", xlabel="rows read", ylabel="classified rightly (%)", ylim=(0, 103))
 
 
-def main() -> None:
+def run(options: Options, output: Path) -> Iterator[str]:
     """Train and test a network for every fold."""
-    options = read_options(__doc__, steps=2500, output=Path(__file__).with_suffix(".png"))
     images, digits = read_images()
     folds, known, beliefs = split(len(images), seed=options.seed), [], []
     for number, fold in enumerate(folds):
         others = torch.cat([other for other in folds if other is not fold])
-        network = learn(images[others], digits[others], steps=options.steps, seed=options.seed + number)
+        network = learn(images[others], digits[others], dataclasses.replace(options, seed=options.seed + number))
         beliefs.append(believe(network, images[fold]))
         known.append(beliefs[-1].argmax(dim=2) == digits[fold][:, None])
-        print(f"fold {number + 1}: {known[-1][:, -1].float().mean():.2%} of {len(fold)} unseen images", flush=True)
+        yield f"fold {number + 1}: {known[-1][:, -1].float().mean():.2%} of {len(fold)} unseen images"
     by_row = torch.cat(known).float().mean(dim=0)
-    print("known by rows read: " + ", ".join(f"{share:.2%}" for share in by_row))
+    yield "known by rows read: " + ", ".join(f"{share:.2%}" for share in by_row)
     first = torch.stack([(digits[folds[0]] == digit).int().argmax() for digit in SHOWN])
-    draw(images[folds[0][first]], beliefs[0][first], by_row, options.output)
-
-
-if __name__ == "__main__":
-    main()
+    draw(images[folds[0][first]], beliefs[0][first], by_row, output)

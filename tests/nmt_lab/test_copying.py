@@ -4,9 +4,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from recipes.sequences import copying
-from recipes.sequences.common import COMPARED, Network
-from recipes.sequences.copying import accuracy, draw_batch, fading, gradient_norms, learn, make
+from nmt_lab import copying
+from nmt_lab.common import Network, compared
+from nmt_lab.copying import accuracy, draw_batch, fading, gradient_norms, learn, make
 
 
 def test_a_batch_is_a_word_a_delay_a_cue_and_room_for_the_word() -> None:
@@ -55,26 +55,26 @@ def test_the_gradient_of_an_lstm_counts_both_parts_of_its_state() -> None:
 
 
 def test_a_small_start_lets_the_gradient_vanish_and_an_orthogonal_one_lets_it_fade() -> None:
-    small, orthogonal, *_ = (fading(make(name, seed=1)) for name in COMPARED)
+    small, orthogonal, *_ = (fading(make(name, copying.DEFAULTS)) for name in compared(None))
     assert small[0] == orthogonal[0] == 1.0
     assert len(small) == 101
     assert small[100] < 1e-20
     assert orthogonal[100] > 1e-9
 
 
-def test_the_recipe_runs_and_is_the_same_for_the_same_seed(
-    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_the_lab_runs_and_is_the_same_for_the_same_seed(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "MEASURED", 5)
     monkeypatch.setattr(copying, "DELAYS", (1, 2))
-    printed = run(copying, steps=2)
-    assert [line.partition(":")[0] for line in printed.splitlines()] == list(COMPARED)
-    assert run(copying, steps=2) == printed
+    lines = run(copying, steps=2)
+    assert [line.partition(":")[0] for line in lines] == list(compared(None))
+    assert run(copying, steps=2) == lines
 
 
 @pytest.mark.slow
 def test_the_gated_cells_copy_over_all_delays_of_training() -> None:
     for name in ("GRU", "LSTM"):
-        network = make(name, seed=1)
-        learn(network, steps=1500, seed=1)
+        network = make(name, copying.DEFAULTS)
+        learn(network, copying.DEFAULTS)
         assert min(accuracy(network, delay) for delay in (1, 20, 40)) > 0.99

@@ -1,0 +1,90 @@
+"""`nmt lab`: classic sequence problems, each solved by a small network."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from nmt_cli.console import progress, results, say
+
+
+def lab(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The lab; all are listed where none is named.")
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            "--cell",
+            metavar="CELL",
+            help="lstm, gru, rnn, rnn_relu, peephole_lstm, layer_norm_lstm or ssru.",
+            show_default="lstm; some labs compare several",
+        ),
+    ] = None,
+    units: Annotated[
+        int | None, typer.Option("--units", min=1, help="Hidden units.", show_default="the lab's own")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Updates of each training.", show_default="the lab's own")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.png", help="The picture.", show_default="NAME.png")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the data, the weights and the training.")] = 1,
+) -> None:
+    """Train a small network on a classic sequence problem, print its figures and draw a picture.
+
+    Without a name, this lists the labs. It needs matplotlib, and scikit-learn for some: the optional extra "lab" of
+    nmt-toolkit. Nothing is downloaded.
+
+    \b
+    Examples:
+      nmt lab
+      nmt lab reber
+      nmt lab timeseries --cell gru --units 64 --steps 500 --output gru.png
+    """
+    from nmt_lab import LABS, describe, load
+
+    if name is None:
+        width = max(map(len, LABS))
+        for each in LABS:
+            results.print(f"{each:{width}}  {describe(each)}", soft_wrap=True)
+        return
+    if name not in LABS:
+        raise typer.BadParameter(f"expected one of {', '.join(LABS)}, found {name}", param_hint="NAME")
+    picture = output or Path(f"{name}.png")
+    if picture.suffix.lower() != ".png":
+        raise typer.BadParameter(f"expected a name that ends in .png, found {picture}", param_hint="--output")
+    if not picture.parent.is_dir():  # otherwise this would come out at the end
+        from nmt.errors import ConfigError
+
+        raise ConfigError(f"{picture} cannot be written: there is no folder {picture.parent}")
+
+    chosen, given = load(name), {"cell": _known(cell), "units": units, "steps": steps}
+    import torch
+
+    torch.set_num_threads(1)  # every machine sums in one order
+    options = replace(chosen.DEFAULTS, seed=seed, **{key: value for key, value in given.items() if value is not None})
+    with progress() as bar:
+        training = bar.add_task("training", total=options.steps)
+
+        def show(loss: float) -> None:
+            if bar.tasks[training].finished:
+                bar.reset(training)
+            bar.update(training, advance=1, description=f"loss {loss:.4f}")
+
+        for line in chosen.run(replace(options, on_update=show), picture):
+            bar.stop()  # while it shows, stdout is not what it was
+            results.print(line, soft_wrap=True)
+            bar.start()
+    say(f"picture: {picture}")
+
+
+def _known(cell: str | None) -> Any:
+    """Refuse a cell that there is not."""
+    from nmt.models.cells import Cell
+
+    if cell is not None and cell not in get_args(Cell):
+        raise typer.BadParameter(f"expected one of {', '.join(get_args(Cell))}, found {cell}", param_hint="--cell")
+    return cell

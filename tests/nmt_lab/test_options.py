@@ -1,0 +1,77 @@
+"""What can be asked of every lab does what it says in each."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import nmt_lab
+from nmt.models.cells import Cell, Recurrence, make_layer
+from nmt_lab import LABS, common, describe, load
+from nmt_lab.common import Options
+
+Run = Callable[..., list[str]]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let labs measure little."""
+    pytest.importorskip("sklearn")
+    for name, sizes in QUICK.items():
+        for size, value in sizes.items():
+            monkeypatch.setattr(load(name), size, value)
+
+
+QUICK: dict[str, dict[str, Any]] = {
+    "reber": {"RUNS": 1, "TESTED": 10},
+    "timeseries": {"ALONE": 90},
+    "digits": {"FOLDS": 2},
+    "copying": {"MEASURED": 5, "DELAYS": (1, 2)},
+}
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, int]]:
+    """The cell and the units of each layer that is made."""
+    made: list[tuple[Cell, int]] = []
+
+    def make(recurrence: Recurrence, *, input_size: int, hidden_size: int) -> Any:
+        made.append((recurrence.cell, hidden_size))
+        return make_layer(recurrence, input_size=input_size, hidden_size=hidden_size)
+
+    monkeypatch.setattr(common, "make_layer", make)
+    return made
+
+
+def test_every_lab_has_a_file_and_a_line() -> None:
+    files = {path.stem for path in Path(nmt_lab.__file__).parent.glob("*.py")}
+    assert {*LABS} == files - {"__init__", "common"}
+    for name in LABS:
+        line = describe(name)
+        assert line.endswith(".")
+        assert load(name).__doc__ == line or load(name).__doc__.startswith(f"{line}\n")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+@pytest.mark.parametrize("name", LABS)
+def test_a_lab_uses_the_cell_and_the_units_and_makes_the_steps_that_are_asked_for(
+    name: str, cell: Cell, made: list[tuple[Cell, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, losses = load(name), list[float]()
+    monkeypatch.setattr(lab, "draw", lambda *arguments: None)
+    list(lab.run(Options(cell=cell, units=3, steps=2, on_update=losses.append), Path()))
+    assert set(made) == {(cell, 3)}
+    assert len(losses) % 2 == 0
+    assert len(losses) >= 2
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_a_lab_says_the_same_for_the_same_seed_and_learns_something_else_for_another(name: str, run: Run) -> None:
+    def losses(seed: int) -> tuple[list[float], list[str]]:
+        heard: list[float] = []
+        return heard, run(load(name), cell="gru", units=3, steps=2, seed=seed, on_update=heard.append)
+
+    once = losses(1)
+    assert losses(1) == once
+    assert losses(2)[0] != once[0]
