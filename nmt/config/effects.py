@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nmt.config.model import WITHOUT_FORGET_GATE
 from nmt.config.search import SearchSettings
 from nmt.config.settings import Settings
 
@@ -36,13 +37,26 @@ def _every_place_has_its_rate(settings: Settings) -> bool:
 
 
 def _has_no_forget_gate(settings: Settings) -> bool:
-    return settings.model.cell in ("gru", "rnn", "rnn_relu")
+    return all(stack.cell in WITHOUT_FORGET_GATE for stack in settings.model.stacks())
+
+
+def _every_stack_has_its(name: str) -> Callable[[Settings], bool]:
+    """Return what says whether encoder and decoder, or the language model, each have a setting of their own."""
+
+    def holds(settings: Settings) -> bool:
+        sides = ("decoder",) if settings.model.kind == "lm" else ("encoder", "decoder")
+        return all(getattr(settings.model, f"{side}_{name}") is not None for side in sides)
+
+    return holds
 
 
 _TABLE = (
     _Idle(
         "model",
-        ("encoder_layers", "encoder_dropout", "bidirectional", "reverse_source", "attention", "decoder_init"),
+        (
+            *("encoder_cell", "encoder_size", "encoder_layers", "encoder_dropout"),
+            *("bidirectional", "reverse_source", "attention", "decoder_init"),
+        ),
         lambda s: s.model.kind == "lm",
         "a language model",
     ),
@@ -54,6 +68,8 @@ _TABLE = (
         lambda s: s.model.kind == "translation",
         "a translation model",
     ),
+    _Idle("model", ("cell",), _every_stack_has_its("cell"), "a model whose every cell is set"),
+    _Idle("model", ("hidden_size",), _every_stack_has_its("size"), "a model whose every size is set"),
     _Idle("model", ("dropout",), _every_place_has_its_rate, "a model whose every dropout is set"),
     _Idle(
         "model",

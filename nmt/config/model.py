@@ -1,11 +1,28 @@
 """Settings of the model."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from nmt.config.section import Rate, Section
+
+Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"]
+
+WITHOUT_FORGET_GATE: Final[frozenset[Cell]] = frozenset({"gru", "rnn", "rnn_relu"})
+_ALIKE: Final[tuple[set[Cell], ...]] = ({"lstm", "peephole_lstm", "layer_norm_lstm"}, {"gru", "rnn"})
+"""Cells whose states have the same parts within the same bounds, so that one can go on from another's."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The recurrent layers of an encoder, a decoder or a language model, which are alike."""
+
+    cell: Cell
+    size: int
+    """Cells of a layer's output, of both directions together."""
+    layers: int
 
 
 class ModelSettings(Section):
@@ -13,18 +30,27 @@ class ModelSettings(Section):
 
     kind: Literal["translation", "lm"] = "translation"
     """An encoder-decoder for pairs, or a language model, which is its decoder alone, for text."""
-    cell: Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"] = "lstm"
+    cell: Cell = "lstm"
     """The recurrent cell of encoder and decoder, or of the language model; "rnn" squashes by tanh."""
+    encoder_cell: Cell | None = None
+    """The cell of the encoder; unset: `cell`."""
+    decoder_cell: Cell | None = None
+    """The cell of the decoder, or of the language model; unset: `cell`."""
     embedding_size: int = Field(default=256, ge=1)
     """Size of the word vectors, source and target."""
     hidden_size: int = Field(default=512, ge=1)
     """Size of the decoder state and of the encoder output (a bidirectional encoder gives half to each direction)."""
+    encoder_size: int | None = Field(default=None, ge=1)
+    """Size of the encoder output; unset: `hidden_size`."""
+    decoder_size: int | None = Field(default=None, ge=1)
+    """Size of the decoder state, or of that of the language model; unset: `hidden_size`."""
     encoder_layers: int = Field(default=2, ge=1)
     """Stacked recurrent layers of the encoder."""
     decoder_layers: int = Field(default=1, ge=1)
     """Stacked recurrent layers of the decoder, or of the language model."""
-    bidirectional: bool = True
-    """Read the source in both directions in every encoder layer."""
+    bidirectional: bool | Literal["first"] = True
+    """Read the source in both directions in every encoder layer, in none, or in the first one only (GNMT: Wu et al.,
+    2016, sec. 3.2)."""
     reverse_source: bool = True
     """Feed the source last word first (Sutskever et al., 2014)."""
     attention: Literal["dot", "scaled_dot", "general", "additive", "none"] = "general"
@@ -81,6 +107,14 @@ class ModelSettings(Section):
         except ValidationError as error:
             raise ValueError(f"expected a rate from 0 to below 1, or a list of such rates, found {value!r}") from error
 
+    @field_validator("bidirectional", mode="wrap")
+    @classmethod
+    def _directions_must_be_known(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValueError(f'expected true, false or "first", found {value!r}') from error
+
     @model_validator(mode="after")
     def _every_layer_but_the_first_has_its_rate(self) -> "ModelSettings":
         encoder = ("encoder", self.encoder_dropout, self.encoder_layers)
@@ -119,8 +153,39 @@ class ModelSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _copied_states_must_be_alike(self) -> "ModelSettings":
+        if self.kind == "lm" or self.decoder_init != "copy":
+            return self
+        encoder, decoder = self.encoder_stack(), self.decoder_stack()
+        if encoder.size != decoder.size:
+            raise ValueError(
+                'decoder_init = "copy" gives the decoder the state of the encoder: expected them to be as wide, found '
+                f"an encoder of {encoder.size} cells and a decoder of {decoder.size}"
+            )
+        cells = {encoder.cell, decoder.cell}
+        if len(cells) > 1 and not any(cells <= alike for alike in _ALIKE):
+            raise ValueError(
+                'decoder_init = "copy" gives the decoder the state of the encoder: expected cells whose states have '
+                f'the same parts and bounds, found "{encoder.cell}" and "{decoder.cell}"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _dot_products_are_of_vectors_of_one_size(self) -> "ModelSettings":
+        if self.kind == "lm" or self.attention not in ("dot", "scaled_dot"):
+            return self
+        encoder, decoder = self.encoder_stack().size, self.decoder_stack().size
+        if encoder != decoder:
+            raise ValueError(
+                f'attention = "{self.attention}" multiplies states of the decoder with outputs of the encoder: '
+                f'expected them to be as wide, or "general" or "additive", found encoder_size = {encoder} and '
+                f"decoder_size = {decoder}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _recurrent_weights_must_exist_to_be_dropped(self) -> "ModelSettings":
-        if self.cell == "ssru" and self.recurrent_dropout:
+        if self.recurrent_dropout and all(stack.cell == "ssru" for stack in self.stacks()):
             raise ValueError(
                 f'recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, '
                 f"found {self.recurrent_dropout}"
@@ -137,8 +202,10 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _halves_must_be_whole(self) -> "ModelSettings":
-        if self.kind == "translation" and self.bidirectional and self.hidden_size % 2:
-            raise ValueError(f"hidden_size must be even for a bidirectional encoder, found {self.hidden_size}")
+        size = self.encoder_stack().size
+        if self.kind == "translation" and self.bidirectional and size % 2:
+            name = "hidden_size" if self.encoder_size is None else "encoder_size"
+            raise ValueError(f"{name} must be even for a bidirectional encoder, found {size}")
         return self
 
     @model_validator(mode="after")
@@ -152,6 +219,19 @@ class ModelSettings(Section):
             if freeze and vectors is None:
                 raise ValueError(f"freeze_{side}_vectors = true needs the file of {side}_vectors")
         return self
+
+    def encoder_stack(self) -> Stack:
+        """Say what the layers of the encoder are."""
+        return Stack(self.encoder_cell or self.cell, self.encoder_size or self.hidden_size, self.encoder_layers)
+
+    def decoder_stack(self) -> Stack:
+        """Say what the layers of the decoder, or of the language model, are."""
+        return Stack(self.decoder_cell or self.cell, self.decoder_size or self.hidden_size, self.decoder_layers)
+
+    def stacks(self) -> tuple[Stack, ...]:
+        """Say what layers there are."""
+        decoder = self.decoder_stack()
+        return (decoder,) if self.kind == "lm" else (self.encoder_stack(), decoder)
 
     def start(self) -> Literal["orthogonal", "xavier", "he", "uniform"]:
         """Say what `init` comes to."""

@@ -14,8 +14,9 @@ AttentionKind = Literal["dot", "scaled_dot", "general", "additive", "none"]
 class Attention(nn.Module):
     """Dot-product attention (Luong et al., 2015, eq. 8, "dot"); the other kinds change `keys` or `scores`.
 
-    Queries come as [B, Q, H], where Q counts target steps in training and beams in search. The cells of a memory may be
-    filled up with zeros behind the H real ones (`Memory.padded`).
+    Queries come as [B, Q, H], where Q counts target steps in training and beams in search; M is the size of encoder
+    outputs, for dot products the same. The cells of a memory may be filled up with zeros behind the real ones
+    (`Memory.padded`).
     """
 
     def __init__(self, context_size: int) -> None:
@@ -24,11 +25,11 @@ class Attention(nn.Module):
         """Cells of a context."""
 
     def values(self, outputs: Tensor) -> Tensor:
-        """Choose of encoder outputs [B, S, H] what contexts are made from."""
+        """Choose of encoder outputs [B, S, M] what contexts are made from."""
         return outputs
 
     def keys(self, values: Tensor) -> Tensor:
-        """Make from encoder outputs [B, S, H], once per sentence, what queries are compared with, [B, S, H]."""
+        """Make from encoder outputs [B, S, M], once per sentence, what queries are compared with, [B, S, H]."""
         return values
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -39,12 +40,12 @@ class Attention(nn.Module):
         """Read from `memory` what `queries` [B, Q, H] ask for.
 
         Returns:
-            The contexts, [B, Q, H], and the weights that made them, [B, Q, S], zero on padding.
+            The contexts, [B, Q, M], and the weights that made them, [B, Q, S], zero on padding.
         """
         scores = self.scores(queries, memory.keys).float()
         weights = scores.masked_fill(~memory.mask[:, None, :], -math.inf).softmax(dim=2)
         contexts = weights.to(memory.values.dtype) @ memory.values
-        return contexts[:, :, : queries.shape[2]], weights
+        return contexts[:, :, : self.context_size], weights
 
 
 class ScaledDotAttention(Attention):
@@ -58,26 +59,26 @@ class ScaledDotAttention(Attention):
 class GeneralAttention(Attention):
     """A bilinear form (Luong et al., 2015, eq. 8, "general"), its matrix applied to the keys once."""
 
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__(hidden_size)
-        self.key_projection = nn.Linear(hidden_size, hidden_size, bias=False)
+    def __init__(self, *, query_size: int, value_size: int) -> None:
+        super().__init__(value_size)
+        self.key_projection = nn.Linear(value_size, query_size, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
-        """Project encoder outputs [B, S, H]."""
+        """Project encoder outputs [B, S, M]: [B, S, H]."""
         return self.key_projection(values)  # type: ignore[no-any-return]
 
 
 class AdditiveAttention(Attention):
     """A one-layer network (Bahdanau et al., 2015, sec. A.1.2): v . tanh(W q + U k). Costs [B, Q, S, H] cells."""
 
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__(hidden_size)
-        self.query_projection = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.key_projection = nn.Linear(hidden_size, hidden_size)
-        self.energy = nn.Linear(hidden_size, 1, bias=False)
+    def __init__(self, *, query_size: int, value_size: int) -> None:
+        super().__init__(value_size)
+        self.query_projection = nn.Linear(query_size, query_size, bias=False)
+        self.key_projection = nn.Linear(value_size, query_size)
+        self.energy = nn.Linear(query_size, 1, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
-        """Project encoder outputs [B, S, H]."""
+        """Project encoder outputs [B, S, M]: [B, S, H]."""
         return self.key_projection(values)  # type: ignore[no-any-return]
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -94,7 +95,7 @@ class NoAttention(Attention):
         super().__init__(context_size=0)
 
     def values(self, outputs: Tensor) -> Tensor:
-        """Keep nothing of encoder outputs [B, S, H]: [B, S, 0]."""
+        """Keep nothing of encoder outputs [B, S, M]: [B, S, 0]."""
         return outputs[:, :, :0]
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
@@ -103,9 +104,11 @@ class NoAttention(Attention):
         return queries[:, :, :0], weights
 
 
-def make_attention(kind: AttentionKind, hidden_size: int) -> Attention:
-    """Make the attention of this name, for queries and values of `hidden_size`."""
+def make_attention(kind: AttentionKind, *, query_size: int, value_size: int) -> Attention:
+    """Make the attention of this name; for dot products both sizes are one."""
     if kind == "none":
         return NoAttention()
-    kinds = {"dot": Attention, "scaled_dot": ScaledDotAttention, "general": GeneralAttention}
-    return kinds.get(kind, AdditiveAttention)(hidden_size)
+    if kind in ("dot", "scaled_dot"):
+        return Attention(value_size) if kind == "dot" else ScaledDotAttention(value_size)
+    make = GeneralAttention if kind == "general" else AdditiveAttention
+    return make(query_size=query_size, value_size=value_size)

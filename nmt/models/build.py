@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from nmt.config import ModelSettings
+from nmt.config.model import Stack
 from nmt.errors import ConfigError
 from nmt.models.attention import make_attention
 from nmt.models.cells import Recurrence
@@ -32,7 +33,7 @@ def build_model(
         tgt_table = _embedding(tgt_vocab_size, settings.embedding_size)
         src_table = tgt_table if tied == "all" else _embedding(src_vocab_size, settings.embedding_size)
         # a tied output layer scores vectors of the embeddings' size; a free one keeps that of the decoder
-        feature_size = settings.hidden_size if tied == "none" else settings.embedding_size
+        feature_size = settings.decoder_stack().size if tied == "none" else settings.embedding_size
         output = nn.Linear(feature_size, tgt_vocab_size)
         nn.init.zeros_(output.bias)
         if tied != "none":
@@ -50,22 +51,22 @@ def build_model(
 
 def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int) -> LanguageModel:
     """Build a freshly initialised language model; the same arguments give the same weights."""
-    hidden, tied = settings.hidden_size, settings.tied_embeddings != "none"
+    stack, tied = settings.decoder_stack(), settings.tied_embeddings != "none"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         table = _embedding(vocab_size, settings.embedding_size)
-        feature_size = settings.embedding_size if tied else hidden
+        feature_size = settings.embedding_size if tied else stack.size
         output = nn.Linear(feature_size, vocab_size)
         nn.init.zeros_(output.bias)
         if tied:
             output.weight = table.weight
         model = LanguageModel(
-            recurrence=_recurrence(settings),
+            recurrence=_recurrence(settings, stack),
             embedding=_words(settings, table, freeze=settings.freeze_tgt_vectors),
-            hidden_size=hidden,
+            hidden_size=stack.size,
             residual=settings.residual,
-            dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=settings.decoder_layers),
-            readout=nn.Identity() if feature_size == hidden else nn.Linear(hidden, feature_size),
+            dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=stack.layers),
+            readout=nn.Identity() if feature_size == stack.size else nn.Linear(stack.size, feature_size),
             readout_dropout=_dropout(settings, settings.readout_dropout),
             output=output,
         )
@@ -103,31 +104,33 @@ def _words(settings: ModelSettings, table: nn.Embedding, *, freeze: bool) -> Wor
 
 def _encoder(settings: ModelSettings) -> RecurrentEncoder:
     make = StateEncoder if settings.decoder_init == "copy" else RecurrentEncoder
+    stack = settings.encoder_stack()
     return make(
-        recurrence=_recurrence(settings),
+        recurrence=_recurrence(settings, stack),
         embedding_size=settings.embedding_size,
-        hidden_size=settings.hidden_size,
-        bidirectional=settings.bidirectional,
+        hidden_size=stack.size,
+        bidirectional_layers=1 if settings.bidirectional == "first" else stack.layers * settings.bidirectional,
         residual=settings.residual,
-        dropouts=_dropouts_between(settings, settings.encoder_dropout, num_layers=settings.encoder_layers),
+        dropouts=_dropouts_between(settings, settings.encoder_dropout, num_layers=stack.layers),
     )
 
 
 def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:
     make = InputFeedingDecoder if settings.input_feeding else RecurrentDecoder
+    stack, memory_size = settings.decoder_stack(), settings.encoder_stack().size
     return make(
-        recurrence=_recurrence(settings),
-        sizes=DecoderSizes(settings.embedding_size, settings.hidden_size, feature_size),
-        attention=make_attention(settings.attention, settings.hidden_size),
+        recurrence=_recurrence(settings, stack),
+        sizes=DecoderSizes(settings.embedding_size, stack.size, feature_size, memory_size),
+        attention=make_attention(settings.attention, query_size=stack.size, value_size=memory_size),
         residual=settings.residual,
-        dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=settings.decoder_layers),
+        dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=stack.layers),
         readout_dropout=_dropout(settings, settings.readout_dropout),
         init=settings.decoder_init,
     )
 
 
-def _recurrence(settings: ModelSettings) -> Recurrence:
-    return Recurrence(settings.cell, dropout=settings.recurrent_dropout)
+def _recurrence(settings: ModelSettings, stack: Stack) -> Recurrence:
+    return Recurrence(stack.cell, dropout=settings.recurrent_dropout)
 
 
 def _dropout(settings: ModelSettings, rate: float | None) -> Dropout:

@@ -22,6 +22,8 @@ class DecoderSizes:
     hidden: int
     features: int
     """What the output layer scores."""
+    memory: int
+    """The outputs of the encoder."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class RecurrentDecoder(nn.Module):
         read = hidden + attention.context_size
         self.upper = nn.ModuleList(make_layer(recurrence, input_size=read, hidden_size=hidden) for _ in dropouts)
         parts = self.first.state_parts
-        self.bridges = make_init(init, hidden_size=hidden, state_parts=parts, layers=1 + len(dropouts))
+        layers = 1 + len(dropouts)
+        self.bridges = make_init(init, memory_size=sizes.memory, hidden_size=hidden, state_parts=parts, layers=layers)
         """What makes each layer's first state from the encoder's last."""
         self.readout = nn.Linear(read, sizes.features)
         self.dropouts = nn.ModuleList(dropouts)

@@ -13,12 +13,12 @@ DecoderInit = Literal["bridge", "copy", "zeros"]
 class Bridges(nn.ModuleList):
     """A layer of its own for each of the decoder's, over the encoder's last outputs (Bahdanau et al., 2015, A.2.2)."""
 
-    def __init__(self, *, hidden_size: int, state_parts: int, layers: int) -> None:
-        super().__init__(nn.Linear(hidden_size, state_parts * hidden_size) for _ in range(layers))
+    def __init__(self, *, memory_size: int, hidden_size: int, state_parts: int, layers: int) -> None:
+        super().__init__(nn.Linear(memory_size, state_parts * hidden_size) for _ in range(layers))
         self.state_parts = state_parts
 
     def forward(self, summary: Tensor) -> list[State]:
-        """Make each layer's first state, parts [B, H], from the last outputs, [B, H]."""
+        """Make each layer's first state, parts [B, H], from the last outputs, [B, M]."""
         return [torch.tanh(bridge(summary)).chunk(self.state_parts, dim=1) for bridge in self]
 
 
@@ -50,10 +50,10 @@ class Zeros(nn.Module):
         return [(zeros,) * self.state_parts for _ in range(self.layers)]
 
 
-def make_init(kind: DecoderInit, *, hidden_size: int, state_parts: int, layers: int) -> nn.Module:
-    """Make what a decoder of so many layers starts from."""
+def make_init(kind: DecoderInit, *, memory_size: int, hidden_size: int, state_parts: int, layers: int) -> nn.Module:
+    """Make what a decoder of so many layers starts from, after an encoder whose outputs have `memory_size` cells."""
     if kind == "bridge":
-        return Bridges(hidden_size=hidden_size, state_parts=state_parts, layers=layers)
+        return Bridges(memory_size=memory_size, hidden_size=hidden_size, state_parts=state_parts, layers=layers)
     if kind == "copy":
         return CopiedState(state_parts=state_parts, layers=layers)
     return Zeros(hidden_size=hidden_size, state_parts=state_parts, layers=layers)

@@ -11,7 +11,10 @@ from nmt.models.dropout import Dropout
 
 
 class RecurrentEncoder(nn.Module):
-    """Stacked recurrent layers, optionally bidirectional in every layer (Schuster & Paliwal, 1997).
+    """Stacked recurrent layers, the first `bidirectional_layers` in both directions (Schuster & Paliwal, 1997).
+
+    All of them are bidirectional, or none, or the lowest one (GNMT: Wu et al., 2016, sec. 3.2): each direction then has
+    half of the cells of a layer.
 
     Padding is always behind the real positions: each direction is a layer of its own, and the backward one reads
     rows that are mirrored within their own length. So no padding is ever read before a real word, and the fused
@@ -26,16 +29,19 @@ class RecurrentEncoder(nn.Module):
         recurrence: Recurrence,
         embedding_size: int,
         hidden_size: int,
-        bidirectional: bool,
+        bidirectional_layers: int,
         residual: bool,
         dropouts: Sequence[Dropout],
     ) -> None:
         super().__init__()
-        size = hidden_size // 2 if bidirectional else hidden_size
         inputs = [embedding_size] + [hidden_size] * len(dropouts)
-        self.forward_layers = nn.ModuleList(make_layer(recurrence, input_size=i, hidden_size=size) for i in inputs)
+        halves = [hidden_size // 2] * bidirectional_layers
+        sizes = halves + [hidden_size] * (len(inputs) - bidirectional_layers)
+        self.forward_layers = nn.ModuleList(
+            make_layer(recurrence, input_size=i, hidden_size=size) for i, size in zip(inputs, sizes, strict=True)
+        )
         self.backward_layers = nn.ModuleList(
-            make_layer(recurrence, input_size=i, hidden_size=size) for i in inputs if bidirectional
+            make_layer(recurrence, input_size=i, hidden_size=half) for i, half in zip(inputs, halves, strict=False)
         )
         self.residual = residual
         self.dropouts = nn.ModuleList(dropouts)
@@ -56,7 +62,7 @@ class RecurrentEncoder(nn.Module):
         for i, layer in enumerate(self.forward_layers):
             source = self.dropouts[i - 1](x) if i else x
             y, end = self._read(cast(RecurrentLayer, layer), source, lengths)
-            if self.backward_layers:
+            if i < len(self.backward_layers):
                 backward = cast(RecurrentLayer, self.backward_layers[i])
                 mirrored, other = self._read(backward, gather_positions(source, mirror), lengths)
                 y = torch.cat([y, gather_positions(mirrored, mirror)], dim=2)  # [B, S, H]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings, to_toml
+from nmt.config.model import Stack
 from nmt.errors import ModelError
 from nmt.files import read_regular, replacing, sha256, write_text
 from nmt.models.build import build_language_model, build_model
@@ -277,13 +278,20 @@ def read_settings(folder: Path) -> Settings:
 def _refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabularies) -> None:
     """Refuse sizes that the file cannot hold before memory is taken for them: a table and a matrix a layer at least."""
     model = settings.model
-    layers = model.decoder_layers if model.kind == "lm" else model.encoder_layers + model.decoder_layers
-    least = 4 * (max(sizes.src, sizes.tgt) * model.embedding_size + (layers - 1) * model.hidden_size**2 // 4)
+    stacks = model.stacks()
+    layers, matrices = sum(stack.layers for stack in stacks), sum(_least(stack, settings) for stack in stacks)
+    least = 4 * (max(sizes.src, sizes.tgt) * model.embedding_size + matrices)
     if least > weights.stat().st_size:
         raise ModelError(
             f"{weights} has {weights.stat().st_size:,} bytes, but a model of {max(sizes.src, sizes.tgt):,} pieces and "
             f"{layers:,} layers, as {CARD} and {CONFIG} say, takes {least:,} or more"
         )
+
+
+def _least(stack: Stack, settings: Settings) -> int:
+    """Count weights that layers have at any rate: the first of an SSRU reads nothing but words."""
+    first = stack.size * settings.model.embedding_size if stack.cell == "ssru" else stack.size**2 // 4
+    return first + (stack.layers - 1) * stack.size**2 // 4
 
 
 def _to_json(card: dict[str, Any]) -> str:

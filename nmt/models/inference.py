@@ -117,6 +117,8 @@ def _reading_bounded(model: Seq2Seq | LanguageModel) -> set[nn.Module]:
         decoder = model.decoder
         top, residual, always = decoder.first, decoder.residual, {model.output}  # which reads a tanh
         reader = decoder.readout
+        if decoder.attention.context_size and not cast(RecurrentLayer, model.encoder.forward_layers[-1]).bounded:
+            return always  # contexts are means of what the encoder puts out
     bounded = cast(RecurrentLayer, top).bounded and not residual
     return always | {reader} if bounded else always
 

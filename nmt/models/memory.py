@@ -18,13 +18,13 @@ class Memory:
     """Encoded sources, once per sentence whatever the number of beams."""
 
     values: Tensor
-    """Encoder outputs, [B, S, H]; in search, cells of zeros may stand behind the H real ones, here and in `keys`."""
+    """Encoder outputs, [B, S, M]; in search, cells of zeros may stand behind the M real ones, here and in `keys`."""
     keys: Tensor
-    """What queries are compared with, made from `values` once by the attention, [B, S, H]."""
+    """What queries of H cells are compared with, made from `values` once by the attention, [B, S, H]."""
     mask: Tensor
     """True at real source positions, [B, S]."""
     summary: Tensor
-    """What the decoder starts from, [B, N]: the last outputs of each direction side by side, N = H; or the whole last
+    """What the decoder starts from, [B, N]: the last outputs of each direction side by side, N = M; or the whole last
     state of every layer."""
 
     def take(self, sentences: Tensor) -> "Memory":
@@ -43,10 +43,12 @@ class Memory:
 
     def padded(self) -> "Memory":
         """Fill up to multiples of SOURCE_MULTIPLE positions and CELL_MULTIPLE cells; all but real outputs are zero."""
-        size, cells = _rounded(self.mask.shape[1]), -self.values.shape[2] % CELL_MULTIPLE
-        more = (0, cells, 0, size - self.mask.shape[1])
-        real = self.mask[:, :, None]
-        values, keys = (nn.functional.pad(part.where(real, 0.0), more) for part in (self.values, self.keys))
+        size, real = _rounded(self.mask.shape[1]), self.mask[:, :, None]
+        more = size - self.mask.shape[1]
+        values, keys = (
+            nn.functional.pad(part.where(real, 0.0), (0, -part.shape[2] % CELL_MULTIPLE, 0, more))
+            for part in (self.values, self.keys)
+        )
         return Memory(values, keys, widened(self.mask, size, dim=1), self.summary)
 
 

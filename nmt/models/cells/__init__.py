@@ -1,7 +1,8 @@
 """Recurrent layers, a cell in each file: whole sequences at once, single steps by the same weights and equations."""
 
+from nmt.config.model import Cell
 from nmt.models.cells.fused import FusedLayer
-from nmt.models.cells.layer import Cell, Recurrence, RecurrentLayer, State, Weights
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights
 from nmt.models.cells.layer_norm import LayerNormLSTM
 from nmt.models.cells.peephole import PeepholeLSTM
 from nmt.models.cells.ssru import SSRU

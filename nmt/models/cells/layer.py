@@ -2,15 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from nmt.config.model import Cell
 from nmt.models.cells.products import widened
 from nmt.models.dropout import drop_cells
 
-Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"]
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM of any kind, (h, c), or, for an SSRU, (c,), each [B, H]."""
 Weights = tuple[Tensor, ...]
@@ -21,7 +20,7 @@ A layer that has its weights in another form, for inference, gives none."""
 
 @dataclass(frozen=True)
 class Recurrence:
-    """What the recurrent layers of a model have in common."""
+    """What the recurrent layers of a stack have in common."""
 
     cell: Cell
     dropout: float

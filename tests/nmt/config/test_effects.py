@@ -47,6 +47,19 @@ def test_the_defaults_are_all_of_use() -> None:
             'a model.init other than "uniform" makes no use of model.init_range',
         ),
         (["model.cell=gru", "model.forget_bias=0"], "a cell without a forget gate makes no use of model.forget_bias"),
+        (
+            ["model.cell=gru", "model.encoder_cell=rnn", "model.decoder_cell=ssru"],
+            "a model whose every cell is set makes",
+        ),
+        (["model.kind=lm", "model.hidden_size=6", "model.decoder_size=8"], "a model whose every size is set makes no"),
+        (
+            ["model.kind=lm", "model.encoder_cell=gru", "model.encoder_size=8"],
+            "a language model makes no use of model.encoder_cell, model.encoder_size",
+        ),
+        (
+            ["model.encoder_cell=rnn", "model.decoder_cell=gru", "model.forget_bias=0"],
+            "a cell without a forget gate makes no use of model.forget_bias",
+        ),
         (["model.dropout=0", "model.variational_dropout=true"], "a model without dropout makes no use of"),
         (
             [f"model.{place}_dropout=0.2" for place in ("embedding", "encoder", "readout")] + ["model.dropout=0.4"],
@@ -81,6 +94,9 @@ def test_a_setting_without_effect_is_warned_about(wishes: list[str], warning: st
         ["training.max_steps=9"],
         ["model.init_range=0.1", "model.forget_bias=0"],
         ["model.cell=ssru", "model.forget_bias=0"],
+        ["model.cell=gru", "model.decoder_cell=ssru", "model.forget_bias=0"],
+        ["model.hidden_size=6", "model.decoder_size=8"],
+        ["model.recurrent_dropout=0.1", "model.encoder_cell=ssru"],
     ],
 )
 def test_a_setting_that_is_used_is_not(wishes: list[str]) -> None:

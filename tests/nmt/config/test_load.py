@@ -139,6 +139,30 @@ def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
             "[model]\ncell = 'ssru'\nrecurrent_dropout = 0.1",
             'model: recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, found 0.1',
         ),
+        ("[model]\nbidirectional = 'frist'", "model.bidirectional: expected true, false or \"first\", found 'frist'"),
+        (
+            "[model]\nencoder_size = 7\nbidirectional = 'first'",
+            "model: encoder_size must be even for a bidirectional encoder, found 7",
+        ),
+        (
+            "[model]\nattention = 'scaled_dot'\ndecoder_size = 6",
+            'model: attention = "scaled_dot" multiplies states of the decoder with outputs of the encoder: expected '
+            'them to be as wide, or "general" or "additive", found encoder_size = 512 and decoder_size = 6',
+        ),
+        (
+            "[model]\ndecoder_init = 'copy'\nencoder_layers = 1\nencoder_size = 6\ndecoder_size = 8",
+            'model: decoder_init = "copy" gives the decoder the state of the encoder: expected them to be as wide, '
+            "found an encoder of 6 cells and a decoder of 8",
+        ),
+        (
+            "[model]\ndecoder_init = 'copy'\nencoder_layers = 1\nencoder_cell = 'gru'",
+            'model: decoder_init = "copy" gives the decoder the state of the encoder: expected cells whose states have '
+            'the same parts and bounds, found "gru" and "lstm"',
+        ),
+        (
+            "[model]\nkind = 'lm'\ndecoder_cell = 'ssru'\nrecurrent_dropout = 0.1",
+            'model: recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, found 0.1',
+        ),
         (
             "[model]\ninit = 'uniform'",
             'model: init = "uniform" draws all weights within plus and minus init_range: expected one above 0, found 0',

@@ -16,19 +16,19 @@ def memory_of(values: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor) -> M
 def test_padding_gets_no_weight_and_equal_scores_share() -> None:
     values = torch.tensor([[[2.0], [4.0], [100.0]]])
     memory = memory_of(values, torch.ones(1, 3, 1), torch.tensor([[True, True, False]]))
-    context, weights = make_attention("dot", 1)(torch.ones(1, 1, 1), memory)
+    context, weights = make_attention("dot", query_size=1, value_size=1)(torch.ones(1, 1, 1), memory)
     assert weights.tolist() == [[[0.5, 0.5, 0.0]]]
     assert context.tolist() == [[[3.0]]]
 
 
 def test_dot_scores_are_products_and_scaled_ones_are_divided_by_the_root_of_the_size() -> None:
     queries, keys = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), torch.tensor([[[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 0.0, 1.0]]])
-    assert make_attention("dot", 4).scores(queries, keys).tolist() == [[[10.0, 6.0]]]
-    assert make_attention("scaled_dot", 4).scores(queries, keys).tolist() == [[[5.0, 3.0]]]
+    assert make_attention("dot", query_size=4, value_size=4).scores(queries, keys).tolist() == [[[10.0, 6.0]]]
+    assert make_attention("scaled_dot", query_size=4, value_size=4).scores(queries, keys).tolist() == [[[5.0, 3.0]]]
 
 
 def test_general_scores_are_bilinear() -> None:
-    attention = make_attention("general", 2)
+    attention = make_attention("general", query_size=2, value_size=2)
     with torch.no_grad():
         next(attention.parameters()).copy_(torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
     keys = attention.keys(torch.tensor([[[3.0, 4.0]]]))  # W k = [3 + 8, 4]
@@ -36,7 +36,7 @@ def test_general_scores_are_bilinear() -> None:
 
 
 def test_additive_scores_are_a_small_network() -> None:
-    attention = make_attention("additive", 1)
+    attention = make_attention("additive", query_size=1, value_size=1)
     with torch.no_grad():
         for parameter, value in zip(attention.parameters(), (2.0, 3.0, 0.5, 4.0), strict=True):
             parameter.fill_(value)  # query weight, key weight, key bias, energy
@@ -47,7 +47,7 @@ def test_additive_scores_are_a_small_network() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_queries_at_once_equal_one_at_a_time(kind: AttentionKind) -> None:
     torch.manual_seed(0)
-    attention, values = make_attention(kind, 4), torch.randn(2, 5, 4)
+    attention, values = make_attention(kind, query_size=4, value_size=4), torch.randn(2, 5, 4)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     memory = memory_of(values, attention.keys(values), mask)
     queries = torch.randn(2, 3, 4)
@@ -59,7 +59,7 @@ def test_many_queries_at_once_equal_one_at_a_time(kind: AttentionKind) -> None:
 
 
 def test_no_attention_reads_no_cell_of_any_position() -> None:
-    attention = make_attention("none", 4)
+    attention = make_attention("none", query_size=4, value_size=4)
     values = attention.values(torch.ones(2, 3, 4))
     assert values.shape == (2, 3, 0)
     mask = torch.tensor([[True, True, False], [True] * 3])

@@ -2,12 +2,13 @@ from typing import get_args
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.errors import ConfigError
-from nmt.models.build import build_model, count_parameters
-from nmt.models.cells import Cell, RecurrentLayer
+from nmt.models.build import build_language_model, build_model, count_parameters
+from nmt.models.cells import Cell, FusedLayer, Recurrence, RecurrentLayer, make_layer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq
@@ -145,3 +146,55 @@ def test_weights_start_within_their_range_and_gains_at_one() -> None:
     model = model_of(settings_of(cell="layer_norm_lstm", init_range=0.05))
     for name, weight in model.named_parameters():
         assert bool((weight == 1).all()) if name.endswith("gain") else weight.abs().max() <= 0.05
+
+
+def layers_of(**changes: object) -> dict[str, tuple[str, int]]:
+    """Return cell and size of every recurrent layer by its name."""
+    model = model_of(settings_of(**changes))
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, RecurrentLayer)}
+    cells = {name: layer.cell if isinstance(layer, FusedLayer) else "ssru" for name, layer in layers.items()}
+    return {name: (cells[name], layer.hidden_size) for name, layer in layers.items()}
+
+
+def test_encoder_and_decoder_have_cells_and_sizes_of_their_own_or_those_of_both() -> None:
+    assert layers_of(encoder_cell="gru", decoder_size=10) == {
+        "encoder.forward_layers.0": ("gru", 3),
+        "encoder.backward_layers.0": ("gru", 3),
+        "decoder.first": ("lstm", 10),
+    }
+    assert layers_of(decoder_cell="ssru", encoder_size=12, encoder_layers=2, bidirectional="first") == {
+        "encoder.forward_layers.0": ("lstm", 6),
+        "encoder.forward_layers.1": ("lstm", 12),
+        "encoder.backward_layers.0": ("lstm", 6),
+        "decoder.first": ("ssru", 6),
+    }
+
+
+def test_a_language_model_has_the_cell_and_the_size_of_a_decoder() -> None:
+    settings = settings_of(kind="lm", decoder_cell="gru", decoder_size=10, decoder_layers=2)
+    model = build_language_model(settings, vocab_size=11, seed=1)
+    assert [(layer.cell, layer.hidden_size) for layer in model.layers] == [("gru", 10), ("gru", 10)]
+
+
+def test_sizes_set_for_both_sides_build_what_the_common_one_builds() -> None:
+    plain, named = model_of(settings_of()), model_of(settings_of(hidden_size=8, encoder_size=6, decoder_size=6))
+    for (name, weight), (other_name, other) in zip(plain.named_parameters(), named.named_parameters(), strict=True):
+        assert name == other_name
+        assert torch.equal(weight, other)
+
+
+@pytest.mark.parametrize("encoder_cell", CELLS)
+@pytest.mark.parametrize("decoder_cell", CELLS)
+def test_states_are_copied_between_cells_whose_states_have_the_same_parts_and_bounds(
+    encoder_cell: Cell, decoder_cell: Cell
+) -> None:
+    def kind_of(cell: Cell) -> tuple[int, bool, bool]:
+        layer = make_layer(Recurrence(cell, 0.0), input_size=2, hidden_size=3)
+        return layer.state_parts, layer.bounded, cell == "ssru"  # whose state is a memory
+
+    changes = {"encoder_cell": encoder_cell, "decoder_cell": decoder_cell, "decoder_init": "copy"}
+    if kind_of(encoder_cell) == kind_of(decoder_cell):
+        model_of(settings_of(**changes))
+    else:
+        with pytest.raises(ValidationError, match="expected cells whose states have the same parts and bounds"):
+            settings_of(**changes)

@@ -19,8 +19,8 @@ def decoder_of(
     torch.manual_seed(0)
     decoder = kind(
         recurrence=Recurrence(cell, dropout=0.0),
-        sizes=DecoderSizes(E, H, F),
-        attention=make_attention("scaled_dot", H),
+        sizes=DecoderSizes(E, H, F, H),
+        attention=make_attention("scaled_dot", query_size=H, value_size=H),
         residual=residual,
         dropouts=[Dropout(0.0) for _ in range(num_layers - 1)],
         readout_dropout=Dropout(0.0),
@@ -38,8 +38,8 @@ def noisy_decoder(
     torch.manual_seed(0)
     decoder = kind(
         recurrence=Recurrence("lstm", dropout=recurrent),
-        sizes=DecoderSizes(E, H, F),
-        attention=make_attention("scaled_dot", H),
+        sizes=DecoderSizes(E, H, F, H),
+        attention=make_attention("scaled_dot", query_size=H, value_size=H),
         residual=False,
         dropouts=[dropout(rate), dropout(rate)],
         readout_dropout=dropout(rate),

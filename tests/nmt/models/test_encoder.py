@@ -14,7 +14,7 @@ def encoder_of(
         recurrence=Recurrence("lstm", dropout=0.0),
         embedding_size=6,
         hidden_size=8,
-        bidirectional=bidirectional,
+        bidirectional_layers=num_layers if bidirectional else 0,
         residual=residual,
         dropouts=[Dropout(dropout) for _ in range(num_layers - 1)],
     )
@@ -83,7 +83,7 @@ def test_the_whole_last_state_is_each_layer_s_and_no_padding_changes_it(bidirect
         recurrence=Recurrence("lstm", dropout=0.0),
         embedding_size=6,
         hidden_size=8,
-        bidirectional=bidirectional,
+        bidirectional_layers=2 if bidirectional else 0,
         residual=False,
         dropouts=[Dropout(0.0)],
     )
@@ -101,3 +101,24 @@ def test_the_whole_last_state_is_each_layer_s_and_no_padding_changes_it(bidirect
     torch.testing.assert_close(h_first[:1, :width], h)
     torch.testing.assert_close(c_first[:1, :width], c)
     assert not torch.equal(c_second, h_second)
+
+
+def test_only_the_first_layer_reads_both_ways_in_the_encoder_of_gnmt() -> None:
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(
+        recurrence=Recurrence("lstm", dropout=0.0),
+        embedding_size=6,
+        hidden_size=8,
+        bidirectional_layers=1,
+        residual=False,
+        dropouts=[Dropout(0.0), Dropout(0.0)],
+    )
+    below, second, third = encoder_of(num_layers=1), encoder.forward_layers[1], encoder.forward_layers[2]
+    below.load_state_dict({name: encoder.state_dict()[name] for name in below.state_dict()})
+    assert len(encoder.backward_layers) == 1
+    x, lengths = torch.randn(2, 5, 6), torch.tensor([5, 3])
+    outputs, summary = encoder(x, lengths)
+    expected = third(second(below(x, lengths)[0]))
+    torch.testing.assert_close(outputs[1, :3], expected[1, :3])
+    torch.testing.assert_close(outputs[0], expected[0])
+    torch.testing.assert_close(summary, torch.stack([expected[0, 4], expected[1, 2]]))

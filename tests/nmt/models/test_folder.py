@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
 import pytest
 import torch
@@ -14,11 +14,13 @@ from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
 from nmt.files import replacing, sha256
 from nmt.models.build import build_language_model, build_model
+from nmt.models.cells import Cell
 from nmt.models.folder import (
     ModelFolder,
     Vocabularies,
     check_hashes,
     lexicon_file,
+    load_either,
     load_language_model,
     load_model,
     load_tensors,
@@ -347,6 +349,30 @@ def test_sizes_that_the_weights_cannot_hold_are_refused_before_memory_is_taken(f
     path.write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"bytes, but a model of 20,000,000,000 pieces and \d layers, as model.json"):
         load_model(folder.path, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["encoder_size", "decoder_size"])
+def test_a_size_of_one_side_that_the_weights_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+    huge = load_settings(overrides=["model.embedding_size=4", "model.encoder_layers=1", f"model.{name}=4000000"])
+    folder = ModelFolder(tmp_path, settings=huge, vocabularies=Vocabularies(9, 9, True), tokenizers={})
+    folder.create()
+    folder.save(small_model(), {})
+    with pytest.raises(ModelError, match=r"bytes, but a model of 9 pieces and 2 layers, as model.json and config.toml"):
+        load_model(tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+@pytest.mark.parametrize("kind", ["translation", "lm"])
+def test_weights_of_any_cell_hold_what_their_sizes_say(tmp_path: Path, cell: str, kind: str) -> None:
+    sizes = ["model.embedding_size=1", "model.hidden_size=64", "model.decoder_init=zeros", "model.attention=dot"]
+    settings = load_settings(overrides=[*sizes, f"model.cell={cell}", f"model.kind={kind}", "model.encoder_layers=1"])
+    folder = ModelFolder(tmp_path, settings=settings, vocabularies=Vocabularies(9, 9, True), tokenizers={})
+    folder.create()
+    if kind == "lm":
+        folder.save(build_language_model(settings.model, vocab_size=9, seed=1), {})
+    else:
+        folder.save(build_model(settings.model, src_vocab_size=9, tgt_vocab_size=9, joint=True, seed=1), {})
+    assert load_either(tmp_path, device=CPU)[1] == settings
 
 
 def test_a_reader_beside_a_training_that_replaces_the_model_reads_again(

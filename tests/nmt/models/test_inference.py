@@ -42,6 +42,18 @@ SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "no attention, copied lstm": (53, {"hidden_size": 38, "attention": "none", "decoder_init": "copy"}),
     "no attention, copied ssru": (53, {"hidden_size": 34, "attention": "none", "decoder_init": "copy", "cell": "ssru"}),
     "zeros": (53, {"hidden_size": 24, "decoder_init": "zeros", "cell": "gru"}),
+    "wide decoder, general": (65, {"hidden_size": 24, "decoder_size": 70, "bidirectional": "first"}),
+    "wide encoder, additive": (53, {"encoder_size": 70, "decoder_size": 24, "attention": "additive", "cell": "gru"}),
+    "gnmt's encoder": (77, {"hidden_size": 34, "bidirectional": "first", "encoder_layers": 3, "residual": True}),
+    "ssru below lstm": (53, {"hidden_size": 34, "encoder_cell": "ssru", "decoder_layers": 2}),
+    "gru below rnn, bridged": (53, {"encoder_cell": "gru", "cell": "rnn", "encoder_size": 40, "decoder_size": 33}),
+    "peepholes copied": (
+        65,
+        {
+            **{"hidden_size": 34, "attention": "none", "decoder_init": "copy", "encoder_cell": "peephole_lstm"},
+            **{"bidirectional": "first", "encoder_layers": 2, "decoder_layers": 2},
+        },
+    ),
     "relu, one direction": (53, {"hidden_size": 33, "bidirectional": False, "cell": "rnn_relu"}),
 }
 
@@ -186,6 +198,20 @@ def test_linear_layers_know_whether_what_they_read_is_bounded(cell: Cell, change
     assert not packed.decoder.attention.key_projection.bounded
 
 
+@pytest.mark.parametrize(
+    ("changes", "bounded"),
+    [
+        ({"encoder_cell": "ssru"}, False),
+        ({"decoder_cell": "ssru"}, False),
+        ({"encoder_cell": "gru"}, True),
+        ({"encoder_cell": "ssru", "attention": "none"}, True),
+    ],
+)
+def test_a_context_is_bounded_where_the_encoder_s_outputs_are(changes: dict[str, object], bounded: bool) -> None:
+    packed = for_inference(model_of(40, hidden_size=32, **changes), "fp32")
+    assert packed.decoder.readout.bounded == bounded
+
+
 def text_model_of(**changes: object) -> LanguageModel:
     shape = {"kind": "lm", "embedding_size": 24, "hidden_size": 24, "decoder_layers": 2, "tied_embeddings": "none"}
     settings = ModelSettings.model_validate({**shape, **changes})
@@ -195,6 +221,7 @@ def text_model_of(**changes: object) -> LanguageModel:
 TEXT_MODELS: list[dict[str, object]] = [
     *({"cell": cell} for cell in get_args(Cell)),
     {"residual": True},
+    {"decoder_cell": "gru", "decoder_size": 30},
     {"tied_embeddings": "target", "embedding_size": 20},
 ]
 

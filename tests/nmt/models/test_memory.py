@@ -76,7 +76,7 @@ def test_joined_sentences_are_as_wide_as_the_longest(order: tuple[int, int]) -> 
 @pytest.mark.parametrize("kind", ["dot", "scaled_dot", "general", "additive"])
 def test_a_memory_that_is_filled_up_is_read_as_before(kind: AttentionKind) -> None:
     torch.manual_seed(0)
-    attention, values = make_attention(kind, 6), torch.randn(2, 5, 6)
+    attention, values = make_attention(kind, query_size=6, value_size=6), torch.randn(2, 5, 6)
     mask = torch.arange(5) < torch.tensor([[5], [2]])
     memory = Memory(values, attention.keys(values), mask, torch.zeros(2, 6))
     queries = torch.randn(2, 3, 6)

@@ -108,10 +108,21 @@ PLAIN: list[dict[str, object]] = [
     {"attention": "none", "decoder_init": "copy", "cell": "layer_norm_lstm"},
     {"decoder_init": "zeros"},
 ]
+MIXED: list[dict[str, object]] = [
+    {"bidirectional": "first", "encoder_layers": 3},
+    {"bidirectional": "first", "encoder_layers": 2, "attention": "none", "decoder_init": "copy"},
+    {"encoder_cell": "gru", "decoder_cell": "lstm"},
+    {"encoder_cell": "lstm", "decoder_cell": "ssru", "attention": "none"},
+    {"encoder_cell": "peephole_lstm", "attention": "none", "decoder_init": "copy"},
+    {"encoder_cell": "gru", "decoder_cell": "rnn", "decoder_init": "copy", "attention": "dot"},
+    *({"encoder_size": 12, "attention": kind} for kind in ("general", "additive", "none")),
+    {"decoder_size": 12, "input_feeding": True},
+    {"decoder_size": 12, "decoder_init": "zeros"},
+]
 
 
-@pytest.mark.parametrize("changes", PLAIN)
-def test_a_plain_model_scores_in_search_what_it_learns_and_in_any_batch(changes: dict[str, object]) -> None:
+@pytest.mark.parametrize("changes", PLAIN + MIXED)
+def test_a_plain_or_mixed_model_scores_in_search_what_it_learns_and_in_any_batch(changes: dict[str, object]) -> None:
     model, batch = model_of(**changes), batch_of([0, 1, 2])
     whole = model(batch)
     state = model.start(model.encode(batch.src))
@@ -135,9 +146,9 @@ def test_without_attention_the_decoder_knows_the_source_by_its_first_state_alone
     torch.testing.assert_close(features[0], features[1])
 
 
-@pytest.mark.parametrize("changes", PLAIN)
+@pytest.mark.parametrize("changes", PLAIN + MIXED)
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.needs("bf16"))])
-def test_every_weight_of_a_plain_model_learns(changes: dict[str, object], precision: str) -> None:
+def test_every_weight_of_a_plain_or_mixed_model_learns(changes: dict[str, object], precision: str) -> None:
     model = model_of(recurrent_dropout=0.2, **changes).train()
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         features = model(batch_of([0, 1, 2]))
@@ -150,3 +161,14 @@ def test_a_copied_state_is_the_encoder_s() -> None:
     memory = model.encode(batch_of([0]).src)
     parts = torch.cat([part[:, 0] for state in model.start(memory).layers for part in state], dim=1)
     assert torch.equal(parts, memory.summary)
+
+
+@pytest.mark.parametrize("changes", [{"decoder_size": 12}, {"encoder_size": 12, "attention": "additive"}])
+def test_the_decoder_reads_contexts_of_the_encoder_s_size(changes: dict[str, object]) -> None:
+    model = model_of(**changes)
+    memory = model.encode(batch_of([0, 1]).src)
+    encoder, decoder = changes.get("encoder_size", 8), changes.get("decoder_size", 8)
+    assert (memory.values.shape[2], memory.keys.shape[2]) == (encoder, decoder)
+    contexts, _ = model.decoder.attention(torch.randn(2, 3, int(str(decoder))), memory)
+    assert contexts.shape == (2, 3, encoder)
+    assert model.decoder.readout.in_features == int(str(encoder)) + int(str(decoder))
