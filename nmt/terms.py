@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+from nmt.corpus.invisible import clean
 from nmt.corpus.reading import normalise, read_lines
 from nmt.errors import DataError
 
@@ -111,8 +112,8 @@ def _entries(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
         if len(columns) != 2:
             found = f"{len(columns)} column" + ("s" if len(columns) > 1 else "")
             raise DataError(f"{path}, line {number}: found {found}, expected 2: source term <tab> target term")
-        if not all(columns):
-            side = "target" if columns[0] else "source"
+        if not all(map(clean, columns)):
+            side = "target" if clean(columns[0]) else "source"
             raise DataError(f"{path}, line {number}: found no {side} term, expected source term <tab> target term")
         yield number, (columns[0], columns[1])
 
@@ -124,9 +125,12 @@ def _make_term(source: str, target: str, number: int) -> _Term:
 
 
 def _words(text: str) -> Iterator[_Word]:
-    """Cut a text into words, single marks, and single characters of scripts without spaces."""
+    """Cut a text into words, single marks, and single characters of scripts without spaces; what nobody sees counts
+    for nothing."""
     spaced = False
-    for (is_space, _), characters in groupby(enumerate(text), key=lambda item: (item[1].isspace(), _group(*item))):
+    for (is_space, _), characters in groupby(
+        enumerate(clean(text)), key=lambda item: (item[1].isspace(), _group(*item))
+    ):
         if not is_space:
             yield _Word("".join(character for _, character in characters), spaced)
         spaced = is_space

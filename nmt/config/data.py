@@ -122,6 +122,9 @@ class DataSettings(Section):
     """Reject pairs with a side in another language than `src_lang`, `tgt_lang` (optional extra `langid`)."""
     on_bad_utf8: Literal["error", "replace"] = "error"
     """What bytes that are not UTF-8 lead to: an error that names the line, or U+FFFD in their place."""
+    clean_invisible: bool = True
+    """Read blanks of every kind as spaces, and leave out soft hyphens, zero-width spaces, control characters and the
+    like, in the text that is prepared and in that which the model translates (docs/cleaning.md has the rule)."""
     seed: int = Field(default=1, ge=0)
     """Seed of the held-out choice and of the sample that the tokenizer is trained on."""
 

@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from nmt.errors import ConfigError
 
 _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
+_AS_BEFORE: dict[str, dict[str, Any]] = {"data": {"clean_invisible": False}}
+"""What stored settings of before mean that lack a setting: nothing changes for what was made with them."""
 _BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt_vectors"))
 """Paths that count from the folder of the recipe that sets them."""
 
@@ -48,7 +50,17 @@ def load_settings(
 
 def parse_settings(text: str, *, where: str) -> Settings:
     """Read a settings tree from TOML text, as stored in a model's config.toml."""
-    return _validate(_parse_toml(text, where), where=where)
+    return _validate(as_stored(_parse_toml(text, where)), where=where)
+
+
+def as_stored(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete a stored tree with what settings that are newer than it stand for: that all is as it was before."""
+    complete = dict(tree)
+    for name, as_before in _AS_BEFORE.items():
+        section = tree.get(name, {})
+        if isinstance(section, dict):  # else it is refused for that
+            complete[name] = {**as_before, **section}
+    return complete
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

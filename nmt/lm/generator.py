@@ -13,8 +13,8 @@ from torch import Tensor
 
 from nmt.alignment import join_pieces
 from nmt.config import Settings
+from nmt.corpus.invisible import normaliser
 from nmt.corpus.placeholders import mask
-from nmt.corpus.reading import normalise
 from nmt.errors import ConfigError, ModelError
 from nmt.models.devices import choose_device, prepare_for_search, use_threads
 from nmt.models.folder import load_language_model
@@ -155,7 +155,7 @@ class Generator:
         return sampling.draw(word_log_probs(logits.squeeze(1)), uniform[:, None])
 
     def _prefix(self, generation: Generation) -> "_Prefix":
-        plain = normalise(generation.prefix)
+        plain = normaliser(cleans=self.settings.data.clean_invisible)(generation.prefix)
         [ids] = self.tokenizer.encode([mask(plain, self.settings.tokenizer.placeholders)[0]])
         if len(ids) >= generation.max_length:
             raise ConfigError(

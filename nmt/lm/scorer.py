@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from nmt.config import Settings
+from nmt.corpus.invisible import normaliser
 from nmt.corpus.placeholders import mask
-from nmt.corpus.reading import normalise
 from nmt.lm.blocks import BlockReader, RunningText, make_readers, score_apart
 from nmt.lm.result import LineScore
 from nmt.models.devices import choose_device, choose_precision, prepare_for_search, use_threads
@@ -116,6 +116,7 @@ class LanguageScorer:
             yield _score_on(text, self._encode(lines)) if carry else self.score(lines)
 
     def _encode(self, lines: Sequence[str]) -> list["_Line"]:
+        normalise = normaliser(cleans=self.settings.data.clean_invisible)
         texts = [mask(normalise(line), self.settings.tokenizer.placeholders)[0] for line in lines]
         return [_Line(text, ids) for text, ids in zip(texts, self.tokenizer.encode(texts), strict=True)]
 

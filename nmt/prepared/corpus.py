@@ -113,6 +113,14 @@ class Corpus(ABC, Generic[R]):
     def drops_duplicates(self) -> bool:
         """Whether a training record is rejected that occurred before."""
 
+    def read(self, records: Iterable[R]) -> list[R]:
+        """Clean records that have been read of what nobody sees, where that is wanted."""
+        return list(map(self.clean, records)) if self.settings.data.clean_invisible else list(records)
+
+    @abstractmethod
+    def clean(self, record: R) -> R:
+        """Clean the texts of a record (`nmt.corpus.invisible`)."""
+
     @abstractmethod
     def make_judge(self, overlap: Overlap) -> Judge[R]:
         """Make a judge of training records; `overlap` is the text that models are judged by."""

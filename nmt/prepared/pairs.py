@@ -7,6 +7,7 @@ import numpy as np
 
 from nmt.config import DataSettings, Settings
 from nmt.corpus.cleaning import REASONS, make_cleaner
+from nmt.corpus.invisible import clean
 from nmt.corpus.overlap import Keys, Overlap, hash_pairs
 from nmt.corpus.placeholders import mask, mask_pair
 from nmt.corpus.reading import Pair
@@ -53,6 +54,10 @@ class PairCorpus(Corpus[Pair]):
     def drops_duplicates(self) -> bool:
         """As `data.drop_duplicates` says."""
         return self.settings.data.drop_duplicates
+
+    def clean(self, record: Pair) -> Pair:
+        """Clean both sides."""
+        return Pair(clean(record.src), clean(record.tgt), record.file, record.line)
 
     def make_judge(self, overlap: Overlap) -> Judge[Pair]:
         """Make the cleaner that the settings ask for."""

@@ -218,7 +218,7 @@ class _Preparation(Generic[R]):
     def run(self) -> _Done:
         """Go through all stages."""
         stages, corpus = self.stages, self.stages.corpus
-        valid, test = self._read_valid(), list(self.sources.test()) if self.sources.test else None
+        valid, test = self._read_valid(), corpus.read(self.sources.test()) if self.sources.test else None
         sifted = stages.sift(self.sources.train, corpus.overlap(_judged_by(valid, test)))
         if not any(block.accepted for block in sifted):
             raise DataError(f"no training {corpus.noun} are left after cleaning: {self._describe(sifted)}")
@@ -250,7 +250,7 @@ class _Preparation(Generic[R]):
         """Read the validation sets, without records that have an empty text."""
         corpus, sets = self.stages.corpus, []
         for one in self.sources.valid:
-            records = list(one.read())
+            records = corpus.read(one.read())
             complete = [record for record in records if all(chain.from_iterable(corpus.texts([record])))]
             if not complete:
                 which = f" of {one.name}" if len(self.sources.valid) > 1 else ""

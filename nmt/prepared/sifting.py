@@ -99,7 +99,7 @@ class Sifter(Generic[R]):
 
     def __call__(self, raw: Raw[R]) -> Sifted:
         """Read a block, and write the records that there is no reason against."""
-        records = raw.block.records()
+        records = self.corpus.read(raw.block.records())
         reasons = self.judge(records)
         statistics = Statistics.empty([column.ids for column in self.corpus.columns])
         rejections = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nmt.config import Settings
+from nmt.config.load import as_stored
 from nmt.errors import DataError
 from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.manifest import (
@@ -156,7 +157,7 @@ def holds_text(folder: Path) -> bool:
 
 def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, str]) -> Settings:
     try:
-        return Settings.model_validate({**manifest.settings, **more})
+        return Settings.model_validate(as_stored({**manifest.settings, **more}))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))

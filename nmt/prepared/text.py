@@ -8,6 +8,7 @@ import numpy as np
 
 from nmt.config import Settings
 from nmt.corpus.cleaning import Reason
+from nmt.corpus.invisible import clean
 from nmt.corpus.overlap import Overlap
 from nmt.corpus.placeholders import mask
 from nmt.corpus.reading import Line
@@ -41,6 +42,10 @@ class TextCorpus(Corpus[Line]):
     reasons = ("empty",)
     max_pieces = inf
     drops_duplicates = False
+
+    def clean(self, record: Line) -> Line:
+        """Clean the line."""
+        return Line(clean(record.text), record.file, record.line)
 
     def make_judge(self, overlap: Overlap) -> Judge[Line]:
         """Make a judge that wants more than white space."""

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self
 import torch
 
 from nmt.config import Settings
-from nmt.corpus.reading import normalise
+from nmt.corpus.invisible import normaliser
 from nmt.errors import ModelError
 from nmt.files import sha256
 from nmt.lm.blocks import BlockReader, make_readers, score_apart
@@ -38,6 +38,8 @@ class TargetLanguage:
     precision: SearchPrecision
     """Arithmetic of the matrix products."""
     tokenizer: Tokenizer
+    normalise: Callable[[str], str]
+    """What its text was read with."""
     folder: Path
     beside: Path
     """The translation model."""
@@ -77,7 +79,13 @@ class TargetLanguage:
         *_, written = tokenizer_files(beside)
         [read] = tokenizer_files(folder)
         return cls(
-            model, precision, load_tokenizers(folder).tgt, folder, beside, same_pieces=sha256(read) == sha256(written)
+            model,
+            precision,
+            load_tokenizers(folder).tgt,
+            normaliser(cleans=own.data.clean_invisible),
+            folder,
+            beside,
+            same_pieces=sha256(read) == sha256(written),
         )
 
     def fused(self, model: SearchableModel[Memory, State], weight: float) -> FusedModel[Memory, State, Any]:
@@ -96,7 +104,7 @@ class TargetLanguage:
 
     def log_probabilities(self, texts: Sequence[str]) -> list[float]:
         """Return the natural logarithm of the probability of each text, with its end."""
-        rows = self.tokenizer.encode([normalise(text) for text in texts])
+        rows = self.tokenizer.encode(list(map(self.normalise, texts)))
         return [math.fsum(words) for words in score_apart(self._reader, rows)]
 
     @cached_property

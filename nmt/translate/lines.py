@@ -1,6 +1,6 @@
 """Lines of text made ready for the model, and their translations made into text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nmt.alignment import align_words, join_pieces, replace_unknown
 from nmt.config import Settings
+from nmt.corpus.invisible import normaliser
 from nmt.corpus.placeholders import Filling, Kind, Originals, fill, fill_pieces, mask, place, unwritten
 from nmt.corpus.reading import normalise
 from nmt.markup import Marked, extract, reinsert
@@ -70,13 +71,14 @@ class LineReader:
     def read(self, lines: Sequence[str]) -> list[Line]:
         """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences."""
         texts, prefixes = self._without_prefixes(lines)
-        prefix_ids = spell(self.tokenizers.tgt, prefixes) if any(prefixes) else ((),) * len(prefixes)
+        prefix_ids = spell(self.tokenizers.tgt, prefixes, self._normalise) if any(prefixes) else ((),) * len(prefixes)
         marked = [extract(text, self.options.keep) if self.options.markup else Marked(text, ()) for text in texts]
-        wholes = [split_sentences(one.plain) if self.options.document else [one.plain] for one in marked]
+        plain = [self._normalise(one.plain) for one in marked]  # markup is kept as it stands
+        wholes = [split_sentences(text) if self.options.document else [text] for text in plain]
         encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
         limit = self.settings.data.max_pieces
         read = []
-        for one, sentences, prefix, ids in zip(marked, wholes, prefixes, prefix_ids, strict=True):
+        for one, whole, sentences, prefix, ids in zip(marked, plain, wholes, prefixes, prefix_ids, strict=True):
             parts: list[LinePart] = []
             cut = False
             for text in filter(None, sentences):
@@ -86,7 +88,7 @@ class LineReader:
                 else:
                     cut = True
                     parts += self._encode(split_text(text, count=self._count_pieces, limit=limit))
-            read.append(Line(one, prefix, ids, _in_words(one.plain, parts), self._required(parts, prefix), cut))
+            read.append(Line(one, prefix, ids, _in_words(whole, parts), self._required(parts, prefix), cut))
         return read
 
     def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
@@ -114,11 +116,15 @@ class LineReader:
         """The pieces of placeholders."""
         return copied(self.tokenizers.tgt, self.settings.tokenizer.placeholders)
 
+    @cached_property
+    def _normalise(self) -> Callable[[str], str]:
+        return normaliser(cleans=self.settings.data.clean_invisible)
+
     def _without_prefixes(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
         if not self.options.prefix_after_tab:
-            return [normalise(line) for line in lines], [""] * len(lines)
+            return list(map(normalise, lines)), [""] * len(lines)
         pairs = [line.partition("\t") for line in lines]
-        return [normalise(text) for text, _, _ in pairs], [normalise(prefix) for _, _, prefix in pairs]
+        return [normalise(text) for text, _, _ in pairs], [self._normalise(prefix) for _, _, prefix in pairs]
 
     def _required(self, parts: Sequence[LinePart], prefix: str) -> tuple[Spelled, ...]:
         """Find what each part has to contain: its terms and placeholders; the last one what every translation has to.
@@ -128,7 +134,9 @@ class LineReader:
         words = [list(self.options.terms.required(part.text)) if self.options.terms else [] for part in parts]
         if words:
             words[-1] += self.options.required
-        spelled = [spell(self.tokenizers.tgt, some) if some else () for some in words] or [()] * len(parts)
+        spelled = [spell(self.tokenizers.tgt, some, self._normalise) if some else () for some in words] or [()] * len(
+            parts
+        )
         return tuple(
             some + self._placeholders(part, "" if i else prefix)
             for i, (some, part) in enumerate(zip(spelled, parts, strict=True))

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, cast
 from torch import nn
 
 from nmt.config import SearchSettings, Settings
+from nmt.corpus.invisible import normaliser
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.files import sha256
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
@@ -152,7 +153,8 @@ class Translator:
         search = options.search(self.settings)
         language = self.language if search.lm_weight else None
         rescored = options.lm_rescore and language is not None
-        check_words(self.tokenizers.tgt, options)
+        normalise = normaliser(cleans=self.settings.data.clean_invisible)
+        check_words(self.tokenizers.tgt, options, normalise)
         check_tag(self.tokenizers.src, options.tag)
         if options.tag is None and (tags := self.settings.data.tags):
             warnings.warn(f"the model has learnt every sentence with a tag: {', '.join(tags)}; name one", NmtWarning, 2)
@@ -171,7 +173,7 @@ class Translator:
             continuing=continuing(self.tokenizers.tgt) if constrained else frozenset(),
             forbidden=forbid(
                 self.tokenizers.tgt,
-                options.forbidden,
+                list(map(normalise, options.forbidden)),
                 placeholders=placeholders,
                 device=self.model.device,
             ),

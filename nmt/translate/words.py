@@ -1,13 +1,12 @@
 """Words that translations must contain, and words that they must not, as the pieces that a model writes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
 
 from nmt.corpus.placeholders import PLACEHOLDERS, Kind
-from nmt.corpus.reading import normalise
 from nmt.errors import ConfigError
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.wholewords import WholeWords, continues
@@ -23,23 +22,23 @@ _STAND_IN: Final = "\ufffc"
 """The text of a piece that stands for another one, the object replacement character: no word goes on behind it."""
 
 
-def spell(tokenizer: Tokenizer, words: Sequence[str]) -> Spelled:
-    """Cut words into the pieces that a model writes them in."""
+def spell(tokenizer: Tokenizer, words: Sequence[str], normalise: Callable[[str], str]) -> Spelled:
+    """Cut words into the pieces that a model writes them in; `normalise`: what it has its text read with."""
     return tuple(tuple(ids) for ids in tokenizer.encode([normalise(word) for word in words]))
 
 
-def check_words(tokenizer: Tokenizer, options: Options) -> None:
-    """Refuse words, terms among them, that no translation could contain.
+def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str], str]) -> None:
+    """Refuse words, terms among them, that no translation could contain; `normalise` is that of `spell`.
 
     Raises:
         ConfigError: A word is blank, has a character that the vocabulary lacks, or is forbidden and required.
     """
     required = (*options.required, *(options.terms.targets if options.terms else ()))
     for word in options.forbidden:
-        if not word.replace(SPACE_MARK, "").strip():
+        if not normalise(word.replace(SPACE_MARK, "")):
             raise ConfigError(f"found the blank word {word!r} among those that translations must not contain")
     without = {word: WholeWords([normalise(word)]) for word in options.forbidden}
-    for word, ids in zip(required, spell(tokenizer, required), strict=True):
+    for word, ids in zip(required, spell(tokenizer, required, normalise), strict=True):
         if not ids:
             raise ConfigError(f"found the blank word {word!r} among those that translations must contain")
         if UNK in ids:
@@ -71,7 +70,7 @@ def forbid(
 
     Args:
         tokenizer: Of the target.
-        words: None of them is blank.
+        words: Normalised; none of them is blank.
         placeholders: What is masked in the text of the model. What placeholders stand for is not looked at.
         device: Where the search computes.
     """
@@ -81,7 +80,7 @@ def forbid(
     texts = [_STAND_IN if piece in opaque else piece for piece in tokenizer.surfaces]
     texts[: EOS + 1] = [""] * (EOS + 1)
     texts[UNK] = _STAND_IN
-    return ForbiddenWords([normalise(word) for word in words], texts, device)
+    return ForbiddenWords(words, texts, device)
 
 
 def copied(tokenizer: Tokenizer, kinds: Sequence[Kind]) -> dict[Kind, int]:

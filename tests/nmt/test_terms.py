@@ -72,6 +72,12 @@ def test_composed_and_decomposed_letters_are_the_same(load: Loader) -> None:
     assert load("cafe\u0301\tcafé").required("Caf\u00e9") == ["café"]
 
 
+def test_what_nobody_sees_does_not_hide_a_term(load: Loader) -> None:
+    assert load("guard\u00a0dog\tchien").required("a gu\u00adard dog\u200b") == ["chien"]
+    with pytest.raises(DataError, match="found no source term"):
+        load("\u200b\tchien")
+
+
 def test_comments_blank_lines_and_repeated_terms_are_no_harm(load: Loader) -> None:
     terms = load("# a comment", "", "  ", "dog\tchien", " Dog \t chien ")
     assert terms.required("dog") == ["chien"]

@@ -57,6 +57,13 @@ def test_stored_settings_keep_the_paths_of_word_vectors(tmp_path: Path) -> None:
     )
 
 
+def test_stored_settings_of_before_read_text_as_it_was_read_then() -> None:
+    assert not parse_settings("", where="config.toml").data.clean_invisible
+    assert parse_settings(to_toml(load_settings()), where="config.toml").data.clean_invisible
+    with refused("config.toml: [data] must be a table of settings, found 1"):
+        parse_settings("data = 1", where="config.toml")
+
+
 def test_an_absolute_data_root_is_kept(tmp_path: Path) -> None:
     path = recipe(tmp_path, '[data]\nroot = "/corpus"\n')
     assert load_settings(path).data.root == Path("/corpus")

@@ -1,9 +1,11 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from nmt.config import load_settings
 from nmt.errors import DataError, ModelError
 from nmt.lm import LanguageScorer, LineScore
 from nmt.streams import FileLines
@@ -57,6 +59,13 @@ def test_a_long_line_is_scored_as_a_text(scorer: LanguageScorer) -> None:
 
 def test_white_space_around_a_line_and_the_form_of_its_accents_do_not_count(scorer: LanguageScorer) -> None:
     assert scorer.score(["  bat e\u0301 "]) == scorer.score(["bat \u00e9"])
+
+
+def test_what_nobody_sees_is_scored_only_by_a_model_that_has_seen_it(scorer: LanguageScorer) -> None:
+    assert scorer.settings.data.clean_invisible
+    assert scorer.score(["ba\u00adt\u00a0ball"]) == scorer.score(["bat ball"])
+    before = replace(scorer, settings=load_settings(overrides=["data.clean_invisible=false"], base=scorer.settings))
+    assert before.score(["ba\u00adt\u00a0ball"]) != scorer.score(["bat ball"])
 
 
 def test_unknown_characters_are_scored_as_unknown(scorer: LanguageScorer) -> None:

@@ -99,6 +99,21 @@ def test_text_is_composed_before_it_is_cut(
     assert train_texts(tmp_path / "data")[0].startswith("caf\u00e9 ")
 
 
+@pytest.mark.parametrize(("cleans", "expected"), [("true", "my cat "), ("false", "m\u00ady\u00a0cat ")])
+def test_what_nobody_sees_is_left_out_of_all_text_unless_a_setting_says_so(
+    tmp_path: Path, pairs: Pairs, write: Write, make_settings: MakeSettings, cleans: str, expected: str
+) -> None:
+    write("train", [(f"m\u00ady\u00a0cat {src}", f"m\u00ady\u00a0cat {tgt}") for src, tgt in pairs])
+    write("valid", [("m\u00ady\u00a0cat .", "m\u00ady\u00a0cat ."), ("\u00ad", "the cat")])
+    valid = "data.valid_src=valid.src", "data.valid_tgt=valid.tgt"
+    report = prepare(tmp_path / "data", make_settings(f"data.clean_invisible={cleans}", *valid))
+    assert report.counts.valid_dropped == (1 if cleans == "true" else 0)
+    data = PreparedData.open(tmp_path / "data")
+    assert data.valid.src_texts[0].startswith(expected)
+    assert data.valid.tgt_texts[0].startswith(expected)
+    assert all(text.startswith(expected) for text in train_texts(tmp_path / "data"))
+
+
 def test_the_tokenizer_may_be_trained_on_a_sample(tmp_path: Path, corpus: Pairs, make_settings: MakeSettings) -> None:
     settings = make_settings("tokenizer.max_training_lines=20", "tokenizer.vocab_size=40")
     prepare(tmp_path / "one", settings)

@@ -91,6 +91,14 @@ def test_the_settings_come_back(folder: Path, make_settings: Callable[..., Setti
     assert settings.model_fields_set == {"data", "tokenizer"}
 
 
+def test_data_of_before_hold_what_nobody_sees(folder: Path) -> None:
+    assert PreparedData.open(folder).settings.data.clean_invisible
+    tree = json.loads((folder / "manifest.json").read_text())
+    del tree["settings"]["data"]["clean_invisible"]
+    (folder / "manifest.json").write_text(json.dumps(tree))
+    assert not PreparedData.open(folder).settings.data.clean_invisible
+
+
 def test_an_altered_file_is_refused(folder: Path) -> None:
     model = folder / "joint.spm.model"
     model.write_bytes(model.read_bytes()[::-1])

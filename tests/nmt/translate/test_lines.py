@@ -49,6 +49,20 @@ def test_most_lines_are_one_part_and_blank_ones_are_none(tokenizers: Tokenizers)
     assert reader(tokenizers).read([]) == []
 
 
+def test_what_nobody_sees_is_read_only_by_a_model_that_has_seen_it(tokenizers: Tokenizers) -> None:
+    shy = "the d\u00adog\u00a0runs\u200b"
+    line, blank = reader(tokenizers).read([shy, "\u200b"])
+    assert (texts(line), texts(blank)) == (["the dog runs"], [])
+    [line] = reader(tokenizers, DEFAULT, "data.clean_invisible=false").read([shy])
+    assert texts(line) == [shy]
+
+
+def test_markup_keeps_what_nobody_sees(tokenizers: Tokenizers) -> None:
+    [line] = reader(tokenizers, Options(markup=True)).read(['the d\u00adog <a title="a\u00a0b">runs</a>'])
+    assert texts(line) == ["the dog runs"]
+    assert [span.text for span in line.marked.spans] == ['<a title="a\u00a0b">', "</a>"]
+
+
 def test_lines_that_are_too_long_are_cut_after_sentences(tokenizers: Tokenizers) -> None:
     sentence = "the dog runs ."
     limit = len(tokenizers.src.encode([sentence])[0])
@@ -97,9 +111,9 @@ def test_lines_without_a_tab_have_no_prefix_and_a_later_tab_belongs_to_it(tokeni
     none, blank, two = prefixed.read(["a dog", "\tthe", "a dog\tthe\tcat"])
     assert (none.prefix, texts(none)) == ("", ["a dog"])
     assert (blank.prefix, texts(blank)) == ("the", [])
-    assert (two.prefix, two.prefix_ids) == ("the\tcat", tuple(tokenizers.tgt.encode(["the\tcat"])[0]))
+    assert (two.prefix, two.prefix_ids) == ("the cat", tuple(tokenizers.tgt.encode(["the cat"])[0]))
     [tab] = reader(tokenizers).read(["a\tdog"])
-    assert (tab.prefix, texts(tab)) == ("", ["a\tdog"])
+    assert (tab.prefix, texts(tab)) == ("", ["a dog"])
 
 
 def test_parts_contain_their_own_terms_and_the_last_what_every_line_does(
