@@ -9,6 +9,10 @@ class ConfigError(NmtError):
     """A setting, recipe or combination of settings that cannot be used."""
 
 
+class UsageError(ConfigError):
+    """Options that contradict or lack each other, whatever the data, the settings and the model are."""
+
+
 class DataError(NmtError):
     """A text file or a prepared data folder that cannot be used."""
 

@@ -16,7 +16,7 @@ from nmt.config import Settings
 from nmt.config.training import BleuTokenizer
 from nmt.corpus.reading import OnBadUtf8, read_lines
 from nmt.corpus.unspaced import suiting_tokenizer
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError, DataError, UsageError
 from nmt.wording import counted
 
 MetricName = Literal["bleu", "chrf", "ter"]
@@ -167,12 +167,13 @@ def compare_files(
     two-sided.
 
     Raises:
-        DataError: A file cannot be read or is empty, or the numbers of lines differ, or there is nothing to compare.
+        DataError: A file cannot be read or is empty, or the numbers of lines differ.
+        UsageError: There is nothing to compare.
     """
     scoring = scoring or Scoring()
     paths = list(hypotheses)
     if len(paths) < 2:
-        raise DataError(f"a paired test compares two files of translations or more, found {len(paths)}")
+        raise UsageError(f"a paired test compares two files of translations or more, found {len(paths)}")
     references, texts = _read_all([reference, *more], paths, on_bad_utf8)
     named: list[tuple[str, Sequence[str]]] = [(str(path), lines) for path, lines in texts]
     metrics: dict[str, Metric] = {name: _metric(name, scoring) for name in scoring.metrics}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, Self
 
 from nmt.corpus.reading import OnBadUtf8, read_lines
-from nmt.errors import ConfigError, DataError
+from nmt.errors import DataError, UsageError
 from nmt.metrics import Score, Scoring, score, tokenizer_for
 from nmt.translate import Options, Translator
 from nmt.wording import counted
@@ -138,7 +138,7 @@ def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penal
     """Plan what is tried: every weight that has no value yet, that of a language model only where there is one.
 
     Raises:
-        ConfigError: There is nothing to tune.
+        UsageError: There is nothing to tune.
     """
     plan = DEFAULT
     if not with_language_model:
@@ -151,5 +151,5 @@ def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penal
         given = "the length penalty is given, and there is no language model to weigh"
         if with_language_model:
             given = "the weight of the language model and the length penalty are both given"
-        raise ConfigError(f"there is nothing to tune: {given}")
+        raise UsageError(f"there is nothing to tune: {given}")
     return plan

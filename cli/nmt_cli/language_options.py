@@ -43,10 +43,10 @@ def check_options(lm: Path | None, *, weight: float | None, rescoring: bool) -> 
     """Refuse what is said about a language model where there is none.
 
     Raises:
-        ConfigError: Such an option is given.
+        UsageError: Such an option is given.
     """
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
 
     for name, given in (("--lm-weight", weight is not None), ("--lm-rescore", rescoring)):
         if given and lm is None:
-            raise ConfigError(f"{name} is about a language model; it needs --lm")
+            raise UsageError(f"{name} is about a language model; it needs --lm")

@@ -84,13 +84,13 @@ def filter_corpus(
       nmt lm filter --src web.en --tgt web.fr --side src --in-domain lm-news --general lm-web
         --threshold 0 --output-src news.en --output-tgt news.fr
     """
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
     from nmt.files import written
     from nmt.lm.filtering import Difference, at_most, copy_chosen, lowest
 
     sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
     if (keep is None) == (threshold is None):
-        raise ConfigError("give one of --keep and --threshold: which lines are kept")
+        raise UsageError("give one of --keep and --threshold: which lines are kept")
     _check_files([path for paths in sides for path in paths], [*outputs, *([scores] if scores else [])])
     wanted = _wanted(side, text=bool(text))
     pairs = iter(_model_pairs(in_domain, general, count=sum(wanted)))
@@ -112,26 +112,24 @@ def _sides(
 ) -> tuple[list[list[Path]], list[Path]]:
     """Return the files of each side, and where the kept lines of each go."""
     from nmt.corpus.sources.text import ParallelFiles
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
 
     if text:
         if src or tgt or output_src or output_tgt or output is None:
-            raise ConfigError("--text is filtered into --output, without --src, --tgt and their outputs")
+            raise UsageError("--text is filtered into --output, without --src, --tgt and their outputs")
         return [text], [output]
     if not (src and tgt) or output_src is None or output_tgt is None or output is not None:
-        raise ConfigError(
-            "pairs are filtered from --src and --tgt into --output-src and --output-tgt, text from --text"
-        )
+        raise UsageError("pairs are filtered from --src and --tgt into --output-src and --output-tgt, text from --text")
     files = ParallelFiles(src, tgt, "error", name="")
     return [list(files.src), list(files.tgt)], [output_src, output_tgt]
 
 
 def _check_files(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     """Refuse what can be read only once, two results in one file, and a result in the place of what is read."""
-    from nmt.errors import ConfigError, DataError
+    from nmt.errors import DataError, UsageError
 
     if STREAM in (*inputs, *outputs):
-        raise ConfigError("- is no file; the text is read twice, and what is kept goes to files")
+        raise UsageError("- is no file; the text is read twice, and what is kept goes to files")
     for path in inputs:
         if path.exists() and not path.is_file():
             raise DataError(f"{path} is not a regular file; it is read more than once")
@@ -139,23 +137,23 @@ def _check_files(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     places = [path.resolve() for path in outputs if path.is_file() or not path.exists()]
     for number, place in enumerate(places):
         if place in places[:number]:
-            raise ConfigError(f"{place} is to hold two results; give each a file of its own")
+            raise UsageError(f"{place} is to hold two results; give each a file of its own")
     refuse_replacing(inputs, outputs)
 
 
 def _wanted(side: Side | None, *, text: bool) -> tuple[bool, ...]:
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
 
     if text and side is not None:
-        raise ConfigError("--side is about pairs; leave it out with --text")
+        raise UsageError("--side is about pairs; leave it out with --text")
     return (True,) if text else _SCORED[side or "both"]
 
 
 def _model_pairs(in_domain: Sequence[Path], general: Sequence[Path], *, count: int) -> list[tuple[Path, Path]]:
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
 
     if (len(in_domain), len(general)) != (count, count):
-        raise ConfigError(
+        raise UsageError(
             f"{count} of --in-domain and of --general are needed, one for each side that is scored, found "
             f"{len(in_domain)} and {len(general)}"
         )

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from nmt.errors import NmtError
+from nmt.errors import NmtError, UsageError
 from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, own_stdout, say, show_warnings
 from nmt_cli.demo import demo
@@ -28,7 +28,7 @@ from nmt_cli.translate import translate
 from nmt_cli.tune import tune
 from nmt_cli.vectors import vectors
 
-FAILED = 1
+FAILED, WRONG_USAGE = 1, 2
 CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -69,7 +69,7 @@ def _failures_shown(ctx: typer.Context) -> Iterator[None]:
             _flush_stdout()
         except OSError:  # that is what has been told
             _discard_stdout()
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED) from None
 
 
 def _describe(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """`nmt prepare`: from text files to a folder of prepared data."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -92,7 +93,13 @@ def prepare(
       nmt prepare data/lm --text train.fr --set tokenizer.kind=word
     """
     from nmt.config import load_settings
+    from nmt.errors import UsageError
 
+    of_pairs = {"--src": src, "--tgt": tgt, "--tsv": tsv, "--corpus": corpus}
+    of_pairs |= {"--valid-src": valid_src, "--valid-tgt": valid_tgt}
+    _refuse_mixtures(_given(of_pairs), _given({"--text": text, "--valid-text": valid_text}))
+    if not (recipe or overrides or src or tsv or corpus or text):
+        raise UsageError("no training text: give --src and --tgt, --tsv, --corpus or --text, or a recipe that names it")
     settings = load_settings(recipe, overrides or ())
     changes = _training_text({"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}, corpus)
     changes |= _validation_text(valid_src or [], valid_tgt or [], valid_text)
@@ -149,6 +156,23 @@ def show_stages(bar: "Bar") -> "OnProgress":
     return show
 
 
+def _given(options: Mapping[str, object]) -> list[str]:
+    return [name for name, value in options.items() if value]
+
+
+def _refuse_mixtures(of_pairs: list[str], of_text: list[str]) -> None:
+    """Refuse options about pairs beside those about text of one language, and one side of pairs without the other."""
+    from nmt.errors import UsageError
+
+    if of_pairs and of_text:
+        raise UsageError(
+            f"{of_pairs[0]} is about pairs and {of_text[0]} about text for a language model: data hold one of them"
+        )
+    for side, other in (("--src", "--tgt"), ("--valid-src", "--valid-tgt")):
+        if (side in of_pairs) != (other in of_pairs):
+            raise UsageError(f"{side} and {other} are the two sides of a text: give both")
+
+
 def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]:
     """Return the settings that text of the command line changes: that of any kind replaces the recipe's."""
     from nmt.config import TrainingCorpusSettings
@@ -170,10 +194,10 @@ def _validation_text(src: list[Path], tgt: list[Path], text: Path | None) -> dic
     """Return the settings that validation text changes; sets of the command line replace all of the recipe's."""
     from nmt.config import CorpusSettings
     from nmt.corpus.sources.opening import absolute
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
 
-    if len(src) != len(tgt) and src and tgt:
-        raise ConfigError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")
+    if len(src) != len(tgt):
+        raise UsageError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")
     changes: dict[str, object] = {"valid_text": text.absolute()} if text else {}
     if src or tgt:
         sets = [[absolute(str(path)) for path in side] for side in (src, tgt)]

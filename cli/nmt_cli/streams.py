@@ -36,14 +36,14 @@ def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Refuse outputs that would take the place of a file that is read, under whatever name.
 
     Raises:
-        ConfigError: One of them is one of the inputs.
+        UsageError: One of them is one of the inputs.
     """
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
 
     files = [path for path in inputs if path != STREAM and path.is_file()]
     for output in outputs:
         if output != STREAM and output.is_file() and any(output.samefile(path) for path in files):
-            raise ConfigError(f"{output} is an input, so it cannot be written: the result would replace it")
+            raise UsageError(f"{output} is an input, so it cannot be written: the result would replace it")
 
 
 @contextmanager

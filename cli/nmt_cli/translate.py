@@ -149,14 +149,14 @@ def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, d
 
 
 def _sampling(wanted: bool, values: "dict[str, float | int | None]") -> "Sampling | None":
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
     from nmt.search.sampling import Sampling
 
     given = {name: value for name, value in values.items() if value is not None}
     if wanted:
         return Sampling(**given)  # type: ignore[arg-type]
     if given:
-        raise ConfigError(f"--{next(iter(given)).replace('_', '-')} is about random translations; it needs --sample")
+        raise UsageError(f"--{next(iter(given)).replace('_', '-')} is about random translations; it needs --sample")
     return None
 
 

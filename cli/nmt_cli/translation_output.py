@@ -37,14 +37,14 @@ def writer(options: OutputOptions) -> Iterator[Write]:
     Devices and named pipes are written to at once, too: nothing takes their place.
 
     Raises:
-        ConfigError: Options exclude each other, or a file stands where a folder has to be.
+        UsageError: Options exclude each other, or a file stands where a folder has to be.
     """
-    from nmt.errors import ConfigError
+    from nmt.errors import UsageError
 
     if options.scores and (options.n_best or options.format == "json"):
-        raise ConfigError("--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out")
+        raise UsageError("--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out")
     if options.alignment and options.alignment.resolve() == options.output.resolve():
-        raise ConfigError(f"translations and alignments cannot both go to {options.alignment}")
+        raise UsageError(f"translations and alignments cannot both go to {options.alignment}")
     with ExitStack() as files:
         out = files.enter_context(open_output(options.output))
         links = files.enter_context(open_output(options.alignment)) if options.alignment else None

@@ -10,7 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from nmt.config.settings import Settings
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, UsageError
 
 _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
@@ -81,7 +81,7 @@ def parse_override(text: str) -> dict[str, Any]:
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and section and key):
-        raise ConfigError(f"--set {text}: expected section.key=value, for example training.seed=7")
+        raise UsageError(f"--set {text}: expected section.key=value, for example training.seed=7")
     tree = {section: {key: _toml_value(value.strip())}}
     _refuse_unknown(tree, where="--set")
     return tree

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from nmt.errors import ConfigError
+from nmt.errors import UsageError
 
 _BUILT_IN: Final = re.compile(
     r"""
@@ -62,14 +62,14 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     """Compile a user's own regular expression for `extract`.
 
     Raises:
-        ConfigError: It is not a regular expression, or it is empty.
+        UsageError: It is not a regular expression, or it is empty.
     """
     if not text:
-        raise ConfigError("the markup pattern is empty; expected a Python regular expression")
+        raise UsageError("the markup pattern is empty; expected a Python regular expression")
     try:
         return re.compile(text)
     except re.error as error:
-        raise ConfigError(f"markup pattern {text!r} is not a Python regular expression: {error}") from error
+        raise UsageError(f"markup pattern {text!r} is not a Python regular expression: {error}") from error
 
 
 def extract(line: str, own: re.Pattern[str] | None = None) -> Marked:

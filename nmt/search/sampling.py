@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Self
 import torch
 from torch import Tensor
 
-from nmt.errors import ConfigError
+from nmt.errors import UsageError
 from nmt.search.candidates import best_candidates
 from nmt.search.frontier import Limits, word_ids
 from nmt.search.hypothesis import Hypothesis
@@ -42,7 +42,7 @@ class Sampling:
             ("seed", 0 <= self.seed < 2**63, "from 0 to 2^63 - 1"),
         ):
             if not valid:
-                raise ConfigError(f"{name} = {getattr(self, name)} of sampling: expected {expected}")
+                raise UsageError(f"{name} = {getattr(self, name)} of sampling: expected {expected}")
 
     def draw(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
         """Draw words.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from nmt.config import SearchSettings, Settings, load_settings
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, UsageError
 from nmt.search.sampling import Sampling
 from nmt.terms import Terminology
 
@@ -95,29 +95,32 @@ class Options:
         """Return the settings of the search: these where they say something, else those of the model.
 
         Raises:
-            ConfigError: A setting is out of range, or options exclude each other.
+            UsageError: One is out of range, or they exclude each other.
         """
         chosen = {name: getattr(self, name) for name in _SEARCH}
         overrides = [f"search.{name}={value}" for name, value in chosen.items() if value is not None]
-        search = load_settings(overrides=overrides, base=settings).search
+        try:
+            search = load_settings(overrides=overrides, base=settings).search
+        except ConfigError as error:
+            raise UsageError(str(error)) from error
         if self.n_best < 1 or (self.n_best > search.beam_size and not self.sampling):
-            raise ConfigError(
+            raise UsageError(
                 f"{self.n_best} translations of each line were asked for, but search.beam_size = {search.beam_size} "
                 f"gives 1 to {search.beam_size}"
             )
         if self.sampling:
             self._check_sampling()
         if self.lm_rescore and search.beam_size == 1:
-            raise ConfigError(
+            raise UsageError(
                 "search.beam_size = 1 leaves nothing to put in order by a language model: give it 2 or more"
             )
         if search.min_length_ratio > search.max_length_ratio:
-            raise ConfigError(
+            raise UsageError(
                 f"search.min_length_ratio = {search.min_length_ratio} is above "
                 f"search.max_length_ratio = {search.max_length_ratio}"
             )
         if search.shortlist and (self.prefix_after_tab or self.required or self.terms):
-            raise ConfigError(
+            raise UsageError(
                 f"search.shortlist = {search.shortlist} leaves out words that are asked for by a prefix, a term or as "
                 "required; use it without them, or set it to 0"
             )
@@ -127,16 +130,14 @@ class Options:
         """Refuse what would be of no use; what the model's own settings hold is no error."""
         for name in ("beam_size", "coverage_penalty"):
             if getattr(self, name) is not None:
-                raise ConfigError(
+                raise UsageError(
                     f"search.{name} = {getattr(self, name)} does nothing for translations that are drawn at random; "
                     "leave one of them out"
                 )
         if self.required or self.terms:
-            raise ConfigError(
-                "words cannot be required of translations that are drawn at random; leave one of them out"
-            )
+            raise UsageError("words cannot be required of translations that are drawn at random; leave one of them out")
         if self.lm_rescore:
-            raise ConfigError(
+            raise UsageError(
                 "translations that are drawn at random are not put in order by a language model; leave one of them out"
             )
 

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 
 from nmt.corpus.placeholders import PLACEHOLDERS, Kind
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, UsageError
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.wholewords import WholeWords, continues
 from nmt.subword import Tokenizer
@@ -31,23 +31,24 @@ def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str
     """Refuse words, terms among them, that no translation could contain; `normalise` is that of `spell`.
 
     Raises:
-        ConfigError: A word is blank, has a character that the vocabulary lacks, or is forbidden and required.
+        ConfigError: A word has a character that the vocabulary lacks.
+        UsageError: A word is blank, or forbidden and required.
     """
     required = (*options.required, *(options.terms.targets if options.terms else ()))
     for word in options.forbidden:
         if not normalise(word.replace(SPACE_MARK, "")):
-            raise ConfigError(f"found the blank word {word!r} among those that translations must not contain")
+            raise UsageError(f"found the blank word {word!r} among those that translations must not contain")
     without = {word: WholeWords([normalise(word)]) for word in options.forbidden}
     for word, ids in zip(required, spell(tokenizer, required, normalise), strict=True):
         if not ids:
-            raise ConfigError(f"found the blank word {word!r} among those that translations must contain")
+            raise UsageError(f"found the blank word {word!r} among those that translations must contain")
         if UNK in ids:
             raise ConfigError(
                 f"translations cannot be made to contain {word!r}: the vocabulary of the model lacks a character of it"
             )
         for other, words in without.items():
             if words.found_in(normalise(word)):
-                raise ConfigError(f"translations must contain {word!r}, but must not contain {other!r}")
+                raise UsageError(f"translations must contain {word!r}, but must not contain {other!r}")
 
 
 def check_tag(tokenizer: Tokenizer, tag: str | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 import sacrebleu
 
 from nmt.config.training import BleuTokenizer
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError, DataError, UsageError
 from nmt.metrics import METRICS, Scoring, bleu, compare_files, make_bleu, score, score_files
 
 VERSION = f"version:{sacrebleu.__version__}"
@@ -217,5 +217,5 @@ def test_a_file_compared_with_itself_does_not_differ(compared: list[Path]) -> No
 
 
 def test_one_file_is_compared_with_nothing(compared: list[Path]) -> None:
-    with pytest.raises(DataError, match=r"^a paired test compares two files of translations or more, found 1$"):
+    with pytest.raises(UsageError, match=r"^a paired test compares two files of translations or more, found 1$"):
         compare_files(compared[0], compared[1:2])

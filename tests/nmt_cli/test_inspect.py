@@ -79,7 +79,7 @@ def test_a_page_in_the_place_of_text_that_was_prepared_is_refused(folder: Path, 
     for page in (text, link):
         result = inspect(folder, "--html", page)
         message = f"error: {page} is an input, so it cannot be written: the result would replace it\n"
-        assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)
     assert text.read_bytes() == before
 
 

@@ -56,7 +56,7 @@ def test_worker_processes_load_it_too(run: Run, lm: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--lm-weight", "0.2"], ["--lm-rescore"]])
 def test_what_is_about_a_language_model_needs_one(refused: Run, arguments: list[str]) -> None:
-    assert refused(*arguments) == f"error: {arguments[0]} is about a language model; it needs --lm\n"
+    assert refused(*arguments, code=2) == f"error: {arguments[0]} is about a language model; it needs --lm\n"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_is_about_a_language_model_needs_one(refused: Run, arguments: list[
 def test_what_a_language_model_cannot_put_in_order_is_an_error(
     refused: Run, lm: Path, arguments: list[str], message: str
 ) -> None:
-    assert refused("--lm", lm, *arguments) == f"error: {message}\n"
+    assert refused("--lm", lm, *arguments, code=2) == f"error: {message}\n"
 
 
 def test_a_language_model_that_reads_other_pieces_can_only_put_in_order(

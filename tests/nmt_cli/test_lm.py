@@ -223,7 +223,7 @@ def test_scores_do_not_replace_the_text(toy_language_model: Path, tmp_path: Path
     path.write_text(TEXT)
     result = lm("score", toy_language_model, path, "--output", path, "--device", "cpu")
     message = f"error: {path} is an input, so it cannot be written: the result would replace it\n"
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)
     assert path.read_text() == TEXT
 
 

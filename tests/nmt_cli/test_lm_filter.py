@@ -111,11 +111,6 @@ def test_text_in_one_language_is_filtered_too(text: Path, models: tuple[Path, Pa
             "1 of --in-domain and of --general are needed, one for each side that is scored, found 2 and 2",
         ),
         (
-            [*PAIRS, "--src", "src", "--keep", "1"],
-            2,
-            "2 source files but 1 target files; every source file needs its target (source: src, src; target: tgt)",
-        ),
-        (
             ["--text", "src", "-o", "-", "--keep", "1"],
             1,
             "- is no file; the text is read twice, and what is kept goes to files",
@@ -123,10 +118,17 @@ def test_text_in_one_language_is_filtered_too(text: Path, models: tuple[Path, Pa
     ],
 )
 @pytest.mark.usefixtures("text")
-def test_what_cannot_be_filtered_is_an_error(
+def test_what_cannot_be_filtered_is_wrong_usage(
     models: tuple[Path, Path], arguments: list[str], repeat: int, message: str
 ) -> None:
     result = invoke(models, *arguments, repeat=repeat)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"error: {message}\n")
+
+
+@pytest.mark.usefixtures("text")
+def test_every_source_file_needs_its_target(models: tuple[Path, Path]) -> None:
+    result = invoke(models, *PAIRS, "--src", "src", "--keep", "1", repeat=2)
+    message = "2 source files but 1 target files; every source file needs its target (source: src, src; target: tgt)"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {message}\n")
 
 
@@ -160,7 +162,7 @@ def test_what_is_read_is_not_replaced(text: Path, models: tuple[Path, Path], opt
     before = (text / read).read_text()
     result = invoke(models, *PAIRS, "--keep", "1", option, f"./{read}", repeat=2)
     message = f"error: {read} is an input, so it cannot be written: the result would replace it\n"
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", message)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)
     assert (text / read).read_text() == before
 
 
@@ -168,7 +170,7 @@ def test_what_is_read_is_not_replaced(text: Path, models: tuple[Path, Path], opt
 def test_two_results_in_one_file_are_an_error(text: Path, models: tuple[Path, Path], option: str) -> None:
     result = invoke(models, *PAIRS, "--keep", "1", option, "./src.out", repeat=2)
     message = f"error: {text / 'src.out'} is to hold two results; give each a file of its own\n"
-    assert (result.exit_code, result.stderr) == (1, message)
+    assert (result.exit_code, result.stderr) == (2, message)
     assert not (text / "src.out").exists()
 
 

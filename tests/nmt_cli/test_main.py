@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner, Result
 
-from nmt.errors import NmtError
+from nmt.errors import NmtError, UsageError
 from nmt_cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +87,11 @@ def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     result = failing_with(NmtError("a.en has [3] lines\nbut a.fr has 4"), monkeypatch)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "error: a.en has [3] lines but a.fr has 4\n"
+
+
+def test_options_that_contradict_each_other_are_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(UsageError("--a needs --b"), monkeypatch)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "error: --a needs --b\n")
 
 
 def test_a_long_error_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,11 +112,12 @@ def test_further_validation_sets_are_counted_one_by_one(folder: Path) -> None:
 def test_every_validation_set_needs_both_sides(folder: Path) -> None:
     refused = prepare("--valid-src", "a.en", "--valid-src", "b.en", "--valid-tgt", "a.fr")
     assert (refused.exit_code, refused.stderr) == (
-        1,
+        2,
         "error: found 2 of --valid-src but 1 of --valid-tgt; each set has two sides\n",
     )
     refused = prepare("--valid-src", "a.en")
-    assert "data.valid_src is set but data.valid_tgt is not" in refused.stderr
+    message = "error: --valid-src and --valid-tgt are the two sides of a text: give both\n"
+    assert (refused.exit_code, refused.stderr) == (2, message)
 
 
 def test_patterns_count_from_the_working_folder_whatever_is_in_its_name(folder: Path) -> None:
@@ -272,6 +273,10 @@ def test_bad_utf8_is_one_line_and_can_be_replaced(folder: Path) -> None:
 
 def test_no_text_is_an_error_that_names_both_ways(folder: Path) -> None:
     result = nmt("data")
+    assert result.exit_code == 2
+    message = "no training text: give --src and --tgt, --tsv, --corpus or --text, or a recipe that names it"
+    assert result.stderr == f"error: {message}\n"
+    result = nmt("data", "--set", "data.seed=2")
     assert result.exit_code == 1
     assert "no training text: give --src and --tgt, --tsv or --corpus; or set data.train_src" in result.stderr
 

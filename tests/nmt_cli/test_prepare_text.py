@@ -37,8 +37,8 @@ def rows(result: Result) -> dict[str, str]:
     return dict(line.strip().rsplit(maxsplit=1) for line in result.stderr.splitlines() if line[-1:] in "0123456789%")
 
 
-def refused(result: Result) -> str:
-    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+def refused(result: Result, code: int = 1) -> str:
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1)
     return result.stderr
 
 
@@ -105,21 +105,29 @@ def test_the_validation_text_of_the_recipe_goes_with_the_text_of_the_command_lin
     assert rows(words("--recipe", "r.toml"))["validation lines"] == "20"
 
 
+@pytest.mark.parametrize("option", ["--src", "--tgt", "--tsv", "--corpus", "--valid-tgt"])
+def test_text_and_pairs_are_not_prepared_together(option: str) -> None:
+    assert refused(words(option, "train.txt"), code=2) == (
+        f"error: {option} is about pairs and --text about text for a language model: data hold one of them\n"
+    )
+
+
 @pytest.mark.parametrize(
-    ("option", "setting"),
-    [("--src", "train_src"), ("--tgt", "train_tgt"), ("--tsv", "train_tsv"), ("--valid-tgt", "valid_tgt")],
+    ("setting", "value"), [("train_src", ["a"]), ("train_tgt", ["a"]), ("train_tsv", ["a"]), ("valid_tgt", "a")]
 )
-def test_text_and_pairs_are_not_prepared_together(option: str, setting: str) -> None:
-    assert refused(words(option, "train.txt")) == (
+def test_text_of_a_recipe_and_pairs_are_not_prepared_together(setting: str, value: object) -> None:
+    Path("r.toml").write_text(f'[data]\ntrain_text = ["train.txt"]\n{setting} = {value!r}\n')
+    assert refused(prepare("--recipe", "r.toml")) == (
         f"error: data.train_text and data.{setting} are both set, but data are prepared from text for a language model "
         "(--text) or from pairs (--src and --tgt, --tsv or --corpus), not from both\n"
     )
 
 
 def test_validation_text_needs_training_text() -> None:
-    message = refused(prepare("--valid-text", "train.txt"))
+    assert "no training text: give --src" in refused(prepare("--valid-text", "train.txt"), code=2)
+    Path("r.toml").write_text('[data]\nvalid_text = "train.txt"\n')
+    message = refused(prepare("--recipe", "r.toml"))
     assert message.startswith("error: data.valid_text is set but data.train_text is not; give the training text")
-    assert "are both set" in refused(prepare("--src", "a", "--tgt", "b", "--valid-text", "train.txt", "--text", "c"))
 
 
 def test_too_few_words_are_a_warning_where_more_were_asked_for() -> None:

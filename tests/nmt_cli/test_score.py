@@ -82,7 +82,7 @@ def test_paired_files_are_tested_against_the_first() -> None:
     assert "p_value" not in found[0]["scores"]["ter"]
     assert f"(p = {found[1]['scores']['ter']['p_value']:.4f})" in second
     alone = CliRunner().invoke(app, ["score", "--paired", "ref", "out"])
-    assert (alone.exit_code, alone.stdout) == (1, "")
+    assert (alone.exit_code, alone.stdout) == (2, "")
     assert alone.stderr == "error: a paired test compares two files of translations or more, found 1\n"
 
 

@@ -99,8 +99,8 @@ def test_what_is_read_is_not_replaced(refused: Run, tmp_path: Path, option: str)
     path = tmp_path / "in.txt"
     path.write_text("bat\n")
     message = f"error: {path} is an input, so it cannot be written: the result would replace it\n"
-    assert refused(path, option, path) == message
-    assert refused("--terms", path, option, path) == message
+    assert refused(path, option, path, code=2) == message
+    assert refused("--terms", path, option, path, code=2) == message
     assert path.read_text() == "bat\n"
 
 

@@ -43,9 +43,9 @@ def test_search_options_reach_the_search(run: Run, library: Translator, argument
 def test_what_is_out_of_range_is_wrong_usage_or_an_error(refused: Run) -> None:
     for option in ("--beam", "--n-best", "--batch-tokens", "--workers"):
         assert f"Invalid value for '{option}'" in refused(option, "0", code=2)
-    message = refused("--length-penalty", "inf")
+    message = refused("--length-penalty", "inf", code=2)
     assert message == "error: settings: search.length_penalty = inf: input should be a finite number\n"
-    message = refused("--n-best", "6")
+    message = refused("--n-best", "6", code=2)
     assert message == ("error: 6 translations of each line were asked for, but search.beam_size = 5 gives 1 to 5\n")
 
 
@@ -69,7 +69,7 @@ def test_n_best_lines_have_the_form_of_moses(run: Run, library: Translator) -> N
 
 @pytest.mark.parametrize("form", [["--n-best", "2"], ["--format", "json"]])
 def test_scores_are_for_plain_text(refused: Run, form: list[str]) -> None:
-    assert refused("--scores", *form) == (
+    assert refused("--scores", *form, code=2) == (
         "error: --scores is for plain text; n-best lists and JSON have scores anyway, so leave it out\n"
     )
 
@@ -114,7 +114,7 @@ def test_plain_samples_have_a_seed_too(run: Run, library: Translator) -> None:
 
 @pytest.mark.parametrize("arguments", [["--temperature", "0.5"], ["--top-k", "5"], ["--top-p", "0.9"], ["--seed", "1"]])
 def test_what_is_about_samples_needs_samples(refused: Run, arguments: list[str]) -> None:
-    assert refused(*arguments) == (f"error: {arguments[0]} is about random translations; it needs --sample\n")
+    assert refused(*arguments, code=2) == (f"error: {arguments[0]} is about random translations; it needs --sample\n")
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_what_is_about_samples_needs_samples(refused: Run, arguments: list[str])
     ],
 )
 def test_samples_that_cannot_be_drawn_are_an_error(refused: Run, arguments: list[str], message: str) -> None:
-    assert refused("--sample", *arguments) == f"error: {message}\n"
+    assert refused("--sample", *arguments, code=2) == f"error: {message}\n"

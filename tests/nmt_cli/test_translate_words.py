@@ -22,7 +22,9 @@ def test_words_that_must_and_must_not_appear(run: Run, refused: Run) -> None:
     assert {"mapo", "logo"} <= set(last.split())
     assert "bato" not in first.split()
     assert blank == ""
-    assert refused("--must", "") == "error: found the blank word '' among those that translations must contain\n"
+    assert (
+        refused("--must", "", code=2) == "error: found the blank word '' among those that translations must contain\n"
+    )
 
 
 def test_terms_appear_where_their_source_does(run: Run, refused: Run, tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_markup_survives(run: Run, refused: Run) -> None:
     lines = ["<b>bat</b> cow {n} %s", "<br/>", "", "bat @x"]
     assert run("--markup", lines=lines).splitlines()[:3] == ["<b>bato</b> cowo {n} %s", "<br/>", ""]
     assert run("--keep", "@[a-z]", lines=lines[::3]) == "<b>bato</b> cowo {n} %s\nbato @x\n"
-    message = refused("--keep", "(")
+    message = refused("--keep", "(", code=2)
     assert message.startswith("error: markup pattern '(' is not a Python regular expression: missing )")
 
 

@@ -122,7 +122,7 @@ def test_a_table_on_stdout_is_wrong_usage(toy_model: Path, toy_text: Path) -> No
 def test_the_table_does_not_replace_the_text(toy_model: Path, toy_text: Path) -> None:
     before = (toy_text / "valid.tgt").read_bytes()
     result = invoke(toy_model, toy_text, "--output", toy_text / "valid.tgt")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert "valid.tgt is an input, so it cannot be written: the result would replace it" in result.stderr
     assert (toy_text / "valid.tgt").read_bytes() == before
 
@@ -159,4 +159,4 @@ def test_a_table_that_cannot_be_written_is_an_error_before_the_work(
 )
 def test_what_cannot_be_tuned_is_an_error(toy_model: Path, toy_text: Path, arguments: list[str], message: str) -> None:
     result = invoke(toy_model, toy_text, *arguments)
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {message}\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"error: {message}\n")
