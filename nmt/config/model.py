@@ -8,10 +8,10 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field
 
 from nmt.config.section import Rate, Section
 
-Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"]
+Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
 
-WITHOUT_FORGET_GATE: Final[frozenset[Cell]] = frozenset({"gru", "rnn", "rnn_relu"})
-_ALIKE: Final[tuple[set[Cell], ...]] = ({"lstm", "peephole_lstm", "layer_norm_lstm"}, {"gru", "rnn"})
+WITHOUT_FORGET_GATE: Final[frozenset[Cell]] = frozenset({"gru", "cho_gru", "rnn", "rnn_relu"})
+_ALIKE: Final[tuple[set[Cell], ...]] = ({"lstm", "peephole_lstm", "layer_norm_lstm"}, {"gru", "cho_gru", "rnn"})
 """Cells whose states have the same parts within the same bounds, so that one can go on from another's."""
 
 
@@ -31,7 +31,8 @@ class ModelSettings(Section):
     kind: Literal["translation", "lm"] = "translation"
     """An encoder-decoder for pairs, or a language model, which is its decoder alone, for text."""
     cell: Cell = "lstm"
-    """The recurrent cell of encoder and decoder, or of the language model; "rnn" squashes by tanh."""
+    """The recurrent cell of encoder and decoder, or of the language model; "rnn" squashes by tanh, "cho_gru" resets its
+    state before the product (Cho et al., 2014), "gru" after it."""
     encoder_cell: Cell | None = None
     """The cell of the encoder; unset: `cell`."""
     decoder_cell: Cell | None = None

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from nmt.models.cells import SSRU, FusedLayer, LayerNormLSTM, PeepholeLSTM, RecurrentLayer, State, Weights
+from nmt.models.cells import SSRU, ChoGRU, FusedLayer, LayerNormLSTM, PeepholeLSTM, RecurrentLayer, State, Weights
 from nmt.models.cells.fused import FusedCell
 from nmt.models.cells.layer import kept_until
 from nmt.models.cells.layer_norm import normalised_gates, normalised_memory
@@ -20,6 +20,8 @@ def pack_layer(layer: RecurrentLayer, precision: Precision) -> "PackedLayer":
         return _PackedPeepholeLSTM(layer, precision)
     if isinstance(layer, LayerNormLSTM):
         return _PackedLayerNormLSTM(layer, precision)
+    if isinstance(layer, ChoGRU):
+        return _PackedChoGRU(layer, precision)
     if isinstance(layer, SSRU):
         return _PackedSSRU(layer, precision)
     if not isinstance(layer, FusedLayer):
@@ -224,6 +226,29 @@ class _PackedLayerNormLSTM(PackedLayer):
         i, f, g, o = gates.chunk(4, dim=1)
         c = (f.sigmoid() * c).add_(i.sigmoid() * _tanh(g))
         return o.sigmoid() * _tanh(normalised_memory(c, self.cell_gain, self.cell_bias)), c
+
+
+class _PackedChoGRU(PackedLayer):
+    """GRU whose reset gate comes before the product; its gates stand in the order reset, update, candidate."""
+
+    def __init__(self, layer: ChoGRU, precision: Precision) -> None:
+        super().__init__(layer)
+        input_weight, recurrent_weight, candidate_weight, bias = (weight.detach() for weight in layer.weights())
+        self.input: PackedLinear = LINEAR[precision](input_weight, bias)
+        self.recurrent: PackedLinear = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.candidate: PackedLinear = LINEAR[precision](candidate_weight, None, bounded=True)
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Multiply inputs [*, R, I]."""
+        return self.input(inputs)  # type: ignore[no-any-return]
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        (h,) = state
+        size = self.hidden_size
+        r, z = self.recurrent(h).add_(projected[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
+        n = _tanh(self.candidate(r * h).add_(projected[:, 2 * size :]))
+        return (((h - n) * z).add_(n),)
 
 
 class _PackedSSRU(PackedLayer):

@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 VOCAB = 6000
 ROUNDS = 5
 BATCHES = 12
-OWN: list[Cell] = ["peephole_lstm", "layer_norm_lstm", "ssru"]
+OWN: list[Cell] = ["peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
 
 
 def random_pairs(count: int, rng: np.random.Generator) -> tuple[FlatSequences, FlatSequences]:

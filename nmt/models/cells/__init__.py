@@ -1,6 +1,7 @@
 """Recurrent layers, a cell in each file: whole sequences at once, single steps by the same weights and equations."""
 
 from nmt.config.model import Cell
+from nmt.models.cells.cho_gru import ChoGRU
 from nmt.models.cells.fused import FusedLayer
 from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights
 from nmt.models.cells.layer_norm import LayerNormLSTM
@@ -10,6 +11,7 @@ from nmt.models.cells.ssru import SSRU
 __all__ = [
     "SSRU",
     "Cell",
+    "ChoGRU",
     "FusedLayer",
     "LayerNormLSTM",
     "PeepholeLSTM",
@@ -28,6 +30,8 @@ def make_layer(recurrence: Recurrence, *, input_size: int, hidden_size: int) -> 
         return PeepholeLSTM(**sizes, recurrent_dropout=recurrence.dropout)
     if recurrence.cell == "layer_norm_lstm":
         return LayerNormLSTM(**sizes, recurrent_dropout=recurrence.dropout)
+    if recurrence.cell == "cho_gru":
+        return ChoGRU(**sizes, recurrent_dropout=recurrence.dropout)
     if recurrence.cell == "ssru":
         return SSRU(**sizes)
     return FusedLayer(recurrence.cell, **sizes, recurrent_dropout=recurrence.dropout)

@@ -22,14 +22,14 @@ _STEP: dict[FusedCell, Callable[..., Tensor]] = {
     "rnn": torch.rnn_tanh_cell,
     "rnn_relu": torch.rnn_relu_cell,
 }
-_GATES: dict[FusedCell, int] = {"lstm": 4, "gru": 3, "rnn": 1, "rnn_relu": 1}
 
 
 class FusedLayer(RecurrentLayer):
     """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000), GRU (Cho et al., 2014) or simple RNN (Elman, 1990).
 
     Computed by the library's fused layer (cuDNN, oneDNN). Biases start at zero but for an LSTM's forget gate, which
-    starts at one (Jozefowicz et al., 2015). The simple RNN squashes by tanh or, as "rnn_relu", by max(0, x).
+    starts at one (Jozefowicz et al., 2015). The GRU's reset gate comes after the product (`ChoGRU`: before it). The
+    simple RNN squashes by tanh or, as "rnn_relu", by max(0, x).
     """
 
     def __init__(self, cell: FusedCell, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
@@ -83,7 +83,7 @@ class FusedLayer(RecurrentLayer):
 
     def _reset(self) -> None:
         input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
-        initialise_gates(gates=_GATES[self.cell], input_weight=input_weight, recurrent_weight=recurrent_weight)
+        initialise_gates(input_weight=input_weight, recurrent_weight=recurrent_weight)
         nn.init.zeros_(input_bias)
         nn.init.zeros_(recurrent_bias)
         forget_bias = self.forget_bias()

@@ -124,9 +124,10 @@ def kept_until(lengths: Tensor, t: int, new: State, old: State) -> State:
     return tuple(torch.where(going, after, before) for after, before in zip(new, old, strict=True))
 
 
-def initialise_gates(*, gates: int, input_weight: Tensor, recurrent_weight: Tensor) -> None:
+def initialise_gates(*, input_weight: Tensor, recurrent_weight: Tensor) -> None:
     """Start gate by gate: recurrent weights orthogonal (Saxe et al., 2014), others uniform (Glorot & Bengio, 2010)."""
-    for gate in torch.chunk(recurrent_weight, gates):
+    hidden_size = recurrent_weight.shape[1]
+    for gate in torch.split(recurrent_weight, hidden_size):
         nn.init.orthogonal_(gate)
-    for gate in torch.chunk(input_weight, gates):
+    for gate in torch.split(input_weight, hidden_size):
         nn.init.xavier_uniform_(gate)

@@ -38,7 +38,7 @@ class LayerNormLSTM(RecurrentLayer):
         self.cell_gain = nn.Parameter(torch.ones(hidden_size))
         self.cell_bias = nn.Parameter(torch.zeros(hidden_size))
         with torch.no_grad():
-            initialise_gates(gates=4, input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
+            initialise_gates(input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
             self.forget_bias().fill_(1.0)
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:

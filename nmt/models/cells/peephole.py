@@ -31,7 +31,7 @@ class PeepholeLSTM(RecurrentLayer):
         self.peepholes = nn.Parameter(torch.zeros(3, hidden_size))
         """From the memory to input, forget and output gate."""
         with torch.no_grad():
-            initialise_gates(gates=4, input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
+            initialise_gates(input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
             self.forget_bias().fill_(1.0)
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:

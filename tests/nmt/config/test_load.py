@@ -140,7 +140,7 @@ def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
         (
             "[model]\ncell = 'lstmm'",
             "model.cell = 'lstmm': input should be 'lstm', 'gru', 'rnn', "
-            "'rnn_relu', 'peephole_lstm', 'layer_norm_lstm' or 'ssru'",
+            "'rnn_relu', 'peephole_lstm', 'layer_norm_lstm', 'cho_gru' or 'ssru'",
         ),
         (
             "[model]\ncell = 'ssru'\nrecurrent_dropout = 0.1",

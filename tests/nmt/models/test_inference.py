@@ -45,6 +45,7 @@ SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "wide decoder, general": (65, {"hidden_size": 24, "decoder_size": 70, "bidirectional": "first"}),
     "wide encoder, additive": (53, {"encoder_size": 70, "decoder_size": 24, "attention": "additive", "cell": "gru"}),
     "gnmt's encoder": (77, {"hidden_size": 34, "bidirectional": "first", "encoder_layers": 3, "residual": True}),
+    "cho's gru, input feeding": (65, {"hidden_size": 38, "cell": "cho_gru", "input_feeding": True}),
     "ssru below lstm": (53, {"hidden_size": 34, "encoder_cell": "ssru", "decoder_layers": 2}),
     "gru below rnn, bridged": (53, {"encoder_cell": "gru", "cell": "rnn", "encoder_size": 40, "decoder_size": 33}),
     "peepholes copied": (

@@ -96,7 +96,7 @@ def test_uniform_forget_gates_lie_around_their_bias(cell: Cell) -> None:
         assert len(bias.unique()) == len(bias)
 
 
-@pytest.mark.parametrize("cell", ["gru", "rnn", "rnn_relu"])
+@pytest.mark.parametrize("cell", ["gru", "cho_gru", "rnn", "rnn_relu"])
 def test_a_cell_without_a_forget_gate_has_no_bias_of_one(cell: Cell) -> None:
     assert forget_biases_of(model_of(cell=cell, forget_bias=3.0)) == []
 

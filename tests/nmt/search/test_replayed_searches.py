@@ -38,6 +38,7 @@ CELLS = {
     "input feeding": ModelSettings(embedding_size=16, hidden_size=32, input_feeding=True, cell="gru"),
     "peepholes": ModelSettings(embedding_size=16, hidden_size=32, cell="peephole_lstm"),
     "layer norm": ModelSettings(embedding_size=16, hidden_size=32, cell="layer_norm_lstm"),
+    "cho's gru": ModelSettings(embedding_size=16, hidden_size=32, cell="cho_gru"),
     "ssru": ModelSettings(embedding_size=16, hidden_size=32, cell="ssru", decoder_layers=2),
 }
 

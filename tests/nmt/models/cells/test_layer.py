@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from nmt.models.cells import Cell, Recurrence, RecurrentLayer, State, make_layer
 
-CELLS: list[Cell] = ["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "ssru"]
-OWN: list[Cell] = ["peephole_lstm", "layer_norm_lstm", "ssru"]
+CELLS: list[Cell] = ["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
+OWN: list[Cell] = ["peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
 WITH_RECURRENT_WEIGHTS: list[Cell] = [cell for cell in CELLS if cell != "ssru"]
 
 
@@ -163,6 +163,7 @@ def test_models_on_disk_rely_on_these_names(cell: Cell) -> None:
             *("input_weight", "recurrent_weight", "input_gain", "recurrent_gain", "bias"),
             *("cell_gain", "cell_bias"),
         ],
+        "cho_gru": ["input_weight", "recurrent_weight", "candidate_weight", "bias"],
         "ssru": ["input_weight", "bias"],
     }
     fused = [f"fused.{name}_l0" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
