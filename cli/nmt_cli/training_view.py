@@ -51,13 +51,13 @@ class TrainingView:
         self._last = report
         left = (report.total_steps - report.step) * report.seconds_per_step
         steps = f"step {report.step:,}/{report.total_steps:,}"
-        text = f"{steps}  {self._loss(report.loss)}  {self._speed(report.tokens_per_second)}  {_clock(left)} left"
+        text = f"{steps}  {self._loss(report)}  {self._speed(report.tokens_per_second)}  {_clock(left)} left"
         self._bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
 
     def on_validation(self, report: ValidationReport) -> None:
         """Print a line, and one more for each further validation set."""
         last = self._last
-        trained = f"train {self._loss(last.loss)}, {self._speed(last.tokens_per_second)}, " if last else ""
+        trained = f"train {self._loss(last)}, {self._speed(last.tokens_per_second)}, " if last else ""
         best = "  best so far" if report.is_best else ""
         self.on_message(f"step {report.step:,}: {trained}valid {_scores(report)}{best}")
         for name, scores in report.others.items():
@@ -81,8 +81,8 @@ class TrainingView:
             f"({speed})"
         )
 
-    def _loss(self, loss: float) -> str:
-        return f"ppl {math.exp(min(loss, 50.0)):.2f}" if self._of_text else f"loss {loss:.3f}"
+    def _loss(self, report: StepReport) -> str:
+        return f"ppl {report.perplexity:.2f}" if self._of_text else f"loss {report.loss:.3f}"
 
     def _speed(self, rate: float) -> str:
         return f"{rate:,.0f} {'words' if self._of_text else 'tok'}/s"

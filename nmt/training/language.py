@@ -88,6 +88,10 @@ class LanguageTask:
         """Count the updates from `position` to the end of the last pass."""
         return self.feed.steps_left(position, max_epochs=self.settings.training.max_epochs)
 
+    def steps_of_pass(self, epoch: int) -> int:
+        """Count the updates of a pass, `epoch` others before it."""
+        return self.feed.steps_left(Position(epoch), max_epochs=epoch + 1)
+
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
         objective = make_objective(self.settings.training, self.data.counts, device=self.model.device)

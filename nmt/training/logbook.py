@@ -16,13 +16,13 @@ LOG = "train.log"
 class Logbook:
     """Appends to train.log and passes everything on; while it is open, no other process can train in the folder.
 
-    `tokens` is what the log calls what is counted: target tokens of a translation model, words of a language model.
+    Of a language model (`of_text`), what is counted are words, not target tokens, and a step has a perplexity, too.
     """
 
-    def __init__(self, model_dir: Path, observer: Observer, *, tokens: str = "tok") -> None:
+    def __init__(self, model_dir: Path, observer: Observer, *, of_text: bool = False) -> None:
         self.model_dir = model_dir
         self.observer = observer
-        self.tokens = tokens
+        self.of_text = of_text
 
     def __enter__(self) -> "Logbook":
         self.model_dir.mkdir(parents=True, exist_ok=True)
@@ -49,9 +49,10 @@ class Logbook:
 
     def on_step(self, report: StepReport) -> None:
         """Log progress."""
+        perplexity, tokens = (f"  ppl {report.perplexity:.3f}", "words") if self.of_text else ("", "tok")
         self._write(
-            f"step {report.step}/{report.total_steps}  epoch {report.epoch}  loss {report.loss:.4f}  "
-            f"{report.tokens_per_second:.0f} {self.tokens}/s  lr {report.learning_rate:.3g}  "
+            f"step {report.step}/{report.total_steps}  epoch {report.epoch}  loss {report.loss:.4f}{perplexity}  "
+            f"{report.tokens_per_second:.0f} {tokens}/s  lr {report.learning_rate:.3g}  "
             f"norm {report.gradient_norm:.3g}"
         )
         self.observer.on_step(report)

@@ -49,6 +49,8 @@ class Trainer:
     feed: Updates
     schedule: Schedule
     settings: TrainingSettings
+    log_every: int
+    """Steps between records."""
     state: TrainingState
     checkpoints: Checkpoints
     validate: Validate
@@ -80,7 +82,7 @@ class Trainer:
                 return False
             with self._meter.timed(self.state):
                 self._update(next(updates))
-            if self._due(self.settings.log_every):
+            if self._due(self.log_every):
                 self._record()
             if self._validation_is_due() and not self._validate():
                 self._save()

@@ -10,7 +10,7 @@ from nmt.training.state import TrainingState
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a progress display shows, every `training.log_every` steps."""
+    """What a progress display shows, as often as `training.log_every` says."""
 
     step: int
     total_steps: int
@@ -18,15 +18,20 @@ class StepReport:
     tokens: int
     """Target words that all processes have trained on since this one took the run up."""
     loss: float
-    """Training loss in nats a word, over the last `log_every` steps."""
+    """Training loss in nats a word, since the report before."""
     tokens_per_second: float
-    """Target words a second in updates, over the last `log_every` steps."""
+    """Target words a second in updates, since the report before."""
     seconds: float
     """Time in updates since then."""
     seconds_per_step: float
     """Wall time of a step, validations and checkpoints included, over what this process has trained."""
     learning_rate: float
     gradient_norm: float
+
+    @property
+    def perplexity(self) -> float:
+        """Return exp(loss), of a loss that has exploded no more than exp(50)."""
+        return math.exp(min(self.loss, 50.0))
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def train(
         return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
     _refuse_foreign(model_dir)
     is_text = settings.model.kind == "lm"
-    with Logbook(model_dir, observer, tokens="words" if is_text else "tok") as logbook:
+    with Logbook(model_dir, observer, of_text=is_text) as logbook:
         for warning in warnings_of_idle(settings, "model", "training", "search"):
             logbook.on_message(f"warning: {warning}")
         for change in changes:
@@ -197,6 +197,7 @@ class _Run:
             feed=self.task.feed,
             schedule=schedule,
             settings=training,
+            log_every=self._log_every(state),
             state=state,
             checkpoints=self.checkpoints,
             validate=self.task.validate,
@@ -206,6 +207,10 @@ class _Run:
             stop=self.stop,
             ranks=self.ranks,
         )
+
+    def _log_every(self, state: TrainingState) -> int:
+        every = self.settings.training.log_every
+        return max(1, round(self.task.steps_of_pass(state.position.epoch) / 10)) if every == "tenth" else every
 
     def _schedule(self, state: TrainingState) -> Schedule:
         training = self.settings.training

@@ -92,6 +92,10 @@ class Task(Protocol):
         """Count the updates from `position` to the end of the last pass."""
         ...
 
+    def steps_of_pass(self, epoch: int) -> int:
+        """Count the updates of a pass, `epoch` others before it."""
+        ...
+
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
         ...

@@ -87,6 +87,10 @@ class TranslationTask:
         """Count the updates from `position` to the end of the last pass."""
         return self.feed.steps_left(position, max_epochs=self.settings.training.max_epochs)
 
+    def steps_of_pass(self, epoch: int) -> int:
+        """Count the updates of a pass, `epoch` others before it."""
+        return self.feed.steps_left(Position(epoch), max_epochs=epoch + 1)
+
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
         return make_loss(self.settings.training, self.model, self.data.target_counts)

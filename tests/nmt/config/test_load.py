@@ -136,6 +136,11 @@ def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
         ("[modle]", "unknown section [modle]; did you mean model?"),
         ("model = 3", "[model] must be a table of settings, found 3"),
         ("[[model]]", "[model] must be a table of settings, found [{}]"),
+        (
+            "[training]\nlog_every = 'tenths'",
+            "training.log_every: expected a number of steps, 1 or more, or \"tenth\", found 'tenths'",
+        ),
+        ("[training]\nlog_every = 0", 'training.log_every: expected a number of steps, 1 or more, or "tenth", found 0'),
         ("[training]\nseed = -1", "training.seed = -1: input should be greater than or equal to 0"),
         (
             "[model]\ncell = 'lstmm'",

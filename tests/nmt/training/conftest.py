@@ -182,6 +182,7 @@ class Run:
                 feed=Feed(order, settings.accumulate, ranks, pin=False),
                 schedule=self.schedule,
                 settings=settings,
+                log_every=int(settings.log_every),
                 state=self.state,
                 checkpoints=self.checkpoints,
                 validate=self.validate,

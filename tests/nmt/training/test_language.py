@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,29 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_never_stopped(
     assert summary.state.step == straight.state.step
     assert weights(tmp_path / "stopped") == weights(tmp_path / "straight")
     assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
+
+
+def test_a_tenth_of_a_pass_gives_ten_records_in_each(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    settings = changed(counting_settings, log_every="tenth", max_epochs=2)
+    steps = run(counting_data, tmp_path / "m", settings, Listener()).state.step
+    records = [record for record in read_metrics(tmp_path / "m" / "metrics.jsonl") if record.kind == "train"]
+    every = round(steps / 2 / 10)
+    assert every > 1
+    assert [record.step for record in records[:20]] == [every * (i + 1) for i in range(20)]
+    assert records[-1].step == steps
+    log = (tmp_path / "m" / "train.log").read_text()
+    assert len(re.findall(r"  loss \d\.\d{4}  ppl \d+\.\d{3}  \d+ words/s  ", log)) == len(records)
+
+
+def test_a_pass_of_fewer_than_ten_steps_has_a_record_at_each(
+    counting_data: PreparedText, counting_settings: Settings, tmp_path: Path
+) -> None:
+    settings = changed(counting_settings, log_every="tenth", max_steps=3, segment_rows=40, segment_steps=30)
+    run(counting_data, tmp_path / "m", settings, Listener())
+    records = [record for record in read_metrics(tmp_path / "m" / "metrics.jsonl") if record.kind == "train"]
+    assert [record.step for record in records] == [1, 2, 3]
 
 
 def test_a_run_that_forgets_its_state_when_it_is_stopped_would_end_elsewhere(

@@ -77,10 +77,10 @@ def test_what_an_observer_is_told_becomes_lines_with_the_time(tmp_path: Path) ->
     ]
 
 
-def test_the_speed_of_a_language_model_is_in_words(tmp_path: Path) -> None:
-    with Logbook(tmp_path, Silence(), tokens="words") as logbook:
+def test_a_language_model_has_a_perplexity_and_its_speed_is_in_words(tmp_path: Path) -> None:
+    with Logbook(tmp_path, Silence(), of_text=True) as logbook:
         logbook.on_step(STEP)
-    assert lines(tmp_path) == ["step 50/900  epoch 2  loss 3.1416  5432 words/s  lr 0.00123  norm 0.988"]
+    assert lines(tmp_path) == ["step 50/900  epoch 2  loss 3.1416  ppl 23.141  5432 words/s  lr 0.00123  norm 0.988"]
 
 
 def test_everything_is_passed_on(tmp_path: Path) -> None:

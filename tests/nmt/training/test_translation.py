@@ -76,6 +76,14 @@ def test_a_pass_is_described_with_what_is_drawn_for_it(toy_data: PreparedData, t
     )
 
 
+def test_the_steps_of_a_pass_are_those_of_its_batches_by_updates(
+    toy_data: PreparedData, toy_settings: Settings
+) -> None:
+    task = TranslationTask(toy_data, changed(toy_settings, accumulate=3), HERE)
+    batches = len(task.feed.order.plan(1).batches)
+    assert task.steps_of_pass(1) == -(-batches // 3)
+
+
 def test_a_run_over_weighted_corpora_has_the_steps_that_were_counted(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
