@@ -132,7 +132,7 @@ def _translations(
     from nmt.workers import map_in_processes
 
     if workers > 1:
-        return map_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK), workers=workers)
+        return map_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK, job.options), workers=workers)
     return job.translate(lines, block=_STREAM_BLOCK if arriving else _FILE_BLOCK)
 
 

@@ -72,7 +72,11 @@ Document = Annotated[
 
 Markup = Annotated[
     bool,
-    typer.Option("--markup", help="Keep tags, {placeholders} and format codes as they are.", rich_help_panel=_TEXT),
+    typer.Option(
+        "--markup",
+        help="Keep tags, scripts, styles, code, {placeholders} and format codes as they are, over line ends too.",
+        rich_help_panel=_TEXT,
+    ),
 ]
 
 Tag = Annotated[

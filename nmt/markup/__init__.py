@@ -1,6 +1,8 @@
-"""Tags, placeholders and format codes, taken out of a line before translation and put back in their bytes after it."""
+"""Tags, placeholders, format codes and code, taken out of a line before translation, put back as they were after it."""
 
 from nmt.markup.putting import reinsert
+from nmt.markup.regions import Region
+from nmt.markup.scanning import left_open
 from nmt.markup.spans import Marked, Span, compile_pattern, extract
 
-__all__ = ["Marked", "Span", "compile_pattern", "extract", "reinsert"]
+__all__ = ["Marked", "Region", "Span", "compile_pattern", "extract", "left_open", "reinsert"]

@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from nmt.markup.spans import Span, tag_of
+from nmt.markup.scanning import tag_of
+from nmt.markup.spans import Span
 
 
 @dataclass(frozen=True)

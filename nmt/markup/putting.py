@@ -6,72 +6,103 @@ word before it, or before that of the word after it, whichever it was glued to o
 Words without a link count as translated by those at the same share of the line. Spans at one place keep their order.
 Tags that were nested stay nested; where reordered words would make two pairs cross, the one that starts later holds
 only what follows the other.
+
+White space beside spans is that of the source; where there was none, a blank parts two words of the translation only.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, pairwise, repeat
 
 from nmt.markup.placing import Link, Place, Placer
 from nmt.markup.spans import CLOSING, OPENING, Marked, Span
 
 
 def reinsert(translation: str, marked: Marked, links: Iterable[Link]) -> str:
-    """Put the spans of a line into the translation of its plain text, each once.
+    """Put the spans of a line into the translation of its plain text, each once, and what stood at its ends.
 
-    Apart from white space beside the spans the translation does not change; without spans it does not change at all.
-    A line of nothing but markup comes out as it was.
+    Apart from white space beside the spans, and references to characters that the source has as references, the
+    translation does not change. A line of nothing but markup comes out as it was.
 
     Args:
         translation: What became of `marked.plain`.
         marked: What `extract` made of the line.
         links: Word alignment, in any order; those to words that are not there are left aside.
     """
-    if not marked.spans:
-        return translation
-    words = translation.split()
-    if not words or not marked.plain:
-        alone = marked.spans[0].before + _join(marked.spans) + marked.spans[-1].after
-        return f"{alone} {translation}" if words else alone
-    return _render(translation, Placer.of(marked, words, links).in_order())
-
-
-def _render(translation: str, placed: Iterable[tuple[Place, Span]]) -> str:
-    groups: dict[Place, list[Span]] = {}
-    for place, span in placed:
-        groups.setdefault(place, []).append(span)
+    write = _speller(marked.spellings)
     words = list(re.finditer(r"\S+", translation))
-    cuts: list[list[int]] = [[] for _ in words]
-    for word, offset in groups:
-        cuts[word].append(offset)
+    if not marked.spans:
+        inner = write(translation)
+    elif words and marked.plain:
+        inner = _render(words, Placer.of(marked, translation.split(), links).in_order(), write)
+    else:
+        inner = " ".join(filter(None, (_join(marked.spans), write(translation.strip()))))
+    return marked.lead + inner + marked.tail
+
+
+def _speller(spellings: Mapping[str, tuple[str, ...]]) -> Callable[[str], str]:
+    """Return what writes the n-th of a character as the source wrote the n-th, and more of it as references."""
+    written = {
+        character: chain(forms, repeat(next(form for form in forms if form != character)))
+        for character, forms in spellings.items()
+    }
+    if not written:
+        return str
+    return lambda text: "".join(next(written[character]) if character in written else character for character in text)
+
+
+def _render(words: Sequence[re.Match[str]], placed: Iterable[tuple[Place, Span]], write: Callable[[str], str]) -> str:
+    groups: dict[int, dict[int, list[Span]]] = {}
+    for (word, offset), span in placed:
+        groups.setdefault(word, {}).setdefault(offset, []).append(span)
     written: list[str] = []
-    end, hangs = 0, False
+    behind: list[Span] = []
     for word, match in enumerate(words):
-        written.append("" if hangs else translation[end : match.start()])
-        hangs = False
-        start = match.start()
-        for offset in cuts[word]:
-            group = groups[word, offset]
-            hangs = group[-1].splits and offset == len(match[0])
-            left = " " if offset and not group[0].glued_left else ""
-            right = "" if _is_glued(group[-1], match[0][offset : offset + 1]) else " "
-            written += [translation[start : match.start() + offset], left, _join(group), right]
-            start = match.start() + offset
-        written.append(translation[start : match.end()])
-        end = match.end()
-    return "".join(written) + translation[end:]
+        text, group_at = match[0], groups.get(word, {})
+        before = group_at.pop(0, [])
+        if word:
+            written.append(_between(behind, before, match.string[words[word - 1].end() : match.start()], text))
+        elif before:
+            written.append(_join(before) + _right(before[-1], text))
+        behind = group_at.pop(len(text), [])
+        start = 0
+        for offset, group in sorted(group_at.items()):
+            written += [write(text[start:offset]), _left(group[0]), _join(group), _right(group[-1], text[offset])]
+            start = offset
+        written.append(write(text[start:]))
+    return "".join(written) + (_left(behind[0]) + _join(behind) if behind else "")
 
 
-def _is_glued(span: Span, following: str) -> bool:
-    """Tell whether a span touches what follows in the translation; a span before a comma touches no letter."""
-    if not following:
-        return True  # the end of a word, which has its own white space
+def _between(behind: list[Span], before: list[Span], gap: str, following: str) -> str:
+    """Write the spans behind a word and those before the next, which `gap` parts in the translation."""
+    group = [*behind, *before]
+    if not group:
+        return gap
+    gaps = [_left(group[0]), *_inner(group)]
+    if before:
+        gaps.append(_right(before[-1], following))
+    else:
+        touches = group[-1].splits or (any(gaps) and group[-1].glued_to != "" and group[-1].text.startswith("</"))
+        gaps.append(group[-1].after or ("" if touches else gap))
+    if not any(gaps) and not any(span.splits for span in group):
+        gaps[len(behind)] = gap
+    return "".join(chain.from_iterable(zip(gaps, (*(span.text for span in group), ""), strict=True)))
+
+
+def _left(span: Span) -> str:
+    return span.before or ("" if span.glued_left else " ")
+
+
+def _right(span: Span, following: str) -> str:
+    """Return the white space behind a span; one before a comma touches no letter."""
     before_mark = span.glued_to in CLOSING and span.glued_to not in OPENING
-    return span.glued_to != "" and (following in CLOSING or not before_mark)
+    touches = span.glued_to != "" and (following[0] in CLOSING or not before_mark)
+    return span.after or ("" if touches else " ")
 
 
-def _join(spans: Iterable[Span]) -> str:
-    joined, gap = "", ""
-    for i, span in enumerate(spans):
-        joined += (max(gap, span.before, key=len) if i else "") + span.text
-        gap = span.after
-    return joined
+def _join(spans: Sequence[Span]) -> str:
+    return "".join(chain.from_iterable(zip(["", *_inner(spans)], (span.text for span in spans), strict=True)))
+
+
+def _inner(spans: Sequence[Span]) -> list[str]:
+    return [max(span.after, other.before, key=len) for span, other in pairwise(spans)]

@@ -1,29 +1,23 @@
 """The spans of a line that no model sees, and what remains of the line without them."""
 
+import html
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from nmt.errors import UsageError
+from nmt.markup.regions import Region
+from nmt.markup.scanning import Piece, scan, tag_of
 
-_BUILT_IN: Final = re.compile(
-    r"""
-    </?[A-Za-z_][\w:.-]*+(?:\s[^<>"']*+(?:"[^"]*+"[^<>"']*+|'[^']*+'[^<>"']*+)*+)?/?>   # <b> </b> <br/> <a href="...">
-    | </?\d++/?>                                                                        # <1> </1>
-    | <!--(?:(?!<!--|-->).)*+--> | <[!?][^<>]*+>                                        # <!-- x -->
-    | &(?:[A-Za-z][A-Za-z0-9]++|\#\d++|\#[xX][0-9A-Fa-f]++);                            # &nbsp; &#160;
-    | \{{2,3}[^{}]*+\}{2,3} | [$%#]?\{\s?[^{}\s]*+\s?\}                                 # {{ x }} {name} ${var}
-    | %(?:\d++\$|\([^()]++\))[-+0\#']*\d*(?:\.\d++)?(?:hh?|ll?|[Lqjzt])?[a-zA-Z@]       # %1$s %(name)s
-    | (?<!\d)%[-+0\#']*(?:\d++|\*)?(?:\.(?:\d++|\*))?(?:hh?|ll?|[Lqjzt])?[diouxXeEfFgGcsrp@]   # %s, but not in 5%s
-    | %%
-    """,
-    re.VERBOSE,
+_BLOCKS: Final = re.compile(
+    r"""address|article|aside|blockquote|body|caption|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|head
+    |header|html|legend|li|main|menu|nav|ol|optgroup|option|p|section|select|summary|table|tbody|td|tfoot|th|thead
+    |title|tr|ul""",
+    re.VERBOSE | re.IGNORECASE,
 )
-_TAG: Final = re.compile(r"<(?P<slash>/?)(?P<name>\w[\w:.-]*)")
-_ALONE: Final = frozenset(
-    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
-)
+"""Elements whose words never hang together with those outside."""
 OPENING: Final = "([{<«‹„‚“‘¿¡\"'「『（【《"  # noqa: RUF001 (these marks are meant)
 CLOSING: Final = ")]}>»›”’“‘\"'.,;:!?…%」』）】》。、，！？；：؟،؛।"  # noqa: RUF001
 
@@ -40,7 +34,7 @@ class Span:
     before: str
     """White space between it and what came before; empty too at the start of a line."""
     after: str
-    """White space between it and what followed."""
+    """White space between it and what followed; empty too at the end of a line."""
     glued_left: bool
     """Whether a word, or a word and other spans, came before it without white space."""
     glued_to: str
@@ -54,8 +48,16 @@ class Marked:
     """A line without its spans, and the spans in the order of the line."""
 
     plain: str
-    """The words with single spaces between them; the line itself where it has no spans."""
+    """The words with single spaces between them; the text itself where there are no spans."""
     spans: tuple[Span, ...]
+    lead: str = ""
+    """What stands before all words and spans: white space, and what was open before."""
+    tail: str = ""
+    """What stands behind all words and spans: white space, and what goes on in the next line."""
+    spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For a character that the line has as a reference such as `&amp;`, how each one of it was written, in order."""
+    opened: Region | None = None
+    """What is open at the end of the line."""
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
@@ -72,15 +74,24 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         raise UsageError(f"markup pattern {text!r} is not a Python regular expression: {error}") from error
 
 
-def extract(line: str, own: re.Pattern[str] | None = None) -> Marked:
-    """Take out tags, entities, `{name}`, `{{x}}`, `${var}`, printf codes, and whatever the pattern `own` matches.
+def extract(line: str, own: re.Pattern[str] | None = None, opened: Region | None = None) -> Marked:
+    """Take out what `scan` finds, and the white space at the ends of the line.
 
-    Of two spans that overlap the first is taken, of two that start together the longer. Punctuation that followed a
-    span is joined to the word before it: of `Hello {name}, come` remains `Hello, come`.
+    Punctuation that followed a span is joined to the word before it: of `Hello {name}, come` remains `Hello, come`.
+    References to letters and punctuation marks, as in `R&amp;D`, become what they stand for. Text is put in Unicode
+    NFC, markup is not.
+
+    Args:
+        line: As it stands in the document.
+        own: A user's pattern: what it matches is a span too.
+        opened: What is open at the start of the line.
     """
-    chunks = _chunks(line, own)
-    if not any(isinstance(atom, re.Match) for chunk in chunks for atom in chunk.atoms):
-        return Marked(line, ())
+    found = scan(line, opened, own)
+    body = line[found.start : found.end]
+    edges = found.end - len(body.lstrip()), found.start + len(body.rstrip())
+    start = min(edges[0], *(piece.start for piece in found.pieces[:1]), found.end)
+    end = max(edges[1], *(piece.end for piece in found.pieces[-1:]), start)
+    chunks = _chunks(line, start, end, found.pieces)
     words: list[str] = []
     spans: list[Span] = []
     joined = False
@@ -89,15 +100,24 @@ def extract(line: str, own: re.Pattern[str] | None = None) -> Marked:
         joined = has_neighbour and (joined or chunk.is_tail())
         _take(chunk, joined, words, spans)
         joined = chunk.is_lead()
-    return Marked(" ".join(words), tuple(spans))
+    plain = " ".join(words) if spans else "".join(chunk.text + chunk.after for chunk in chunks)
+    spellings = _spellings(line, start, end, found.pieces)
+    return Marked(plain, tuple(spans), line[:start], line[end:], spellings, found.opened)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What no model sees."""
+
+    text: str
 
 
 @dataclass(frozen=True)
 class _Chunk:
     """What stands between white space."""
 
-    atoms: list[str | re.Match[str]]
-    """Text, and spans as what matched them."""
+    atoms: list[str | _Kept]
+    """Text, and spans."""
     before: str
     after: str
 
@@ -116,36 +136,48 @@ class _Chunk:
         return len(self.atoms) > 1 and isinstance(first, str) and self.text == first and not first.strip(OPENING)
 
 
-def _chunks(line: str, own: re.Pattern[str] | None) -> list[_Chunk]:
-    runs: list[list[str | re.Match[str]]] = [[]]
+def _chunks(line: str, start: int, end: int, pieces: list[Piece]) -> list[_Chunk]:
+    runs: list[list[str | _Kept]] = [[]]
     gaps = [""]
-    start = 0
-    for match in [*_matches(line, own), None]:
-        for run in re.findall(r"\s+|\S+", line[start : match.start() if match else len(line)]):
+    for text, piece in _alternating(line, start, end, pieces):
+        for run in re.findall(r"\s+|\S+", text):
             if run.isspace():
                 runs.append([])
                 gaps.append(run)
             else:
-                runs[-1].append(run)
-        if match:
-            runs[-1].append(match)
-            start = match.end()
+                _append(runs[-1], run)
+        if piece and piece.character:
+            _append(runs[-1], piece.character)
+        elif piece:
+            runs[-1].append(_Kept(line[piece.start : piece.end]))
     gaps.append("")
     return [_Chunk(atoms, *gaps[i : i + 2]) for i, atoms in enumerate(runs) if atoms]
 
 
-def _matches(line: str, own: re.Pattern[str] | None) -> Iterator[re.Match[str]]:
-    searches = {pattern: _search(pattern, line, 0) for pattern in (own, _BUILT_IN) if pattern}
-    while found := [match for match in searches.values() if match]:
-        match = min(found, key=lambda match: (match.start(), -match.end()))
-        yield match
-        for pattern, other in searches.items():
-            if other and other.start() < match.end():
-                searches[pattern] = _search(pattern, line, match.end())
+def _append(atoms: list[str | _Kept], text: str) -> None:
+    if atoms and isinstance(last := atoms[-1], str):
+        atoms[-1] = last + text
+    else:
+        atoms.append(text)
 
 
-def _search(pattern: re.Pattern[str], line: str, start: int) -> re.Match[str] | None:
-    return next((match for match in pattern.finditer(line, start) if match[0]), None)
+def _alternating(line: str, start: int, end: int, pieces: list[Piece]) -> Iterator[tuple[str, Piece | None]]:
+    """Give each piece with the text before it, and the text behind the last one."""
+    for piece in pieces:
+        yield unicodedata.normalize("NFC", line[start : piece.start]), piece
+        start = piece.end
+    yield unicodedata.normalize("NFC", line[start:end]), None
+
+
+def _spellings(line: str, start: int, end: int, pieces: list[Piece]) -> dict[str, tuple[str, ...]]:
+    characters = {piece.character for piece in pieces} - {""}
+    spellings: dict[str, list[str]] = {character: [] for character in characters}
+    for text, piece in _alternating(line, start, end, pieces) if characters else ():
+        for character in characters.intersection(text):
+            spellings[character] += [character] * text.count(character)
+        if piece and piece.character:
+            spellings[piece.character].append(line[piece.start : piece.end])
+    return {character: tuple(written) for character, written in spellings.items()}
 
 
 def _take(chunk: _Chunk, joined: bool, words: list[str], spans: list[Span]) -> None:
@@ -161,15 +193,16 @@ def _take(chunk: _Chunk, joined: bool, words: list[str], spans: list[Span]) -> N
                 words.append(atom)
             seen, splits, joined = seen + len(atom), False, True
             continue
-        splits = splits or (lead < seen < core_end and tag_of(atom[0]) is None)
+        splits = splits or (lead < seen < core_end and _splits(atom.text))
         place = (len(words) - 1, len(words[-1])) if joined or seen else (len(words), 0)
         before = "" if i else chunk.before
         after = "" if atom is not chunk.atoms[-1] else chunk.after
-        spans.append(Span(atom[0], *place, before, after, seen > 0, text[seen : seen + 1], splits))
+        spans.append(Span(atom.text, *place, before, after, seen > 0, text[seen : seen + 1], splits))
         joined = joined and not splits
 
 
-def tag_of(text: str) -> re.Match[str] | None:
-    """Return what a span opens or closes: None for anything else, also for tags that stand alone."""
-    match = _TAG.match(text) if text.endswith(">") and not text.endswith("/>") else None
-    return None if match and match["name"].lower() in _ALONE else match
+def _splits(text: str) -> bool:
+    """Tell whether a span between letters parts two words, as a tag in a word or a soft hyphen does not."""
+    if tag := tag_of(text):
+        return _BLOCKS.fullmatch(tag["name"]) is not None
+    return any(unicodedata.category(character) != "Cf" for character in html.unescape(text))

@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from nmt.markup import Region
 from nmt.streams import LineSource
 from nmt.translate.flow import translate_source
-from nmt.translate.options import Options
+from nmt.translate.options import DEFAULT, Options
 from nmt.translate.result import Translation
 from nmt.translate.translator import Precision, Translator
 
@@ -22,17 +23,20 @@ class Block:
     first_line: int
     """The number of the first one."""
     lines: list[str]
+    opened: Region | None = None
+    """What of the markup of a document is open before the first one."""
 
     def __len__(self) -> int:
         return len(self.lines)
 
 
-def blocks_of(source: LineSource, size: int) -> Iterator[Block]:
+def blocks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[Block]:
     """Cut a source into blocks of at most `size` lines; an empty one says that no more has arrived yet."""
-    done, wait = 0, True
+    done, opened, wait = 0, None, True
     while not source.ended:
-        block = Block(done, source.take(size, wait=wait))
+        block = Block(done, source.take(size, wait=wait), opened)
         done += len(block)
+        opened = options.left_open(block.lines, opened)
         wait = not block.lines and not wait
         yield block
 
@@ -64,4 +68,4 @@ class Job:
 
 
 def _translate(translator: Translator, options: Options, block: Block) -> Translations:
-    return translator.translate(block.lines, options, first_line=block.first_line)
+    return translator.translate(block.lines, options, first_line=block.first_line, opened=block.opened)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nmt.errors import NmtError
+from nmt.markup import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.streams import CHARACTERS_AT_ONCE, LineSource
@@ -38,6 +39,7 @@ class Flow:
         again: Engine[Any, Any] | None = None,
         *,
         first_line: int = 0,
+        opened: Region | None = None,
     ) -> None:
         """Begin with no line.
 
@@ -46,12 +48,14 @@ class Flow:
             engine: Searches.
             again: Searches once more for the translations of sentences that lack placeholders.
             first_line: The number of the first line, on which random numbers depend.
+            opened: What of the markup of a document is open before the first line.
         """
         self._reader = reader
         self._engine = engine
         self._again = again
         self._lacking: deque[Sentence] = deque()
         self._next_in = self._next_out = first_line
+        self._opened = opened
         self._waiting: deque[list[Sentence]] = deque()
         self._unfinished: dict[int, _Unfinished] = {}
         self._characters = 0
@@ -71,7 +75,8 @@ class Flow:
     def put(self, lines: Sequence[str]) -> None:
         """Take lines. Among those of one call the longest are translated first, so that equal lengths meet."""
         sentences: list[Sentence] = []
-        for text, line in zip(lines, self._reader.read(lines), strict=True):
+        for text, line in zip(lines, self._reader.read(lines, self._opened), strict=True):
+            self._opened = line.marked.opened
             self._unfinished[self._next_in] = _Unfinished(line, len(text))
             self._characters += len(text)
             sentences += line.sentences(self._next_in * _PARTS_OF_A_LINE)

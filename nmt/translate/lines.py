@@ -13,7 +13,7 @@ from nmt.config import Settings
 from nmt.corpus.invisible import normaliser
 from nmt.corpus.placeholders import Filling, Kind, Originals, fill, fill_pieces, mask, place, unwritten
 from nmt.corpus.reading import normalise
-from nmt.markup import Marked, extract, reinsert
+from nmt.markup import Marked, Region, extract, reinsert
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.splitting import split_sentences, split_text
 from nmt.subword import Tokenizers
@@ -68,11 +68,16 @@ class LineReader:
     settings: Settings
     options: Options
 
-    def read(self, lines: Sequence[str]) -> list[Line]:
-        """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences."""
+    def read(self, lines: Sequence[str], opened: Region | None = None) -> list[Line]:
+        """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences.
+
+        Args:
+            lines: Some that follow each other.
+            opened: What of the markup is open before them.
+        """
         texts, prefixes = self._without_prefixes(lines)
         prefix_ids = spell(self.tokenizers.tgt, prefixes, self._normalise) if any(prefixes) else ((),) * len(prefixes)
-        marked = [extract(text, self.options.keep) if self.options.markup else Marked(text, ()) for text in texts]
+        marked = self._without_markup(texts, opened)
         plain = [self._normalise(one.plain) for one in marked]  # markup is kept as it stands
         wholes = [split_sentences(text) if self.options.document else [text] for text in plain]
         encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
@@ -121,10 +126,17 @@ class LineReader:
         return normaliser(cleans=self.settings.data.clean_invisible)
 
     def _without_prefixes(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
-        if not self.options.prefix_after_tab:
-            return list(map(normalise, lines)), [""] * len(lines)
-        pairs = [line.partition("\t") for line in lines]
-        return [normalise(text) for text, _, _ in pairs], [self._normalise(prefix) for _, _, prefix in pairs]
+        pairs = [self.options.text_of(line) for line in lines]
+        return [text for text, _ in pairs], [self._normalise(prefix) for _, prefix in pairs]
+
+    def _without_markup(self, texts: Sequence[str], opened: Region | None) -> list[Marked]:
+        if not self.options.markup:
+            return [Marked(normalise(text), ()) for text in texts]
+        marked = []
+        for text in texts:
+            marked.append(extract(text, self.options.keep, opened))
+            opened = marked[-1].opened
+        return marked
 
     def _required(self, parts: Sequence[LinePart], prefix: str) -> tuple[Spelled, ...]:
         """Find what each part has to contain: its terms and placeholders; the last one what every translation has to.

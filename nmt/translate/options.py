@@ -1,12 +1,13 @@
 """How lines are to be translated."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
 from nmt.config import SearchSettings, Settings, load_settings
 from nmt.errors import ConfigError, UsageError
+from nmt.markup import Region, left_open
 from nmt.search.sampling import Sampling
 from nmt.terms import Terminology
 
@@ -56,8 +57,8 @@ class Options:
     document: bool = False
     """A line is a paragraph, whose sentences are translated one by one."""
     markup: bool = False
-    """Tags, placeholders and format codes come out as they went in, beside the words that the attention says or, in a
-    model without, at the same share of the line."""
+    """Lines are those of a document. Tags, placeholders, format codes and code come out as they went in, beside the
+    words that the attention says or, in a model without, at the same share of the line; see `nmt.markup.scanning`."""
     tag: str | None = None
     """A piece such as "<news>" that is put before each sentence, as before those of a corpus in training."""
     keep: re.Pattern[str] | None = None
@@ -80,6 +81,15 @@ class Options:
     def attention(self) -> bool:
         """Whether it has to be known what was read for each word."""
         return self.alignment or self.details or self.markup or self.unknown is not None
+
+    def text_of(self, line: str) -> tuple[str, str]:
+        """Cut a line into what is to be translated and how its translation has to begin."""
+        text, _, prefix = line.partition("\t") if self.prefix_after_tab else (line, "", "")
+        return text, prefix
+
+    def left_open(self, lines: Iterable[str], opened: Region | None) -> Region | None:
+        """Return what of a document's markup is open behind lines, given what was open before them."""
+        return left_open((self.text_of(line)[0] for line in lines), opened, self.keep) if self.markup else None
 
     def refuse_without_attention(self) -> None:
         """Refuse what only attention can say.

@@ -13,6 +13,7 @@ from nmt.config import SearchSettings, Settings
 from nmt.corpus.invisible import normaliser
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.files import sha256
+from nmt.markup import Region
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
 from nmt.models.folder import load_model
 from nmt.models.inference import for_search
@@ -111,9 +112,9 @@ class Translator:
         return cls(models[0], tokenizers, settings, shortlister, language, attends=attending > 0)
 
     def translate(
-        self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0
+        self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None
     ) -> list[list[Translation]]:
-        """Translate lines; a line's translations do not depend on the lines around it.
+        """Translate lines; a line's translations do not depend on the lines around it, but for what markup they open.
 
         A line of more pieces than `data.max_pieces` is cut after sentences or words, and its parts are translated one
         by one and joined by spaces: the n-th best of each to the n-th best of the line.
@@ -122,6 +123,7 @@ class Translator:
             lines: One text each.
             options: How to translate.
             first_line: The number of the first line: what is drawn at random depends on it.
+            opened: What of the markup of a document is open before the first line.
 
         Returns:
             For each line, in order, its translations, best first: `n_best`, fewer where the model has no more to offer,
@@ -136,15 +138,17 @@ class Translator:
         """
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, found one str; write [text]")
-        blocks = translate_source(self.flow(options, first_line=first_line), FileLines(lines), block=_BLOCK)
+        flow = self.flow(options, first_line=first_line, opened=opened)
+        blocks = translate_source(flow, FileLines(lines), block=_BLOCK)
         return [translations for block in blocks for translations in block]
 
-    def flow(self, options: Options = DEFAULT, *, first_line: int = 0) -> Flow:
+    def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
         """Begin to translate lines that are still to come.
 
         Args:
             options: How to translate.
             first_line: The number of the first line: what is drawn at random depends on it.
+            opened: What of the markup of a document is open before the first line.
 
         Raises:
             ConfigError: As for `translate`.
@@ -185,7 +189,7 @@ class Translator:
         if kind.copied and not (constrained or options.sampling):
             wider = search.model_copy(update={"beam_size": max(search.beam_size, _BEAMS_AGAIN), "shortlist": 0})
             again = self._engine(wider, options, replace(kind, constrained=True), language)
-        return Flow(reader, engine, again, first_line=first_line)
+        return Flow(reader, engine, again, first_line=first_line, opened=opened)
 
     def _engine(
         self, search: SearchSettings, options: Options, kind: Kind, language: TargetLanguage | None

@@ -158,11 +158,11 @@ def test_the_commands_from_text_to_scores_run_as_written(from_text_to_scores: tu
 @pytest.mark.slow
 def test_the_commands_about_translating_run_as_written(from_text_to_scores: tuple[Path, str]) -> None:
     folder, _ = from_text_to_scores
-    for name in ("big.en", "page.en"):
+    for name in ("big.en", "page.html"):
         shutil.copy(folder / "test.en", folder / name)
     (folder / "terms.tsv").write_text("bat\tcowo\n")
     assert run_as_written("nmt translate models/en-fr big.en", folder) == ""
-    written = ("big.fr", "test.jsonl", "test.align", "test.out.fr", "page.fr")
+    written = ("big.fr", "test.jsonl", "test.align", "test.out.fr", "page.fr.html")
     assert [len((folder / name).read_text().splitlines()) for name in written] == [20] * 5
 
 

@@ -46,7 +46,9 @@ def test_markup_is_one_span(text: str) -> None:
     ],
 )
 def test_what_is_no_markup_is_left_alone(line: str) -> None:
-    assert extract(line) == Marked(line, ())
+    text = line.strip()
+    lead, _, tail = line.partition(text) if text else ("", "", "")
+    assert extract(line) == Marked(text, (), lead, tail)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +70,42 @@ def test_words_keep_their_punctuation_and_do_not_run_together(line: str, plain: 
 
 
 def test_a_span_knows_where_it_stood() -> None:
-    first, second, third = extract("a {x}, b<br/>c  {y}").spans
+    marked = extract(" a {x}, b<br/>c  {y}\t")
+    assert (marked.lead, marked.tail) == (" ", "\t")
+    first, second, third = marked.spans
     assert (first.word, first.offset, first.before, first.after) == (0, 1, " ", "")
     assert (first.glued_left, first.glued_to, first.splits) == (False, ",", False)
     assert (second.word, second.offset, second.before, second.after) == (1, 1, "", "")
     assert (second.glued_left, second.glued_to, second.splits) == (True, "c", True)
     assert (third.word, third.offset, third.before, third.after) == (3, 0, "  ", "")
     assert (third.glued_left, third.glued_to, third.splits) == (False, "", False)
+
+
+def test_references_to_letters_and_punctuation_are_text() -> None:
+    marked = extract("don&#39;t say '&eacute;&amp;T&#x27;&nbsp;&copy; &lt;")
+    assert marked.plain == "don't say 'é&T'"
+    assert [span.text for span in marked.spans] == ["&nbsp;", "&copy;", "&lt;"]
+    assert marked.spellings == {"'": ("&#39;", "'", "&#x27;"), "é": ("&eacute;",), "&": ("&amp;",)}
+
+
+def test_tags_of_blocks_part_words_and_invisible_characters_do_not() -> None:
+    assert extract("<td>a</td><td>b</td> c<b>d</b>").plain == "a b cd"
+    assert extract("hy&shy;phen a&thinsp;b").plain == "hyphen a b"
+
+
+def test_text_is_composed_and_markup_is_not() -> None:
+    marked = extract('<a b="e\u0301">e\u0301')
+    assert (marked.plain, marked.spans[0].text) == ("é", '<a b="e\u0301">')
+
+
+def test_what_goes_over_line_ends_stands_at_the_ends_of_a_line() -> None:
+    first = extract("The <b>a</b> <a ")
+    assert (first.plain, first.tail, len(first.spans)) == ("The a", " <a ", 2)
+    second = extract(' href="x" > lesson <!-- ', None, first.opened)
+    assert (second.plain, second.lead, second.tail) == ("lesson", ' href="x" > ', " <!-- ")
+    third = extract(" a --", None, second.opened)
+    assert (third.plain, third.lead, third.tail, third.spans) == ("", " a --", "", ())
+    assert third.opened == second.opened
 
 
 def test_a_pattern_of_the_user_adds_spans() -> None:

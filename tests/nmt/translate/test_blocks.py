@@ -73,6 +73,40 @@ def test_what_a_worker_does_with_a_block_is_what_one_process_does_with_its_lines
     assert translate(Block(9, LINES)) != samples
 
 
+PAGE = [
+    "<p",
+    ' class="x">bat cow',
+    "<style>",
+    "bat { cow }",
+    "</style> den",
+    "",
+    "  <code>bat</code> fig <!--",
+    "hat",
+    "--> jam",
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_markup_that_goes_over_lines_goes_over_blocks(toy_model: Path, size: int) -> None:
+    options = Options(markup=True)
+    here = job(toy_model, options)
+    found = [one.text for block in here.translate(FileLines(PAGE), block=size) for [one] in block]
+    assert found == [
+        "<p",
+        ' class="x">bato cowo',
+        "<style>",
+        "bat { cow }",
+        "</style> deno",
+        "",
+        "  <code>bat</code> figo <!--",
+        "hat",
+        "--> jamo",
+    ]
+    translate = here.start()
+    blocks = blocks_of(FileLines(PAGE), size, options)
+    assert [one.text for block in blocks for [one] in translate(block)] == found
+
+
 def test_a_job_can_be_sent_to_another_process(toy_model: Path, tmp_path: Path) -> None:
     terms = tmp_path / "terms.tsv"
     terms.write_text("bat\tcowo\n")

@@ -217,7 +217,7 @@ def test_the_translation_of_a_blank_line_is_its_prefix(tokenizers: Tokenizers) -
     lines = prefixed.read([" \tthe  走 cat", "\t", "<br/>\tthe <b>cat</b>"])
     found = [prefixed.write(line, []) for line in lines]
     assert [[(one.text, one.parts, one.score) for one in ranks] for ranks in found] == [
-        [("the 走 cat", 0, 0.0)],
+        [(" the 走 cat", 0, 0.0)],
         [("", 0, 0.0)],
         [("<br/> the <b>cat</b>", 0, 0.0)],
     ]

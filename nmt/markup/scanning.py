@@ -1,0 +1,140 @@
+"""What of a line is markup: read from left to right, with what is open from the lines before.
+
+In a document these stay as they are, over line ends too: comments, CDATA, processing instructions, declarations; the
+elements `script`, `style`, `textarea`, `pre`, `code`, `kbd`, `samp`, `var`, `math`, and those with `translate="no"` or
+the class `notranslate`; tags with all their attributes; messages in ICU's format.
+
+A tag begins with `<` or `</` and a letter; a `<` before anything else is text. One that goes over the line end has to
+go on with attributes, as `name=value` or well-known names without a value, or with what an open quote holds, without
+tags; else it was none, and text goes on.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from nmt.markup.regions import ALONE, Message, MessageHead, Region, Section, Tag, content, says_kept, through
+
+_TAG: Final = r"""
+    <(?P<slash>/?)(?P<name>[A-Za-z_][\w:.-]*+|\d++(?=/?>))         # <b> </b> <br/> <1> </1>
+    (?:\s[^<>"']*+(?:"[^"]*+"[^<>"']*+|'[^']*+'[^<>"']*+)*+)?/?>   # <a href="...">
+"""
+_A_TAG: Final = re.compile(_TAG, re.VERBOSE)
+_SECTION_ENDS: Final = {"<!--": "-->", "<![CDATA[": "]]>", "<?": "?>", "<!": ">"}
+_BUILT_IN: Final = re.compile(
+    _TAG
+    + r"""
+    | (?P<section><!--|<!\[CDATA\[|<\?(?=xml\b|php\b|=)|<!(?=(?i:doctype|entity|element|attlist|notation)\b))
+    | <[!?][^<>]*+>
+    | (?P<unclosed></?[A-Za-z_][\w:.-]*+(?=[\s/]|$))                                         # <a, then its attributes
+    | (?P<reference>&(?:[A-Za-z][A-Za-z0-9]++|\#\d++|\#[xX][0-9A-Fa-f]++);)                  # &nbsp; &#160;
+    | (?P<message>\{\s*[\w.-]+\s*,\s*(?:plural|selectordinal|select|choice)\b)              # {n, plural, one {} ...}
+    | (?P<head>\{\s*[\w.-]+\s*,\s*$)
+    | \{\s*[\w.-]+\s*,\s*(?:number|date|time|spellout|ordinal|duration)\b(?:[^{}']|'[^']*')*+\}   # {d, date, short}
+    | \{{2,3}[^{}]*+\}{2,3} | [$%#]?\{\s?[^{}\s]*+\s?\}                                     # {{ x }} {name} ${var}
+    | %(?:\d++\$|\([^()]++\))[-+0\#']*\d*(?:\.\d++)?(?:hh?|ll?|[Lqjzt])?[a-zA-Z@]            # %1$s %(name)s
+    | (?<!\d)%[-+0\#']*(?:\d++|\*)?(?:\.(?:\d++|\*))?(?:hh?|ll?|[Lqjzt])?[diouxXeEfFgGcsrp@]   # %s, but not in 5%s
+    | %%
+    """,
+    re.VERBOSE,
+)
+_JOINERS: Final = "\u200c\u200d"
+
+
+class Piece(NamedTuple):
+    """A piece of a line that is no text."""
+
+    start: int
+    end: int
+    character: str = ""
+    """What a character reference stands for, where that is text."""
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What of a line is markup."""
+
+    start: int
+    """How far what was open before goes."""
+    pieces: list[Piece]
+    end: int
+    """Where what goes on in the next line begins."""
+    opened: Region | None
+    """What is open at the end of the line."""
+
+
+def scan(line: str, opened: Region | None = None, own: re.Pattern[str] | None = None) -> Scanned:
+    """Find the markup of a line, and whatever the pattern `own` matches.
+
+    Of two pieces that overlap the first is taken, of two that start together the one whose pattern is longer.
+
+    Args:
+        line: As it stands in the document.
+        opened: What is open at its start.
+        own: A user's pattern.
+    """
+    start, opened = through(line, 0, opened)
+    if opened:
+        return Scanned(len(line), [], len(line), opened)
+    pieces: list[Piece] = []
+    searches = {pattern: _search(pattern, line, start) for pattern in (own, _BUILT_IN) if pattern}
+    while found := [match for match in searches.values() if match]:
+        match = min(found, key=lambda match: (match.start(), -match.end()))
+        end, left = (match.end(), None) if match.re is own else _follow(match)
+        if left is None and end == match.start():  # it opens nothing
+            searches[match.re] = _search(match.re, line, match.end())
+            continue
+        if left is not None:
+            return Scanned(start, pieces, match.start(), left)
+        character = _character(match[0]) if match.re is not own and match["reference"] else ""
+        pieces.append(Piece(match.start(), end, character))
+        for pattern, other in searches.items():
+            if other and other.start() < end:
+                searches[pattern] = _search(pattern, line, end)
+    return Scanned(start, pieces, len(line), None)
+
+
+def left_open(lines: Iterable[str], opened: Region | None = None, own: re.Pattern[str] | None = None) -> Region | None:
+    """Return what is open behind lines, given what was open before them; for the arguments see `scan`."""
+    for line in lines:
+        opened = scan(line, opened, own).opened
+    return opened
+
+
+def tag_of(text: str) -> re.Match[str] | None:
+    """Return what a piece opens or closes: None for anything else, also for tags that stand alone."""
+    match = _A_TAG.fullmatch(text)
+    return None if not match or text.endswith("/>") or match["name"].lower() in ALONE else match
+
+
+def _search(pattern: re.Pattern[str], line: str, start: int) -> re.Match[str] | None:
+    return next((match for match in pattern.finditer(line, start) if match[0]), None)
+
+
+def _follow(match: re.Match[str]) -> tuple[int, Region | None]:
+    """Return how far what matched goes, and what is open there; its own start, if it is text after all."""
+    line, end = match.string, match.end()
+    if match["section"]:
+        # `<!-->` is a whole comment, so the end may overlap with the start
+        return Section(_SECTION_ENDS[match["section"]]).read(line, match.start() + 2)
+    if match["message"]:
+        return through(line, end, Message())
+    if match["head"]:
+        return end, MessageHead()
+    if match["unclosed"]:
+        name = match["unclosed"].removeprefix("<").lower()
+        reached, left = Tag("" if name.startswith("/") else name).read(line, end)
+        return (match.start(), None) if left is None else (reached, left)
+    if match["name"] and not match["slash"] and not match[0].endswith("/>"):
+        return through(line, end, content(match["name"].lower(), kept=says_kept(match[0])))
+    return end, None
+
+
+def _character(reference: str) -> str:
+    """Return the letter, digit or punctuation mark that a reference stands for; nothing for a space or a symbol."""
+    character = unicodedata.normalize("NFC", html.unescape(reference))
+    is_text = len(character) == 1 and (unicodedata.category(character)[0] in "LNP" or character in _JOINERS)
+    return character if is_text else ""
