@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nmt_cli.console import console, progress, say, warn
+from nmt_cli.console import progress, results, say, warn
 from nmt_cli.options import RecipeOption, SetOption
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.table import Table
 
@@ -110,13 +111,13 @@ def prepare(
     if tokenizer:
         cutting = cutting.model_copy(update={"file": tokenizer.absolute()})
     settings = settings.model_copy(update={"data": data, "tokenizer": cutting})
-    run_preparation(data_dir, settings, force=force, workers=workers)
+    run_preparation(data_dir, settings, table=results, force=force, workers=workers)
 
 
 def run_preparation(
-    data_dir: Path, settings: "Settings", *, force: bool = False, workers: int | None = None
+    data_dir: Path, settings: "Settings", *, table: "Console", force: bool = False, workers: int | None = None
 ) -> "PreparationReport":
-    """Prepare data with progress on stderr, and a table of what came of it."""
+    """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
     from nmt.config.kind import check_kind
     from nmt.errors import ConfigError, DataError, ModelError, NmtError
     from nmt.prepared.pipeline import prepare as prepare_data
@@ -137,7 +138,7 @@ def run_preparation(
     if report.up_to_date:
         say(f"{data_dir} is up to date: nothing to do")
     else:
-        console.print(_to_table(report))
+        table.print(_to_table(report))
         say(f"prepared data: {data_dir}; rejected {report.noun} are listed in {report.rejected}")
     return report
 

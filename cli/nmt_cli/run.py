@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmt_cli.console import progress, results, say
+from nmt_cli.console import console, progress, results, say
 from nmt_cli.options import SetOption
 from nmt_cli.prepare import run_preparation
 from nmt_cli.train import run_training
@@ -68,10 +68,10 @@ def run_stages(recipe: Path, work: Path, overrides: list[str]) -> ChainResult | 
     settings = load_settings(recipe, overrides)
     texts = find_test_texts(settings)
     say(f"1/4 prepare: {work / DATA}")
-    run_preparation(work / DATA, settings)
+    run_preparation(work / DATA, settings, table=console)
     check_test_tag(work / DATA, settings)
     say(f"2/4 train: {work / MODEL}")
-    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides)
+    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides, tell=say)
     if texts is None:
         say(f"the recipe names no test text (data.test_src, data.test_tgt); the model is {work / MODEL}")
         return None
@@ -99,9 +99,9 @@ def _run_on_text(recipe: Path, work: Path, overrides: list[str]) -> None:
     settings = load_settings(recipe, overrides)
     text = find_test_text(settings)
     say(f"1/3 prepare: {work / DATA}")
-    run_preparation(work / DATA, settings)
+    run_preparation(work / DATA, settings, table=console)
     say(f"2/3 train: {work / MODEL}")
-    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides)
+    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides, tell=say)
     if text is None:
         say(f"the recipe names no test text (data.test_text); the model is {work / MODEL}")
         return

@@ -1,5 +1,6 @@
 """`nmt train`: from prepared data to a model folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -41,11 +42,23 @@ def train(
     if data_dir is None or model_dir is None:
         raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
 
-    run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or [])
+    def tell(summary: str) -> None:
+        results.print(summary, soft_wrap=True)
+
+    run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or [], tell=tell)
 
 
-def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str]) -> None:
+def run_training(
+    data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str], tell: Callable[[str], None]
+) -> None:
     """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step.
+
+    Args:
+        data_dir: Prepared data.
+        model_dir: The folder for the model.
+        recipe: A settings file.
+        overrides: Settings of the command line.
+        tell: Told in one line what came out, by the first of several processes.
 
     Raises:
         typer.Exit: The run was stopped before its end.
@@ -65,7 +78,8 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
         if not summary.finished:
             view.on_message(f"stopped at step {summary.state.step:,}; the same command continues from there")
             raise typer.Exit(INTERRUPTED)
-        view.show_end(summary, model_dir)
+        if ranks.is_first:
+            tell(view.describe_end(summary, model_dir))
 
 
 def _resolved_toml(data_dir: Path | None, model_dir: Path | None, recipe: Path | None, overrides: list[str]) -> str:

@@ -68,15 +68,15 @@ class TrainingView:
         if self._shown:
             say(message)
 
-    def show_end(self, summary: TrainingSummary, model_dir: Path) -> None:
-        """Say what came out."""
+    def describe_end(self, summary: TrainingSummary, model_dir: Path) -> str:
+        """Say in one line what came out."""
         state = summary.state
         best = f"best at step {state.best_step:,} of {state.step:,}"
         if self._of_text and state.best_score is not None:  # minus its loss
             best = f"validation perplexity {math.exp(min(-state.best_score, 50.0)):.2f}, {best}"
         words = counted(state.tokens, "word" if self._of_text else "target word")
         speed = self._speed(state.tokens / state.seconds)
-        self.on_message(
+        return (
             f"{model_dir}: {counted(summary.parameters, 'parameter')}, {best}, {words} in {_clock(state.seconds)} "
             f"({speed})"
         )

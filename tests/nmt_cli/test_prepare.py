@@ -56,21 +56,21 @@ def interrupt(*_: object) -> None:
 
 
 def rows(result: Result) -> dict[str, str]:
-    """The table on stderr: the name of each row and its number."""
-    return dict(line.strip().rsplit(maxsplit=1) for line in result.stderr.splitlines() if line[-1:].isdigit())
+    """The table on stdout: the name of each row and its number."""
+    return dict(line.strip().rsplit(maxsplit=1) for line in result.stdout.splitlines() if line[-1:].isdigit())
 
 
-def test_the_table_goes_to_stderr_and_nothing_to_stdout(folder: Path) -> None:
+def test_the_table_goes_to_stdout_and_where_the_data_are_to_stderr(folder: Path) -> None:
     write("train", [*PAIRS, PAIRS[0], ("", "x")])
     result = prepare()
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.exit_code == 0
     found = rows(result)
     assert found["pairs read"] == "38"
     assert (found["rejected: empty"], found["rejected: duplicate"]) == ("1", "1")
     assert "rejected: copy" not in found
     assert (found["held out for validation"], found["left for training"], found["validation pairs"]) == ("3", "33", "3")
     assert found["joint vocabulary"] == "40"
-    assert "rejected pairs are listed in data/rejected.jsonl" in result.stderr
+    assert result.stderr == "prepared data: data; rejected pairs are listed in data/rejected.jsonl\n"
     assert json.loads((folder / "data/rejected.jsonl").read_text().splitlines()[0])["line"] == 37
 
 

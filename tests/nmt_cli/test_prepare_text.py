@@ -33,8 +33,8 @@ def words(*arguments: str, data: str = "data") -> Result:
 
 
 def rows(result: Result) -> dict[str, str]:
-    """The table on stderr: the name of each row and its number."""
-    return dict(line.strip().rsplit(maxsplit=1) for line in result.stderr.splitlines() if line[-1:] in "0123456789%")
+    """The table on stdout: the name of each row and its number."""
+    return dict(line.strip().rsplit(maxsplit=1) for line in result.stdout.splitlines() if line[-1:] in "0123456789%")
 
 
 def refused(result: Result, code: int = 1) -> str:
@@ -46,7 +46,7 @@ def test_the_table_counts_lines_and_tells_how_much_is_unknown() -> None:
     write("more.txt", ["", "the end"])
     write("valid.txt", ["the cat sleeps", "", "the zebra"])
     result = words("--text", "more.txt", "--valid-text", "valid.txt")
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.exit_code == 0
     assert rows(result) == {
         "lines read": "22",
         "rejected: empty": "1",

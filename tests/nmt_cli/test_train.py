@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,11 +43,11 @@ def test_missing_folders_are_wrong_usage(arguments: list[str]) -> None:
     assert "DATA_DIR and MODEL_DIR are needed" in result.stderr
 
 
-def test_a_run_reports_on_stderr_only(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
+def test_a_run_reports_on_stderr_and_sums_up_on_stdout(toy_data: PreparedData, toy_text: Path, tmp_path: Path) -> None:
     arguments = ["train", str(toy_data.folder), str(tmp_path / "m"), "--recipe", str(toy_text / "toy.toml")]
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=20"])
     assert result.exit_code == 0, result.stderr
-    assert result.stdout == ""
+    assert re.fullmatch(r".*m: [\d,]+ parameters, best at step 20 of 20, .*\n", result.stdout)
     assert "step 20: train loss" in result.stderr
     assert "BLEU" in result.stderr
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25", "--set", "training.warmup_steps=5"])

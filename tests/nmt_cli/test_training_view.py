@@ -57,11 +57,10 @@ def test_the_bar_fits_eighty_columns_and_shows_the_time_left_for_the_whole_run()
     assert len("100% " + "-" * 12 + " " + task.description) <= 80
 
 
-def test_the_end_names_the_model_and_its_best_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_end_names_the_model_and_its_best_step() -> None:
     state = TrainingState(step=900, best_step=600, tokens=120_000, seconds=60.0, best_score=30.0)
-    TrainingView().show_end(TrainingSummary(True, state, 6_798_448, 0.02), Path("m"))
-    assert capsys.readouterr().err == (
-        "m: 6,798,448 parameters, best at step 600 of 900, 120,000 target words in 0:01:00 (2,000 tok/s)\n"
+    assert TrainingView().describe_end(TrainingSummary(True, state, 6_798_448, 0.02), Path("m")) == (
+        "m: 6,798,448 parameters, best at step 600 of 900, 120,000 target words in 0:01:00 (2,000 tok/s)"
     )
 
 
@@ -106,10 +105,9 @@ def test_of_a_language_model_perplexity_and_words_are_shown(capsys: pytest.Captu
     assert len("100% " + "-" * 12 + " " + task.description) <= 80
 
 
-def test_the_end_tells_the_perplexity_of_a_language_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_end_tells_the_perplexity_of_a_language_model() -> None:
     state = TrainingState(step=900, best_step=600, tokens=120_000, seconds=60.0, best_score=-math.log(100))
-    TrainingView(of_text=True).show_end(TrainingSummary(True, state, 4_650_000, 0.0), Path("m"))
-    assert capsys.readouterr().err == (
+    assert TrainingView(of_text=True).describe_end(TrainingSummary(True, state, 4_650_000, 0.0), Path("m")) == (
         "m: 4,650,000 parameters, validation perplexity 100.00, best at step 600 of 900, 120,000 words in 0:01:00 "
-        "(2,000 words/s)\n"
+        "(2,000 words/s)"
     )
