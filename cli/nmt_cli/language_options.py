@@ -12,7 +12,7 @@ Folder = Annotated[
     typer.Option(
         "--lm",
         metavar="LM_DIR",
-        help="Language model that chooses words with the model, whose tokenizer it shares.",
+        help="Language model that chooses pieces with the model, whose tokenizer it shares.",
         rich_help_panel=_LANGUAGE,
     ),
 ]

@@ -54,11 +54,11 @@ def score(
     device: option.Device = "auto",
     threads: option.Threads = 1,
 ) -> None:
-    """Score a text: a line of perplexity, log-probability and words for each of its lines, with tabs between them.
+    """Score a text: perplexity, log-probability and number of pieces for each of its lines, with tabs between them.
 
-    The words are the pieces that the model reads, and `</s>`.
-    The log-probability is the sum of their natural logarithms.
-    Of a blank line nothing is scored: nan, 0, and no words.
+    The pieces are those that the model reads (words, where its tokenizer has words), and `</s>`; in JSON their number
+    is called "words". The log-probability is the sum of their natural logarithms. Of a blank line nothing is scored:
+    nan, 0, 0.
 
     \b
     Examples:
@@ -155,7 +155,7 @@ def _progress(*, visible: bool) -> "Iterator[Callable[[Totals], None]]":
 
         def show_totals(totals: "Totals") -> None:
             speed = totals.words / (time.monotonic() - start)
-            show(f"{counted(totals.lines, 'line')}, {speed:,.0f} words/s, perplexity {totals.perplexity:.2f}")
+            show(f"{counted(totals.lines, 'line')}, {speed:,.0f} pieces/s, perplexity {totals.perplexity:.2f}")
 
         yield show_totals
 

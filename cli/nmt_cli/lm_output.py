@@ -41,7 +41,7 @@ def sentence(totals: "Totals", *, carried: bool) -> str:
     """Say the totals in one line."""
     unknown = f", {totals.unknown:,} of them unknown" if totals.unknown else ""
     return (
-        f"{counted(totals.lines, 'line')}, {_how(carried)}, {counted(totals.words, 'word')}{unknown}: "
+        f"{counted(totals.lines, 'line')}, {_how(carried)}, {counted(totals.words, 'piece')}{unknown}: "
         f"perplexity {totals.perplexity:.2f}, "
         f"{totals.perplexity_per_space_separated_word:.2f} per space-separated word, "
         f"{totals.bits_per_character:.3f} bits a character"
@@ -58,7 +58,7 @@ def to_table(totals: "Totals", *, carried: bool) -> "Table":
     for name, value in (
         ("lines", f"{totals.lines:,}"),
         ("scored", _how(carried)),
-        ("words (pieces and </s>)", f"{totals.words:,}"),
+        ("pieces and </s>", f"{totals.words:,}"),
         ("unknown", f"{totals.unknown:,}"),
         ("log-probability", f"{totals.log_probability:.2f}"),
         ("perplexity", f"{totals.perplexity:.2f}"),

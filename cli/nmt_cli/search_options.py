@@ -49,7 +49,7 @@ CoveragePenalty = Annotated[
     typer.Option(
         metavar="X",
         min=0.0,
-        help="Weight of source words that nothing was read of; 0: none.",
+        help="Weight of source pieces that nothing was read of; 0: none.",
         show_default=_THE_MODELS,
         rich_help_panel=_SEARCH,
     ),
@@ -121,7 +121,7 @@ TopK = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Draw from so many of the most probable words; 0: all.",
+        help="Draw from so many of the most probable pieces; 0: all.",
         show_default="all",
         rich_help_panel=_SAMPLE,
     ),
@@ -133,7 +133,7 @@ TopP = Annotated[
         metavar="X",
         max=1.0,
         callback=above_zero,
-        help="Draw from the most probable words that have this probability together.",
+        help="Draw from the most probable pieces that have this probability together.",
         show_default="1",
         rich_help_panel=_SAMPLE,
     ),

@@ -21,8 +21,8 @@ from nmt_cli.console import progress, say
 class TrainingView:
     """A progress bar for the whole run, and a line for each validation; on a terminal or not.
 
-    Only the first of several processes shows anything. Of a language model, people know the perplexity and the words a
-    second rather than the loss and the tokens.
+    Only the first of several processes shows anything. Of a language model, people know the perplexity rather than the
+    loss.
     """
 
     def __init__(self, *, shown: bool = True, of_text: bool = False) -> None:
@@ -30,7 +30,7 @@ class TrainingView:
         self._of_text = of_text
         self._bar: Progress = progress(
             TextColumn("{task.percentage:>3.0f}%"),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=10),
             TextColumn("{task.description}"),
         )
         self._task = self._bar.add_task("starting", total=None)
@@ -51,13 +51,13 @@ class TrainingView:
         self._last = report
         left = (report.total_steps - report.step) * report.seconds_per_step
         steps = f"step {report.step:,}/{report.total_steps:,}"
-        text = f"{steps}  {self._loss(report)}  {self._speed(report.tokens_per_second)}  {_clock(left)} left"
+        text = f"{steps}  {self._loss(report)}  {_speed(report.tokens_per_second)}  {_clock(left)} left"
         self._bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
 
     def on_validation(self, report: ValidationReport) -> None:
         """Print a line, and one more for each further validation set."""
         last = self._last
-        trained = f"train {self._loss(last)}, {self._speed(last.tokens_per_second)}, " if last else ""
+        trained = f"train {self._loss(last)}, {_speed(last.tokens_per_second)}, " if last else ""
         best = "  best so far" if report.is_best else ""
         self.on_message(f"step {report.step:,}: {trained}valid {_scores(report)}{best}")
         for name, scores in report.others.items():
@@ -74,18 +74,15 @@ class TrainingView:
         best = f"best at step {state.best_step:,} of {state.step:,}"
         if self._of_text and state.best_score is not None:  # minus its loss
             best = f"validation perplexity {math.exp(min(-state.best_score, 50.0)):.2f}, {best}"
-        words = counted(state.tokens, "word" if self._of_text else "target word")
-        speed = self._speed(state.tokens / state.seconds)
+        pieces = counted(state.tokens, "piece" if self._of_text else "target piece")
+        speed = _speed(state.tokens / state.seconds)
         return (
-            f"{model_dir}: {counted(summary.parameters, 'parameter')}, {best}, {words} in {_clock(state.seconds)} "
+            f"{model_dir}: {counted(summary.parameters, 'parameter')}, {best}, {pieces} in {_clock(state.seconds)} "
             f"({speed})"
         )
 
     def _loss(self, report: StepReport) -> str:
         return f"ppl {report.perplexity:.2f}" if self._of_text else f"loss {report.loss:.3f}"
-
-    def _speed(self, rate: float) -> str:
-        return f"{rate:,.0f} {'words' if self._of_text else 'tok'}/s"
 
 
 @contextmanager
@@ -121,6 +118,10 @@ def stopping_on_signals(on_message: Callable[[str], None], *, echo: float = 0.0)
 def _scores(found: ValidationReport | Scores) -> str:
     bleu = "" if found.bleu is None else f", BLEU {found.bleu:.2f}"
     return f"loss {found.loss:.3f}, ppl {found.perplexity:.2f}{bleu}"
+
+
+def _speed(rate: float) -> str:
+    return f"{rate:,.0f} pieces/s"
 
 
 def _clock(seconds: float) -> str:

@@ -88,7 +88,7 @@ class ModelSettings(Section):
     recurrent_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the recurrent weights dropped in each update, alike at all steps (Merity et al., 2018, sec. 2)."""
     word_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the input words, source and target, whose vector is zeroed."""
+    """Share of the input pieces, source and target, whose vector is zeroed."""
     tied_embeddings: Literal["auto", "none", "target", "all"] = "auto"
     """Shared tables: target input with output, or also the source; auto: all with a joint vocabulary, else target."""
     src_vectors: Path | None = None

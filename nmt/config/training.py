@@ -16,19 +16,19 @@ class TrainingSettings(Section):
     """How the model is trained, on what, and when it stops."""
 
     objective: Literal["full", "sampled"] = "full"
-    """Softmax over the whole vocabulary, or over the gold words and sampled ones (Jean et al., 2015)."""
+    """Softmax over the whole vocabulary, or over the gold pieces and sampled ones (Jean et al., 2015)."""
     label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Probability mass spread over the whole vocabulary (full objective only); unset, a language model has none."""
     sampler: Literal["log_uniform", "unigram"] = "log_uniform"
-    """Distribution of the sampled words over frequency ranks (sampled objective only)."""
+    """Distribution of the sampled pieces over frequency ranks (sampled objective only)."""
     samples: int = Field(default=1000, ge=1)
-    """Expected number of distinct sampled words for a batch, or a process's part of it (sampled objective only)."""
+    """Expected number of distinct sampled pieces for a batch, or a process's part of it (sampled objective only)."""
     batch_tokens: int = Field(default=800, ge=1)
     """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch."""
     segment_rows: int = Field(default=20, ge=1)
     """Parts that a language model's text is cut into; a batch reads on in all of them."""
     segment_steps: int = Field(default=35, ge=1)
-    """Words of each part in a batch of a language model: through so many steps the error goes back."""
+    """Pieces of each part in a batch of a language model: through so many steps the error goes back."""
     carry_state: bool = True
     """A language model starts a segment with the state the one before has left; false: zeros. Validation carries it."""
     accumulate: int = Field(default=1, ge=1)

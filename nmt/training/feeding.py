@@ -27,7 +27,7 @@ class UpdateData:
     batches: tuple[Piece, ...]
     """This process's part of each batch."""
     words: int
-    """Target words of all processes."""
+    """Target pieces of all processes."""
     after: Position
     """Where the next update begins."""
 

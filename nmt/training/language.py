@@ -82,7 +82,7 @@ class LanguageTask:
     def describe(self, position: Position) -> str:
         """Say what every pass consists of."""
         words, lines = len(self._parts.stream), len(self.data.train)
-        return f"{counted(words, 'word')} in {counted(lines, 'line')}, {counted(self.feed.segments, 'segment')} a pass"
+        return f"{counted(words, 'piece')} in {counted(lines, 'line')}, {counted(self.feed.segments, 'segment')} a pass"
 
     def steps_left(self, position: Position) -> int:
         """Count the updates from `position` to the end of the last pass."""

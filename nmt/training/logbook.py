@@ -16,7 +16,7 @@ LOG = "train.log"
 class Logbook:
     """Appends to train.log and passes everything on; while it is open, no other process can train in the folder.
 
-    Of a language model (`of_text`), what is counted are words, not target tokens, and a step has a perplexity, too.
+    Of a language model (`of_text`), a step has a perplexity, too.
     """
 
     def __init__(self, model_dir: Path, observer: Observer, *, of_text: bool = False) -> None:
@@ -49,10 +49,10 @@ class Logbook:
 
     def on_step(self, report: StepReport) -> None:
         """Log progress."""
-        perplexity, tokens = (f"  ppl {report.perplexity:.3f}", "words") if self.of_text else ("", "tok")
+        perplexity = f"  ppl {report.perplexity:.3f}" if self.of_text else ""
         self._write(
             f"step {report.step}/{report.total_steps}  epoch {report.epoch}  loss {report.loss:.4f}{perplexity}  "
-            f"{report.tokens_per_second:.0f} {tokens}/s  lr {report.learning_rate:.3g}  "
+            f"{report.tokens_per_second:.0f} pieces/s  lr {report.learning_rate:.3g}  "
             f"norm {report.gradient_norm:.3g}"
         )
         self.observer.on_step(report)

@@ -138,7 +138,7 @@ class Trainer:
         norm, loss = float(meter.norm), state.window_loss / max(1, state.window_tokens)
         if math.isfinite(loss) and math.isfinite(norm) and abs(loss) <= limit:  # smoothed, it may explode downwards
             return
-        found = f"{loss:.3g} nats a word" if math.isfinite(loss) and math.isfinite(norm) else "not a number"
+        found = f"{loss:.3g} nats a piece" if math.isfinite(loss) and math.isfinite(norm) else "not a number"
         raise TrainingError(
             f"the training loss is {found} at step {state.step} (gradient norm {norm:.3g}); try a lower "
             f"training.learning_rate (now {self.settings.learning_rate:g}), a longer training.warmup_steps (now "

@@ -126,14 +126,14 @@ def word_features(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def make_loss(settings: TrainingSettings, model: Seq2Seq, counts: NDArray[np.int64]) -> nn.Module:
-    """Make the loss that the settings ask for, on the model's device; `counts` are those of the target words, [V]."""
+    """Make the loss that the settings ask for, on the model's device; `counts` are those of the target pieces, [V]."""
     if settings.r_drop:
         return RDropLoss(model, weight=settings.r_drop, label_smoothing=settings.label_smoothing)
     return TrainingLoss(model, make_objective(settings, counts, device=model.device))
 
 
 def make_objective(settings: TrainingSettings, counts: NDArray[np.int64], *, device: torch.device) -> Objective:
-    """Make the objective that the settings ask for; `counts` are those of the target words, [V]."""
+    """Make the objective that the settings ask for; `counts` are those of the target pieces, [V]."""
     if settings.objective == "full":
         return FullSoftmax(label_smoothing=settings.label_smoothing)
     return SampledSoftmax(make_sampler(settings.sampler, counts, samples=settings.samples, device=device))

@@ -60,7 +60,7 @@ class TrainingPairs:
         return src, tgt
 
     def words(self) -> int:
-        """Count the target words, `</s>` included."""
+        """Count the target pieces, `</s>` included."""
         return int(self.tgt.lengths.sum(dtype=np.int64)) + len(self)
 
     def batch(self, rows: Rows) -> Batch:

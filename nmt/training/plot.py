@@ -54,15 +54,15 @@ class _Panel:
 
 _BLEU: Final = "valid/bleu"
 _PANELS: Final = (
-    _Panel("Loss (nats a word)", ("train/loss", "valid/loss"), "free"),
+    _Panel("Loss (nats a piece)", ("train/loss", "valid/loss"), "free"),
     _Panel("Validation perplexity", ("valid/perplexity",), "log"),
     _Panel("Validation BLEU", (_BLEU,)),
     _Panel("Learning rate", ("train/learning_rate",)),
-    _Panel("Speed (target words a second)", ("train/tokens_per_second",)),
+    _Panel("Speed (target pieces a second)", ("train/tokens_per_second",)),
     _Panel("Gradient norm", ("train/gradient_norm",), "log if spiky"),
 )
 """Numbers of a further validation set have its name within theirs: "valid/news/loss"."""
-_SPEED: Final = _Panel("Speed (words a second)", ("train/tokens_per_second",))
+_SPEED: Final = _Panel("Speed (pieces a second)", ("train/tokens_per_second",))
 _TEXT_PANELS: Final = tuple(_SPEED if panel.names == _SPEED.names else panel for panel in _PANELS)
 """Those of a language model, which has no target."""
 _NAMES: Final = tuple(name for panel in _PANELS for name in panel.names)

@@ -16,11 +16,11 @@ class StepReport:
     total_steps: int
     epoch: int
     tokens: int
-    """Target words that all processes have trained on since this one took the run up."""
+    """Target pieces that all processes have trained on since this one took the run up."""
     loss: float
-    """Training loss in nats a word, since the report before."""
+    """Training loss in nats a piece, since the report before."""
     tokens_per_second: float
-    """Target words a second in updates, since the report before."""
+    """Target pieces a second in updates, since the report before."""
     seconds: float
     """Time in updates since then."""
     seconds_per_step: float
@@ -39,7 +39,7 @@ class Scores:
     """What a validation finds."""
 
     loss: float
-    """Cross-entropy in nats a word, full softmax, no smoothing."""
+    """Cross-entropy in nats a piece, full softmax, no smoothing."""
     bleu: float | None
     """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
     others: "Mapping[str, Scores]" = field(default_factory=dict)
@@ -68,7 +68,7 @@ class ValidationReport:
 
     step: int
     loss: float
-    """Cross-entropy in nats a word, full softmax, no smoothing."""
+    """Cross-entropy in nats a piece, full softmax, no smoothing."""
     perplexity: float
     bleu: float | None
     """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""

@@ -55,19 +55,19 @@ class TrainingState:
     position: Position = field(default_factory=Position)
     """Where in the data the next update begins."""
     tokens: Count = 0
-    """Target words trained on, `</s>` included."""
+    """Target pieces trained on, `</s>` included."""
     seconds: float = 0.0
     """Time spent in updates."""
     window_loss: float = 0.0
     """Sum of the loss since the last record."""
     window_tokens: Count = 0
-    """Target words since the last record."""
+    """Target pieces since the last record."""
     halvings: Count = 0
     """Times the plateau schedule has halved the rate."""
     plateau: Count = 0
     """Validations since the validation loss was last better."""
     best_loss: float | None = None
-    """Smallest validation loss so far, nats a word."""
+    """Smallest validation loss so far, nats a piece."""
     best_score: float | None = None
     """Best validation score so far, by `training.best_by`."""
     best_step: Count = 0

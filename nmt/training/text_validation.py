@@ -26,7 +26,7 @@ class TextValidator:
     precision: Precision
 
     def __call__(self, model: LanguageModel, stop: StopRequest) -> Scores | None:
-        """Return the cross-entropy in nats a word, `</s>` included; None if asked to stop before it is known."""
+        """Return the cross-entropy in nats a piece, `</s>` included; None if asked to stop before it is known."""
         model.eval()
         try:
             with torch.inference_mode():

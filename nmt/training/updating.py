@@ -146,10 +146,10 @@ class Updater:
 def _shortage(batch: Piece) -> str:
     if isinstance(batch, Segment):
         rows = "one text" if len(batch) == 1 else f"{len(batch)} texts"
-        return f"out of memory with {counted(batch.outputs.shape[1], 'word')} of {rows}"
+        return f"out of memory with {counted(batch.outputs.shape[1], 'piece')} of {rows}"
     pairs = "one pair" if len(batch) == 1 else f"{len(batch)} pairs"
     src, tgt = batch.src.ids.shape[1], batch.tgt.outputs.shape[1]
-    return f"out of memory with {pairs} of up to {src} source and {tgt} target words"
+    return f"out of memory with {pairs} of up to {src} source and {tgt} target pieces"
 
 
 def _cells(batch: Piece) -> int:

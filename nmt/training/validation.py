@@ -52,7 +52,7 @@ class Validator:
     precision: Precision
 
     def __call__(self, model: Seq2Seq, stop: StopRequest) -> Scores | None:
-        """Return the cross-entropy in nats a word, and BLEU; None if asked to stop before they are known."""
+        """Return the cross-entropy in nats a piece, and BLEU; None if asked to stop before they are known."""
         model.eval()
         try:
             with torch.inference_mode():
@@ -63,7 +63,7 @@ class Validator:
             model.train()
 
     def loss(self, model: Seq2Seq, stop: StopRequest) -> float | None:
-        """Return the cross-entropy in nats a word; None if asked to stop."""
+        """Return the cross-entropy in nats a piece; None if asked to stop."""
         src, tgt = self.pairs.src, self.pairs.tgt
         order = np.lexsort((src.lengths, tgt.lengths))
         bounds = cut_batches(np.maximum(src.lengths, tgt.lengths)[order] + 1, batch_tokens=_BATCH_TOKENS)

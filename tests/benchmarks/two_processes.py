@@ -32,7 +32,7 @@ SETTINGS = [
 
 
 def train(data: Path, settings: list[str], *, processes: int) -> tuple[float, float]:
-    """Train, then return target words a second after the first window, and the last loss."""
+    """Train, then return target pieces a second after the first window, and the last loss."""
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         options = [part for setting in [*SETTINGS, *settings] for part in ("--set", setting)]

@@ -64,9 +64,9 @@ def test_a_line_has_perplexity_log_probability_and_words(score: Callable[..., Re
 
 
 def test_the_totals_are_said_beside_the_lines(score: Callable[..., Result], library: LanguageScorer) -> None:
-    words = sum(one.words for one in library.score_text(LINES))
+    pieces = sum(one.words for one in library.score_text(LINES))
     assert score().stderr.startswith(
-        f"4 lines, each after those before it, {words} words, 1 of them unknown: perplexity "
+        f"4 lines, each after those before it, {pieces} pieces, 1 of them unknown: perplexity "
     )
     assert score("--independent", stdin="bat\n").stderr.startswith("1 line, each by itself, ")
 
@@ -109,7 +109,7 @@ def test_the_table_of_totals_has_a_row_for_each(score: Callable[..., Result]) ->
     assert names == [
         "lines",
         "scored",
-        "words (pieces and </s>)",
+        "pieces and </s>",
         "unknown",
         "log-probability",
         "perplexity",

@@ -8,7 +8,7 @@ from rich.console import Console
 from nmt.lm import Totals
 from nmt_cli.lm_output import sentence, to_json, to_table
 
-# 2 bits for each of 1,000 words: a perplexity of 4, of 16 for half as many units, and half a bit for 4 times as many
+# 2 bits for each of 1,000 pieces: a perplexity of 4, of 16 for half as many units, and half a bit for 4 times as many
 TOTALS = Totals(
     lines=100,
     words=1000,
@@ -21,21 +21,21 @@ TOTALS = Totals(
 
 def test_the_totals_make_a_sentence() -> None:
     assert sentence(TOTALS, carried=True) == (
-        "100 lines, each after those before it, 1,000 words: perplexity 4.00, 16.00 per space-separated word, "
+        "100 lines, each after those before it, 1,000 pieces: perplexity 4.00, 16.00 per space-separated word, "
         "0.500 bits a character"
     )
 
 
-def test_unknown_words_are_told() -> None:
+def test_unknown_pieces_are_told() -> None:
     said = sentence(Totals(lines=1, words=2, unknown=1, log_probability=-1.0), carried=False)
-    assert said.startswith("1 line, each by itself, 2 words, 1 of them unknown: perplexity 1.65")
+    assert said.startswith("1 line, each by itself, 2 pieces, 1 of them unknown: perplexity 1.65")
 
 
 def test_the_totals_make_a_table() -> None:
     page = io.StringIO()
     Console(file=page, width=200).print(to_table(TOTALS, carried=False))
     rows = [line.rsplit(maxsplit=1) for line in page.getvalue().splitlines()]
-    assert rows[2] == ["words (pieces and </s>)", "1,000"]
+    assert rows[2] == ["pieces and </s>", "1,000"]
     assert rows[-3:] == [
         ["perplexity", "4.00"],
         ["perplexity per space-separated word", "16.00"],

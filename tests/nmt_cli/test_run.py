@@ -96,7 +96,7 @@ def test_a_recipe_with_text_tells_the_perplexity_of_the_test_text(toy_text: Path
     assert found is not None, first.stdout
     assert 8 < float(found[1]) < 14  # ten words, equally likely, and the ends of lines
     assert int(found[2]) == len(test_words) + 20
-    assert "words/s" in first.stderr
+    assert "pieces/s" in first.stderr
     assert "validation perplexity" in first.stderr
     kept = json.loads((tmp_path / "w" / "test" / "scores.json").read_text())
     assert f"{kept['perplexity']:.2f}" == found[1]

@@ -33,8 +33,8 @@ def test_a_validation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        "step 1,500: train loss 12.345, 123,456 tok/s, valid loss 2.000, ppl 7.39, BLEU 31.25  best so far\n"
-        "step 2,000: train loss 12.345, 123,456 tok/s, valid loss 2.000, ppl 7.39, BLEU 31.00\n"
+        "step 1,500: train loss 12.345, 123,456 pieces/s, valid loss 2.000, ppl 7.39, BLEU 31.25  best so far\n"
+        "step 2,000: train loss 12.345, 123,456 pieces/s, valid loss 2.000, ppl 7.39, BLEU 31.00\n"
     )
 
 
@@ -52,15 +52,15 @@ def test_the_bar_fits_eighty_columns_and_shows_the_time_left_for_the_whole_run()
     view = TrainingView()
     view.on_step(STEP)
     (task,) = view._bar.tasks
-    assert task.description == "step 99,950/100,000  loss 12.345  123,456 tok/s  1:23:20 left"  # 50 steps of 100 s
+    assert task.description == "step 99,950/100,000  loss 12.345  123,456 pieces/s  1:23:20 left"  # 50 steps of 100 s
     assert (task.completed, task.total) == (99_950, 100_000)
-    assert len("100% " + "-" * 12 + " " + task.description) <= 80
+    assert len("100% " + "-" * 10 + " " + task.description) <= 80
 
 
 def test_the_end_names_the_model_and_its_best_step() -> None:
     state = TrainingState(step=900, best_step=600, tokens=120_000, seconds=60.0, best_score=30.0)
     assert TrainingView().describe_end(TrainingSummary(True, state, 6_798_448, 0.02), Path("m")) == (
-        "m: 6,798,448 parameters, best at step 600 of 900, 120,000 target words in 0:01:00 (2,000 tok/s)"
+        "m: 6,798,448 parameters, best at step 600 of 900, 120,000 target pieces in 0:01:00 (2,000 pieces/s)"
     )
 
 
@@ -98,16 +98,16 @@ def test_of_a_language_model_perplexity_and_words_are_shown(capsys: pytest.Captu
         view.on_step(replace(STEP, loss=math.log(80)))
         view.on_validation(ValidationReport(1500, 4.605, 100.0, None, is_best=True))
     assert capsys.readouterr().err == (
-        "step 1,500: train ppl 80.00, 123,456 words/s, valid loss 4.605, ppl 100.00  best so far\n"
+        "step 1,500: train ppl 80.00, 123,456 pieces/s, valid loss 4.605, ppl 100.00  best so far\n"
     )
     (task,) = view._bar.tasks
-    assert task.description == "step 99,950/100,000  ppl 80.00  123,456 words/s  1:23:20 left"
-    assert len("100% " + "-" * 12 + " " + task.description) <= 80
+    assert task.description == "step 99,950/100,000  ppl 80.00  123,456 pieces/s  1:23:20 left"
+    assert len("100% " + "-" * 10 + " " + task.description) <= 80
 
 
 def test_the_end_tells_the_perplexity_of_a_language_model() -> None:
     state = TrainingState(step=900, best_step=600, tokens=120_000, seconds=60.0, best_score=-math.log(100))
     assert TrainingView(of_text=True).describe_end(TrainingSummary(True, state, 4_650_000, 0.0), Path("m")) == (
-        "m: 4,650,000 parameters, validation perplexity 100.00, best at step 600 of 900, 120,000 words in 0:01:00 "
-        "(2,000 words/s)"
+        "m: 4,650,000 parameters, validation perplexity 100.00, best at step 600 of 900, 120,000 pieces in 0:01:00 "
+        "(2,000 pieces/s)"
     )

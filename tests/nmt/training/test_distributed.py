@@ -65,9 +65,8 @@ def test_two_processes_learn_as_one_does(launch: Launch, tmp_path: Path) -> None
     for process in (alone, both):
         stdout, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, stderr
-        assert stdout == ""
-    assert stderr.count("step 40: train loss") == 1  # only the first one speaks
-    assert stderr.count("best at step") == 1
+        assert stdout.count("best at step") == 1  # only the first one speaks
+    assert stderr.count("step 40: train loss") == 1
     assert "2 processes" in stderr
     assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=1e-3)
 

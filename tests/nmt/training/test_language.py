@@ -188,7 +188,7 @@ def test_the_first_message_says_what_a_pass_is(
     words = int(counting_data.train.lengths.sum()) + lines
     segments = math.ceil(math.ceil(words / 5) / 6)
     assert listener.messages[0] == (
-        f"{summary.parameters:,} parameters, {words:,} words in {lines:,} lines, {segments:,} segments a pass, "
+        f"{summary.parameters:,} parameters, {words:,} pieces in {lines:,} lines, {segments:,} segments a pass, "
         "cpu fp32, 1 thread"
     )
 
@@ -203,8 +203,7 @@ def test_settings_that_are_left_aside_are_named_once_and_the_log_counts_words(
     assert listener.messages[0] == message
     log = (tmp_path / "m" / "train.log").read_text(encoding="utf-8")
     assert log.count(message) == 1
-    assert " words/s " in log
-    assert " tok/s " not in log
+    assert " pieces/s " in log
 
 
 def test_a_position_is_kept_when_the_segments_change_their_length(

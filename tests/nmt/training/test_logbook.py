@@ -71,16 +71,16 @@ def test_what_an_observer_is_told_becomes_lines_with_the_time(tmp_path: Path) ->
         tell(logbook)
     assert lines(tmp_path) == [
         "7 pairs, 5 % padding",
-        "step 50/900  epoch 2  loss 3.1416  5432 tok/s  lr 0.00123  norm 0.988",
+        "step 50/900  epoch 2  loss 3.1416  5432 pieces/s  lr 0.00123  norm 0.988",
         "step 100  valid loss 1.5000  ppl 4.482  BLEU 23.46  best so far",
         "step 150  valid loss 1.7500  ppl 5.755  BLEU 22.00",
     ]
 
 
-def test_a_language_model_has_a_perplexity_and_its_speed_is_in_words(tmp_path: Path) -> None:
+def test_a_language_model_has_a_perplexity_too(tmp_path: Path) -> None:
     with Logbook(tmp_path, Silence(), of_text=True) as logbook:
         logbook.on_step(STEP)
-    assert lines(tmp_path) == ["step 50/900  epoch 2  loss 3.1416  ppl 23.141  5432 words/s  lr 0.00123  norm 0.988"]
+    assert lines(tmp_path) == ["step 50/900  epoch 2  loss 3.1416  ppl 23.141  5432 pieces/s  lr 0.00123  norm 0.988"]
 
 
 def test_everything_is_passed_on(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_broken_weights_are_not_saved_on_a_stop_either(make_run: MakeRun, tmp_pa
     before = good.read_bytes()
     run = make_run(tmp_path, total=1000, learning_rate=1e30, log_every=1000, validate_every=1000, checkpoint_every=1000)
     run.stop = CountDown(4)
-    with pytest.raises(TrainingError, match=r"the training loss is (not a number|.*e\+\d+ nats a word) at step 12"):
+    with pytest.raises(TrainingError, match=r"the training loss is (not a number|.*e\+\d+ nats a piece) at step 12"):
         run.go()
     assert list_checkpoints(tmp_path) == [good]
     assert good.read_bytes() == before
@@ -115,7 +115,7 @@ def test_broken_weights_are_not_saved_on_a_stop_either(make_run: MakeRun, tmp_pa
 
 def test_an_exploding_loss_is_named(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path, total=100, learning_rate=50.0, optimizer="sgd", clip_norm=0.0, schedule="constant")
-    with pytest.raises(TrainingError, match=r"nats a word at step|is not a number at step"):
+    with pytest.raises(TrainingError, match=r"nats a piece at step|is not a number at step"):
         run.go()
 
 

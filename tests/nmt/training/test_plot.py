@@ -16,11 +16,11 @@ from nmt.training.plot import Curve, draw, make_figure, read_curves, thin
 from nmt.training.records import Records
 
 TITLES = [
-    "Loss (nats a word)",
+    "Loss (nats a piece)",
     "Validation perplexity (log scale)",
     "Validation BLEU",
     "Learning rate",
-    "Speed (target words a second)",
+    "Speed (target pieces a second)",
     "Gradient norm",
 ]
 TRAIN = {"epoch": 0.0, "loss": 4.0, "tokens_per_second": 1500.0, "learning_rate": 0.001, "gradient_norm": 2.0}
@@ -101,7 +101,7 @@ def test_a_run_without_validation_says_so(tmp_path: Path) -> None:
 def test_a_language_model_has_no_bleu_to_show(tmp_path: Path) -> None:
     figure = figure_of(write(tmp_path / "run", train(50), valid(50)))
     assert [text.get_text() for text in figure.axes[2].texts] == ["none: a language model translates nothing"]
-    assert figure.axes[4].get_title(loc="left") == "Speed (words a second)"
+    assert figure.axes[4].get_title(loc="left") == "Speed (pieces a second)"
     assert points(figure.axes[1]) == [(50, 20.0)]
 
 

@@ -103,7 +103,7 @@ def test_a_batch_that_is_too_large_is_computed_in_parts_with_the_same_result(lat
     assert cramped.sizes == [2, 6, 2, 3, 3]
     src, tgt = (max(int(side.lengths[row]) for row in range(2, 8)) + 1 for side in (pairs.src, pairs.tgt))
     assert told == [
-        f"out of memory with 6 pairs of up to {src} source and {tgt} target words; from now on such a batch is "
+        f"out of memory with 6 pairs of up to {src} source and {tgt} target pieces; from now on such a batch is "
         "computed in parts, and the update stays the same"
     ]
 
@@ -136,7 +136,7 @@ def test_a_pair_that_is_too_large_by_itself_ends_the_run() -> None:
     model, told = tiny(), []
     start = [parameter.detach().clone() for parameter in model.parameters()]
     message = (
-        r"^out of memory with one pair of up to 4 source and 5 target words: the model is too large for this device; "
+        r"^out of memory with one pair of up to 4 source and 5 target pieces: the model is too large for this device; "
         r"train a smaller one in a new folder, or prepare the data with a lower data\.max_pieces$"
     )
     with pytest.raises(TrainingError, match=message):
@@ -149,7 +149,7 @@ def test_several_processes_do_not_cut_their_batches() -> None:
     told: list[str] = []
     made = updater(Cramped(tiny(), limit=4), ranks=Ranks(0, 2), told=told)
     message = (
-        r"^out of memory with 8 pairs of up to 4 source and 5 target words in one of 2 processes; "
+        r"^out of memory with 8 pairs of up to 4 source and 5 target pieces in one of 2 processes; "
         r"lower training\.batch_tokens and raise training\.accumulate$"
     )
     with pytest.raises(TrainingError, match=message):

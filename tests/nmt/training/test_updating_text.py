@@ -123,7 +123,7 @@ def test_segments_that_are_too_large_are_computed_in_parts_with_the_same_result(
     made.update(data(*SEGMENTS[:2]), step=1, seed=5, rate=0.5)
     assert cramped.sizes == [4] * (1 + late) + [2, 2, 2, 2]
     assert told == [
-        "out of memory with 3 words of 4 texts; from now on such a batch is computed in parts, and the update stays "
+        "out of memory with 3 pieces of 4 texts; from now on such a batch is computed in parts, and the update stays "
         "the same"
     ]
     assert_close(outcome(made, twin), outcome(expected, model))
@@ -131,7 +131,7 @@ def test_segments_that_are_too_large_are_computed_in_parts_with_the_same_result(
 
 def test_one_text_that_is_too_large_ends_the_run() -> None:
     message = (
-        r"^out of memory with 3 words of one text: the model is too large for this device; train a smaller one in a "
+        r"^out of memory with 3 pieces of one text: the model is too large for this device; train a smaller one in a "
         r"new folder, or lower training\.segment_steps$"
     )
     with pytest.raises(TrainingError, match=message):
@@ -141,7 +141,7 @@ def test_one_text_that_is_too_large_ends_the_run() -> None:
 def test_several_processes_do_not_cut_their_segments() -> None:
     made = updater(Cramped(tiny(), limit=2), ranks=Ranks(0, 2))
     message = (
-        r"^out of memory with 3 words of 4 texts in one of 2 processes; "
+        r"^out of memory with 3 pieces of 4 texts in one of 2 processes; "
         r"lower training\.segment_steps and raise training\.accumulate$"
     )
     with pytest.raises(TrainingError, match=message):
