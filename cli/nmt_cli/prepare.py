@@ -70,6 +70,13 @@ def prepare(
         Literal["error", "replace"] | None,
         typer.Option("--on-bad-utf8", help="Stop at bytes that are not UTF-8 (default), or read U+FFFD for them."),
     ] = None,
+    on_bad_record: Annotated[
+        Literal["error", "skip"] | None,
+        typer.Option(
+            "--on-bad-record",
+            help="Stop at a broken line of TSV or JSON, unit of TMX or entry of PO (default), or leave it out.",
+        ),
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     workers: Annotated[
@@ -104,7 +111,7 @@ def prepare(
     settings = load_settings(recipe, overrides or ())
     changes = _training_text({"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}, corpus)
     changes |= _validation_text(valid_src or [], valid_tgt or [], valid_text)
-    changes |= {"on_bad_utf8": on_bad_utf8} if on_bad_utf8 else {}
+    changes |= {name: bad for name, bad in (("on_bad_utf8", on_bad_utf8), ("on_bad_record", on_bad_record)) if bad}
     changes |= {name: code for name, code in (("src_lang", src_lang), ("tgt_lang", tgt_lang)) if code}
     data = settings.data.model_copy(update=changes)
     cutting = settings.tokenizer

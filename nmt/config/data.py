@@ -103,7 +103,8 @@ class DataSettings(Section):
     heldout_pairs: int = Field(default=1000, ge=1)
     """Pairs, or lines of a text, held out for validation when no validation files are given (at most a tenth)."""
     max_characters: int = Field(default=1000, ge=1)
-    """Longest side of a training pair, in characters; longer pairs are rejected, but no line of a text."""
+    """Longest side of a training pair, in characters; longer pairs are rejected. Of a text no line is, but for those of
+    more than a MiB, which are no lines of anything."""
     max_pieces: int = Field(default=128, ge=1)
     """Longest side of a training pair, in pieces; longer pairs are rejected, but no line of a text."""
     max_length_ratio: float = Field(default=6.0, ge=1.0)
@@ -122,6 +123,9 @@ class DataSettings(Section):
     """Reject pairs with a side in another language than `src_lang`, `tgt_lang` (optional extra `langid`)."""
     on_bad_utf8: Literal["error", "replace"] = "error"
     """What bytes that are not UTF-8 lead to: an error that names the line, or U+FFFD in their place."""
+    on_bad_record: Literal["error", "skip"] = "error"
+    """What a line of TSV or JSON, a unit of TMX or an entry of PO leads to that has not the form it should have: an
+    error that names it, or that it is left out and counted as broken."""
     clean_invisible: bool = True
     """Read blanks of every kind as spaces, and leave out soft hyphens, zero-width spaces, control characters and the
     like, in the text that is prepared and in that which the model translates (docs/cleaning.md has the rule)."""

@@ -14,6 +14,7 @@ from nmt.corpus.reading import Pair
 from nmt.corpus.scripts import script_shares, scripts_of, symbol_shares
 
 Reason = Literal[
+    "broken",
     "empty",
     "too_long",
     "length_ratio",
@@ -106,7 +107,7 @@ class Cleaner:
 
     def reasons(self, pairs: Sequence[Pair]) -> list[Reason | None]:
         """Say why each pair should not be trained on; None: it should."""
-        reasons = [self._reason(pair.src, pair.tgt) for pair in pairs]
+        reasons = [pair.fault or self._reason(pair.src, pair.tgt) for pair in pairs]
         if self.filters:
             for start in range(0, len(pairs), _BATCH):
                 self._filter(pairs, reasons, range(start, min(start + _BATCH, len(pairs))))

@@ -9,6 +9,12 @@ from nmt.corpus.sources.compressed import read_raw_lines
 from nmt.errors import DataError
 
 OnBadUtf8 = Literal["error", "replace"]
+OnBadRecord = Literal["error", "skip"]
+Fault = Literal["broken", "too_long"]
+"""Why a record could not be read: it has not the form of its file, or it is longer than a text may be."""
+
+SKIP_HINT: Final = "; --on-bad-record skip leaves out such records"
+"""What to do about records that have not the form of their file."""
 
 DECODING_ERRORS: Final[dict[OnBadUtf8, str]] = {"error": "strict", "replace": "replace"}
 """How Python calls what bad bytes lead to."""
@@ -26,6 +32,8 @@ class Pair(NamedTuple):
     """The file of the pair, or of its source."""
     line: int
     """Counted from 1; rows and units too, where the file has no lines."""
+    fault: Fault | None = None
+    """Why it could not be read: then its sides are empty."""
 
 
 class Line(NamedTuple):
@@ -35,6 +43,8 @@ class Line(NamedTuple):
     file: str
     line: int
     """Counted from 1."""
+    fault: Literal["too_long"] | None = None
+    """Why it could not be read: then it is empty."""
 
 
 def normalise(text: str) -> str:

@@ -10,6 +10,7 @@ def explain(reason: Reason, data: dict[str, Any]) -> str:
     """Say what is wrong with what was rejected for a reason, and which of the settings [data] says so."""
     languages = f"data.src_lang = {data.get('src_lang', 'unknown')}, data.tgt_lang = {data.get('tgt_lang', 'unknown')}"
     sentences: dict[Reason, str] = {
+        "broken": "no record of the form that its file should have (data.on_bad_record)",
         "empty": "nothing but white space",
         "too_long": f"more characters than data.max_characters = {data['max_characters']:,}",
         "length_ratio": f"one side has more than data.max_length_ratio = {data['max_length_ratio']:g} "

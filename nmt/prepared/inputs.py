@@ -133,7 +133,11 @@ def _find_train(data: DataSettings, named: Named) -> tuple[TrainSource, ...]:
         files = ParallelFiles(src, tgt, data.on_bad_utf8, name=(src or tgt)[0].name)
         found.append(TrainSource(files, files.name))
     if tsv:
-        found.append(TrainSource(TsvFiles(tsv, data.on_bad_utf8, name=tsv[0].name), tsv[0].name))
+        found.append(
+            TrainSource(
+                TsvFiles(tsv, data.on_bad_utf8, name=tsv[0].name, on_bad_record=data.on_bad_record), tsv[0].name
+            )
+        )
     for number, corpus in enumerate(data.corpora):
         setting = f"data.corpora.{number}"
         source = _open(corpus, data, setting, "train", named)

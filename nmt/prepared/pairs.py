@@ -57,7 +57,7 @@ class PairCorpus(Corpus[Pair]):
 
     def clean(self, record: Pair) -> Pair:
         """Clean both sides."""
-        return Pair(clean(record.src), clean(record.tgt), record.file, record.line)
+        return Pair(clean(record.src), clean(record.tgt), record.file, record.line, record.fault)
 
     def make_judge(self, overlap: Overlap) -> Judge[Pair]:
         """Make the cleaner that the settings ask for."""

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -40,13 +41,13 @@ def read_records(path: Path, record: type[R], rows: Rows | None = None) -> list[
     table = _read(path)
     if rows is not None:
         table = table.take(rows)
-    return list(map(record, *(_to_list(table.column(name)) for name in record._fields)))
+    return list(map(record, *(_to_list(table.column(name)) for name in _stored(record))))
 
 
 def read_texts(path: Path, record: type[R], rows: Rows) -> tuple[list[str], ...]:
     """Read the texts of the records of some rows: a list of the first ones, and of the second ones if there are two."""
     table = _read(path)
-    names = [name for name in record._fields if name not in _ORIGIN]
+    names = [name for name in _stored(record) if name not in _ORIGIN]
     return tuple(_to_list(table.column(name).take(rows)) for name in names)
 
 
@@ -57,11 +58,11 @@ def read_positions(path: Path) -> Rows:
 
 
 def write_records(path: Path, record: type[R], records: Sequence[R], positions: Rows) -> None:
-    """Write records of a block, and where each stood in it."""
-    columns = zip(*records, strict=True) if records else [() for _ in record._fields]
+    """Write records of a block, none of which has a fault, and where each stood in it."""
+    names = _stored(record)
+    columns = zip(*map(itemgetter(*range(len(names))), records), strict=True) if records else [() for _ in names]
     arrays = {
-        name: pa.array(column, _ORIGIN.get(name, pa.string()))
-        for name, column in zip(record._fields, columns, strict=True)
+        name: pa.array(column, _ORIGIN.get(name, pa.string())) for name, column in zip(names, columns, strict=True)
     }
     _write(path, {**arrays, _POSITION: pa.array(positions)})
 
@@ -87,6 +88,11 @@ def as_npy(array: NDArray[Any]) -> memoryview:
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getbuffer()
+
+
+def _stored(record: type[R]) -> list[str]:
+    """Name the fields that are written: records with a fault are not accepted."""
+    return [name for name in record._fields if name != "fault"]
 
 
 def _write(path: Path, columns: dict[str, pa.Array]) -> None:

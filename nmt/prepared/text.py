@@ -39,13 +39,13 @@ class TextCorpus(Corpus[Line]):
     complete = "line that is not blank"
     valid_options = "--valid-text"
     columns = (TEXT,)
-    reasons = ("empty",)
+    reasons = ("empty", "too_long")
     max_pieces = inf
     drops_duplicates = False
 
     def clean(self, record: Line) -> Line:
         """Clean the line."""
-        return Line(clean(record.text), record.file, record.line)
+        return Line(clean(record.text), record.file, record.line, record.fault)
 
     def make_judge(self, overlap: Overlap) -> Judge[Line]:
         """Make a judge that wants more than white space."""
@@ -97,4 +97,4 @@ class TextCorpus(Corpus[Line]):
 
 
 def _judge(lines: Sequence[Line]) -> list[Reason | None]:
-    return [None if line.text else "empty" for line in lines]
+    return [line.fault or (None if line.text else "empty") for line in lines]

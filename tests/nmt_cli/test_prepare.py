@@ -271,6 +271,18 @@ def test_bad_utf8_is_one_line_and_can_be_replaced(folder: Path) -> None:
     assert prepare("--on-bad-utf8", "replace").exit_code == 0
 
 
+def test_a_broken_record_is_one_line_and_can_be_left_out(folder: Path) -> None:
+    Path("memory.tsv").write_text("good\tbon\nno translation\nbad\tmauvais\n")
+    refused = prepare("--corpus", "memory.tsv")
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (1, 1)
+    assert "memory.tsv, line 2: found 1 column, expected 2: source <tab> target; --on-bad-record skip" in refused.stderr
+    done = prepare("--corpus", "memory.tsv", "--on-bad-record", "skip")
+    assert done.exit_code == 0
+    assert rows(done)["rejected: broken"] == "1"
+    [rejected] = [json.loads(line) for line in Path("data/rejected.jsonl").read_text().splitlines()]
+    assert (Path(rejected["file"]).name, rejected["line"], rejected["reason"]) == ("memory.tsv", 2, "broken")
+
+
 def test_no_text_is_an_error_that_names_both_ways(folder: Path) -> None:
     result = nmt("data")
     assert result.exit_code == 2

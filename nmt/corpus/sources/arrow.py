@@ -10,7 +10,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, Pair, bad_utf8
 from nmt.corpus.sources.blocks import Block
-from nmt.corpus.sources.cutting import LONGEST
+from nmt.corpus.sources.cutting import LONGEST, LONGEST_LINE
 from nmt.corpus.sources.fields import Field, shown
 from nmt.corpus.sources.strings import to_lines
 from nmt.errors import DataError
@@ -35,7 +35,13 @@ class ArrowBlock(Block[Pair]):
         """Decode both columns."""
         batch = pa.ipc.open_stream(self.data).read_next_batch()
         columns = map(self._texts, batch.columns)
-        return list(map(Pair, *columns, repeat(self.file), count(self.first)))
+        pairs = map(Pair, *columns, repeat(self.file), count(self.first))
+        return [
+            pair
+            if max(len(pair.src), len(pair.tgt)) <= LONGEST_LINE
+            else pair._replace(src="", tgt="", fault="too_long")
+            for pair in pairs
+        ]
 
     def _texts(self, column: Any) -> list[str]:
         """Decode a column; a null is an empty text."""

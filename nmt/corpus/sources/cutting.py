@@ -1,27 +1,41 @@
 """Bytes cut after whole lines, with next to no work for each line."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nmt.corpus.sources.compressed import CHUNK
+
 LONGEST: Final = 8 << 20
 """Bytes: lines are taken together up to this size, so that `size` long lines do not fill the memory."""
+LONGEST_LINE: Final = CHUNK
+"""Bytes, or characters of a text of another format: what is longer is no line of a text, and takes no memory."""
 
 _NEWLINE: Final = 10
+
+
+class Taken(NamedTuple):
+    """Lines of a stream."""
+
+    data: bytes
+    too_long: tuple[int, ...]
+    """Which of them, counted from 0, were longer than `LONGEST_LINE`, and are empty now."""
 
 
 class LineCutter:
     r"""Lines of a stream of chunks, taken many at once; they end at `\n`, and the last may lack it."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
+        self._pieces = _bound(chunks)
         self._data = b""
         self._start = 0
         """Where in the data the first line stands that has not been taken."""
         self._ends: NDArray[np.int64] = np.empty(0, np.int64)
         """Where the lines in the data end that have not been taken."""
+        self._too_long: list[int] = []
+        """The numbers, counted from 0, of the lines that were too long and have not been taken."""
         self._all_read = False
         self.taken = 0
         """How many lines have been taken."""
@@ -32,14 +46,16 @@ class LineCutter:
         ends = self._ends[:size]
         return min(len(ends), max(1, int(np.searchsorted(ends, self._start + LONGEST, side="right"))))
 
-    def take(self, lines: int) -> bytes:
+    def take(self, lines: int) -> Taken:
         """Take lines, as many as `reach` returned or fewer."""
         end = int(self._ends[lines - 1])
         data = self._data[self._start : end]
+        first, self.taken = self.taken, self.taken + lines
+        too_long = tuple(number - first for number in self._too_long if number < self.taken)
+        self._too_long = self._too_long[len(too_long) :]
         self._start = end
         self._ends = self._ends[lines:]
-        self.taken += lines
-        return data
+        return Taken(data, too_long)
 
     def count_all(self) -> int:
         """Take whatever is left; return how many lines there were in all."""
@@ -54,7 +70,10 @@ class LineCutter:
         pieces, ends = [self._data[self._start :]], [self._ends - self._start]
         length, lines = len(pieces[0]), len(ends[0])
         while lines < size and (length < LONGEST or not lines):
-            piece = next(self._chunks, b"")
+            piece = next(self._pieces, b"")
+            if piece is None:
+                self._too_long.append(self.taken + lines)
+                piece = b"\n"
             if not piece:
                 self._all_read = True
                 if not _ends_with_newline(pieces):
@@ -65,6 +84,36 @@ class LineCutter:
             length += len(piece)
             lines += len(ends[-1])
         self._data, self._start, self._ends = b"".join(pieces), 0, np.concatenate(ends)
+
+
+def _bound(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
+    """Hold back the beginning of a line until it is known that the line is not too long; None stands for one that is.
+
+    Args:
+        chunks: None is longer than a line may be.
+    """
+    begun: list[bytes] = []
+    length = 0
+    for chunk in chunks:
+        end = chunk.find(b"\n")
+        if length + (len(chunk) if end < 0 else end) > LONGEST_LINE:
+            begun = []
+            if end < 0:
+                length = LONGEST_LINE + 1
+                continue
+            yield None
+            chunk, length = chunk[end + 1 :], 0
+        whole, newline, rest = chunk.rpartition(b"\n")
+        if newline:
+            yield from begun
+            yield whole + newline
+            begun, length = [], 0
+        if rest:
+            begun.append(rest)
+            length += len(rest)
+    if length and not begun:
+        yield None
+    yield from begun
 
 
 def _ends_with_newline(pieces: list[bytes]) -> bool:

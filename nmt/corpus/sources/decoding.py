@@ -18,12 +18,15 @@ class Lines:
     first: int
     """The number of the first line, counted from 1."""
     on_bad_utf8: OnBadUtf8
+    too_long: tuple[int, ...] = ()
+    """Which of them, counted from 0, are empty because they were longer than any line may be."""
 
     @classmethod
     def take(cls, cutter: LineCutter, count: int, file: str, on_bad_utf8: OnBadUtf8) -> Self:
         """Take lines from a file that is being cut."""
         first = cutter.taken + 1
-        return cls(cutter.take(count), count, file, first, on_bad_utf8)
+        data, too_long = cutter.take(count)
+        return cls(data, count, file, first, on_bad_utf8, too_long)
 
     def __len__(self) -> int:
         return self.count

@@ -7,7 +7,7 @@ from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import Any, Final
 
-from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.reading import SKIP_HINT, OnBadRecord, OnBadUtf8, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import read_chunks
 from nmt.corpus.sources.cutting import LineCutter
@@ -28,6 +28,8 @@ class JsonBlock(Block[Pair]):
     raw: Lines
     src: Field
     tgt: Field
+    on_bad_record: OnBadRecord = "error"
+    """What a line leads to that holds no such fields of text."""
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -36,10 +38,18 @@ class JsonBlock(Block[Pair]):
         """Decode the lines."""
         lines = self.raw.decode().removesuffix("\n").split("\n")
         rows = [self._texts(line, row) for row, line in enumerate(lines)]
-        sides = (to_lines(texts, self._where, self.raw.on_bad_utf8) for texts in zip(*rows, strict=True))
-        return list(map(Pair, *sides, repeat(self.raw.file), count(self.raw.first)))
+        texts = zip(*(row or ("", "") for row in rows), strict=True)
+        sides = (to_lines(side, self._where, self.raw.on_bad_utf8) for side in texts)
+        pairs = list(map(Pair, *sides, repeat(self.raw.file), count(self.raw.first)))
+        for number, row in enumerate(rows):
+            if row is None:
+                pairs[number] = pairs[number]._replace(fault="broken")
+        for number in self.raw.too_long:
+            pairs[number] = pairs[number]._replace(fault="too_long")
+        return pairs
 
-    def _texts(self, line: str, row: int) -> tuple[str, str]:
+    def _texts(self, line: str, row: int) -> tuple[str, str] | None:
+        """Return both texts of a line; None: it is left out."""
         if not line or line.isspace():
             return "", ""
         try:
@@ -49,6 +59,8 @@ class JsonBlock(Block[Pair]):
             src = tgt = None
         if isinstance(src, str) and isinstance(tgt, str):
             return src, tgt
+        if self.on_bad_record == "skip":
+            return None
         raise self._error(line, self._where(row))
 
     def _error(self, line: str, where: str) -> DataError:
@@ -59,9 +71,9 @@ class JsonBlock(Block[Pair]):
             try:
                 value = _take(tree, field)
             except (LookupError, TypeError):
-                return DataError(f"{where}: {describe(tree)}; expected {name}, as in the first line")
+                return DataError(f"{where}: {describe(tree)}; expected {name}, as in the first line{SKIP_HINT}")
             if not isinstance(value, str):
-                return DataError(f"{where}: the field {name} holds {_kind(value)}, expected text")
+                return DataError(f"{where}: the field {name} holds {_kind(value)}, expected text{SKIP_HINT}")
         raise AssertionError(line)
 
     def _where(self, row: int) -> str:
@@ -69,26 +81,47 @@ class JsonBlock(Block[Pair]):
 
 
 class JsonFiles(PairFiles):
-    """Files of JSON lines; the first line of each says which fields are read."""
+    """Files of JSON lines; the first line of each that has them says which fields are read."""
 
-    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, wanted: Wanted, *, name: str) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        on_bad_utf8: OnBadUtf8,
+        wanted: Wanted,
+        *,
+        name: str,
+        on_bad_record: OnBadRecord = "error",
+    ) -> None:
         super().__init__(files, on_bad_utf8, name=name)
         self._wanted = wanted
+        self._on_bad_record: OnBadRecord = on_bad_record
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         cutter = LineCutter(read_chunks(path, self._meter))
         fields: tuple[Field, Field] | None = None
+        failures: list[DataError] = []
         while lines := cutter.reach(size):
             raw = Lines.take(cutter, lines, str(path), self._on_bad_utf8)
-            fields = fields or self._find_fields(raw)
-            yield JsonBlock(raw, *(fields or ((), ())))
+            fields = fields or self._find_fields(raw, failures)
+            yield JsonBlock(raw, *(fields or ((), ())), self._on_bad_record)
+        if fields is None and failures:
+            raise failures[0]
 
-    def _find_fields(self, raw: Lines) -> tuple[Field, Field] | None:
-        """Look at the first line that is not blank; None: all are."""
+    def _find_fields(self, raw: Lines, failures: list[DataError]) -> tuple[Field, Field] | None:
+        """Look at the first line that is not blank, or that has the fields where others are left out; None: none is.
+
+        What was wrong with the first of those that are left out is added to `failures`.
+        """
         for number, line in enumerate(raw.decode().split("\n"), start=raw.first):
             if line and not line.isspace():
                 where = f"{raw.file}, line {number}"
-                return self._wanted.find(read_object(line, where), where)
+                try:
+                    return self._wanted.find(read_object(line, where), where)
+                except DataError as error:
+                    if self._on_bad_record == "error":
+                        raise
+                    if not failures:
+                        failures.append(error)
         return None
 
 
@@ -101,11 +134,11 @@ def read_object(line: str, where: str) -> dict[str, Any]:
     try:
         tree = _DECODER.decode(line)
     except JSONDecodeError as error:
-        raise DataError(f"{where}: found no JSON at character {error.pos + 1}: {error.msg}") from error
+        raise DataError(f"{where}: found no JSON at character {error.pos + 1}: {error.msg}{SKIP_HINT}") from error
     except RecursionError as error:
-        raise DataError(f"{where}: found JSON that is nested too deeply") from error
+        raise DataError(f"{where}: found JSON that is nested too deeply{SKIP_HINT}") from error
     if not isinstance(tree, dict):
-        raise DataError(f"{where}: found {_kind(tree)}, expected an object with a source and a target")
+        raise DataError(f"{where}: found {_kind(tree)}, expected an object with a source and a target{SKIP_HINT}")
     return tree
 
 

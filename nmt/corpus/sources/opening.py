@@ -136,11 +136,18 @@ _Opener = Callable[[CorpusSettings, DataSettings, list[Path], str], PairSource]
 
 
 def _open_tsv(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
-    return TsvFiles(files, data.on_bad_utf8, name=name, src_field=corpus.src_field, tgt_field=corpus.tgt_field)
+    return TsvFiles(
+        files,
+        data.on_bad_utf8,
+        name=name,
+        src_field=corpus.src_field,
+        tgt_field=corpus.tgt_field,
+        on_bad_record=data.on_bad_record,
+    )
 
 
 def _open_jsonl(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
-    return JsonFiles(files, data.on_bad_utf8, _wanted(corpus, data), name=name)
+    return JsonFiles(files, data.on_bad_utf8, _wanted(corpus, data), name=name, on_bad_record=data.on_bad_record)
 
 
 def _open_parquet(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
@@ -149,13 +156,15 @@ def _open_parquet(corpus: CorpusSettings, data: DataSettings, files: list[Path],
 
 def _open_tmx(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
     src_lang, tgt_lang = corpus.src_field or data.src_lang, corpus.tgt_field or data.tgt_lang
-    return TmxFiles(files, data.on_bad_utf8, name=name, src_lang=src_lang, tgt_lang=tgt_lang)
+    return TmxFiles(
+        files, data.on_bad_utf8, name=name, src_lang=src_lang, tgt_lang=tgt_lang, on_bad_record=data.on_bad_record
+    )
 
 
 def _open_po(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
     if corpus.src_field:
         raise ConfigError(f"{files[0]}: a .po file has a message and its translation, and no src_field and tgt_field")
-    return PoFiles(files, data.on_bad_utf8, name=name)
+    return PoFiles(files, data.on_bad_utf8, name=name, on_bad_record=data.on_bad_record)
 
 
 _OPENERS: Final[dict[str, _Opener]] = {

@@ -1,13 +1,13 @@
 """Message catalogues of gettext (PO): what programs say, and how that is translated."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import polib  # type: ignore[import-untyped]
 
-from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, Pair
+from nmt.corpus.reading import DECODING_ERRORS, SKIP_HINT, OnBadRecord, OnBadUtf8, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.fields import first_line, shown
@@ -25,8 +25,15 @@ class PoFiles(PairFiles):
     pair with an empty target.
     """
 
+    def __init__(
+        self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str, on_bad_record: OnBadRecord = "error"
+    ) -> None:
+        super().__init__(files, on_bad_utf8, name=name)
+        self._on_bad_record: OnBadRecord = on_bad_record
+
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
-        texts = _read_texts(path, self._on_bad_utf8, self._meter)
+        contents = _decode(path, self._on_bad_utf8, self._meter)
+        texts = (_read_whole if self._on_bad_record == "error" else _read_blocks)(path, contents)
         return cut_strings(texts, size, file=str(path), noun="line", on_bad_utf8=self._on_bad_utf8)
 
 
@@ -39,26 +46,55 @@ class _Contents(str):
         return self.split("\n")
 
 
-def _read_texts(path: Path, on_bad_utf8: OnBadUtf8, meter: Meter) -> Iterator[Unit]:
-    # polib would take what is the name of a file for one; no name ends so.
-    contents = _Contents(_decode(path, on_bad_utf8, meter) + "\n")
+def _read_whole(path: Path, contents: str) -> Iterator[Unit]:
+    """Read all entries.
+
+    Raises:
+        DataError: One is broken.
+    """
     _refuse_cut(path, contents)
     try:
-        catalogue = polib.pofile(contents)
+        yield from _entries(contents)
     except OSError as error:
         message = first_line(error).replace("po file (", "").replace(")", "", 1)
-        raise DataError(f"{path}: {message}") from error
-    for entry in catalogue:
+        raise DataError(f"{path}: {message}{SKIP_HINT}") from error
+
+
+def _read_blocks(path: Path, contents: str) -> Iterator[Unit]:
+    """Read what stands between blank lines by itself, so that what is broken takes nothing else with it.
+
+    Raises:
+        DataError: There is no entry that is not broken.
+    """
+    failure, is_read, first = None, False, 1
+    for block in re.split(r"(\n(?:[ \t\r]*\n)+)", contents):
+        try:
+            for src, tgt, place, _ in _read_whole(path, block):
+                is_read = True
+                yield Unit(src, tgt, first + place - 1)
+        except DataError as error:
+            failure = failure or error
+            yield Unit("", "", first, "broken")
+        first += block.count("\n")
+    if failure and not is_read:
+        raise failure
+
+
+def _entries(contents: str) -> Iterator[Unit]:
+    # polib would take what is the name of a file for one; no name ends so.
+    for entry in polib.pofile(_Contents(contents + "\n")):
         if not entry.obsolete and entry.msgid:
             for src, tgt in _sides(entry):
-                yield src, "" if entry.fuzzy else tgt, max(1, entry.linenum)
+                yield Unit(src, "" if entry.fuzzy else tgt, max(1, entry.linenum))
 
 
 def _refuse_cut(path: Path, contents: str) -> None:
     """Look for strings that do not end, as in a file that is cut short; polib would take the last character off."""
     for number, line in enumerate(contents.split("\n"), start=1):
         if line.lstrip().startswith(("msg", '"')) and not _STRING.fullmatch(line.strip()):
-            raise DataError(f"{path}, line {number}: found {shown(line.strip())}, expected a string between two quotes")
+            raise DataError(
+                f"{path}, line {number}: found {shown(line.strip())}, expected a string between two quotes{SKIP_HINT}"
+            )
 
 
 def _sides(entry: polib.POEntry) -> list[tuple[str, str]]:

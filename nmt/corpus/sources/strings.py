@@ -4,19 +4,26 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Final
+from typing import Final, NamedTuple
 
-from nmt.corpus.reading import OnBadUtf8, Pair, normalise
+from nmt.corpus.reading import Fault, OnBadUtf8, Pair, normalise
 from nmt.corpus.sources.blocks import Block
-from nmt.corpus.sources.cutting import LONGEST
+from nmt.corpus.sources.cutting import LONGEST, LONGEST_LINE
 from nmt.errors import DataError
 
 _BREAKS: Final = re.compile(r" *[\n\r\t][\n\r\t ]*")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
-Unit = tuple[str, str, int]
-"""Source, target, and the number of where they stand."""
+class Unit(NamedTuple):
+    """A source and its translation, as they stand in their file."""
+
+    src: str
+    tgt: str
+    place: int
+    """The number of where they stand."""
+    fault: Fault | None = None
+    """Why they could not be read: then both are empty."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,13 @@ class StringsBlock(Block[Pair]):
         """Normalise the texts."""
         if not self.units:
             return []
-        src, tgt, places = zip(*self.units, strict=True)
+        src, tgt, places, faults = zip(*self.units, strict=True)
 
         def where(row: int) -> str:
             return f"{self.file}, {self.noun} {places[row]}"
 
         sides = (to_lines(texts, where, self.on_bad_utf8) for texts in (src, tgt))
-        return list(map(Pair, *sides, repeat(self.file), places))
+        return list(map(Pair, *sides, repeat(self.file), places, faults))
 
 
 def cut_strings(
@@ -51,7 +58,7 @@ def cut_strings(
     """Put texts into blocks of at most `size`.
 
     Args:
-        units: They may be of any length: fewer of long ones are taken together.
+        units: Fewer of long ones are taken together; those longer than a line may be are empty from here on.
         size: At least 1.
         file: Where all of them are from.
         noun: What their numbers count: lines or units.
@@ -60,8 +67,9 @@ def cut_strings(
     taken: list[Unit] = []
     length = 0
     for unit in units:
-        taken.append(unit)
-        length += len(unit[0]) + len(unit[1])
+        is_too_long = max(len(unit.src), len(unit.tgt)) > LONGEST_LINE
+        taken.append(Unit("", "", unit.place, "too_long") if is_too_long else unit)
+        length += len(taken[-1].src) + len(taken[-1].tgt)
         if len(taken) == size or length >= LONGEST:
             yield StringsBlock(tuple(taken), file, noun, on_bad_utf8)
             taken, length = [], 0

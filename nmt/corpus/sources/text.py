@@ -27,7 +27,10 @@ class PairBlock(Block[Pair]):
     def records(self) -> list[Pair]:
         """Decode both sides."""
         origin = (repeat(self.src.file), count(self.src.first))
-        return list(map(Pair, self.src.texts(), self.tgt.texts(), *origin))
+        pairs = list(map(Pair, self.src.texts(), self.tgt.texts(), *origin))
+        for row in {*self.src.too_long, *self.tgt.too_long}:
+            pairs[row] = Pair("", "", self.src.file, self.src.first + row, "too_long")
+        return pairs
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,10 @@ class LineBlock(Block[Line]):
 
     def records(self) -> list[Line]:
         """Decode the lines."""
-        return list(map(Line, self.raw.texts(), repeat(self.raw.file), count(self.raw.first)))
+        lines = list(map(Line, self.raw.texts(), repeat(self.raw.file), count(self.raw.first)))
+        for row in self.raw.too_long:
+            lines[row] = lines[row]._replace(fault="too_long")
+        return lines
 
 
 class ParallelFiles(PairSource):

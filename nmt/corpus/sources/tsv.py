@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count, repeat
 from pathlib import Path
 
-from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.reading import SKIP_HINT, Fault, OnBadRecord, OnBadUtf8, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import read_chunks
 from nmt.corpus.sources.cutting import LineCutter
@@ -20,6 +20,8 @@ class TsvBlock(Block[Pair]):
     raw: Lines
     columns: tuple[int, int]
     """Those of source and target, counted from 0."""
+    on_bad_record: OnBadRecord = "error"
+    """What a line of too few columns leads to."""
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -29,20 +31,26 @@ class TsvBlock(Block[Pair]):
         src, tgt = self.columns
         enough = max(src, tgt) + 1
         rows = [line.split("\t", enough) for line in self.raw.composed()]
+        faults: dict[int, Fault] = dict.fromkeys(self.raw.too_long, "too_long")
         for number, row in enumerate(rows):
             if len(row) < enough:
                 if any(map(str.strip, row)):
-                    raise self._too_few(len(row), enough, self.raw.first + number)
-                row += [""] * enough
+                    if self.on_bad_record == "error":
+                        raise self._too_few(len(row), enough, self.raw.first + number)
+                    faults[number] = "broken"
+                row[:] = [""] * enough
         texts = ((row[src].strip() for row in rows), (row[tgt].strip() for row in rows))
-        return list(map(Pair, *texts, repeat(self.raw.file), count(self.raw.first)))
+        pairs = list(map(Pair, *texts, repeat(self.raw.file), count(self.raw.first)))
+        for number, fault in faults.items():
+            pairs[number] = pairs[number]._replace(fault=fault)
+        return pairs
 
     def _too_few(self, found: int, expected: int, line: int) -> DataError:
         columns = f"{found} column{'s' if found > 1 else ''}"
         what = "source <tab> target" if self.columns == (0, 1) else f"source in {self.columns[0] + 1}, target in "
         if self.columns != (0, 1):
             what += str(self.columns[1] + 1)
-        return DataError(f"{self.raw.file}, line {line}: found {columns}, expected {expected}: {what}")
+        return DataError(f"{self.raw.file}, line {line}: found {columns}, expected {expected}: {what}{SKIP_HINT}")
 
 
 class TsvFiles(PairFiles):
@@ -56,6 +64,7 @@ class TsvFiles(PairFiles):
         name: str,
         src_field: str | None = None,
         tgt_field: str | None = None,
+        on_bad_record: OnBadRecord = "error",
     ) -> None:
         """Say which columns are read.
 
@@ -66,6 +75,7 @@ class TsvFiles(PairFiles):
             src_field: The column of the source: its number, counted from 1, or what the first line of each file calls
                 it; that line is no pair then.
             tgt_field: The column of the target.
+            on_bad_record: Whether a line of too few columns is an error or is left out.
 
         Raises:
             ConfigError: One column is named and the other one is not, or one by its number and one by its name.
@@ -78,13 +88,14 @@ class TsvFiles(PairFiles):
                 "both columns, counted from 1, or the names that its first line gives to both"
             )
         self._fields = fields
+        self._on_bad_record: OnBadRecord = on_bad_record
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         cutter = LineCutter(read_chunks(path, self._meter))
         src, tgt = self._fields
         columns = (int(src) - 1, int(tgt) - 1) if src.isdecimal() else self._read_header(cutter, path)
         while lines := cutter.reach(size):
-            yield TsvBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8), columns)
+            yield TsvBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8), columns, self._on_bad_record)
 
     def _read_header(self, cutter: LineCutter, path: Path) -> tuple[int, int]:
         header = Lines.take(cutter, 1, str(path), self._on_bad_utf8).texts() if cutter.reach(1) else [""]

@@ -116,7 +116,7 @@ def test_overlap_is_removed_on_request_only_and_only_where_asked() -> None:
 
 def test_the_reasons_are_in_the_order_in_which_they_are_tried() -> None:
     assert " ".join(REASONS) == (
-        "empty too_long length_ratio copy symbols script language overlap duplicate too_many_pieces"
+        "broken empty too_long length_ratio copy symbols script language overlap duplicate too_many_pieces"
     )
 
 

@@ -40,7 +40,7 @@ def test_lines_keep_their_order_and_the_last_tenth_is_held_out(tmp_path: Path, s
     report = prepare(tmp_path / "data", settings())
     # The vocabulary: four animals, five verbs, the full stop, four specials.
     assert report.counts == TextCounts(
-        read=20, rejected={"empty": 0}, heldout=2, train=18, valid=2, valid_dropped=0,
+        read=20, rejected={"empty": 0, "too_long": 0}, heldout=2, train=18, valid=2, valid_dropped=0,
         pieces=54, vocabulary=14, valid_pieces=6, valid_unknown=0,
     )  # fmt: skip
     assert (report.noun, report.joint, report.warnings) == ("lines", True, ())
@@ -55,7 +55,7 @@ def test_nothing_is_left_out_but_blank_lines(tmp_path: Path, settings: MakeSetti
     wanted = settings("data.train_text=['odd.txt', 'train.txt']", "data.valid_text=valid.txt", "data.max_pieces=3")
     report = prepare(tmp_path / "data", wanted)
     assert isinstance(report.counts, TextCounts)
-    assert (report.counts.read, report.counts.rejected, report.counts.train) == (26, {"empty": 2}, 24)
+    assert (report.counts.read, report.counts.rejected, report.counts.train) == (26, {"empty": 2, "too_long": 0}, 24)
     assert (report.counts.valid, report.counts.valid_dropped) == (2, 1)
     assert (report.counts.valid_pieces, report.counts.valid_unknown) == (5, 2)
     assert [json.loads(line) for line in report.rejected.read_text().splitlines()] == [
@@ -67,7 +67,7 @@ def test_nothing_is_left_out_but_blank_lines(tmp_path: Path, settings: MakeSetti
 def test_a_line_of_marks_alone_is_empty_too(tmp_path: Path, settings: MakeSettings) -> None:
     (tmp_path / "marks.txt").write_text("\u2581\n")
     report = prepare(tmp_path / "data", settings("data.train_text=['marks.txt', 'train.txt']"))
-    assert (report.counts.rejected, report.counts.read, report.counts.train) == ({"empty": 1}, 21, 18)
+    assert (report.counts.rejected, report.counts.read, report.counts.train) == ({"empty": 1, "too_long": 0}, 21, 18)
 
 
 def test_compression_does_not_change_the_data(tmp_path: Path, settings: MakeSettings) -> None:

@@ -208,11 +208,17 @@ def test_two_sides_are_read_line_by_line_or_refused(
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_a_text_of_some_megabytes_is_read(folder: Path, suffix: str) -> None:
-    name = written(folder, f"huge{suffix}", WRITERS[suffix]([("a", "b"), ("x\u00e9" * 700_000, "y"), ("c", "d")]))
+def test_a_text_of_up_to_a_mebibyte_is_read_and_a_longer_one_is_too_long(folder: Path, suffix: str) -> None:
+    long, too_long = ("x\u00e9" * 70_000, "y"), ("x", "y\u00e9" * 700_000)
+    name = written(folder, f"huge{suffix}", WRITERS[suffix]([("a", "b"), long, too_long, ("c", "d")]))
     pairs = read(folder, path=[name])
     assert pairs is not None
-    assert [(len(pair.src), pair.tgt) for pair in pairs] == [(1, "b"), (1_400_000, "y"), (1, "d")]
+    assert [(len(pair.src), pair.tgt, pair.fault) for pair in pairs] == [
+        (1, "b", None),
+        (140_000, "y", None),
+        (0, "", "too_long"),
+        (1, "d", None),
+    ]
 
 
 @pytest.mark.parametrize(

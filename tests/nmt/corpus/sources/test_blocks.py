@@ -3,7 +3,7 @@ from pathlib import Path
 
 from nmt.corpus.reading import Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
-from nmt.corpus.sources.strings import StringsBlock
+from nmt.corpus.sources.strings import StringsBlock, Unit
 
 
 class Names(PairFiles):
@@ -11,7 +11,7 @@ class Names(PairFiles):
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         self._meter.bytes += path.stat().st_size
-        yield StringsBlock(((path.name, path.name, 1),), str(path), "line", self._on_bad_utf8)
+        yield StringsBlock((Unit(path.name, path.name, 1),), str(path), "line", self._on_bad_utf8)
 
 
 def test_files_are_read_in_their_order_as_often_as_asked_for(tmp_path: Path) -> None:

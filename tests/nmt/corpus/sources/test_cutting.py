@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ def taken(chunks: Iterator[bytes], size: int) -> list[tuple[int, bytes]]:
     cutter = LineCutter(chunks)
     found = []
     while lines := cutter.reach(size):
-        found.append((lines, cutter.take(lines)))
+        found.append((lines, cutter.take(lines).data))
     return found
 
 
@@ -30,9 +31,9 @@ def test_an_empty_line_is_a_line_but_the_end_of_the_last_one_is_not(data: bytes)
 def test_fewer_lines_may_be_taken_than_can_be_reached() -> None:
     cutter = LineCutter(iter([b"a\nb\nc\nd\n"]))
     assert cutter.reach(3) == 3
-    assert (cutter.take(1), cutter.taken) == (b"a\n", 1)
+    assert (cutter.take(1).data, cutter.taken) == (b"a\n", 1)
     assert cutter.reach(2) == 2
-    assert (cutter.take(2), cutter.taken) == (b"b\nc\n", 3)
+    assert (cutter.take(2).data, cutter.taken) == (b"b\nc\n", 3)
     assert cutter.count_all() == 4
     assert cutter.reach(1) == 0
 
@@ -50,7 +51,7 @@ def test_nothing_is_read_before_it_is_needed() -> None:
 
     cutter = LineCutter(chunks())
     assert cutter.reach(2) == 2
-    assert cutter.take(2) == b"a\nb\n"
+    assert cutter.take(2).data == b"a\nb\n"
 
 
 @settings(deadline=None)
@@ -63,3 +64,39 @@ def test_joined_blobs_are_the_data_and_none_ends_within_a_line(chunks: list[byte
     assert b"".join(blob for _, blob in blobs) == b"".join(chunks)
     assert all(blob.endswith(b"\n") for _, blob in blobs[:-1])
     assert all(lines == len(blob.splitlines()) and lines <= size for lines, blob in blobs)
+
+
+@settings(deadline=None)
+@given(
+    lines=st.lists(st.text(alphabet="ab", max_size=12).map(str.encode), max_size=8),
+    ended=st.booleans(),
+    size=st.integers(1, 5),
+    chunk=st.integers(1, 5),
+)
+def test_lines_that_are_too_long_are_empty_and_their_places_known(
+    lines: list[bytes], ended: bool, size: int, chunk: int
+) -> None:
+    data = b"\n".join(lines) + (b"\n" if ended and lines else b"")
+    expected = data.removesuffix(b"\n").split(b"\n") if data else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "LONGEST_LINE", 5)
+        cutter = LineCutter(iter([data[start : start + chunk] for start in range(0, len(data), chunk)]))
+        found: list[bytes] = []
+        too_long: list[int] = []
+        while reached := cutter.reach(size):
+            taken = cutter.take(reached)
+            too_long += [len(found) + row for row in taken.too_long]
+            found += taken.data.removesuffix(b"\n").split(b"\n")
+    assert found == [line if len(line) <= 5 else b"" for line in expected]
+    assert too_long == [row for row, line in enumerate(expected) if len(line) > 5]
+
+
+def test_a_line_without_an_end_takes_no_memory() -> None:
+    chunk = bytes(cutting.LONGEST_LINE)
+    tracemalloc.start()
+    try:
+        cutter = LineCutter(chunk[:] for _ in range(100))
+        assert (cutter.reach(10), cutter.take(1)) == (1, (b"\n", (0,)))
+        assert tracemalloc.get_traced_memory()[1] < 4 * cutting.LONGEST_LINE
+    finally:
+        tracemalloc.stop()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.reading import SKIP_HINT, OnBadUtf8, Pair
 from nmt.corpus.sources.fields import Wanted
 from nmt.corpus.sources.jsonl import JsonFiles
 from nmt.errors import DataError
@@ -76,7 +76,10 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, line: str, message:
         message += "tgt_lang name; src_field and tgt_field name any others"
     with pytest.raises(DataError) as caught:
         read(path)
-    assert str(caught.value) == f"{path}, line {number}: {message}"
+    assert (
+        str(caught.value)
+        == f"{path}, line {number}: {message}{'' if 'name any others' in message or 'on-bad' in message else SKIP_HINT}"
+    )
 
 
 def test_bad_bytes_and_lone_surrogates_are_replaced_on_request(tmp_path: Path) -> None:
@@ -99,3 +102,20 @@ def test_null_is_an_empty_text_there_or_above(tmp_path: Path) -> None:
     assert [pair[:2] for pair in read(path)] == [("a", ""), ("", "b")]
     path.write_text('{"t": {"en": "a", "fr": "b"}}\n{"t": null}\n{"t": {"en": "c", "fr": "d"}}\n')
     assert [pair[:2] for pair in read(path, Wanted("t.en", "t.fr"))] == [("a", "b"), ("", ""), ("c", "d")]
+
+
+def test_lines_that_cannot_be_used_can_be_left_out_the_first_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    bad = ['{"src": "a"}', "7", "", '{"src": "a", "tgt": 7}', '{"src": "a']
+    path.write_text("\n".join([*bad[:3], FIRST.strip(), *bad[3:], FIRST.strip()]))
+    found = list(JsonFiles([path], "error", GUESS, name="a", on_bad_record="skip").pairs())
+    faults = [pair.fault for pair in found]
+    assert faults == ["broken", "broken", None, None, "broken", "broken", None]
+    assert [bool(pair.src and pair.tgt) for pair in found] == [False, False, False, True, False, False, True]
+
+
+def test_a_file_of_which_no_line_can_be_used_is_an_error_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('\n7\n{"a": "b"}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl, line 2: found a number, expected an object"):
+        list(JsonFiles([path], "error", GUESS, name="a", on_bad_record="skip").blocks(1))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.reading import SKIP_HINT, OnBadUtf8, Pair
 from nmt.corpus.sources.po import PoFiles
 from nmt.errors import DataError
 
@@ -102,7 +102,7 @@ def test_halves_of_surrogate_pairs_from_strange_encodings_are_refused(tmp_path: 
 def test_syntax_errors_name_file_and_line(tmp_path: Path, entries: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         texts(tmp_path, entries)
-    assert str(caught.value) == f"{tmp_path / 'a.po'}{message}"
+    assert str(caught.value) == f"{tmp_path / 'a.po'}{message}{SKIP_HINT}"
 
 
 @pytest.mark.parametrize("charset", ["hex", "undefined"])
@@ -116,3 +116,35 @@ def test_a_file_that_holds_the_name_of_another_file_is_no_other_file(tmp_path: P
     other.write_text(HEADER + 'msgid "secret"\nmsgstr "secret"\n')
     with pytest.raises(DataError, match="Syntax error in line 1"):
         texts(tmp_path, str(other), header="")
+
+
+@pytest.mark.parametrize(
+    "broken", ['msgid "a"\nmsgstr "b" c"', 'msgid "a"\nmsgid "b"', 'msgid "a"\nmsgstr ""\n"it ends he', "what is this?"]
+)
+def test_broken_entries_can_be_left_out_and_take_no_other_with_them(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "a.po"
+    path.write_text(f'{HEADER}\nmsgid "c"\nmsgstr "d"\n\n{broken}\n\n\nmsgid "e"\nmsgstr "f"\n')
+    found = list(PoFiles([path], "error", name="a", on_bad_record="skip").pairs())
+    assert [(pair.src, pair.tgt, pair.fault) for pair in found] == [
+        ("c", "d", None),
+        ("", "", "broken"),
+        ("e", "f", None),
+    ]
+    lines = path.read_text().split("\n")
+    assert [lines[pair.line - 1] for pair in found] == ['msgid "c"', broken.split("\n")[0], 'msgid "e"']
+
+
+def test_a_catalogue_that_is_read_entry_by_entry_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.po"
+    path.write_text(
+        HEADER + '\n#, fuzzy\nmsgid "c"\nmsgstr "d"\n\n#~ msgid "old"\n#~ msgstr "x"\n\n\nmsgid "e"\nmsgstr "f"\n'
+    )
+    found = [list(PoFiles([path], "error", name="a", on_bad_record=bad).pairs()) for bad in ("error", "skip")]
+    assert found[0] == found[1] != []
+
+
+def test_a_file_of_broken_entries_alone_is_an_error_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.po"
+    path.write_text("what is this?\n")
+    with pytest.raises(DataError, match="Syntax error"):
+        list(PoFiles([path], "error", name="a", on_bad_record="skip").pairs())

@@ -4,7 +4,7 @@ import pytest
 
 from nmt.corpus.reading import OnBadUtf8, Pair
 from nmt.corpus.sources import strings
-from nmt.corpus.sources.strings import cut_strings, to_lines
+from nmt.corpus.sources.strings import Unit, cut_strings, to_lines
 from nmt.errors import DataError
 
 
@@ -30,7 +30,7 @@ def test_halves_in_two_texts_are_no_pair() -> None:
 
 
 def test_blocks_of_texts_can_be_pickled_and_name_where_a_text_is() -> None:
-    units = [("a", "b", 1), ("c\n", "d", 5), ("\udc00", "e", 7)]
+    units = [Unit("a", "b", 1), Unit("c\n", "d", 5), Unit("\udc00", "e", 7)]
     blocks = list(cut_strings(units, 2, file="f", noun="unit", on_bad_utf8="error"))
     assert [len(block) for block in blocks] == [2, 1]
     assert pickle.loads(pickle.dumps(blocks[0])).records() == [Pair("a", "b", "f", 1), Pair("c", "d", "f", 5)]
@@ -40,6 +40,6 @@ def test_blocks_of_texts_can_be_pickled_and_name_where_a_text_is() -> None:
 
 def test_few_long_texts_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strings, "LONGEST", 6)
-    units = [("abcd", "e", 1), ("f", "g", 2), ("abcdefgh", "", 3), ("i", "j", 4)]
+    units = [Unit("abcd", "e", 1), Unit("f", "g", 2), Unit("abcdefgh", "", 3), Unit("i", "j", 4)]
     blocks = cut_strings(units, 10, file="f", noun="unit", on_bad_utf8="error")
     assert [len(block) for block in blocks] == [2, 1, 1]

@@ -1,9 +1,11 @@
 import gzip
+import re
 from pathlib import Path
 
 import pytest
 
-from nmt.corpus.reading import Pair
+from nmt.corpus.reading import SKIP_HINT, Pair
+from nmt.corpus.sources import compressed
 from nmt.corpus.sources.tmx import TmxFiles
 from nmt.errors import ConfigError, DataError
 
@@ -170,3 +172,50 @@ def test_both_languages_have_to_be_said() -> None:
         ConfigError, match=r"^a\.tmx: a \.tmx file may hold many languages; say .* data\.src_lang and da"
     ):
         read(Path("a.tmx"), None, "fr")
+
+
+BROKEN = [
+    "<tu><tuv xml:lang='en'><seg>a &#x1F; b</seg></tuv></tu>",
+    "<tu><tuv xml:lang='en'><seg>a & b</seg></tuv></tu>",
+    "<tu><tuv xml:lang='en'><seg>a < b</seg></tuv></tu>",
+    "<tu><tuv xml:lang='en'><seg>a</tuv></tu>",
+    "<tu <tuv xml:lang='en'><seg>a</seg></tuv></tu>",
+    "<tu><tuv xml:lang='en'><seg>a &nbsp; b</seg></tuv></tu>",
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("chunk", [2, 7, 1 << 20])
+def test_broken_units_can_be_left_out_and_take_no_other_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, encoding: str, chunk: int
+) -> None:
+    monkeypatch.setattr(compressed, "CHUNK", chunk)
+    good = [unit(en=f"{number} \u00e9", fr="x") for number in range(3)]
+    path = tmp_path / "a.tmx"
+    path.write_bytes(tmx(good[0], broken, broken, good[1], broken, good[2], encoding=encoding))
+    source = TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr", on_bad_record="skip")
+    assert [(pair.src, pair.tgt, pair.line, pair.fault) for pair in source.pairs()] == [
+        ("0 \u00e9", "x", 1, None),
+        ("", "", 2, "broken"),
+        ("", "", 3, "broken"),
+        ("1 \u00e9", "x", 4, None),
+        ("", "", 5, "broken"),
+        ("2 \u00e9", "x", 6, None),
+    ]
+
+
+def test_a_file_of_broken_units_alone_is_an_error_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.tmx"
+    path.write_bytes(tmx(*BROKEN))
+    with pytest.raises(DataError, match="found no well-formed XML"):
+        list(TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr", on_bad_record="skip").pairs())
+
+
+def test_what_is_said_of_a_broken_unit_names_the_line_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.tmx"
+    path.write_bytes(tmx("\n", BROKEN[0]))
+    with pytest.raises(DataError) as caught:
+        read(path)
+    expected = "found no well-formed XML: reference to invalid character number"
+    assert re.fullmatch(rf"{path}, line \d: {expected}{SKIP_HINT}", str(caught.value))

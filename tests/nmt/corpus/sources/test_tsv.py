@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.reading import Pair
+from nmt.corpus.reading import SKIP_HINT, Pair
 from nmt.corpus.sources.tsv import TsvFiles
 from nmt.errors import ConfigError, DataError
 
@@ -60,7 +60,7 @@ def test_a_line_with_too_few_columns_is_named(tmp_path: Path, fields: tuple[str,
     path.write_text("Go.\tVa !\nHi. Salut\n")
     with pytest.raises(DataError) as caught:
         read(path, *fields)
-    assert str(caught.value) == f"{path}, {message}"
+    assert str(caught.value) == f"{path}, {message}{SKIP_HINT}"
 
 
 def test_a_column_that_the_first_line_does_not_name_is_an_error_with_those_it_does(scored: Path) -> None:
@@ -86,3 +86,15 @@ def test_columns_are_both_named_by_number_from_1_or_both_by_name(fields: tuple[s
         ConfigError, match=r"^a\.tsv: src_field is '.*' and tgt_field '.*'; for a \.tsv file give the n"
     ):
         read(Path("a.tsv"), *fields)
+
+
+def test_lines_with_too_few_columns_can_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("Go.\tVa !\nHi. Salut\n\nRun!\tCours !\n")
+    found = list(TsvFiles([path], "error", name="a.tsv", on_bad_record="skip").pairs())
+    assert [(pair.src, pair.line, pair.fault) for pair in found] == [
+        ("Go.", 1, None),
+        ("", 2, "broken"),
+        ("", 3, None),
+        ("Run!", 4, None),
+    ]
