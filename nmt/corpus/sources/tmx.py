@@ -145,7 +145,7 @@ class _Units:
         return None
 
     def _leave_out(self) -> None:
-        """Note a broken unit, or what is broken between two, which counts as one; the next is what is looked for now."""
+        """Note a broken unit, or what is broken between two, which counts as one; the next one is looked for now."""
         self._number += 1
         self._units.append(Unit("", "", self._number, "broken"))
         self._pieces, self._depth, self._unread = None, 0, b""

@@ -112,3 +112,24 @@ def test_bad_bytes_of_a_text_are_an_error_or_are_replaced(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"a, line 1: byte 1 \(0xff\) is not UTF-8"):
         list(TextFiles([path], "error").lines())
     assert [line.text for line in TextFiles([path], "replace").lines()] == ["\ufffd"]
+
+
+def test_a_line_that_is_too_long_spoils_its_pair_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "LONGEST_LINE", 5)
+    src, tgt = tmp_path / "a.en", tmp_path / "a.fr"
+    src.write_text("one\ntwo and more\nthree\nfour\n")
+    tgt.write_text("un\ndeux\ntrois et plus\nquatr\n")
+    pairs = list(ParallelFiles([src], [tgt], "error", name="a").pairs())
+    assert [(pair.src, pair.tgt, pair.line, pair.fault) for pair in pairs] == [
+        ("one", "un", 1, None),
+        ("", "", 2, "too_long"),
+        ("", "", 3, "too_long"),
+        ("four", "quatr", 4, None),
+    ]
+    lines = list(TextFiles([src], "error").lines())
+    assert [(line.text, line.fault) for line in lines] == [
+        ("one", None),
+        ("", "too_long"),
+        ("three", None),
+        ("four", None),
+    ]
