@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nmt.corpus.reading import Line, Pair
-from nmt.corpus.sources import cutting
+from nmt.corpus.sources import compressed, cutting
 from nmt.corpus.sources.text import ParallelFiles, TextFiles
 from nmt.errors import DataError
 
@@ -116,6 +116,7 @@ def test_bad_bytes_of_a_text_are_an_error_or_are_replaced(tmp_path: Path) -> Non
 
 def test_a_line_that_is_too_long_spoils_its_pair_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "LONGEST_LINE", 5)
+    monkeypatch.setattr(compressed, "CHUNK", 5)
     src, tgt = tmp_path / "a.en", tmp_path / "a.fr"
     src.write_text("one\ntwo and more\nthree\nfour\n")
     tgt.write_text("un\ndeux\ntrois et plus\nquatr\n")
