@@ -121,7 +121,7 @@ def test_a_tenth_of_a_pass_gives_ten_records_in_each(
     assert [record.step for record in records[:20]] == [every * (i + 1) for i in range(20)]
     assert records[-1].step == steps
     log = (tmp_path / "m" / "train.log").read_text()
-    assert len(re.findall(r"  loss \d\.\d{4}  ppl \d+\.\d{3}  \d+ words/s  ", log)) == len(records)
+    assert len(re.findall(r"  loss \d\.\d{4}  ppl \d+\.\d{3}  \d+ pieces/s  ", log)) == len(records)
 
 
 def test_a_pass_of_fewer_than_ten_steps_has_a_record_at_each(
