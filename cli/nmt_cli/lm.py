@@ -12,6 +12,7 @@ import typer
 
 from nmt.wording import counted
 from nmt_cli import lm_options as option
+from nmt_cli.adding import add_command
 from nmt_cli.console import results, say, status
 from nmt_cli.lm_filter import filter_corpus
 from nmt_cli.options import OnBadUtf8Option
@@ -39,7 +40,6 @@ def language_model() -> None:
     """
 
 
-@lm.command()
 def score(
     model_dir: option.ModelDir,
     source: Annotated[
@@ -86,7 +86,6 @@ def score(
     say(sentence(totals, carried=carried))
 
 
-@lm.command()
 def generate(
     model_dir: option.ModelDir,
     lines: option.Lines = 10,
@@ -160,4 +159,6 @@ def _progress(*, visible: bool) -> "Iterator[Callable[[Totals], None]]":
         yield show_totals
 
 
-lm.command(name="filter")(filter_corpus)
+add_command(lm, score)
+add_command(lm, generate)
+add_command(lm, filter_corpus, name="filter")

@@ -80,9 +80,11 @@ def filter_corpus(
 
     \b
     Examples:
-      nmt lm filter --text web.en --in-domain lm-news --general lm-web --keep 0.2 -o news.en
-      nmt lm filter --src web.en --tgt web.fr --side src --in-domain lm-news --general lm-web
-        --threshold 0 --output-src news.en --output-tgt news.fr
+      nmt lm filter --text web.en --in-domain lm-news --general lm-web \\
+          --keep 0.2 --output news.en
+      nmt lm filter --src web.en --tgt web.fr --side src \\
+          --in-domain lm-news --general lm-web --threshold 0 \\
+          --output-src news.en --output-tgt news.fr
     """
     from nmt.errors import UsageError
     from nmt.files import written

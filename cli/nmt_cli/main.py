@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from nmt.errors import NmtError, UsageError
+from nmt_cli.adding import add_command
 from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, own_stdout, say, show_warnings
 from nmt_cli.demo import demo
@@ -132,5 +133,5 @@ def nmt(
 
 
 for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, vectors, run, demo, lab):
-    app.command()(command)
+    add_command(app, command)
 app.add_typer(lm)

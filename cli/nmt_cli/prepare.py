@@ -89,15 +89,18 @@ def prepare(
 ) -> None:
     """Clean parallel text, or text for a language model, train its tokenizer and write both to a folder for training.
 
-    Files may be compressed (.gz .xz .bz2 .zst). An option is repeated for each further file, as in
-    --src a.en --src b.en --tgt a.fr --tgt b.fr, or names several by a pattern; these options are stronger than the
-    recipe. What was interrupted goes on where it was when it is called again.
+    Files may be compressed (.gz .xz .bz2 .zst). An option is repeated for each further file, as in `--src a.en
+    --src b.en --tgt a.fr --tgt b.fr`, or names several by a pattern; these options are stronger than the recipe. What
+    was interrupted goes on where it was when it is called again.
 
     \b
     Examples:
-      nmt prepare data/en-fr --src train.en --tgt train.fr --set tokenizer.vocab_size=6000
-      nmt prepare data/en-fr --src "part-*.en.gz" --tgt "part-*.fr.gz" --valid-src dev.en --valid-tgt dev.fr
-      nmt prepare data/en-fr --corpus memory.tmx --corpus "web-*.jsonl.zst" --src-lang en --tgt-lang fr
+      nmt prepare data/en-fr --src train.en --tgt train.fr \\
+          --set tokenizer.vocab_size=6000
+      nmt prepare data/en-fr --src "part-*.en.gz" --tgt "part-*.fr.gz" \\
+          --valid-src dev.en --valid-tgt dev.fr
+      nmt prepare data/en-fr --corpus memory.tmx --corpus "web-*.jsonl.zst" \\
+          --src-lang en --tgt-lang fr
       nmt prepare data/lm --text train.fr --set tokenizer.kind=word
     """
     from nmt.config import load_settings

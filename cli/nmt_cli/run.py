@@ -41,7 +41,8 @@ def run(
     \b
     Examples:
       nmt run recipes/multi30k-en-de.toml
-      nmt run recipes/multi30k-en-de.toml --work runs/small --set model.hidden_size=256
+      nmt run recipes/multi30k-en-de.toml --work runs/small \\
+          --set model.hidden_size=256
       nmt run recipes/lm-small.toml --set data.root=ptb
     """
     from nmt.config import load_settings

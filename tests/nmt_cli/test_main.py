@@ -1,4 +1,5 @@
 import errno
+import inspect
 import os
 import re
 import resource
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from nmt.errors import NmtError, UsageError
@@ -59,6 +61,30 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     result = CliRunner().invoke(app, [command, "-h"])
     assert result.exit_code == 0
     assert f"nmt {command}" in result.stdout.partition("Example")[2]
+
+
+def help_texts(command: Any, *words: str) -> dict[tuple[str, ...], str]:
+    """The help of a command and of those below it, by the words that call them."""
+    found = {words: inspect.cleandoc(command.help)}
+    for name, below in getattr(command, "commands", {}).items():
+        found |= help_texts(below, *words, name)
+    return found
+
+
+HELP = help_texts(get_command(app))
+
+
+@pytest.mark.parametrize("words", [words for words in HELP if words], ids=" ".join)
+def test_at_80_columns_every_line_of_an_example_is_whole(words: tuple[str, ...]) -> None:
+    examples = HELP[words].partition("Examples:\n")[2].splitlines()
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*words, "--help"]).stdout.splitlines()
+    assert examples
+    assert {f" {line}" for line in examples} - {line.rstrip() for line in shown} == set()
+
+
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
+def test_the_lines_of_a_paragraph_of_help_are_those_of_the_terminal(words: tuple[str, ...]) -> None:
+    assert [text for text in HELP[words].split("\n\n") if "\n" in text and not text.startswith("\b")] == []
 
 
 def test_without_arguments_help_is_shown() -> None:
