@@ -12,9 +12,10 @@ White space beside spans is that of the source; where there was none, a blank pa
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, pairwise, repeat
+from itertools import chain, pairwise, repeat, takewhile
 
 from nmt.markup.placing import Link, Place, Placer
+from nmt.markup.scanning import tag_of
 from nmt.markup.spans import CLOSING, OPENING, Marked, Span
 
 
@@ -82,22 +83,22 @@ def _between(behind: list[Span], before: list[Span], gap: str, following: str) -
     if before:
         gaps.append(_right(before[-1], following))
     else:
-        touches = group[-1].splits or (any(gaps) and group[-1].glued_to != "" and group[-1].text.startswith("</"))
+        touches = group[-1].splits or (any(gaps) and group[-1].glued_to != "" and _closes(group[-1]))
         gaps.append(group[-1].after or ("" if touches else gap))
     if not any(gaps) and not any(span.splits for span in group):
-        gaps[len(behind)] = gap
+        gaps[len(behind) + sum(1 for _ in takewhile(_closes, before))] = gap
     return "".join(chain.from_iterable(zip(gaps, (*(span.text for span in group), ""), strict=True)))
 
 
 def _left(span: Span) -> str:
-    return span.before or ("" if span.glued_left else " ")
+    return span.before or ("" if span.glued_left or _closes(span) else " ")
 
 
 def _right(span: Span, following: str) -> str:
-    """Return the white space behind a span; one before a comma touches no letter."""
+    """Return the white space behind a span; one that stood before a comma touches no letter."""
     before_mark = span.glued_to in CLOSING and span.glued_to not in OPENING
     touches = span.glued_to != "" and (following[0] in CLOSING or not before_mark)
-    return span.after or ("" if touches else " ")
+    return span.after or ("" if touches or _opens(span) else " ")
 
 
 def _join(spans: Sequence[Span]) -> str:
@@ -105,4 +106,18 @@ def _join(spans: Sequence[Span]) -> str:
 
 
 def _inner(spans: Sequence[Span]) -> list[str]:
-    return [max(span.after, other.before, key=len) for span, other in pairwise(spans)]
+    return [_gap(span, other) for span, other in pairwise(spans)]
+
+
+def _gap(span: Span, other: Span) -> str:
+    """Return the white space between two spans: that of the source, or of both where they meet anew."""
+    meets_in_pair = (_opens(span) and not span.after) or (_closes(other) and not other.before)
+    return "" if meets_in_pair else max(span.after, other.before, key=len)
+
+
+def _opens(span: Span) -> bool:
+    return tag_of(span.text) is not None and not _closes(span)
+
+
+def _closes(span: Span) -> bool:
+    return span.text.startswith("</")

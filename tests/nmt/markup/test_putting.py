@@ -75,6 +75,13 @@ def is_balanced(line: str) -> bool:
         ("{x}, hi", ", salut", [(0, 0)], "{x}, salut"),
         ("Hi, {x}.", "Salut,.", [(0, 0)], "Salut, {x}."),
         ("Hi, {x}.", "Salut!", [(0, 0)], "Salut {x}!"),
+        ("<b>bus</b>?", "le bus ?", [(0, 1), (0, 2)], "le <b>bus</b> ?"),
+        ("<p>A <i>b</i> {x} c</p>", "d e", [(1, 0), (0, 1)], "<p><i>d</i> {x} e</p>"),
+        ("<p>A b {x}</p>", "d e", [(1, 0), (0, 1)], "<p>d {x} e</p>"),
+        ("A  <b> b  </b>c", "c b a", [(0, 2), (1, 1), (2, 0)], "c  <b> b  </b>a"),
+        ("<td>A</td><td>b</td>", "c d", [(0, 0), (1, 1)], "<td>c</td><td>d</td>"),
+        (" \tA <b>b</b>  ", "c d", [(0, 0), (1, 1)], " \tc <b>d</b>  "),
+        ("R&amp;D & a&#39;b", "a'b & c's & R & D", [], "a&#39;b &amp; c&#39;s & R &amp; D"),
         ("%d dogs, %s", "%, chiens", [(0, 1), (1, 1)], "%, %d chiens %s"),
     ],
 )
