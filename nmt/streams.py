@@ -78,6 +78,25 @@ class FileLines:
         return taken
 
 
+class WatchedLines:
+    """Lines of another source; those that are taken are shown to a function first."""
+
+    def __init__(self, lines: LineSource, watch: Callable[[list[str]], None]) -> None:
+        self._lines = lines
+        self._watch = watch
+
+    @property
+    def ended(self) -> bool:
+        """Whether all lines have been taken."""
+        return self._lines.ended
+
+    def take(self, limit: int, *, wait: bool) -> list[str]:
+        """Return the next lines; see `LineSource`."""
+        taken = self._lines.take(limit, wait=wait)
+        self._watch(taken)
+        return taken
+
+
 class ArrivingLines:
     r"""Lines of a pipe or a terminal: each waits only for its `\n`, and the last may lack it.
 

@@ -66,11 +66,13 @@ def score(
       nmt lm score models/en test.en --independent --output test.scores
       echo "A dog runs." | nmt lm score models/en --format json
     """
+    from nmt.corpus.sources.documents import refuse_markup
     from nmt.lm import LanguageScorer
 
     if total and output != STREAM:
         raise typer.BadParameter("it prints the totals alone; leave --output out", param_hint="--total")
     refuse_replacing([source], [output])
+    refuse_markup(source)
     _, lines = open_lines(source, on_bad_utf8)
     scorer = LanguageScorer.load(model_dir, device=device, precision=precision, threads=threads)
     carried = scorer.carries if carry is None else carry

@@ -16,6 +16,7 @@ from nmt_cli import translation_options as option
 from nmt_cli.console import status, warn
 from nmt_cli.options import OnBadUtf8Option
 from nmt_cli.streams import STREAM, open_lines, refuse_replacing
+from nmt_cli.translation_input import noticing
 from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def translate(
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
+    from nmt.corpus.sources.documents import refuse_markup
     from nmt.markup import compile_pattern
     from nmt.terms import Terminology, load_dictionary
     from nmt.translate import Options
@@ -120,8 +122,13 @@ def translate(
     )
     job = Job((model_dir, *(ensemble or ())), device, precision, options, lm)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
+    if not options.markup:
+        refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8)
-    with closing(_translations(job, lines, arriving=source == STREAM, workers=workers)) as found:
+    with (
+        noticing(lines, options, name=name) as watched,
+        closing(_translations(job, watched, arriving=source == STREAM, workers=workers)) as found,
+    ):
         _write(found, form, name=name, document=document)
 
 

@@ -2,7 +2,7 @@
 
 from nmt.markup.putting import reinsert
 from nmt.markup.regions import Region
-from nmt.markup.scanning import left_open
+from nmt.markup.scanning import Unclosed, left_open
 from nmt.markup.spans import Marked, Span, compile_pattern, extract
 
-__all__ = ["Marked", "Region", "Span", "compile_pattern", "extract", "left_open", "reinsert"]
+__all__ = ["Marked", "Region", "Span", "Unclosed", "compile_pattern", "extract", "left_open", "reinsert"]

@@ -104,6 +104,30 @@ def left_open(lines: Iterable[str], opened: Region | None = None, own: re.Patter
     return opened
 
 
+class Unclosed:
+    """What of a document is open, and where that was opened."""
+
+    def __init__(self, own: re.Pattern[str] | None = None) -> None:
+        self._own = own
+        self._opened: Region | None = None
+        self._lines = 0
+        self._place = 0, ""
+
+    @property
+    def place(self) -> tuple[int, str] | None:
+        """The number of the line in which it was opened, counted from 1, and the line from there on; None: none is."""
+        return self._place if self._opened else None
+
+    def read(self, lines: Iterable[str]) -> None:
+        """Go on with the next lines."""
+        for line in lines:
+            self._lines += 1
+            found = scan(line, self._opened, self._own)
+            if found.end < len(line):
+                self._place = self._lines, line[found.end :]
+            self._opened = found.opened
+
+
 def tag_of(text: str) -> re.Match[str] | None:
     """Return what a piece opens or closes: None for anything else, also for tags that stand alone."""
     match = _A_TAG.fullmatch(text)

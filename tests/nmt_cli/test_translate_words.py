@@ -1,12 +1,14 @@
 """The options of `nmt translate` about words, markup and documents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import Result
 
 from nmt.translate import Options, Translator
+from nmt.translate.blocks import Block
 
 Run = Callable[..., str]
 Records = Callable[..., list[Any]]
@@ -86,6 +88,47 @@ def test_markup_survives(run: Run, refused: Run) -> None:
     assert run("--keep", "@[a-z]", lines=lines[::3]) == "<b>bato</b> cowo {n} %s\nbato @x\n"
     message = refused("--keep", "(", code=2)
     assert message.startswith("error: markup pattern '(' is not a Python regular expression: missing )")
+
+
+def test_markup_goes_over_line_ends_whoever_works_on_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ["<p>bat <a", ' href="cow">cow</a></p> ', "<style>", "  den { fig }", "</style>", "", "hat"] * 72
+    found = run("--markup", lines=page)
+    monkeypatch.setattr("nmt.workers.map_in_processes", _map_here)
+    assert run("--markup", "--workers", "2", lines=page) == found
+    assert found.split("\n")[-8:] == [
+        *("<p>bato <a", ' href="cow">cowo</a></p> ', "<style>", "  den { fig }", "</style>", "", "hato"),
+        "",
+    ]
+
+
+def _map_here(make: Callable[[], Callable[[Block], Any]], blocks: Iterator[Block], *, workers: int) -> Iterator[Any]:
+    """Do what worker processes do."""
+    assert workers == 2
+    work = make()
+    yield from (work(block) for block in blocks if len(block))
+
+
+def test_markup_that_nobody_closes_is_named(invoke: Callable[..., Result]) -> None:
+    result = invoke("--markup", lines=["bat", "cow <pre>", "den"])
+    assert (result.stdout, result.exit_code) == ("bato\ncowo <pre>\nden\n", 0)
+    assert result.stderr == (
+        "warning: <stdin>, line 2: '<pre>' is never closed, so all that follows was kept as it is\n"
+    )
+
+
+def test_a_page_needs_markup(invoke: Callable[..., Result], refused: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<p>bat</p>\n")
+    assert refused(page) == (
+        f"error: {page} is not plain text, by its name: --markup translates its text and keeps the rest\n"
+    )
+    assert invoke("--markup", page).stdout == "<p>bato</p>\n"
+    result = invoke(lines=["", "<!DOCTYPE html>", "<html>"])
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 3)
+    assert result.stderr == (
+        "warning: <stdin> begins as HTML or XML, but is translated as plain text; --markup keeps its tags\n"
+    )
+    assert invoke("--markup", lines=["<!DOCTYPE html>"]).stderr == ""
 
 
 def test_a_tag_goes_to_the_library_and_the_model_has_to_know_it(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:

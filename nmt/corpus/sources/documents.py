@@ -1,8 +1,10 @@
 """Files that are taken for plain text by mistake: their names or their first bytes say that they are something else."""
 
+import re
 from pathlib import Path
 from typing import Final
 
+from nmt.corpus.reading import BOM
 from nmt.corpus.sources.compressed import COMPRESSIONS, split_suffix
 from nmt.errors import DataError
 
@@ -32,6 +34,11 @@ _BEGINNINGS: Final = (
 """How files begin that are no text, what they are, and what to do with them."""
 
 
+_MARKUP_SUFFIXES: Final = frozenset((".html", ".htm", ".xhtml", ".xml"))
+_MARKUP: Final = re.compile(r"\s*<(?:!doctype\s+html\b|html[\s>]|\?xml\s)", re.IGNORECASE)
+_LOOKED_AT: Final = 512  # bytes: a page may begin with blank lines
+
+
 def refuse_documents(path: Path) -> None:
     """Refuse a file that is to be read as plain text, one sentence a line, but is a document of another kind.
 
@@ -48,3 +55,25 @@ def refuse_documents(path: Path) -> None:
     for beginning, what, what_to_do in _BEGINNINGS:
         if first.startswith(beginning):
             raise DataError(f"{path} is not plain text, but {what}: {what_to_do}")
+
+
+def refuse_markup(path: Path, what_to_do: str = _TAKE_OUT) -> None:
+    """Refuse a file of HTML or XML that is to be read as plain text.
+
+    Raises:
+        DataError: Its name or its first line says so; it ends with what to do.
+    """
+    suffix, compression = split_suffix(path)
+    if suffix in _MARKUP_SUFFIXES:
+        raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
+    if compression or not path.is_file():
+        return
+    with path.open("rb") as file:
+        first = file.read(_LOOKED_AT)
+    if begins_markup(first.removeprefix(BOM).decode("utf-8", "replace")):
+        raise DataError(f"{path} is not plain text, but HTML or XML: {what_to_do}")
+
+
+def begins_markup(text: str) -> bool:
+    """Tell whether a page of HTML or XML begins so."""
+    return _MARKUP.match(text) is not None

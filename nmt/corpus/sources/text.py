@@ -10,7 +10,7 @@ from nmt.corpus.sources.blocks import Block, FileSource, PairSource, TextSource
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
-from nmt.corpus.sources.documents import refuse_documents
+from nmt.corpus.sources.documents import refuse_documents, refuse_markup
 from nmt.errors import DataError
 
 
@@ -79,6 +79,7 @@ class ParallelFiles(PairSource):
         """Cut both files of a pair after the same lines; at the end, both have to have ended."""
         for path in self.files:
             refuse_documents(path)
+            refuse_markup(path)
         self._meters = Meter(), Meter()
         for src_path, tgt_path in zip(self.src, self.tgt, strict=True):
             src, tgt = (
@@ -102,6 +103,7 @@ class TextFiles(FileSource[Line], TextSource):
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Line]]:
         refuse_documents(path)
+        refuse_markup(path)
         cutter = LineCutter(read_chunks(path, self._meter))
         while lines := cutter.reach(size):
             yield LineBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nmt.markup import Region, compile_pattern, extract, left_open, reinsert
+from nmt.markup import Region, Unclosed, compile_pattern, extract, left_open, reinsert
 from nmt.markup.regions import LINES
 from nmt.markup.scanning import scan
 
@@ -145,6 +145,16 @@ def test_a_pattern_of_the_user_hides_what_it_matches() -> None:
     own = compile_pattern("%<script>%|<x")
     assert scan("%<script>% a <x", None, own).opened is None
     assert left_open(["%<script>%", "<script>", "a"], None, own) == left_open(["<script>", "a"])
+
+
+def test_what_is_open_at_the_end_was_opened_in_a_line() -> None:
+    unclosed = Unclosed()
+    unclosed.read(["<pre>", "</pre> a <!-- b"])
+    assert unclosed.place == (2, "<!-- b")
+    unclosed.read(["c", "--> d <script> x"])
+    assert unclosed.place == (4, "<script> x")
+    unclosed.read(["</script>"])
+    assert unclosed.place is None
 
 
 @given(document=DOCUMENTS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.sources.documents import refuse_documents
+from nmt.corpus.sources.documents import refuse_documents, refuse_markup
 from nmt.errors import DataError
 
 
@@ -36,7 +36,21 @@ def test_first_bytes_of_documents_are_refused_under_any_name(tmp_path: Path, fir
         refuse_documents(tmp_path / "text.en")
 
 
-@pytest.mark.parametrize("name", ["a.en", "a.txt", "a.txt.gz", "a.2024-01", "page.html", "a"])
+@pytest.mark.parametrize("name", ["a.en", "a.txt", "a.txt.gz", "a.2024-01", "a.md", "a"])
 def test_text_is_read(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"Pk, a text\n")
+    (tmp_path / name).write_bytes(b"<p>Pk, a text\n<html>")
     refuse_documents(tmp_path / name)
+    refuse_markup(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.HTM", "a.xhtml", "a.xml.gz"])
+def test_names_of_markup_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"{re.escape(name)} is not plain text, by its name: take its text out first"):
+        refuse_markup(tmp_path / name)
+
+
+@pytest.mark.parametrize("first", ["\ufeff<!DOCTYPE html>", "\n <html lang='en'>", '<?xml version="1.0"?>', "<HTML>"])
+def test_first_lines_of_markup_are_refused_under_any_name(tmp_path: Path, first: str) -> None:
+    (tmp_path / "text.en").write_text(first, encoding="utf-8")
+    with pytest.raises(DataError, match=r"text\.en is not plain text, but HTML or XML: leave it$"):
+        refuse_markup(tmp_path / "text.en", "leave it")
