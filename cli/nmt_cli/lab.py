@@ -18,7 +18,7 @@ def lab(
         typer.Option(
             "--cell",
             metavar="CELL",
-            help="lstm, gru, rnn, rnn_relu, peephole_lstm, layer_norm_lstm or ssru.",
+            help="lstm, gru, rnn, rnn_relu, peephole_lstm, layer_norm_lstm, cho_gru or ssru.",
             show_default="lstm; some labs compare several",
         ),
     ] = None,
