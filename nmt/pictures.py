@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, Final
 
 from nmt.errors import ConfigError
+from nmt.wording import install
 
 STYLE: Final = {
     "axes.titlesize": 11.0,
@@ -38,7 +39,7 @@ def drawing(target: AbstractContextManager[IO[bytes]], style: Mapping[str, Any] 
     try:
         from matplotlib.style import context
     except ImportError as error:
-        raise ConfigError("drawing needs matplotlib; install it, or nmt-toolkit[plot]") from error
+        raise ConfigError(f"drawing needs matplotlib, which is not installed; {install('plot')}") from error
 
     with context(dict(style or {}), after_reset=True), warnings.catch_warnings(), target as file:
         # Of a character that no font has, and of a mark that no font has together with the letter it stands on.

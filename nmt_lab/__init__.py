@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from nmt.errors import ConfigError
+from nmt.wording import install
 
 if TYPE_CHECKING:
     from nmt_lab.common import Lab
@@ -39,6 +40,4 @@ def load(name: str) -> "Lab":
         missing = _OPTIONAL.get((error.name or "").partition(".")[0])
         if missing is None:
             raise
-        raise ConfigError(
-            f"nmt lab {name} needs {missing}, which is not installed; in a checkout of nmt: pip install '.[lab]'"
-        ) from error
+        raise ConfigError(f"nmt lab {name} needs {missing}, which is not installed; {install('lab')}") from error

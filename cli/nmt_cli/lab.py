@@ -35,8 +35,8 @@ def lab(
 ) -> None:
     """Train a small network on a classic sequence problem, print its figures and draw a picture.
 
-    Without a name, this lists the labs. It needs matplotlib, and scikit-learn for some: the optional extra "lab" of
-    nmt-toolkit. Nothing is downloaded.
+    Without a name, this lists the labs. It needs matplotlib, and scikit-learn for some, the optional extra "lab": in a
+    checkout of nmt, pip install '.\\[lab]'. Nothing is downloaded.
 
     \b
     Examples:

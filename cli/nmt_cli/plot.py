@@ -19,7 +19,8 @@ def plot(
 
     Loss, perplexity, BLEU, learning rate, speed and gradient norm; the run may still be going on.
 
-    This needs matplotlib, the optional extra "plot" of nmt-toolkit. No window is opened.
+    This needs matplotlib, the optional extra "plot": in a checkout of nmt, pip install '.\\[plot]'. No window
+    is opened.
 
     \b
     Examples:

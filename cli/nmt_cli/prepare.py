@@ -32,7 +32,10 @@ def prepare(
         Files, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line; repeatable.")
     ] = None,
     tsv: Annotated[
-        Files, typer.Option("--tsv", metavar="FILE", help="Text as source <tab> target; repeatable.")
+        Files,
+        typer.Option(
+            "--tsv", metavar="FILE", help="Text as source <tab> target, quotation marks being text; repeatable."
+        ),
     ] = None,
     corpus: Annotated[
         Names,

@@ -28,7 +28,8 @@ NBest = Annotated[
         metavar="N",
         min=1,
         max=1000,
-        help="Above 1: up to so many lines for each input line, as `index ||| text ||| score`, the index from 0.",
+        help="Above 1: up to so many lines for each input line, as Moses writes them: `line ||| text ||| score`, the "
+        "first line being 0 (in JSON and in pictures, 1).",
         rich_help_panel=_SEARCH,
     ),
 ]
@@ -94,7 +95,7 @@ Shortlist = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Words to choose from for each sentence, which `nmt shortlist` has learnt; 0: all.",
+        help="Pieces to choose from for each sentence, a multiple of 16; `nmt shortlist` learns which; 0: all.",
         show_default=_THE_MODELS,
         rich_help_panel=_SEARCH,
     ),

@@ -27,6 +27,6 @@ class SearchSettings(Section):
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it. int8 is for CPUs."""
     shortlist: int = Field(default=0, ge=0)
-    """Pieces scored for each sentence, those that `nmt shortlist` expects and the most frequent; 0: all."""
+    """Pieces scored for each sentence, a multiple of 16: what `nmt shortlist` expects and the most frequent; 0: all."""
     batch_tokens: int = Field(default=8000, ge=1)
     """What is searched at once: sentences times beams times the longest source; no translation depends on it."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nmt.corpus.reading import Pair
 from nmt.errors import ConfigError
+from nmt.wording import install
 
 Flags = NDArray[np.bool_]
 
@@ -87,7 +88,7 @@ def _model() -> "_Model":
         langid = import_module("py3langid.langid")
     except ImportError as error:
         raise ConfigError(
-            "data.identify_languages needs py3langid, which is not installed; pip install 'nmt-toolkit[langid]'"
+            f"data.identify_languages needs py3langid, which is not installed; {install('langid')}"
         ) from error
     return _Model(langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE))
 

@@ -9,6 +9,7 @@ from nmt.config import SearchSettings, Settings, load_settings
 from nmt.errors import ConfigError, UsageError
 from nmt.markup import Region, left_open
 from nmt.search.sampling import Sampling
+from nmt.search.shortlist import MULTIPLE
 from nmt.terms import Terminology
 
 _SEARCH: Final = (
@@ -129,6 +130,8 @@ class Options:
                 f"search.min_length_ratio = {search.min_length_ratio} is above "
                 f"search.max_length_ratio = {search.max_length_ratio}"
             )
+        if search.shortlist % MULTIPLE:
+            raise UsageError(f"search.shortlist = {search.shortlist}: expected a multiple of {MULTIPLE}, or 0")
         if search.shortlist and (self.prefix_after_tab or self.required or self.terms):
             raise UsageError(
                 f"search.shortlist = {search.shortlist} leaves out words that are asked for by a prefix, a term or as "

@@ -14,7 +14,7 @@ from nmt.heatmap import draw_attention
 from nmt.pictures import drawing, printable
 from nmt.training.plot import draw
 
-NEEDED = re.escape("drawing needs matplotlib; install it, or nmt-toolkit[plot]")
+NEEDED = re.escape("drawing needs matplotlib, which is not installed; in a checkout of nmt: pip install '.[plot]'")
 
 
 def test_the_picture_is_there_once_it_is_finished(tmp_path: Path) -> None:

@@ -83,6 +83,13 @@ def test_at_80_columns_every_line_of_an_example_is_whole(words: tuple[str, ...])
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)
+def test_help_shows_every_character_of_its_text(words: tuple[str, ...]) -> None:
+    shown = " ".join(CliRunner().invoke(app, [*words, "--help"]).stdout.split())
+    text = HELP[words].replace("\b", "").replace("\\[", "[")  # elsewhere, a word in brackets is taken for markup
+    assert " ".join(text.split()) in shown
+
+
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
 def test_the_lines_of_a_paragraph_of_help_are_those_of_the_terminal(words: tuple[str, ...]) -> None:
     assert [text for text in HELP[words].split("\n\n") if "\n" in text and not text.startswith("\b")] == []
 

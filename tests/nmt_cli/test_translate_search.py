@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable
 
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
 from nmt.search.sampling import Sampling
 from nmt.translate import Options, Translator
+from nmt_cli.main import app
 
 Invoke = Callable[..., Result]
 Run = Callable[..., str]
@@ -49,9 +50,15 @@ def test_what_is_out_of_range_is_wrong_usage_or_an_error(refused: Run) -> None:
     assert message == ("error: 6 translations of each line were asked for, but search.beam_size = 5 gives 1 to 5\n")
 
 
+def test_the_size_of_a_shortlist_is_a_multiple_of_16_which_the_help_says(refused: Run) -> None:
+    message = refused("--shortlist", "50", code=2)
+    assert message == "error: search.shortlist = 50: expected a multiple of 16, or 0\n"
+    assert "a multiple of 16" in CliRunner(env={"COLUMNS": "300"}).invoke(app, ["translate", "--help"]).stdout
+
+
 def test_a_shortlist_that_was_not_learnt_is_an_error(run: Run, refused: Run) -> None:
-    message = refused("--shortlist", "20")
-    assert message.startswith("error: search.shortlist = 20 needs what `nmt shortlist MODEL_DIR DATA_DIR` learns")
+    message = refused("--shortlist", "32")
+    assert message.startswith("error: search.shortlist = 32 needs what `nmt shortlist MODEL_DIR DATA_DIR` learns")
     assert run("--shortlist", "0", lines=["bat"]) == "bato\n"
 
 

@@ -1,5 +1,6 @@
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,13 +109,20 @@ def test_a_language_that_the_model_does_not_know_is_an_error_that_says_which_it_
         LanguageFilter.make("zxx", "en")
 
 
+def test_the_pages_tell_how_many_languages_there_are() -> None:
+    count = len(set(languages._model().labels) - {"zxx"})
+    docs = Path(__file__).parents[3] / "docs"
+    assert f"a model that knows {count} languages" in (docs / "cleaning.md").read_text(encoding="utf-8")
+    assert f"| languages | {count} |" in (docs / "decisions" / "0016-cleaning.md").read_text(encoding="utf-8")
+
+
 def test_a_missing_package_is_an_error_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(languages, "_model", languages._model.__wrapped__)
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     with pytest.raises(ConfigError) as error:
         LanguageFilter.make("en", "fr")
     assert str(error.value) == (
-        "data.identify_languages needs py3langid, which is not installed; pip install 'nmt-toolkit[langid]'"
+        "data.identify_languages needs py3langid, which is not installed; in a checkout of nmt: pip install '.[langid]'"
     )
 
 

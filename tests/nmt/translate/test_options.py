@@ -17,7 +17,7 @@ OTHERS: dict[str, Any] = {
     "max_length_ratio": 3.5,
     "no_repeat_ngram": 4,
     "batch_tokens": 9,
-    "shortlist": 50,
+    "shortlist": 64,
     "lm_weight": 0.5,
 }
 
@@ -92,10 +92,10 @@ def test_words_cannot_be_required_of_random_translations(words: dict[str, Any]) 
 
 @pytest.mark.parametrize("words", [{"required": ("dog",)}, {"terms": Terminology()}, {"prefix_after_tab": True}])
 def test_a_shortlist_is_refused_where_words_are_given(words: dict[str, Any]) -> None:
-    expected = r"^search\.shortlist = 50 leaves out words that are asked for by a prefix, a term or as required; use it"
+    expected = r"^search\.shortlist = 64 leaves out words that are asked for by a prefix, a term or as required; use it"
     with pytest.raises(ConfigError, match=expected):
-        Options(shortlist=50, **words).search(Settings())
-    assert Options(shortlist=50, forbidden=("dog",)).search(Settings()).shortlist == 50
+        Options(shortlist=64, **words).search(Settings())
+    assert Options(shortlist=64, forbidden=("dog",)).search(Settings()).shortlist == 64
 
 
 @pytest.mark.parametrize("wish", [{"alignment": True}, {"details": True}, {"markup": True}, {"unknown": {}}])
