@@ -175,9 +175,16 @@ def compare_files(
     if len(paths) < 2:
         raise UsageError(f"a paired test compares two files of translations or more, found {len(paths)}")
     references, texts = _read_all([reference, *more], paths, on_bad_utf8)
-    named: list[tuple[str, Sequence[str]]] = [(str(path), lines) for path, lines in texts]
+    found = compare([(str(path), lines) for path, lines in texts], references, scoring)
+    return [FileScores(path, len(references[0]), scores) for path, scores in zip(paths, found, strict=True)]
+
+
+def compare(
+    named: Sequence[tuple[str, Sequence[str]]], references: Sequence[Sequence[str]], scoring: Scoring
+) -> list[tuple[Score, ...]]:
+    """Score translations, which have names, and test each against the first as `compare_files` does."""
     metrics: dict[str, Metric] = {name: _metric(name, scoring) for name in scoring.metrics}
-    signatures, found = PairedTest(named, metrics, references, test_type="bs", n_samples=RESAMPLES)()
+    signatures, found = PairedTest(list(named), metrics, references, test_type="bs", n_samples=RESAMPLES)()
     columns = []
     for metric, (name, signature) in zip(scoring.metrics, signatures.items(), strict=True):
         first, *others = cast(list[Result], found[name])
@@ -185,10 +192,7 @@ def compare_files(
             # sacrebleu's count of larger differences finds none where nothing differs, and calls that significant
             one.p_value = 1.0 if one.score == first.score else one.p_value
         columns.append([_compared(metric, name, one, str(signature), scoring) for one in (first, *others)])
-    return [
-        FileScores(path, len(references[0]), scores)
-        for path, scores in zip(paths, zip(*columns, strict=True), strict=True)
-    ]
+    return list(zip(*columns, strict=True))
 
 
 def _compared(metric: MetricName, name: str, one: Result, signature: str, scoring: Scoring) -> Score:

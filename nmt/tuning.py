@@ -6,9 +6,10 @@ from itertools import product
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Self
 
+from nmt.config import Settings
 from nmt.corpus.reading import OnBadUtf8, read_lines
 from nmt.errors import DataError, UsageError
-from nmt.metrics import Score, Scoring, score, tokenizer_for
+from nmt.metrics import Score, Scoring, compare, score, tokenizer_for
 from nmt.translate import Options, Translator
 from nmt.wording import counted
 
@@ -62,6 +63,20 @@ class Plan:
     rounds: int = 2
     usual_penalty: float = 1.0
     """The length penalty without tuning, which a point that is no better does not replace."""
+
+    def with_usual(self, penalty: float) -> Self:
+        """Try the length penalty that is used without tuning, too, wherever it lies."""
+        axis = self.length_penalties
+        if axis.step and penalty not in axis.values:
+            axis = replace(axis, values=(*axis.values, penalty))
+        return replace(self, length_penalties=axis, usual_penalty=penalty)
+
+    @property
+    def usual(self) -> Point:
+        """What is used without tuning, among the points that are tried first: no language model."""
+        weights, penalties = self.lm_weights, self.length_penalties
+        weight = 0.0 if weights.step else weights.values[0]
+        return Point(weight, self.usual_penalty if penalties.step else penalties.values[0])
 
     @property
     def most(self) -> int:
@@ -123,12 +138,27 @@ class Validation:
             raise DataError(f"{src} has no lines; there is nothing to tune on")
         return cls(src_lines, tgt_lines, metric)
 
-    def score(self, translator: Translator, options: Options, point: Point) -> Score:
-        """Translate the text with the weights of `point`, and score that."""
+    def translate(self, translator: Translator, options: Options, point: Point) -> list[str]:
+        """Translate the text with the weights of `point`."""
         wish = replace(options, lm_weight=point.lm_weight, length_penalty=point.length_penalty)
-        hypotheses = [best.text for best, *_ in translator.translate(self.src, wish)]
-        scoring = Scoring(metrics=(self.metric,), tokenizer=tokenizer_for(translator.settings, self.tgt))
-        return score(hypotheses, self.tgt, scoring)[0]
+        return [best.text for best, *_ in translator.translate(self.src, wish)]
+
+    def score(self, hypotheses: Sequence[str], settings: Settings) -> Score:
+        """Score translations; the settings are those of the model that made them."""
+        return score(hypotheses, self.tgt, self._scoring(settings))[0]
+
+    def p_value(self, usual: Sequence[str], best: Sequence[str], settings: Settings) -> float:
+        """Return how probable it is that a difference as large as that of two translations is chance.
+
+        That is a paired bootstrap test (Koehn, 2004). Who has chosen the better one on the same text should ask for a
+        smaller value than otherwise.
+        """
+        _, (found,) = compare([("usual", usual), ("best", best)], [self.tgt], self._scoring(settings))
+        assert found.p_value is not None
+        return found.p_value
+
+    def _scoring(self, settings: Settings) -> Scoring:
+        return Scoring(metrics=(self.metric,), tokenizer=tokenizer_for(settings, self.tgt))
 
 
 DEFAULT: Final = Plan()

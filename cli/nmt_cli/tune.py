@@ -6,7 +6,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from nmt.metrics import Score
     from nmt.tuning import Plan, Point, Tried
+
+
+_SIGNIFICANT: Final = 0.05
+"""Differences with a larger p are usually not taken for more than chance."""
 
 
 def tune(
@@ -54,7 +58,9 @@ def tune(
     """Find the weight of a language model and the length penalty with which validation text is translated best.
 
     A grid of values is tried, then what lies around its best, twice; the text is translated anew for every point.
-    The last line on stdout is what to tell `nmt translate`. Without --lm the length penalty alone is tuned.
+    The line before the last compares the best with what is used without tuning: the smaller p, the surer. As the best
+    was chosen on the same text, only a p well below 0.05 is evidence. The last line is what to tell `nmt translate`.
+    Without --lm the length penalty alone is tuned.
 
     \b
     Examples:
@@ -75,18 +81,27 @@ def tune(
     options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore, tag=tag)
     folders = (model_dir, *(ensemble or ()))
     translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
-    plan = replace(plan, usual_penalty=translator.settings.search.length_penalty)
+    plan = plan.with_usual(translator.settings.search.length_penalty)
     # A language model that does not fit is refused now, not after the points that leave it out.
     translator.flow(options if lm is None else replace(options, lm_weight=1.0))
     start = time.monotonic()
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
-        tried = _try_all(lambda point: validation.score(translator, options, point), plan)
+        texts: dict[Point, list[str]] = {}
+
+        def score_of(point: "Point") -> "Score":
+            texts[point] = validation.translate(translator, options, point)
+            return validation.score(texts[point], translator.settings)
+
+        tried = _try_all(score_of, plan)
         best = best_of(tried, plan.usual_penalty)
+        usual = next(one for one in tried if one.point == plan.usual)
+        p_value = validation.p_value(texts[usual.point], texts[best.point], translator.settings)
         if file is not None:
-            file.write(_as_json(tried, best))
+            file.write(_as_json(tried, best, usual, p_value))
     points, lines = counted(len(tried), "point"), counted(len(validation.src), "line")
     say(f"{points}, each a translation of {lines}: {time.monotonic() - start:.0f} s")
     results.print(f"best: {best.score.name} {best.score.score:.2f}  {best.score.signature}", soft_wrap=True)
+    results.print(_compare(best, usual, p_value), soft_wrap=True)
     alike = {"--tag": tag, "--ensemble": ensemble, "--beam": beam_size, "--precision": precision}
     results.print(_as_options(best.point, lm, rescoring=lm_rescore, alike=alike), soft_wrap=True)
 
@@ -119,12 +134,26 @@ def _as_options(point: "Point", lm: Path | None, *, rescoring: bool, alike: "Map
     return shlex.join(parts)
 
 
-def _as_json(tried: "list[Tried]", best: "Tried") -> bytes:
+def _compare(best: "Tried", usual: "Tried", p_value: float) -> str:
+    """Say how much better the best point is than what is used without tuning, and whether that may be chance."""
+    if best.point == usual.point:
+        return "that is what is used without tuning: nothing that was tried is better"
+    weight, penalty = usual.point
+    chance = ", so it may be chance" if p_value >= _SIGNIFICANT else ""
+    return (
+        f"without tuning: {usual.score.score:.2f} (lm weight {weight:.4g}, length penalty {penalty:.4g}); the "
+        f"difference of {best.score.score - usual.score.score:.2f} has p = {p_value:.4f} (paired bootstrap){chance}"
+    )
+
+
+def _as_json(tried: "list[Tried]", best: "Tried", usual: "Tried", p_value: float) -> bytes:
     table = {
         "metric": best.score.metric,
         "signature": best.score.signature,
         "points": [_to_json(one) for one in tried],
         "best": _to_json(best),
+        "usual": _to_json(usual),
+        "p_value": p_value,
     }
     return (json.dumps(table, indent=2) + "\n").encode()
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from nmt.config import Settings
 from nmt.errors import ConfigError, DataError
 from nmt.metrics import Score
 from nmt.translate import Options, Translator
@@ -71,6 +72,27 @@ def test_where_nothing_is_better_the_usual_penalty_stays() -> None:
     assert best_of(list(tune(lambda point: scored(0.0), plan)), plan.usual_penalty).point == (0.0, 0.5)
 
 
+def test_the_usual_penalty_is_tried_too_wherever_it_lies() -> None:
+    plan = SMALL.with_usual(0.6)
+    tried = list(tune(lambda point: scored(0.0), plan))
+    assert plan.usual == (0.0, 0.6)
+    assert plan.usual in [one.point for one in tried[:9]]
+    assert best_of(tried, plan.usual_penalty).point == plan.usual
+    assert SMALL.with_usual(1.0).length_penalties == SMALL.length_penalties
+
+
+def test_what_is_given_is_not_compared_with_what_it_is_given_instead_of() -> None:
+    assert Plan(Axis.fixed(0.3), Axis((0.0, 1.0), 1.0)).with_usual(0.7).usual == (0.3, 0.7)
+    assert Plan(length_penalties=Axis.fixed(0.2)).with_usual(0.7).usual == (0.0, 0.2)
+
+
+def test_what_is_always_better_is_no_chance_and_what_is_the_same_may_be() -> None:
+    validation = Validation(["-"] * 50, [f"the cat {number} sat on the mat" for number in range(50)])
+    worse = [line.replace("sat on", "ran") for line in validation.tgt]
+    assert validation.p_value(worse, validation.tgt, Settings()) < 0.01
+    assert validation.p_value(worse, worse, Settings()) == 1.0
+
+
 def test_what_has_no_value_yet_is_planned() -> None:
     both = plan_for(with_language_model=True, lm_weight=None, length_penalty=None)
     assert both == Plan()
@@ -108,11 +130,12 @@ def test_validation_text_is_read_whole(tmp_path: Path) -> None:
 def test_the_score_of_a_point_is_that_of_its_translations(toy_model: Path) -> None:
     translator = Translator.load(toy_model, device="cpu", precision="fp32")
     right = Validation(["bat cow den fig", "hat jam kit log"], ["bato cowo deno figo", "hato jamo kito logo"])
-    found = right.score(translator, Options(), Point(0.0, 1.0))
+    texts = right.translate(translator, Options(), Point(0.0, 1.0))
+    found = right.score(texts, translator.settings)
     assert (found.metric, found.score) == ("bleu", pytest.approx(100.0))
     # without words to lose: as short as a translation can be
     half = Validation(right.src, ["bato cowo", "hato jamo"], "chrf")
-    found = half.score(translator, Options(), Point(0.0, 1.0))
+    found = half.score(texts, translator.settings)
     assert found.metric == "chrf"
     assert found.score < 100
 
@@ -120,4 +143,4 @@ def test_the_score_of_a_point_is_that_of_its_translations(toy_model: Path) -> No
 def test_the_words_of_chinese_are_found_where_a_point_is_scored(toy_model: Path) -> None:
     translator = Translator.load(toy_model, device="cpu", precision="fp32")
     chinese = Validation(["bat cow den fig"], ["小狗在花园里跑得很快。"])
-    assert "|tok:zh|" in chinese.score(translator, Options(), Point(0.0, 1.0)).signature
+    assert "|tok:zh|" in chinese.score(["小狗"], translator.settings).signature

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from nmt.metrics import Score
 from nmt.subword import tokenizer_files, train_tokenizer
 from nmt.translate import Options, Translation, Translator
-from nmt.tuning import Axis, Plan, Point, Validation
+from nmt.tuning import Axis, Plan, Point, Tried, Validation
 from nmt_cli.main import app
+from nmt_cli.tune import _compare
 
 MakeLanguageModel = Callable[..., Path]
 
@@ -39,7 +41,7 @@ def test_the_table_has_a_row_for_each_point_and_the_options_of_the_best_one(
     table = tmp_path / "table.json"
     result = invoke(toy_model, toy_text, "--lm", lm, "--beam", "2", "--output", table)
     assert result.exit_code == 0, result.stderr
-    head, *rows, best, options = result.stdout.splitlines()
+    head, *rows, best, against, options = result.stdout.splitlines()
     assert head.split() == ["lm", "weight", "length", "penalty", "BLEU"]
     points = [tuple(map(float, row.split())) for row in rows]
     assert [point[:2] for point in points[:4]] == [(0.0, 0.0), (0.0, 1.0), (0.4, 0.0), (0.4, 1.0)]
@@ -47,24 +49,33 @@ def test_the_table_has_a_row_for_each_point_and_the_options_of_the_best_one(
     translator = Translator.load(toy_model, device="cpu", language_model=lm)
     validation = Validation.read(toy_text / "valid.src", toy_text / "valid.tgt", "bleu")
     for weight, penalty, score in points[2:4]:
-        found = validation.score(translator, Options(beam_size=2), Point(weight, penalty))
+        texts = validation.translate(translator, Options(beam_size=2), Point(weight, penalty))
+        found = validation.score(texts, translator.settings)
         assert score == round(found.score, 2)
     highest = max(score for _, _, score in points)
     ranked = [(point[0], abs(point[1] - 1), point[1]) for point in points if point[2] == highest]
     weight, _, penalty = min(ranked)
     assert best.startswith(f"best: BLEU {highest:.2f}  nrefs:1|case:mixed|")
+    usual = next(point[2] for point in points if point[:2] == (0, 1))
+    if (weight, penalty) == (0, 1):
+        assert against == "that is what is used without tuning: nothing that was tried is better"
+    else:
+        assert against.startswith(f"without tuning: {usual:.2f} (lm weight 0, length penalty 1); the difference of ")
+        assert " has p = " in against
     assert options == f"--lm {lm} --lm-weight {weight:g} --length-penalty {penalty:g} --beam 2"
     assert re.fullmatch(rf"{len(points)} points, each a translation of 20 lines: \d+ s\n", result.stderr)
     written = json.loads(table.read_text())
     assert (written["metric"], written["signature"]) == ("bleu", best.split()[-1])
     assert [round(one["score"], 2) for one in written["points"]] == [point[2] for point in points]
+    assert round(written["usual"]["score"], 2) == usual
+    assert 0 <= written["p_value"] <= 1
     assert (written["best"]["lm_weight"], written["best"]["length_penalty"]) == (weight, penalty)
 
 
 def test_without_a_language_model_the_length_penalty_alone_is_tuned(toy_model: Path, toy_text: Path) -> None:
     result = invoke(toy_model, toy_text, "--metric", "chrf")
     assert result.exit_code == 0, result.stderr
-    head, *rows, best, options = result.stdout.splitlines()
+    head, *rows, best, _, options = result.stdout.splitlines()
     assert head.split()[-1] == "chrF2"
     assert [row.split()[:2] for row in rows[:2]] == [["0", "0"], ["0", "1"]]
     assert {row.split()[0] for row in rows} == {"0"}
@@ -72,9 +83,22 @@ def test_without_a_language_model_the_length_penalty_alone_is_tuned(toy_model: P
     assert re.fullmatch(r"--length-penalty [0-9.]+", options)
 
 
+@pytest.mark.parametrize(
+    ("best", "p_value", "line"),
+    [
+        ((0.1, 0.5), 0.2, "the difference of 1.50 has p = 0.2000 (paired bootstrap), so it may be chance"),
+        ((0.1, 0.5), 0.0123, "the difference of 1.50 has p = 0.0123 (paired bootstrap)"),
+    ],
+)
+def test_how_sure_the_best_is_is_said(best: tuple[float, float], p_value: float, line: str) -> None:
+    better, usual = (Score("bleu", "BLEU", score, "") for score in (31.5, 30.0))
+    said = _compare(Tried(Point(*best), better), Tried(Point(0.0, 0.6), usual), p_value)
+    assert said == f"without tuning: 30.00 (lm weight 0, length penalty 0.6); {line}"
+
+
 def test_a_weight_that_is_given_is_not_tuned(toy_model: Path, toy_text: Path, lm: Path) -> None:
     result = invoke(toy_model, toy_text, "--lm", lm, "--lm-rescore", "--lm-weight", "0.3")
-    assert {row.split()[0] for row in result.stdout.splitlines()[1:-2]} == {"0.3"}
+    assert {row.split()[0] for row in result.stdout.splitlines()[1:-3]} == {"0.3"}
     assert result.stdout.splitlines()[-1].startswith(f"--lm {lm} --lm-weight 0.3 --lm-rescore --length-penalty ")
 
 
