@@ -153,7 +153,8 @@ def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         name = error.filename
-        if name is None or (instead_of is not None and Path(str(name)).is_relative_to(instead_of)):
+        is_hidden = name is not None and instead_of is not None and Path(str(name)).is_relative_to(instead_of)
+        if error.errno is not None and (name is None or is_hidden):  # else a library's, which says all itself
             error.filename = str(path)
         raise
 

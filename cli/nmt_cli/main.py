@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from nmt.errors import NmtError, UsageError
+from nmt.memory import describe_out_of_memory, is_out_of_memory
 from nmt_cli.adding import add_command
 from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, own_stdout, say, show_warnings
@@ -76,6 +77,8 @@ def _failures_shown(ctx: typer.Context) -> Iterator[None]:
 def _describe(error: Exception) -> str:
     if isinstance(error, NmtError):
         return str(error)
+    if is_out_of_memory(error):
+        return describe_out_of_memory()
     if isinstance(error, OSError) and error.strerror:
         name = error.filename2 or error.filename
         return f"{name}: {error.strerror}" if name is not None else error.strerror

@@ -1,12 +1,14 @@
 """The tokenizers of prepared data: trained on the text that was chosen for it, or taken from elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from nmt.config import Settings, TokenizerSettings
 from nmt.corpus.placeholders import PLACEHOLDERS
 from nmt.errors import ConfigError
+from nmt.memory import memory_limit
 from nmt.subword import (
     JOINT_MODEL,
     SRC_MODEL,
@@ -21,6 +23,7 @@ from nmt.subword import (
     tokenizer_files,
     train_tokenizer,
 )
+from nmt.subword.apart import train_apart
 
 Lines = Callable[[], Iterator[str]]
 """Reads lines of text anew."""
@@ -153,15 +156,21 @@ def train_tokenizers(
         symbols = [*settings.symbols, *(tags if name != TGT_MODEL else ())]
         if settings.kind != "word":  # there placeholders are words like others
             symbols = [symbol for kind, symbol in PLACEHOLDERS.items() if kind in settings.placeholders] + symbols
-        model, warning = _train(name, settings, lines, tuple(dict.fromkeys(symbols)))
+        sample = folder / f"{name}.sample" if memory_limit() is not None else None
+        model, warning = _train(name, settings, lines, tuple(dict.fromkeys(symbols)), sample)
         (folder / name).write_bytes(model)
         warnings.extend(warning)
     return load_tokenizers(folder), warnings
 
 
-def _train(name: str, settings: TokenizerSettings, lines: Lines, symbols: Sequence[str]) -> tuple[bytes, list[str]]:
+def _train(
+    name: str, settings: TokenizerSettings, lines: Lines, symbols: Sequence[str], sample: Path | None
+) -> tuple[bytes, list[str]]:
+    """Train a model; where `sample` is a file to use, in a process of its own."""
+    train_it = train_tokenizer if sample is None else partial(train_apart, sample=sample)
+
     def train(vocab_size: int) -> bytes:
-        return train_tokenizer(
+        return train_it(
             lines(),
             kind=settings.kind,
             vocab_size=vocab_size,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.errors import TrainingError
+from nmt.memory import is_out_of_memory
 from nmt.models.devices import Precision, autocast
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
@@ -62,7 +63,7 @@ class Updater:
         try:
             norm = self._step(rate)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise TrainingError(
                 "out of memory in a step of the optimiser: the model is too large for this device; train a smaller "
@@ -94,7 +95,7 @@ class Updater:
             try:
                 return self._accumulate(pieces, data.words)
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 largest = max(pieces, key=lambda piece: (len(piece) > 1, _cells(piece)))
                 if self.ranks.size > 1 or len(largest) == 1:
@@ -156,9 +157,3 @@ def _cells(batch: Piece) -> int:
     if isinstance(batch, Segment):
         return batch.outputs.numel()
     return batch.src.ids.numel() + batch.tgt.outputs.numel()
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether memory ran out, in torch's own allocator or in a library's below it."""
-    signs = ("ALLOC_FAILED", "out of memory", "allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)

@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 # From the ground up; rooms on one floor do not know each other.
 FLOORS = (
-    {"errors", "files", "vocab", "wording"},
-    {"config", "pictures", "sequences", "surfaces"},
-    {"corpus", "subword", "batching", "alignment", "heatmap", "workers"},
+    {"errors", "files", "memory", "vocab", "wording"},
+    {"config", "pictures", "sequences", "surfaces", "workers"},
+    {"corpus", "subword", "batching", "alignment", "heatmap"},
     {"models"},
     {"prepared", "search", "metrics", "splitting", "streams", "markup", "terms"},
     {"inspection", "lm", "training"},

@@ -17,6 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from nmt.errors import NmtError, UsageError
+from nmt.memory import describe_out_of_memory
 from nmt_cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +144,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "line"),
     [
         (KeyError("x"), "unexpected KeyError: 'x' (run with --debug, as in `nmt --debug COMMAND`, to see where)"),
-        (MemoryError(), "unexpected MemoryError (run with --debug, as in `nmt --debug COMMAND`, to see where)"),
+        (MemoryError(), describe_out_of_memory()),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.ENOSPC, "No space left on device", "m/w"), "m/w: No space left on device"),
         (PermissionError(errno.EACCES, "Permission denied", "m/.w.tmp", None, "m/w"), "m/w: Permission denied"),

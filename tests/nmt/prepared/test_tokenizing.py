@@ -6,6 +6,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from nmt.config import CorpusSettings, Settings, TokenizerSettings, TrainingCorpusSettings, load_settings
 from nmt.errors import ConfigError, ModelError
+from nmt.prepared import tokenizing
 from nmt.prepared.tokenizing import require_joint, resolve_tokenizer, tags_of, take_tokenizer, train_tokenizers
 from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers, load_tokenizers
 
@@ -71,6 +72,20 @@ def test_separate_tokenizers_know_only_their_own_language(tmp_path: Path) -> Non
 def test_placeholders_are_pieces(tmp_path: Path) -> None:
     tokenizers, _ = train(tmp_path, vocab_size=40, kind="bpe", placeholders=["url", "number", "number"])
     assert tokenizers.src.pieces[4:6] == ["[NUM]", "[URL]"]
+
+
+def test_where_memory_is_limited_a_tokenizer_is_trained_apart_and_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizing, "memory_limit", lambda: 1 << 40)
+    (apart := tmp_path / "apart").mkdir()
+    (here := tmp_path / "here").mkdir()
+    train(apart, vocab_size=25)
+    monkeypatch.undo()
+    train(here, vocab_size=25)
+    assert {path.name: path.read_bytes() for path in apart.iterdir()} == {
+        path.name: path.read_bytes() for path in here.iterdir()
+    }
 
 
 def test_a_default_too_large_for_the_corpus_is_reduced_with_a_warning(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Memory that runs out: how that is known, and how much this process may take."""
+
+import sys
+from typing import Final
+
+_SIGNS: Final = ("ALLOC_FAILED", "out of memory", "allocate memory", "not enough memory", "bad_alloc", "failed to map")
+"""What libraries write where they raise no `MemoryError`."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out: Python's, torch's, or that of a library below them, or for loading one."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # the latter is torch's
+    return named or any(sign in str(error) for sign in _SIGNS)
+
+
+def memory_limit() -> int | None:
+    """Return the bytes of address space or data that this process may take (`ulimit -v`, `ulimit -d`); None: all."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    return min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=None)
+
+
+def describe_out_of_memory() -> str:
+    """Say in a line that memory ran out, and what needs less."""
+    limit = memory_limit()
+    may = f": the limit of this process is {limit >> 20:,} MiB (ulimit)" if limit is not None else ""
+    return (
+        f"out of memory{may}; smaller batches (training.batch_tokens, search.batch_tokens), fewer workers and fewer "
+        "lines for the tokenizer (tokenizer.max_training_lines) need less"
+    )
