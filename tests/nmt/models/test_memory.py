@@ -30,6 +30,12 @@ def test_memory_is_filled_up_to_16_positions_and_32_cells_with_zeros() -> None:
     assert padded.summary is memory.summary
 
 
+def test_values_and_keys_of_two_sizes_are_filled_up_each_to_its_own() -> None:
+    memory = memory_of(2, 5, cells=40)
+    padded = Memory(memory.values, memory.keys[:, :, :3], memory.mask, memory.summary).padded()
+    assert (padded.values.shape, padded.keys.shape) == ((2, 16, 64), (2, 16, 32))
+
+
 def test_what_is_full_already_stays_as_wide() -> None:
     padded = memory_of(32, cells=64).padded()
     assert padded.values.shape == (1, 32, 64)
