@@ -38,6 +38,9 @@ def run(
 
     Where the recipe names text of one language, it trains a language model, and tells the perplexity of the test text.
 
+    Relative names of text count from data.root, which counts from the recipe's own folder. In a recipe without it they
+    count from the working folder; root = "." makes that the recipe's.
+
     \b
     Examples:
       nmt run recipes/multi30k-en-de.toml

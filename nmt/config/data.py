@@ -69,7 +69,7 @@ class DataSettings(Section):
     """Which text is read, and which pairs are kept."""
 
     root: Path = Path()
-    """The folder that relative paths below start from."""
+    """The folder from which relative paths below count, itself counting from the recipe; unset: the working folder."""
     train_src: tuple[Path, ...] = ()
     """Source side of the training text, one or several files (.gz .xz .bz2 .zst are read as they are)."""
     train_tgt: tuple[Path, ...] = ()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nmt.config import Settings, load_settings, parse_settings, to_toml
 from nmt.config.load import parse_override, read_recipe, setting_names, to_tree
 from nmt.errors import ConfigError
+from nmt.prepared.inputs import find_inputs
 
 
 def recipe(folder: Path, text: str) -> Path:
@@ -62,6 +63,21 @@ def test_stored_settings_of_before_read_text_as_it_was_read_then() -> None:
     assert parse_settings(to_toml(load_settings()), where="config.toml").data.clean_invisible
     with refused("config.toml: [data] must be a table of settings, found 1"):
         parse_settings("data = 1", where="config.toml")
+
+
+def test_without_a_data_root_text_counts_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here/pairs.tsv", "there/pairs.tsv"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("a\tb\n")
+    monkeypatch.chdir(tmp_path / "here")
+    path = recipe(tmp_path / "there", '[data]\ntrain_tsv = ["pairs.tsv"]\n')
+    overrides = ['data.valid_src="pairs.tsv"', 'data.valid_tgt="pairs.tsv"']
+    for root, folder in ((None, "here"), (".", "there")):
+        path.write_text(f"{path.read_text()}root = '{root}'\n" if root else path.read_text())
+        named = find_inputs(load_settings(path, overrides).data).named
+        assert {file.resolve() for _, files in named for file in files} == {tmp_path / folder / "pairs.tsv"}
 
 
 def test_an_absolute_data_root_is_kept(tmp_path: Path) -> None:
