@@ -108,7 +108,8 @@ def appending(path: Path) -> IO[str]:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, _NO_FILE, str(path))
-    return os.fdopen(descriptor, "a", encoding="utf-8")
+    # a file name that a message tells need not be text
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def read_regular(path: Path, *, most: int = 1 << 28) -> bytes:

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 NO_LIMIT: Final = 10_000
 """Columns of what is not a terminal."""
 
+
+_BYTES: Final = re.compile("[\udc80-\udcff]+")
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C or a signal ended."""
@@ -71,6 +74,17 @@ def own_stdout() -> None:
         sys.stdout = _utf8(old.fileno(), line_buffering=old.line_buffering)
 
 
+def own_stderr() -> None:
+    """Make what is said UTF-8 as well, and let nothing that cannot be written stop a command."""
+    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _readable(text: str) -> str:
+    """Show the names of files: Python has halves of surrogate pairs for bytes that are no characters in the locale."""
+    return _BYTES.sub(lambda found: os.fsencode(found[0]).decode("utf-8", "backslashreplace"), text)
+
+
 def _utf8(number: int, *, line_buffering: bool) -> io.TextIOWrapper:
     whole = io.BufferedWriter(_Stdout(number, "w", closefd=False))
     return io.TextIOWrapper(
@@ -103,17 +117,17 @@ def show_warnings() -> None:
 
 def say(message: str) -> None:
     """Write one line to stderr, as it is: never wrapped."""
-    console.print(message, soft_wrap=True)
+    console.print(_readable(message), soft_wrap=True)
 
 
 def warn(message: str) -> None:
     """Write one `warning: ...` line to stderr."""
-    console.print(f"warning: {message}", soft_wrap=True, style="yellow")
+    console.print(f"warning: {_readable(message)}", soft_wrap=True, style="yellow")
 
 
 def fail(message: str) -> None:
     """Write one `error: ...` line to stderr; the caller decides the exit code."""
-    line = " ".join(message.split())
+    line = _readable(" ".join(message.split()))
     console.print(f"error: {line}", soft_wrap=True, style="red")
 
 

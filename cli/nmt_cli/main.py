@@ -15,7 +15,7 @@ from nmt.errors import NmtError, UsageError
 from nmt.memory import describe_out_of_memory, is_out_of_memory
 from nmt_cli.adding import add_command
 from nmt_cli.average import average
-from nmt_cli.console import INTERRUPTED, fail, own_stdout, say, show_warnings
+from nmt_cli.console import INTERRUPTED, fail, own_stderr, own_stdout, say, show_warnings
 from nmt_cli.demo import demo
 from nmt_cli.inspect import inspect
 from nmt_cli.lab import lab
@@ -131,6 +131,7 @@ def nmt(
 ) -> None:
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
     own_stdout()
+    own_stderr()
     show_warnings()
     _clean_up_when_ended()
 

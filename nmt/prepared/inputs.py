@@ -216,6 +216,11 @@ def _record(setting: str, text: Path | Fingerprint) -> InputRecord:
     # A pipe, such as a shell's <(zcat file), could be read only once.
     if text.exists() and not text.is_file():
         raise DataError(f"{text} ({setting}) is not a regular file; it is read more than once")
+    if any("\ud800" <= character <= "\udfff" for character in str(text)):
+        raise DataError(
+            f"{text} ({setting}) has a name that is no UTF-8 text, as prepared data record it: rename it, or choose a "
+            "locale that has UTF-8, such as LC_ALL=C.UTF-8"
+        )
     try:
         return InputRecord(setting=setting, path=str(text), sha256=sha256(text))
     except OSError as error:

@@ -222,6 +222,24 @@ def test_results_are_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
     assert 'src_lang = "é"\n'.encode() in done.stdout
 
 
+@pytest.mark.parametrize("locale", [{"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, {}])
+def test_names_of_files_are_readable_in_messages_whatever_the_locale_says(locale: dict[str, str]) -> None:
+    environment = {**ENVIRONMENT, "LC_ALL": "C", **locale}
+    for name, shown in ((b"caf\xc3\xa9", "café"), (b"caf\xe9", r"caf\xe9")):
+        done = subprocess.run([*NMT, "score", name, "out"], env=environment, capture_output=True, check=False)
+        message = f"error: cannot read {shown}: No such file or directory\n"
+        assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", message)
+
+
+def test_text_whose_name_prepared_data_cannot_record_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    path.write_text("a\tb\n")
+    command = [*NMT, "prepare", str(tmp_path / "data"), "--tsv", str(path)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert rb"caf\xe9 (data.train_tsv) has a name that is no UTF-8 text, as prepared data record it" in done.stderr
+
+
 def test_a_command_without_results_needs_no_stdout(tmp_path: Path) -> None:
     files = ["--src", str(tmp_path / "none"), "--tgt", str(tmp_path / "none")]
     shell = shlex.join([*NMT, "prepare", str(tmp_path / "data"), *files]) + " >&-"
