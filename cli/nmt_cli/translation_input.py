@@ -17,14 +17,19 @@ _SHOWN = 20
 @contextmanager
 def noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
     """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
-    from nmt.markup import Unclosed
+    from nmt.markup import LINES, Unclosed
     from nmt.streams import WatchedLines
 
     if not options.markup:
         yield WatchedLines(lines, _Beginning(name).read)
         return
     unclosed = Unclosed(options.keep)
-    yield WatchedLines(lines, lambda taken: unclosed.read(options.text_of(line)[0] for line in taken))
+
+    def read(taken: list[str]) -> None:
+        for number, text in unclosed.read(options.text_of(line)[0] for line in taken):
+            warn(f"{name}, line {number}: {text[:_SHOWN]!r} is not closed in {LINES} lines, which are kept as they are")
+
+    yield WatchedLines(lines, read)
     if unclosed.place:
         number, text = unclosed.place
         warn(f"{name}, line {number}: {text[:_SHOWN]!r} is never closed, so all that follows was kept as it is")

@@ -58,6 +58,11 @@ def through(line: str, start: int, region: Region | None) -> tuple[int, Region |
     return start, region
 
 
+def is_old(region: Region | None) -> bool:
+    """Tell whether what is open has gone on for as many lines as it may, where there is a limit."""
+    return isinstance(region, Element | Tag | Message) and region.lines == LINES
+
+
 @dataclass(frozen=True)
 class Section:
     """A comment, a CDATA section, a processing instruction or a declaration, up to its end mark."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from nmt.markup.regions import ALONE, Message, MessageHead, Region, Section, Tag, content, says_kept, through
+from nmt.markup.regions import ALONE, Message, MessageHead, Region, Section, Tag, content, is_old, says_kept, through
 
 _TAG: Final = r"""
     <(?P<slash>/?)(?P<name>[A-Za-z_][\w:.-]*+|\d++(?=/?>))         # <b> </b> <br/> <1> </1>
@@ -118,14 +118,19 @@ class Unclosed:
         """The number of the line in which it was opened, counted from 1, and the line from there on; None: none is."""
         return self._place if self._opened else None
 
-    def read(self, lines: Iterable[str]) -> None:
-        """Go on with the next lines."""
+    def read(self, lines: Iterable[str]) -> list[tuple[int, str]]:
+        """Go on with the next lines; return the places of what was open for too long, so that these are text again."""
+        given_up = []
         for line in lines:
             self._lines += 1
             found = scan(line, self._opened, self._own)
+            goes_on = found.opened is not None and found.end == len(line)
+            if found.start == 0 and not goes_on and is_old(self._opened):
+                given_up.append(self._place)
             if found.end < len(line):
                 self._place = self._lines, line[found.end :]
             self._opened = found.opened
+        return given_up
 
 
 def tag_of(text: str) -> re.Match[str] | None:

@@ -116,6 +116,14 @@ def test_markup_that_nobody_closes_is_named(invoke: Callable[..., Result]) -> No
     )
 
 
+def test_markup_that_is_not_closed_for_long_is_named(invoke: Callable[..., Result]) -> None:
+    result = invoke("--markup", lines=["bat <code>", *["cow"] * 99, "den"])
+    assert result.stdout == "bato <code>\n" + "cow\n" * 99 + "deno\n"
+    assert result.stderr == (
+        "warning: <stdin>, line 1: '<code>' is not closed in 100 lines, which are kept as they are\n"
+    )
+
+
 def test_a_page_needs_markup(invoke: Callable[..., Result], refused: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<p>bat</p>\n")

@@ -157,6 +157,16 @@ def test_what_is_open_at_the_end_was_opened_in_a_line() -> None:
     assert unclosed.place is None
 
 
+@pytest.mark.parametrize("opening", ["<b", "<code>", "{n, plural, one {"])
+def test_what_is_given_up_was_opened_in_a_line(opening: str) -> None:
+    filler = "" if opening == "<b" else "b"
+    unclosed = Unclosed()
+    assert unclosed.read(["a", opening, *[filler] * (LINES - 1)]) == []
+    assert unclosed.read([filler + "c </pre>", "<pre>"]) == [(2, opening)]
+    assert unclosed.read([""] * LINES * 2) == []
+    assert unclosed.place == (LINES + 3, "<pre>")
+
+
 @given(document=DOCUMENTS)
 @example(document="<code>a\nb <script></code> c\n")
 @example(document='<a href="\n<i\n"> b')
