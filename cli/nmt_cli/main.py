@@ -82,6 +82,10 @@ def _describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = error.filename2 or error.filename
         return f"{name}: {error.strerror}" if name is not None else error.strerror
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        start = error.object.rfind("\n", 0, error.start) + 1
+        where = error.object[start : error.end].strip()
+        return f"{where}: not UTF-8 text; rename the file, or choose a locale that has UTF-8, such as LC_ALL=C.UTF-8"
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"unexpected {what} (run with --debug, as in `nmt --debug COMMAND`, to see where)"
 

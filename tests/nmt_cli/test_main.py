@@ -147,6 +147,10 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         (MemoryError(), describe_out_of_memory()),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.ENOSPC, "No space left on device", "m/w"), "m/w: No space left on device"),
+        (
+            UnicodeEncodeError("utf-8", "a\nm/\udcff/b", 4, 5, "surrogates not allowed"),
+            r"m/\xff: not UTF-8 text; rename the file, or choose a locale that has UTF-8, such as LC_ALL=C.UTF-8",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "m/.w.tmp", None, "m/w"), "m/w: Permission denied"),
     ],
 )
