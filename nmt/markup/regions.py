@@ -23,7 +23,7 @@ _NESTED: Final = _INLINE | {"pre", "math"}
 """Elements that may hold others of their name."""
 
 _ATTRIBUTE: Final = r"""(?:
-    [^\s"'<>/=]++\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'<>=`]++)
+    [^\s"'<>/=]++\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'<>`]++)
     | (?:[@:\#*\[(]|[\w.]++[-:])[^\s"'<>/=]*+                       # @click #item data-x v-else xml:x
     | (?:allowfullscreen|async|autofocus|autoplay|checked|controls|default|defer|disabled|download|hidden|inert|ismap
         |itemscope|loop|multiple|muted|nomodule|novalidate|open|playsinline|readonly|required|reversed|selected)
@@ -44,8 +44,7 @@ class Region(Protocol):
     """What is open at a place in a line."""
 
     def read(self, line: str, start: int) -> tuple[int, "Region | None"]:
-        """Return how far it goes in a line from `start`, and what is open there; from `start` nothing, if it is none
-        after all."""
+        """Return how far it goes in a line from `start`, and what is open there; `start` and None if it was text."""
         ...
 
 
@@ -120,12 +119,12 @@ class Tag:
         """See `Region`."""
         position = start
         if self.quote:
-            value = re.compile(rf"[^{self.quote}]*+").match(line, start)
-            position = value.end() if value else start
+            found = line.find(self.quote, start)
+            position = len(line) if found < 0 else found
             if re.search(r"<[A-Za-z/]", line[start:position]):
                 return start, None
-        if self.quote and position == len(line):
-            return self._gone_on(line, start, self.quote)
+            if found < 0:
+                return self._gone_on(line, start, self.quote)
         match = _IN_A_TAG.match(line, position + len(self.quote))
         if not match:
             return start, None

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
-from nmt.streams import CHARACTERS_AT_ONCE, ArrivingLines, FileLines, LineSource
+from nmt.streams import CHARACTERS_AT_ONCE, ArrivingLines, FileLines, LineSource, WatchedLines
 
 ROOT = Path(__file__).parents[2]
 StartProcess = Callable[..., "subprocess.Popen[Any]"]
@@ -87,6 +87,13 @@ def test_of_a_file_one_line_is_read_ahead() -> None:
     lines = iter("abcdef")
     FileLines(lines).take(2, wait=False)
     assert list(lines) == ["d", "e", "f"]
+
+
+def test_lines_that_are_watched_are_shown_before_they_are_given() -> None:
+    shown: list[list[str]] = []
+    lines = WatchedLines(FileLines("abc"), shown.append)
+    assert (lines.take(2, wait=True), shown, lines.ended) == (["a", "b"], [["a", "b"]], False)
+    assert (lines.take(2, wait=True), shown[1:], lines.ended) == (["c"], [["c"]], True)
 
 
 def test_a_file_that_cannot_be_read_fails_before_a_line_is_asked_for() -> None:
