@@ -12,7 +12,7 @@ Folder = Annotated[
     typer.Option(
         "--lm",
         metavar="LM_DIR",
-        help="Language model that chooses pieces with the model, whose tokenizer it shares.",
+        help="Language model that is asked at each step too (shallow fusion); it has the model's tokenizer.",
         rich_help_panel=_LANGUAGE,
     ),
 ]
@@ -33,7 +33,7 @@ Rescoring = Annotated[
     bool,
     typer.Option(
         "--lm-rescore",
-        help="It only orders the finished hypotheses of the beam; its tokenizer may be its own.",
+        help="It only reorders the finished hypotheses of the beam, and may have a tokenizer of its own.",
         rich_help_panel=_LANGUAGE,
     ),
 ]

@@ -70,7 +70,13 @@ CarryOn = Annotated[bool, typer.Option("--carry", help="Write one text: each lin
 
 Temperature = Annotated[
     float,
-    typer.Option(metavar="X", min=1e-6, max=1e6, help="Below 1: nearer to the most probable.", rich_help_panel=_SAMPLE),
+    typer.Option(
+        metavar="X",
+        min=1e-6,
+        max=1e6,
+        help="Below 1: closer to the most probable; above: more random.",
+        rich_help_panel=_SAMPLE,
+    ),
 ]
 
 TopK = Annotated[
@@ -97,5 +103,5 @@ TopP = Annotated[
 
 Seed = Annotated[
     int,
-    typer.Option(metavar="N", min=0, max=2**63 - 1, help="Each draws other lines.", rich_help_panel=_SAMPLE),
+    typer.Option(metavar="N", min=0, max=2**63 - 1, help="Seed of the random choice.", rich_help_panel=_SAMPLE),
 ]

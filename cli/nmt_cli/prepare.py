@@ -52,7 +52,7 @@ def prepare(
         typer.Option(
             "--valid-src",
             metavar="FILE",
-            help="Validation text, else some pairs are held out; repeatable, the first decides.",
+            help="Validation set, else some pairs are held out; repeatable: the first chooses the best model.",
         ),
     ] = None,
     valid_tgt: Annotated[
@@ -85,7 +85,11 @@ def prepare(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", metavar="N", min=1, help="Processes; the data do not depend on it.", show_default="cores"
+            "--workers",
+            metavar="N",
+            min=1,
+            help="Processes; the result is the same for any number.",
+            show_default="cores",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace data prepared from other text or settings.")] = False,

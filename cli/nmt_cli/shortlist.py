@@ -23,7 +23,7 @@ def shortlist(
 ) -> None:
     """Learn from a model's attention which pieces translate which, and put the table into its folder.
 
-    With it, translation can choose its words from a shortlist that fits the sentence instead of the whole vocabulary,
+    With it, translation chooses its pieces from a shortlist that fits the sentence instead of the whole vocabulary,
     which is faster. How much of the validation references such shortlists hold is printed.
 
     \b

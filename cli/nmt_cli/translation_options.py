@@ -47,7 +47,7 @@ ReplaceUnknown = Annotated[
     bool,
     typer.Option(
         "--replace-unknown",
-        help="Where the model knows no word, put in the source word it looked at.",
+        help="UNK replacement: for an unknown word, put in the source word that it attends to most.",
         rich_help_panel=_WORDS,
     ),
 ]
@@ -131,7 +131,7 @@ Ensemble = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="MODEL_DIR",
-        help="Another model of the same vocabulary to decide with; repeatable.",
+        help="Another model to translate with (an ensemble); it has the same tokenizers; repeatable.",
         rich_help_panel=_COMPUTE,
     ),
 ]

@@ -43,7 +43,7 @@ def tune(
         float | None,
         typer.Option("--length-penalty", metavar="X", min=0.0, help="Only this penalty.", show_default="tuned"),
     ] = None,
-    metric: Annotated[Literal["bleu", "chrf"], typer.Option("--metric", help="What is to be high.")] = "bleu",
+    metric: Annotated[Literal["bleu", "chrf"], typer.Option("--metric", help="The score to maximise.")] = "bleu",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the table there too, as JSON.")
     ] = None,
