@@ -12,7 +12,19 @@ from nmt.wording import install
 if TYPE_CHECKING:
     from nmt_lab.common import Lab
 
-LABS: Final = ("reber", "rectangles", "timeseries", "digits", "copying")
+LABS: Final = (
+    "judge",
+    "opinions",
+    "digits",
+    "tagger",
+    "writing",
+    "reber",
+    "copying",
+    "rectangles",
+    "shapes",
+    "timeseries",
+    "lorenz",
+)
 """Their modules, in the order in which they are shown."""
 _OPTIONAL: Final = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 """What labs import and `nmt` does without, and what it is called where it is installed from."""

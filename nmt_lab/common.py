@@ -1,6 +1,6 @@
 """What all labs share: their options, a small recurrent network, its training, and the look of pictures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from nmt.files import written
 from nmt.models.cells import Cell, Recurrence, State, make_layer
+from nmt.models.dropout import Dropout
+from nmt.models.embedding import WordEmbedding
+from nmt.models.encoder import RecurrentEncoder, gather_positions
 from nmt.pictures import STYLE, drawing
 
 BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
@@ -77,6 +80,41 @@ class Network(nn.Module):
         """
         features, state = self.layer.run(inputs, state)
         return self.output(features), state
+
+
+class Labeller(nn.Module):
+    """Vectors of symbols, a recurrent layer over them in one or both directions, and logits of classes everywhere."""
+
+    def __init__(self, cell: Cell, *, symbols: int, units: int, classes: int, bidirectional: bool = False) -> None:
+        super().__init__()
+        hidden_size = 2 * units if bidirectional else units
+        self.embedding = WordEmbedding(nn.Embedding(symbols, 32), dropout=Dropout(0.0), word_dropout=0.0)
+        self.encoder = RecurrentEncoder(
+            recurrence=Recurrence(cell, dropout=0.0),
+            embedding_size=32,
+            hidden_size=hidden_size,
+            bidirectional_layers=int(bidirectional),
+            residual=False,
+            dropouts=[],
+        )
+        self.output = nn.Linear(hidden_size, classes)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Read ids [B, T], of which `lengths` [B] are real; return the logits after each, [B, T, C]."""
+        outputs, _ = self.encoder(self.embedding(ids), lengths)
+        logits: Tensor = self.output(outputs)
+        return logits
+
+
+def padded(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:
+    """Return rows as a tensor, [B, T], with `value` behind the short ones, and their lengths, [B]."""
+    tensors = [torch.tensor(row) for row in rows]
+    return nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value), torch.tensor([*map(len, rows)])
+
+
+def last(outputs: Tensor, lengths: Tensor) -> Tensor:
+    """Return the outputs [B, T, C] at the ends of rows of `lengths` [B]: [B, C]."""
+    return gather_positions(outputs, (lengths - 1)[:, None])[:, 0]
 
 
 def make_network(options: Options, *, input_size: int, output_size: int) -> Network:

@@ -62,14 +62,11 @@ def test_a_small_start_lets_the_gradient_vanish_and_an_orthogonal_one_lets_it_fa
     assert orthogonal[100] > 1e-9
 
 
-def test_the_lab_runs_and_is_the_same_for_the_same_seed(
-    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lab_says_what_it_has_found(run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "MEASURED", 5)
     monkeypatch.setattr(copying, "DELAYS", (1, 2))
     lines = run(copying, steps=2)
     assert [line.partition(":")[0] for line in lines] == list(compared(None))
-    assert run(copying, steps=2) == lines
 
 
 @pytest.mark.slow

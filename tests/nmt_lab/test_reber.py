@@ -81,13 +81,10 @@ def test_a_string_is_accepted_if_its_symbols_and_its_end_were_likely() -> None:
     assert accept(oracle, encode(["BTE", "BP", "BT", "B", "BTEX", "TTE"])).tolist() == [True] + [False] * 5  # type: ignore[arg-type]
 
 
-def test_the_lab_runs_and_is_the_same_for_the_same_seed(
-    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lab_says_what_it_has_found(run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reber, "RUNS", 1)
     lines = run(reber, steps=1)
     assert [line.partition(":")[0] for line in lines] == [f"seed 1, {name}" for name in compared(None)]
-    assert run(reber, steps=1) == lines
 
 
 @pytest.mark.slow

@@ -45,10 +45,9 @@ def test_a_generated_stroke_is_the_input_of_the_next() -> None:
     torch.testing.assert_close(torch.cat(inputs, dim=1), torch.cat([torch.zeros(2, 1, 2), strokes[:, :-1]], dim=1))
 
 
-def test_the_lab_runs_and_is_the_same_for_the_same_seed(run: Callable[..., list[str]]) -> None:
+def test_the_lab_says_what_it_has_found(run: Callable[..., list[str]]) -> None:
     lines = run(rectangles, steps=5)
     assert lines[1].startswith("consistent within 2%: ")
-    assert run(rectangles, steps=5) == lines
 
 
 @pytest.mark.slow

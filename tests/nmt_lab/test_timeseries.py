@@ -51,13 +51,10 @@ def test_a_line_is_predicted_without_error() -> None:
     assert report.close.tolist() == [1000] * 50
 
 
-def test_the_lab_runs_and_is_the_same_for_the_same_seed(
-    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lab_says_what_it_has_found(run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeseries, "ALONE", 90)
     lines = run(timeseries, steps=2)
     assert lines[0].startswith("one step: RMSE ")
-    assert run(timeseries, steps=2) == lines
 
 
 @pytest.mark.slow
