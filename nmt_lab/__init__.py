@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from nmt_lab.common import Lab
 
 LABS: Final = (
-    "judge",
-    "opinions",
+    "reber_classifier",
+    "sentiment",
     "digits",
     "tagger",
     "writing",

@@ -1,9 +1,9 @@
-"""Several features a step: the weather of Lorenz, foreseen from one of its three numbers, or from all of them.
+"""Several features a step: the system of Lorenz, predicted from one of its three numbers, or from all of them.
 
 Lorenz (1963) has three numbers: dx/dt = 10 (y - x), dy/dt = x (28 - z) - y, dz/dt = xy - 8z/3. Here they are measured
 every 0.02 time units, each with an error of a fifth of its standard deviation. A network reads the measurements and
 says after each what the true x will be 0.3 time units on. Three networks are compared, which read x alone, x and y, or
-all three: who sees only x has to find the others from its past. Where x changes sides, nobody foresees it well.
+all three: who sees only x has to find the others from its past. Where x changes sides, nobody predicts it well.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from nmt_lab.common import BLUE, GREEN, ORANGE, Network, Options, make_network, 
 
 STEP: Final = 0.02
 AHEAD: Final = 15
-"""Steps between the last measurement and what is foreseen."""
+"""Steps between the last measurement and what is predicted."""
 NOISE: Final = 0.2
 """Error of the measurements, in standard deviations."""
 TRAINED, TESTED = 20_000, 5000
@@ -56,12 +56,12 @@ def learn(network: Network, measured: Tensor, true: Tensor, options: Options) ->
 
     def loss() -> Tensor:
         places = torch.randint(len(true) - 150 - AHEAD, (32, 1)) + torch.arange(150)
-        return functional.mse_loss(foresee(network, measured[places])[:, WARM:], true[places + AHEAD][:, WARM:])
+        return functional.mse_loss(predict(network, measured[places])[:, WARM:], true[places + AHEAD][:, WARM:])
 
     train(network, loss, options, learning_rate=0.01)
 
 
-def foresee(network: Network, measured: Tensor) -> Tensor:
+def predict(network: Network, measured: Tensor) -> Tensor:
     """Say, after each of measurements [B, T, F], what x will be: [B, T]."""
     outputs: Tensor = network(measured)[0]
     return outputs[..., 0]
@@ -75,9 +75,9 @@ def draw(true: Tensor, said: dict[str, Tensor], path: Path) -> None:
         times = STEP * torch.arange(len(true))[shown]
         above.plot(times, true[shown], color="#999999", linewidth=3, label="true x")
         for (name, values), colour in zip(said.items(), COLOURS, strict=True):
-            above.plot(times, values[shown], color=colour, linewidth=1, label=f"foreseen from {name}")
+            above.plot(times, values[shown], color=colour, linewidth=1, label=f"predicted from {name}")
             below.plot(times, (values - true)[shown].abs(), color=colour, linewidth=1)
-        above.set(title=f"What was said of x {AHEAD * STEP:.1f} time units before", ylabel="standard deviations")
+        above.set(title=f"x, predicted {AHEAD * STEP:.1f} time units ahead", ylabel="standard deviations")
         below.set(title="Error", ylabel="standard deviations", yscale="log", ylim=(1e-3, 5))
         below.set(xlabel="time", xlim=(float(times[0]), float(times[-1])))
         figure.legend(loc="outside lower center", ncols=4)
@@ -97,7 +97,7 @@ def run(options: Options, output: Path) -> Iterator[str]:
         network = make_network(options, input_size=count, output_size=1)
         learn(network, measured[:TRAINED, :count], true[:TRAINED, 0], options)
         with torch.no_grad():
-            said[name] = foresee(network, measured[None, TRAINED:-AHEAD, :count])[0]
+            said[name] = predict(network, measured[None, TRAINED:-AHEAD, :count])[0]
         error = (said[name] - x)[WARM:].abs()
         yield f"from {name}: RMSE {error.square().mean().sqrt():.3f}, median error {error.median():.3f}"
     draw(x, said, output)

@@ -55,7 +55,7 @@ def test_options_reach_the_lab_and_what_is_not_given_is_the_labs_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["rebre"], "Invalid value for NAME: expected one of judge, "),
+        (["rebre"], "Invalid value for NAME: expected one of reber_classifier, "),
         (["reber", "--cell", "lstn"], "Invalid value for --cell: expected one of lstm, gru, "),
         (["reber", "--output", "a.pdf"], "Invalid value for --output: expected a name that ends in .png, found a.pdf"),
         (["reber", "--units", "0"], "Invalid value for '--units': Input should be greater than or equal to 1"),

@@ -6,7 +6,7 @@ import torch
 
 from nmt_lab import lorenz
 from nmt_lab.common import Options, make_network
-from nmt_lab.lorenz import STEP, foresee, learn, slope
+from nmt_lab.lorenz import STEP, learn, predict, slope
 
 
 def test_a_point_goes_where_the_equations_say() -> None:
@@ -36,7 +36,7 @@ def test_a_feature_that_says_what_comes_is_learnt_from() -> None:
     network = make_network(options, input_size=2, output_size=1)
     learn(network, measured, true, options)
     with torch.no_grad():
-        said = foresee(network, measured[None, : -lorenz.AHEAD])[0]
+        said = predict(network, measured[None, : -lorenz.AHEAD])[0]
     assert (said - true[lorenz.AHEAD :]).square().mean() < 0.3
 
 

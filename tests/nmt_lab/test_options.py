@@ -26,8 +26,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 QUICK: dict[str, dict[str, Any]] = {
-    "judge": {"TESTED": 10},
-    "opinions": {"TESTED": 10},
+    "reber_classifier": {"TESTED": 10},
+    "sentiment": {"TESTED": 10},
     "tagger": {"LEARNT": 100, "TESTED": 50, "SHOWN": 1},
     "writing": {"read_text": lambda **_: ("a bc\n" * 50, "cb a\n"), "WRITTEN": 2},
     "shapes": {"TESTED": 1},

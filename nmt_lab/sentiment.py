@@ -1,4 +1,4 @@
-"""Opinions in a sentence, good or bad: "not" turns a word round, and "but" outweighs what came before.
+"""Sentiment of a sentence, good or bad: "not" turns a word round, and "but" outweighs what came before.
 
 A classifier of texts: many words in, one answer out. The sentences come from a grammar of a dozen lines. Each clause
 says something of a thing, well or badly, with a "not" or without; what stands behind "but" is what counts, and of
@@ -73,7 +73,7 @@ class Counter(nn.Module):
         self.weights = nn.Embedding(len(VOCABULARY), 1)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Judge ids [B, T] after each of their words, [B, T, 1]."""
+        """Classify ids [B, T] after each of their words, [B, T, 1]."""
         sums: Tensor = self.weights(ids).cumsum(dim=1)
         return sums
 
@@ -100,7 +100,7 @@ def believe(classifier: nn.Module, sentences: list[str]) -> list[Tensor]:
 
 
 def accuracy(classifier: nn.Module, test: list[Sentence]) -> float:
-    """Return the share of sentences that are judged rightly."""
+    """Return the share of sentences that are classified rightly."""
     beliefs = believe(classifier, [sentence for sentence, _ in test])
     return sum((belief[-1].item() > 0.5) == good for belief, (_, good) in zip(beliefs, test, strict=True)) / len(test)
 
@@ -135,7 +135,7 @@ def run(options: Options, output: Path) -> Iterator[str]:
     }
     for name, classifier in classifiers.items():
         learn(classifier, batches, options)
-        yield f"{name}: {accuracy(classifier, test):.2%} of {len(test):,} unseen sentences judged rightly"
+        yield f"{name}: {accuracy(classifier, test):.2%} of {len(test):,} unseen sentences classified rightly"
     shown = [sentence for sentence, _ in test[:6]]
     beliefs = {name: dict(zip(shown, believe(each, shown), strict=True)) for name, each in classifiers.items()}
     draw(beliefs, output)

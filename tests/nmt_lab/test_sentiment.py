@@ -4,9 +4,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from nmt_lab import opinions
+from nmt_lab import sentiment
 from nmt_lab.common import Labeller, Options
-from nmt_lab.opinions import (
+from nmt_lab.sentiment import (
     BAD,
     GOOD,
     NEGATIONS,
@@ -21,7 +21,7 @@ from nmt_lab.opinions import (
 
 
 def verdict(clause: str) -> bool:
-    """Judge by hand: a good word, or a bad one that is turned round."""
+    """Classify by hand: a good word, or a bad one that is turned round."""
     words = clause.split()
     (value,) = (word in GOOD for word in words if word in {*GOOD, *BAD})
     return value != any(word in NEGATIONS for word in words)
@@ -39,7 +39,7 @@ def test_what_is_behind_but_counts_and_the_clauses_of_a_side_agree() -> None:
 
 
 def test_test_sentences_are_new_and_different(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opinions, "TESTED", 20)
+    monkeypatch.setattr(sentiment, "TESTED", 20)
     seen = {sentence for sentence, _ in (draw_sentence(random.Random(seed)) for seed in range(50))}
     test = draw_test(random.Random(7), seen=seen)
     assert len({sentence for sentence, _ in test} - seen) == 20
@@ -69,7 +69,7 @@ def test_a_network_learns_that_not_turns_a_word_round_and_a_bag_of_words_cannot(
 
 
 @pytest.mark.slow
-def test_unseen_sentences_are_judged_rightly_by_the_network_alone(run: Callable[..., list[str]]) -> None:
-    network, counter = (float(line.split(": ")[1].split("%")[0]) for line in run(opinions))
+def test_unseen_sentences_are_classified_rightly_by_the_network_alone(run: Callable[..., list[str]]) -> None:
+    network, counter = (float(line.split(": ")[1].split("%")[0]) for line in run(sentiment))
     assert network > 99
     assert counter < 70

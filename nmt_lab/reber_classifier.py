@@ -1,10 +1,9 @@
-"""A judge of strings: good or bad, said by a network that has read all of them.
+"""A classifier of strings of the embedded Reber grammar: good or bad, after all of their letters.
 
-The strings are those of the embedded Reber grammar (Hochreiter & Schmidhuber, 1997; `nmt lab reber`), half of them with
-one wrong letter, as the exercise is usually set: many steps in, one answer out. The network learns from labels alone
-what is wrong where. It is tested on strings that it has never seen, as many good ones as bad ones; in half of the bad
-ones only the last letter but one is wrong, which must be the second one again. The picture shows what the network
-would say after every letter.
+The exercise as it is usually set (the grammar: Hochreiter & Schmidhuber, 1997; `nmt lab reber`): half of the strings
+have one wrong letter, and the network learns from labels alone what is wrong where; many steps in, one answer out. It
+is tested on strings that it has never seen, as many good ones as bad ones; in half of the bad ones only the last letter
+but one is wrong, which must be the second one again. The picture shows how probable "good" is after every letter.
 """
 
 import random
@@ -24,7 +23,7 @@ TESTED: Final = 1000
 DEFAULTS: Final = Options(units=32, steps=2500)
 
 Shares = tuple[float, float, float]
-"""Of the good test strings, the swapped and the replaced ones, how many are judged rightly."""
+"""Of the good test strings, the swapped and the replaced ones, how many are classified rightly."""
 
 
 def encode(strings: list[str]) -> tuple[Tensor, Tensor]:
@@ -39,16 +38,16 @@ def draw_batch(rng: random.Random, size: int) -> list[str]:
 
 
 @torch.no_grad()
-def believe(judge: Labeller, strings: list[str]) -> list[Tensor]:
+def believe(network: Labeller, strings: list[str]) -> list[Tensor]:
     """Return the probability that each string is good, after each of its letters, [T] each."""
     ids, lengths = encode(strings)
-    rows = judge(ids, lengths)[:, :, 0].sigmoid()
+    rows = network(ids, lengths)[:, :, 0].sigmoid()
     return [row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)]
 
 
-def measure(judge: Labeller, test: list[str]) -> Shares:
-    """Test a judge on strings of `draw_test`."""
-    good = torch.stack([belief[-1] for belief in believe(judge, test)]) > 0.5
+def measure(network: Labeller, test: list[str]) -> Shares:
+    """Test a network on strings of `draw_test`."""
+    good = torch.stack([belief[-1] for belief in believe(network, test)]) > 0.5
     half = len(test) // 2
     right = (good == (torch.arange(len(test)) < half)).float()
     kinds = (right[:half], right[half : half + half // 2], right[half + half // 2 :])
@@ -56,19 +55,21 @@ def measure(judge: Labeller, test: list[str]) -> Shares:
     return first, second, third
 
 
-def learn(judge: Labeller, batches: list[list[str]], test: list[str], options: Options) -> Iterator[tuple[int, Shares]]:
+def learn(
+    network: Labeller, batches: list[list[str]], test: list[str], options: Options
+) -> Iterator[tuple[int, Shares]]:
     """Train on each batch once, a batch a step; now and then, test."""
     coming = iter(batches)
 
     def loss() -> Tensor:
         ids, lengths = encode(next(coming))
         good = (torch.arange(len(ids)) < len(ids) // 2).float()
-        return functional.binary_cross_entropy_with_logits(last(judge(ids, lengths), lengths)[:, 0], good)
+        return functional.binary_cross_entropy_with_logits(last(network(ids, lengths), lengths)[:, 0], good)
 
     every = max(1, options.steps // 40)
-    for step in updates(judge, loss, options, learning_rate=0.01):
+    for step in updates(network, loss, options, learning_rate=0.01):
         if step % every == 0 or step == options.steps:
-            yield step, measure(judge, test)
+            yield step, measure(network, test)
 
 
 def draw(curve: list[tuple[int, Shares]], beliefs: dict[str, Tensor], path: Path) -> None:
@@ -79,7 +80,7 @@ def draw(curve: list[tuple[int, Shares]], beliefs: dict[str, Tensor], path: Path
         for kind, (name, colour) in enumerate(names.items()):
             values = [100 * shares[kind] for _, shares in curve]
             left.plot([step for step, _ in curve], values, color=colour, linewidth=1.4, label=name)
-        left.set(title="Unseen strings", xlabel="updates", ylabel="judged rightly (%)", ylim=(-2, 102))
+        left.set(title="Unseen strings", xlabel="updates", ylabel="classified rightly (%)", ylim=(-2, 102))
         left.legend(loc="lower right")
         for row, (string, belief) in enumerate(beliefs.items()):
             place = (0, len(string), row + 0.8, row + 0.2)
@@ -87,7 +88,7 @@ def draw(curve: list[tuple[int, Shares]], beliefs: dict[str, Tensor], path: Path
             for x, (symbol, good) in enumerate(zip(string, strings[row - row % 2], strict=True)):
                 style = {"color": "black"} if symbol == good else {"color": ORANGE, "weight": "bold"}
                 right.text(x + 0.5, row + 0.12, symbol, ha="center", fontsize=8, **style)
-        right.set(title="Believed after each letter (blue: good, red: bad; bold: wrong)", aspect="auto")
+        right.set(title="After each letter (blue: good, red: bad; bold: wrong)", aspect="auto")
         right.set(xlim=(0, max(map(len, strings))), ylim=(len(strings), -0.1), xticks=[], yticks=[])
         right.spines[:].set_visible(False)
         right.grid(visible=False)
@@ -96,15 +97,15 @@ def draw(curve: list[tuple[int, Shares]], beliefs: dict[str, Tensor], path: Path
 def run(options: Options, output: Path) -> Iterator[str]:
     """Train, test, draw."""
     torch.manual_seed(options.seed)
-    judge = Labeller(options.cell or "lstm", symbols=len(SYMBOLS), units=options.units, classes=1)
+    network = Labeller(options.cell or "lstm", symbols=len(SYMBOLS), units=options.units, classes=1)
     rng = random.Random(options.seed)
     batches = [draw_batch(rng, 64) for _ in range(options.steps)]
     test = draw_test(rng, seen={string for batch in batches for string in batch}, count=TESTED)
-    curve = list(learn(judge, batches, test, options))
+    curve = list(learn(network, batches, test, options))
     good, swapped, replaced = curve[-1][1]
     everything = good / 2 + swapped / 4 + replaced / 4
-    yield f"judged rightly: {everything:.2%} of {len(test):,} unseen strings"
+    yield f"classified rightly: {everything:.2%} of {len(test):,} unseen strings"
     yield f"of the good ones {good:.2%}, with the last letter but one wrong {swapped:.2%}, with any one {replaced:.2%}"
     shown = [draw_string(rng) for _ in range(3)]
     strings = [shown[0], swap(shown[0]), shown[1], replace(shown[1], rng), shown[2], replace(shown[2], rng)]
-    draw(curve, dict(zip(strings, believe(judge, strings), strict=True)), output)
+    draw(curve, dict(zip(strings, believe(network, strings), strict=True)), output)

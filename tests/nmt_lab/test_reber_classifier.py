@@ -4,10 +4,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from nmt_lab import judge
+from nmt_lab import reber_classifier
 from nmt_lab.common import Labeller, Options
-from nmt_lab.judge import believe, draw_batch, encode, learn, measure
 from nmt_lab.reber import is_grammatical
+from nmt_lab.reber_classifier import believe, draw_batch, encode, learn, measure
 
 
 def test_the_first_half_of_a_batch_is_good_and_the_other_half_is_bad() -> None:
@@ -25,7 +25,9 @@ def test_a_belief_about_a_beginning_does_not_know_what_follows() -> None:
 
 def test_shares_are_those_of_each_kind_of_test_string(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"good": 0.9, "bad": 0.2}
-    monkeypatch.setattr(judge, "believe", lambda _, strings: [torch.tensor([0.5, said[string]]) for string in strings])
+    monkeypatch.setattr(
+        reber_classifier, "believe", lambda _, strings: [torch.tensor([0.5, said[string]]) for string in strings]
+    )
     test = ["good", "good", "bad", "good", "bad", "bad", "bad", "good"]
     assert measure(Labeller("gru", symbols=7, units=1, classes=1), test) == (0.75, 1.0, 0.5)
 
@@ -51,6 +53,6 @@ def test_strings_are_numbers_with_their_lengths() -> None:
 
 
 @pytest.mark.slow
-def test_nearly_all_unseen_strings_are_judged_rightly(run: Callable[..., list[str]]) -> None:
-    share = run(judge)[0].split()[2]
+def test_nearly_all_unseen_strings_are_classified_rightly(run: Callable[..., list[str]]) -> None:
+    share = run(reber_classifier)[0].split()[2]
     assert float(share.rstrip("%")) > 99
