@@ -180,10 +180,10 @@ def test_samples_depend_on_the_seed_and_the_number_of_the_line(random_model: Tra
 
 def test_a_shortlist_that_was_not_learnt_is_an_error(toy: Translator) -> None:
     expected = (
-        r"^search\.shortlist = 20 needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a single model, and a CPU"
+        r"^search\.shortlist = 32 needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a single model, and a CPU"
     )
     with pytest.raises(ConfigError, match=expected):
-        toy.translate(["bat"], Options(shortlist=20))
+        toy.translate(["bat"], Options(shortlist=32))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -209,7 +209,7 @@ def test_models_of_one_tokenizer_decide_together(toy_model: Path, toy: Translato
     scores = [best.score for best, *_ in ensemble.translate(lines)]
     assert scores == pytest.approx([best.score for best, *_ in toy.translate(lines)], abs=1e-5)
     with pytest.raises(ConfigError, match="a single model"):
-        ensemble.translate(lines, Options(shortlist=20))
+        ensemble.translate(lines, Options(shortlist=32))
 
 
 def untrained(folder: Path, tokenizer: Path, *overrides: str) -> Path:
