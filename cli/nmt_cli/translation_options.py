@@ -47,7 +47,7 @@ ReplaceUnknown = Annotated[
     bool,
     typer.Option(
         "--replace-unknown",
-        help="UNK replacement: for an unknown word, put in the source word that it attends to most.",
+        help="UNK replacement: where a model of words says <unk>, put in the source word that it attends to most.",
         rich_help_panel=_WORDS,
     ),
 ]
@@ -56,8 +56,20 @@ Dictionary = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="File of `source word <tab> target word` for --replace-unknown, which this turns on.",
+        help="File of `source word <tab> target word` for --replace-unknown, which this turns on, and for what is "
+        "carried over.",
         rich_help_panel=_WORDS,
+    ),
+]
+
+CarryUnknown = Annotated[
+    bool | None,
+    typer.Option(
+        "--carry-unknown/--no-carry-unknown",
+        help="Emoji and words in characters that the vocabulary lacks come out as they went in; a line of nothing else "
+        "is left as it is.",
+        show_default="the model's",
+        rich_help_panel=_TEXT,
     ),
 ]
 

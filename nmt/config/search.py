@@ -24,6 +24,9 @@ class SearchSettings(Section):
     """Weight of what a language model says, where `nmt translate --lm` names one (Gulcehre et al., 2015, sec. 4.1)."""
     no_repeat_ngram: int = Field(default=0, ge=0)
     """No sequence of so many pieces comes twice in a translation; 0: any may."""
+    carry_unknown: bool = True
+    """Carry over what the vocabulary of the source lacks, emoji and words of other scripts, to its place in the
+    translation; a line of nothing else comes back as it is."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it. int8 is for CPUs."""
     shortlist: int = Field(default=0, ge=0)

@@ -48,6 +48,12 @@ def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
     return (re.sub("|".join(patterns), replace, text) if patterns else text), originals
 
 
+def masked_spans(text: str, kinds: Sequence[Kind]) -> list[tuple[int, int]]:
+    """Say where `mask` finds something: from where to where."""
+    patterns = [pattern for kind, pattern in _PATTERNS.items() if kind in kinds]
+    return [match.span() for match in re.finditer("|".join(patterns), text)] if patterns else []
+
+
 def mask_pair(src: str, tgt: str, kinds: Sequence[Kind]) -> tuple[str, str]:
     """Mask a training pair, but leave a kind as it is unless both sides hold the same of it in the same order.
 

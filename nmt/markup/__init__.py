@@ -2,7 +2,23 @@
 
 from nmt.markup.putting import reinsert
 from nmt.markup.regions import LINES, Region
-from nmt.markup.scanning import Unclosed, left_open
-from nmt.markup.spans import Marked, Span, compile_pattern, extract
+from nmt.markup.scanning import Piece, Scanned, Unclosed, left_open
+from nmt.markup.spans import Marked, Span, compile_pattern, extract, take_out
+from nmt.markup.unread import find_unread, is_wordless
 
-__all__ = ["LINES", "Marked", "Region", "Span", "Unclosed", "compile_pattern", "extract", "left_open", "reinsert"]
+__all__ = [
+    "LINES",
+    "Marked",
+    "Piece",
+    "Region",
+    "Scanned",
+    "Span",
+    "Unclosed",
+    "compile_pattern",
+    "extract",
+    "find_unread",
+    "is_wordless",
+    "left_open",
+    "reinsert",
+    "take_out",
+]

@@ -3,13 +3,13 @@
 import html
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from nmt.errors import UsageError
 from nmt.markup.regions import Region
-from nmt.markup.scanning import Piece, scan, tag_of
+from nmt.markup.scanning import Piece, Scanned, scan, tag_of
 
 _BLOCKS: Final = re.compile(
     r"""address|article|aside|blockquote|body|caption|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|head
@@ -58,6 +58,8 @@ class Marked:
     """For a character that the line has as a reference such as `&amp;`, how each one of it was written, in order."""
     opened: Region | None = None
     """What is open at the end of the line."""
+    lacks: bool = False
+    """Whether some of the spans are no markup, but what no model can read."""
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
@@ -74,7 +76,13 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         raise UsageError(f"markup pattern {text!r} is not a Python regular expression: {error}") from error
 
 
-def extract(line: str, own: re.Pattern[str] | None = None, opened: Region | None = None) -> Marked:
+def extract(
+    line: str,
+    own: re.Pattern[str] | None = None,
+    opened: Region | None = None,
+    *,
+    unread: Callable[[str], Sequence[Piece]] | None = None,
+) -> Marked:
     """Take out what `scan` finds, and the white space at the ends of the line.
 
     Punctuation that followed a span is joined to the word before it: of `Hello {name}, come` remains `Hello, come`.
@@ -85,8 +93,22 @@ def extract(line: str, own: re.Pattern[str] | None = None, opened: Region | None
         line: As it stands in the document.
         own: A user's pattern: what it matches is a span too.
         opened: What is open at the start of the line.
+        unread: Finds what else is taken out of the text between markup.
     """
     found = scan(line, opened, own)
+    if unread is not None:
+        starts, ends = [found.start, *(piece.end for piece in found.pieces)], [piece.start for piece in found.pieces]
+        texts = zip(starts, [*ends, found.end], strict=True)
+        more = [
+            Piece(start + piece.start, start + piece.end) for start, end in texts for piece in unread(line[start:end])
+        ]
+        if more:
+            return replace(take_out(line, replace(found, pieces=sorted([*found.pieces, *more]))), lacks=True)
+    return take_out(line, found)
+
+
+def take_out(line: str, found: Scanned) -> Marked:
+    """Take out what was found, and the white space at the ends of the line; for the details see `extract`."""
     body = line[found.start : found.end]
     edges = found.end - len(body.lstrip()), found.start + len(body.rstrip())
     start = min(edges[0], *(piece.start for piece in found.pieces[:1]), found.end)

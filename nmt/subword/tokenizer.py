@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -101,6 +102,13 @@ class Tokenizer:
     def has_bytes(self) -> bool:
         """Whether bytes have pieces, so that no text has an `<unk>`."""
         return any(piece.type == Type.BYTE for piece in self._model.pieces)
+
+    @cached_property
+    def characters(self) -> frozenset[str] | None:
+        """The characters that can be read: those of pieces that text is cut into; None: all, as bytes."""
+        if self.has_bytes:
+            return None
+        return frozenset("".join(piece.text for piece in self._model.pieces if piece.type == Type.NORMAL))
 
     @property
     def scores(self) -> list[float]:

@@ -37,6 +37,7 @@ class Flow:
         reader: LineReader,
         engine: Engine[Any, Any],
         again: Engine[Any, Any] | None = None,
+        linking: Engine[Any, Any] | None = None,
         *,
         first_line: int = 0,
         opened: Region | None = None,
@@ -47,6 +48,8 @@ class Flow:
             reader: Makes lines ready, and text of what is found.
             engine: Searches.
             again: Searches once more for the translations of sentences that lack placeholders.
+            linking: Searches for those of lines of which something is put back where attention tells; without it
+                `engine` does.
             first_line: The number of the first line, on which random numbers depend.
             opened: What of the markup of a document is open before the first line.
         """
@@ -54,6 +57,8 @@ class Flow:
         self._engine = engine
         self._again = again
         self._lacking: deque[Sentence] = deque()
+        self._linking = linking
+        self._to_link: deque[Sentence] = deque()
         self._next_in = self._next_out = first_line
         self._opened = opened
         self._waiting: deque[list[Sentence]] = deque()
@@ -68,7 +73,7 @@ class Flow:
     @property
     def hungry(self) -> bool:
         """Whether more lines would soon be translated beside those that are under way."""
-        waiting = sum(len(block) for block in self._waiting)
+        waiting = sum(len(block) for block in self._waiting) + len(self._to_link)
         room = len(self._unfinished) < _LINES_AHEAD and self._characters < _CHARACTERS_AHEAD
         return waiting < ENCODED_AT_ONCE and room
 
@@ -79,7 +84,9 @@ class Flow:
             self._opened = line.marked.opened
             self._unfinished[self._next_in] = _Unfinished(line, len(text))
             self._characters += len(text)
-            sentences += line.sentences(self._next_in * _PARTS_OF_A_LINE)
+            first = self._next_in * _PARTS_OF_A_LINE
+            of_line = [line.sentence(part, first) for part in range(len(line.parts))]
+            (self._to_link if self._linking and line.marked.spans else sentences).extend(of_line)
             self._next_in += 1
         sentences.sort(key=lambda sentence: len(sentence.ids))
         if sentences:
@@ -96,13 +103,14 @@ class Flow:
         for number, hypotheses in self._engine.step():
             line, part = divmod(number, _PARTS_OF_A_LINE)
             unfinished = self._unfinished[line]
-            sentence = unfinished.line.sentences(number - part)[part]
-            if self._again is not None and self._reader.lacks(sentence, hypotheses):
+            sentence = unfinished.line.sentence(part, number - part) if self._again else None
+            if sentence and self._reader.lacks(sentence, hypotheses):
                 self._lacking.append(sentence)
             else:
                 unfinished.found[part] = hypotheses
-        if self._again is not None:
-            self._search_again(self._again)
+        for engine, sentences in ((self._again, self._lacking), (self._linking, self._to_link)):
+            if engine is not None:
+                self._search_beside(engine, sentences)
         done = []
         while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
             done.append(self._reader.write(one.line, [one.found[part] for part in range(len(one.found))]))
@@ -111,11 +119,11 @@ class Flow:
             self._next_out += 1
         return done
 
-    def _search_again(self, engine: Engine[Any, Any]) -> None:
-        """Make a step with sentences that lacked placeholders."""
-        while self._lacking and engine.hungry:
-            count = min(engine.at_once(max(len(sentence.ids) for sentence in self._lacking)), len(self._lacking))
-            engine.add([self._lacking.popleft() for _ in range(count)])
+    def _search_beside(self, engine: Engine[Any, Any], sentences: deque[Sentence]) -> None:
+        """Make a step of another search than that which most sentences go through."""
+        while sentences and engine.hungry:
+            count = min(engine.at_once(max(len(sentence.ids) for sentence in sentences)), len(sentences))
+            engine.add([sentences.popleft() for _ in range(count)])
         for number, hypotheses in engine.step():
             line, part = divmod(number, _PARTS_OF_A_LINE)
             self._unfinished[line].found[part] = hypotheses

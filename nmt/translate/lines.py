@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 from nmt.alignment import align_words, join_pieces, replace_unknown
 from nmt.config import Settings
 from nmt.corpus.invisible import normaliser
-from nmt.corpus.placeholders import Filling, Kind, Originals, fill, fill_pieces, mask, place, unwritten
-from nmt.corpus.reading import normalise
-from nmt.markup import Marked, Region, extract, reinsert
+from nmt.corpus.placeholders import (
+    Kind,
+    Originals,
+    fill,
+    fill_pieces,
+    mask,
+    masked_spans,
+    place,
+    unmask,
+    unwritten,
+)
+from nmt.markup import Marked, Piece, Region, Scanned, extract, find_unread, is_wordless, reinsert, take_out
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.splitting import split_sentences, split_text
 from nmt.subword import Tokenizers
@@ -51,13 +60,13 @@ class Line:
     """What has to appear in the translation of each part."""
     cut: bool
     """Whether something in it is too long for the model."""
+    kept: str | None = None
+    """What comes back as it is, as the model knows nothing of it; then there are no parts."""
 
-    def sentences(self, first: int) -> list[Sentence]:
-        """Return what the model is to translate, numbered from `first`; the prefix belongs to the first part."""
-        return [
-            Sentence(tuple(part.ids), number=first + i, prefix=() if i else self.prefix_ids, required=required)
-            for i, (part, required) in enumerate(zip(self.parts, self.required, strict=True))
-        ]
+    def sentence(self, part: int, first: int) -> Sentence:
+        """Return what the model is to translate; parts are numbered from `first`, and the first has the prefix."""
+        prefix = () if part else self.prefix_ids
+        return Sentence(tuple(self.parts[part].ids), number=first + part, prefix=prefix, required=self.required[part])
 
 
 @dataclass(frozen=True)
@@ -77,13 +86,20 @@ class LineReader:
         """
         texts, prefixes = self._without_prefixes(lines)
         prefix_ids = spell(self.tokenizers.tgt, prefixes, self._normalise) if any(prefixes) else ((),) * len(prefixes)
-        marked = self._without_markup(texts, opened)
+        marked = self._taken_out(texts, opened)
         plain = [self._normalise(one.plain) for one in marked]  # markup is kept as it stands
+        kept = [
+            text if not prefix and self._knows_nothing(whole, one.lacks) else None
+            for text, prefix, whole, one in zip(texts, prefixes, plain, marked, strict=True)
+        ]
+        plain = ["" if text is not None else whole for text, whole in zip(kept, plain, strict=True)]
         wholes = [split_sentences(text) if self.options.document else [text] for text in plain]
         encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
         limit = self.settings.data.max_pieces
         read = []
-        for one, whole, sentences, prefix, ids in zip(marked, plain, wholes, prefixes, prefix_ids, strict=True):
+        for one, text_kept, whole, sentences, prefix, ids in zip(
+            marked, kept, plain, wholes, prefixes, prefix_ids, strict=True
+        ):
             parts: list[LinePart] = []
             cut = False
             for text in filter(None, sentences):
@@ -93,17 +109,20 @@ class LineReader:
                 else:
                     cut = True
                     parts += self._encode(split_text(text, count=self._count_pieces, limit=limit))
-            read.append(Line(one, prefix, ids, _in_words(whole, parts), self._required(parts, prefix), cut))
+            read.append(Line(one, prefix, ids, _in_words(whole, parts), self._required(parts, prefix), cut, text_kept))
         return read
 
     def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         """Make translations of a line from the hypotheses of its parts, best first."""
         if not line.parts:
             blank = nothing(alignment=self.options.alignment or self.options.details, details=self.options.details)
+            if line.kept is not None:
+                return [replace(blank, text=one_line(line.kept))]
             prefix = join_pieces(self._pieces((), line.prefix))
             return [self._with_markup(replace(blank, text=one_line(prefix)), line.marked)]
+        linked = self.options.alignment or self.options.details or bool(line.marked.spans)
         parts = [
-            [self._translated(part, hypothesis, "" if i else line.prefix) for hypothesis in hypotheses]
+            [self._translated(part, hypothesis, "" if i else line.prefix, linked) for hypothesis in hypotheses]
             for i, (part, hypotheses) in enumerate(zip(line.parts, found, strict=True))
         ]
         return [replace(self._with_markup(one, line.marked), cut=line.cut) for one in join_ranks(parts)]
@@ -129,14 +148,48 @@ class LineReader:
         pairs = [self.options.text_of(line) for line in lines]
         return [text for text, _ in pairs], [self._normalise(prefix) for _, prefix in pairs]
 
-    def _without_markup(self, texts: Sequence[str], opened: Region | None) -> list[Marked]:
-        if not self.options.markup:
-            return [Marked(normalise(text), ()) for text in texts]
+    @property
+    def carries(self) -> bool:
+        """Whether anything may be carried over."""
+        return self._known is not None
+
+    @cached_property
+    def _known(self) -> frozenset[str] | None:
+        """The characters that are read; what lacks others is carried over. None: nothing is."""
+        wanted = self.options.carry_unknown
+        carries = self.settings.search.carry_unknown if wanted is None else wanted
+        return self.tokenizers.src.characters if carries else None
+
+    def _unread(self, text: str) -> list[Piece]:
+        if self._known is None or self._known.issuperset(text):
+            return []
+        return find_unread(text, self._known, masked_spans(text, self.settings.tokenizer.placeholders))
+
+    def _taken_out(self, texts: Sequence[str], opened: Region | None) -> list[Marked]:
+        """Take out markup, where it is kept, and what is carried over."""
         marked = []
         for text in texts:
-            marked.append(extract(text, self.options.keep, opened))
-            opened = marked[-1].opened
+            if self.options.markup:
+                one = extract(text, self.options.keep, opened, unread=self._unread)
+                opened = one.opened
+            else:
+                plain = self._normalise(text)
+                unread = self._unread(plain)
+                found = Scanned(0, unread, len(plain), None)
+                one = replace(take_out(plain, found), lacks=True) if unread else Marked(plain, ())
+            marked.append(self._looked_up(one) if self.options.unknown and one.lacks else one)
         return marked
+
+    def _looked_up(self, marked: Marked) -> Marked:
+        words = self.options.unknown or {}
+        return replace(marked, spans=tuple(replace(one, text=words.get(one.text, one.text)) for one in marked.spans))
+
+    def _knows_nothing(self, plain: str, lacks: bool) -> bool:
+        """Tell whether a text is none to be translated: all is carried over or masked, but for marks and digits."""
+        if self._known is None or self.options.required:
+            return False
+        masked, originals = self._mask(plain)
+        return (lacks or any(originals.values())) and is_wordless(unmask(masked, {kind: [] for kind in originals}))
 
     def _required(self, parts: Sequence[LinePart], prefix: str) -> tuple[Spelled, ...]:
         """Find what each part has to contain: its terms and placeholders; the last one what every translation has to.
@@ -173,7 +226,8 @@ class LineReader:
     def _mask(self, text: str) -> tuple[str, Originals]:
         return mask(text, self.settings.tokenizer.placeholders)
 
-    def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str) -> Piecewise:
+    def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str, linked: bool) -> Piecewise:
+        """Make text of a hypothesis; `linked`: say which words belong together, as far as attention tells."""
         if hypothesis.attention is None and not part.originals:
             text = one_line(self._decoded(hypothesis.ids, prefix))
             return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
@@ -190,20 +244,12 @@ class LineReader:
         text = one_line(fill(joined, placed.filling))
         one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
         if attention is not None:
-            one = self._with_links(one, part, (src, tgt, attention), placed.filling)
+            if linked:
+                sides = fill_pieces(src, part.originals), fill_pieces(tgt, placed.filling)
+                one = replace(one, alignment=tuple(align_words(*sides, attention)))
+            if self.options.details:
+                one = replace(one, details=(Part(tuple(map(shown, src)), tuple(map(shown, tgt)), attention),))
         return Piecewise(one, len(part.text.split()), len(text.split()), part.continues)
-
-    def _with_links(
-        self, one: Translation, part: LinePart, read: tuple[list[str], list[str], NDArray[np.float32]], filling: Filling
-    ) -> Translation:
-        """Add the alignment of words, and the pieces, where they are asked for."""
-        src, tgt, attention = read
-        if self.options.alignment or self.options.details or self.options.markup:
-            sides = fill_pieces(src, part.originals), fill_pieces(tgt, filling)
-            one = replace(one, alignment=tuple(align_words(*sides, attention)))
-        if self.options.details:
-            one = replace(one, details=(Part(tuple(map(shown, src)), tuple(map(shown, tgt)), attention),))
-        return one
 
     def _decoded(self, ids: Sequence[int], prefix: str) -> str:
         if UNK in ids:
@@ -217,7 +263,7 @@ class LineReader:
         return [*begun, *(self._tgt_pieces[index] for index in ids[len(begun) :])]
 
     def _with_markup(self, one: Translation, marked: Marked) -> Translation:
-        if not self.options.markup:
+        if not self.options.markup and not marked.spans:
             return one
         text = one_line(reinsert(one.text, marked, one.alignment or ()))
         return replace(

@@ -20,6 +20,7 @@ _SEARCH: Final = (
     "max_length_ratio",
     "lm_weight",
     "no_repeat_ngram",
+    "carry_unknown",
     "batch_tokens",
     "shortlist",
 )
@@ -29,7 +30,7 @@ _SEARCH: Final = (
 class Options:
     """What a user asks of the translation of lines; the defaults ask for the best translation that the model knows.
 
-    The first nine are those of `nmt.config.settings.SearchSettings`; None: what the model's own settings say.
+    The first ten are those of `nmt.config.settings.SearchSettings`; None: what the model's own settings say.
     """
 
     beam_size: int | None = None
@@ -39,6 +40,7 @@ class Options:
     max_length_ratio: float | None = None
     lm_weight: float | None = None
     no_repeat_ngram: int | None = None
+    carry_unknown: bool | None = None
     batch_tokens: int | None = None
     shortlist: int | None = None
     n_best: int = 1
@@ -54,7 +56,8 @@ class Options:
     """Give the pieces of both sides, the attention between them, zero in a model without, and which words belong
     together by it, then none."""
     unknown: Mapping[str, str] | None = None
-    """Let the model say that it does not know a word, and put the source word or its translation in here instead."""
+    """Let the model say that it does not know a word, and put the source word or its translation in here instead; what
+    is carried over is looked up in here too."""
     document: bool = False
     """A line is a paragraph, whose sentences are translated one by one."""
     markup: bool = False

@@ -164,6 +164,13 @@ class Translator:
             warnings.warn(f"the model has learnt every sentence with a tag: {', '.join(tags)}; name one", NmtWarning, 2)
         if not self.attends:
             options.refuse_without_attention()
+        if options.unknown == {} and self.tokenizers.tgt.kind != "word":
+            warnings.warn(
+                f"a model of pieces (tokenizer.kind = {self.tokenizers.tgt.kind}) hardly ever says <unk>: there is "
+                "next to nothing to replace; what its vocabulary lacks is carried over (search.carry_unknown)",
+                NmtWarning,
+                2,
+            )
         placeholders = self.settings.tokenizer.placeholders
         reader = LineReader(self.tokenizers, self.settings, options)
         constrained = bool(options.required or options.terms)
@@ -189,7 +196,10 @@ class Translator:
         if kind.copied and not (constrained or options.sampling):
             wider = search.model_copy(update={"beam_size": max(search.beam_size, _BEAMS_AGAIN), "shortlist": 0})
             again = self._engine(wider, options, replace(kind, constrained=True), language)
-        return Flow(reader, engine, again, first_line=first_line, opened=opened)
+        linking: Engine[Any, Any] | None = None
+        if self.attends and reader.carries and not kind.with_attention:
+            linking = self._engine(search, options, replace(kind, with_attention=True), language)
+        return Flow(reader, engine, again, linking, first_line=first_line, opened=opened)
 
     def _engine(
         self, search: SearchSettings, options: Options, kind: Kind, language: TargetLanguage | None

@@ -11,6 +11,7 @@ from nmt.translate import Options, Translator
 from nmt.translate.blocks import Block
 
 Run = Callable[..., str]
+Invoke = Callable[..., Result]
 Records = Callable[..., list[Any]]
 
 
@@ -47,15 +48,20 @@ def test_a_prefix_stands_behind_a_tab(run: Run) -> None:
 
 
 def test_unknown_words_are_copied_or_looked_up(
-    run: Run, refused: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, run: Run, refused: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = watch(monkeypatch)
     run()
-    run("--replace-unknown")
+    copied = invoke("--replace-unknown")
+    assert (copied.exit_code, len(copied.stderr.splitlines())) == (0, 1)
+    assert copied.stderr.startswith("warning: a model of pieces (tokenizer.kind = unigram) hardly ever says <unk>: ")
     dictionary = tmp_path / "words.tsv"
     dictionary.write_text("走\tlogo\n", encoding="utf-8")
     run("--dictionary", dictionary)
-    assert [options.unknown for options in given] == [None, {}, {"走": "logo"}]
+    run("--no-carry-unknown")
+    run("--carry-unknown")
+    assert [options.unknown for options in given] == [None, {}, {"走": "logo"}, None, None]
+    assert [options.carry_unknown for options in given] == [None, None, None, False, True]
     dictionary.write_text("走\n", encoding="utf-8")
     assert refused("--dictionary", dictionary).startswith(f"error: {dictionary}, line 1: found 1 column")
 
@@ -143,3 +149,10 @@ def test_a_tag_goes_to_the_library_and_the_model_has_to_know_it(refused: Run, mo
     given = watch(monkeypatch)
     assert refused("--tag", "<news>", lines=["bat"]) == "error: the model knows no tag <news>\n"
     assert [options.tag for options in given] == ["<news>"]
+
+
+def test_what_the_vocabulary_lacks_comes_out_as_it_went_in_unless_that_is_turned_off(run: Run) -> None:
+    lines = ["😀", "bat 東京 cow", "bat cow 😀"]
+    first, second, third = run(lines=lines).split("\n")[:3]
+    assert (first, "東京" in second, third.endswith(" 😀")) == ("😀", True, True)
+    assert not {"😀", "東京"} & set(run("--no-carry-unknown", lines=lines).split())

@@ -100,7 +100,7 @@ def test_sentences_are_numbered_and_the_prefix_belongs_to_the_first(tokenizers: 
     options = Options(prefix_after_tab=True, document=True)
     [line] = reader(tokenizers, options).read(["The dog runs. A cat sleeps.\tthe\u0020 cat"])
     (first, second), [prefix] = line.parts, tokenizers.tgt.encode(["the cat"])
-    assert line.sentences(30) == [
+    assert [line.sentence(part, 30) for part in range(2)] == [
         Sentence(tuple(first.ids), 30, prefix=tuple(prefix)),
         Sentence(tuple(second.ids), 31),
     ]
@@ -192,8 +192,10 @@ def test_a_word_that_was_cut_is_one_word_of_the_alignment(tokenizers: Tokenizers
 def test_unknown_words_are_replaced_by_what_they_read(tokenizers: Tokenizers) -> None:
     unknown = {"走": "runs"}
     for options, text in (
-        (Options(), "a  \u2047 "),
-        (Options(unknown={}), "a 走"),
+        (Options(carry_unknown=False), "a  \u2047 "),
+        (Options(carry_unknown=False, unknown={}), "a 走"),
+        (Options(carry_unknown=False, unknown=unknown), "a runs"),
+        (Options(), "a 走"),
         (Options(unknown=unknown), "a runs"),
     ):
         replacing = reader(tokenizers, options)
@@ -293,7 +295,7 @@ def test_numbers_go_where_their_placeholders_were_read_and_what_is_lost_is_said(
     read = [first] * len(tgt)
     read[tgt.index("[NUM]")] = last
     swapped = hypothesis(tokenizers, "[NUM] cat [NUM]", read, src=len(src))
-    [sentence] = line.sentences(0)
+    sentence = line.sentence(0, 0)
     [found] = masked.write(line, [[swapped]])
     assert (found.text, found.lost, masked.lacks(sentence, [swapped])) == ("1 234 cat 7", (), False)
     assert found.alignment is not None

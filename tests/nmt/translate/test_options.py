@@ -16,6 +16,7 @@ OTHERS: dict[str, Any] = {
     "min_length_ratio": 0.75,
     "max_length_ratio": 3.5,
     "no_repeat_ngram": 4,
+    "carry_unknown": False,
     "batch_tokens": 9,
     "shortlist": 64,
     "lm_weight": 0.5,

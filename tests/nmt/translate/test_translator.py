@@ -1,5 +1,6 @@
 import re
 import shutil
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,8 @@ from nmt.translate import Options, Translator
 from nmt.translate.options import DEFAULT
 
 from .conftest import TEXT, EchoWith
+
+pytestmark = pytest.mark.filterwarnings("ignore:a model of pieces")
 
 PRECISIONS = [
     "auto",
@@ -135,9 +138,63 @@ def test_threads_that_share_a_translator_get_what_each_gets_alone(random_model: 
 
 
 def test_unknown_words_are_copied_or_looked_up(echo: Translator) -> None:
-    assert "走" not in best_texts(echo, ["a 走 dog"])[0]
-    assert best_texts(echo, ["a 走 dog"], Options(unknown={})) == ["a 走 dog"]
-    assert best_texts(echo, ["a 走 dog"], Options(unknown={"走": "running"})) == ["a running dog"]
+    for carries in (True, False):
+        assert ("走" in best_texts(echo, ["a 走 dog"], Options(carry_unknown=carries))[0]) == carries
+        options = Options(carry_unknown=carries, unknown={})
+        assert best_texts(echo, ["a 走 dog"], options) == ["a 走 dog"]
+        options = Options(carry_unknown=carries, unknown={"走": "running"})
+        assert best_texts(echo, ["a 走 dog"], options) == ["a running dog"]
+
+
+def test_replacing_unknown_words_in_a_model_of_pieces_is_warned_about(echo: Translator) -> None:
+    with pytest.warns(NmtWarning, match=r"^a model of pieces \(tokenizer\.kind = unigram\) hardly ever says <unk>: "):
+        echo.translate([], Options(unknown={}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        echo.translate([], Options(unknown={"走": "running"}))
+
+
+CARRIED = [
+    "😀 the dog runs .",
+    "the dog 🐕 runs .",
+    "the dog runs 😀😀",
+    "the dog😀 runs .",
+    "a 東京 dog",
+    "東京 . 😀 🚗",
+    "😀",
+    "  東京 タワー ?",
+    "a dog",
+    "",
+]
+
+
+def test_what_the_vocabulary_lacks_is_carried_over_to_its_place(echo: Translator) -> None:
+    assert best_texts(echo, CARRIED) == [*CARRIED[:7], "  東京 タワー ?", *CARRIED[8:]]
+    one_by_one = [best_texts(echo, [line])[0] for line in CARRIED]
+    assert one_by_one == best_texts(echo, CARRIED)
+    by_five = Options(beam_size=3, n_best=2, alignment=True)
+    assert [found[0].text for found in echo.translate(CARRIED, by_five)] == one_by_one
+
+
+def test_what_is_carried_over_keeps_its_place_beside_markup(echo: Translator) -> None:
+    lines = ["<b>the 🐕 dog</b> 😀 runs", '<a title="😀">a dog</a>', "<p>東京</p>", "<i>😀"]
+    assert best_texts(echo, lines, Options(markup=True)) == lines
+
+
+def test_a_line_of_nothing_but_placeholders_comes_back_as_it_is(echo_with: EchoWith) -> None:
+    masking = echo_with('tokenizer.placeholders=["number"]')
+    assert best_texts(masking, ["12345", "7, 8 - 9", "7 dogs"]) == ["12345", "7, 8 - 9", "7 dogs"]
+    [[kept], [translated]] = masking.translate(["12345", "7 dogs"])
+    assert (kept.parts, translated.parts) == (0, 1)
+
+
+def test_what_every_translation_must_contain_is_in_that_of_an_unknown_line_too(echo: Translator) -> None:
+    assert "cat" in best_texts(echo, ["😀 ."], Options(required=("cat",)))[0]
+
+
+def test_without_attention_what_is_carried_over_goes_to_its_share_of_the_line(echo: Translator) -> None:
+    blind = replace(echo, attends=False)
+    assert best_texts(blind, CARRIED) == best_texts(echo, CARRIED)
 
 
 def test_markup_stays_with_its_words(toy: Translator) -> None:

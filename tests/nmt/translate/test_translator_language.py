@@ -15,6 +15,8 @@ from nmt.translate.language import TargetLanguage
 
 from .conftest import TEXT
 
+pytestmark = pytest.mark.filterwarnings("ignore:a model of pieces")
+
 MakeLanguageModel = Callable[..., Path]
 
 
