@@ -9,9 +9,10 @@ from threading import Condition, Thread
 from typing import Final, Protocol
 
 from nmt.corpus.reading import OnBadUtf8, decode_lines
+from nmt.corpus.sections import BegunBytes, cut_end
 from nmt.errors import DataError, NmtError
 
-_READ_SIZE: Final = 1 << 16  # bytes: what a pipe holds on Linux
+_READ_SIZE: Final = 1 << 16  # bytes: what a pipe holds on Linux, and less than a line may have
 _READ_AHEAD: Final = 1 << 20  # bytes
 
 CHARACTERS_AT_ONCE: Final = 1 << 18
@@ -104,7 +105,9 @@ class ArrivingLines:
     nobody waits for it.
     """
 
-    def __init__(self, stream: Arriving, name: str, on_bad_utf8: OnBadUtf8 = "error") -> None:
+    def __init__(
+        self, stream: Arriving, name: str, on_bad_utf8: OnBadUtf8 = "error", *, longest: int | None = None
+    ) -> None:
         """Start to read.
 
         Args:
@@ -112,13 +115,15 @@ class ArrivingLines:
                 been read from it: it is read beneath its buffer.
             name: What an error calls it.
             on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
+            longest: Bytes after which a line is given as `Begun` and a rest, as those of files are; None: none is.
         """
         self._name = name
         self._arrived = _Arrived()
         self._raw: deque[bytes] = deque()
         self._lines = decode_lines(iter(self._raw.popleft, None), name, on_bad_utf8)
         self._failure: Exception | None = None
-        Thread(target=_read_ahead, args=(_reader(stream), self._arrived), name=f"reads {name}", daemon=True).start()
+        reading = (_reader(stream), self._arrived, longest)
+        Thread(target=_read_ahead, args=reading, name=f"reads {name}", daemon=True).start()
 
     @property
     def ended(self) -> bool:
@@ -139,7 +144,9 @@ class ArrivingLines:
                     block = self._arrived.get(wait=wait and not taken)
                     if not block:
                         break
-                    self._raw.extend(block.removesuffix(b"\n").split(b"\n"))
+                    self._raw.extend(
+                        [block] if isinstance(block, BegunBytes) else block.removesuffix(b"\n").split(b"\n")
+                    )
                 for line in islice(self._lines, min(limit - len(taken), len(self._raw))):
                     taken.append(line)
                     characters += len(line)
@@ -215,19 +222,35 @@ def _reader(stream: Arriving) -> Callable[[], bytes]:
     return read
 
 
-def _read_ahead(read: Callable[[], bytes], arrived: _Arrived) -> None:
+def _read_ahead(read: Callable[[], bytes], arrived: _Arrived, longest: int | None) -> None:
     failure = None
     unfinished: list[bytes] = []  # pieces of a line whose end has not come yet
+    size, goes_on = 0, False
     try:
         while piece := read():
+            end = piece.find(b"\n")
+            if longest is not None and size + (len(piece) if end < 0 else end) >= longest:
+                goes_on = True
+                piece = _put_sections(b"".join([*unfinished, piece]), arrived, longest)
+                unfinished, size = [], 0
             head, newline, rest = piece.rpartition(b"\n")
             if newline:
                 arrived.put(b"".join([*unfinished, head, newline]))
-                unfinished = []
+                unfinished, size, goes_on = [], 0, False
             if rest:
                 unfinished.append(rest)
-        if unfinished:
-            arrived.put(b"".join(unfinished))
+                size += len(rest)
+        if unfinished or goes_on:
+            arrived.put(b"".join(unfinished) or b"\n")
     except Exception as error:  # all of them: whoever takes lines would wait for ever
         failure = error
     arrived.finish(failure)
+
+
+def _put_sections(data: bytes, arrived: _Arrived, longest: int) -> bytes:
+    """Put what is too much of the line that data begin with, section after section; return the rest."""
+    while (end := data.find(b"\n")) >= longest or (end < 0 and len(data) >= longest):
+        cut = cut_end(data[:longest])
+        arrived.put(BegunBytes(data[:cut]))
+        data = data[cut:]
+    return data

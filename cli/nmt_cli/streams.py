@@ -17,19 +17,21 @@ STREAM: Final = Path("-")
 _STDIN: Final = "<stdin>"
 
 
-def open_lines(source: Path, on_bad_utf8: "OnBadUtf8") -> "tuple[str, LineSource]":
-    """Open the input; give what messages call it, and its lines."""
-    from nmt.corpus.reading import read_lines
+def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = False) -> "tuple[str, LineSource]":
+    """Open the input; give what messages call it, and its lines, very long ones in sections if they are to be."""
+    from nmt.corpus.reading import read_in_sections, read_lines
+    from nmt.corpus.sections import LONGEST
     from nmt.corpus.sources.documents import refuse_documents
     from nmt.errors import DataError
     from nmt.streams import ArrivingLines, FileLines
 
     if source != STREAM:
         refuse_documents(source)
-        return str(source), FileLines(read_lines(source, on_bad_utf8))
+        return str(source), FileLines((read_in_sections if in_sections else read_lines)(source, on_bad_utf8))
     if sys.stdin is None:
         raise DataError("stdin is closed, so no text can be read from it; name a file, or pipe text into the command")
-    return _STDIN, ArrivingLines(cast("BufferedReader", sys.stdin.buffer), _STDIN, on_bad_utf8)
+    stdin = cast("BufferedReader", sys.stdin.buffer)
+    return _STDIN, ArrivingLines(stdin, _STDIN, on_bad_utf8, longest=LONGEST if in_sections else None)
 
 
 def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:

@@ -126,7 +126,7 @@ def translate(
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
-    name, lines = open_lines(source, on_bad_utf8)
+    name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     with (
         noticing(lines, options, name=name) as watched,
         closing(_translations(job, watched, arriving=source == STREAM, workers=workers)) as found,
@@ -138,10 +138,12 @@ def _translations(
     job: "Job", lines: "LineSource", *, arriving: bool, workers: int
 ) -> "Generator[Translations, None, None]":
     from nmt.translate.blocks import blocks_of
+    from nmt.translate.result import whole_lines
     from nmt.workers import map_in_processes
 
     if workers > 1:
-        return map_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK, job.options), workers=workers)
+        found = map_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK, job.options), workers=workers)
+        return whole_lines(found, markup=job.options.markup)
     return job.translate(lines, block=_STREAM_BLOCK if arriving else _FILE_BLOCK)
 
 

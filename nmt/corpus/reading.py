@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from nmt.corpus.sources.compressed import read_raw_lines
+from nmt.corpus.sections import Begun, BegunBytes
+from nmt.corpus.sources.compressed import read_raw_lines, read_raw_sections
 from nmt.errors import DataError
 
 OnBadUtf8 = Literal["error", "replace"]
@@ -61,25 +62,40 @@ def read_lines(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:
     return decode_lines(read_raw_lines(path), str(path), on_bad_utf8)
 
 
+def read_in_sections(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:
+    """Read a text file as `read_lines` does, but lines that are too long to be taken at once as `Begun` and a rest.
+
+    Raises:
+        DataError: The file is missing, unreadable, damaged, or not UTF-8.
+    """
+    return decode_lines(read_raw_sections(path), str(path), on_bad_utf8)
+
+
 def decode_lines(lines: Iterable[bytes], name: str, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:
     r"""Turn lines of UTF-8 bytes into text, without `\n` or `\r\n` at their ends or a byte order mark at the start.
 
     Args:
-        lines: Any binary file open for reading, or another source of lines that end at `\n`.
+        lines: Any binary file open for reading, or another source of lines that end at `\n`; of `BegunBytes` becomes
+            `Begun`.
         name: What an error calls it.
         on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
 
     Raises:
         DataError: A line is not UTF-8.
     """
-    for number, raw in enumerate(lines, start=1):
-        line = raw.removesuffix(b"\n").removesuffix(b"\r")
-        if number == 1:
-            line = line.removeprefix(BOM)
+    number, before = 1, -1
+    """The number of the line, and how many of its bytes have been decoded; -1: it is the first of all."""
+    for raw in lines:
+        goes_on = isinstance(raw, BegunBytes)
+        line = raw if goes_on else raw.removesuffix(b"\n").removesuffix(b"\r")
+        if before < 0:
+            line, before = line.removeprefix(BOM), 0
         try:
-            yield line.decode("utf-8", DECODING_ERRORS[on_bad_utf8])
+            text = line.decode("utf-8", DECODING_ERRORS[on_bad_utf8])
         except UnicodeDecodeError as error:
-            raise bad_utf8(f"{name}, line {number}", error.start + 1, line[error.start]) from error
+            raise bad_utf8(f"{name}, line {number}", before + error.start + 1, line[error.start]) from error
+        yield Begun(text) if goes_on else text
+        number, before = (number, before + len(line)) if goes_on else (number + 1, 0)
 
 
 def bad_utf8(where: str, position: int, byte: int) -> DataError:

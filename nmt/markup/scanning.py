@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from nmt.corpus.sections import Begun
 from nmt.markup.regions import ALONE, Message, MessageHead, Region, Section, Tag, content, is_old, says_kept, through
 
 _TAG: Final = r"""
@@ -111,6 +112,8 @@ class Unclosed:
         self._own = own
         self._opened: Region | None = None
         self._lines = 0
+        self._goes_on = False
+        """Whether the last section was one of a line that goes on."""
         self._place = 0, ""
 
     @property
@@ -122,7 +125,8 @@ class Unclosed:
         """Go on with the next lines; return the places of what was open for too long, so that these are text again."""
         given_up = []
         for line in lines:
-            self._lines += 1
+            self._lines += not self._goes_on
+            self._goes_on = isinstance(line, Begun)
             found = scan(line, self._opened, self._own)
             goes_on = found.opened is not None and found.end == len(line)
             if found.start == 0 and not goes_on and is_old(self._opened):

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from nmt.markup import Region
-from nmt.streams import LineSource
+from nmt.streams import FileLines, LineSource
 from nmt.translate.flow import translate_source
 from nmt.translate.options import DEFAULT, Options
-from nmt.translate.result import Translation
+from nmt.translate.result import Translation, whole_lines
 from nmt.translate.translator import Precision, Translator
 
 Translations = list[list[Translation]]
@@ -60,7 +61,8 @@ class Job:
 
     def translate(self, source: LineSource, *, block: int) -> Generator[Translations, None, None]:
         """Translate all lines of a source in this process; see `translate_source`."""
-        yield from translate_source(self.load().flow(self.options), source, block=block)
+        found = translate_source(self.load().flow(self.options), source, block=block)
+        yield from whole_lines(found, markup=self.options.markup)
 
     def start(self) -> Callable[[Block], Translations]:
         """Load the models in a worker process; return what translates a block there."""
@@ -68,4 +70,5 @@ class Job:
 
 
 def _translate(translator: Translator, options: Options, block: Block) -> Translations:
-    return translator.translate(block.lines, options, first_line=block.first_line, opened=block.opened)
+    flow = translator.flow(options, first_line=block.first_line, opened=block.opened)
+    return list(chain.from_iterable(translate_source(flow, FileLines(block.lines), block=len(block))))

@@ -22,6 +22,7 @@ from nmt.corpus.placeholders import (
     unmask,
     unwritten,
 )
+from nmt.corpus.sections import Begun
 from nmt.markup import Marked, Piece, Region, Scanned, extract, find_unread, is_wordless, reinsert, take_out
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.splitting import split_sentences, split_text
@@ -60,6 +61,8 @@ class Line:
     """What has to appear in the translation of each part."""
     cut: bool
     """Whether something in it is too long for the model."""
+    begun: int | None = None
+    """Where it is a section of a line that goes on, how many words it has."""
     kept: str | None = None
     """What comes back as it is, as the model knows nothing of it; then there are no parts."""
 
@@ -95,25 +98,32 @@ class LineReader:
         plain = ["" if text is not None else whole for text, whole in zip(kept, plain, strict=True)]
         wholes = [split_sentences(text) if self.options.document else [text] for text in plain]
         encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
-        limit = self.settings.data.max_pieces
         read = []
-        for one, text_kept, whole, sentences, prefix, ids in zip(
-            marked, kept, plain, wholes, prefixes, prefix_ids, strict=True
+        for line, text, one, whole, sentences, prefix, ids in zip(
+            lines, kept, marked, plain, wholes, prefixes, prefix_ids, strict=True
         ):
-            parts: list[LinePart] = []
-            cut = False
-            for text in filter(None, sentences):
-                part = next(encoded)
-                if len(part.ids) <= limit:
-                    parts.append(part)
-                else:
-                    cut = True
-                    parts += self._encode(split_text(text, count=self._count_pieces, limit=limit))
-            read.append(Line(one, prefix, ids, _in_words(whole, parts), self._required(parts, prefix), cut, text_kept))
+            first = [next(encoded) for sentence in sentences if sentence]
+            parts = [part for too_long in first for part in self._fitting(too_long)]
+            read.append(
+                Line(
+                    marked=one,
+                    prefix=prefix,
+                    prefix_ids=ids,
+                    parts=_in_words(whole, parts),
+                    required=self._required(parts, prefix),
+                    cut=len(parts) > len(first),
+                    begun=len(whole.split()) if isinstance(line, Begun) else None,
+                    kept=text,
+                )
+            )
         return read
 
     def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         """Make translations of a line from the hypotheses of its parts, best first."""
+        written = self._write(line, found)
+        return written if line.begun is None else [replace(one, begun=line.begun) for one in written]
+
+    def _write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         if not line.parts:
             blank = nothing(alignment=self.options.alignment or self.options.details, details=self.options.details)
             if line.kept is not None:
@@ -190,6 +200,13 @@ class LineReader:
             return False
         masked, originals = self._mask(plain)
         return (lacks or any(originals.values())) and is_wordless(unmask(masked, {kind: [] for kind in originals}))
+
+    def _fitting(self, part: LinePart) -> list[LinePart]:
+        """Cut a part that is too long for the model."""
+        limit = self.settings.data.max_pieces
+        if len(part.ids) <= limit:
+            return [part]
+        return self._encode(split_text(part.text, count=self._count_pieces, limit=limit))
 
     def _required(self, parts: Sequence[LinePart], prefix: str) -> tuple[Spelled, ...]:
         """Find what each part has to contain: its terms and placeholders; the last one what every translation has to.

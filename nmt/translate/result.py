@@ -1,8 +1,8 @@
 """What a translation is, and how the parts of a line make one."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ class Translation:
     """
     details: tuple[Part, ...] | None = None
     """The pieces and the attention, if they were asked for."""
+    begun: int | None = None
+    """Of a section of a line that is too long to be taken at once, how many words its source has; None: the line ends
+    here."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +72,48 @@ def nothing(*, alignment: bool, details: bool) -> Translation:
     return Translation("", 0.0, 0.0, 0, alignment=() if alignment else None, details=() if details else None)
 
 
-def join_ranks(parts: Sequence[Sequence[Piecewise]]) -> list[Translation]:
+def join_ranks(
+    parts: Sequence[Sequence[Piecewise]], join: Callable[[Iterable[str]], str] = join_sentences
+) -> list[Translation]:
     """Join the translations of a line's parts, rank by rank; a part with fewer of them repeats its last."""
     if len(parts) == 1:
         return [one.translation for one in parts[0]]
     ranks = max(len(part) for part in parts)
-    return [_join([part[min(rank, len(part) - 1)] for part in parts]) for rank in range(ranks)]
+    return [_join([part[min(rank, len(part) - 1)] for part in parts], join) for rank in range(ranks)]
 
 
-def _join(parts: Sequence[Piecewise]) -> Translation:
+def whole_lines(
+    blocks: Iterable[list[list[Translation]]], *, markup: bool
+) -> Generator[list[list[Translation]], None, None]:
+    """Join the translations of the sections of lines.
+
+    Args:
+        blocks: What is found, in order.
+        markup: Whether sections have the white space at their ends, as the lines of a document do.
+    """
+    begun: list[list[Piecewise]] = []
+    for block in blocks:
+        whole = []
+        for found in block:
+            if found[0].begun is None and not begun:
+                whole.append(found)
+                continue
+            begun.append([Piecewise(one, one.begun or 0, len(one.text.split())) for one in found])
+            if found[0].begun is None:
+                joined = join_ranks(begun, "".join if markup else join_sentences)
+                whole.append([replace(one, cut=True) for one in joined])
+                begun = []
+        if whole:
+            yield whole
+
+
+def _join(parts: Sequence[Piecewise], join: Callable[[Iterable[str]], str]) -> Translation:
     chosen = [part.translation for part in parts]
     return Translation(
-        text=join_sentences(one.text for one in chosen if one.text),
+        text=join(one.text for one in chosen if one.text),
         log_probability=sum(one.log_probability for one in chosen),
         score=sum(one.score for one in chosen),
-        parts=len(chosen),
+        parts=sum(one.parts for one in chosen),
         lost=tuple(text for one in chosen for text in one.lost),
         alignment=tuple(sorted(set(_shifted(parts)))) if chosen[0].alignment is not None else None,
         details=tuple(part for one in chosen for part in one.details or ()) if chosen[0].details is not None else None,

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from nmt.config import SearchSettings, Settings
 from nmt.corpus.invisible import normaliser
+from nmt.corpus.sections import sections_of
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.files import sha256
 from nmt.markup import Region
@@ -31,7 +33,7 @@ from nmt.translate.flow import Flow, translate_source
 from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage
 from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
-from nmt.translate.result import Translation
+from nmt.translate.result import Translation, whole_lines
 from nmt.translate.words import check_tag, check_words, continuing, forbid
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
@@ -139,7 +141,8 @@ class Translator:
         if isinstance(lines, str):
             raise TypeError("translate takes a list of lines, found one str; write [text]")
         flow = self.flow(options, first_line=first_line, opened=opened)
-        blocks = translate_source(flow, FileLines(lines), block=_BLOCK)
+        sections = chain.from_iterable(map(sections_of, lines))
+        blocks = whole_lines(translate_source(flow, FileLines(sections), block=_BLOCK), markup=options.markup)
         return [translations for block in blocks for translations in block]
 
     def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:

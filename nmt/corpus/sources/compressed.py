@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 
 import zstandard
 
+from nmt.corpus.sections import read_sections
 from nmt.errors import DataError
 
 CHUNK: Final = 1 << 20
@@ -54,6 +55,16 @@ def read_raw_lines(path: Path) -> Iterator[bytes]:
     """
     with _naming(path), path.open("rb") as raw, _decompressed(path, raw) as file:
         yield from file
+
+
+def read_raw_sections(path: Path) -> Iterator[bytes]:
+    r"""Read a file as `read_raw_lines` does, but lines that are too long in sections (`nmt.corpus.sections`).
+
+    Raises:
+        DataError: It is missing, unreadable, damaged or incomplete.
+    """
+    with _naming(path), path.open("rb") as raw, _decompressed(path, raw) as file:
+        yield from read_sections(file.readline)
 
 
 def split_suffix(path: Path) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt.config import Settings, TrainingCorpusSettings, load_settings
+from nmt.corpus import sections
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.markup import compile_pattern
 from nmt.models.build import build_model
@@ -152,6 +153,30 @@ def test_replacing_unknown_words_in_a_model_of_pieces_is_warned_about(echo: Tran
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         echo.translate([], Options(unknown={"走": "running"}))
+
+
+def test_a_line_of_any_length_is_one_line_made_of_its_sections(
+    echo: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "LONGEST", 40)
+    line = " ".join(["the dog runs ."] * 10)
+    lines = ["a dog", line, "", "a cat"]
+    found = echo.translate(lines, Options(alignment=True))
+    assert [one.text for [one] in found] == lines
+    assert [one.begun for [one] in found] == [None] * 4
+    [[_], [long], [_], [_]] = found
+    assert (long.cut, long.parts) == (True, 4)
+    assert long.alignment == tuple((index, index) for index in range(40))
+    [[one, two]] = echo.translate([line], Options(n_best=2, beam_size=2))
+    assert one.text == line != two.text
+
+
+def test_sections_of_a_document_keep_the_white_space_between_them(
+    echo: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "LONGEST", 24)
+    line = "<p>the dog <b>runs</b>  </p><script>if (a  <  b) { c  = 1 }</script>   a cat"
+    assert best_texts(echo, [line], Options(markup=True)) == [line]
 
 
 CARRIED = [
