@@ -76,6 +76,8 @@ class FileScores:
     hypothesis: Path
     lines: int
     scores: tuple[Score, ...]
+    tokenized_lines: int
+    """Those that end in a full stop of its own, as in text whose tokens were not joined again."""
 
 
 def tokenizer_for(settings: Settings, references: Sequence[str]) -> BleuTokenizer:
@@ -134,7 +136,7 @@ def score_files(
     """
     references, texts = _read_all([reference, *more], hypotheses, on_bad_utf8)
     scoring = scoring or Scoring()
-    return [FileScores(path, len(lines), _score_all(lines, references, scoring)) for path, lines in texts]
+    return [_scores_of(path, lines, _score_all(lines, references, scoring)) for path, lines in texts]
 
 
 def _score_all(hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: Scoring) -> tuple[Score, ...]:
@@ -176,7 +178,11 @@ def compare_files(
         raise UsageError(f"a paired test compares two files of translations or more, found {len(paths)}")
     references, texts = _read_all([reference, *more], paths, on_bad_utf8)
     found = compare([(str(path), lines) for path, lines in texts], references, scoring)
-    return [FileScores(path, len(references[0]), scores) for path, scores in zip(paths, found, strict=True)]
+    return [_scores_of(path, lines, scores) for (path, lines), scores in zip(texts, found, strict=True)]
+
+
+def _scores_of(hypothesis: Path, lines: Sequence[str], scores: tuple[Score, ...]) -> FileScores:
+    return FileScores(hypothesis, len(lines), scores, sum(line.endswith(" .") for line in lines))
 
 
 def compare(
@@ -239,6 +245,7 @@ def make_bleu(tokenizer: BleuTokenizer, *, lowercase: bool = False) -> BLEU:
     if tokenizer not in BLEU.TOKENIZERS:
         raise ConfigError(f"this version of sacrebleu has no tokenizer {tokenizer}; install a newer one")
     try:
-        return BLEU(lowercase=lowercase, tokenize=tokenizer)
+        # forced, for sacrebleu's hint about tokenized text names an option of its own, and is no use in training
+        return BLEU(lowercase=lowercase, force=True, tokenize=tokenizer)
     except (RuntimeError, ImportError, AssertionError, OSError) as error:
         raise ConfigError(f"the BLEU tokenizer {tokenizer} {_NEEDED.get(tokenizer, _MODEL)}") from error

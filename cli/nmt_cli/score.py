@@ -3,11 +3,12 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from nmt.config.training import BleuTokenizer
+from nmt.wording import counted
 from nmt_cli.console import results, warn
 from nmt_cli.options import OnBadUtf8Option
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nmt.metrics import FileScores, Score
+
+_MANY: Final = 100
+_TOKENIZED: Final = (
+    "end in ' .', as tokenized text does; BLEU compares with that of others only where text is detokenized"
+)
 
 
 class Metric(StrEnum):
@@ -66,6 +72,9 @@ def score(
     )
     if better := better_tokenizer(scored, scoring, reference):
         warn(f"BLEU finds no words with --tokenize 13a in {reference}, which has no spaces; try --tokenize {better}")
+    for file in scored:
+        if file.tokenized_lines >= _MANY and "bleu" in chosen and tokenize != "none":
+            warn(f"{counted(file.tokenized_lines, 'line')} of {file.hypothesis} {_TOKENIZED}")
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))
         return

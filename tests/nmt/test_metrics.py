@@ -121,6 +121,11 @@ def test_empty_lines_are_lines() -> None:
     assert [one.score for one in score(["", ""], ["a b", ""], Scoring(metrics=("bleu", "chrf", "ter")))] == [0, 0, 100]
 
 
+def test_scoring_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    bleu(["A dog runs ."] * 100, ["A dog runs."] * 100)
+    assert (capfd.readouterr().err, caplog.messages) == ("", [])
+
+
 def test_different_numbers_of_lines_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"^the hypothesis has 1 line but the reference has 2; scoring needs one translation a line$"

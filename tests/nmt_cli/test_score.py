@@ -140,3 +140,16 @@ def test_a_bleu_of_nothing_in_a_text_without_spaces_names_a_tokenizer(folder: Pa
 def test_a_bleu_of_nothing_in_a_text_with_spaces_is_what_it_is(folder: Path) -> None:
     (folder / "bad").write_text("x\ny\n")
     assert CliRunner().invoke(app, ["score", "ref", "bad"]).stderr == ""
+
+
+def test_many_lines_that_end_as_tokenized_text_does_are_warned_of(folder: Path) -> None:
+    (folder / "ref").write_text("A dog runs.\n" * 101)
+    (folder / "out").write_text("A dog runs .\n" * 100 + "A dog runs.\n")
+    expected = (
+        "100 lines of out end in ' .', as tokenized text does; BLEU compares with that of others only where text is"
+    )
+    assert CliRunner().invoke(app, ["score", "ref", "out"]).stderr == f"warning: {expected} detokenized\n"
+    for unconcerned in (["--tokenize", "none"], ["--metric", "chrf"]):
+        assert CliRunner().invoke(app, ["score", "ref", "out", *unconcerned]).stderr == ""
+    (folder / "out").write_text("A dog runs .\n" * 99 + "A dog runs.\n" * 2)
+    assert CliRunner().invoke(app, ["score", "ref", "out"]).stderr == ""
