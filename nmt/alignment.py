@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nmt import unspaced
 from nmt.surfaces import SPACE_MARK, UNKNOWN, decode_bytes
 from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
 
@@ -24,10 +25,8 @@ Link = tuple[int, int]
 _MARK: Final = SPACE_MARK
 _SILENT: Final = (PAD_PIECE, BOS_PIECE, EOS_PIECE)
 _SHOWN_UNKNOWN: Final = f" {UNKNOWN} "
-# Scripts that put no spaces between words: South-East Asian ones, Tibetan, kana and Han, full-width forms.
-_UNSPACED: Final = re.compile(
-    "[\u0e00-\u109f\u1780-\u17ff\u3000-\u312f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
-)
+# Their punctuation and full-width forms too, which an unknown word beside them does not take along.
+_UNSPACED: Final = re.compile(f"[{unspaced.CHARACTERS}\u3000-\u303f\uff00-\uffef]")
 
 
 def join_pieces(pieces: Sequence[str]) -> str:
@@ -124,11 +123,6 @@ def replace_unknown(
     return replaced
 
 
-def is_unspaced(text: str) -> bool:
-    """Tell whether a text has a character of a script that puts no spaces between words."""
-    return _UNSPACED.search(text) is not None
-
-
 def _text(piece: str) -> str:
     return "" if piece in _SILENT else piece
 
@@ -151,10 +145,10 @@ def _spans(pieces: Sequence[str], opens: Sequence[bool]) -> list[tuple[int, int]
 
 def _opens_unit(pieces: Sequence[str]) -> list[bool]:
     """Tell which pieces open what is replaced at once: a word, or a piece of a script without spaces."""
-    unspaced = [is_unspaced(piece) for piece in pieces]
+    alone = [_UNSPACED.search(piece) is not None for piece in pieces]
     return [
         piece.startswith(_MARK) or here or before
-        for piece, here, before in zip(pieces, unspaced, [False, *unspaced], strict=False)
+        for piece, here, before in zip(pieces, alone, [False, *alone], strict=False)
     ]
 
 

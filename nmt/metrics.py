@@ -15,7 +15,7 @@ from sacrebleu.significance import PairedTest, Result
 from nmt.config import Settings
 from nmt.config.training import BleuTokenizer
 from nmt.corpus.reading import OnBadUtf8, read_lines
-from nmt.corpus.unspaced import suiting_tokenizer
+from nmt.corpus.suiting import suiting_tokenizer
 from nmt.errors import ConfigError, DataError, UsageError
 from nmt.wording import counted
 

@@ -1,21 +1,18 @@
 """Terminology: which words a translation must have, because their source has its terms."""
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from nmt.corpus.invisible import clean
 from nmt.corpus.reading import normalise, read_lines
 from nmt.errors import DataError
+from nmt.unspaced import continues, is_sign
 
-# Thai to Burmese, Khmer, kana and ideographs: scripts that do not show where a word ends.
-_WITHOUT_SPACES: Final = (
-    *(range(0x0E00, 0x0F00), range(0x1000, 0x10A0), range(0x1780, 0x1800), range(0x3040, 0x3100)),
-    *(range(0x3400, 0xA000), range(0xF900, 0xFB00), range(0x20000, 0x40000)),
-)
+_TURKISH: Final = str.maketrans("I\u0130", "\u0131i")
+"""Capitals whose small letters are others in Turkish and Azerbaijani."""
+_WITH_DOTS: Final = str.maketrans("I\u0130\u0131", "iii")
 
 
 class _Word(NamedTuple):
@@ -38,7 +35,7 @@ class Terminology:
     """Source terms and their translations."""
 
     _terms: dict[str, list[_Term]] = field(default_factory=dict)
-    """The terms by their first word, case folded."""
+    """The terms by their first word, case folded, whether or not its i have dots."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -59,7 +56,7 @@ class Terminology:
                     f"{other.target!r} in line {other.line}; expected one target for each source term"
                 )
             if other is term:
-                terms.setdefault(key[0].text.casefold(), []).append(term)
+                terms.setdefault(_key(term.words[0]), []).append(term)
         return cls(terms)
 
     @property
@@ -70,9 +67,9 @@ class Terminology:
     def required(self, text: str) -> list[str]:
         """Return the target terms that the translation of `text` must have, one for each occurrence, in source order.
 
-        Terms match whole words (in scripts without spaces, any characters), whatever their case unless the term has a
-        capital beyond its first letter. Where matches overlap the longest counts, then the one of exact case, then the
-        first.
+        Terms match whole words (in scripts without spaces, any characters with the marks on them), whatever their case
+        unless the term has a capital beyond its first letter; the small letter of I is that of English or that
+        of Turkish. Where matches overlap the longest counts, then the one of exact case, then the first.
         """
         words = list(_words(normalise(text)))
         found = [(start, term) for start in range(len(words)) for term in self._matches(words, start)]
@@ -87,10 +84,10 @@ class Terminology:
         return [target for _, target in sorted(chosen)]
 
     def _matches(self, words: list[_Word], start: int) -> Iterator[_Term]:
-        for term in self._terms.get(words[start].text.casefold(), ()):
+        for term in self._terms.get(_key(words[start]), ()):
             there = tuple(words[start : start + len(term.words)])
             there = (there[0]._replace(spaced=False), *there[1:])
-            if (there == term.words) if term.exact else (_fold(there) == _fold(term.words)):
+            if (there == term.words) if term.exact else _same(there, term.words):
                 yield term
 
 
@@ -125,24 +122,40 @@ def _make_term(source: str, target: str, number: int) -> _Term:
 
 
 def _words(text: str) -> Iterator[_Word]:
-    """Cut a text into words, single marks, and single characters of scripts without spaces; what nobody sees counts
-    for nothing."""
-    spaced = False
-    for (is_space, _), characters in groupby(
-        enumerate(clean(text)), key=lambda item: (item[1].isspace(), _group(*item))
-    ):
-        if not is_space:
-            yield _Word("".join(character for _, character in characters), spaced)
-        spaced = is_space
+    """Cut a text into words, single marks, and single characters of scripts without spaces, with the vowel and tone
+    signs on them; what nobody sees counts for nothing."""
+    word, spaced = "", False
+    for character in clean(text):
+        if word and _goes_on(word[-1], character):
+            word += character
+            continue
+        if word:
+            yield _Word(word, spaced)
+            spaced = False
+        word, spaced = ("", True) if character.isspace() else (character, spaced)
+    if word:
+        yield _Word(word, spaced)
 
 
-def _group(index: int, character: str) -> int:
-    """Return what neighbours of one word have in common: -1 for letters, marks and digits, else their own place."""
-    if character.isspace():
-        return -1
-    if any(ord(character) in script for script in _WITHOUT_SPACES):
-        return index
-    return -1 if unicodedata.category(character)[0] in "LMN" or character == "_" else index
+def _goes_on(before: str, character: str) -> bool:
+    return is_sign(character) or (_is_of_words(before) and _is_of_words(character))
+
+
+def _is_of_words(character: str) -> bool:
+    return continues(character) or character == "_"
+
+
+def _key(word: _Word) -> str:
+    return word.text.translate(_WITH_DOTS).casefold()
+
+
+def _same(words: tuple[_Word, ...], others: tuple[_Word, ...]) -> bool:
+    """Tell whether words differ in their case only, in Turkish or in any other language."""
+    return _fold(words) == _fold(others) or _fold(_in_turkish(words)) == _fold(_in_turkish(others))
+
+
+def _in_turkish(words: tuple[_Word, ...]) -> tuple[_Word, ...]:
+    return tuple(word._replace(text=word.text.translate(_TURKISH)) for word in words)
 
 
 def _fold(words: tuple[_Word, ...]) -> tuple[_Word, ...]:

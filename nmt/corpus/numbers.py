@@ -8,8 +8,10 @@ BE0768880101: capitals with four digits or more in a row. Other digits within wo
 import unicodedata
 from typing import Final
 
+from nmt import unspaced
+
 # Scripts whose words stand beside digits without a space: Arabic, those without spaces between words, and Hangul.
-GLUED: Final = "\u0620-\u065f\u066e-\u06ef\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # noqa: E501
+GLUED: Final = f"\u0620-\u065f\u066e-\u06ef{unspaced.CHARACTERS}\uac00-\ud7af"
 BEGINS: Final = rf"(?<![^\W{GLUED}])"
 """No letter or digit of another script comes before."""
 

@@ -4,23 +4,17 @@ A word border is the start or the end of the text, and where two characters meet
 letters, marks and digits do, but for those of scripts without spaces. White space matches white space, however much.
 """
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.alignment import is_unspaced
 from nmt.surfaces import SPACE_MARK
+from nmt.unspaced import continues
 
 _OTHER_CONTINUING, _OTHER_BORDER = 0, 1
 """The symbols of characters that none of the texts has."""
-
-
-def continues(character: str) -> bool:
-    """Tell whether a character goes on in the word of a character like it."""
-    return unicodedata.category(character)[0] in "LMN" and not is_unspaced(character)
 
 
 def as_bytes(character: str) -> str:

@@ -9,10 +9,11 @@ import torch
 from nmt.corpus.placeholders import PLACEHOLDERS, Kind
 from nmt.errors import ConfigError, UsageError
 from nmt.search.forbidden import ForbiddenWords
-from nmt.search.wholewords import WholeWords, continues
+from nmt.search.wholewords import WholeWords
 from nmt.subword import Tokenizer
 from nmt.surfaces import SPACE_MARK
 from nmt.translate.options import Options
+from nmt.unspaced import continues
 from nmt.vocab import EOS, UNK
 
 Spelled = tuple[tuple[int, ...], ...]

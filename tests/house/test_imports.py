@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 # From the ground up; rooms on one floor do not know each other.
 FLOORS = (
-    {"errors", "files", "memory", "vocab", "wording"},
+    {"errors", "files", "memory", "unspaced", "vocab", "wording"},
     {"config", "pictures", "sequences", "surfaces", "workers"},
     {"corpus", "subword", "batching", "alignment", "heatmap"},
     {"models"},

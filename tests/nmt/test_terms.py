@@ -48,6 +48,25 @@ def test_scripts_without_spaces_match_anywhere(load: Loader) -> None:
     assert load("犬\tdog").required("犬が走る。大犬") == ["dog", "dog"]
 
 
+def test_no_word_ends_before_the_signs_on_its_last_letter(load: Loader) -> None:
+    terms = load("ที\ttime", "กา\tcrow")
+    assert terms.required("ที่บ้าน") == []
+    assert terms.required("ทีนี้กาดำ") == ["time", "crow"]
+
+
+def test_native_digits_make_one_number(load: Loader) -> None:
+    terms = load("๒ เล่ม\ttwo volumes")
+    assert terms.required("หนังสือ ๑๒ เล่ม") == []
+    assert terms.required("หนังสือ๒ เล่ม") == ["two volumes"]
+
+
+def test_turkish_capitals_match_their_small_letters(load: Loader) -> None:
+    terms = load("ılık su\twarm water", "ilaç\tdrug", "IŞIK\tlight", "İz\ttrace", "ilik\tmarrow")  # noqa: RUF001 (Turkish)
+    assert terms.required("Ilık su ve İlaç") == ["warm water", "drug"]  # noqa: RUF001 (Turkish)
+    assert terms.required("IŞIK, iz; İZ") == ["light", "trace", "trace"]
+    assert terms.required("Ilık ışık") == []  # noqa: RUF001 (Turkish)
+
+
 def test_case_matters_only_for_a_capital_beyond_the_first_letter(load: Loader) -> None:
     terms = load("Dog\tchien", "NATO\tOTAN", '"iOS"\tiOS')
     assert terms.required('DOG dog nato "ios"') == ["chien", "chien"]

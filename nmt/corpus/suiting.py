@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Final, Literal
 
+from nmt import unspaced
 from nmt.corpus.scripts import scripts_of, shares_by_script
 from nmt.errors import ConfigError
 
@@ -11,7 +12,7 @@ Suiting = Literal["13a", "zh", "char", "ja-mecab", "ko-mecab"]
 
 _HAN: Final = ("Hani", "Bopo")
 _KANA: Final = ("Hira", "Kana")
-_OTHERS: Final = ("Thai", "Laoo", "Khmr", "Mymr", "Tibt")
+_OTHERS: Final = tuple(unspaced.SCRIPTS.keys() - {*_HAN, *_KANA})
 _LEAST: Final = 0.25
 """A text with this share of letters of such scripts is one without spaces."""
 _LEAST_KANA: Final = 0.05

@@ -2,8 +2,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from nmt.corpus import unspaced
-from nmt.corpus.unspaced import suiting_tokenizer
+from nmt.corpus import suiting
+from nmt.corpus.suiting import suiting_tokenizer
 
 TEXTS = {
     "en": "The dog runs fast through the garden.",
@@ -23,7 +23,7 @@ TEXTS = {
 def test_text_and_language_alike_choose_what_finds_words(
     monkeypatch: pytest.MonkeyPatch, language: str, installed: bool, japanese: str, korean: str
 ) -> None:
-    monkeypatch.setattr(unspaced, "find_spec", lambda package: find_spec("nmt") if installed else None)
+    monkeypatch.setattr(suiting, "find_spec", lambda package: find_spec("nmt") if installed else None)
     expected = {"en": "13a", "zh": "zh", "ja": japanese, "ko": korean}.get(language, "char")
     assert suiting_tokenizer([TEXTS[language]]) == expected
     assert suiting_tokenizer(["1234"], language) == expected
