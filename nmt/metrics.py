@@ -86,17 +86,16 @@ def tokenizer_for(settings: Settings, references: Sequence[str]) -> BleuTokenize
     return suiting_tokenizer(references, settings.data.tgt_lang) if wanted == "auto" else wanted
 
 
-def better_tokenizer(scored: Sequence[FileScores], scoring: Scoring, reference: Path) -> BleuTokenizer | None:
-    """Name what would find the words of a reference whose BLEU is next to nothing because 13a does not; None: no need.
+def better_tokenizer(reference: Path, scoring: Scoring) -> BleuTokenizer | None:
+    """Name what would find the words of a reference without spaces, where 13a was to find them; None: no need.
 
     Raises:
         DataError: The file cannot be read.
     """
-    of_nothing = any(one.metric == "bleu" and one.score < 1 for file in scored for one in file.scores)
-    if scoring.tokenizer != "13a" or not of_nothing:
+    if scoring.tokenizer != "13a" or "bleu" not in scoring.metrics:
         return None
     suiting = suiting_tokenizer(list(read_lines(reference, "replace")))
-    return None if suiting == "13a" else suiting
+    return None if suiting in ("13a", "ko-mecab") else suiting
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTokenizer = "13a") -> Score:

@@ -70,8 +70,8 @@ def score(
     scored = (compare_files if paired else score_files)(
         reference, hypotheses, scoring, more=references, on_bad_utf8=on_bad_utf8
     )
-    if better := better_tokenizer(scored, scoring, reference):
-        warn(f"BLEU finds no words with --tokenize 13a in {reference}, which has no spaces; try --tokenize {better}")
+    if better := better_tokenizer(reference, scoring):
+        warn(f"{reference} has no spaces between words, which --tokenize 13a looks for; try --tokenize {better}")
     for file in scored:
         if file.tokenized_lines >= _MANY and "bleu" in chosen and tokenize != "none":
             warn(f"{counted(file.tokenized_lines, 'line')} of {file.hypothesis} {_TOKENIZED}")

@@ -5,6 +5,7 @@ One number each: 1,234.5 and 1.234,5 and 1'234 and 1 234; 12:30, 12h30 and 2024-
 BE0768880101: capitals with four digits or more in a row. Other digits within words, as in MP3, 2nd and 1990s, are none.
 """
 
+import re
 import unicodedata
 from typing import Final
 
@@ -45,6 +46,10 @@ PATTERN: Final = (
 )
 """A regular expression of numbers."""
 
+_ARABIC_SIGNS: Final = {"\u066a": "%", "\u066b": ".", "\u066c": ","}
+_WIDE: Final = "CJK"
+"""What letters of East Asia and full-width digits have in common."""
+
 
 def value(number: str) -> tuple[str, ...]:
     """Return what two writings of a number have in common: its digits in order, and its letters and signs in any.
@@ -56,3 +61,26 @@ def value(number: str) -> tuple[str, ...]:
         one for one in unicodedata.normalize("NFKC", number) if unicodedata.category(one)[0] in "LS" or one in "%‰٪"
     )
     return digits, *others
+
+
+def written_for(text: str, number: str) -> str:
+    """Write a number for a text: with the digits 0 to 9 where its own are of a script of which the text has no letter.
+
+    A text without letters has any digits.
+    """
+    digits = {_script_of(one) for one in number if one.isdecimal() and not one.isascii()}
+    letters = {_script_of(one) for one in text if one.isalpha()} if digits else set[str]()
+    return "".join(map(_western, number)) if letters and not digits & letters else number
+
+
+def _script_of(character: str) -> str:
+    if unicodedata.east_asian_width(character) in "FWH":
+        return _WIDE
+    return re.split("[ -]", unicodedata.name(character, "?").removeprefix("EXTENDED "))[0]
+
+
+def _western(character: str) -> str:
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    wide = unicodedata.east_asian_width(character) == "F"
+    return _ARABIC_SIGNS.get(character) or (unicodedata.normalize("NFKC", character) if wide else character)

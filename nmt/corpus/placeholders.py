@@ -127,6 +127,15 @@ def fill(text: str, filling: Filling) -> str:
     return unmask(spaced(re.sub(" {2,}", " ", text).strip(" ")), filling) if filling else text
 
 
+def written_for(text: str, filling: Filling) -> dict[Kind, list[str | None]]:
+    """Write the numbers that fill the placeholders of a translation in digits that its script may have."""
+    bare = unmask(text, {kind: [] for kind in filling})
+    return {
+        kind: [numbers.written_for(bare, one) if kind == "number" and one else one for one in texts]
+        for kind, texts in filling.items()
+    }
+
+
 def fill_pieces(pieces: Sequence[str], filling: Filling) -> list[str]:
     """Fill the placeholders in the pieces of a text, so that they have its words."""
     waiting = {kind: iter(texts) for kind, texts in filling.items()}

@@ -21,6 +21,7 @@ from nmt.corpus.placeholders import (
     place,
     unmask,
     unwritten,
+    written_for,
 )
 from nmt.corpus.sections import Begun
 from nmt.markup import Marked, Piece, Region, Scanned, extract, find_unread, is_wordless, reinsert, take_out
@@ -258,11 +259,12 @@ class LineReader:
                 tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
                 joined = join_pieces(tgt)
         placed = place(part.originals, src, tgt, attention, written=prefix)
-        text = one_line(fill(joined, placed.filling))
+        filling = written_for(joined, placed.filling)
+        text = one_line(fill(joined, filling))
         one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
         if attention is not None:
             if linked:
-                sides = fill_pieces(src, part.originals), fill_pieces(tgt, placed.filling)
+                sides = fill_pieces(src, part.originals), fill_pieces(tgt, filling)
                 one = replace(one, alignment=tuple(align_words(*sides, attention)))
             if self.options.details:
                 one = replace(one, details=(Part(tuple(map(shown, src)), tuple(map(shown, tgt)), attention),))

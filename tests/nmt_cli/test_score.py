@@ -127,14 +127,22 @@ def test_wrong_usage_is_refused(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
 
 
-def test_a_bleu_of_nothing_in_a_text_without_spaces_names_a_tokenizer(folder: Path) -> None:
+def test_of_a_text_without_spaces_a_tokenizer_is_named(folder: Path) -> None:
     (folder / "zh").write_text("他的妹妹今天需要一辆红色的汽车。\n")
     (folder / "out.zh").write_text("她的妹妹今天需要一辆红色的汽车。\n")
     result = CliRunner().invoke(app, ["score", "zh", "out.zh"])
     assert result.exit_code == 0
-    expected = "BLEU finds no words with --tokenize 13a in zh, which has no spaces; try --tokenize zh"
+    expected = "zh has no spaces between words, which --tokenize 13a looks for; try --tokenize zh"
     assert result.stderr == f"warning: {expected}\n"
     assert CliRunner().invoke(app, ["score", "zh", "out.zh", "--tokenize", "zh"]).stderr == ""
+    assert CliRunner().invoke(app, ["score", "zh", "out.zh", "--metric", "chrf"]).stderr == ""
+
+
+def test_a_tokenizer_is_named_though_numbers_between_spaces_give_some_bleu(folder: Path) -> None:
+    (folder / "th").write_text("ฉันมีหนังสือ 92 เล่ม\nครูมีหนังสือ 15 เล่ม\n")
+    (folder / "out.th").write_text("ฉันมีหนังสือ 92 เล่ม\nครูมีสมุด 15 เล่ม\n")
+    result = CliRunner().invoke(app, ["score", "th", "out.th"])
+    assert result.stderr.endswith("; try --tokenize char\n")
 
 
 def test_a_bleu_of_nothing_in_a_text_with_spaces_is_what_it_is(folder: Path) -> None:

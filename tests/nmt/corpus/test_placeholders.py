@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.corpus.placeholders import Kind, fill, mask, mask_pair, place, spaced, unmask
+from nmt.corpus.placeholders import Kind, fill, mask, mask_pair, place, spaced, unmask, written_for
 
 BOTH: tuple[Kind, ...] = ("number", "url")
 KINDS = st.sampled_from([(), ("number",), ("url",), BOTH])
@@ -145,6 +145,27 @@ def test_what_has_no_placeholder_is_lost_and_what_has_no_original_is_empty() -> 
 def test_placeholders_do_not_touch_words_of_scripts_with_spaces() -> None:
     assert spaced("a[NUM]b, [URL]c ([NUM]) x-[NUM]") == "a [NUM] b, [URL] c ([NUM]) x-[NUM]"
     assert spaced("有[NUM]本") == "有[NUM]本"
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "written"),
+    [
+        ("[NUM] books", "٢٬٣٠٢٫٥", "2,302.5"),  # noqa: RUF001 (Arabic)
+        ("[NUM] books", "५०٪", "50%"),
+        ("Ευρώ: [NUM]", "๑๒", "12"),
+        ("[NUM] books", "１２：３０", "12:30"),  # noqa: RUF001 (full-width ones are meant)
+        ("有[NUM]本", "１２", "１２"),  # noqa: RUF001
+        ("عنده [NUM] كتب", "۱۲", "۱۲"),
+        ("के पास [NUM] किताबें", "१२", "१२"),
+        ("के पास [NUM] किताबें", "12", "12"),
+        ("[NUM]", "١٢", "١٢"),
+    ],
+)
+def test_numbers_have_digits_of_a_script_that_the_translation_has(text: str, number: str, written: str) -> None:
+    assert written_for(text, {"number": [number, None], "url": ["http://a/٣"]}) == {
+        "number": [written, None],
+        "url": ["http://a/٣"],
+    }
 
 
 def test_what_a_translation_begins_with_needs_no_placeholder() -> None:

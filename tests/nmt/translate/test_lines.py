@@ -157,6 +157,13 @@ def test_placeholders_get_their_originals_back(tokenizers: Tokenizers, options: 
     assert found.text == "77777 dogs 8.5 run https://a.example/?x=1 ."
 
 
+def test_numbers_are_written_in_digits_that_the_translation_may_have(tokenizers: Tokenizers) -> None:
+    masked = reader(tokenizers, DEFAULT, 'tokenizer.placeholders=["number"]')
+    [line] = masked.read(["٧٧ dogs"])  # noqa: RUF001 (Arabic)
+    [found] = masked.write(line, echoed(tokenizers, line))
+    assert (found.text, found.lost) == ("77 dogs", ())
+
+
 def test_alignment_and_details_are_given_where_they_are_asked_for(tokenizers: Tokenizers) -> None:
     for options in (Options(alignment=True, details=True), Options(alignment=True), Options(details=True)):
         asked = reader(tokenizers, options)
