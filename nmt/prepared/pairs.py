@@ -57,7 +57,8 @@ class PairCorpus(Corpus[Pair]):
 
     def clean(self, record: Pair) -> Pair:
         """Clean both sides."""
-        return Pair(clean(record.src), clean(record.tgt), record.file, record.line, record.fault)
+        src, tgt = clean(record.src), clean(record.tgt)
+        return record if src is record.src and tgt is record.tgt else record._replace(src=src, tgt=tgt)
 
     def make_judge(self, overlap: Overlap) -> Judge[Pair]:
         """Make the cleaner that the settings ask for."""

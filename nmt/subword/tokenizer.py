@@ -105,10 +105,10 @@ class Tokenizer:
 
     @cached_property
     def characters(self) -> frozenset[str] | None:
-        """The characters that can be read: those of pieces that text is cut into; None: all, as bytes."""
+        """The characters that can be read, a space too: those of pieces that text is cut into; None: all, as bytes."""
         if self.has_bytes:
             return None
-        return frozenset("".join(piece.text for piece in self._model.pieces if piece.type == Type.NORMAL))
+        return frozenset(" ".join(piece.text for piece in self._model.pieces if piece.type == Type.NORMAL))
 
     @property
     def scores(self) -> list[float]:

@@ -197,7 +197,7 @@ class LineReader:
 
     def _knows_nothing(self, plain: str, lacks: bool) -> bool:
         """Tell whether a text is none to be translated: all is carried over or masked, but for marks and digits."""
-        if self._known is None or self.options.required:
+        if self._known is None or self.options.required or not (lacks or self.settings.tokenizer.placeholders):
             return False
         masked, originals = self._mask(plain)
         return (lacks or any(originals.values())) and is_wordless(unmask(masked, {kind: [] for kind in originals}))
@@ -217,15 +217,15 @@ class LineReader:
         words = [list(self.options.terms.required(part.text)) if self.options.terms else [] for part in parts]
         if words:
             words[-1] += self.options.required
-        spelled = [spell(self.tokenizers.tgt, some, self._normalise) if some else () for some in words] or [()] * len(
-            parts
-        )
+        spelled = [spell(self.tokenizers.tgt, some, self._normalise) if some else () for some in words]
         return tuple(
             some + self._placeholders(part, "" if i else prefix)
             for i, (some, part) in enumerate(zip(spelled, parts, strict=True))
         )
 
     def _placeholders(self, part: LinePart, prefix: str) -> Spelled:
+        if not part.originals:
+            return ()
         left = unwritten(part.originals, prefix)
         return tuple((index,) for kind, index in self.copied.items() for _ in left[kind])
 
