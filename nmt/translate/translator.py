@@ -175,6 +175,13 @@ class Translator:
                 2,
             )
         placeholders = self.settings.tokenizer.placeholders
+        if placeholders and not self.attends:
+            warnings.warn(
+                "a model without attention does not say where numbers and URLs go: those of a line are put back in the "
+                "order of the source",
+                NmtWarning,
+                2,
+            )
         reader = LineReader(self.tokenizers, self.settings, options)
         constrained = bool(options.required or options.terms)
         kind = Kind(

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -96,6 +97,41 @@ def drain(flow: Flow) -> Found:
 
 def texts(found: Found) -> list[str]:
     return [best.text for best, *_ in found]
+
+
+class Forgetful(Recorder):
+    """A search that forgets a word."""
+
+    def __init__(self, word: int) -> None:
+        super().__init__()
+        self._word = word
+
+    def step(self) -> list[tuple[int, list[Hypothesis]]]:
+        return [
+            (number, [replace(one, ids=tuple(word for word in one.ids if word != self._word)) for one in found])
+            for number, found in super().step()
+        ]
+
+
+def test_only_sentences_that_lost_a_placeholder_are_searched_again(tokenizers: Tokenizers) -> None:
+    masking = Settings.model_validate({"tokenizer": {"placeholders": ["number"]}})
+    reader = LineReader(tokenizers, masking, Options())
+    number = reader.copied["number"]
+    first, again = Forgetful(number), Recorder()
+    flow = Flow(reader, cast("Engine[Any, Any]", first), cast("Engine[Any, Any]", again))
+    flow.put(["a dog", "7 dogs", "", "a cat", "the 8 cats sleep"])
+    assert texts(drain(flow)) == ["a dog", "7 dogs", "", "a cat", "the 8 cats sleep"]
+    assert [len(added) for added in first.added] == [4]
+    assert sorted(one.ids.count(number) for added in again.added for one in added) == [1, 1]
+
+
+def test_only_lines_with_something_to_put_back_are_searched_with_attention(tokenizers: Tokenizers) -> None:
+    reader = LineReader(tokenizers, Settings(), Options())
+    plain, linking = Recorder(), Recorder()
+    flow = Flow(reader, cast("Engine[Any, Any]", plain), None, cast("Engine[Any, Any]", linking))
+    flow.put(["a dog", "a dog 😀", "😀", "a cat"])
+    assert texts(drain(flow)) == ["a dog", "a dog 😀", "😀", "a cat"]
+    assert [len(plain.added[0]), len(linking.added[0])] == [2, 1]
 
 
 def test_a_flow_without_lines_is_hungry_and_not_busy(echo: Translator) -> None:

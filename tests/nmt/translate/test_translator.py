@@ -3,7 +3,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from nmt.config import Settings, TrainingCorpusSettings, load_settings
 from nmt.corpus import sections
@@ -25,7 +26,7 @@ from nmt.subword import Tokenizer, Tokenizers, tokenizer_files, train_tokenizer
 from nmt.translate import Options, Translator
 from nmt.translate.options import DEFAULT
 
-from .conftest import TEXT, EchoWith
+from .conftest import TEXT, Echo, EchoWith, Place
 
 pytestmark = pytest.mark.filterwarnings("ignore:a model of pieces")
 
@@ -388,3 +389,32 @@ def test_a_model_of_tagged_text_asks_for_a_tag(toy: Translator) -> None:
     translator = replace(toy, settings=toy.settings.model_copy(update={"data": data}))
     with pytest.warns(NmtWarning, match=r"^the model has learnt every sentence with a tag: <a>; name one$"):
         translator.translate(["bat"])
+
+
+@dataclass(frozen=True)
+class Shy(Echo):
+    """Says "a" rather than one of the words that it hears."""
+
+    unsaid: int = 0
+    instead: int = 0
+
+    def step(self, prev_ids: Tensor, state: Place) -> tuple[Tensor, Place]:
+        logits, state = super().step(prev_ids, state)
+        logits[..., self.instead] = torch.where(logits[..., self.unsaid] > 0, 60.0, logits[..., self.instead])
+        return logits, state
+
+
+def test_a_number_that_the_model_does_not_say_is_in_its_translation_all_the_same(echo_with: EchoWith) -> None:
+    masking = echo_with('tokenizer.placeholders=["number"]')
+    pieces = masking.tokenizers.tgt.pieces
+    shy = Shy(len(pieces), unsaid=pieces.index("[NUM]"), instead=pieces.index("\u2581a"))
+    [[found]] = replace(masking, model=shy).translate(["the 7 dogs run ."])
+    assert (found.text.count("7"), found.lost) == (1, ())
+    [[sampled]] = replace(masking, model=shy).translate(["the 7 dogs run ."], Options(sampling=Sampling(top_k=1)))
+    assert ("7" in sampled.text, sampled.lost) == (False, ("7",))
+
+
+def test_a_model_without_attention_says_that_numbers_keep_their_order(echo_with: EchoWith) -> None:
+    masking = replace(echo_with('tokenizer.placeholders=["number"]'), attends=False)
+    with pytest.warns(NmtWarning, match="^a model without attention does not say where numbers and URLs go: "):
+        masking.translate(["7 dogs 8"])
