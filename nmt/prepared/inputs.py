@@ -113,13 +113,17 @@ def find_test(data: DataSettings) -> tuple[Path, Path] | None:
     return data.root / data.test_src, data.root / data.test_tgt
 
 
-def record_inputs(named: Named) -> tuple[InputRecord, ...]:
+def record_inputs(named: Named, root: Path = Path()) -> tuple[InputRecord, ...]:
     """Measure every file.
+
+    Args:
+        named: The files.
+        root: Where relative names of them start, which the error about a missing one says.
 
     Raises:
         DataError: A file is missing or unreadable.
     """
-    return tuple(_record(setting, text) for setting, texts in named for text in texts)
+    return tuple(_record(setting, text, root) for setting, texts in named for text in texts)
 
 
 def _find_train(data: DataSettings, named: Named) -> tuple[TrainSource, ...]:
@@ -208,7 +212,7 @@ def _refuse_pairs(data: DataSettings) -> None:
             )
 
 
-def _record(setting: str, text: Path | Fingerprint) -> InputRecord:
+def _record(setting: str, text: Path | Fingerprint, root: Path) -> InputRecord:
     if isinstance(text, Fingerprint):
         return InputRecord(setting=setting, path=text.name, sha256=text.digest)
     if text.is_dir():
@@ -224,4 +228,5 @@ def _record(setting: str, text: Path | Fingerprint) -> InputRecord:
     try:
         return InputRecord(setting=setting, path=str(text), sha256=sha256(text))
     except OSError as error:
-        raise DataError(f"cannot read {text} ({setting}): {error.strerror}") from error
+        start = f"; its name counts from data.root = {root}" if root != Path() and text.is_relative_to(root) else ""
+        raise DataError(f"cannot read {text} ({setting}): {error.strerror}{start}") from error

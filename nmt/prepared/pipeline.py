@@ -118,7 +118,7 @@ def prepare(
     inputs = find_inputs(settings.data)
     if isinstance(inputs, PairInputs):
         require_joint(settings)
-    records = record_inputs([*inputs.named, *_name_tokenizers(tokenizers)])
+    records = record_inputs([*inputs.named, *_name_tokenizers(tokenizers)], settings.data.root)
     key = _key(records, inputs, settings, block)
     recover(data_dir)
     if holds_data(data_dir) and not force:
