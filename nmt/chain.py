@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nmt.config import Settings
+from nmt.config import SearchSettings, Settings
 from nmt.corpus.reading import read_lines
 from nmt.errors import ConfigError
 from nmt.files import make_folder, sha256, write_text
 from nmt.lm.result import Totals
 from nmt.lm.scorer import LanguageScorer
 from nmt.metrics import Score, Scoring, score, tokenizer_for
-from nmt.models.folder import WEIGHTS
+from nmt.models.folder import WEIGHTS, read_settings
 from nmt.prepared.inputs import find_test
 from nmt.subword import load_tokenizers
 from nmt.translate import Options, Translator
@@ -90,24 +90,26 @@ def translate_test(
         model_dir: The model.
         src: The source side of the test text.
         test_dir: Where the translations go.
-        settings: `search` says how to translate, `data.test_tag` what is put before each sentence.
+        settings: `search` says how to translate, the model's what it leaves open; `data.test_tag` what is put before
+            each sentence.
         on_lines: Told how many lines of how many are done.
 
     Returns:
         The file of translations, one a line, and whether it was made now.
     """
     hypotheses, stamp = test_dir / HYPOTHESES, test_dir / STAMP
+    search = _search(settings, read_settings(model_dir))
     made_from = {
         "model": sha256(model_dir / WEIGHTS),
         "source": sha256(src),
         "tag": settings.data.test_tag,
-        "search": settings.search.model_dump(mode="json"),
+        "search": search.model_dump(mode="json"),
     }
     if hypotheses.exists() and _read_json(stamp) == {**made_from, "hypotheses": sha256(hypotheses)}:
         return hypotheses, False
     lines = list(read_lines(src, on_bad_utf8=settings.data.on_bad_utf8))
-    translator = Translator.load(model_dir, device=settings.training.device, precision=settings.search.precision)
-    options = replace(Options.of(settings.search), tag=settings.data.test_tag)
+    translator = Translator.load(model_dir, device=settings.training.device, precision=search.precision)
+    options = replace(Options.of(search), tag=settings.data.test_tag)
     texts: list[str] = []
     for first in range(0, len(lines), _BLOCK):
         found = translator.translate(lines[first : first + _BLOCK], options)
@@ -117,6 +119,11 @@ def translate_test(
     write_text(hypotheses, "".join(text + "\n" for text in texts))
     write_text(stamp, json.dumps({**made_from, "hypotheses": sha256(hypotheses)}, indent=2) + "\n")
     return hypotheses, True
+
+
+def _search(asked: Settings, model: Settings) -> SearchSettings:
+    """Take what was asked for, and for the rest what the model has."""
+    return model.search.model_copy(update={name: getattr(asked.search, name) for name in asked.search.model_fields_set})
 
 
 def score_test(hypotheses: Path, texts: TestTexts, settings: Settings) -> tuple[Score, ...]:

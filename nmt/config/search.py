@@ -19,7 +19,8 @@ class SearchSettings(Section):
     min_length_ratio: float = Field(default=0.0, ge=0.0)
     """Shortest output in pieces: this times the source length, and no more than the longest allows."""
     max_length_ratio: float = Field(default=2.0, gt=0.0, le=100.0)
-    """Longest output in pieces: this times the source length, plus ten."""
+    """Longest output in pieces: this times the source length, plus ten. Where the data have more than one target piece
+    for each source piece, as from Chinese, a new run has twice their mean ratio by default."""
     lm_weight: float = Field(default=0.1, ge=0.0)
     """Weight of what a language model says, where `nmt translate --lm` names one (Gulcehre et al., 2015, sec. 4.1)."""
     no_repeat_ngram: int = Field(default=0, ge=0)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nmt.config import Settings
+from nmt.config import SearchSettings, Settings
 from nmt.config.load import as_stored
 from nmt.errors import DataError
 from nmt.prepared.columns import SRC, TEXT, TGT
@@ -48,7 +49,7 @@ class PreparedData:
     folder: Path
     manifest: Manifest
     settings: Settings
-    """The settings it was prepared with; only the sections `data` and `tokenizer` are set."""
+    """The settings it was prepared with; only the sections `data` and `tokenizer` are set, and what suits the data."""
     train_src: Sequences
     """The ids of each source, without `</s>`, in the order of the corpora."""
     train_tgt: Sequences
@@ -72,7 +73,7 @@ class PreparedData:
         data = cls(
             folder=folder,
             manifest=manifest,
-            settings=_read_settings(folder, manifest),
+            settings=_read_settings(folder, manifest, search=_search_of(manifest.counts)),
             train_src=map_ids(folder / TRAIN, SRC.ids, size=len(tokenizers.src)),
             train_tgt=map_ids(folder / TRAIN, TGT.ids, size=len(tokenizers.tgt)),
             valid_sets=_read_valid_sets(folder / VALID, manifest.counts, tokenizers),
@@ -155,13 +156,20 @@ def holds_text(folder: Path) -> bool:
     return isinstance(read_manifest(folder).counts, TextCounts)
 
 
-def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, str]) -> Settings:
+def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(as_stored({**manifest.settings, **more}))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
         raise DataError(f"{folder} was prepared with settings that are unknown here: {name}: {first['msg']}") from error
+
+
+def _search_of(counts: Counts) -> dict[str, float]:
+    """Say how long a translation may be where, in the mean, it has more pieces than its source: twice the mean."""
+    ratio = round(2 * counts.tgt_pieces / max(counts.src_pieces, 1), 1)
+    limit = SearchSettings.model_fields["max_length_ratio"].default
+    return {"max_length_ratio": min(ratio, 100.0)} if ratio > limit else {}
 
 
 def _read_valid_sets(path: Path, counts: Counts, tokenizers: Tokenizers) -> tuple[ValidationPairs, ...]:

@@ -71,6 +71,17 @@ def test_the_test_text_is_translated_with_its_tag(
     assert given == [None, "<a>"]
 
 
+def test_what_is_left_open_of_the_search_is_as_the_model_has_it(
+    toy_model: Path, toy_text: Path, toy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_model = load_settings(overrides=["search.max_length_ratio=7.5", "search.beam_size=3"])
+    monkeypatch.setattr("nmt.chain.read_settings", lambda folder: of_model)
+    asked = load_settings(overrides=["search.beam_size=1"], base=toy_settings)
+    translate(toy_model, toy_text / "test.src", tmp_path, asked)
+    made_from = json.loads((tmp_path / "made-from.json").read_text())["search"]
+    assert (made_from["beam_size"], made_from["max_length_ratio"]) == (1, 7.5)
+
+
 def test_the_tokenizer_of_the_data_has_to_have_the_tag_of_the_test_text(tmp_path: Path) -> None:
     tokenizer = TokenizerSettings(kind="char", symbols=("<a>",), joint=False)
     train_tokenizers(tmp_path, tokenizer, {SRC_MODEL: lambda: iter(["ab"]), TGT_MODEL: lambda: iter(["cd"])})

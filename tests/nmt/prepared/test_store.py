@@ -36,6 +36,17 @@ def test_validation_ids_are_those_of_the_validation_text(folder: Path) -> None:
     assert [data.valid.tgt.row(row) for row in range(21)] == data.tokenizers.tgt.encode(data.valid.tgt_texts)
 
 
+@pytest.mark.parametrize(("tgt_pieces", "expected"), [(90, None), (100, None), (345, 6.9), (9000, 100.0)])
+def test_targets_of_more_pieces_than_their_sources_may_be_translated_to_as_many(
+    folder: Path, tgt_pieces: int, expected: float | None
+) -> None:
+    manifest = read_manifest(folder)
+    counts = manifest.counts.model_copy(update={"src_pieces": 100, "tgt_pieces": tgt_pieces})
+    write_manifest(folder, manifest.model_copy(update={"counts": counts}))
+    search = PreparedData.open(folder).settings.search
+    assert (search.max_length_ratio if search.model_fields_set else None) == expected
+
+
 def write_sets(folder: Path, *sets: tuple[str, int]) -> None:
     """Say that the validation pairs are sets of such names and sizes."""
     manifest = read_manifest(folder)
@@ -88,7 +99,7 @@ def test_the_settings_come_back(folder: Path, make_settings: Callable[..., Setti
     settings = PreparedData.open(folder).settings
     expected = make_settings("tokenizer.kind=bpe")
     assert (settings.data, settings.tokenizer) == (expected.data, expected.tokenizer)
-    assert settings.model_fields_set == {"data", "tokenizer"}
+    assert settings.model_fields_set - {"search"} == {"data", "tokenizer"}
 
 
 def test_data_of_before_hold_what_nobody_sees(folder: Path) -> None:
