@@ -24,13 +24,18 @@ CHARACTERS: Final = "".join(SCRIPTS.values())
 _UNSPACED: Final = re.compile(rf"(?!\d)[{CHARACTERS}]")
 
 
+def is_unspaced(character: str) -> bool:
+    """Tell whether a character is of one of these scripts, and no digit: digits make one number together anywhere."""
+    return _UNSPACED.match(character) is not None
+
+
 def continues(character: str) -> bool:
     """Tell whether a character goes on in the word of a character like it: letters, marks and digits do, but for what
-    is of these scripts; their digits do, which make one number together."""
-    return unicodedata.category(character)[0] in "LMN" and not _UNSPACED.match(character)
+    is of these scripts."""
+    return unicodedata.category(character)[0] in "LMN" and not is_unspaced(character)
 
 
 def is_sign(character: str) -> bool:
     """Tell whether a character is a vowel or tone sign of these scripts, without which nobody reads the letter before
     it: no word ends between them."""
-    return unicodedata.category(character)[0] == "M" and _UNSPACED.match(character) is not None
+    return unicodedata.category(character)[0] == "M" and is_unspaced(character)

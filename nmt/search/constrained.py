@@ -14,15 +14,17 @@ met more of them is less probable. The rules, for K beams and one sentence:
 
 A required sequence is met where its words stand side by side. If one breaks off, its words are no longer met, but for
 those that begin it anew; so it is with one that the next word continues, as a piece without a mark continues the piece
-before it: who asks for "eine" does not mean "einem". The same one required twice has to come twice, the second time
-behind the first; different ones may overlap. One that is impossible (it holds an unknown word, or is forbidden too) is
-never met.
+before it: who asks for "eine" does not mean "einem". Where scripts have no spaces, the first piece of a text has a mark
+that the same piece has nowhere else: either begins a sequence. The same one required twice has to come twice, the
+second time behind the first; different ones may overlap. One that is impossible (it holds an unknown word, or is
+forbidden too) is never met.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Self
 
 import torch
@@ -51,10 +53,14 @@ class Required:
     """The sequences of words that the translation of one sentence has to contain."""
 
     def __init__(
-        self, sequences: Sequence[Sequence[int]], continuing: Set[int] = frozenset(), copied: Set[int] = frozenset()
+        self,
+        sequences: Sequence[Sequence[int]],
+        continuing: Set[int] = frozenset(),
+        copied: Set[int] = frozenset(),
+        opening: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         """Require the sequences, none of them empty or with an end; behind none of them, a `continuing` word, unless it
-        is a single word that is `copied`."""
+        is a single word that is `copied`. An `opening` word begins them as well as the one that it stands for."""
         if not all(sequences) or any(EOS in sequence for sequence in sequences):
             raise ValueError("a required sequence has at least one word, and none of its words is </s>")
         counts = Counter(tuple(sequence) for sequence in sequences)
@@ -62,6 +68,7 @@ class Required:
         self._wanted = tuple(len(sequence) * count for sequence, count in counts.items())
         self._borders = tuple(_borders(sequence) for sequence in counts)
         self._continuing = continuing
+        self._opening = opening
         self._breakable = tuple(len(sequence) > 1 or sequence[0] not in copied for sequence in counts)
         self.total = sum(self._wanted)
         """Words that are required."""
@@ -106,7 +113,7 @@ class Required:
             whole, part = met - met % len(sequence), met % len(sequence)
         while part and sequence[part] != word:
             part = borders[part - 1]
-        part += sequence[part] == word
+        part += sequence[part] == (word if part else self._opening.get(word, word))
         return whole + part, part == len(sequence)
 
 
@@ -143,6 +150,7 @@ class ConstrainedBeams:
         with_attention: bool = False,
         continuing: Set[int] = frozenset(),
         copied: Sequence[int] = (),
+        opening: Mapping[int, int] = MappingProxyType({}),
     ) -> Self:
         """Begin with one live hypothesis a sentence, `<s>`, and nothing finished; after a step there are K.
 
@@ -156,6 +164,7 @@ class ConstrainedBeams:
             with_attention: Keep the attention of each word.
             continuing: Words that continue the word before them: behind what is required, they make another one of it.
             copied: Words of which that is not so.
+            opening: Words that begin a text, and what each of them is elsewhere.
         """
         beams = Beams.start(
             limits,
@@ -165,7 +174,7 @@ class ConstrainedBeams:
             src_lengths=src_lengths,
             with_attention=with_attention,
         )
-        all_required = tuple(Required(sequences, continuing, frozenset(copied)) for sequences in required)
+        all_required = tuple(Required(sequences, continuing, frozenset(copied), opening) for sequences in required)
         return cls(beams, all_required, tuple((one.begin,) for one in all_required))
 
     @property

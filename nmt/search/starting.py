@@ -1,7 +1,7 @@
 """From settings to a search: which kind of frontier new sentences begin with."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -44,6 +44,8 @@ class Kind:
     """Heed what sentences require."""
     continuing: frozenset[int] = frozenset()
     """Words that go on within a word, before which a required one has not ended yet."""
+    opening: Mapping[int, int] = field(default_factory=dict)
+    """Words that begin a text, and what each of them is elsewhere, where scripts have no spaces."""
     copied: tuple[int, ...] = ()
     """Words that come at most as often as a sentence requires them, whatever word follows them: placeholders."""
     weighed: bool = False
@@ -77,6 +79,7 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
                 required=[sentence.required for sentence in sentences],
                 continuing=kind.continuing,
                 copied=kind.copied,
+                opening=kind.opening,
             )
         return start_beams(
             limits,

@@ -31,7 +31,7 @@ from nmt.subword import Tokenizers
 from nmt.surfaces import shown
 from nmt.translate.options import Options
 from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
-from nmt.translate.words import Spelled, copied, spell
+from nmt.translate.words import Spelled, copied, spell, spell_within
 from nmt.vocab import UNK
 
 
@@ -217,7 +217,7 @@ class LineReader:
         words = [list(self.options.terms.required(part.text)) if self.options.terms else [] for part in parts]
         if words:
             words[-1] += self.options.required
-        spelled = [spell(self.tokenizers.tgt, some, self._normalise) if some else () for some in words]
+        spelled = [spell_within(self.tokenizers.tgt, some, self._normalise) if some else () for some in words]
         return tuple(
             some + self._placeholders(part, "" if i else prefix)
             for i, (some, part) in enumerate(zip(spelled, parts, strict=True))

@@ -34,7 +34,7 @@ from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage
 from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.result import Translation, whole_lines
-from nmt.translate.words import check_tag, check_words, continuing, forbid
+from nmt.translate.words import check_tag, check_words, continuing, forbid, opening
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -192,6 +192,7 @@ class Translator:
             with_prefixes=options.prefix_after_tab,
             constrained=constrained,
             continuing=continuing(self.tokenizers.tgt) if constrained else frozenset(),
+            opening=opening(self.tokenizers.tgt) if constrained else {},
             forbidden=forbid(
                 self.tokenizers.tgt,
                 list(map(normalise, options.forbidden)),

@@ -13,7 +13,7 @@ from nmt.search.wholewords import WholeWords
 from nmt.subword import Tokenizer
 from nmt.surfaces import SPACE_MARK
 from nmt.translate.options import Options
-from nmt.unspaced import continues
+from nmt.unspaced import continues, is_sign, is_unspaced
 from nmt.vocab import EOS, UNK
 
 Spelled = tuple[tuple[int, ...], ...]
@@ -26,6 +26,17 @@ _STAND_IN: Final = "\ufffc"
 def spell(tokenizer: Tokenizer, words: Sequence[str], normalise: Callable[[str], str]) -> Spelled:
     """Cut words into the pieces that a model writes them in; `normalise`: what it has its text read with."""
     return tuple(tuple(ids) for ids in tokenizer.encode([normalise(word) for word in words]))
+
+
+def spell_within(tokenizer: Tokenizer, words: Sequence[str], normalise: Callable[[str], str]) -> Spelled:
+    """Cut words into the pieces that a model writes them in within a text: no space comes before those that begin in a
+    script without spaces, unless the vocabulary has them only with it."""
+    before, *behind = tokenizer.encode([_STAND_IN, *(_STAND_IN + normalise(word) for word in words)])
+    size = len(before)
+    return tuple(
+        tuple(joined[size:]) if is_unspaced(normalise(word)[0]) and joined[:size] == before and joined[size:] else ids
+        for word, ids, joined in zip(words, spell(tokenizer, words, normalise), behind, strict=True)
+    )
 
 
 def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str], str]) -> None:
@@ -99,6 +110,20 @@ def copied(tokenizer: Tokenizer, kinds: Sequence[Kind]) -> dict[Kind, int]:
 def continuing(tokenizer: Tokenizer) -> frozenset[int]:
     """Find the pieces that continue the word before them: they begin with a letter or a digit, and no space with them.
 
-    In scripts without spaces every character may begin a word.
+    In scripts without spaces every character may begin a word, but for the signs on the letter before.
     """
-    return frozenset(index for index, piece in enumerate(tokenizer.surfaces) if index > EOS and continues(piece[0]))
+    return frozenset(
+        index
+        for index, piece in enumerate(tokenizer.surfaces)
+        if index > EOS and (continues(piece[0]) or is_sign(piece[0]))
+    )
+
+
+def opening(tokenizer: Tokenizer) -> dict[int, int]:
+    """Find the pieces of scripts without spaces that have the mark of a space, and the same ones without it."""
+    ids = {piece: index for index, piece in enumerate(tokenizer.surfaces)}
+    return {
+        index: ids[piece[1:]]
+        for piece, index in ids.items()
+        if piece[1:] in ids and piece[0] == SPACE_MARK and is_unspaced(piece[1])
+    }

@@ -278,6 +278,12 @@ def test_of_two_occurrences_only_the_continued_one_is_lost() -> None:
     assert followed(required, A, C, A) == (1, {A})
 
 
+def test_what_opens_a_text_begins_a_sequence_too() -> None:
+    required = Required([[A, B, A], [B]], opening={C: A})
+    assert followed(required, C, B, A) == (4, set())
+    assert followed(required, A, B, C) == (2, {B})
+
+
 def test_sequences_without_words_or_with_an_end_are_refused() -> None:
     for sequences in ([[A], []], [[A, EOS]]):
         with pytest.raises(ValueError, match=r"^a required sequence has at least one word, and none of its words is"):

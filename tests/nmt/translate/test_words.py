@@ -10,9 +10,10 @@ from nmt.errors import ConfigError
 from nmt.markup import compile_pattern
 from nmt.search.forbidden import ForbiddenWords
 from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
+from nmt.subword.proto import Kind
 from nmt.terms import Terminology
 from nmt.translate import Options, Translator
-from nmt.translate.words import check_tag, check_words, continuing, forbid, spell
+from nmt.translate.words import check_tag, check_words, continuing, forbid, opening, spell, spell_within
 from nmt.vocab import EOS, UNK
 
 from .conftest import EchoWith
@@ -29,11 +30,32 @@ def test_words_are_spelled_as_text_is(tokenizers: Tokenizers) -> None:
 
 
 def test_letters_and_digits_without_a_space_before_them_continue_a_word() -> None:
-    text = ["a dog runs , a cat - 77 [NUM] e\u0301 東京 ねこ"] * 3
-    tokenizer = Tokenizer(train_tokenizer(text, kind="bpe", vocab_size=50, symbols=["[NUM]"]))
+    text = ["a dog runs , a cat - 77 [NUM] e\u0301 東京 ねこ ที่"] * 3
+    tokenizer = Tokenizer(train_tokenizer(text, kind="bpe", vocab_size=56, symbols=["[NUM]"]))
     found = {tokenizer.pieces[index] for index in continuing(tokenizer)}
-    assert {"d", "og", "7", "\u0301"} <= found
+    assert {"d", "og", "7", "\u0301", "\u0e48"} <= found
     assert not found & {"<s>", "[NUM]", "▁", "▁d", ",", "-", "東", "ね"}
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "byte", "word"])
+def test_no_space_is_required_before_words_of_scripts_without_spaces(kind: Kind) -> None:
+    text = ["他卖苹果", "苹果很好", "我吃苹果", "我吃 苹果", "a fig"] * 9
+    tokenizer = Tokenizer(train_tokenizer(text, kind=kind, vocab_size=20 if kind in ("bpe", "unigram") else 500))
+    fruit, fig = spell_within(tokenizer, ["苹果", "fig"], normalise)
+    assert tokenizer.decode([(*tokenizer.encode(["我吃"])[0], *fruit)]) == [
+        "我吃 苹果" if kind == "word" else "我吃苹果"
+    ]
+    assert (fig,) == spell(tokenizer, ["fig"], normalise)
+
+
+def test_pieces_that_open_a_text_are_the_same_without_their_mark() -> None:
+    text = ["苹果很好", "他卖苹果", "苹果很贵", "a fig", "fig a"] * 9
+    tokenizer = Tokenizer(train_tokenizer(text, kind="bpe", vocab_size=26))
+    pieces = tokenizer.pieces
+    assert {(pieces[opened], pieces[index]) for opened, index in opening(tokenizer).items()} == {
+        ("▁他", "他"),
+        ("▁苹果", "苹果"),
+    }
 
 
 @pytest.mark.parametrize("blank", ["", " \t", "\u2581"])
