@@ -21,6 +21,9 @@ SCRIPTS: Final = {
 CHARACTERS: Final = "".join(SCRIPTS.values())
 """Those of all of them."""
 
+_WITH_SIGNS: Final = re.compile(
+    rf"(?!\d)[{SCRIPTS['Thai']}{SCRIPTS['Laoo']}{SCRIPTS['Tibt']}{SCRIPTS['Mymr']}{SCRIPTS['Khmr']}]"
+)
 _UNSPACED: Final = re.compile(rf"(?!\d)[{CHARACTERS}]")
 
 
@@ -33,6 +36,11 @@ def continues(character: str) -> bool:
     """Tell whether a character goes on in the word of a character like it: letters, marks and digits do, but for what
     is of these scripts."""
     return unicodedata.category(character)[0] in "LMN" and not is_unspaced(character)
+
+
+def takes_signs(character: str) -> bool:
+    """Tell whether a character is of those of these scripts that write vowels or tones as signs on letters."""
+    return _WITH_SIGNS.match(character) is not None
 
 
 def is_sign(character: str) -> bool:

@@ -1,19 +1,20 @@
 """Texts found in others as whole words, character by character, by an automaton (Aho & Corasick, 1975).
 
 A word border is the start or the end of the text, and where two characters meet that do not go on in one word together:
-letters, marks and digits do, but for those of scripts without spaces. White space matches white space, however much.
+letters, marks and digits do, but for those of scripts without spaces, where vowel and tone signs go on with the letter
+before them. White space matches white space, however much.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmt.surfaces import SPACE_MARK
-from nmt.unspaced import continues
+from nmt.unspaced import continues, is_sign, takes_signs
 
-_OTHER_CONTINUING, _OTHER_BORDER = 0, 1
+_OTHER_CONTINUING, _OTHER_BORDER, _OTHER_SIGN = 0, 1, 2
 """The symbols of characters that none of the texts has."""
 
 
@@ -30,6 +31,19 @@ class _Match(NamedTuple):
     """Characters matched; all of them: the next one decides whether the word ends here."""
     bytes: int = 0
     """Bytes of the next character that are matched too."""
+
+
+class _Read(NamedTuple):
+    """What has to be known of a character that is read."""
+
+    character: str
+    """Empty: none of the texts has it."""
+    continues: bool
+    is_sign: bool
+
+    @classmethod
+    def of(cls, character: str) -> Self:
+        return cls(character, continues(character), is_sign(character))
 
 
 class _State(NamedTuple):
@@ -54,7 +68,7 @@ class WholeWords:
             raise ValueError("found a blank text among those that are looked for")
         characters = sorted(set("".join(self.texts)))
         spelled = sorted(set("".join(as_bytes(one) for one in characters if not one.isascii())) - set(characters))
-        self._symbols = {character: symbol for symbol, character in enumerate([*characters, *spelled], start=2)}
+        self._symbols = {character: symbol for symbol, character in enumerate([*characters, *spelled], start=3)}
         states, moves, found = self._explore()
         self.moves = np.array(moves, dtype=np.int32)
         """The next state of each state and symbol, [N, A]; state 0 is the first one."""
@@ -68,7 +82,8 @@ class WholeWords:
     def symbol(self, character: str) -> int:
         """Return which column of the tables is that of a character."""
         character = " " if character == SPACE_MARK or character.isspace() else character
-        return self._symbols.get(character, _OTHER_CONTINUING if continues(character) else _OTHER_BORDER)
+        other = _OTHER_SIGN if is_sign(character) else _OTHER_CONTINUING if continues(character) else _OTHER_BORDER
+        return self._symbols.get(character, other)
 
     def symbols(self, text: str) -> NDArray[np.int32]:
         """Return the columns of all characters of a text."""
@@ -92,9 +107,10 @@ class WholeWords:
         numbers, states = {first: 0}, [first]
         moves: list[list[int]] = []
         found: list[list[bool]] = []
-        alphabet = [("", True), ("", False), *((character, continues(character)) for character in self._symbols)]
+        alphabet = [_Read("", True, False), _Read("", False, False), _Read("", False, True)]
+        alphabet += map(_Read.of, self._symbols)
         for state in states:  # it grows meanwhile
-            steps = [self._step(state, *symbol) for symbol in alphabet]
+            steps = [self._step(state, read) for read in alphabet]
             for following, _ in steps:
                 if following not in numbers:
                     numbers[following] = len(states)
@@ -103,15 +119,15 @@ class WholeWords:
             found.append([ended for _, ended in steps])
         return states, moves, found
 
-    def _step(self, state: _State, character: str, continuing: bool) -> tuple[_State, bool]:
+    def _step(self, state: _State, read: _Read) -> tuple[_State, bool]:
         """Return the state behind a character, and whether it ends one of the texts as whole words."""
         complete = [match for match in state.matches if self._complete(match)]
-        found = bool(complete) and not continuing
+        found = not read.is_sign and any(not (read.continues and continues(self._last(match))) for match in complete)
         going = [match for match in state.matches if match not in complete]
         going += [_Match(n, 0) for n, text in enumerate(self.texts) if not (state.within and continues(text[0]))]
-        matches = {further for match in going for further in self._advance(match, character)}
-        ended = {match for match in matches if self._complete(match) and not continues(self.texts[match.text][-1])}
-        return _State(continuing, frozenset(matches - ended)), found or bool(ended)
+        matches = {further for match in going for further in self._advance(match, read.character)}
+        ended = {match for match in matches if self._complete(match) and not self._may_go_on(match)}
+        return _State(read.continues, frozenset(matches - ended)), found or bool(ended)
 
     def _advance(self, match: _Match, character: str) -> Iterator[_Match]:
         expected = self.texts[match.text][match.length]
@@ -126,6 +142,13 @@ class WholeWords:
 
     def _complete(self, match: _Match) -> bool:
         return match.length == len(self.texts[match.text])
+
+    def _last(self, match: _Match) -> str:
+        return self.texts[match.text][-1]
+
+    def _may_go_on(self, match: _Match) -> bool:
+        """Tell whether a next character could make another word of a complete match."""
+        return continues(self._last(match)) or takes_signs(self._last(match))
 
     def _spaced(self, match: _Match) -> bool:
         return not match.bytes and self.texts[match.text][match.length - 1 : match.length] == " "

@@ -12,10 +12,12 @@ def found(text: str, *words: str) -> bool:
 
 
 def by_expression(text: str, word: str) -> bool:
-    """Search with borders where one of two neighbours is no letter, mark or digit of a script with spaces."""
+    """Search with borders where one of two neighbours is no letter, mark or digit of a script with spaces, but for a
+    sign behind any letter."""
     letter = r"[ae\u03040]"
+    sign = "(?!\u0e48)"
     before = rf"(?<!{letter})" if re.match(letter, word) else ""
-    behind = rf"(?!{letter})" if re.match(letter, word[-1]) else ""
+    behind = rf"(?!{letter}){sign}" if re.match(letter, word[-1]) else sign if word[-1] in "\u0e17\u0e48" else ""
     return re.search(before + r"\s+".join(map(re.escape, word.split())) + behind, text) is not None
 
 
@@ -45,6 +47,15 @@ def test_every_character_of_a_script_without_spaces_is_a_word() -> None:
     assert found("東京都", "京")
     assert not found("東京都", "京東")
     assert found("a京", "京")
+
+
+def test_signs_belong_to_the_letter_before_them() -> None:
+    assert not found("ที่บ้าน", "ที")
+    assert not found("มีที่", "ที")
+    for text in ("ที", "ทีนี้", "ทีx", "ที 1", "มีที"):
+        assert found(text, "ที")
+    assert found("ที่", "ที่")
+    assert not found("๑๒", "๒")
 
 
 def test_what_begins_or_ends_without_a_letter_needs_no_border_there() -> None:
@@ -78,8 +89,8 @@ def test_blank_texts_are_refused() -> None:
             WholeWords(["a", blank])
 
 
-TEXTS = st.text(alphabet="aae0\u0304 -京", max_size=14)
-WORDS = st.text(alphabet="ae0\u0304 -京", min_size=1, max_size=5).filter(str.strip)
+TEXTS = st.text(alphabet="aae0\u0304 -京\u0e17\u0e17\u0e48", max_size=14)
+WORDS = st.text(alphabet="ae0\u0304 -京\u0e17\u0e48", min_size=1, max_size=5).filter(str.strip)
 ASCII_WORDS = st.text(alphabet="abe0 -", min_size=1, max_size=6).filter(str.strip)
 
 
