@@ -3,7 +3,7 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import typer
 
@@ -44,7 +44,10 @@ def score(
         list[Metric], typer.Option("--metric", help="Only this score; repeatable.", show_default="all three")
     ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case (TER always does).")] = False,
-    tokenize: Annotated[BleuTokenizer, typer.Option("--tokenize", help="How BLEU finds words.")] = "13a",
+    tokenize: Annotated[
+        BleuTokenizer,
+        typer.Option("--tokenize", metavar="NAME", help=f"How BLEU finds words: {', '.join(get_args(BleuTokenizer))}."),
+    ] = "13a",
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Add 95 % intervals from 1000 bootstrap resamples.")
     ] = False,
