@@ -9,6 +9,7 @@ from nmt.corpus.invisible import clean
 from nmt.corpus.reading import normalise, read_lines
 from nmt.errors import DataError
 from nmt.unspaced import continues, is_sign
+from nmt.wording import counted
 
 _TURKISH: Final = str.maketrans("I\u0130", "\u0131i")
 """Capitals whose small letters are others in Turkish and Azerbaijani."""
@@ -107,7 +108,7 @@ def _entries(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
             continue
         columns = [normalise(column) for column in line.split("\t")]
         if len(columns) != 2:
-            found = f"{len(columns)} column" + ("s" if len(columns) > 1 else "")
+            found = counted(len(columns), "column")
             raise DataError(f"{path}, line {number}: found {found}, expected 2: source term <tab> target term")
         if not all(map(clean, columns)):
             side = "target" if clean(columns[0]) else "source"

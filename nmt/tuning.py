@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, Self
 
 from nmt.config import Settings
-from nmt.corpus.reading import OnBadUtf8, read_lines
+from nmt.corpus.reading import OnBadUtf8, read_lines, unequal
 from nmt.errors import DataError, UsageError
 from nmt.metrics import Score, Scoring, compare, score, tokenizer_for
 from nmt.translate import Options, Translator
-from nmt.wording import counted
 
 _DIGITS: Final = 4
 """To which values are rounded: halves of a step have no more."""
@@ -130,10 +129,7 @@ class Validation:
         """
         src_lines, tgt_lines = (list(read_lines(path, on_bad_utf8)) for path in (src, tgt))
         if len(src_lines) != len(tgt_lines):
-            raise DataError(
-                f"{src} has {counted(len(src_lines), 'line')} but {tgt} has {len(tgt_lines):,}; "
-                "parallel files must match"
-            )
+            raise unequal(src, len(src_lines), tgt, len(tgt_lines))
         if not src_lines:
             raise DataError(f"{src} has no lines; there is nothing to tune on")
         return cls(src_lines, tgt_lines, metric)

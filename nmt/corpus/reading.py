@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 from nmt.corpus.sections import Begun, BegunBytes
 from nmt.corpus.sources.compressed import read_raw_lines, read_raw_sections
 from nmt.errors import DataError
+from nmt.wording import counted
 
 OnBadUtf8 = Literal["error", "replace"]
 OnBadRecord = Literal["error", "skip"]
@@ -51,6 +52,11 @@ class Line(NamedTuple):
 def normalise(text: str) -> str:
     """Return `text` in Unicode NFC, without white space at its ends."""
     return unicodedata.normalize("NFC", text).strip()
+
+
+def unequal(first: Path, lines: int, second: Path, expected: int) -> DataError:
+    """Make the error about two files that should match line by line and have different numbers of lines."""
+    return DataError(f"{first} has {counted(lines, 'line')} but {second} has {expected:,}; parallel files must match")
 
 
 def read_lines(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:

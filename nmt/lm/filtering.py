@@ -16,7 +16,7 @@ from typing import IO, Final, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus.reading import OnBadUtf8, read_lines
+from nmt.corpus.reading import OnBadUtf8, read_lines, unequal
 from nmt.errors import DataError, ModelError
 from nmt.files import sha256
 from nmt.lm.result import LineScore
@@ -139,10 +139,7 @@ def read_sides(sides: Sequence[Sequence[Path]], on_bad_utf8: OnBadUtf8 = "error"
                 count + sum(1 for line in chain([first], reader) if line is not None)
                 for first, reader in zip(lines, readers, strict=True)
             ]
-            raise DataError(
-                f"{paths[0]} has {counted(counts[0], 'line')} but {paths[1]} has {counts[1]:,}; "
-                "parallel files must match"
-            )
+            raise unequal(paths[0], counts[0], paths[1], counts[1])
 
 
 def copy_chosen(

@@ -102,7 +102,7 @@ def read_curves(model_dir: Path) -> dict[str, Curve]:
             if _main(name) in _NAMES and math.isfinite(value):
                 points.setdefault(name, []).append((record.step, value))
     if not points:
-        raise ModelError(f"{path}: no records yet; a run writes one every training.log_every steps")
+        raise ModelError(f"{path}: no records of a run; nmt train writes one every training.log_every steps")
     return {name: Curve(*np.array(found).T) for name, found in points.items()}
 
 

@@ -41,7 +41,7 @@ def test_a_name_that_promises_another_format_is_wrong_usage(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "line"),
-    [("nowhere", "model folder nowhere does not exist\n"), (".", "metrics.jsonl: no records yet;")],
+    [("nowhere", "model folder nowhere does not exist\n"), (".", "metrics.jsonl: no records of a run;")],
 )
 def test_what_cannot_be_drawn_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, line: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count, repeat
 from pathlib import Path
 
-from nmt.corpus.reading import Line, OnBadUtf8, Pair
+from nmt.corpus.reading import Line, OnBadUtf8, Pair, unequal
 from nmt.corpus.sources.blocks import Block, FileSource, PairSource, TextSource
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.cutting import LineCutter
@@ -93,9 +93,7 @@ class ParallelFiles(PairSource):
                 )
             found, expected = src.count_all(), tgt.count_all()
             if found != expected:
-                raise DataError(
-                    f"{src_path} has {found} lines but {tgt_path} has {expected}; parallel files must match"
-                )
+                raise unequal(src_path, found, tgt_path, expected)
 
 
 class TextFiles(FileSource[Line], TextSource):

@@ -11,6 +11,7 @@ from nmt.corpus.sources.compressed import read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
 from nmt.errors import ConfigError, DataError
+from nmt.wording import counted
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,12 @@ class TsvBlock(Block[Pair]):
         return pairs
 
     def _too_few(self, found: int, expected: int, line: int) -> DataError:
-        columns = f"{found} column{'s' if found > 1 else ''}"
         what = "source <tab> target" if self.columns == (0, 1) else f"source in {self.columns[0] + 1}, target in "
         if self.columns != (0, 1):
             what += str(self.columns[1] + 1)
-        return DataError(f"{self.raw.file}, line {line}: found {columns}, expected {expected}: {what}{SKIP_HINT}")
+        return DataError(
+            f"{self.raw.file}, line {line}: found {counted(found, 'column')}, expected {expected}: {what}{SKIP_HINT}"
+        )
 
 
 class TsvFiles(PairFiles):

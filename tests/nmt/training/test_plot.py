@@ -280,7 +280,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_run_without_records_says_so(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "metrics.jsonl").write_text(text)
-    with pytest.raises(ModelError, match=r"metrics\.jsonl: no records yet; a run writes one every training\.log_every"):
+    with pytest.raises(ModelError, match=r"metrics\.jsonl: no records of a run; nmt train writes one every"):
         draw(tmp_path, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
 

@@ -8,6 +8,7 @@ from nmt.corpus.reading import Line, Pair
 from nmt.corpus.sources import compressed, cutting
 from nmt.corpus.sources.text import ParallelFiles, TextFiles
 from nmt.errors import DataError
+from nmt.wording import counted
 
 
 def written(path: Path, data: str | bytes) -> Path:
@@ -65,12 +66,15 @@ def test_both_sides_are_cut_after_the_same_lines_where_one_has_long_ones(
     assert [pair.src == pair.tgt[0] for pair in source.pairs()] == [True] * 4
 
 
-@pytest.mark.parametrize(("src_lines", "tgt_lines"), [(10, 9), (9, 10), (3, 0), (0, 1)])
+@pytest.mark.parametrize(("src_lines", "tgt_lines"), [(1000, 999), (9, 10), (3, 0), (0, 1), (1, 0)])
 def test_different_line_counts_name_both_files_and_both_counts(tmp_path: Path, src_lines: int, tgt_lines: int) -> None:
     src, tgt = written(tmp_path / "a.en", "x\n" * src_lines), written(tmp_path / "a.fr", "y\n" * tgt_lines)
     with pytest.raises(DataError) as caught:
         list(parallel(src, tgt).blocks(4))
-    assert str(caught.value) == f"{src} has {src_lines} lines but {tgt} has {tgt_lines}; parallel files must match"
+    assert (
+        str(caught.value)
+        == f"{src} has {counted(src_lines, 'line')} but {tgt} has {tgt_lines:,}; parallel files must match"
+    )
 
 
 def test_every_source_file_needs_its_target_file() -> None:
