@@ -38,10 +38,8 @@ _LONGEST_TITLE: Final = 80
 
 def draw_attention(
     path: Path, *, src_pieces: Sequence[str], tgt_pieces: Sequence[str], weights: NDArray[np.float32], title: str
-) -> None:
+) -> frozenset[str]:
     """Draw attention weights into the PNG file `path`: source pieces along the top, target pieces down the side.
-
-    A character that no installed font has is drawn as a box.
 
     Args:
         path: Replaced if it is there.
@@ -50,6 +48,9 @@ def draw_attention(
         weights: Attention, [T, S], from 0 to 1.
         title: Stands above the picture: "sentence 3", say.
 
+    Returns:
+        The characters that no installed font has: boxes stand for them.
+
     Raises:
         ConfigError: matplotlib is not installed.
         ValueError: The weights have another shape than the pieces ask for.
@@ -57,6 +58,8 @@ def draw_attention(
     with drawing(written(path)) as file:
         figure = make_figure(src_pieces=src_pieces, tgt_pieces=tgt_pieces, weights=weights, title=title)
         figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.15)  # makes room for the labels
+    _, missing = _families_for({*title, *"".join(src_pieces), *"".join(tgt_pieces)})
+    return frozenset(character for character in missing if character.isprintable())
 
 
 def make_figure(
@@ -98,7 +101,7 @@ def _draw_cells(figure: "Figure", weights: NDArray[np.float32], *, line_width: f
 
 def _label(axes: "Axes", src_labels: list[str], tgt_labels: list[str], *, title: str, size: float) -> None:
     characters = {*title, *"".join(src_labels), *"".join(tgt_labels)}
-    text: dict[str, Any] = {"fontfamily": _families_for(characters), "parse_math": False}
+    text: dict[str, Any] = {"fontfamily": _families_for(characters)[0], "parse_math": False}
     upright: dict[str, Any] = {"rotation": 90, "rotation_mode": "anchor", "ha": "left", "va": "center_baseline"}
     axes.tick_params(length=0, pad=4, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.set_xticks(np.arange(len(src_labels)) + 0.5, src_labels, fontsize=size, **upright, **text)
@@ -106,8 +109,9 @@ def _label(axes: "Axes", src_labels: list[str], tgt_labels: list[str], *, title:
     axes.set_title(title, loc="left", fontsize=12, pad=10, **text)
 
 
-def _families_for(characters: set[str]) -> list[str]:
-    """Choose families among the installed fonts, the first choice first, that have what any of them has."""
+def _families_for(characters: set[str]) -> tuple[list[str], list[str]]:
+    """Choose families among the installed fonts, the first choice first, that have what any of them has; what none has
+    comes second."""
     from matplotlib.font_manager import FontProperties, findfont, fontManager
 
     usual = ("normal", "normal", "normal", 400)  # what `findfont` looks for; it complains about other faces
@@ -120,7 +124,7 @@ def _families_for(characters: set[str]) -> list[str]:
             still_missing = np.setdiff1d(missing, _code_points_of(str(findfont(FontProperties(family=[name])))))
             families += [name] if still_missing.size < missing.size else []
             missing = still_missing
-    return families
+    return families, [chr(code) for code in missing.tolist()]
 
 
 @cache

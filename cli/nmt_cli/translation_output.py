@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from nmt.wording import counted
+from nmt_cli.console import warn
 from nmt_cli.streams import open_output
 
 if TYPE_CHECKING:
     from nmt.translate import Translation
+
+_EXAMPLES = 3
 
 Write = Callable[["Sequence[Sequence[Translation]]", int], None]
 """Writes the translations of lines, the first of which has this index, counted from 0."""
@@ -45,6 +49,7 @@ def writer(options: OutputOptions) -> Iterator[Write]:
         raise UsageError("--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out")
     if options.alignment and options.alignment.resolve() == options.output.resolve():
         raise UsageError(f"translations and alignments cannot both go to {options.alignment}")
+    boxes = set[str]()
     with ExitStack() as files:
         out = files.enter_context(open_output(options.output))
         links = files.enter_context(open_output(options.alignment)) if options.alignment else None
@@ -56,9 +61,18 @@ def writer(options: OutputOptions) -> Iterator[Write]:
             if links:
                 _put(links, _pharaoh(found))
             if options.attention_plot:
-                _draw(options.attention_plot, found, first)
+                boxes.update(_draw(options.attention_plot, found, first))
 
         yield write
+    if boxes:
+        warn(_without_font(boxes))
+
+
+def _without_font(characters: set[str]) -> str:
+    letters_first = sorted(characters, key=lambda character: (not character.isalpha(), character))
+    more = len(characters) - _EXAMPLES
+    shown = " ".join(letters_first[:_EXAMPLES]) + (f" and {counted(more, 'other character')}" if more > 0 else "")
+    return f"no installed font has {shown}: boxes stand for them in the pictures; install one, of the Noto fonts say"
 
 
 def _make_folder(path: Path) -> None:
@@ -112,14 +126,15 @@ def _pharaoh(found: "Sequence[Sequence[Translation]]") -> str:
     return "".join(pharaoh(best.alignment or ()) + "\n" for best, *_ in found)
 
 
-def _draw(folder: Path, found: "Sequence[Sequence[Translation]]", first: int) -> None:
+def _draw(folder: Path, found: "Sequence[Sequence[Translation]]", first: int) -> Iterator[str]:
+    """Draw a picture for each line; return the characters that no font has."""
     from nmt.heatmap import draw_attention
 
     for number, (best, *_) in enumerate(found, start=first + 1):
         details = best.details or ()
         for index, part in enumerate(details, start=1):
             suffix, title = (f"-{index}", f", part {index}") if len(details) > 1 else ("", "")
-            draw_attention(
+            yield from draw_attention(
                 folder / f"line-{number}{suffix}.png",
                 src_pieces=part.src,
                 tgt_pieces=part.tgt,

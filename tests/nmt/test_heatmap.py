@@ -23,9 +23,9 @@ def figure_of(src: list[str], tgt: list[str], title: str = "sentence 1") -> Figu
     return make_figure(src_pieces=src, tgt_pieces=tgt, weights=weights, title=title)
 
 
-def draw(path: Path, src: list[str], tgt: list[str], title: str = "sentence 1") -> None:
+def draw(path: Path, src: list[str], tgt: list[str], title: str = "sentence 1") -> frozenset[str]:
     weights = np.full((len(tgt), len(src)), 0.5, dtype=np.float32)
-    draw_attention(path, src_pieces=src, tgt_pieces=tgt, weights=weights, title=title)
+    return draw_attention(path, src_pieces=src, tgt_pieces=tgt, weights=weights, title=title)
 
 
 def labels_of(figure: Figure) -> tuple[list[Text], list[Text]]:
@@ -152,6 +152,14 @@ def test_a_font_that_has_the_characters_is_chosen_from_those_installed() -> None
     first, *others = labels_of(rare)[0][0].get_fontfamily()
     assert first == "DejaVu Sans"
     assert len(others) == 1
+
+
+def test_characters_without_a_font_are_told(tmp_path: Path) -> None:
+    assert draw(tmp_path / "some.png", ["a\U00016800"], ["\u2581b", "\0"], title="\U00016801") == {
+        "\U00016800",
+        "\U00016801",
+    }
+    assert draw(tmp_path / "none.png", ["a"], ["b"], title="c") == set()
 
 
 def test_a_last_resort_font_is_none_to_choose() -> None:

@@ -179,7 +179,7 @@ def test_pictures_are_numbered_by_line_and_by_part_where_there_are_several(
     capsysbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[Path, dict[str, Any]]] = []
-    monkeypatch.setattr("nmt.heatmap.draw_attention", lambda path, **figure: drawn.append((path, figure)))
+    monkeypatch.setattr("nmt.heatmap.draw_attention", lambda path, **figure: drawn.append((path, figure)) or "")
     folder = tmp_path / "a" / "plots"
     written(capsysbinary, options(attention_plot=folder))
     assert folder.is_dir()
@@ -188,6 +188,16 @@ def test_pictures_are_numbered_by_line_and_by_part_where_there_are_several(
     [(_, first), *_] = drawn
     assert (first["src_pieces"], first["tgt_pieces"]) == (("▁the", "▁cat"), ("▁dieKatze",))
     assert first["weights"] is ATTENTION
+
+
+def test_characters_that_no_font_has_are_named_once(
+    capsysbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.heatmap.draw_attention", lambda path, **figure: frozenset("क्खघग"))
+    with writer(options(attention_plot=tmp_path / "plots")) as write:
+        write([[BEST], [CUT]], 0)
+    expected = "no installed font has क ख ग and 2 other characters: boxes stand for them in the pictures; "
+    assert capsysbinary.readouterr().err.decode().count(expected) == 1
 
 
 def test_translations_and_alignments_cannot_share_a_file(tmp_path: Path) -> None:
