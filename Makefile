@@ -37,8 +37,8 @@ bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of dec
 	$(if $(PAIRS),$(BIN)/python tests/benchmarks/startup.py --pairs $(PAIRS))
 	$(if $(LINES),$(BIN)/python tests/benchmarks/endless_input.py $(MODEL) $(SRC) --lines $(LINES))
 
-lab: $(INSTALLED)  ## run every `nmt lab`: each prints its figure and draws its picture in nmt_lab/ anew
-	for name in $$($(BIN)/nmt lab | cut -d ' ' -f 1); do $(BIN)/nmt lab $$name --output nmt_lab/$$name.png || exit 1; done
+lab: $(INSTALLED)  ## run every `nmt lab`: each prints its figure and draws its picture in recipes/nmt_lab/ anew
+	for name in $$($(BIN)/nmt lab | cut -d ' ' -f 1); do $(BIN)/nmt lab $$name --output recipes/nmt_lab/$$name.png || exit 1; done
 
 check: $(INSTALLED)  ## format, lint and type checks
 	$(BIN)/ruff format --check .
