@@ -1,24 +1,27 @@
 """Cut a text where a reader would pause: into its sentences, or because it is too long for a model."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
 # A word with the space behind it; in scripts without spaces, a clause up to its full stop.
 _UNIT: Final = re.compile(r"[^\s。！？｡]*+[。！？｡]++\s*+|[^\s。！？｡]++\s*+")  # noqa: RUF001 (these stops are meant)
-_SENTENCE_END: Final = re.compile(r"[.!?…;:。！？｡]['\"’”»)\]]*\s*$")  # noqa: RUF001
+# Arabic, Urdu, Hindi, Armenian, Ethiopic, Tibetan, Burmese and Khmer ones.
+_OTHER_STOPS: Final = "؟۔।॥։።፧།༎။។៕"  # noqa: RUF001
+_SENTENCE_END: Final = re.compile(rf"[.!?…;:。！？｡؛{_OTHER_STOPS}]['\"’”»)\]]*\s*$")  # noqa: RUF001
 
 # A stop with the closing marks behind it; French has a space before the mark, German opens a quotation with it.
 _STOP: Final = re.compile(
-    r"(?<![.!?…؟۔।॥])(?P<stop>[.!?…؟۔।॥]++)(?:\s?»|[\"'’”“‘)\]«])*\s|[。！？｡]++(?P<quoted>[」』）”’\"']*+)"  # noqa: RUF001
+    rf"(?<![.!?…{_OTHER_STOPS}])(?P<stop>[.!?…{_OTHER_STOPS}]++)(?:\s?»|[\"'’”“‘)\]«])*\s|[。！？｡]++(?P<quoted>[」』）”’\"']*+)"  # noqa: RUF001
 )
 _BEFORE_SENTENCE: Final = re.compile(r"(?:[-–—]\s)?[\"'“‘«»„‚(\[¿¡]*\s?")  # noqa: RUF001
 _WIDE_END: Final = re.compile(r"[。！？｡][」』）”’\"']*$")  # noqa: RUF001
 _LAST_LETTERS: Final = re.compile(r"(?P<dot>\.)?(?P<letters>[^\W\d_]+)$")
 # Those that a capital letter often follows within a sentence.
 _ABBREVIATIONS: Final = re.compile(
-    r"bzw|ca|cf|col|dott|dr|etc|evtl|fr|gen|ggf|hon|hr|jr|lt|mgr|mlles?|mm|mmes?|mrs?|ms|prof|rev|sgt|sig|sra?|st|usw|vgl|vs",
+    r"bkz|doç|esim|ns|sn|डॉ|प्रो|पं|bzw|ca|cf|col|dott|dr|etc|evtl|fr|gen|ggf|hon|hr|jr|lt|mgr|mlles?|mm|mmes?|mrs?|ms|prof|rev|sgt|sig|sra?|st|usw|vgl|vs",
     re.IGNORECASE,
 )
 
@@ -46,9 +49,9 @@ def split_sentences(text: str) -> list[str]:
     """Cut a paragraph into its sentences; joined by single spaces they are the text with its white space normalised.
 
     A sentence ends at a stop before white space and something other than a small letter, unless the stop belongs to a
-    single capital (`J. Smith`, `z.B. Hunde`), a common abbreviation, or a number of one or two digits (`3. Mai`); and
-    no full stop ends one before a digit (`No. 5`). Chinese and Japanese stops need no white space; what they end is
-    joined by nothing, as `join_sentences` does.
+    single capital or a letter that knows no case (`J. Smith`, `z.B. Hunde`), a common abbreviation, or a number of one
+    or two digits (`3. Mai`); and no full stop ends one before a digit (`No. 5`). Chinese and Japanese stops need no
+    white space; what they end is joined by nothing, as `join_sentences` does.
     """
     text = " ".join(text.split())
     ends = [match.end() for match in _STOP.finditer(text) if _ends_sentence(text, match)]
@@ -80,7 +83,13 @@ def _is_abbreviated(text: str, stop: int) -> bool:
     if _ABBREVIATIONS.fullmatch(word) or (len(word) <= 2 and word.isdigit()):
         return True
     last = _LAST_LETTERS.search(word)
-    return last is not None and len(last["letters"]) == 1 and (last["dot"] is not None or last["letters"].isupper())
+    return last is not None and len(last["letters"]) == 1 and (last["dot"] is not None or _is_initial(last["letters"]))
+
+
+def _is_initial(letter: str) -> bool:
+    knows_case = letter.lower() != letter.upper()
+    # a Korean or Chinese one is a word
+    return letter.isupper() if knows_case else unicodedata.east_asian_width(letter) not in "FW"
 
 
 def _counted(units: Sequence[str], count: Count) -> list[tuple[str, int]]:
@@ -91,7 +100,13 @@ def _cut_unit(unit: str, pieces: int, *, limit: int) -> list[str]:
     if pieces <= limit:
         return [unit]
     size = max(1, limit - 1)  # as a rule a text has at most one piece more than characters
-    return [unit[start : start + size] for start in range(0, len(unit), size)]
+    cuts = [0]
+    while cuts[-1] + size < len(unit):
+        cut = cuts[-1] + size
+        while cut > cuts[-1] + 1 and unicodedata.category(unit[cut])[0] == "M":  # a sign on the letter before
+            cut -= 1
+        cuts.append(cut)
+    return [unit[start:end] for start, end in pairwise([*cuts, len(unit)])]
 
 
 def _pack(units: Sequence[tuple[str, int]], limit: int) -> list[str]:

@@ -46,6 +46,17 @@ def test_a_word_longer_than_a_part_is_cut_within() -> None:
     assert split("ab " + "x" * 7 + " cd", 4) == ["ab", "xxx", "xxxx", "cd"]
 
 
+def test_a_word_is_not_cut_before_the_signs_on_a_letter() -> None:
+    assert split_text("กากิกี", count=lambda texts: [len(text) for text in texts], limit=5) == ["กากิ", "กี"]
+    assert split_text("กากิกี", count=lambda texts: [len(text) for text in texts], limit=4) == ["กากิ", "กี"]
+
+
+def test_long_parts_end_at_the_full_stops_of_any_script() -> None:
+    for stop in "۔।؟؛።։།။។":  # noqa: RUF001 (these stops are meant)
+        text = f"αβ γδ{stop} εζ ηθ"
+        assert split_text(text, count=lambda texts: [len(text) for text in texts], limit=9)[0] == f"αβ γδ{stop}"
+
+
 def test_a_single_character_is_never_cut() -> None:
     assert split_text("x", count=lambda texts: [9 for _ in texts], limit=2) == ["x"]
 
@@ -77,6 +88,13 @@ def test_parts_fit_are_not_empty_and_lose_only_spaces(text: str, limit: int) -> 
         ("Go! 3 are left.", ["Go!", "3 are left."]),
         ("It was 1999. Then it was 3.5. Now it is late.", ["It was 1999.", "Then it was 3.5.", "Now it is late."]),
         ("هل تنام؟ نعم. لا.", ["هل تنام؟", "نعم.", "لا."]),
+        ("Նա եկավ։ Ես գնացի։", ["Նա եկավ։", "Ես գնացի։"]),  # noqa: RUF001 (Armenian)
+        ("ሰላም። እንዴት ነህ፧ ደህና።", ["ሰላም።", "እንዴት ነህ፧", "ደህና።"]),
+        ("သူသွားသည်။ ငါလာသည်။", ["သူသွားသည်။", "ငါလာသည်။"]),
+        ("ខ្ញុំទៅ។ អ្នកមក៕ ល្អ", ["ខ្ញុំទៅ។", "អ្នកមក៕", "ល្អ"]),
+        ("བོད་ཡིག། ཁྱེད་རང་།", ["བོད་ཡིག།", "ཁྱེད་རང་།"]),
+        ("हाँ। वह आता है. मैं भी.", ["हाँ।", "वह आता है.", "मैं भी."]),
+        ("네. 알겠습니다.", ["네.", "알겠습니다."]),
         ("वह सोता है। वह खाता है।", ["वह सोता है।", "वह खाता है।"]),
     ],
 )
@@ -93,6 +111,10 @@ def test_a_sentence_ends_at_a_stop_before_a_new_start(text: str, sentences: list
         "apples etc. Then usw. Und",
         "am 3. Mai, No. 5, 3.5 km",
         "and so on... and on",
+        "قال د. أحمد",
+        "ที่ ม. เกษตร",
+        "डॉ. शर्मा और प्रो. वर्मा",
+        "Doç. Dr. Ayşe, esim. Helsinki",
         "x.Y has no space. and no capital",
     ],
 )
