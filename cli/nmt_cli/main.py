@@ -55,7 +55,11 @@ def _failures_shown(ctx: typer.Context) -> Iterator[None]:
             yield
         finally:
             _flush_stdout()
-    except (typer.Exit, typer.Abort, typer.TyperException):
+    except typer.TyperException as error:
+        # pydantic, by which Typer reads the values of options, begins with this what it has to say
+        error.message = error.message.removeprefix("Value error, ")
+        raise
+    except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:
         say("interrupted")

@@ -164,7 +164,7 @@ def test_what_the_hardware_lacks_is_replaced_by_the_nearest_with_one_line(
 
 
 def test_an_unknown_precision_is_wrong_usage(refused: Run) -> None:
-    assert "'int4' is not one of" in refused("--precision", "int4", code=2)
+    assert "Invalid value for '--precision': 'int4' is not one of" in refused("--precision", "int4", code=2)
 
 
 def test_a_missing_gpu_is_an_error(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
