@@ -77,7 +77,7 @@ def fading(network: Network) -> list[float]:
 
 @torch.no_grad()
 def accuracy(network: Network, delay: int) -> float:
-    """Return the share of 1,000 symbols that is copied rightly."""
+    """Return the share of 1,000 symbols that is copied correctly."""
     inputs, words = draw_batch(1000 // WORD, delay)
     said: Tensor = network(inputs)[0][:, -WORD:].argmax(dim=2)
     return (said == words).float().mean().item()
@@ -121,7 +121,7 @@ def draw(
             )
         right.axhline(100 / ALPHABET, color="#777777", linewidth=1, linestyle=":", label="chance")
         right.axvspan(1, LONGEST, color="#f2f2f2", zorder=0)
-        right.set(title="Copied (grey: trained delays)", xlabel="delay (steps)", ylabel="right (%)", ylim=(0, 103))
+        right.set(title="Copied (grey: trained delays)", xlabel="delay (steps)", ylabel="accuracy (%)", ylim=(0, 103))
         figure.legend(loc="outside lower center", ncols=5)
 
 
@@ -138,6 +138,6 @@ def run(options: Options, output: Path) -> Iterator[str]:
         copied = ", ".join(f"{value:.1%} at {delay}" for delay, value in zip(DELAYS, accuracies[name], strict=True))
         yield (
             f"{name}: of the gradient at the cue, {before[name][-1]:.0e} is left {MEASURED} steps before it, "
-            f"{after[name][-1]:.0e} after training; copied rightly by delay: {copied}"
+            f"{after[name][-1]:.0e} after training; copied correctly by delay: {copied}"
         )
     draw(before, after, accuracies, {name: colour for name, (_, colour) in networks.items()}, output)

@@ -1,9 +1,9 @@
-"""Handwritten digits, read row by row: a belief about the digit after every row.
+"""Handwritten digits, read row by row: a prediction of the digit after every row.
 
 The 1,797 images of scikit-learn's digits (8 x 8 pixels; the test set of Alpaydin & Kaynak's Optical Recognition of
-Handwritten Digits, 1998). A network reads the rows from top to bottom and says after each what it believes; it is
+Handwritten Digits, 1998). A network reads the rows from top to bottom and predicts the digit after each; it is
 trained on all of these answers, on the last one above all (target replication: Lipton et al., 2016, sec. 3.2). The
-figure is the share of images classified rightly after the last row, by five networks, each tested on a fifth of the
+figure is the share of images classified correctly after the last row, by five networks, each tested on a fifth of the
 images, which it was not trained on.
 """
 
@@ -66,14 +66,14 @@ def draw(images: Tensor, beliefs: Tensor, known: Tensor, path: Path) -> None:
             page.imshow(image.numpy(), cmap="gray_r")
             panel.imshow(belief.numpy(), cmap="Blues", vmin=0, vmax=1)
             page.set(xticks=[], yticks=range(ROWS), yticklabels=range(1, ROWS + 1), ylabel="row")
-            panel.set(xticks=range(10), yticks=[], xlabel="believed digit")
+            panel.set(xticks=range(10), yticks=[], xlabel="predicted digit")
             for each in (page, panel):
                 each.tick_params(length=0, labelsize=7)
                 each.grid(visible=False)
-        left.suptitle("What is read, and what is believed after each row (dark: surely)", fontsize=11)
+        left.suptitle("What is read, and the prediction after each row (the darker, the surer)", fontsize=11)
         curve = right.subplots()
         curve.plot(range(1, ROWS + 1), 100 * known, "o-", color=BLUE)
-        curve.set(title="Images known", xlabel="rows read", ylabel="classified rightly (%)", ylim=(0, 103))
+        curve.set(title="All images", xlabel="rows read", ylabel="accuracy (%)", ylim=(0, 103))
 
 
 def run(options: Options, output: Path) -> Iterator[str]:

@@ -92,7 +92,7 @@ def run(options: Options, output: Path) -> Iterator[str]:
     measured = torch.tensor(normal + NOISE * rng.normal(size=normal.shape), dtype=torch.float32)
     x, said = true[TRAINED + AHEAD :, 0], dict[str, Tensor]()
     unchanged = (true[TRAINED:-AHEAD, 0] - x)[WARM:].square().mean().sqrt()
-    yield f"that nothing changes: RMSE {unchanged:.3f}"
+    yield f"predicting no change: RMSE {unchanged:.3f}"
     for name, count in FEATURES.items():
         network = make_network(options, input_size=count, output_size=1)
         learn(network, measured[:TRAINED, :count], true[:TRAINED, 0], options)

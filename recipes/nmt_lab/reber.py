@@ -124,16 +124,14 @@ def learn(name: str, batches: list[list[str]], test: list[str], options: Options
 
 def draw(curves: dict[tuple[str, int], list[tuple[int, Accuracies]]], colours: dict[str, str], path: Path) -> None:
     """Draw a line for every run, in the colour of its network."""
-    titles = ("All test strings", "Strings with the wrong last symbol but one")
+    titles = ("All test strings", "Strings whose last symbol but one is wrong")
     with picture(path, width=9, height=3.4) as figure:
         for panel, (axes, title) in enumerate(zip(figure.subplots(1, 2), titles, strict=True)):
             for (name, seed), curve in curves.items():
                 label = name if seed == min(other for _, other in curves) else None
                 values = [100 * accuracies[panel] for _, accuracies in curve]
                 axes.plot([step for step, _ in curve], values, color=colours[name], linewidth=1.2, label=label)
-            axes.set(
-                title=title, xlabel="updates (of 32 strings each)", ylabel="classified rightly (%)", ylim=(-2, 102)
-            )
+            axes.set(title=title, xlabel="updates (of 32 strings each)", ylabel="accuracy (%)", ylim=(-2, 102))
         axes.legend(loc="lower right")
 
 

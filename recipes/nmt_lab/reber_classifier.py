@@ -23,7 +23,7 @@ TESTED: Final = 1000
 DEFAULTS: Final = Options(units=32, steps=2500)
 
 Shares = tuple[float, float, float]
-"""Of the good test strings, the swapped and the replaced ones, how many are classified rightly."""
+"""Of the good test strings, the swapped and the replaced ones, how many are classified correctly."""
 
 
 def encode(strings: list[str]) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ def draw(curve: list[tuple[int, Shares]], beliefs: dict[str, Tensor], path: Path
         for kind, (name, colour) in enumerate(names.items()):
             values = [100 * shares[kind] for _, shares in curve]
             left.plot([step for step, _ in curve], values, color=colour, linewidth=1.4, label=name)
-        left.set(title="Unseen strings", xlabel="updates", ylabel="classified rightly (%)", ylim=(-2, 102))
+        left.set(title="Unseen strings", xlabel="updates", ylabel="accuracy (%)", ylim=(-2, 102))
         left.legend(loc="lower right")
         for row, (string, belief) in enumerate(beliefs.items()):
             place = (0, len(string), row + 0.8, row + 0.2)
@@ -104,7 +104,7 @@ def run(options: Options, output: Path) -> Iterator[str]:
     curve = list(learn(network, batches, test, options))
     good, swapped, replaced = curve[-1][1]
     everything = good / 2 + swapped / 4 + replaced / 4
-    yield f"classified rightly: {everything:.2%} of {len(test):,} unseen strings"
+    yield f"classified correctly: {everything:.2%} of {len(test):,} unseen strings"
     yield f"of the good ones {good:.2%}, with the last letter but one wrong {swapped:.2%}, with any one {replaced:.2%}"
     shown = [draw_string(rng) for _ in range(3)]
     strings = [shown[0], swap(shown[0]), shown[1], replace(shown[1], rng), shown[2], replace(shown[2], rng)]

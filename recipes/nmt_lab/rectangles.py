@@ -4,7 +4,7 @@ The network reads the last stroke of the pen and says how the next one is distri
 one of dy (after Graves, 2013, sec. 4, with one component in place of a mixture). It starts from a zero stroke; each
 stroke is drawn from what it says, and is its next input. The first two strokes are chance; the last two must be the
 first two turned round, which it has to remember. A rectangle counts as consistent if bottom and top, and left and
-right, differ by at most 2 % as vectors, and its first corner is right within 2 % (as the cosine of its angle).
+right, differ by at most 2 % as vectors, and its first corner is correct within 2 % (as the cosine of its angle).
 """
 
 import math

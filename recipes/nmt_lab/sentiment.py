@@ -100,13 +100,13 @@ def believe(classifier: nn.Module, sentences: list[str]) -> list[Tensor]:
 
 
 def accuracy(classifier: nn.Module, test: list[Sentence]) -> float:
-    """Return the share of sentences that are classified rightly."""
+    """Return the share of sentences that are classified correctly."""
     beliefs = believe(classifier, [sentence for sentence, _ in test])
     return sum((belief[-1].item() > 0.5) == good for belief, (_, good) in zip(beliefs, test, strict=True)) / len(test)
 
 
 def draw(beliefs: dict[str, dict[str, Tensor]], path: Path) -> None:
-    """Draw what each classifier believes after each word of the same sentences."""
+    """Draw what each classifier predicts after each word of the same sentences."""
     with picture(path, width=11, height=6) as figure:
         for axes, (name, rows) in zip(figure.subplots(len(beliefs), 1), beliefs.items(), strict=True):
             for row, (sentence, belief) in enumerate(rows.items()):
@@ -115,7 +115,7 @@ def draw(beliefs: dict[str, dict[str, Tensor]], path: Path) -> None:
                     colour = "white" if abs(value - 0.5) > 0.3 else "black"
                     axes.text(place + 0.5, row + 0.47, word, ha="center", va="center", fontsize=8, color=colour)
             axes.set(
-                title=f"{name}: believed after each word (blue: good, red: bad)", xticks=[], yticks=[], aspect="auto"
+                title=f"{name}: prediction after each word (blue: good, red: bad)", xticks=[], yticks=[], aspect="auto"
             )
             axes.set(xlim=(0, max(len(sentence.split()) for sentence in rows)), ylim=(len(rows), 0))
             axes.spines[:].set_visible(False)
@@ -135,7 +135,7 @@ def run(options: Options, output: Path) -> Iterator[str]:
     }
     for name, classifier in classifiers.items():
         learn(classifier, batches, options)
-        yield f"{name}: {accuracy(classifier, test):.2%} of {len(test):,} unseen sentences classified rightly"
+        yield f"{name}: {accuracy(classifier, test):.2%} of {len(test):,} unseen sentences classified correctly"
     shown = [sentence for sentence, _ in test[:6]]
     beliefs = {name: dict(zip(shown, believe(each, shown), strict=True)) for name, each in classifiers.items()}
     draw(beliefs, output)

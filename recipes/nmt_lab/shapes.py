@@ -136,5 +136,5 @@ def run(options: Options, output: Path) -> Iterator[str]:
         own = kinds == kind
         share, counted, off = right[own].float().mean(), whole[own].float().mean(), found[own].mean()
         yield f"{name}: {share:.0%} right, {counted:.0%} with so many strokes; worst corner off by {off:.2%} (mean)"
-    yield f"right within {TOLERANCE:.0%}: {right.float().mean():.1%} of {len(kinds)}"
+    yield f"correct within {TOLERANCE:.0%}: {right.float().mean():.1%} of {len(kinds)}"
     draw(strokes, counts, kinds, output)

@@ -149,5 +149,5 @@ def run(options: Options, output: Path) -> Iterator[str]:
         said[name] = give_tags(tagger, hidden, lengths)[rows, places]
         of_all = (give_tags(tagger, ids, lengths) == tags)[tags >= 0].float().mean()
         of_hidden = (said[name] == wanted).float().mean()
-        yield f"{name}: {of_all:.2%} of all words tagged rightly, {of_hidden:.2%} of the hidden ones"
+        yield f"{name}: {of_all:.2%} of all words tagged correctly, {of_hidden:.2%} of the hidden ones"
     draw(test, places, said, output)

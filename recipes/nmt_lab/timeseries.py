@@ -89,7 +89,7 @@ class Report:
     one_step: float
     """Root mean square error of one step."""
     unchanged: float
-    """The same for the forecast that nothing changes."""
+    """The same for the forecast of no change."""
     at_84: float
     """The same when the network has run alone for 84 steps."""
     close: Tensor
@@ -145,7 +145,7 @@ def run(options: Options, output: Path) -> Iterator[str]:
     series = torch.tensor(normal, dtype=torch.float32)
     network = learn(series[:TRAINED], options)
     report = measure(network, series[TRAINED:])
-    yield f"one step: RMSE {report.one_step:.4f}; that nothing changes: {report.unchanged:.4f}"
+    yield f"one step: RMSE {report.one_step:.4f}; of no change: {report.unchanged:.4f}"
     low, middle, high = report.close.float().quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
     yield (
         f"alone: RMSE after 84 steps {report.at_84:.3f}; within {FAR} for {middle:.0f} steps "

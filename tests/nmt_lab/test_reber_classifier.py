@@ -53,6 +53,6 @@ def test_strings_are_numbers_with_their_lengths() -> None:
 
 
 @pytest.mark.slow
-def test_nearly_all_unseen_strings_are_classified_rightly(run: Callable[..., list[str]]) -> None:
+def test_nearly_all_unseen_strings_are_classified_correctly(run: Callable[..., list[str]]) -> None:
     share = run(reber_classifier)[0].split()[2]
     assert float(share.rstrip("%")) > 99

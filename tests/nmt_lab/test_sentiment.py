@@ -69,7 +69,7 @@ def test_a_network_learns_that_not_turns_a_word_round_and_a_bag_of_words_cannot(
 
 
 @pytest.mark.slow
-def test_unseen_sentences_are_classified_rightly_by_the_network_alone(run: Callable[..., list[str]]) -> None:
+def test_unseen_sentences_are_classified_correctly_by_the_network_alone(run: Callable[..., list[str]]) -> None:
     network, counter = (float(line.split(": ")[1].split("%")[0]) for line in run(sentiment))
     assert network > 99
     assert counter < 70

@@ -69,6 +69,6 @@ def test_both_ways_a_hidden_word_is_known_by_what_follows() -> None:
 @pytest.mark.slow
 def test_who_reads_both_ways_knows_more_of_the_hidden_words(run: Callable[..., list[str]]) -> None:
     lines = run(tagger)[1:]
-    hidden = [float(line.split("rightly, ")[1].split("%")[0]) for line in lines]
+    hidden = [float(line.split("correctly, ")[1].split("%")[0]) for line in lines]
     assert hidden[1] > 90 > hidden[0]
     assert all(float(line.split(": ")[1].split("%")[0]) > 99 for line in lines)
