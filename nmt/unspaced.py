@@ -21,6 +21,8 @@ SCRIPTS: Final = {
 CHARACTERS: Final = "".join(SCRIPTS.values())
 """Those of all of them."""
 
+_JOINERS: Final = ("\u200c", "\u200d")
+"""They stand within words of Persian and Hindi."""
 _WITH_SIGNS: Final = re.compile(
     rf"(?!\d)[{SCRIPTS['Thai']}{SCRIPTS['Laoo']}{SCRIPTS['Tibt']}{SCRIPTS['Mymr']}{SCRIPTS['Khmr']}]"
 )
@@ -33,9 +35,9 @@ def is_unspaced(character: str) -> bool:
 
 
 def continues(character: str) -> bool:
-    """Tell whether a character goes on in the word of a character like it: letters, marks and digits do, but for what
-    is of these scripts."""
-    return unicodedata.category(character)[0] in "LMN" and not is_unspaced(character)
+    """Tell whether a character goes on in the word of a character like it: letters, marks, digits and joiners do, but
+    for what is of these scripts."""
+    return character in _JOINERS or (unicodedata.category(character)[0] in "LMN" and not is_unspaced(character))
 
 
 def takes_signs(character: str) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nmt.config.data import DataSettings
 from nmt.corpus.languages import LanguageFilter
 from nmt.corpus.overlap import Overlap, Side
+from nmt.corpus.placeholders import without_urls
 from nmt.corpus.reading import Pair
 from nmt.corpus.scripts import script_shares, scripts_of, symbol_shares
 
@@ -75,10 +76,11 @@ class ScriptFilter:
     tgt_scripts: tuple[str, ...]
 
     def rejects(self, pairs: Sequence[Pair]) -> Flags:
-        """Reject a pair when too small a share of the letters of a side is of the scripts of its language."""
+        """Reject a pair when too small a share of a side's letters, URLs aside, is of the scripts of its language."""
+        src, tgt = [without_urls(pair.src) for pair in pairs], [without_urls(pair.tgt) for pair in pairs]
         return np.asarray(
-            (script_shares([pair.src for pair in pairs], self.src_scripts) < self.min_share)
-            | (script_shares([pair.tgt for pair in pairs], self.tgt_scripts) < self.min_share)
+            (script_shares(src, self.src_scripts) < self.min_share)
+            | (script_shares(tgt, self.tgt_scripts) < self.min_share)
         )
 
 

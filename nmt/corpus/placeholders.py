@@ -34,6 +34,8 @@ _PATTERNS: Final[dict[Kind, str]] = {
     "number": rf"(?P<number>\[NUM\]|{numbers.PATTERN})",
 }
 
+_URL: Final = re.compile(_PATTERNS["url"])
+
 
 def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
     """Replace what is of one of `kinds` by its placeholder; a number inside a masked URL belongs to the URL."""
@@ -46,6 +48,11 @@ def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
 
     patterns = [pattern for kind, pattern in _PATTERNS.items() if kind in kinds]
     return (re.sub("|".join(patterns), replace, text) if patterns else text), originals
+
+
+def without_urls(text: str) -> str:
+    """Leave URLs out of a text: they are in no language."""
+    return _URL.sub("", text) if "://" in text or "www." in text else text
 
 
 def masked_spans(text: str, kinds: Sequence[Kind]) -> list[tuple[int, int]]:

@@ -19,6 +19,8 @@ from nmt.vocab import EOS
 Vector = NDArray[np.float32]
 """[E]."""
 
+_TURKISH: Final = str.maketrans("I\u0130", "\u0131i")
+"""Capitals whose small letters are others in Turkish."""
 _LONGEST_WORD: Final = 1 << 16
 """Bytes. What goes on for longer without a space is no word of a binary file."""
 
@@ -65,7 +67,7 @@ def find_vectors(
     ids = range(EOS + 1, len(pieces))
     as_pieces = {i: pieces[i] for i in ids}
     as_words = {i: piece[1:] for i, piece in as_pieces.items() if piece.startswith(SPACE_MARK) and piece != SPACE_MARK}
-    wanted = {form for word in (*as_pieces.values(), *as_words.values()) for form in (word, word.lower())}
+    wanted = {form for word in (*as_pieces.values(), *as_words.values()) for form in _forms(word)}
     if Path(path.stem).suffix == ".bin" and path.suffix in COMPRESSIONS:
         raise DataError(f"{path} is a compressed binary file; unpack it first")
     read = _read_binary if path.suffix == ".bin" else _read_text
@@ -81,8 +83,13 @@ def find_vectors(
 
 
 def _lookup(words: dict[int, str], vectors: dict[str, Vector]) -> dict[int, Vector]:
-    found = {i: vectors.get(word, vectors.get(word.lower())) for i, word in words.items()}
+    found = {i: next((vectors[form] for form in _forms(word) if form in vectors), None) for i, word in words.items()}
     return {i: vector for i, vector in found.items() if vector is not None}
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """Return a word as it is written, in lower case, and in that of Turkish."""
+    return word, word.lower(), word.translate(_TURKISH).lower()
 
 
 def _read_text(path: Path, wanted: Collection[str], *, size: int, on_bad_utf8: OnBadUtf8) -> dict[str, Vector]:

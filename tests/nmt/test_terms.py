@@ -54,6 +54,12 @@ def test_no_word_ends_before_the_signs_on_its_last_letter(load: Loader) -> None:
     assert terms.required("ทีนี้กาดำ") == ["time", "crow"]
 
 
+def test_no_word_ends_at_a_joiner(load: Loader) -> None:
+    terms = load("सर\tsir", "خواهم\tI want")
+    assert terms.required("वह अक्\u200dसर आता है, می\u200cخواهم") == []  # noqa: RUF001 (Persian)
+    assert terms.required("सर, خواهم") == ["sir", "I want"]
+
+
 def test_native_digits_make_one_number(load: Loader) -> None:
     terms = load("๒ เล่ม\ttwo volumes")
     assert terms.required("หนังสือ ๑๒ เล่ม") == []

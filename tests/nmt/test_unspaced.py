@@ -30,6 +30,10 @@ def test_letters_marks_and_digits_of_scripts_with_spaces_go_on_in_a_word() -> No
     assert all(map(continues, "Ａ１"))  # noqa: RUF001 (full-width ones are meant)
 
 
+def test_joiners_stand_within_words() -> None:
+    assert all(map(continues, "\u200c\u200d"))
+
+
 def test_digits_of_scripts_without_spaces_make_one_number() -> None:
     assert all(map(continues, "๑໒༣၄៥"))
 

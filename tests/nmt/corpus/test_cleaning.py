@@ -73,6 +73,11 @@ def test_a_side_without_letters_has_no_wrong_script() -> None:
     assert judge(("42", "где"), min_script_share=1.0, src_lang="en", tgt_lang="ru") == [None]
 
 
+def test_urls_have_no_script() -> None:
+    sides = (("See https://a.example/page now.", "См. https://a.example/page."), ("See www.a.example", "www.a.example"))
+    assert judge(*sides, min_script_share=0.9, src_lang="en", tgt_lang="ru") == [None, None]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

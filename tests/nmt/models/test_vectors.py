@@ -60,6 +60,12 @@ def test_a_word_as_it_is_written_comes_before_its_lower_case(tmp_path: Path) -> 
     assert found(written(tmp_path / "c.txt", "The 1 2\nhouse 3 4\n")) == {"▁House": [3, 4]}
 
 
+def test_the_small_letters_of_turkish_are_looked_for_too(tmp_path: Path) -> None:
+    path = written(tmp_path / "v.txt", "istanbul 1 2\nısı 3 4\n")  # noqa: RUF001 (Turkish)
+    istanbul, heat = "▁\u0130stanbul", "▁Is\u0131"
+    assert found(path, [*SPECIALS, istanbul, heat]) == {istanbul: [1, 2], heat: [3, 4]}
+
+
 def test_of_several_vectors_of_a_word_the_first_counts(tmp_path: Path) -> None:
     assert found(written(tmp_path / "v.txt", "the 1 2\nthe 3 4\n")) == {"▁the": [1, 2]}
 
