@@ -1,4 +1,4 @@
-"""What README.md and CONTRIBUTING.md say is so."""
+"""What README.md and CONTRIBUTING.md say is so, and CHANGELOG.md says it once."""
 
 import re
 import shutil
@@ -112,6 +112,12 @@ def test_every_make_target_that_is_named_exists(page: str) -> None:
 def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
     assert "make test " in (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "test" in make_targets(README)
+
+
+def test_the_changelog_says_nothing_twice() -> None:
+    lines = re.findall(r"^- .*$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(lines) > 50
+    assert sorted(lines) == sorted(set(lines))
 
 
 def test_every_dependency_is_pinned() -> None:
