@@ -1,7 +1,7 @@
 """A trained model with what surrounds it."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -161,27 +161,8 @@ class Translator:
         language = self.language if search.lm_weight else None
         rescored = options.lm_rescore and language is not None
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
-        check_words(self.tokenizers.tgt, options, normalise)
-        check_tag(self.tokenizers.src, options.tag)
-        if options.tag is None and (tags := self.settings.data.tags):
-            warnings.warn(f"the model has learnt every sentence with a tag: {', '.join(tags)}; name one", NmtWarning, 2)
-        if not self.attends:
-            options.refuse_without_attention()
-        if options.unknown == {} and self.tokenizers.tgt.kind != "word":
-            warnings.warn(
-                f"a model of pieces (tokenizer.kind = {self.tokenizers.tgt.kind}) hardly ever says <unk>: there is "
-                "next to nothing to replace; what its vocabulary lacks is carried over (search.carry_unknown)",
-                NmtWarning,
-                2,
-            )
+        self._check(options, normalise)
         placeholders = self.settings.tokenizer.placeholders
-        if placeholders and not self.attends:
-            warnings.warn(
-                "a model without attention does not say where numbers and URLs go: those of a line are put back in the "
-                "order of the source",
-                NmtWarning,
-                2,
-            )
         reader = LineReader(self.tokenizers, self.settings, options)
         constrained = bool(options.required or options.terms)
         kind = Kind(
@@ -211,6 +192,29 @@ class Translator:
         if self.attends and reader.carries and not kind.with_attention:
             linking = self._engine(search, options, replace(kind, with_attention=True), language)
         return Flow(reader, engine, again, linking, first_line=first_line, opened=opened)
+
+    def _check(self, options: Options, normalise: Callable[[str], str]) -> None:
+        """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""
+        check_words(self.tokenizers.tgt, options, normalise)
+        check_tag(self.tokenizers.src, options.tag)
+        if options.tag is None and (tags := self.settings.data.tags):
+            warnings.warn(f"the model has learnt every sentence with a tag: {', '.join(tags)}; name one", NmtWarning, 3)
+        if not self.attends:
+            options.refuse_without_attention()
+        if options.unknown == {} and self.tokenizers.tgt.kind != "word":
+            warnings.warn(
+                f"a model of pieces (tokenizer.kind = {self.tokenizers.tgt.kind}) hardly ever says <unk>: there is "
+                "next to nothing to replace; what its vocabulary lacks is carried over (search.carry_unknown)",
+                NmtWarning,
+                3,
+            )
+        if self.settings.tokenizer.placeholders and not self.attends:
+            warnings.warn(
+                "a model without attention does not say where numbers and URLs go: those of a line are put back in the "
+                "order of the source",
+                NmtWarning,
+                3,
+            )
 
     def _engine(
         self, search: SearchSettings, options: Options, kind: Kind, language: TargetLanguage | None
