@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nmt.config import Settings
+from nmt.errors import DataError
 from nmt.inspection.vocabulary import Vocabulary, read_vocabulary
 from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.manifest import Counts, Manifest, check_files, prepared_sections, read_manifest
@@ -101,6 +102,9 @@ def inspect(folder: Path) -> Inspection:
                 vocabulary=read_vocabulary(folder / column.vocabulary, name),
             )
         )
+    if JOINT_MODEL in manifest.files and len(sides) > 1 and sides[0].vocabulary.pieces != sides[1].vocabulary.pieces:
+        files = " and ".join(str(folder / column.vocabulary) for column in columns)
+        raise DataError(f"{files} list other pieces, expected those of one joint vocabulary")
     return Inspection(
         folder=folder,
         manifest=manifest,

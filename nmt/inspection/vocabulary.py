@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import DataError
+from nmt.files import read_regular
 from nmt.vocab import BOS, EOS, PAD, UNK
 
 _SPECIALS = (PAD, UNK, BOS, EOS)
@@ -84,7 +85,7 @@ def read_vocabulary(path: Path, name: str) -> Vocabulary:
         DataError: It cannot be read, or is damaged.
     """
     try:
-        lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+        lines = read_regular(path).decode("utf-8").removesuffix("\n").split("\n")
         rows = [line.rpartition("\t") for line in lines]
         return Vocabulary(name, tuple(piece for piece, _, _ in rows), np.array([int(count) for *_, count in rows]))
     except OSError as error:

@@ -31,6 +31,8 @@ _LONGEST_NAME: Final = 46
 _SHORT: Final = 36
 _SPIKY: Final = 30
 """A gradient norm so many times the median would press the rest of the curve flat."""
+_LARGEST: Final = 1e100
+"""What is larger could not be drawn: room above it, or the squares of a mean, would be no numbers any more."""
 _KINDS: Final = {"train": "training", "valid": "validation"}
 _COLOURS: Final = {"train": "#0072B2", "valid": "#D55E00"}  # told apart by the colour-blind too (Okabe and Ito, 2008)
 _FURTHER: Final = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # further validation sets take turns
@@ -87,7 +89,7 @@ def draw(model_dir: Path, picture: Path | None = None) -> Path:
 def read_curves(model_dir: Path) -> dict[str, Curve]:
     """Read what a run has recorded, under the names that TensorBoard has: "train/loss", "valid/news/bleu".
 
-    A line that anything has spoilt is left out, and so are numbers that are not finite.
+    A line that anything has spoilt is left out, and so are numbers that are not finite or beyond all reason.
 
     Raises:
         ModelError: The folder holds no records yet.
@@ -99,7 +101,7 @@ def read_curves(model_dir: Path) -> dict[str, Curve]:
     for record in read_metrics(path) if path.is_file() else ():
         for key, value in record.values.items():
             name = f"{record.kind}/{key}"
-            if _main(name) in _NAMES and math.isfinite(value):
+            if _main(name) in _NAMES and abs(value) < _LARGEST:
                 points.setdefault(name, []).append((record.step, value))
     if not points:
         raise ModelError(f"{path}: no records of a run; nmt train writes one every training.log_every steps")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import DataError
+from nmt.files import sha256
 from nmt.inspection import inspect
 from nmt.prepared import PreparedText
 from nmt.prepared.manifest import FORMAT_VERSION, Manifest, read_manifest, record_files, write_manifest
@@ -86,6 +87,17 @@ def test_altered_data_are_refused(make_folder: MakeFolder) -> None:
     with (folder / "vocab.src.tsv").open("a") as file:
         file.write("c\t0\n")
     with pytest.raises(DataError, match=r"vocab\.src\.tsv was altered"):
+        inspect(folder)
+
+
+def test_sides_of_a_joint_vocabulary_that_list_other_pieces_are_refused(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    path, manifest = folder / "vocab.src.tsv", folder / "manifest.json"
+    path.write_text(path.read_text() + "c\t0\n")
+    tree = json.loads(manifest.read_bytes())
+    tree["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    manifest.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"vocab\.src\.tsv and .*vocab\.tgt\.tsv list other pieces, expected those of"):
         inspect(folder)
 
 

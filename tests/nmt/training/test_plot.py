@@ -294,3 +294,9 @@ def test_a_link_in_the_place_of_the_picture_is_replaced_and_a_named_one_followed
     (tmp_path / "link.png").symlink_to(theirs)
     draw(run, tmp_path / "link.png")
     assert theirs.read_bytes().startswith(b"\x89PNG")
+
+
+def test_numbers_beyond_all_reason_are_left_out(tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", train(1), train(2, gradient_norm=1e308), valid(2, perplexity=1e308))
+    assert len(read_curves(folder)["train/gradient_norm"].values) == 1
+    draw(folder)
