@@ -17,11 +17,11 @@ from nmt.corpus.invisible import normaliser
 from nmt.corpus.placeholders import mask
 from nmt.errors import ConfigError, ModelError
 from nmt.models.devices import choose_device, prepare_for_search, use_threads
-from nmt.models.folder import load_language_model
+from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.candidates import word_log_probs
 from nmt.search.sampling import Sampling, uniform_numbers
-from nmt.subword import Tokenizer, load_tokenizers
+from nmt.subword import Tokenizer
 from nmt.vocab import EOS
 from nmt.wording import counted
 
@@ -77,7 +77,7 @@ class Generator:
         prepare_for_search(chosen)
         use_threads(threads)
         model, settings = load_language_model(folder, device=chosen)
-        return cls(model, load_tokenizers(folder).tgt, settings)
+        return cls(model, load_own_tokenizers(folder).tgt, settings)
 
     def lines(self, generation: Generation, *, count: int) -> Iterator[str]:
         """Draw lines that do not depend on each other.

@@ -11,9 +11,9 @@ from nmt.corpus.placeholders import mask
 from nmt.lm.blocks import BlockReader, RunningText, make_readers, score_apart
 from nmt.lm.result import LineScore
 from nmt.models.devices import choose_device, choose_precision, prepare_for_search, use_threads
-from nmt.models.folder import load_language_model
+from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.streams import LineSource
-from nmt.subword import Tokenizer, load_tokenizers
+from nmt.subword import Tokenizer
 from nmt.vocab import EOS
 
 _LONG: Final = 1000
@@ -62,7 +62,7 @@ class LanguageScorer:
         prepare_for_search(chosen)
         use_threads(threads)
         model, settings = load_language_model(folder, device=chosen)
-        tokenizer = load_tokenizers(folder).tgt
+        tokenizer = load_own_tokenizers(folder).tgt
         return cls(*make_readers(model, choose_precision(precision, chosen)), tokenizer, settings)
 
     @property

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from nmt.errors import ConfigError
-from nmt.models.folder import load_either
+from nmt.models.folder import load_either, load_own_tokenizers
 from nmt.models.seq2seq import Seq2Seq
-from nmt.subword import load_tokenizers
 from nmt.vocab import EOS
 
 Side = Literal["src", "tgt"]
@@ -30,7 +29,7 @@ def export_vectors(folder: Path, *, side: Side | None = None) -> Iterator[str]:
         ConfigError: The source of a language model is asked for.
     """
     model, _ = load_either(folder, device=torch.device("cpu"))
-    tokenizers = load_tokenizers(folder)
+    tokenizers = load_own_tokenizers(folder)
     if isinstance(model, Seq2Seq):
         embedding = model.tgt_embedding if side == "tgt" else model.src_embedding
         tokenizer = tokenizers.tgt if side == "tgt" else tokenizers.src

@@ -19,6 +19,7 @@ from nmt.files import read_regular, replacing, sha256, write_text
 from nmt.models.build import build_language_model, build_model
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.subword import Tokenizers, load_tokenizers
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.toml", "model.json"
@@ -145,6 +146,22 @@ def read_vocabularies(folder: Path) -> Vocabularies:
     return Vocabularies(**_read_card(folder)["vocabularies"])
 
 
+def load_own_tokenizers(folder: Path) -> Tokenizers:
+    """Load the tokenizers of a model folder, and hold them against its card.
+
+    Raises:
+        ModelError: The folder is no model, or has tokenizers of other sizes than its tables.
+    """
+    tokenizers, sizes = load_tokenizers(folder), read_vocabularies(folder)
+    found = len(tokenizers.src), len(tokenizers.tgt)
+    if found != (sizes.src, sizes.tgt):
+        raise ModelError(
+            f"{folder} has tokenizers of {found[0]:,} source and {found[1]:,} target pieces, but {CARD} says that the "
+            f"model has {sizes.src:,} and {sizes.tgt:,}"
+        )
+    return tokenizers
+
+
 def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings]:
     """Load a translation model for search, ready in evaluation mode.
 
@@ -255,7 +272,7 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
         return _read_checked(folder)
     settings = read_settings(folder)
     sizes = Vocabularies(**card["vocabularies"])
-    _refuse_more_than_is_there(folder / WEIGHTS, settings, sizes)
+    refuse_more_than_is_there(folder / WEIGHTS, settings, sizes)
     return settings, sizes
 
 
@@ -275,8 +292,12 @@ def read_settings(folder: Path) -> Settings:
         raise ModelError(f"{path} is damaged: it is not UTF-8") from error
 
 
-def _refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabularies) -> None:
-    """Refuse sizes that the file cannot hold before memory is taken for them: a table and a matrix a layer at least."""
+def refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabularies) -> None:
+    """Refuse sizes that the file cannot hold before memory is taken for them: a table and a matrix a layer at least.
+
+    Raises:
+        ModelError: The file is smaller.
+    """
     model = settings.model
     stacks = model.stacks()
     layers, matrices = sum(stack.layers for stack in stacks), sum(_least(stack, settings) for stack in stacks)
@@ -284,7 +305,7 @@ def _refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabul
     if least > weights.stat().st_size:
         raise ModelError(
             f"{weights} has {weights.stat().st_size:,} bytes, but a model of {max(sizes.src, sizes.tgt):,} pieces and "
-            f"{layers:,} layers, as {CARD} and {CONFIG} say, takes {least:,} or more"
+            f"{layers:,} layers, as its vocabularies and {CONFIG} say, takes {least:,} or more"
         )
 
 

@@ -12,7 +12,15 @@ from nmt.errors import ModelError
 from nmt.files import building, sha256
 from nmt.models.build import build_language_model, build_model, count_parameters
 from nmt.models.devices import choose_device, choose_precision, use_threads
-from nmt.models.folder import CARD, ModelFolder, Vocabularies, check_hashes, load_tensors, read_settings
+from nmt.models.folder import (
+    CARD,
+    ModelFolder,
+    Vocabularies,
+    check_hashes,
+    load_tensors,
+    read_settings,
+    refuse_more_than_is_there,
+)
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, PreparedText
@@ -56,6 +64,7 @@ def average_run(
     settings, sizes = read_settings(model_dir), _read_sizes(model_dir)
     if data is not None:
         _refuse_other_data(data, model_dir, settings)
+    refuse_more_than_is_there(checkpoints[-1], settings, sizes)
     model = _build(settings, sizes)
     average_into(model, checkpoints)
     scores = None if data is None else _validate(model, data, settings)

@@ -1,6 +1,7 @@
 """Training of a language model: a text read on and on in several parts, validated by perplexity."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
@@ -9,6 +10,7 @@ from nmt.config import Settings
 from nmt.errors import ConfigError
 from nmt.models.build import build_language_model
 from nmt.models.folder import Vocabularies
+from nmt.models.language_model import LanguageModel
 from nmt.prepared import PreparedText
 from nmt.prepared.manifest import TRAIN
 from nmt.subword import Tokenizers
@@ -47,9 +49,6 @@ class LanguageTask:
         self.data_digest = data.manifest.files[TRAIN].sha256
         self.batch_tokens = training.segment_rows * training.segment_steps
         self.vocabularies = Vocabularies(len(data.tokenizer), len(data.tokenizer), joint=True)
-        self.model = build_language_model(settings.model, vocab_size=self.vocabularies.tgt, seed=training.seed).to(
-            place.device
-        )
         self.carry = Carry(place.ranks, rows=training.segment_rows)
         self._parts = Parts(TextStream(data.train), training.segment_rows)
         self.feed = TextFeed(
@@ -60,6 +59,14 @@ class LanguageTask:
             place.ranks,
             pin=place.device.type == "cuda",
         )
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        """The model, freshly initialised when it is first asked for."""
+        model = build_language_model(
+            self.settings.model, vocab_size=self.vocabularies.tgt, seed=self.settings.training.seed
+        )
+        return model.to(self.place.device)
 
     def plan_ahead(self) -> None:
         """Do nothing: a text is read as it stands."""

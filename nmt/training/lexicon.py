@@ -13,13 +13,11 @@ from torch import Tensor
 
 from nmt.batching import Batch, cut_batches
 from nmt.errors import ModelError
-from nmt.files import sha256
 from nmt.models.devices import Precision, autocast, choose_device, choose_precision, use_threads
-from nmt.models.folder import load_model
+from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.prepared import PreparedData
 from nmt.search.shortlist import PER_WORD, SPECIALS, Lexicon, save_lexicon
 from nmt.sequences import FlatSequences, Rows
-from nmt.subword import tokenizer_files
 from nmt.training.logbook import Logbook, Silence
 from nmt.training.pairs import TrainingPairs
 from nmt.vocab import EOS, PAD
@@ -213,6 +211,5 @@ def _sample(count: int, most: int, rng: np.random.Generator) -> Rows:
 
 
 def _refuse_other_tokenizers(data: PreparedData, model_dir: Path) -> None:
-    ours, theirs = ({path.name: sha256(path) for path in tokenizer_files(f)} for f in (model_dir, data.folder))
-    if ours != theirs:
+    if load_own_tokenizers(model_dir).files != data.tokenizers.files:
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")

@@ -12,7 +12,7 @@ from nmt.errors import ModelError
 from nmt.files import is_leftover
 from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
-from nmt.models.folder import CARD, CONFIG, ModelFolder
+from nmt.models.folder import CARD, CONFIG, ModelFolder, refuse_more_than_is_there
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Ranks
@@ -102,7 +102,10 @@ class _Run:
         self.precision = choose_precision(training.precision, self.device)
         prepare_for_training(self.device)
         self.task = make_task(self.data, self.settings, Place(self.device, self.precision, self.ranks))
-        if not list_checkpoints(self.model_dir):
+        if checkpoints := list_checkpoints(self.model_dir):  # whoever made the folder chose its settings
+            largest = max(checkpoints, key=lambda path: path.stat().st_size if path.is_file() else 0)
+            refuse_more_than_is_there(largest, self.settings, self.task.vocabularies)
+        else:
             self.task.plan_ahead()  # while the model is made
             self.task.start_from_vectors(self.observer.on_message)
         self.model = self.task.model

@@ -15,7 +15,7 @@ from nmt.errors import ModelError
 from nmt.files import sha256
 from nmt.lm.blocks import BlockReader, make_readers, score_apart
 from nmt.models.devices import SearchPrecision
-from nmt.models.folder import load_language_model
+from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.language_model import LanguageModel
 from nmt.search.engine import Engine, Start
@@ -23,7 +23,7 @@ from nmt.search.fusion import FusedModel, TextModel
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.search.protocol import Memory, SearchableModel, State
-from nmt.subword import Tokenizer, load_tokenizers, tokenizer_files
+from nmt.subword import Tokenizer, tokenizer_files
 
 Found = list[tuple[int, list[Hypothesis]]]
 """Numbers of sentences, each with its hypotheses, best first."""
@@ -81,7 +81,7 @@ class TargetLanguage:
         return cls(
             model,
             precision,
-            load_tokenizers(folder).tgt,
+            load_own_tokenizers(folder).tgt,
             normaliser(cleans=own.data.clean_invisible),
             folder,
             beside,

@@ -17,7 +17,7 @@ from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.files import sha256
 from nmt.markup import Region
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
-from nmt.models.folder import load_model
+from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
@@ -28,7 +28,7 @@ from nmt.search.protocol import SearchableModel
 from nmt.search.shortlist import Lexicon, load_lexicon
 from nmt.search.starting import Kind, start_of
 from nmt.streams import FileLines
-from nmt.subword import Tokenizers, load_tokenizers, tokenizer_files
+from nmt.subword import Tokenizers, tokenizer_files
 from nmt.translate.flow import Flow, translate_source
 from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage
 from nmt.translate.lines import LineReader
@@ -99,7 +99,7 @@ class Translator:
             _check_fit(paths[0], settings, path, other)
         arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
         models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
-        tokenizers = load_tokenizers(paths[0])
+        tokenizers = load_own_tokenizers(paths[0])
         language: TargetLanguage | None = None
         if language_model:
             language = TargetLanguage.load(

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from nmt.models.folder import (
     load_either,
     load_language_model,
     load_model,
+    load_own_tokenizers,
     load_tensors,
     put_lexicon,
     read_tensors,
@@ -347,7 +349,9 @@ def test_sizes_that_the_weights_cannot_hold_are_refused_before_memory_is_taken(f
     card = json.loads(path.read_text())
     card["vocabularies"]["tgt"] = 20_000_000_000
     path.write_text(json.dumps(card))
-    with pytest.raises(ModelError, match=r"bytes, but a model of 20,000,000,000 pieces and \d layers, as model.json"):
+    with pytest.raises(
+        ModelError, match=r"bytes, but a model of 20,000,000,000 pieces and \d layers, as its vocabularies"
+    ):
         load_model(folder.path, device=CPU)
 
 
@@ -357,7 +361,7 @@ def test_a_size_of_one_side_that_the_weights_cannot_hold_is_refused(tmp_path: Pa
     folder = ModelFolder(tmp_path, settings=huge, vocabularies=Vocabularies(9, 9, True), tokenizers={})
     folder.create()
     folder.save(small_model(), {})
-    with pytest.raises(ModelError, match=r"bytes, but a model of 9 pieces and 2 layers, as model.json and config.toml"):
+    with pytest.raises(ModelError, match=r"bytes, but a model of 9 pieces and 2 layers, as its vocabularies and"):
         load_model(tmp_path, device=CPU)
 
 
@@ -407,3 +411,12 @@ def test_a_pipe_in_the_place_of_a_file_is_replaced_by_the_next(folder: ModelFold
     folder.create()
     folder.save(small_model(), {})
     load_model(folder.path, device=CPU)
+
+
+def test_tokenizers_of_another_size_than_the_tables_are_refused(toy_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(toy_model, tmp_path / "m"))
+    assert len(load_own_tokenizers(folder).tgt) == 40
+    path = folder / "model.json"
+    path.write_text(path.read_text().replace('"tgt": 40', '"tgt": 41'))
+    with pytest.raises(ModelError, match=r"40 source and 40 target pieces, but model\.json says .* has 40 and 41"):
+        load_own_tokenizers(folder)

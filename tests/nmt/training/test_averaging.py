@@ -216,3 +216,10 @@ def test_text_does_not_validate_the_average_of_a_translation_model_even_if_it_is
     prepare(tmp_path / "text", load_settings(overrides=[*texts, f"tokenizer.file={toy_model}"]))
     with pytest.raises(ModelError, match=r"text holds text, but the model in .*toy is validated on pairs$"):
         average_run(toy_model, tmp_path / "out", last=None, data=PreparedText.open(tmp_path / "text"))
+
+
+def test_settings_that_no_checkpoint_could_hold_are_refused_before_a_model_is_made(run: Path, tmp_path: Path) -> None:
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("hidden_size = 64", "hidden_size = 1000000"))
+    with pytest.raises(ModelError, match=r"bytes, but a model of 40 pieces and 2 layers, as its vocabularies and"):
+        average_run(run, tmp_path / "average", last=None, data=None)

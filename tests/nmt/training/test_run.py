@@ -253,6 +253,16 @@ def test_a_run_is_not_continued_on_other_data(
         train(other, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
 
 
+def test_settings_that_no_checkpoint_of_the_run_could_hold_are_refused_before_a_model_is_made(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_model, tmp_path / "m")
+    huge = toy_settings.model_copy(update={"model": toy_settings.model.model_copy(update={"hidden_size": 10**6})})
+    listener = Listener()
+    with pytest.raises(ModelError, match=r"step-.* bytes, but a model of 40 pieces and 2 layers, as its vocabularies"):
+        train(toy_data, tmp_path / "m", huge, observer=listener, stop=listener.stop)
+
+
 def test_a_folder_with_other_files_is_refused(toy_data: PreparedData, toy_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     listener = Listener()
