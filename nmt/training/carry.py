@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nmt.models.language_model import TextState
+from nmt.models.language_model import LanguageModel, TextState
 from nmt.training.distributed import Ranks
 from nmt.training.stream import Segment
 
@@ -51,6 +51,14 @@ class Carry:
         return {
             f"{_PREFIX}{i}/{j}": self._of_all(part)
             for i, layer in enumerate(self.state)
+            for j, part in enumerate(layer)
+        }
+
+    def forms(self, model: LanguageModel) -> dict[str, torch.Size]:
+        """Say what `tensors` gives of a model that has read something, by name."""
+        return {
+            f"{_PREFIX}{i}/{j}": torch.Size((self.rows, part.shape[-1]))
+            for i, layer in enumerate(model.start(1).layers)
             for j, part in enumerate(layer)
         }
 

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 from nmt.errors import ModelError
 from nmt.files import make_folder, remove_leftovers, replacing
 from nmt.models.folder import load_tensors, model_tensors
+from nmt.models.language_model import LanguageModel
 from nmt.training.carry import Carry
 from nmt.training.moving_average import MovingAverage
 from nmt.training.state import TrainingState
@@ -27,6 +29,9 @@ FORMAT_VERSION = 3
 FOLDER = "checkpoints"
 _NAME = "step-{:08d}.safetensors"
 _WEIGHTS, _AVERAGE, _OPTIMIZER, _CARRIED = "model/", "average/", "optimizer/", "carried/"
+_MOMENTUM: Final = frozenset({"momentum_buffer"})
+_MOMENTS: Final = frozenset({"step", "exp_avg", "exp_avg_sq"})
+"""What the optimiser keeps of each weight: SGD, and Adam."""
 _NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 
@@ -124,12 +129,37 @@ class Checkpoints:
         load_tensors(self.model, _under(_WEIGHTS, tensors), where=where)
         for name, parameter in self.model.named_parameters():
             saved = _under(f"{_OPTIMIZER}{name}/", tensors)
-            if saved:  # counters stay where the fused update wants them: beside the weights
+            if saved:
+                self._check_kept(name, parameter, saved, where=where)
+                # Counters stay where the fused update wants them: beside the weights.
                 self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in saved.items()}
             if self.average is not None:  # a run that begins to average now starts from its weights
-                self.average.of(parameter).copy_(tensors.get(f"{_AVERAGE}{name}", parameter.detach()))
+                average = tensors.get(f"{_AVERAGE}{name}", parameter.detach())
+                _check_form(average, parameter.shape, f"{_AVERAGE}{name}", where=where)
+                self.average.of(parameter).copy_(average)
         if self.carry is not None:
-            self.carry.restore(_under(_CARRIED, tensors), next(self.model.parameters()).device)
+            carried = _under(_CARRIED, tensors)
+            if carried and isinstance(self.model, LanguageModel):
+                self._check_carried(carried, self.carry.forms(self.model), where=where)
+            self.carry.restore(carried, next(self.model.parameters()).device)
+
+    def _check_kept(self, name: str, parameter: nn.Parameter, saved: Mapping[str, Tensor], *, where: Path) -> None:
+        """Refuse what the optimiser cannot have kept of a weight: it would fall over it."""
+        expected = _MOMENTUM if isinstance(self.optimizer, torch.optim.SGD) else _MOMENTS
+        if saved.keys() != expected:
+            raise ModelError(
+                f"{where}: of weight {name} the optimiser has {', '.join(sorted(saved))}, "
+                f"expected {', '.join(sorted(expected))}"
+            )
+        for key, value in saved.items():
+            form = torch.Size() if key == "step" else parameter.shape
+            _check_form(value, form, f"{_OPTIMIZER}{name}/{key}", where=where)
+
+    def _check_carried(self, carried: Mapping[str, Tensor], forms: Mapping[str, torch.Size], *, where: Path) -> None:
+        if carried.keys() != forms.keys():
+            raise ModelError(f"{where}: the state has {', '.join(sorted(carried))}, expected {', '.join(forms)}")
+        for name, form in forms.items():
+            _check_form(carried[name], form, f"{_CARRIED}{name}", where=where)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -157,6 +187,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], TrainingState]:
         return tensors, TrainingState.from_json(metadata["state"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"checkpoint {path} is damaged: {error}") from error
+
+
+def _check_form(tensor: Tensor, shape: torch.Size, name: str, *, where: Path) -> None:
+    if tensor.shape != shape or not tensor.is_floating_point():
+        raise ModelError(
+            f"{where}: {name} is {list(tensor.shape)} of {tensor.dtype}, expected {list(shape)} of torch.float32"
+        )
 
 
 def _digest(tensors: dict[str, Tensor], counters: str) -> str:

@@ -1,12 +1,15 @@
 """Folders from strangers: every file of a model, a run and prepared data is mutated, with the hashes computed anew.
 
-Each is to load, or to be refused by an expected error: nothing else is raised, nothing hangs, no memory runs out. The
-mutations are made and read in a process of its own, which a crash of a library ends.
+The models are a translation model with a lexicon, one of other cells without attention, and a language model; the data
+are pairs and text. Whatever reads such a folder is to load it, or to refuse it by an expected error: nothing else is
+raised, nothing hangs, no memory runs out. The mutations are made and read in a process of its own, which a crash of a
+library ends.
 """
 
 import faulthandler
 import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -15,7 +18,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,20 +28,31 @@ import pytest
 
 SECONDS: Final = 30
 MOST_MEMORY: Final = 3 << 30
-ODD: Final = (None, -1, 0, 10**9, 10**30, 1e308, "x", "../../etc/passwd", "/dev/zero", [], {}, [[]], True)
+ODD: Final = (
+    None,
+    -1,
+    0,
+    10**9,
+    10**30,
+    1e308,
+    "x",
+    "../../etc/passwd",
+    "/dev/zero",
+    [],
+    {},
+    [[]],
+    True,
+)
 """What takes the place of a value."""
+Way = Callable[[Path, random.Random], str | None]
 
 
 def mutate(folder: Path, rng: random.Random) -> str:
     """Change one file of a folder; return what was done."""
-    path = rng.choice(sorted(path for path in folder.rglob("*") if path.is_file() and "tfevents" not in path.name))
-    ways = [replace_by_something_else, cut_off, flip_bytes, flip_bytes, empty]
-    if path.suffix == ".json":
-        ways += [change_value] * 6
-    elif path.suffix == ".safetensors":
-        ways += [change_header] * 6
-    elif path.suffix == ".toml":
-        ways += [change_setting] * 6
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    path = rng.choice([*files, *(path for path in files if path.suffix in MORE_OFTEN)])
+    ways: list[Way] = [replace_by_something_else, cut_off, flip_bytes, flip_bytes, empty]
+    ways += WAYS.get(path.suffix, []) * 6
     way = rng.choice(ways)
     return f"{path.relative_to(folder)}: {way.__name__}{way(path, rng) or ''}"
 
@@ -106,12 +119,73 @@ def change_in(tree: Any, rng: random.Random) -> str:
         keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
         places += [(node, key) for key in keys]
         waiting += [node[key] for key in keys]
-    node, key = rng.choice(places)
+    node, key = rng.choice(places or [({"": 0}, "")])
     if rng.random() < 0.15 and isinstance(node, dict):
         del node[key]
         return f" without {key}"
     node[key] = rng.choice(ODD)
     return f" {key} = {node[key]!r}"
+
+
+def change_record(path: Path, rng: random.Random) -> str:
+    lines = path.read_text().splitlines() or ["{}"]
+    number = rng.randrange(len(lines))
+    record = json.loads(lines[number])
+    done = change_in(record, rng)
+    lines[number] = json.dumps(record)
+    path.write_text("\n".join(lines))
+    return done
+
+
+def change_tensor(path: Path, rng: random.Random) -> str:
+    """Leave the file sound, but let one of its tensors have another form, type, name or content."""
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    name = rng.choice(sorted(tensors))
+    tensor = tensors.pop(name)
+    forms: dict[str, Callable[[], torch.Tensor]] = {
+        "nan": lambda: tensor * math.nan,
+        "huge": lambda: torch.full_like(tensor, 2**31 - 1 if tensor.dtype == torch.int32 else 1e30),
+        "flat": lambda: tensor.reshape(-1),
+        "nothing": lambda: tensor.new_empty(0),
+        "number": lambda: tensor.new_zeros(()),
+        "longer": lambda: torch.stack([tensor, tensor]),
+        "float64": lambda: tensor.double(),
+        "bool": lambda: tensor.bool(),
+    }
+    form = rng.choice([*forms, "gone", "renamed"])
+    if form in forms:
+        tensors[name] = forms[form]().contiguous()
+    elif form == "renamed":
+        tensors[name + rng.choice(["0", "/x", "/../x"])] = tensor
+    save_file(tensors, path, metadata)
+    return f" {name}: {form}"
+
+
+def change_tokenizer(path: Path, rng: random.Random) -> str:
+    """Put one in its place that cuts into more or fewer pieces."""
+    from nmt.subword import train_tokenizer
+
+    kind: Any = rng.choice(["unigram", "bpe", "word", "char", "byte"])
+    words = " ".join(f"{word} {word}o" for word in ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log"))
+    path.write_bytes(train_tokenizer([words] * 20, kind=kind, vocab_size=rng.choice([24, 30])))
+    return f" {kind}"
+
+
+WAYS: Final[dict[str, list[Way]]] = {
+    ".json": [change_value],
+    ".jsonl": [change_record],
+    ".toml": [change_setting],
+    ".safetensors": [change_header, change_tensor],
+    ".model": [change_tokenizer],
+}
+"""What else is done to files of a kind."""
+MORE_OFTEN: Final = (".json", ".toml", ".safetensors")
 
 
 def hash_anew(folder: Path) -> None:
@@ -157,34 +231,108 @@ def hang_up(number: int, frame: FrameType | None) -> None:
     raise Hung
 
 
-def read_model(base: Path, folder: Path) -> None:
+def read_model(base: Path, folder: Path, done: str) -> None:
+    """Do what `nmt translate`, `lm score`, `vectors`, `shortlist`, `tune`, `plot`, `average` and `train` do."""
+    from nmt.lm import LanguageScorer
+    from nmt.models.exporting import export_vectors
     from nmt.prepared import PreparedData
-    from nmt.training.plot import read_curves
+    from nmt.training.lexicon import add_lexicon
+    from nmt.translate import Options, Translator
+    from nmt.tuning import Point, Validation
+
+    line = "bat \U0001f600 cow"
+    data = PreparedData.open(base / "pairs")
+    attempt(lambda: Translator.load(folder, precision="fp32").translate([line]))
+    attempt(lambda: Translator.load(folder, precision="fp32").translate([line], Options(shortlist=16)))
+    text = Validation([line], ["bato cowo"])
+    attempt(lambda: text.translate(Translator.load(folder), Options(), Point(lm_weight=0.0, length_penalty=0.5)))
+    attempt(lambda: LanguageScorer.load(folder))
+    attempt(lambda: list(export_vectors(folder)))
+    attempt(lambda: add_lexicon(folder, data, size=4, max_pairs=8, on_progress=lambda done, total: None))
+    read_run(data, folder, done)
+
+
+def read_language_model(base: Path, folder: Path, done: str) -> None:
+    """Do what `nmt lm`, `translate --lm`, `vectors`, `plot`, `average` and `train` do."""
+    from nmt.lm import Generation, Generator, LanguageScorer
+    from nmt.lm.filtering import Difference
+    from nmt.models.exporting import export_vectors
+    from nmt.prepared import PreparedText
+    from nmt.search.sampling import Sampling
     from nmt.translate import Translator
 
-    attempt(lambda: Translator.load(folder, precision="fp32").translate(["bat cow"]))
+    attempt(lambda: LanguageScorer.load(folder).score(["bat \U0001f600 cow"]))
+    attempt(lambda: LanguageScorer.load(folder).score_text(["bat", "cow"]))
+    attempt(lambda: list(Generator.load(folder).lines(Generation(Sampling(), 5, "bat"), count=2)))
+    attempt(lambda: Difference.load(folder, base / "language").of(["bat cow"]))
+    attempt(lambda: Translator.load(base / "pair", language_model=folder).translate(["bat cow"]))
+    attempt(lambda: list(export_vectors(folder)))
+    read_run(PreparedText.open(base / "text"), folder, done)
+
+
+def read_run(data: Any, folder: Path, done: str) -> None:
+    from nmt.training.averaging import average_run
+    from nmt.training.plot import draw, read_curves
+
+    if done.startswith("metrics.jsonl"):  # a picture takes half a second
+        attempt(lambda: draw(folder))
     attempt(lambda: read_curves(folder))
-    data = PreparedData.open(base / "d")
-    attempt(lambda: go_on(data, folder, max_steps=304))
+    attempt(lambda: average_run(folder, folder.with_name("average"), last=None, data=data))
+    attempt(lambda: go_on(data, folder, "training.max_steps=304"))
 
 
-def read_data(base: Path, folder: Path) -> None:
-    from nmt.inspection import inspect
+def read_data(base: Path, folder: Path, done: str) -> None:
+    """Do what `nmt inspect`, `train` and `shortlist` do."""
+    from nmt.inspection import inspect, to_page, to_tree
+    from nmt.training.lexicon import add_lexicon
+    from nmt.training.tasks import open_data
+
+    attempt(lambda: (to_page(found := inspect(folder)), to_tree(found)))
+    small = ["model.embedding_size=8", "model.hidden_size=8", "model.encoder_layers=1"]
+    attempt(lambda: go_on(open_data(folder), folder.with_name("new"), *small, "training.max_steps=2"))
+    if folder.name == "pairs":
+        attempt(
+            lambda: add_lexicon(
+                base / "pair", open_pairs(folder), size=4, max_pairs=8, on_progress=lambda done, total: None
+            )
+        )
+
+
+def open_pairs(folder: Path) -> Any:
     from nmt.prepared import PreparedData
 
-    attempt(lambda: inspect(folder))
-    attempt(lambda: go_on(PreparedData.open(folder), folder.with_name("new"), max_steps=2))
+    return PreparedData.open(folder)
 
 
-def go_on(data: Any, folder: Path, *, max_steps: int) -> None:
+def go_on(data: Any, folder: Path, *wishes: str, steps: int = 2) -> None:
+    """Begin a run, or go on with it, and stop it after some steps."""
     from nmt.training.logbook import Silence
     from nmt.training.resolve import resolve_settings
     from nmt.training.run import train
 
-    wishes = [f"training.max_steps={max_steps}", f"training.validate_every={max_steps}", "training.threads=1"]
-    wishes += ["training.precision=fp32", "model.embedding_size=32", "model.hidden_size=64", "model.encoder_layers=1"]
-    settings, _ = resolve_settings(data.settings, folder, recipe=None, overrides=wishes)
-    train(data, folder, settings, observer=Silence(), stop=threading.Event())
+    settings, _ = resolve_settings(data.settings, folder, recipe=None, overrides=[*wishes, "training.threads=1"])
+    train(data, folder, settings, observer=Silence(), stop=StopsAfter(steps))
+
+
+class StopsAfter:
+    """Asks a run to stop."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+READERS: Final[dict[str, Callable[[Path, Path, str], None]]] = {
+    "pair": read_model,
+    "odd": read_model,
+    "language": read_language_model,
+    "pairs": read_data,
+    "text": read_data,
+}
+"""The folders that are mutated, and what reads them."""
 
 
 def attempt(read: Callable[[], object]) -> None:
@@ -206,17 +354,17 @@ def work(base: Path, scratch: Path, first: int, last: int) -> None:
     signal.signal(signal.SIGALRM, hang_up)
     for number in range(first, last):
         rng = random.Random(number)
-        kind = rng.choice(["m", "m", "d"])
+        kind = rng.choice([*READERS])
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.copytree(base / kind, scratch / kind)
         done = mutate(scratch / kind, rng)
         hash_anew(scratch / kind)
-        tell(number, "begun", done)
+        tell(number, "begun", f"{kind}/{done}")
         outcomes.clear()
         signal.alarm(SECONDS)
         faulthandler.dump_traceback_later(2 * SECONDS, exit=True)  # a library that waits does not hear signals
         try:
-            (read_model if kind == "m" else read_data)(base, scratch / kind)
+            READERS[kind](base, scratch / kind, done)
             found = " ".join(outcomes)
         except Hung:
             found = "hung"
@@ -256,11 +404,35 @@ def try_all(base: Path, scratch: Path, count: int) -> tuple[Counter[str], list[s
     return counts, faults
 
 
+ODD_MODEL: Final = (
+    "model.encoder_cell='cho_gru'",
+    "model.decoder_cell='peephole_lstm'",
+    "model.encoder_size=24",
+    "model.decoder_size=40",
+    "model.encoder_layers=2",
+    "model.bidirectional='first'",
+    "model.attention='none'",
+    "model.init='he'",
+    "model.forget_bias=0.5",
+    "training.log_every='tenth'",
+    "training.ema_decay=0.9",
+)
+"""What the toy model has not."""
+
+
 @pytest.fixture(scope="module")
-def base(toy_model: Path, toy_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(toy_model: Path, toy_data: Any, toy_text_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from nmt.training.lexicon import add_lexicon
+
     folder = tmp_path_factory.mktemp("base")
-    shutil.copytree(toy_model, folder / "m")
-    shutil.copytree(toy_data.folder, folder / "d")
+    shutil.copytree(toy_model, folder / "pair")
+    shutil.copytree(toy_data.folder, folder / "pairs")
+    shutil.copytree(toy_text_data.folder, folder / "text")
+    add_lexicon(folder / "pair", toy_data, size=4, max_pairs=50, on_progress=lambda done, total: None)
+    run = ["training.max_steps=12", "training.validate_every=6", "training.checkpoint_every=6"]
+    go_on(toy_data, folder / "odd", *ODD_MODEL, *run, steps=100)
+    small = ["model.embedding_size=16", "model.hidden_size=16", "training.segment_rows=2", "training.segment_steps=5"]
+    go_on(toy_text_data, folder / "language", *small, *run, steps=100)
     return folder
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from nmt.config import ModelSettings, TrainingSettings
 from nmt.errors import ModelError
-from nmt.models.build import build_model
+from nmt.models.build import build_language_model, build_model
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training.carry import Carry
 from nmt.training.checkpoint import Checkpoints, checkpoint_step, list_checkpoints, read_weights
@@ -206,3 +207,43 @@ def test_what_is_no_file_is_no_checkpoint(tmp_path: Path, make: Callable[[Path],
     assert state is not None
     assert state.step == 4
     assert re.search(r"checkpoint .*step-00000008\.safetensors is no regular file$", run.complaints[0])
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("optimizer/{}/exp_avg", torch.zeros(2), r"optimizer/.*/exp_avg is \[2\] of torch.float32, expected \[9, 4\]"),
+        ("optimizer/{}/exp_avg", torch.zeros(9, 4, dtype=torch.bool), r"of torch.bool, expected \[9, 4\]"),
+        ("optimizer/{}/step", torch.zeros(2), r"/step is \[2\] of torch.float32, expected \[\] of"),
+        ("optimizer/{}/other", torch.zeros(()), r"the optimiser has exp_avg, .*, other, step, expected exp_avg, "),
+        ("average/{}", torch.zeros(()), r"average/.* is \[\] of torch.float32, expected \[9, 4\]"),
+    ],
+)
+def test_what_does_not_belong_to_a_weight_is_refused(tmp_path: Path, part: str, value: Tensor, message: str) -> None:
+    run = Run(tmp_path, 1, ema=True)
+    run.step()
+    name = next(iter(dict(run.model.named_parameters())))
+    tensors = {**run.checkpoints._tensors(), part.format(name): value}
+    with pytest.raises(ModelError, match=message):
+        run.checkpoints._restore(tensors, where=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("carried", "message"),
+    [
+        ({"layer0/0": torch.zeros(2, 16)}, r"the state has layer0/0, expected layer0/0, layer0/1"),
+        ({"layer0/0": torch.zeros(2, 16), "layer0/x": torch.zeros(2, 16)}, r"has layer0/0, layer0/x, expected"),
+        ({"layer0/0": torch.zeros(2, 16), "layer0/1": torch.zeros(3, 16)}, r"layer0/1 is \[3, 16\] .* \[2, 16\]"),
+    ],
+)
+def test_a_state_of_another_form_than_the_language_model_has_is_refused(
+    tmp_path: Path, carried: dict[str, Tensor], message: str
+) -> None:
+    model = build_language_model(ModelSettings(kind="lm", embedding_size=4, hidden_size=16), vocab_size=9, seed=1)
+    carry = Carry(Ranks(), rows=2)
+    optimizer = make_optimizer(TrainingSettings(), model.parameters())
+    checkpoints = Checkpoints(tmp_path, model, optimizer, average=None, keep=1, carry=carry)
+    assert list(carry.forms(model).items()) == [("layer0/0", (2, 16)), ("layer0/1", (2, 16))]
+    checkpoints.save(STATE, carried)
+    with pytest.raises(ModelError, match=message):
+        checkpoints.load_newest(on_damage=print)
