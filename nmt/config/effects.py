@@ -115,6 +115,12 @@ _TABLE = (
         "search.beam_size = 1",
     ),
     _Idle(
+        "search",
+        ("zero_digit",),
+        lambda s: s.model.kind == "translation" and "number" not in s.tokenizer.placeholders,
+        "a model without numbers among its tokenizer.placeholders",
+    ),
+    _Idle(
         "data",
         (
             "max_characters",

@@ -1,10 +1,17 @@
 """Settings of the search."""
 
-from typing import Literal
+import unicodedata
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nmt.config.section import Section
+
+
+def _must_be_a_zero(text: str) -> str:
+    if len(text) != 1 or unicodedata.decimal(text, -1) != 0:
+        raise ValueError("expected the zero of a script")
+    return text
 
 
 class SearchSettings(Section):
@@ -28,6 +35,9 @@ class SearchSettings(Section):
     carry_unknown: bool = True
     """Carry over what the vocabulary of the source lacks, emoji and words of other scripts, to its place in the
     translation; a line of nothing else comes back as it is."""
+    zero_digit: Annotated[str, AfterValidator(_must_be_a_zero)] | None = None
+    """The zero of the digits in which translations have masked numbers, such as that of Arabic. A new run has that of
+    its target text; unset: those of the source, or 0 to 9 where the translation has no letter of their script."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it. int8 is for CPUs."""
     shortlist: int = Field(default=0, ge=0)

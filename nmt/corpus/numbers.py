@@ -7,6 +7,8 @@ BE0768880101: capitals with four digits or more in a row. Other digits within wo
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from nmt import unspaced
@@ -61,6 +63,20 @@ def value(number: str) -> tuple[str, ...]:
         one for one in unicodedata.normalize("NFKC", number) if unicodedata.category(one)[0] in "LS" or one in "%‰٪"
     )
     return digits, *others
+
+
+def usual_zero(texts: Iterable[str]) -> str | None:
+    """Return the zero of the digits that texts have most of; None: those are 0 to 9, or there are none."""
+    counts = Counter(chr(ord(one) - unicodedata.decimal(one)) for text in texts for one in text if one.isdecimal())
+    [(zero, _)] = counts.most_common(1) or [("0", 0)]
+    return None if zero == "0" else zero
+
+
+def written_with(zero: str, number: str) -> str:
+    """Write a number with the digits that begin at `zero`; one that has letters of English stays as it is."""
+    if any(one.isascii() and one.isalpha() for one in number):
+        return number
+    return "".join(chr(ord(zero) + unicodedata.decimal(one)) if one.isdecimal() else one for one in number)
 
 
 def written_for(text: str, number: str) -> str:

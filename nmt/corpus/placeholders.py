@@ -134,13 +134,15 @@ def fill(text: str, filling: Filling) -> str:
     return unmask(spaced(re.sub(" {2,}", " ", text).strip(" ")), filling) if filling else text
 
 
-def written_for(text: str, filling: Filling) -> dict[Kind, list[str | None]]:
-    """Write the numbers that fill the placeholders of a translation in digits that its script may have."""
+def written_for(text: str, filling: Filling, zero: str | None = None) -> dict[Kind, list[str | None]]:
+    """Write the numbers that fill the placeholders of a translation in the digits that begin at `zero`; None: in those
+    that they have, if its script may have them."""
     bare = unmask(text, {kind: [] for kind in filling})
-    return {
-        kind: [numbers.written_for(bare, one) if kind == "number" and one else one for one in texts]
-        for kind, texts in filling.items()
-    }
+
+    def write(number: str) -> str:
+        return numbers.written_for(bare, number) if zero is None else numbers.written_with(zero, number)
+
+    return {kind: [write(one) if kind == "number" and one else one for one in texts] for kind, texts in filling.items()}
 
 
 def fill_pieces(pieces: Sequence[str], filling: Filling) -> list[str]:

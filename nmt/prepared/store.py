@@ -1,6 +1,6 @@
 """Prepared data as training reads them: memory-mapped ids, validation text, tokenizers and counts."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from nmt.config import SearchSettings, Settings
 from nmt.config.load import as_stored
+from nmt.corpus.numbers import usual_zero
 from nmt.errors import DataError
 from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.manifest import (
@@ -70,13 +71,14 @@ class PreparedData:
             raise DataError(f"{folder} holds text for a language model, expected pairs for translation")
         check_files(folder, manifest)
         tokenizers = load_tokenizers(folder)
+        valid_sets = _read_valid_sets(folder / VALID, manifest.counts, tokenizers)
         data = cls(
             folder=folder,
             manifest=manifest,
-            settings=_read_settings(folder, manifest, search=_search_of(manifest.counts)),
+            settings=_read_settings(folder, manifest, search=_search_of(manifest, valid_sets)),
             train_src=map_ids(folder / TRAIN, SRC.ids, size=len(tokenizers.src)),
             train_tgt=map_ids(folder / TRAIN, TGT.ids, size=len(tokenizers.tgt)),
-            valid_sets=_read_valid_sets(folder / VALID, manifest.counts, tokenizers),
+            valid_sets=valid_sets,
             tokenizers=tokenizers,
         )
         _compare(folder / TRAIN, len(data.train_src), sum(corpus.train for corpus in data.corpora))
@@ -165,11 +167,21 @@ def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) -> 
         raise DataError(f"{folder} was prepared with settings that are unknown here: {name}: {first['msg']}") from error
 
 
-def _search_of(counts: Counts) -> dict[str, float]:
-    """Say how long a translation may be where, in the mean, it has more pieces than its source: twice the mean."""
-    ratio = round(2 * counts.tgt_pieces / max(counts.src_pieces, 1), 1)
-    limit = SearchSettings.model_fields["max_length_ratio"].default
-    return {"max_length_ratio": min(ratio, 100.0)} if ratio > limit else {}
+def _search_of(manifest: Manifest, valid_sets: Sequence[ValidationPairs]) -> dict[str, Any]:
+    """Say how translations are to be searched for where the usual settings do not suit the data.
+
+    Targets that have more pieces than their sources, in the mean, may have twice as many as that; masked numbers have
+    the digits of the target text.
+    """
+    assert isinstance(manifest.counts, Counts)
+    suiting: dict[str, Any] = {}
+    ratio = round(2 * manifest.counts.tgt_pieces / max(manifest.counts.src_pieces, 1), 1)
+    if ratio > SearchSettings.model_fields["max_length_ratio"].default:
+        suiting["max_length_ratio"] = min(ratio, 100.0)
+    masks_numbers = "number" in manifest.settings.get("tokenizer", {}).get("placeholders", ())
+    if masks_numbers and (zero := usual_zero(text for one in valid_sets for text in one.tgt_texts)):
+        suiting["zero_digit"] = zero
+    return suiting
 
 
 def _read_valid_sets(path: Path, counts: Counts, tokenizers: Tokenizers) -> tuple[ValidationPairs, ...]:

@@ -9,7 +9,7 @@ import torch
 
 from nmt.batching import Batch, cut_batches, source_batch, target_batch
 from nmt.config import Settings
-from nmt.corpus.placeholders import fill, mask, place
+from nmt.corpus.placeholders import fill, mask, place, written_for
 from nmt.models.devices import Precision, autocast
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationPairs
@@ -110,5 +110,6 @@ class Validator:
             src = [src_surfaces[index] for index in self.pairs.src.row(row)]
             tgt = [tgt_surfaces[index] for index in best[row].ids]
             attention = np.asarray(best[row].attention, dtype=np.float32)
-            filled.append(fill(text, place(originals, src, tgt, attention).filling))
+            filling = place(originals, src, tgt, attention).filling
+            filled.append(fill(text, written_for(text, filling, self.settings.search.zero_digit)))
         return filled

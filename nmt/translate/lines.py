@@ -259,7 +259,7 @@ class LineReader:
                 tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
                 joined = join_pieces(tgt)
         placed = place(part.originals, src, tgt, attention, written=prefix)
-        filling = written_for(joined, placed.filling)
+        filling = written_for(joined, placed.filling, self.settings.search.zero_digit)
         text = one_line(fill(joined, filling))
         one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
         if attention is not None:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nmt.corpus.numbers import usual_zero
 from nmt.corpus.placeholders import Kind, fill, mask, mask_pair, place, spaced, unmask, written_for
 
 BOTH: tuple[Kind, ...] = ("number", "url")
@@ -166,6 +167,17 @@ def test_numbers_have_digits_of_a_script_that_the_translation_has(text: str, num
         "number": [written, None],
         "url": ["http://a/٣"],
     }
+
+
+def test_numbers_have_the_digits_that_are_asked_for() -> None:
+    filling: dict[Kind, list[str | None]] = {"number": ["1,234.5", "٢", "5km", None]}
+    written = {"number": ["१,२३४.५", "२", "5km", None]}
+    assert written_for("[NUM] [NUM] [NUM]", filling, "०") == written  # noqa: RUF001 (Hindi)
+
+
+def test_the_usual_digits_are_those_that_texts_have_most_of() -> None:
+    assert usual_zero(["٧ ٨ 9", "x"]) == "٠"  # noqa: RUF001 (Arabic)
+    assert usual_zero(["٧ 89"]) is usual_zero(["x"]) is usual_zero([]) is None  # noqa: RUF001
 
 
 def test_what_a_translation_begins_with_needs_no_placeholder() -> None:

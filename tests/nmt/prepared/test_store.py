@@ -47,6 +47,19 @@ def test_targets_of_more_pieces_than_their_sources_may_be_translated_to_as_many(
     assert (search.max_length_ratio if search.model_fields_set else None) == expected
 
 
+@pytest.mark.usefixtures("corpus")
+def test_masked_numbers_are_written_in_the_digits_of_the_target_text(
+    tmp_path: Path, make_settings: Callable[..., Settings]
+) -> None:
+    valid = tmp_path / "valid.src", tmp_path / "valid.tgt"
+    valid[0].write_text("7 books\n12 books\n", encoding="utf-8")
+    valid[1].write_text("٧ كتب\n١٢ كتابا, 5\n", encoding="utf-8")  # noqa: RUF001 (Arabic)
+    sides = (f"data.valid_src={valid[0]}", f"data.valid_tgt={valid[1]}", "tokenizer.kind=byte")
+    for folder, placeholders, expected in (("a", '["number"]', "٠"), ("b", "[]", None)):  # noqa: RUF001
+        prepare(tmp_path / folder, make_settings(*sides, f"tokenizer.placeholders={placeholders}"))
+        assert PreparedData.open(tmp_path / folder).settings.search.zero_digit == expected
+
+
 def write_sets(folder: Path, *sets: tuple[str, int]) -> None:
     """Say that the validation pairs are sets of such names and sizes."""
     manifest = read_manifest(folder)

@@ -109,10 +109,13 @@ def test_placeholders_are_filled_as_they_were_read_before_scoring(
     toy_data: PreparedData, toy_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = toy_settings.model_copy(
-        update={"tokenizer": toy_settings.tokenizer.model_copy(update={"placeholders": ("number",)})}
+        update={
+            "tokenizer": toy_settings.tokenizer.model_copy(update={"placeholders": ("number",)}),
+            "search": toy_settings.search.model_copy(update={"zero_digit": "०"}),  # noqa: RUF001 (Hindi)
+        }
     )
     flat = FlatSequences.from_lists([[0, 1, 0, 2, 3]])
-    pairs = type(toy_data.valid)("valid", ["12 bat 7 cow den"], ["7 cowo 12 bato deno"], flat, flat)
+    pairs = type(toy_data.valid)("valid", ["12 bat 7 cow den"], ["७ cowo १२ bato deno"], flat, flat)
     reads = torch.eye(5)[[2, 3, 0, 1, 4]]
 
     class Words:
