@@ -2,17 +2,17 @@
 
 from nmt.markup.putting import reinsert
 from nmt.markup.regions import LINES, Region
-from nmt.markup.scanning import Piece, Scanned, Unclosed, left_open
+from nmt.markup.scanning import Scanned, Stretch, Unclosed, left_open
 from nmt.markup.spans import Marked, Span, compile_pattern, extract, take_out
 from nmt.markup.unread import find_unread, is_wordless
 
 __all__ = [
     "LINES",
     "Marked",
-    "Piece",
     "Region",
     "Scanned",
     "Span",
+    "Stretch",
     "Unclosed",
     "compile_pattern",
     "extract",

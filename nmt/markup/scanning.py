@@ -45,8 +45,8 @@ _BUILT_IN: Final = re.compile(
 _JOINERS: Final = "\u200c\u200d"
 
 
-class Piece(NamedTuple):
-    """A piece of a line that is no text."""
+class Stretch(NamedTuple):
+    """A stretch of a line that is no text."""
 
     start: int
     end: int
@@ -60,7 +60,7 @@ class Scanned:
 
     start: int
     """How far what was open before goes."""
-    pieces: list[Piece]
+    stretches: list[Stretch]
     end: int
     """Where what goes on in the next line begins."""
     opened: Region | None
@@ -70,7 +70,7 @@ class Scanned:
 def scan(line: str, opened: Region | None = None, own: re.Pattern[str] | None = None) -> Scanned:
     """Find the markup of a line, and whatever the pattern `own` matches.
 
-    Of two pieces that overlap the first is taken, of two that start together the one whose pattern is longer.
+    Of two stretches that overlap the first is taken, of two that start together the one whose pattern is longer.
 
     Args:
         line: As it stands in the document.
@@ -80,7 +80,7 @@ def scan(line: str, opened: Region | None = None, own: re.Pattern[str] | None = 
     start, opened = through(line, 0, opened)
     if opened:
         return Scanned(len(line), [], len(line), opened)
-    pieces: list[Piece] = []
+    stretches: list[Stretch] = []
     searches = {pattern: _search(pattern, line, start) for pattern in (own, _BUILT_IN) if pattern}
     while found := [match for match in searches.values() if match]:
         match = min(found, key=lambda match: (match.start(), -match.end()))
@@ -89,13 +89,13 @@ def scan(line: str, opened: Region | None = None, own: re.Pattern[str] | None = 
             searches[match.re] = _search(match.re, line, match.end())
             continue
         if left is not None:
-            return Scanned(start, pieces, match.start(), left)
+            return Scanned(start, stretches, match.start(), left)
         character = _character(match[0]) if match.re is not own and match["reference"] else ""
-        pieces.append(Piece(match.start(), end, character))
+        stretches.append(Stretch(match.start(), end, character))
         for pattern, other in searches.items():
             if other and other.start() < end:
                 searches[pattern] = _search(pattern, line, end)
-    return Scanned(start, pieces, len(line), None)
+    return Scanned(start, stretches, len(line), None)
 
 
 def left_open(lines: Iterable[str], opened: Region | None = None, own: re.Pattern[str] | None = None) -> Region | None:
@@ -138,7 +138,7 @@ class Unclosed:
 
 
 def tag_of(text: str) -> re.Match[str] | None:
-    """Return what a piece opens or closes: None for anything else, also for tags that stand alone."""
+    """Return what a stretch opens or closes: None for anything else, also for tags that stand alone."""
     match = _A_TAG.fullmatch(text)
     return None if not match or text.endswith("/>") or match["name"].lower() in ALONE else match
 

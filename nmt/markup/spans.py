@@ -9,7 +9,7 @@ from typing import Final
 
 from nmt.errors import UsageError
 from nmt.markup.regions import Region
-from nmt.markup.scanning import Piece, Scanned, scan, tag_of
+from nmt.markup.scanning import Scanned, Stretch, scan, tag_of
 
 _BLOCKS: Final = re.compile(
     r"""address|article|aside|blockquote|body|caption|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|head
@@ -24,7 +24,7 @@ CLOSING: Final = ")]}>»›”’“‘\"'.,;:!?…%」』）】》。、，！�
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a line that no model sees, and where it stood."""
+    """A stretch of a line that no model sees, and where it stood."""
 
     text: str
     word: int
@@ -81,7 +81,7 @@ def extract(
     own: re.Pattern[str] | None = None,
     opened: Region | None = None,
     *,
-    unread: Callable[[str], Sequence[Piece]] | None = None,
+    unread: Callable[[str], Sequence[Stretch]] | None = None,
 ) -> Marked:
     """Take out what `scan` finds, and the white space at the ends of the line.
 
@@ -97,13 +97,18 @@ def extract(
     """
     found = scan(line, opened, own)
     if unread is not None:
-        starts, ends = [found.start, *(piece.end for piece in found.pieces)], [piece.start for piece in found.pieces]
+        starts, ends = (
+            [found.start, *(stretch.end for stretch in found.stretches)],
+            [stretch.start for stretch in found.stretches],
+        )
         texts = zip(starts, [*ends, found.end], strict=True)
         more = [
-            Piece(start + piece.start, start + piece.end) for start, end in texts for piece in unread(line[start:end])
+            Stretch(start + stretch.start, start + stretch.end)
+            for start, end in texts
+            for stretch in unread(line[start:end])
         ]
         if more:
-            return replace(take_out(line, replace(found, pieces=sorted([*found.pieces, *more]))), lacks=True)
+            return replace(take_out(line, replace(found, stretches=sorted([*found.stretches, *more]))), lacks=True)
     return take_out(line, found)
 
 
@@ -111,9 +116,9 @@ def take_out(line: str, found: Scanned) -> Marked:
     """Take out what was found, and the white space at the ends of the line; for the details see `extract`."""
     body = line[found.start : found.end]
     edges = found.end - len(body.lstrip()), found.start + len(body.rstrip())
-    start = min(edges[0], *(piece.start for piece in found.pieces[:1]), found.end)
-    end = max(edges[1], *(piece.end for piece in found.pieces[-1:]), start)
-    chunks = _chunks(line, start, end, found.pieces)
+    start = min(edges[0], *(stretch.start for stretch in found.stretches[:1]), found.end)
+    end = max(edges[1], *(stretch.end for stretch in found.stretches[-1:]), start)
+    chunks = _chunks(line, start, end, found.stretches)
     words: list[str] = []
     spans: list[Span] = []
     joined = False
@@ -123,7 +128,7 @@ def take_out(line: str, found: Scanned) -> Marked:
         _take(chunk, joined, words, spans)
         joined = chunk.is_lead()
     plain = " ".join(words) if spans else "".join(chunk.text + chunk.after for chunk in chunks)
-    spellings = _spellings(line, start, end, found.pieces)
+    spellings = _spellings(line, start, end, found.stretches)
     return Marked(plain, tuple(spans), line[:start], line[end:], spellings, found.opened)
 
 
@@ -158,20 +163,20 @@ class _Chunk:
         return len(self.atoms) > 1 and isinstance(first, str) and self.text == first and not first.strip(OPENING)
 
 
-def _chunks(line: str, start: int, end: int, pieces: list[Piece]) -> list[_Chunk]:
+def _chunks(line: str, start: int, end: int, stretches: list[Stretch]) -> list[_Chunk]:
     runs: list[list[str | _Kept]] = [[]]
     gaps = [""]
-    for text, piece in _alternating(line, start, end, pieces):
+    for text, stretch in _alternating(line, start, end, stretches):
         for run in re.findall(r"\s+|\S+", text):
             if run.isspace():
                 runs.append([])
                 gaps.append(run)
             else:
                 _append(runs[-1], run)
-        if piece and piece.character:
-            _append(runs[-1], piece.character)
-        elif piece:
-            runs[-1].append(_Kept(line[piece.start : piece.end]))
+        if stretch and stretch.character:
+            _append(runs[-1], stretch.character)
+        elif stretch:
+            runs[-1].append(_Kept(line[stretch.start : stretch.end]))
     gaps.append("")
     return [_Chunk(atoms, *gaps[i : i + 2]) for i, atoms in enumerate(runs) if atoms]
 
@@ -183,22 +188,22 @@ def _append(atoms: list[str | _Kept], text: str) -> None:
         atoms.append(text)
 
 
-def _alternating(line: str, start: int, end: int, pieces: list[Piece]) -> Iterator[tuple[str, Piece | None]]:
-    """Give each piece with the text before it, and the text behind the last one."""
-    for piece in pieces:
-        yield unicodedata.normalize("NFC", line[start : piece.start]), piece
-        start = piece.end
+def _alternating(line: str, start: int, end: int, stretches: list[Stretch]) -> Iterator[tuple[str, Stretch | None]]:
+    """Give each stretch with the text before it, and the text behind the last one."""
+    for stretch in stretches:
+        yield unicodedata.normalize("NFC", line[start : stretch.start]), stretch
+        start = stretch.end
     yield unicodedata.normalize("NFC", line[start:end]), None
 
 
-def _spellings(line: str, start: int, end: int, pieces: list[Piece]) -> dict[str, tuple[str, ...]]:
-    characters = {piece.character for piece in pieces} - {""}
+def _spellings(line: str, start: int, end: int, stretches: list[Stretch]) -> dict[str, tuple[str, ...]]:
+    characters = {stretch.character for stretch in stretches} - {""}
     spellings: dict[str, list[str]] = {character: [] for character in characters}
-    for text, piece in _alternating(line, start, end, pieces) if characters else ():
+    for text, stretch in _alternating(line, start, end, stretches) if characters else ():
         for character in characters.intersection(text):
             spellings[character] += [character] * text.count(character)
-        if piece and piece.character:
-            spellings[piece.character].append(line[piece.start : piece.end])
+        if stretch and stretch.character:
+            spellings[stretch.character].append(line[stretch.start : stretch.end])
     return {character: tuple(written) for character, written in spellings.items()}
 
 

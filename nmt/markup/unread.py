@@ -4,13 +4,13 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from nmt.markup.scanning import Piece
+from nmt.markup.scanning import Stretch
 
 _JOINER: Final = "\u200d"
 _VARIATION, _KEYCAP = "\ufe0f", "\u20e3"
 
 
-def find_unread(text: str, known: frozenset[str], readable: Sequence[tuple[int, int]] = ()) -> list[Piece]:
+def find_unread(text: str, known: frozenset[str], readable: Sequence[tuple[int, int]] = ()) -> list[Stretch]:
     """Find what is taken out of a text before a model reads it: unknown symbols, emoji among them, and whole words.
 
     A word of which some letters are known stays, and so does punctuation, which tells where sentences end: the model
@@ -24,15 +24,15 @@ def find_unread(text: str, known: frozenset[str], readable: Sequence[tuple[int, 
     unknown = set(text) - known
     if not any(unicodedata.category(character)[0] in "LMNS" for character in unknown):
         return []  # as of nearly every line
-    pieces: list[Piece] = []
+    stretches: list[Stretch] = []
     start = 0
     while start < len(text):
         end = _end_of_run(text, start, known)
         is_masked = any(first < end and start < last for first, last in readable)
         if end > start and not is_masked and _is_taken(text, start, end):
-            pieces.append(Piece(start, end))
+            stretches.append(Stretch(start, end))
         start = max(end, start + 1)
-    return pieces
+    return stretches
 
 
 def is_wordless(text: str) -> bool:

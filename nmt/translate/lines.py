@@ -24,7 +24,7 @@ from nmt.corpus.placeholders import (
     written_for,
 )
 from nmt.corpus.sections import Begun
-from nmt.markup import Marked, Piece, Region, Scanned, extract, find_unread, is_wordless, reinsert, take_out
+from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, is_wordless, reinsert, take_out
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.splitting import split_sentences, split_text
 from nmt.subword import Tokenizers
@@ -171,7 +171,7 @@ class LineReader:
         carries = self.settings.search.carry_unknown if wanted is None else wanted
         return self.tokenizers.src.characters if carries else None
 
-    def _unread(self, text: str) -> list[Piece]:
+    def _unread(self, text: str) -> list[Stretch]:
         if self._known is None or self._known.issuperset(text):
             return []
         return find_unread(text, self._known, masked_spans(text, self.settings.tokenizer.placeholders))

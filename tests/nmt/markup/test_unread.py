@@ -12,7 +12,7 @@ ON_FIRE = "\U0001f9d1\u200d❤\ufe0f"
 
 
 def taken(text: str) -> list[str]:
-    return [text[piece.start : piece.end] for piece in find_unread(text, KNOWN)]
+    return [text[stretch.start : stretch.end] for stretch in find_unread(text, KNOWN)]
 
 
 @pytest.mark.parametrize("emoji", ["😀", FAMILY, FLAG, WAVE, ON_FIRE, "😀😀", "→", "★"])
@@ -38,13 +38,13 @@ def test_what_is_masked_stays() -> None:
 
 
 @given(st.text(st.one_of(st.characters(), st.sampled_from("ab 😀\u200d\ufe0f北Ж.\U0001f3fd"))))
-def test_pieces_are_in_order_and_apart_and_hold_something_unknown(text: str) -> None:
+def test_stretches_are_in_order_and_apart_and_hold_something_unknown(text: str) -> None:
     end = 0
-    for piece in find_unread(text, KNOWN):
-        assert end <= piece.start < piece.end <= len(text)
-        assert text[piece.start] not in KNOWN
-        assert not any(character.isspace() for character in text[piece.start : piece.end])
-        end = piece.end
+    for stretch in find_unread(text, KNOWN):
+        assert end <= stretch.start < stretch.end <= len(text)
+        assert text[stretch.start] not in KNOWN
+        assert not any(character.isspace() for character in text[stretch.start : stretch.end])
+        end = stretch.end
 
 
 def test_a_text_without_letters_of_any_script_is_wordless() -> None:
