@@ -59,10 +59,13 @@ def split_sentences(text: str) -> list[str]:
 
 
 def join_sentences(sentences: Iterable[str]) -> str:
-    """Join sentences by single spaces, but by nothing behind a Chinese or Japanese stop; leave empty ones out."""
+    """Join sentences by single spaces, but by nothing behind a Chinese or Japanese stop or white space.
+
+    Empty ones are left out.
+    """
     joined: list[str] = []
     for sentence in filter(None, sentences):
-        if joined and not _WIDE_END.search(joined[-1]):
+        if joined and not joined[-1][-1].isspace() and not _WIDE_END.search(joined[-1]):
             joined.append(" ")
         joined.append(sentence)
     return "".join(joined)

@@ -101,7 +101,7 @@ def whole_lines(
             begun.append([Piecewise(one, one.begun or 0, len(one.text.split())) for one in found])
             if found[0].begun is None:
                 joined = join_ranks(begun, "".join if markup else join_sentences)
-                whole.append([replace(one, cut=True) for one in joined])
+                whole.append([replace(one, cut=one.parts > 1) for one in joined])
                 begun = []
         if whole:
             yield whole
@@ -125,7 +125,8 @@ def _shifted(parts: Iterable[Piecewise]) -> Iterable[Link]:
     for part in parts:
         text = part.translation.text
         src -= part.continues
-        tgt -= len(join_sentences([before, text])) == len(before) + len(text) and before != "" != text
+        if before != "" != text and not before[-1].isspace():
+            tgt -= len(join_sentences([before, text])) == len(before) + len(text)
         for link in part.translation.alignment or ():
             yield link[0] + src, link[1] + tgt
         src, tgt, before = src + part.src_words, tgt + part.tgt_words, text or before

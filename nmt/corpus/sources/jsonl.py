@@ -56,6 +56,8 @@ class JsonBlock(Block[Pair]):
             tree = _DECODER.decode(line)
             src, tgt = _take(tree, self.src), _take(tree, self.tgt)
         except (JSONDecodeError, RecursionError, LookupError, TypeError):
+            tree = src = tgt = None
+        if isinstance(tree, str):  # before a line has the fields, a text would be taken for both of them
             src = tgt = None
         if isinstance(src, str) and isinstance(tgt, str):
             return src, tgt

@@ -60,7 +60,7 @@ class _Units:
         self._skips = skips
         self._failure: DataError | None = None
         """What was wrong with the first unit that was left out."""
-        self._encoding = ""
+        self._encoding = "utf-8"
         """As the file names it, or as its first bytes show."""
         self._wanted = languages
         self._found: dict[str, int] = {}
@@ -94,8 +94,9 @@ class _Units:
         Raises:
             DataError: It cannot be read, or no unit has one of the languages.
         """
-        for chunk in read_chunks(self._path, self._meter):
-            self._encoding = self._encoding or _encoding_of(chunk)
+        for number, chunk in enumerate(read_chunks(self._path, self._meter)):
+            if not number:
+                self._encoding = _encoding_of(chunk)
             self._parse(chunk, final=False)
             yield from self._take()
         self._parse(b"", final=True)

@@ -172,6 +172,14 @@ def test_a_line_of_any_length_is_one_line_made_of_its_sections(
     assert one.text == line != two.text
 
 
+def test_a_long_line_of_which_the_model_has_read_nothing_was_not_cut_for_it(
+    echo: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "LONGEST", 40)
+    [[one]] = echo.translate([" ".join(["\U0001f600"] * 50)])
+    assert (one.text, one.parts, one.cut) == (" ".join(["\U0001f600"] * 50), 0, False)
+
+
 def test_sections_of_a_document_keep_the_white_space_between_them(
     echo: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,15 @@ def test_lines_that_cannot_be_used_can_be_left_out_the_first_too(tmp_path: Path)
     assert [bool(pair.src and pair.tgt) for pair in found] == [False, False, False, True, False, False, True]
 
 
+def test_what_stands_before_the_first_line_with_the_fields_is_left_out_wherever_blocks_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('"a"\n' + FIRST)
+    source = JsonFiles([path], "error", GUESS, name="a", on_bad_record="skip")
+    for size in (1, 2):
+        pairs = [pair for block in source.blocks(size) for pair in block.records()]
+        assert [pair.fault for pair in pairs] == ["broken", None], size
+
+
 def test_a_file_of_which_no_line_can_be_used_is_an_error_all_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('\n7\n{"a": "b"}\n')

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.reading import SKIP_HINT, Pair
+from nmt.corpus.reading import SKIP_HINT, OnBadRecord, Pair
 from nmt.corpus.sources import compressed
 from nmt.corpus.sources.tmx import TmxFiles
 from nmt.errors import ConfigError, DataError
@@ -210,6 +210,15 @@ def test_a_file_of_broken_units_alone_is_an_error_all_the_same(tmp_path: Path) -
     path.write_bytes(tmx(*BROKEN))
     with pytest.raises(DataError, match="found no well-formed XML"):
         list(TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr", on_bad_record="skip").pairs())
+
+
+@pytest.mark.parametrize("on_bad_record", ["error", "skip"])
+def test_an_empty_file_is_no_well_formed_xml(tmp_path: Path, on_bad_record: OnBadRecord) -> None:
+    path = tmp_path / "a.tmx"
+    path.write_bytes(b"")
+    source = TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr", on_bad_record=on_bad_record)
+    with pytest.raises(DataError, match=r"a\.tmx, line 1: found no well-formed XML: no element found"):
+        list(source.pairs())
 
 
 def test_what_is_said_of_a_broken_unit_names_the_line_and_what_to_do(tmp_path: Path) -> None:
