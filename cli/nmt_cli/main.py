@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from nmt.errors import NmtError, UsageError
-from nmt.memory import describe_out_of_memory, is_out_of_memory
+from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
 from nmt_cli.adding import add_command
 from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, own_stderr, own_stdout, say, show_warnings
@@ -91,7 +91,9 @@ def _describe(error: Exception) -> str:
         where = error.object[start : error.end].strip()
         return f"{where}: not UTF-8 text; rename the file, or choose a locale that has UTF-8, such as LC_ALL=C.UTF-8"
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"unexpected {what} (run with --debug, as in `nmt --debug COMMAND`, to see where)"
+    limit = memory_limit()
+    why = f"; its memory is limited to {limit >> 20:,} MiB (ulimit), which may be why" if limit is not None else ""
+    return f"unexpected {what} (run with --debug, as in `nmt --debug COMMAND`, to see where){why}"
 
 
 def _flush_stdout() -> None:

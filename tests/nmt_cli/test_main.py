@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from nmt.errors import NmtError, UsageError
 from nmt.memory import describe_out_of_memory
+from nmt_cli import main
 from nmt_cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,12 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_other_failure_is_one_line_too(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result = failing_with(error, monkeypatch)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {line}\n")
+
+
+def test_a_limit_of_the_memory_is_named_where_an_error_is_not_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "memory_limit", lambda: 3 << 30)
+    line = failing_with(RuntimeError("could not create a primitive"), monkeypatch).stderr
+    assert line.endswith("to see where); its memory is limited to 3,072 MiB (ulimit), which may be why\n")
 
 
 def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
