@@ -1,9 +1,19 @@
 """Memory that runs out: how that is known, and how much this process may take."""
 
-import sys
+import resource  # now: when memory has run out, it could not be loaded
 from typing import Final
 
-_SIGNS: Final = ("ALLOC_FAILED", "out of memory", "allocate memory", "not enough memory", "bad_alloc", "failed to map")
+_SIGNS: Final = (
+    "ALLOC_FAILED",
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "failed to map",
+    "could not create a primitive",  # oneDNN
+    "error return without exception set",  # Python, of code in C
+    "PyObject pointer is null",  # safetensors, as an exception that is no `Exception`
+)
 """What libraries write where they raise no `MemoryError`."""
 
 
@@ -15,10 +25,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def memory_limit() -> int | None:
     """Return the bytes of address space or data that this process may take (`ulimit -v`, `ulimit -d`); None: all."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     return min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=None)
 

@@ -67,7 +67,9 @@ def _failures_shown(ctx: typer.Context) -> Iterator[None]:
     except BrokenPipeError:
         _discard_stdout()
         raise typer.Exit(CLOSED_PIPE) from None
-    except Exception as error:
+    except BaseException as error:
+        if not (isinstance(error, Exception) or is_out_of_memory(error)):
+            raise
         if ctx.params.get("debug"):
             traceback.print_exc()
         fail(_describe(error))
@@ -78,7 +80,7 @@ def _failures_shown(ctx: typer.Context) -> Iterator[None]:
         raise typer.Exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED) from None
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, NmtError):
         return str(error)
     if is_out_of_memory(error):

@@ -15,15 +15,24 @@ from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
         RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
         OSError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
+        SystemError("error return without exception set"),
+        BaseException("PyObject pointer is null"),
         ImportError("lib.so: failed to map segment from shared object"),
     ],
 )
-def test_memory_that_runs_out_is_known_whoever_says_so(error: Exception) -> None:
+def test_memory_that_runs_out_is_known_whoever_says_so(error: BaseException) -> None:
     assert is_out_of_memory(error)
 
 
 def test_other_errors_are_other_errors() -> None:
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_nothing_has_to_be_loaded_to_say_that_memory_ran_out() -> None:
+    code = "import sys, nmt.memory as m; n = len(sys.modules); m.describe_out_of_memory(); print(len(sys.modules) - n)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
 
 
 def test_a_limit_of_the_shell_is_named() -> None:

@@ -149,6 +149,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (KeyError("x"), "unexpected KeyError: 'x' (run with --debug, as in `nmt --debug COMMAND`, to see where)"),
         (MemoryError(), describe_out_of_memory()),
+        (BaseException("PyObject pointer is null"), describe_out_of_memory()),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.ENOSPC, "No space left on device", "m/w"), "m/w: No space left on device"),
         (
@@ -158,7 +159,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         (PermissionError(errno.EACCES, "Permission denied", "m/.w.tmp", None, "m/w"), "m/w: Permission denied"),
     ],
 )
-def test_any_other_failure_is_one_line_too(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_failure_is_one_line_too(error: BaseException, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result = failing_with(error, monkeypatch)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {line}\n")
 
