@@ -101,10 +101,13 @@ def read_texts(path: Path, name: str) -> list[str]:
         DataError: The file is damaged.
     """
     _, batches = _open(path)
+    columns = [_column(batch, name, path) for batch in batches]
     try:
-        return [str(text) for batch in batches for text in _column(batch, name, path)]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is damaged: its texts are not UTF-8") from error
+        for column in columns:
+            column.validate(full=True)  # else texts may be looked for outside the file
+        return [str(text) for column in columns for text in column]
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged: its texts are not UTF-8, or lie outside the file") from error
 
 
 def _open(path: Path) -> tuple[pa.Buffer, list[pa.RecordBatch]]:

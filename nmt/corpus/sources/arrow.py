@@ -11,7 +11,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, Pair, bad_utf8
 from nmt.corpus.sources.blocks import Block
 from nmt.corpus.sources.cutting import LONGEST, LONGEST_LINE
-from nmt.corpus.sources.fields import Field, shown
+from nmt.corpus.sources.fields import Field, first_line, shown
 from nmt.corpus.sources.strings import to_lines
 from nmt.errors import DataError
 
@@ -100,9 +100,19 @@ def _take(batch: Any, field: Field, file: str) -> Any:
     column = batch.column(batch.schema.get_all_field_indices(field[0])[0])
     if len(field) > 1:
         column = pc.struct_field(column, list(field[1:]))
+    _refuse_damaged(column, file)
     if not _is_text(column.type):
         raise DataError(f"{file}: the field {'.'.join(map(shown, field))} holds {column.type}, expected text")
     return column.cast(pa.large_string())
+
+
+def _refuse_damaged(column: Any, file: str) -> None:
+    """Refuse a column whose texts would be looked for outside the file; bad bytes in them are another matter."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise DataError(f"{file} is damaged: {first_line(error)}") from error
 
 
 def _is_text(kind: Any) -> bool:

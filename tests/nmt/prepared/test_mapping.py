@@ -128,5 +128,15 @@ def test_texts_that_are_not_utf_8_are_damaged(tmp_path: Path) -> None:
     batch = pa.record_batch([texts], names=["text"])
     with pa.OSFile(str(tmp_path / "a"), "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    with pytest.raises(DataError, match=r"a is damaged: its texts are not UTF-8$"):
+    with pytest.raises(DataError, match=r"a is damaged: its texts are not UTF-8, or lie outside the file$"):
         read_texts(tmp_path / "a", "text")
+
+
+@pytest.mark.parametrize("offsets", [[0, 1 << 30, 2], [0, -5, 2], [0, 2, 1]])
+def test_texts_outside_the_file_are_not_looked_for(tmp_path: Path, offsets: list[int]) -> None:
+    buffers = [None, pa.py_buffer(np.array(offsets, dtype=np.int32)), pa.py_buffer(b"ab")]
+    batch = pa.record_batch([pa.Array.from_buffers(pa.string(), 2, buffers)], names=["src"])
+    with pa.OSFile(str(tmp_path / "a"), "wb") as file, pa.ipc.new_stream(file, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(DataError, match=r"a is damaged: its texts are not UTF-8, or lie outside the file$"):
+        read_texts(tmp_path / "a", "src")

@@ -1,6 +1,7 @@
 import pickle
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -71,3 +72,13 @@ def test_bytes_that_are_not_utf8_are_named_or_replaced() -> None:
         block.records()
     (block,) = blocks(["x", "y"], bad, "replace")
     assert [pair.tgt for pair in block.records()] == ["a", "b\ufffd"]
+
+
+@pytest.mark.parametrize("offsets", [[0, 1 << 30, 2], [0, -5, 2], [0, 2, 1]])
+def test_texts_outside_the_file_are_not_looked_for(offsets: list[int]) -> None:
+    buffers = [None, pa.py_buffer(np.array(offsets, dtype=np.int32)), pa.py_buffer(b"ab")]
+    damaged = pa.Array.from_buffers(pa.string(), 2, buffers)
+    batch = pa.record_batch([damaged, pa.StructArray.from_arrays([damaged], ["en"])], names=["src", "t"])
+    for field in (("src",), ("t", "en")):
+        with pytest.raises(DataError, match=r"^f is damaged: "):
+            list(cut_batch(batch, (field, field), file="f", first=1, on_bad_utf8="replace"))
