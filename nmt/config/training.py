@@ -33,7 +33,7 @@ class TrainingSettings(Section):
     """A language model starts a segment with the state the one before has left; false: zeros. Validation carries it."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are summed for one update."""
-    subword_sampling: float = Field(default=0.0, ge=0.0)
+    subword_sampling: float = Field(default=0.0, ge=0.0, le=100.0)
     """Cut the words anew in each pass: for unigram the smoothing (Kudo, 2018), for bpe the dropout rate; 0: off."""
     r_drop: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass."""

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from nmt.config import Settings
+from nmt.config.load import setting_names
 from nmt.errors import DataError
 from nmt.inspection.vocabulary import Vocabulary, read_vocabulary
 from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.manifest import Counts, Manifest, check_files, prepared_sections, read_manifest
 from nmt.prepared.statistics import ColumnStatistics, Statistics, read_statistics
+from nmt.prepared.store import prepared_settings
 from nmt.subword import JOINT_MODEL
 
 
@@ -66,9 +68,8 @@ class Inspection:
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
-        """The sections `data` and `tokenizer`; those that were not recorded are the defaults."""
-        recorded = self.manifest.settings
-        return {name: {**defaults, **recorded[name]} for name, defaults in prepared_sections(Settings()).items()}
+        """The sections `data` and `tokenizer`; what was not recorded is as it was before there was a setting for it."""
+        return self.manifest.settings
 
     @property
     def changed_settings(self) -> dict[str, Any]:
@@ -90,6 +91,7 @@ def inspect(folder: Path) -> Inspection:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
+    manifest = _with_all_settings(folder, manifest)
     columns, names = ((SRC, TGT), ("source", "target")) if isinstance(manifest.counts, Counts) else ((TEXT,), ("text",))
     statistics = read_statistics(folder)
     sides = []
@@ -111,3 +113,15 @@ def inspect(folder: Path) -> Inspection:
         statistics=statistics,
         sides=tuple(sides),
     )
+
+
+def _with_all_settings(folder: Path, manifest: Manifest) -> Manifest:
+    """Complete the settings with those that were not recorded; those of a newer version stay as they are."""
+    names = setting_names()
+    known = {
+        section: {key: value for key, value in values.items() if f"{section}.{key}" in names}
+        for section, values in manifest.settings.items()
+    }
+    found = prepared_sections(prepared_settings(folder, manifest.model_copy(update={"settings": known})))
+    settings = {section: {**manifest.settings.get(section, {}), **values} for section, values in found.items()}
+    return manifest.model_copy(update={"settings": settings})

@@ -220,10 +220,14 @@ class Statistics:
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> "Statistics":
         """Make it again; errors as of `Lengths.from_tree`."""
+        train = SetStatistics.from_tree(tree["train"])
         return cls(
-            train=SetStatistics.from_tree(tree["train"]),
+            train=train,
             valid={name: SetStatistics.from_tree(valid) for name, valid in tree["valid"].items()},
-            rejected={reason: [_to_example(one) for one in examples] for reason, examples in tree["rejected"].items()},
+            rejected={
+                reason: [_to_example(one, texts=len(train.columns)) for one in examples]
+                for reason, examples in tree["rejected"].items()
+            },
         )
 
 
@@ -256,9 +260,11 @@ def read_statistics(folder: Path) -> Statistics:
         raise DataError(f"{path} is damaged: {type(error).__name__}: {error}; prepare it again with --force") from error
 
 
-def _to_example(tree: dict[str, Any]) -> Example:
-    texts, lengths = tuple(map(str, tree["texts"])), tuple(map(int, tree["lengths"]))
-    return Example(int(tree["key"]), str(tree["file"]), int(tree["line"]), texts, lengths)
+def _to_example(tree: dict[str, Any], *, texts: int) -> Example:
+    found, lengths = tuple(map(str, tree["texts"])), tuple(map(int, tree["lengths"]))
+    if not len(found) == len(lengths) == texts:
+        raise ValueError(f"an example has {len(found)} texts and {len(lengths)} lengths, expected {texts}")
+    return Example(int(tree["key"]), str(tree["file"]), int(tree["line"]), found, lengths)
 
 
 def _count_unknown(ids: FlatSequences) -> NDArray[np.int64]:

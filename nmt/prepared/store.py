@@ -75,7 +75,7 @@ class PreparedData:
         data = cls(
             folder=folder,
             manifest=manifest,
-            settings=_read_settings(folder, manifest, search=_search_of(manifest, valid_sets)),
+            settings=prepared_settings(folder, manifest, search=_search_of(manifest, valid_sets)),
             train_src=map_ids(folder / TRAIN, SRC.ids, size=len(tokenizers.src)),
             train_tgt=map_ids(folder / TRAIN, TGT.ids, size=len(tokenizers.tgt)),
             valid_sets=valid_sets,
@@ -136,7 +136,7 @@ class PreparedText:
         return cls(
             folder=folder,
             manifest=manifest,
-            settings=_read_settings(folder, manifest, model={"kind": "lm"}),
+            settings=prepared_settings(folder, manifest, model={"kind": "lm"}),
             train=map_ids(folder / TRAIN, TEXT.ids, size=len(tokenizer)),
             valid=map_ids(folder / VALID, TEXT.ids, size=len(tokenizer)),
             valid_texts=read_texts(folder / VALID, TEXT.text),
@@ -158,7 +158,12 @@ def holds_text(folder: Path) -> bool:
     return isinstance(read_manifest(folder).counts, TextCounts)
 
 
-def _read_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) -> Settings:
+def prepared_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) -> Settings:
+    """Return the settings that data were prepared with, and `more` of other sections.
+
+    Raises:
+        DataError: They are none of this version.
+    """
     try:
         return Settings.model_validate(as_stored({**manifest.settings, **more}))
     except ValidationError as error:

@@ -5,7 +5,7 @@ known, and the one before it serves.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -32,6 +32,8 @@ _WEIGHTS, _AVERAGE, _OPTIMIZER, _CARRIED = "model/", "average/", "optimizer/", "
 _MOMENTUM: Final = frozenset({"momentum_buffer"})
 _MOMENTS: Final = frozenset({"step", "exp_avg", "exp_avg_sq"})
 """What the optimiser keeps of each weight: SGD, and Adam."""
+_CARRIED_TYPES: Final = (torch.float32, torch.bfloat16)
+"""The arithmetic of a step is that of its state."""
 _NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 
@@ -159,7 +161,7 @@ class Checkpoints:
         if carried.keys() != forms.keys():
             raise ModelError(f"{where}: the state has {', '.join(sorted(carried))}, expected {', '.join(forms)}")
         for name, form in forms.items():
-            _check_form(carried[name], form, f"{_CARRIED}{name}", where=where)
+            _check_form(carried[name], form, f"{_CARRIED}{name}", where=where, dtypes=_CARRIED_TYPES)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -189,8 +191,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], TrainingState]:
         raise ModelError(f"checkpoint {path} is damaged: {error}") from error
 
 
-def _check_form(tensor: Tensor, shape: torch.Size, name: str, *, where: Path) -> None:
-    if tensor.shape != shape or not tensor.is_floating_point():
+def _check_form(
+    tensor: Tensor, shape: torch.Size, name: str, *, where: Path, dtypes: Sequence[torch.dtype] = (torch.float32,)
+) -> None:
+    if tensor.shape != shape or tensor.dtype not in dtypes:
         raise ModelError(
             f"{where}: {name} is {list(tensor.shape)} of {tensor.dtype}, expected {list(shape)} of torch.float32"
         )

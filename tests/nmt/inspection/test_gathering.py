@@ -49,14 +49,24 @@ def test_settings_that_are_not_the_defaults_are_known(make_folder: MakeFolder) -
     assert inspection.settings["data"]["max_pieces"] == 128
 
 
-def test_settings_that_were_not_recorded_are_the_defaults(make_folder: MakeFolder) -> None:
+def test_settings_that_were_not_recorded_are_as_they_were_before_they_could_be_set(make_folder: MakeFolder) -> None:
     folder = make_folder()
     tree = json.loads((folder / "manifest.json").read_bytes())
     tree["settings"] = {"data": {"of_the_future": 1}, "tokenizer": {}}
     (folder / "manifest.json").write_text(json.dumps(tree))
     inspection = inspect(folder)
     assert inspection.settings["data"]["max_pieces"] == 128
-    assert inspection.changed_settings == {"data.of_the_future": 1}
+    assert inspection.changed_settings == {"data.of_the_future": 1, "data.clean_invisible": False}
+
+
+@pytest.mark.parametrize(("key", "value"), [("max_pieces", [[]]), ("max_symbol_share", {}), ("drop_overlap", 0)])
+def test_settings_of_another_type_are_refused(make_folder: MakeFolder, key: str, value: object) -> None:
+    folder = make_folder()
+    tree = json.loads((folder / "manifest.json").read_bytes())
+    tree["settings"]["data"][key] = value
+    (folder / "manifest.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=rf"was prepared with settings that are unknown here: data\.{key}: "):
+        inspect(folder)
 
 
 def test_a_text_has_one_side(toy_text_data: PreparedText) -> None:

@@ -223,6 +223,16 @@ def test_damaged_statistics_are_refused(tmp_path: Path, text: str, message: str)
     assert str(caught.value).startswith(f"{path} {message}")
 
 
+@pytest.mark.parametrize(("key", "value"), [("texts", {}), ("texts", ["a"]), ("lengths", [1, 2, 3])])
+def test_examples_have_a_text_and_a_length_for_each_side(key: str, value: object) -> None:
+    statistics = Statistics.empty(["src_ids", "tgt_ids"])
+    statistics.reject(Pair("a", "b", "f", 1), "copy", seed=1)
+    tree = statistics.to_tree()
+    tree["rejected"]["copy"][0][key] = value
+    with pytest.raises(ValueError, match=r"^an example has \d texts and \d lengths, expected 2$"):
+        Statistics.from_tree(tree)
+
+
 def test_reasons_are_in_their_order_in_the_file() -> None:
     statistics = Statistics.empty(SIDES)
     for reason in ("too_many_pieces", "copy", "empty"):

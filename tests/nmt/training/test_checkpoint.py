@@ -214,6 +214,7 @@ def test_what_is_no_file_is_no_checkpoint(tmp_path: Path, make: Callable[[Path],
     [
         ("optimizer/{}/exp_avg", torch.zeros(2), r"optimizer/.*/exp_avg is \[2\] of torch.float32, expected \[9, 4\]"),
         ("optimizer/{}/exp_avg", torch.zeros(9, 4, dtype=torch.bool), r"of torch.bool, expected \[9, 4\]"),
+        ("optimizer/{}/exp_avg", torch.zeros(9, 4).double(), r"of torch.float64, expected \[9, 4\] of torch.float32"),
         ("optimizer/{}/step", torch.zeros(2), r"/step is \[2\] of torch.float32, expected \[\] of"),
         ("optimizer/{}/other", torch.zeros(()), r"the optimiser has exp_avg, .*, other, step, expected exp_avg, "),
         ("average/{}", torch.zeros(()), r"average/.* is \[\] of torch.float32, expected \[9, 4\]"),
