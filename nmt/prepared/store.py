@@ -70,12 +70,12 @@ class PreparedData:
         if isinstance(manifest.counts, TextCounts):
             raise DataError(f"{folder} holds text for a language model, expected pairs for translation")
         check_files(folder, manifest)
-        tokenizers = load_tokenizers(folder)
+        tokenizers, settings = load_tokenizers(folder), prepared_settings(folder, manifest)
         valid_sets = _read_valid_sets(folder / VALID, manifest.counts, tokenizers)
         data = cls(
             folder=folder,
             manifest=manifest,
-            settings=prepared_settings(folder, manifest, search=_search_of(manifest, valid_sets)),
+            settings=prepared_settings(folder, manifest, search=_search_of(settings, manifest, valid_sets)),
             train_src=map_ids(folder / TRAIN, SRC.ids, size=len(tokenizers.src)),
             train_tgt=map_ids(folder / TRAIN, TGT.ids, size=len(tokenizers.tgt)),
             valid_sets=valid_sets,
@@ -172,7 +172,7 @@ def prepared_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) 
         raise DataError(f"{folder} was prepared with settings that are unknown here: {name}: {first['msg']}") from error
 
 
-def _search_of(manifest: Manifest, valid_sets: Sequence[ValidationPairs]) -> dict[str, Any]:
+def _search_of(settings: Settings, manifest: Manifest, valid_sets: Sequence[ValidationPairs]) -> dict[str, Any]:
     """Say how translations are to be searched for where the usual settings do not suit the data.
 
     Targets that have more pieces than their sources, in the mean, may have twice as many as that; masked numbers have
@@ -183,7 +183,7 @@ def _search_of(manifest: Manifest, valid_sets: Sequence[ValidationPairs]) -> dic
     ratio = round(2 * manifest.counts.tgt_pieces / max(manifest.counts.src_pieces, 1), 1)
     if ratio > SearchSettings.model_fields["max_length_ratio"].default:
         suiting["max_length_ratio"] = min(ratio, 100.0)
-    masks_numbers = "number" in manifest.settings.get("tokenizer", {}).get("placeholders", ())
+    masks_numbers = "number" in settings.tokenizer.placeholders
     if masks_numbers and (zero := usual_zero(text for one in valid_sets for text in one.tgt_texts)):
         suiting["zero_digit"] = zero
     return suiting
