@@ -10,17 +10,21 @@ _SIGNS: Final = (
     "not enough memory",
     "bad_alloc",
     "failed to map",
+)
+"""What libraries write where they raise no `MemoryError`."""
+_VAGUE: Final = (
     "could not create a primitive",  # oneDNN
     "error return without exception set",  # Python, of code in C
     "PyObject pointer is null",  # safetensors, as an exception that is no `Exception`
 )
-"""What libraries write where they raise no `MemoryError`."""
+"""What they write then too, but for other reasons as well: under a limit, that is the likely one."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether memory ran out: Python's, torch's, or that of a library below them, or for loading one."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # the latter is torch's
-    return named or any(sign in str(error) for sign in _SIGNS)
+    signs = _SIGNS if memory_limit() is None else _SIGNS + _VAGUE
+    return named or any(sign in str(error) for sign in signs)
 
 
 def memory_limit() -> int | None:

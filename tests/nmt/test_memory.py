@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 
+from nmt import memory
 from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
 
 
@@ -15,13 +16,27 @@ from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
         RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
         OSError("std::bad_alloc"),
-        RuntimeError("could not create a primitive"),
-        SystemError("error return without exception set"),
-        BaseException("PyObject pointer is null"),
         ImportError("lib.so: failed to map segment from shared object"),
     ],
 )
 def test_memory_that_runs_out_is_known_whoever_says_so(error: BaseException) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("could not create a primitive"),
+        SystemError("error return without exception set"),
+        BaseException("PyObject pointer is null"),
+    ],
+)
+def test_what_may_have_other_reasons_counts_under_a_limit_only(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "memory_limit", lambda: None)
+    assert not is_out_of_memory(error)
+    monkeypatch.setattr(memory, "memory_limit", lambda: 3 << 30)
     assert is_out_of_memory(error)
 
 
