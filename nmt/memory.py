@@ -10,12 +10,12 @@ _SIGNS: Final = (
     "not enough memory",
     "bad_alloc",
     "failed to map",
+    "PyObject pointer is null",  # safetensors, as an exception that is no `Exception`
 )
 """What libraries write where they raise no `MemoryError`."""
 _VAGUE: Final = (
     "could not create a primitive",  # oneDNN
     "error return without exception set",  # Python, of code in C
-    "PyObject pointer is null",  # safetensors, as an exception that is no `Exception`
 )
 """What they write then too, but for other reasons as well: under a limit, that is the likely one."""
 

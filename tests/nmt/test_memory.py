@@ -16,6 +16,7 @@ from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
         RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
         OSError("std::bad_alloc"),
+        BaseException("PyObject pointer is null"),
         ImportError("lib.so: failed to map segment from shared object"),
     ],
 )
@@ -28,7 +29,6 @@ def test_memory_that_runs_out_is_known_whoever_says_so(error: BaseException) -> 
     [
         RuntimeError("could not create a primitive"),
         SystemError("error return without exception set"),
-        BaseException("PyObject pointer is null"),
     ],
 )
 def test_what_may_have_other_reasons_counts_under_a_limit_only(
