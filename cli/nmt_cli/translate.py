@@ -95,7 +95,6 @@ def translate(
     language_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
     read = [path for path in (source, terms, dictionary) if path is not None]
     refuse_replacing(read, [output, *([alignment] if alignment else [])])
-    words = load_dictionary(dictionary) if dictionary else {}
     options = Options(
         beam_size=beam_size,
         length_penalty=length_penalty,
@@ -112,7 +111,7 @@ def translate(
         sampling=_sampling(sample, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}),
         alignment=alignment is not None or attention_plot is not None,
         details=attention_plot is not None or output_format == "json",
-        unknown=words if replace_unknown or dictionary else None,
+        unknown=load_dictionary(dictionary) if dictionary else {} if replace_unknown else None,
         document=document,
         markup=markup or keep is not None,
         tag=tag,

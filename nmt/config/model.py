@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from nmt.config.section import Rate, Section
+from nmt.config.section import Rate, Section, expecting
 
 Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
 
 WITHOUT_FORGET_GATE: Final[frozenset[Cell]] = frozenset({"gru", "cho_gru", "rnn", "rnn_relu"})
 _ALIKE: Final[tuple[set[Cell], ...]] = ({"lstm", "peephole_lstm", "layer_norm_lstm"}, {"gru", "cho_gru", "rnn"})
 """Cells whose states have the same parts within the same bounds, so that one can go on from another's."""
+
+LayerRates = Annotated[Rate | tuple[Rate, ...] | None, expecting("a rate from 0 to below 1, or a list of such rates")]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class ModelSettings(Section):
     """Stacked recurrent layers of the encoder."""
     decoder_layers: int = Field(default=1, ge=1)
     """Stacked recurrent layers of the decoder, or of the language model."""
-    bidirectional: bool | Literal["first"] = True
+    bidirectional: Annotated[bool | Literal["first"], expecting('true, false or "first"')] = True
     """Read the source in both directions in every encoder layer, in none, or in the first one only (GNMT: Wu et al.,
     2016, sec. 3.2)."""
     reverse_source: bool = True
@@ -77,9 +79,9 @@ class ModelSettings(Section):
     """Dropout on embeddings, between layers and before the output layer."""
     embedding_dropout: Rate | None = None
     """Dropout on embeddings; unset: `dropout`."""
-    encoder_dropout: Rate | tuple[Rate, ...] | None = None
+    encoder_dropout: LayerRates = None
     """Dropout on the input of every encoder layer but the first: one rate or a list of rates; unset: `dropout`."""
-    decoder_dropout: Rate | tuple[Rate, ...] | None = None
+    decoder_dropout: LayerRates = None
     """Dropout on the input of every decoder layer but the first: one rate or a list of rates; unset: `dropout`."""
     readout_dropout: Rate | None = None
     """Dropout before the output layer, on decoder state and context; unset: `dropout`."""
@@ -99,22 +101,6 @@ class ModelSettings(Section):
     """Pieces that have a vector in `src_vectors` keep it; false: they learn on from it."""
     freeze_tgt_vectors: bool = False
     """Pieces that have a vector in `tgt_vectors` keep it; false: they learn on from it."""
-
-    @field_validator("encoder_dropout", "decoder_dropout", mode="wrap")
-    @classmethod
-    def _rates_must_be_rates(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise ValueError(f"expected a rate from 0 to below 1, or a list of such rates, found {value!r}") from error
-
-    @field_validator("bidirectional", mode="wrap")
-    @classmethod
-    def _directions_must_be_known(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise ValueError(f'expected true, false or "first", found {value!r}') from error
 
     @model_validator(mode="after")
     def _every_layer_but_the_first_has_its_rate(self) -> "ModelSettings":

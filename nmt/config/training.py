@@ -1,10 +1,10 @@
 """Settings of the training."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field
 
-from nmt.config.section import Decay, Section
+from nmt.config.section import Decay, Section, expecting
 
 BleuTokenizer = Literal[
     "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K", "none"
@@ -79,7 +79,9 @@ class TrainingSettings(Section):
     """The validation score that chooses the best model; unset, for a language model the loss."""
     bleu_tokenizer: BleuTokenizer | Literal["auto"] = "auto"
     """How the words of translations are found for BLEU, as sacrebleu names it; auto: as suits the target's script."""
-    log_every: Annotated[int, Field(ge=1)] | Literal["tenth"] = 50
+    log_every: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["tenth"], expecting('a number of steps, 1 or more, or "tenth"')
+    ] = 50
     """Steps between records in metrics.jsonl and train.log; "tenth": a tenth of a pass, rounded."""
     seed: int = Field(default=1, ge=0)
     """Seed of the weights, the batches, the dropout and the samples."""
@@ -91,11 +93,3 @@ class TrainingSettings(Section):
     """CPU threads of each process; 0: one a core, or what OMP_NUM_THREADS says (torchrun sets it to 1)."""
     tensorboard: bool = True
     """Write TensorBoard curves next to metrics.jsonl."""
-
-    @field_validator("log_every", mode="wrap")
-    @classmethod
-    def _steps_between_records_must_be_known(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise ValueError(f'expected a number of steps, 1 or more, or "tenth", found {value!r}') from error

@@ -188,47 +188,11 @@ def test_sections_of_a_document_keep_the_white_space_between_them(
     assert best_texts(echo, [line], Options(markup=True)) == [line]
 
 
-CARRIED = [
-    "😀 the dog runs .",
-    "the dog 🐕 runs .",
-    "the dog runs 😀😀",
-    "the dog😀 runs .",
-    "a 東京 dog",
-    "東京 . 😀 🚗",
-    "😀",
-    "  東京 タワー ?",
-    "a dog",
-    "",
-]
-
-
-def test_what_the_vocabulary_lacks_is_carried_over_to_its_place(echo: Translator) -> None:
-    assert best_texts(echo, CARRIED) == [*CARRIED[:7], "  東京 タワー ?", *CARRIED[8:]]
-    one_by_one = [best_texts(echo, [line])[0] for line in CARRIED]
-    assert one_by_one == best_texts(echo, CARRIED)
-    by_five = Options(beam_size=3, n_best=2, alignment=True)
-    assert [found[0].text for found in echo.translate(CARRIED, by_five)] == one_by_one
-
-
-def test_what_is_carried_over_keeps_its_place_beside_markup(echo: Translator) -> None:
-    lines = ["<b>the 🐕 dog</b> 😀 runs", '<a title="😀">a dog</a>', "<p>東京</p>", "<i>😀"]
-    assert best_texts(echo, lines, Options(markup=True)) == lines
-
-
 def test_a_line_of_nothing_but_placeholders_comes_back_as_it_is(echo_with: EchoWith) -> None:
     masking = echo_with('tokenizer.placeholders=["number"]')
     assert best_texts(masking, ["12345", "7, 8 - 9", "7 dogs"]) == ["12345", "7, 8 - 9", "7 dogs"]
     [[kept], [translated]] = masking.translate(["12345", "7 dogs"])
     assert (kept.parts, translated.parts) == (0, 1)
-
-
-def test_what_every_translation_must_contain_is_in_that_of_an_unknown_line_too(echo: Translator) -> None:
-    assert "cat" in best_texts(echo, ["😀 ."], Options(required=("cat",)))[0]
-
-
-def test_without_attention_what_is_carried_over_goes_to_its_share_of_the_line(echo: Translator) -> None:
-    blind = replace(echo, attends=False)
-    assert best_texts(blind, CARRIED) == best_texts(echo, CARRIED)
 
 
 def test_markup_stays_with_its_words(toy: Translator) -> None:
