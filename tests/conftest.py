@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from nmt.config import Settings, load_settings
 from nmt.models.build import build_language_model
@@ -22,6 +23,10 @@ from nmt.prepared.pipeline import prepare
 from nmt.subword import JOINT_MODEL, Tokenizer, train_tokenizer
 from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import train
+
+# A property is no measurement: on a busy machine an example may take a second.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
 

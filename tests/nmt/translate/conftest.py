@@ -1,6 +1,6 @@
 """Small translators: one that says what it hears, and one that has learnt nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +12,8 @@ from nmt.config import Settings, load_settings
 from nmt.models.build import build_model
 from nmt.models.inference import for_inference
 from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
-from nmt.translate import Translator
+from nmt.translate import Options, Translator
+from nmt.translate.options import DEFAULT
 from nmt.vocab import PAD
 
 TEXT = ["the dog runs .", "the cat sleeps .", "a dog and a cat run .", "[NUM] dogs sleep .", "ABCDEFGHIJ", "0123456789"]
@@ -69,6 +70,10 @@ class Echo:
 
 EchoWith = Callable[..., Translator]
 """Makes a translator that says what it hears, with these settings, and maybe with another tokenizer."""
+
+
+def best_texts(translator: Translator, lines: Sequence[str], options: Options = DEFAULT) -> list[str]:
+    return [best.text for best, *_ in translator.translate(lines, options)]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 import re
 import shutil
 import warnings
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +23,8 @@ from nmt.models.inference import for_inference
 from nmt.search.sampling import Sampling
 from nmt.subword import Tokenizer, Tokenizers, tokenizer_files, train_tokenizer
 from nmt.translate import Options, Translator
-from nmt.translate.options import DEFAULT
 
-from .conftest import TEXT, Echo, EchoWith, Place
+from .conftest import TEXT, Echo, EchoWith, Place, best_texts
 
 pytestmark = pytest.mark.filterwarnings("ignore:a model of pieces")
 
@@ -36,10 +34,6 @@ PRECISIONS = [
     pytest.param("bf16", marks=pytest.mark.needs("bf16")),
     pytest.param("int8", marks=pytest.mark.needs("int8")),
 ]
-
-
-def best_texts(translator: Translator, lines: Sequence[str], options: Options = DEFAULT) -> list[str]:
-    return [best.text for best, *_ in translator.translate(lines, options)]
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,10 @@
 """What the vocabulary of the source lacks, carried over to its place in the translation."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from nmt.translate import Options, Translator
-from nmt.translate.options import DEFAULT
 
-
-def best_texts(translator: Translator, lines: Sequence[str], options: Options = DEFAULT) -> list[str]:
-    return [best.text for best, *_ in translator.translate(lines, options)]
-
+from .conftest import best_texts
 
 CARRIED = [
     "😀 the dog runs .",

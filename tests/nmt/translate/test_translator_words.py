@@ -1,5 +1,4 @@
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +11,9 @@ from nmt.search.sampling import Sampling
 from nmt.search.shortlist import Lexicon
 from nmt.terms import Terminology
 from nmt.translate import Options, Translator, translator
-from nmt.translate.options import DEFAULT
 from nmt.translate.translator import Shortlister
 
-
-def best_texts(translator: Translator, lines: Sequence[str], options: Options = DEFAULT) -> list[str]:
-    return [best.text for best, *_ in translator.translate(lines, options)]
+from .conftest import best_texts
 
 
 @pytest.fixture(scope="module")
