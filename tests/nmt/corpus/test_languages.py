@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
@@ -72,7 +72,6 @@ def test_regions_and_scripts_do_not_matter() -> None:
     assert LanguageFilter.make("EN_us", "zh-Hant-TW") == LanguageFilter("en", "zh")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text(max_size=30) | st.sampled_from([*SENTENCES.values(), *NAMES, "\ud800 a", "\u0378 b"]), max_size=6)
 )

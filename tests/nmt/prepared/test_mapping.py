@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
@@ -20,7 +20,6 @@ def flat(**columns: list[list[int]]) -> Ids:
     return {name: FlatSequences.from_lists(rows) for name, rows in columns.items()}
 
 
-@settings(deadline=None)  # the first one imports what writes the file
 @given(pairs=PAIRS)
 def test_views_over_several_record_batches_equal_the_lists(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[list[int], list[int]]]

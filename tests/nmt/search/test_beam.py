@@ -17,7 +17,7 @@ from nmt.search.penalties import Scoring
 from nmt.vocab import BOS, EOS, PAD, UNK
 
 RandomDecoder = Callable[..., Any]
-SEARCHES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SEARCHES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def hypothesis_of(words: tuple[int, ...], total: float, *, length: int, alpha: float) -> Hypothesis:

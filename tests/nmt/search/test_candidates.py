@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -74,7 +74,6 @@ def test_beyond_the_possible_ones_scores_are_infinitely_low(choose: Callable[...
     vocab_size=st.sampled_from([2, 5, 63, 64, 65, 300]),
     levels=st.sampled_from([2, 5, 10_000]),
 )
-@settings(deadline=None)
 def test_both_ways_of_choosing_give_what_sorting_gives(
     seed: int, beams: int, count: int, vocab_size: int, levels: int
 ) -> None:

@@ -19,7 +19,7 @@ from nmt.vocab import EOS
 
 RandomDecoder = Callable[..., Any]
 Sequences = list[list[int]]
-SEARCHES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SEARCHES = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 A, B, C = 4, 5, 6
 SEQUENCES = st.lists(st.lists(st.integers(A, C), min_size=1, max_size=3), max_size=3)
 

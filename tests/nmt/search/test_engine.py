@@ -21,7 +21,7 @@ from nmt.search.penalties import Scoring
 from nmt.vocab import EOS
 
 RandomDecoder = Callable[..., Any]
-SEARCHES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SEARCHES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LENGTHS = (3, 1, 7, 2, 2, 12, 4, 1, 0, 5, 9, 2)
 """Pieces of each sentence of the decoder."""
 STEPS = (6, 1, 4, 9, 2, 12, 3, 5, 1, 7, 8, 2)

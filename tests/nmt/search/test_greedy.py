@@ -92,7 +92,7 @@ def test_pad_unk_and_bos_are_never_produced() -> None:
 
 
 @given(seed=st.integers(0, 2**32), levels=st.sampled_from([0, 3]), limit=st.integers(1, 12))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_greedy_is_a_beam_of_one_without_length_penalty(
     random_decoder: RandomDecoder, seed: int, levels: int, limit: int
 ) -> None:

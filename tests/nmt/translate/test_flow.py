@@ -202,7 +202,7 @@ def test_a_flow_is_hungry_until_enough_sentences_wait(tokenizers: Tokenizers) ->
 
 
 @given(lines=LINES, data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_portions_of_any_size_at_any_time_change_nothing(
     random_model: Translator, lines: list[str], data: st.DataObject
 ) -> None:

@@ -107,7 +107,7 @@ WISHES = [
 
 
 @given(lines=LINES, wish=st.sampled_from(WISHES), batch_tokens=st.integers(1, 500))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_lines_of_any_content_in_batches_of_any_size_are_each_translated_as_if_alone(
     random_model: Translator, lines: list[str], wish: Options, batch_tokens: int
 ) -> None:

@@ -35,7 +35,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".bz2": bz2.compress,
     ".zst": zstandard.compress,
 }
-MANY = settings(max_examples=100, deadline=None)
+MANY = settings(max_examples=100)
 
 
 def to_tsv(texts: Texts) -> bytes:
@@ -121,7 +121,7 @@ NOT_IN = {".tsv": "\n\t", ".tmx": CONTROLS.replace("\n", "").replace("\t", "") +
 
 
 @pytest.mark.parametrize(("suffix", "more"), PARTS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_is_written_is_read_back_in_nfc_and_one_line(
     folder: Path, suffix: str, more: str, data: st.DataObject

@@ -2,7 +2,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.corpus.sources import cutting
@@ -54,7 +54,6 @@ def test_nothing_is_read_before_it_is_needed() -> None:
     assert cutter.take(2).data == b"a\nb\n"
 
 
-@settings(deadline=None)
 @given(
     chunks=st.lists(st.text(alphabet="ab\n", min_size=1, max_size=8).map(str.encode), max_size=8),
     size=st.integers(1, 5),
@@ -66,7 +65,6 @@ def test_joined_blobs_are_the_data_and_none_ends_within_a_line(chunks: list[byte
     assert all(lines == len(blob.splitlines()) and lines <= size for lines, blob in blobs)
 
 
-@settings(deadline=None)
 @given(
     lines=st.lists(st.text(alphabet="ab", max_size=12).map(str.encode), max_size=8),
     ended=st.booleans(),

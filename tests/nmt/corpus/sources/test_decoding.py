@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.corpus.reading import OnBadUtf8, decode_lines, normalise
@@ -27,7 +27,6 @@ def test_bad_bytes_name_the_line_in_the_file_and_the_place_in_the_line() -> None
     assert lines(b"good\nok\xff\n", on_bad_utf8="replace").texts() == ["good", "ok\ufffd"]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8") | st.sampled_from("\n\r\t e\u0301\u0345\u1100\u1161")))
 def test_texts_are_what_they_are_line_by_line(text: str) -> None:
     data = text.encode() + b"\n"
@@ -36,7 +35,6 @@ def test_texts_are_what_they_are_line_by_line(text: str) -> None:
     assert lines(data).texts() == expected
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_replaced_as_line_by_line(data: bytes) -> None:
     raw = [line + b"\n" for line in data.split(b"\n")]
