@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nmt.corpus.sources import FORMATS
 from nmt_cli.console import progress, results, say, warn
 from nmt_cli.options import RecipeOption, SetOption
 
@@ -39,9 +40,7 @@ def prepare(
     ] = None,
     corpus: Annotated[
         Names,
-        typer.Option(
-            "--corpus", metavar="FILE", help="Pairs as .tsv .jsonl .parquet .tmx .po or hf:NAME[:CONFIG]; repeatable."
-        ),
+        typer.Option("--corpus", metavar="FILE", help=f"Pairs as {' '.join(FORMATS)} or hf:NAME[:CONFIG]; repeatable."),
     ] = None,
     src_lang: Annotated[
         str | None, typer.Option("--src-lang", metavar="CODE", help="Language of the source, such as en.")

@@ -33,7 +33,7 @@ class CorpusSettings(Section):
     tgt: tuple[str, ...] = ()
     """Target side, as many files as `src`, line by line their translations."""
     path: tuple[str, ...] = ()
-    """Files or patterns that hold both sides (.tsv .jsonl .parquet .tmx .po), or "hf:NAME", "hf:NAME:CONFIG"."""
+    """Files or patterns that hold both sides, their format told by their names; or "hf:NAME", "hf:NAME:CONFIG"."""
     src_field: str | None = None
     """Where the source is: a column or field, "translation.en" for nested ones, or a TMX language; else a guess."""
     tgt_field: str | None = None

@@ -15,6 +15,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 from typer.testing import CliRunner
 
+from nmt.corpus.sources import FORMATS
 from nmt_cli.main import app
 
 PAGE = (Path(__file__).parents[2] / "docs/corpora.md").read_text(encoding="utf-8")
@@ -62,8 +63,12 @@ def prepared(*options: str) -> dict[str, Any]:
     return counts
 
 
+def test_every_format_has_its_row() -> None:
+    assert set(FORMATS) == {ending for row in ROWS for ending in re.findall(r"--corpus \w+(\.\w+)", row)}
+
+
 def test_every_row_of_the_table_reads_its_corpus(folder: Path) -> None:
-    assert len(ROWS) == 7
+    assert len(ROWS) == len(FORMATS) + 2
     for row in ROWS:
         options = re.findall(r"`([^`]+)`", row)[0].replace("hf:NAME", "hf:FOLDER")
         languages = ["--src-lang", "en", "--tgt-lang", "fr"] if "hf:" in options else []

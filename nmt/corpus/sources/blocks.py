@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
-from nmt.corpus.reading import Line, OnBadUtf8, Pair
+from nmt.corpus.reading import Line, OnBadRecord, OnBadUtf8, Pair
 from nmt.corpus.sources.compressed import Meter
+from nmt.corpus.sources.fields import GUESS, Wanted
 
 R = TypeVar("R", Pair, Line)
 
@@ -124,8 +125,33 @@ class FileSource(Source[R]):
 
 
 class PairFiles(FileSource[Pair], PairSource):
-    """Files that hold pairs."""
+    """Files that hold pairs, all in one format: a class for each, which `nmt.corpus.sources.FORMATS` lists."""
 
-    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str) -> None:
+    can_be_compressed: ClassVar[bool] = True
+    """Whether they are read as well with `.gz` and the like behind their names."""
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        on_bad_utf8: OnBadUtf8,
+        wanted: Wanted = GUESS,
+        *,
+        name: str,
+        on_bad_record: OnBadRecord = "error",
+    ) -> None:
+        """Say how they are read.
+
+        Args:
+            files: Read one after the other.
+            on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
+            wanted: Where in a record source and target are.
+            name: What reports call them.
+            on_bad_record: Whether what has not the form of its file is an error or is left out.
+
+        Raises:
+            ConfigError: What is wanted makes no sense in this format.
+        """
         super().__init__(files, on_bad_utf8)
         self.name = name
+        self._wanted = wanted
+        self._on_bad_record: OnBadRecord = on_bad_record

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from nmt.corpus.reading import BOM
+from nmt.corpus.sources import FORMATS
 from nmt.corpus.sources.compressed import COMPRESSIONS, split_suffix
 from nmt.errors import DataError
 
@@ -16,7 +17,6 @@ _NAME: Final = f"its name has to end in one of {' '.join(COMPRESSIONS)}"
 _SUFFIXES: Final = {
     **dict.fromkeys((".doc", ".docx", ".odt", ".rtf", ".pdf", ".xls", ".xlsx", ".ods", ".pptx", ".epub"), _SAVE),
     **dict.fromkeys((".srt", ".vtt", ".ass", ".xlf", ".xliff", ".pot"), _TAKE_OUT),
-    **dict.fromkeys((".po", ".tmx", ".jsonl", ".parquet"), _CORPUS),
 }
 """What to do with files of these names."""
 
@@ -46,7 +46,8 @@ def refuse_documents(path: Path) -> None:
         DataError: Its name or its first bytes say so.
     """
     suffix, compression = split_suffix(path)
-    if what_to_do := _SUFFIXES.get(suffix):
+    # a table is text, as far as anyone can tell
+    if what_to_do := _SUFFIXES.get(suffix) or (_CORPUS if suffix in FORMATS and suffix != ".tsv" else None):
         raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
     if compression or not path.is_file():  # what a pipe has given is gone
         return

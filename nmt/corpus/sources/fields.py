@@ -61,6 +61,10 @@ class Wanted:
         yield from _USUAL
 
 
+GUESS: Final = Wanted()
+"""Nothing is known about the fields."""
+
+
 def describe(tree: Tree) -> str:
     """Say in a few words what fields there are."""
     names = [

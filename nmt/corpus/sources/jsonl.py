@@ -1,18 +1,18 @@
 """Lines of JSON, each an object that holds a source and its translation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, repeat
 from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import Any, Final
 
-from nmt.corpus.reading import SKIP_HINT, OnBadRecord, OnBadUtf8, Pair
+from nmt.corpus.reading import SKIP_HINT, OnBadRecord, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
-from nmt.corpus.sources.fields import Field, Wanted, describe, shown
+from nmt.corpus.sources.fields import Field, describe, shown
 from nmt.corpus.sources.strings import to_lines
 from nmt.errors import DataError
 
@@ -84,19 +84,6 @@ class JsonBlock(Block[Pair]):
 
 class JsonFiles(PairFiles):
     """Files of JSON lines; the first line of each that has them says which fields are read."""
-
-    def __init__(
-        self,
-        files: Sequence[Path],
-        on_bad_utf8: OnBadUtf8,
-        wanted: Wanted,
-        *,
-        name: str,
-        on_bad_record: OnBadRecord = "error",
-    ) -> None:
-        super().__init__(files, on_bad_utf8, name=name)
-        self._wanted = wanted
-        self._on_bad_record: OnBadRecord = on_bad_record
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         cutter = LineCutter(read_chunks(path, self._meter))

@@ -1,25 +1,21 @@
 """From the settings of a corpus to what reads it: patterns become files, suffixes become formats."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from pkgutil import resolve_name
 
 from nmt.config import CorpusSettings, DataSettings
 from nmt.corpus.reading import OnBadUtf8, Pair
-from nmt.corpus.sources.blocks import Block, PairSource, TextSource
+from nmt.corpus.sources import FORMATS
+from nmt.corpus.sources.blocks import Block, PairFiles, PairSource, TextSource
 from nmt.corpus.sources.compressed import COMPRESSIONS, split_suffix
 from nmt.corpus.sources.fields import Wanted
 from nmt.corpus.sources.files import absolute as absolute_files
 from nmt.corpus.sources.files import find_files
 from nmt.corpus.sources.hub import PREFIX, DatasetName, HubDataset
-from nmt.corpus.sources.jsonl import JsonFiles
-from nmt.corpus.sources.parquet import ParquetFiles
-from nmt.corpus.sources.po import PoFiles
 from nmt.corpus.sources.text import ParallelFiles, TextFiles
-from nmt.corpus.sources.tmx import TmxFiles
-from nmt.corpus.sources.tsv import TsvFiles
 from nmt.errors import ConfigError
 
 
@@ -129,65 +125,31 @@ def _open_files(
 ) -> list[PairSource]:
     files = find_files(data.root, names, setting=f"{setting}.path")
     name = corpus.name or files[0].name
-    return [open_kind(corpus, data, list(paths), name) for open_kind, paths in groupby(files, key=_opener)]
-
-
-_Opener = Callable[[CorpusSettings, DataSettings, list[Path], str], PairSource]
-
-
-def _open_tsv(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
-    return TsvFiles(
-        files,
-        data.on_bad_utf8,
-        name=name,
-        src_field=corpus.src_field,
-        tgt_field=corpus.tgt_field,
-        on_bad_record=data.on_bad_record,
-    )
-
-
-def _open_jsonl(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
-    return JsonFiles(files, data.on_bad_utf8, _wanted(corpus, data), name=name, on_bad_record=data.on_bad_record)
-
-
-def _open_parquet(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
-    return ParquetFiles(files, data.on_bad_utf8, _wanted(corpus, data), name=name)
-
-
-def _open_tmx(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
-    src_lang, tgt_lang = corpus.src_field or data.src_lang, corpus.tgt_field or data.tgt_lang
-    return TmxFiles(
-        files, data.on_bad_utf8, name=name, src_lang=src_lang, tgt_lang=tgt_lang, on_bad_record=data.on_bad_record
-    )
-
-
-def _open_po(corpus: CorpusSettings, data: DataSettings, files: list[Path], name: str) -> PairSource:
-    if corpus.src_field:
-        raise ConfigError(f"{files[0]}: a .po file has a message and its translation, and no src_field and tgt_field")
-    return PoFiles(files, data.on_bad_utf8, name=name, on_bad_record=data.on_bad_record)
-
-
-_OPENERS: Final[dict[str, _Opener]] = {
-    ".tsv": _open_tsv,
-    ".jsonl": _open_jsonl,
-    ".parquet": _open_parquet,
-    ".tmx": _open_tmx,
-    ".po": _open_po,
-}
+    wanted = _wanted(corpus, data)
+    return [
+        reader(list(paths), data.on_bad_utf8, wanted, name=name, on_bad_record=data.on_bad_record)
+        for reader, paths in groupby(files, key=_reader)
+    ]
 
 
 def _wanted(corpus: CorpusSettings, data: DataSettings) -> Wanted:
     return Wanted(corpus.src_field, corpus.tgt_field, data.src_lang, data.tgt_lang)
 
 
-def _opener(path: Path) -> _Opener:
-    suffix, compression = split_suffix(path)
-    # Of a Parquet file the end is read first, and its columns are compressed anyway.
-    if suffix not in _OPENERS or (suffix == ".parquet" and compression):
-        streams = " ".join(suffix for suffix in _OPENERS if suffix != ".parquet")
+def _reader(path: Path) -> type[PairFiles]:
+    ending, compression = split_suffix(path)
+    reader = _load(ending) if ending in FORMATS else None
+    if reader is None or (compression and not reader.can_be_compressed):
+        whole = [ending for ending in FORMATS if not _load(ending).can_be_compressed]
+        streams = [ending for ending in FORMATS if ending not in whole]
         table, text = "a folder of .csv files is read as hf:FOLDER", "plain text is given as src and tgt"
         raise ConfigError(
-            f"{path}: cannot tell its format from its name; expected {streams}, these also with "
-            f"{' '.join(COMPRESSIONS)} behind it, .parquet, or hf:NAME; {table if suffix == '.csv' else text}"
+            f"{path}: cannot tell its format from its name; expected {' '.join(streams)}, these also with "
+            f"{' '.join(COMPRESSIONS)} behind it, {' '.join(whole)}, or hf:NAME; {table if ending == '.csv' else text}"
         )
-    return _OPENERS[suffix]
+    return reader
+
+
+def _load(ending: str) -> type[PairFiles]:
+    reader: type[PairFiles] = resolve_name(FORMATS[ending])
+    return reader

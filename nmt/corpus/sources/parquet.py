@@ -1,26 +1,24 @@
 """Parquet files, read batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.reading import Pair
 from nmt.corpus.sources.arrow import cut_batch, find_tree
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import CHUNK
-from nmt.corpus.sources.fields import Wanted, first_line
+from nmt.corpus.sources.fields import first_line
 from nmt.errors import DataError
 
 
 class ParquetFiles(PairFiles):
     """Files of rows; the columns of each say which fields are read. No row group or column is read as a whole."""
 
-    def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, wanted: Wanted, *, name: str) -> None:
-        super().__init__(files, on_bad_utf8, name=name)
-        self._wanted = wanted
+    can_be_compressed = False  # the end of a file is read first, and its columns are compressed anyway
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         with _naming(path), path.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=CHUNK) as file:

@@ -10,9 +10,9 @@ import polib  # type: ignore[import-untyped]
 from nmt.corpus.reading import DECODING_ERRORS, SKIP_HINT, OnBadRecord, OnBadUtf8, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import Meter, read_chunks
-from nmt.corpus.sources.fields import first_line, shown
+from nmt.corpus.sources.fields import GUESS, Wanted, first_line, shown
 from nmt.corpus.sources.strings import Unit, cut_strings
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 
 _STRING: Final = re.compile(r'(?:msg[a-z_]+(?:\[\d+\])?\s*)?"(?:[^"\\]|\\.)*"')
 """A line of an entry that is whole, with or without its keyword."""
@@ -26,10 +26,20 @@ class PoFiles(PairFiles):
     """
 
     def __init__(
-        self, files: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str, on_bad_record: OnBadRecord = "error"
+        self,
+        files: Sequence[Path],
+        on_bad_utf8: OnBadUtf8,
+        wanted: Wanted = GUESS,
+        *,
+        name: str,
+        on_bad_record: OnBadRecord = "error",
     ) -> None:
-        super().__init__(files, on_bad_utf8, name=name)
-        self._on_bad_record: OnBadRecord = on_bad_record
+        """Say how they are read; there are no fields to choose."""
+        if wanted.src_field:
+            raise ConfigError(
+                f"{files[0]}: a .po file has a message and its translation, and no src_field and tgt_field"
+            )
+        super().__init__(files, on_bad_utf8, wanted, name=name, on_bad_record=on_bad_record)
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         contents = _decode(path, self._on_bad_utf8, self._meter)

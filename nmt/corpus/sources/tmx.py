@@ -9,7 +9,7 @@ from nmt.corpus.reading import SKIP_HINT, Fault, OnBadRecord, OnBadUtf8, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.cutting import LONGEST_LINE
-from nmt.corpus.sources.fields import first_line, is_language, shown
+from nmt.corpus.sources.fields import GUESS, Wanted, first_line, is_language, shown
 from nmt.corpus.sources.strings import Unit, cut_strings
 from nmt.errors import ConfigError, DataError
 
@@ -28,20 +28,20 @@ class TmxFiles(PairFiles):
         self,
         files: Sequence[Path],
         on_bad_utf8: OnBadUtf8,
+        wanted: Wanted = GUESS,
         *,
         name: str,
-        src_lang: str | None,
-        tgt_lang: str | None,
         on_bad_record: OnBadRecord = "error",
     ) -> None:
+        """Say how they are read; fields are languages."""
+        src_lang, tgt_lang = wanted.src_field or wanted.src_lang, wanted.tgt_field or wanted.tgt_lang
         if src_lang is None or tgt_lang is None:
             raise ConfigError(
                 f"{name}: a .tmx file may hold many languages; say which two are read with data.src_lang and "
                 "data.tgt_lang (--src-lang, --tgt-lang), or with src_field and tgt_field of the corpus"
             )
-        super().__init__(files, on_bad_utf8, name=name)
+        super().__init__(files, on_bad_utf8, wanted, name=name, on_bad_record=on_bad_record)
         self._languages = (src_lang, tgt_lang)
-        self._on_bad_record: OnBadRecord = on_bad_record
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         units = _Units(path, self._languages, self._meter, skips=self._on_bad_record == "skip").read()

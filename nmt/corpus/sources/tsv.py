@@ -10,6 +10,7 @@ from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
+from nmt.corpus.sources.fields import GUESS, Wanted
 from nmt.errors import ConfigError, DataError
 from nmt.wording import counted
 
@@ -62,35 +63,24 @@ class TsvFiles(PairFiles):
         self,
         files: Sequence[Path],
         on_bad_utf8: OnBadUtf8,
+        wanted: Wanted = GUESS,
         *,
         name: str,
-        src_field: str | None = None,
-        tgt_field: str | None = None,
         on_bad_record: OnBadRecord = "error",
     ) -> None:
-        """Say which columns are read.
+        """Say how they are read.
 
-        Args:
-            files: Read one after the other.
-            on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
-            name: What reports call them.
-            src_field: The column of the source: its number, counted from 1, or what the first line of each file calls
-                it; that line is no pair then.
-            tgt_field: The column of the target.
-            on_bad_record: Whether a line of too few columns is an error or is left out.
-
-        Raises:
-            ConfigError: One column is named and the other one is not, or one by its number and one by its name.
+        A field is a column: its number, counted from 1, or what the first line of each file calls it; that line is no
+        pair then.
         """
-        super().__init__(files, on_bad_utf8, name=name)
-        fields = (src_field or "1", tgt_field or "2")
+        super().__init__(files, on_bad_utf8, wanted, name=name, on_bad_record=on_bad_record)
+        fields = (wanted.src_field or "1", wanted.tgt_field or "2")
         if any(not field.strip("0") or field.isdecimal() != fields[0].isdecimal() for field in fields):
             raise ConfigError(
                 f"{name}: src_field is {fields[0]!r} and tgt_field {fields[1]!r}; for a .tsv file give the numbers of "
                 "both columns, counted from 1, or the names that its first line gives to both"
             )
         self._fields = fields
-        self._on_bad_record: OnBadRecord = on_bad_record
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         cutter = LineCutter(read_chunks(path, self._meter))

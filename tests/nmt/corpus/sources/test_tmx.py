@@ -6,6 +6,7 @@ import pytest
 
 from nmt.corpus.reading import SKIP_HINT, OnBadRecord, Pair
 from nmt.corpus.sources import compressed
+from nmt.corpus.sources.fields import Wanted
 from nmt.corpus.sources.tmx import TmxFiles
 from nmt.errors import ConfigError, DataError
 
@@ -23,7 +24,7 @@ def unit(**texts: str) -> str:
 
 
 def read(path: Path, src_lang: str | None = "en", tgt_lang: str | None = "fr") -> list[Pair]:
-    return list(TmxFiles([path], "error", name=path.name, src_lang=src_lang, tgt_lang=tgt_lang).pairs())
+    return list(TmxFiles([path], "error", Wanted(src_lang=src_lang, tgt_lang=tgt_lang), name=path.name).pairs())
 
 
 def texts(tmp_path: Path, *units: str, src_lang: str = "en", tgt_lang: str = "fr") -> list[tuple[str, ...]]:
@@ -82,7 +83,7 @@ def test_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
 def test_a_file_may_be_compressed_and_longer_than_a_chunk(tmp_path: Path) -> None:
     path = tmp_path / "a.tmx.gz"
     path.write_bytes(gzip.compress(tmx(*[unit(en="x" * 1000, fr="y" * 1000)] * 1500)))
-    source = TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr")
+    source = TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a")
     assert [len(block) for block in source.blocks(1000)] == [1000, 500]
     assert {(len(pair.src), len(pair.tgt)) for pair in source.pairs()} == {(1000, 1000)}
 
@@ -194,7 +195,7 @@ def test_broken_units_can_be_left_out_and_take_no_other_with_them(
     good = [unit(en=f"{number} \u00e9", fr="x") for number in range(3)]
     path = tmp_path / "a.tmx"
     path.write_bytes(tmx(good[0], broken, broken, good[1], broken, good[2], encoding=encoding))
-    source = TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr", on_bad_record="skip")
+    source = TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a", on_bad_record="skip")
     assert [(pair.src, pair.tgt, pair.line, pair.fault) for pair in source.pairs()] == [
         ("0 \u00e9", "x", 1, None),
         ("", "", 2, "broken"),
@@ -209,14 +210,14 @@ def test_a_file_of_broken_units_alone_is_an_error_all_the_same(tmp_path: Path) -
     path = tmp_path / "a.tmx"
     path.write_bytes(tmx(*BROKEN))
     with pytest.raises(DataError, match="found no well-formed XML"):
-        list(TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr", on_bad_record="skip").pairs())
+        list(TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a", on_bad_record="skip").pairs())
 
 
 @pytest.mark.parametrize("on_bad_record", ["error", "skip"])
 def test_an_empty_file_is_no_well_formed_xml(tmp_path: Path, on_bad_record: OnBadRecord) -> None:
     path = tmp_path / "a.tmx"
     path.write_bytes(b"")
-    source = TmxFiles([path], "error", name="a", src_lang="en", tgt_lang="fr", on_bad_record=on_bad_record)
+    source = TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a", on_bad_record=on_bad_record)
     with pytest.raises(DataError, match=r"a\.tmx, line 1: found no well-formed XML: no element found"):
         list(source.pairs())
 

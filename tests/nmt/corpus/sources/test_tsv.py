@@ -3,13 +3,14 @@ from pathlib import Path
 import pytest
 
 from nmt.corpus.reading import SKIP_HINT, Pair
+from nmt.corpus.sources.fields import Wanted
 from nmt.corpus.sources.tsv import TsvFiles
 from nmt.errors import ConfigError, DataError
 
 
 def read(path: Path, *fields: str) -> list[Pair]:
     src_field, tgt_field = fields or (None, None)
-    return list(TsvFiles([path], "error", name=path.name, src_field=src_field, tgt_field=tgt_field).pairs())
+    return list(TsvFiles([path], "error", Wanted(src_field=src_field, tgt_field=tgt_field), name=path.name).pairs())
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_columns_are_named_by_number_or_by_the_first_line_which_is_no_pair_then(
 def test_each_file_has_its_own_first_line(tmp_path: Path, scored: Path) -> None:
     other = tmp_path / "b.tsv"
     other.write_text("text fr\ttext en\nOui\tYes\n")
-    source = TsvFiles([scored, other], "error", name="a", src_field="text en", tgt_field="text fr")
+    source = TsvFiles([scored, other], "error", Wanted(src_field="text en", tgt_field="text fr"), name="a")
     assert [pair[:2] for pair in source.pairs()][-1] == ("Yes", "Oui")
 
 
