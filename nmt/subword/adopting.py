@@ -4,19 +4,14 @@ from pathlib import Path
 from typing import Final
 
 from nmt.errors import ModelError
-from nmt.subword.making import AS_BYTES, SPECIAL_PIECES, SPECIAL_SETTINGS, with_pieces
-from nmt.subword.proto import Model, Spec, Type, write_spec
+from nmt.subword.making import AS_BYTES, SPECIAL_PIECES, SPECIAL_SETTINGS
+from nmt.subword.proto import Model, Type
 from nmt.subword.tokenizer import Tokenizer, load_processor, special_ids
 from nmt.surfaces import UNKNOWN
 from nmt.vocab import BOS, EOS, PAD, UNK
 
 _MOST_SYMBOLS: Final = 2048
 """Those that a model of characters may have; see `nmt.subword.units.Characters`."""
-
-# Fields of the settings within a model file.
-_MARKS_BEHIND_WORDS: Final = 24
-_MARKED_SPACES: Final = 5
-_UNKNOWN_TEXT: Final = 44
 
 
 def load_any(path: Path) -> bytes:
@@ -42,7 +37,7 @@ def adopt_model(model: bytes) -> bytes:
         ModelError: It is none, or one that nothing here could use.
     """
     processor = load_processor(model)
-    read = Model.read(model)
+    read = Model(model)
     _check(read)
     ids = list(special_ids(processor))
     names = [piece.text for piece in SPECIAL_PIECES]
@@ -55,7 +50,7 @@ def adopt_model(model: bytes) -> bytes:
                     raise ModelError(f"its piece {name}, number {index}, is another than the special one of this name")
                 ids[special] = index  # it was trained without, but has the piece all the same
     others = [piece for index, piece in enumerate(read.pieces) if index not in ids]
-    adopted = with_pieces(read, [*SPECIAL_PIECES, *others], {**SPECIAL_SETTINGS, _UNKNOWN_TEXT: f" {UNKNOWN} "})
+    adopted = read.with_pieces([*SPECIAL_PIECES, *others], {**SPECIAL_SETTINGS, "unk_surface": f" {UNKNOWN} "})
     Tokenizer(adopted)
     return adopted
 
@@ -63,12 +58,12 @@ def adopt_model(model: bytes) -> bytes:
 def _check(model: Model) -> None:
     """Refuse models whose pieces mean something else than everything here expects."""
     types = {piece.type for piece in model.pieces}
-    if Spec(model.trainer).get(_MARKS_BEHIND_WORDS):
+    if model.trainer.treat_whitespace_as_suffix:
         raise ModelError("it marks the ends of words (treat_whitespace_as_suffix), expected marks at their starts")
     if model.kind == "byte":
-        if model.normalizer != write_spec(AS_BYTES):
+        if model.normalizer != AS_BYTES:
             raise ModelError("it is a model of bytes, but does to spaces what no such model here does")
-    elif not Spec(model.normalizer).get(_MARKED_SPACES, 1):
+    elif not model.normalizer.escape_whitespaces:
         raise ModelError("it leaves spaces as they are (escape_whitespaces), expected marks in their place")
     if model.kind == "word" and Type.BYTE in types:
         raise ModelError("it cuts words that it does not know into bytes, expected one unknown word")

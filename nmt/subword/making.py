@@ -1,11 +1,15 @@
 """Model files made by hand, or from those that SentencePiece trained: of bytes, and without what is rare."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
-from nmt.subword.proto import Model, Piece, Spec, Type, byte_pieces, write_spec
+from sentencepiece.sentencepiece_model_pb2 import (  # type: ignore[attr-defined]
+    ModelProto,
+    NormalizerSpec,
+    TrainerSpec,
+)
+
+from nmt.subword.proto import Model, Piece, Type, byte_pieces
 from nmt.surfaces import SPACE_MARK
 from nmt.vocab import BOS, BOS_PIECE, EOS, EOS_PIECE, PAD, PAD_PIECE, UNK, UNK_PIECE
 
@@ -16,22 +20,18 @@ SPECIAL_PIECES: Final = (
     Piece(EOS_PIECE, type=Type.CONTROL),
 )
 """In the order of the ids."""
-SPECIAL_SETTINGS: Final[Mapping[int, int | str]] = {
-    40: UNK,
-    41: BOS,
-    42: EOS,
-    43: PAD,
-    45: UNK_PIECE,
-    46: BOS_PIECE,
-    47: EOS_PIECE,
-    48: PAD_PIECE,
+SPECIAL_SETTINGS: Final[Mapping[str, int | str]] = {
+    "unk_id": UNK,
+    "bos_id": BOS,
+    "eos_id": EOS,
+    "pad_id": PAD,
+    "unk_piece": UNK_PIECE,
+    "bos_piece": BOS_PIECE,
+    "eos_piece": EOS_PIECE,
+    "pad_piece": PAD_PIECE,
 }
-"""What the settings within a model file say of them, by the numbers of the fields."""
-
-_VOCAB_SIZE: Final = 4
-_BYTES_FOR_CHARACTERS: Final = {3: 4, 35: 1}
-"""A model of characters with byte fallback."""
-AS_BYTES: Final[Mapping[int, int | str]] = {1: "identity", 4: 0, 5: 0}
+"""What the settings of the training within a model file say of them."""
+AS_BYTES: Final = NormalizerSpec(name="identity", remove_extra_whitespaces=False, escape_whitespaces=False)
 """What a model of bytes does to text: no space is taken away, and no mark is put in the place of any."""
 
 
@@ -42,19 +42,20 @@ def make_byte_model(symbols: Sequence[str]) -> bytes:
     a text, so that its first word is cut as all others are. No text has an `<unk>`.
     """
     pieces = (*SPECIAL_PIECES, *(Piece(symbol, type=Type.USER_DEFINED) for symbol in symbols), *byte_pieces())
-    trainer = write_spec({**_BYTES_FOR_CHARACTERS, _VOCAB_SIZE: len(pieces), **SPECIAL_SETTINGS})
-    return Model(pieces, trainer, write_spec(AS_BYTES)).write()
+    characters = {"model_type": TrainerSpec.CHAR, "byte_fallback": True, "vocab_size": len(pieces)}
+    empty = Model(ModelProto(normalizer_spec=AS_BYTES).SerializeToString())
+    return empty.with_pieces(pieces, {**characters, **SPECIAL_SETTINGS})
 
 
 def keep_frequent(model: bytes, counts: Mapping[str, int], min_frequency: int) -> bytes:
     """Leave characters out of a model of them that occur less often; the mark of a space stays."""
-    read = Model.read(model)
+    read = Model(model)
     kept = [
         piece
         for piece in read.pieces
         if piece.type != Type.NORMAL or piece.text == SPACE_MARK or counts[piece.text] >= min_frequency
     ]
-    return with_pieces(read, kept)
+    return read.with_pieces(kept)
 
 
 def keep_words(
@@ -71,7 +72,7 @@ def keep_words(
     """
     if min_frequency == 1 and not symbols:
         return model
-    read = Model.read(model)
+    read = Model(model)
     marked = [SPACE_MARK + symbol for symbol in symbols]
     words = [
         piece
@@ -79,12 +80,4 @@ def keep_words(
         if piece.text not in marked and (min_frequency == 1 or counts[piece.text[1:]] >= min_frequency)
     ]
     pieces = [*SPECIAL_PIECES, *(Piece(text, type=Type.USER_DEFINED) for text in marked)]
-    return with_pieces(read, [*pieces, *words[: max(0, vocab_size - len(pieces))]])
-
-
-def with_pieces(
-    model: Model, pieces: Sequence[Piece], settings: Mapping[int, int | str] = MappingProxyType({})
-) -> bytes:
-    """Write a model with other pieces, and with other settings by the numbers of their fields."""
-    trainer = Spec(model.trainer).changed({**settings, _VOCAB_SIZE: len(pieces)})
-    return replace(model, pieces=tuple(pieces), trainer=trainer).write()
+    return read.with_pieces([*pieces, *words[: max(0, vocab_size - len(pieces))]])

@@ -1,6 +1,5 @@
 """A trained SentencePiece model, and where it lies."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from sentencepiece import SentencePieceProcessor
 from nmt.errors import ModelError
 from nmt.files import read_regular
 from nmt.sequences import FlatSequences
-from nmt.subword.proto import Kind, Model, Spec, Type
+from nmt.subword.proto import Kind, Model, Type
 from nmt.subword.units import Characters, Words
 from nmt.surfaces import SPACE_MARK, surface
 from nmt.vocab import BOS, EOS, PAD, UNK
@@ -20,9 +19,6 @@ from nmt.vocab import BOS, EOS, PAD, UNK
 JOINT_MODEL: Final = "joint.spm.model"
 SRC_MODEL: Final = "src.spm.model"
 TGT_MODEL: Final = "tgt.spm.model"
-
-_CHARACTER_MAP: Final = 2
-"""The field of a model's normalisation that says which characters become others."""
 
 
 class _Cutter(Protocol):
@@ -51,10 +47,7 @@ class Tokenizer:
         if found != (PAD, UNK, BOS, EOS):
             raise ModelError(f"pad, unk, bos, eos have the ids {found}, expected {(PAD, UNK, BOS, EOS)}")
         self._processor = processor
-        try:
-            self._model = Model.read(model)
-        except (ValueError, IndexError, AssertionError, struct.error) as error:
-            raise ModelError("not a SentencePiece model that can be read to its end") from error
+        self._model = Model(model)
         self.kind: Kind = self._model.kind
         """What it was trained as."""
         self._cutter = _make_cutter(self._model, processor)
@@ -240,7 +233,7 @@ def _make_cutter(model: Model, processor: SentencePieceProcessor) -> _Cutter:
     byte_ids = [index for index, piece in enumerate(model.pieces) if piece.type == Type.BYTE]
     if model.kind in ("unigram", "bpe"):
         return _Subwords(processor, {index: surface(pieces[index], byte=True) for index in byte_ids})
-    normalise = processor.normalize if Spec(model.normalizer).get(_CHARACTER_MAP) else str
+    normalise = processor.normalize if model.normalizer.precompiled_charsmap else str
     if model.kind == "word":
         return Words(pieces, normalise=normalise)
     return Characters(pieces, first_byte=byte_ids[0] if byte_ids else None, normalise=normalise)

@@ -1,5 +1,4 @@
 import io
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from nmt.errors import ModelError
 from nmt.subword import Tokenizer, adopt_model, load_any, train_tokenizer
-from nmt.subword.making import with_pieces
-from nmt.subword.proto import Model, Piece, Spec, Type, byte_pieces
+from nmt.subword.proto import Model, Piece, Type, byte_pieces
 from nmt.vocab import UNK
 
 LINES = ["the cat sat on the mat", "a dog ran to the café", "le chat dort", "un chien court vers le chat"] * 5
@@ -156,24 +154,24 @@ def test_a_model_that_cannot_be_used_is_refused_with_the_reason(
 
 
 def test_a_model_that_leaves_spaces_is_refused() -> None:
-    model = Model.read(trained(vocab_size=27))
-    spaced = replace(model, normalizer=Spec(model.normalizer).changed({5: 0}))
+    model = Model(trained(vocab_size=27))
+    model.normalizer.escape_whitespaces = False
     with pytest.raises(
         ModelError, match=r"^it leaves spaces as they are \(escape_whitespaces\), expected marks in their"
     ):
-        adopt_model(spaced.write())
+        adopt_model(model.with_pieces(model.pieces))
 
 
 def test_models_of_characters_with_odd_pieces_are_refused() -> None:
-    characters = Model.read(train_tokenizer(LINES, kind="char", vocab_size=99))
+    characters = Model(train_tokenizer(LINES, kind="char", vocab_size=99))
     symbols = [Piece(f"<{number}>", type=Type.USER_DEFINED) for number in range(2049)]
     with pytest.raises(ModelError, match=r"^it has 2,049 symbols, expected at most 2,048 in a model of characters$"):
-        adopt_model(with_pieces(characters, [*characters.pieces, *symbols]))
+        adopt_model(characters.with_pieces([*characters.pieces, *symbols]))
     with pytest.raises(ModelError, match=r"^its pieces of bytes are not those of all 256 in order$"):
-        adopt_model(with_pieces(characters, [*characters.pieces, *byte_pieces()[::-1]], {35: 1}))
+        adopt_model(characters.with_pieces([*characters.pieces, *byte_pieces()[::-1]], {"byte_fallback": True}))
     specials = characters.pieces[:4]
     with pytest.raises(ModelError, match=r"^it is a model of bytes, but does to spaces what no such model here does$"):
-        adopt_model(with_pieces(characters, [*specials, *byte_pieces()], {35: 1}))
+        adopt_model(characters.with_pieces([*specials, *byte_pieces()], {"byte_fallback": True}))
 
 
 @pytest.mark.parametrize(
