@@ -1,6 +1,6 @@
 """Texts read in blocks: memory does not grow with their length, and nothing depends on what is read beside them.
 
-Lines by themselves are read many at a time, on a CPU by packed layers, whose rows do not depend on each other
+Lines by themselves are read many at a time, on a CPU by prepacked layers, whose rows do not depend on each other
 (docs/decisions/0010). One text is read by the library's fused layers, which are ten times as fast for a single row; its
 blocks have one length and begin at fixed places, so that all is computed in the same way however it comes.
 """
@@ -73,8 +73,8 @@ def make_readers(model: LanguageModel, precision: Precision) -> tuple[BlockReade
     apart, on = _APART[device], _ON[device]
     if device == "cuda":
         return BlockReader(model, model.output, precision, apart), BlockReader(model, model.output, precision, on)
-    packed = for_inference(model, precision)
-    return BlockReader(packed, packed.output, "fp32", apart), BlockReader(model, packed.output, precision, on)
+    prepacked = for_inference(model, precision)
+    return BlockReader(prepacked, prepacked.output, "fp32", apart), BlockReader(model, prepacked.output, precision, on)
 
 
 def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[list[float]]:

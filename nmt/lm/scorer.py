@@ -17,7 +17,7 @@ from nmt.subword import Tokenizer
 from nmt.vocab import EOS
 
 _LONG: Final = 1000
-"""Pieces; a line of more is read as a text: packed layers, made for many rows, would take seven times as long."""
+"""Pieces; a line of more is read as a text: prepacked layers, made for many rows, would take seven times as long."""
 
 
 @dataclass(frozen=True)

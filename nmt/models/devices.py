@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from nmt.errors import ConfigError, NmtWarning
+from nmt.models.kernels import cpu_has_bf16, cpu_has_int8
 
 Precision = Literal["fp32", "bf16"]
 SearchPrecision = Literal["fp32", "bf16", "int8"]
@@ -66,7 +67,7 @@ def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], devic
         return choose_precision(name, device)
     if device.type == "cuda":
         raise ConfigError('precision "int8" is for CPUs; on a GPU use "bf16"')
-    if has_int8():
+    if cpu_has_int8():
         return "int8"
     nearest = choose_precision("auto", device)
     _warn(f'precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; using "{nearest}"')
@@ -121,16 +122,7 @@ def has_bf16(device: torch.device) -> bool:
     """Whether the hardware multiplies bf16 natively, as far as torch is allowed to use it (ATEN_CPU_CAPABILITY)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return _has_avx512() and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def has_int8() -> bool:
-    """Whether the processor multiplies 8-bit integers exactly, as far as torch is allowed to use it."""
-    return _has_avx512() and torch.cpu._is_vnni_supported()
-
-
-def _has_avx512() -> bool:
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return cpu_has_bf16()
 
 
 def _warn(message: str) -> None:

@@ -1,4 +1,4 @@
-"""A trained model made ready for search: on a CPU the same rooms, with their products in packed form."""
+"""A trained model made ready for search: on a CPU the same rooms, with their products in prepacked form."""
 
 import copy
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from torch import Tensor, nn
 from nmt.batching import SourceBatch
 from nmt.models.cells import RecurrentLayer
 from nmt.models.decoder import DecoderState
-from nmt.models.devices import autocast
+from nmt.models.devices import SearchPrecision, autocast
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.models.memory import Memory
-from nmt.models.packed import LINEAR, Precision
-from nmt.models.packed_cells import pack_layer
+from nmt.models.prepacked import LINEAR
+from nmt.models.prepacked_cells import prepack_layer
 from nmt.models.seq2seq import Seq2Seq
 
 M = TypeVar("M", bound=Seq2Seq | LanguageModel)
 
 
 @overload
-def for_search(model: Seq2Seq, precision: Precision, *, device: torch.device) -> "Seq2Seq | AutocastModel": ...
+def for_search(model: Seq2Seq, precision: SearchPrecision, *, device: torch.device) -> "Seq2Seq | AutocastModel": ...
 
 
 @overload
 def for_search(
-    model: LanguageModel, precision: Precision, *, device: torch.device
+    model: LanguageModel, precision: SearchPrecision, *, device: torch.device
 ) -> "LanguageModel | AutocastLanguageModel": ...
 
 
 def for_search(
-    model: Seq2Seq | LanguageModel, precision: Precision, *, device: torch.device
+    model: Seq2Seq | LanguageModel, precision: SearchPrecision, *, device: torch.device
 ) -> "Seq2Seq | AutocastModel | LanguageModel | AutocastLanguageModel":
-    """Make a model ready for search on the device it is on: packed on a CPU; on a GPU in the library's own layers."""
+    """Make a model ready for search on its device: prepacked on a CPU, in the library's own layers on a GPU."""
     if device.type == "cpu":
         return for_inference(model, precision)
     if precision != "bf16":
@@ -89,8 +89,8 @@ class AutocastLanguageModel:
             return self.model.step(prev_ids, state)
 
 
-def for_inference(model: M, precision: Precision) -> M:
-    """Copy a model, with every linear and recurrent layer replaced by its packed form.
+def for_inference(model: M, precision: SearchPrecision) -> M:
+    """Copy a model, with every linear and recurrent layer replaced by its prepacked form.
 
     Whatever else the model does stays as it is, so the result encodes and steps as `model` does in evaluation mode, up
     to rounding; it cannot be trained. On a CPU, and with one thread, what it computes for a sentence does not depend on
@@ -99,7 +99,7 @@ def for_inference(model: M, precision: Precision) -> M:
     bounded = _reading_bounded(model)
     # what is replaced is left out of the copy
     replaced = {
-        id(module): _packed(module, precision, bounded=module in bounded)
+        id(module): _prepacked(module, precision, bounded=module in bounded)
         for module in model.modules()
         if isinstance(module, nn.Linear | RecurrentLayer)
     }
@@ -123,7 +123,7 @@ def _reading_bounded(model: Seq2Seq | LanguageModel) -> set[nn.Module]:
     return always | {reader} if bounded else always
 
 
-def _packed(module: nn.Linear | RecurrentLayer, precision: Precision, *, bounded: bool) -> nn.Module:
+def _prepacked(module: nn.Linear | RecurrentLayer, precision: SearchPrecision, *, bounded: bool) -> nn.Module:
     if isinstance(module, nn.Linear):
         return LINEAR[precision](module.weight, module.bias, bounded=bounded)
-    return pack_layer(module, precision)
+    return prepack_layer(module, precision)

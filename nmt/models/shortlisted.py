@@ -2,7 +2,7 @@
 
 The output layer multiplies by the words of all sentences of a batch at once; then each sentence takes its own. Which
 words the others have, and how many, changes none of its products: they are exact sums of integers, or come from the
-packed products, whose columns know each other as little as their rows (docs/decisions/0010).
+prepacked products, whose columns know each other as little as their rows (docs/decisions/0010).
 """
 
 from collections.abc import Callable
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from nmt.batching import SourceBatch
 from nmt.models.decoder import DecoderState
+from nmt.models.devices import SearchPrecision
+from nmt.models.kernels import int8_product
 from nmt.models.memory import Memory
-from nmt.models.packed import LINEAR, Precision, quantised
+from nmt.models.prepacked import LINEAR, quantised
 from nmt.models.seq2seq import Seq2Seq
 from nmt.vocab import PAD
 
@@ -95,7 +97,7 @@ class ShortlistedState:
 class ShortlistedOutput:
     """The output layer of a model, of which parts can be taken; never changed."""
 
-    def __init__(self, output: nn.Linear, precision: Precision) -> None:
+    def __init__(self, output: nn.Linear, precision: SearchPrecision) -> None:
         """Copy a layer as it was trained."""
         self._rows: _Int8Rows | _FloatRows
         self._rows = _Int8Rows(output.weight) if precision == "int8" else _FloatRows(output.weight, precision)
@@ -160,19 +162,19 @@ class _FloatRows:
 
     scales = None
 
-    def __init__(self, weight: Tensor, precision: Precision) -> None:
-        self.precision: Precision = precision
+    def __init__(self, weight: Tensor, precision: SearchPrecision) -> None:
+        self.precision: SearchPrecision = precision
         self.weight = weight.detach().clone().to(torch.bfloat16 if precision == "bf16" else torch.float32)
 
     def products(self, words: Tensor) -> _Products:
-        """Pack the rows of `words` [N]."""
+        """Prepack the rows of `words` [N]."""
         return LINEAR[self.precision](self.weight.index_select(0, words), None)
 
 
 class _Int8Rows:
     """The weight of an output layer in 8 bits, whose rows can be taken as they are.
 
-    The library lays out packed products slower than it multiplies, too slow for rows that change every few steps; it
+    The library lays out prepacked products slower than it multiplies, too slow for rows that change every few steps; it
     multiplies the plain ones as fast.
     """
 
@@ -184,9 +186,4 @@ class _Int8Rows:
     def products(self, words: Tensor) -> _Products:
         """Take the rows of `words` [N]."""
         columns = self.weight.index_select(0, words).t()  # [F, N]
-
-        def multiply(features: Tensor) -> Tensor:
-            products: Tensor = torch._int_mm((features * _INT8_LIMIT).round_().to(torch.int8), columns)
-            return products
-
-        return multiply
+        return lambda features: int8_product((features * _INT8_LIMIT).round_().to(torch.int8), columns)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nmt.models.cells.products import outer_product, product
+from nmt.models.kernels import outer_product, product
 
 _CELLS = 2**24
 """Cells of a slice of logits, 32 MiB in bf16: every slice reads and writes the whole gradient of the weights."""

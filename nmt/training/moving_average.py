@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from nmt.models.kernels import move_towards
+
 
 class MovingAverage:
     """Follows the weights of a model; validation and the saved model use it in their place.
@@ -25,7 +27,7 @@ class MovingAverage:
     def update(self, *, step: int) -> None:
         """Move towards the weights after update number `step`, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self._averages.values()), list(self._averages), 1 - decay)
+        move_towards(list(self._averages.values()), list(self._averages), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

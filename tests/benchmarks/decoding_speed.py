@@ -27,7 +27,8 @@ from torch import Tensor
 
 from nmt.corpus.reading import read_lines
 from nmt.metrics import bleu
-from nmt.models.packed import LINEAR, PackedLinear, Precision
+from nmt.models.devices import SearchPrecision
+from nmt.models.prepacked import LINEAR, PrepackedLinear
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
 from nmt.search.candidates import FORBIDDEN
@@ -55,7 +56,7 @@ class Case:
     """A row of the table."""
 
     name: str
-    precision: Precision
+    precision: SearchPrecision
     options: Options
 
 
@@ -80,13 +81,13 @@ class Bench:
 
     def __init__(self, folder: Path, src: list[str], ref: list[str]) -> None:
         self.folder, self.src, self.ref = folder, src, ref
-        self.peaks: dict[Precision, float] = dict.fromkeys(LINEAR, 0.0)
+        self.peaks: dict[SearchPrecision, float] = dict.fromkeys(LINEAR, 0.0)
         self.translators = {precision: Translator.load(folder, precision=precision) for precision in LINEAR}
         self.default = self.translators["int8"]
         rows = self.default.tokenizers.src.encode(src)
         self.sentences = [Sentence(tuple(ids), number) for number, ids in enumerate(rows)]
         self.longest = max(map(len, rows)) + 1
-        self._known: dict[tuple[Precision, int | None, int | None], tuple[int, int, int]] = {}
+        self._known: dict[tuple[SearchPrecision, int | None, int | None], tuple[int, int, int]] = {}
 
     def measure(self, case: Case) -> Result:
         """Translate the text, and count what that asked for."""
@@ -131,14 +132,14 @@ class Bench:
         """Count the weights that a source position, a sentence, and a row of the decoder are multiplied with."""
         counts = {"encoder": 0, "bridges": 0, "decoder": 0}
         for name, module in cast(Seq2Seq, self.default.model).named_modules():
-            if isinstance(module, PackedLinear):
+            if isinstance(module, PrepackedLinear):
                 at_source = name.startswith("encoder.") or name.endswith("key_projection")
                 room = "encoder" if at_source else "bridges" if ".bridges." in name else "decoder"
                 outputs = shortlist if shortlist and name == "output" else module.out_features
                 counts[room] += outputs * module.in_features
         return counts["encoder"], counts["bridges"], counts["decoder"]
 
-    def forced(self, precision: Precision) -> float:
+    def forced(self, precision: SearchPrecision) -> float:
         """Search with exactly FORCED pieces a sentence, from pieces to ids; return sentences/s."""
         translator = self.translators[precision]
 
@@ -171,8 +172,8 @@ class Bench:
         return len(self.src) / (time.perf_counter() - before)
 
 
-def peak(precision: Precision) -> float:
-    """Measure products of 256 rows with 2,048 x 512 packed weights; return the best, in operations a second."""
+def peak(precision: SearchPrecision) -> float:
+    """Measure products of 256 rows with 2,048 x 512 prepacked weights; return the best, in operations a second."""
     rows, weight = torch.rand(256, 512) * 2 - 1, torch.randn(2048, 512)
     product = LINEAR[precision](weight, None, bounded=True)
     times = []

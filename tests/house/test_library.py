@@ -57,3 +57,16 @@ def test_nothing_that_is_loaded_can_run_code(path: Path) -> None:
             assert name_of(node.func) not in {"torch.load", "torch.save", "torch.jit.load", "eval", "exec"}
         elif isinstance(node, ast.keyword):
             assert node.arg != "allow_pickle"
+
+
+UNDOCUMENTED = {"ops", "native_layer_norm", "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "_VF"}
+
+
+@pytest.mark.parametrize("path", ALL_CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_private_calls_into_torch_are_in_one_file(path: Path) -> None:
+    if path == ROOT / "nmt/models/kernels.py":
+        return
+    for name, line in dotted_names(path):
+        first, *rest = name.split(".")
+        private = first == "torch" and any(part in UNDOCUMENTED or part.startswith("_") for part in rest)
+        assert not private, f"line {line}: {name} belongs into nmt/models/kernels.py, with a way round it"

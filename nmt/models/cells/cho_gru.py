@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates
-from nmt.models.cells.products import repeated_product, widened, without_autocast
+from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates, widened, without_autocast
+from nmt.models.kernels import prepacked_product
 
 
 class ChoGRU(RecurrentLayer):
@@ -71,7 +71,7 @@ class _Recurrence(torch.autograd.Function):
         gates, candidates = (part.to(first.dtype, copy=True) for part in (projected, candidates))
         states = torch.empty_like(candidates)
         with without_autocast(first):
-            times, candidate_times = (repeated_product(each.to(kind)) for each in (weight, candidate_weight))
+            times, candidate_times = (prepacked_product(each.to(kind)) for each in (weight, candidate_weight))
             h = first
             for t in range(len(gates)):
                 r, z = gates[t].add_(times(h.to(kind))).sigmoid_().chunk(2, dim=1)
@@ -96,7 +96,7 @@ class _Recurrence(torch.autograd.Function):
         d_candidates = (1 - z) * (1 - candidates * candidates)
         narrow = [d if kind == d.dtype else torch.empty_like(d, dtype=kind) for d in (d_gates, d_candidates)]
         with without_autocast(first):
-            times, candidate_times = (repeated_product(each.to(kind).t()) for each in (weight, candidate_weight))
+            times, candidate_times = (prepacked_product(each.to(kind).t()) for each in (weight, candidate_weight))
             d_h = torch.zeros_like(first)
             for t in range(len(states) - 1, -1, -1):
                 d_h = d_h + d_states[t]

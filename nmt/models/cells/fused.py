@@ -1,27 +1,17 @@
 """Cells that the library computes over whole sequences in one fused call."""
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates
+from nmt.models.kernels import Fused, fused_layer, fused_step
 
 FusedCell = Literal["lstm", "gru", "rnn", "rnn_relu"]
 
-_SEQUENCE: dict[FusedCell, Callable[..., tuple[Tensor, ...]]] = {
-    "lstm": torch.lstm,
-    "gru": torch.gru,
-    "rnn": torch.rnn_tanh,
-    "rnn_relu": torch.rnn_relu,
-}
-_STEP: dict[FusedCell, Callable[..., Tensor]] = {
-    "gru": torch.gru_cell,
-    "rnn": torch.rnn_tanh_cell,
-    "rnn_relu": torch.rnn_relu_cell,
-}
+_KERNELS: Final[dict[FusedCell, Fused]] = {"lstm": "lstm", "gru": "gru", "rnn": "rnn_tanh", "rnn_relu": "rnn_relu"}
 
 
 class FusedLayer(RecurrentLayer):
@@ -42,13 +32,11 @@ class FusedLayer(RecurrentLayer):
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I] from a state, or from zeros."""
-        first = tuple(part.unsqueeze(0).contiguous() for part in state or self.zeros(inputs))  # [1, B, H]
         input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
         weights = (input_weight, self.thinned(recurrent_weight), *biases)
-        hx = first if self.cell == "lstm" else first[0]
-        # biases, layers, dropout between layers, training, two directions, batch first: what `fused` itself would say
-        outputs, *last = _SEQUENCE[self.cell](inputs, hx, weights, True, 1, 0.0, self.training, False, True)
-        return outputs, tuple(part.squeeze(0) for part in last)
+        first = state or self.zeros(inputs)
+        outputs, *last = fused_layer(_KERNELS[self.cell], inputs, first, weights, training=self.training)
+        return outputs, tuple(last)
 
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
@@ -58,11 +46,11 @@ class FusedLayer(RecurrentLayer):
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
         input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
         weights = (input_weight, self.thinned(recurrent_weight), *biases)
-        first = tuple(part.unsqueeze(0) for part in self.zeros(inputs))
-        # biases, layers, dropout between layers, training, two directions: what `fused` itself would say
-        data, *last = torch.lstm(packed.data, packed.batch_sizes, first, weights, True, 1, 0.0, self.training, False)
+        data, *last = fused_layer(
+            "lstm", packed.data, self.zeros(inputs), weights, training=self.training, batch_sizes=packed.batch_sizes
+        )
         outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=inputs.shape[1])
-        return outputs, tuple(part.squeeze(0)[packed.unsorted_indices] for part in last)
+        return outputs, tuple(part[packed.unsorted_indices] for part in last)
 
     def weights(self) -> Weights:
         """Return input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""
@@ -71,10 +59,7 @@ class FusedLayer(RecurrentLayer):
 
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], state parts [B, H]."""
-        if self.cell == "lstm":
-            new: State = torch.lstm_cell(inputs, state, *weights)
-        else:
-            new = (_STEP[self.cell](inputs, state[0], *weights),)
+        new = fused_step(_KERNELS[self.cell], inputs, state, weights)
         return tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
 
     def forget_bias(self) -> Tensor | None:

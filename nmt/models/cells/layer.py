@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config.model import Cell
-from nmt.models.cells.products import widened
 from nmt.models.dropout import drop_cells
 
 State = tuple[Tensor, ...]
@@ -131,3 +130,18 @@ def initialise_gates(*, input_weight: Tensor, recurrent_weight: Tensor) -> None:
         nn.init.orthogonal_(gate)
     for gate in torch.split(input_weight, hidden_size):
         nn.init.xavier_uniform_(gate)
+
+
+def without_autocast(x: Tensor) -> torch.autocast:
+    """Return the context in which products on the device of `x` keep the types they are given."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return `x` in the type in which gates and memory are computed: float32, or float64 as it is."""
+    return x.to(wide_type(x))
+
+
+def wide_type(x: Tensor) -> torch.dtype:
+    """Return the type in which gates and memory are computed beside `x`."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -1,6 +1,5 @@
 """The LSTM whose sums are normalised."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
@@ -8,8 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates
-from nmt.models.cells.products import repeated_product, widened, without_autocast
+from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates, widened, without_autocast
+from nmt.models.kernels import normalised, prepacked_product, through_norm
 
 EPSILON: Final = 1e-5
 """Added to the variances."""
@@ -105,12 +104,12 @@ class _Recurrence(torch.autograd.Function):
         cells, squashed, outputs = gates.new_empty(shape), gates.new_empty(shape), h.new_empty(shape)
         first, moments, cell_moments = (h, widened(c)), [], []
         with without_autocast(projected):
-            times = repeated_product(weight.to(h.dtype))
+            times = prepacked_product(weight.to(h.dtype))
             h, c = first
             for t in range(len(gates)):
                 gate = gates[t]
                 product = products[t].copy_(times(h)).view(-1, 4, size)  # [B, 4, H]
-                normal, *found = torch.native_layer_norm(product, (size,), None, None, EPSILON)
+                normal, found = normalised(product, None, None, epsilon=EPSILON)
                 moments.append(found)
                 gate.view(-1, 4, size).addcmul_(normal, gain)
                 i, f, g, o = gate.chunk(4, dim=1)
@@ -118,7 +117,7 @@ class _Recurrence(torch.autograd.Function):
                 gate.sigmoid_()
                 g.mul_(2).sub_(1)
                 c = torch.mul(f, c, out=cells[t]).addcmul_(i, g)
-                normal, *found = torch.native_layer_norm(c, (size,), cell_gain, cell_bias, EPSILON)
+                normal, found = normalised(c, cell_gain, cell_bias, epsilon=EPSILON)
                 cell_moments.append(found)
                 tanh = torch.mul(normal, 2, out=squashed[t]).sigmoid_().mul_(2).sub_(1)
                 h = outputs[t].copy_(o * tanh)
@@ -139,29 +138,20 @@ class _Recurrence(torch.autograd.Function):
         d_normal = o * (1 - squashed * squashed)
         d_products = torch.empty_like(products, dtype=outputs.dtype)
         with without_autocast(outputs):
-            times = repeated_product(weight.to(outputs.dtype).t())
+            times = prepacked_product(weight.to(outputs.dtype).t())
             d_h, d_c = torch.zeros_like(first_c), d_c.clone()
             for t in range(len(outputs) - 1, -1, -1):
                 d_gate = d_gates[t]
                 d_h = widened(d_h) + d_outputs[t]
                 d_gate[:, 3 * size :].mul_(d_h)
-                d_c.add_(_through_norm(d_normal[t].mul_(d_h), cells[t], ctx.cell_moments[t], *cell_norm))
+                d_c.add_(through_norm(d_normal[t].mul_(d_h), cells[t], ctx.cell_moments[t], *cell_norm))
                 d_gate[:, : 3 * size].view(-1, 3, size).mul_(d_c[:, None])
                 d_c.mul_(f[t])
                 d_scaled, product = d_gate.view(-1, 4, size) * gain, products[t].view(-1, 4, size)
-                d_h = times(d_products[t].copy_(_through_norm(d_scaled, product, ctx.moments[t]).flatten(1)))
+                d_h = times(d_products[t].copy_(through_norm(d_scaled, product, ctx.moments[t], None, None).flatten(1)))
             hs = torch.cat([first_h[None], outputs[:-1]]).flatten(0, 1)
             d_weight = d_products.flatten(0, 1).t() @ hs
         normal = functional.layer_norm(products.view(*outputs.shape[:2], 4, size), (size,), eps=EPSILON)
         d_gain = (d_gates.view(*outputs.shape[:2], 4, size) * normal).sum((0, 1))
         d_cell_gain = (d_normal * functional.layer_norm(cells, (size,), eps=EPSILON)).sum((0, 1))
         return d_gates, d_h, d_c, d_weight, d_gain, d_cell_gain, d_normal.sum((0, 1))
-
-
-def _through_norm(
-    d_normal: Tensor, x: Tensor, moments: Sequence[Tensor], gain: Tensor | None = None, bias: Tensor | None = None
-) -> Tensor:
-    """Turn what the loss says of the normalised `x` into what it says of `x`."""
-    shape, wanted = x.shape[-1:], [True, False, False]
-    d_x: Tensor = torch.ops.aten.native_layer_norm_backward(d_normal, x, shape, *moments, gain, bias, wanted)[0]
-    return d_x

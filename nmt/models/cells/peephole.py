@@ -7,8 +7,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates
-from nmt.models.cells.products import repeated_product, wide_type, widened, without_autocast
+from nmt.models.cells.layer import (
+    RecurrentLayer,
+    State,
+    Weights,
+    initialise_gates,
+    wide_type,
+    widened,
+    without_autocast,
+)
+from nmt.models.kernels import prepacked_product
 
 
 class PeepholeLSTM(RecurrentLayer):
@@ -78,7 +86,7 @@ class _Recurrence(torch.autograd.Function):
         cells, squashed = gates.new_empty(length, batch, size), gates.new_empty(length, batch, size)
         outputs = projected.new_empty(length, batch, size)
         with without_autocast(projected):
-            times = repeated_product(weight.to(projected.dtype))
+            times = prepacked_product(weight.to(projected.dtype))
             h, c = first_h, first_c
             for t in range(length):
                 gate = gates[t].add_(times(h))
@@ -107,7 +115,7 @@ class _Recurrence(torch.autograd.Function):
         through = o * (1 - squashed * squashed)
         d_narrow = d_gates if kind == d_gates.dtype else torch.empty_like(d_gates, dtype=kind)
         with without_autocast(outputs):
-            times = repeated_product(weight.to(kind).t())
+            times = prepacked_product(weight.to(kind).t())
             d_h, d_c = torch.zeros_like(first_c), widened(d_c).clone()
             for t in range(len(outputs) - 1, -1, -1):
                 d_gate = d_gates[t]

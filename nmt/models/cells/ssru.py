@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import RecurrentLayer, State, Weights
-from nmt.models.cells.products import widened
+from nmt.models.cells.layer import RecurrentLayer, State, Weights, widened
 
 
 class SSRU(RecurrentLayer):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from nmt.models.packed import Precision
+from nmt.models.devices import SearchPrecision
 
 
 @pytest.fixture(
@@ -15,7 +15,7 @@ from nmt.models.packed import Precision
         pytest.param("int8", marks=pytest.mark.needs("int8")),
     ]
 )
-def precision(request: pytest.FixtureRequest) -> Precision:
+def precision(request: pytest.FixtureRequest) -> SearchPrecision:
     return request.param  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""Models in packed form: they compute what they computed, and nothing in it depends on the batch."""
+"""Models in prepacked form: they compute what they computed, and nothing in it depends on the batch."""
 
 import random
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from nmt.batching import source_batch
 from nmt.config import ModelSettings
 from nmt.models.build import build_language_model, build_model
 from nmt.models.cells import Cell
+from nmt.models.devices import SearchPrecision
 from nmt.models.inference import AutocastLanguageModel, AutocastModel, for_inference, for_search
 from nmt.models.language_model import LanguageModel
-from nmt.models.packed import Precision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
 from nmt.search.engine import Engine, Start
@@ -139,7 +139,7 @@ def assert_the_company_changes_nothing(
 @pytest.mark.parametrize("beam_size", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_translation_and_its_score_do_not_depend_on_the_batch(
-    shape: str, precision: Precision, beam_size: int
+    shape: str, precision: SearchPrecision, beam_size: int
 ) -> None:
     vocab_size, changes = SHAPES[shape]
     model = for_inference(model_of(vocab_size, **changes), precision)
@@ -152,7 +152,7 @@ def test_a_translation_and_its_score_do_not_depend_on_the_batch(
 @pytest.mark.parametrize("beam_size", [1, 5])
 @pytest.mark.parametrize("hidden_size", [256, 250])
 def test_larger_models_and_longer_sentences_do_not_depend_on_it_either(
-    hidden_size: int, precision: Precision, beam_size: int
+    hidden_size: int, precision: SearchPrecision, beam_size: int
 ) -> None:
     made = model_of(1501, hidden_size=hidden_size, embedding_size=130, encoder_layers=2, decoder_layers=2)
     model = for_inference(made, precision)
@@ -161,17 +161,17 @@ def test_larger_models_and_longer_sentences_do_not_depend_on_it_either(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_packed_model_scores_as_the_model_does(shape: str, precision: Precision) -> None:
+def test_a_prepacked_model_scores_as_the_model_does(shape: str, precision: SearchPrecision) -> None:
     vocab_size, changes = SHAPES[shape]
     model = model_of(vocab_size, **changes)
-    packed = for_inference(model, precision)
+    prepacked = for_inference(model, precision)
     src = source_batch(FlatSequences.from_lists([[4, 5, 6], [7], []]), np.arange(3), reverse_source=True)
     words = torch.randint(4, 40, (3, 5), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        states = [each.start(each.encode(src)) for each in (model, packed)]
+        states = [each.start(each.encode(src)) for each in (model, prepacked)]
         for column in words.split(1, dim=1):
             (expected, first), (found, second) = (
-                each.step(column, state) for each, state in zip((model, packed), states, strict=True)
+                each.step(column, state) for each, state in zip((model, prepacked), states, strict=True)
             )
             spread = expected.std().item()
             torch.testing.assert_close(found, expected, rtol=0, atol=3 * spread * TOLERANCES[precision])
@@ -182,21 +182,21 @@ def test_a_packed_model_scores_as_the_model_does(shape: str, precision: Precisio
 def test_the_model_itself_is_left_as_it_was() -> None:
     model = model_of(40, hidden_size=32).train()
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    packed = for_inference(model, "fp32")
+    prepacked = for_inference(model, "fp32")
     assert model.training
-    assert not packed.training
+    assert not prepacked.training
     assert all(parameter.requires_grad for parameter in model.parameters())
-    assert not any(parameter.requires_grad for parameter in packed.parameters())
+    assert not any(parameter.requires_grad for parameter in prepacked.parameters())
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
 
 
 @pytest.mark.parametrize("cell", get_args(Cell))
 @pytest.mark.parametrize("changes", [{}, {"residual": True}, {"tied_embeddings": "none"}])
 def test_linear_layers_know_whether_what_they_read_is_bounded(cell: Cell, changes: dict[str, object]) -> None:
-    packed = for_inference(model_of(40, hidden_size=32, cell=cell, **changes), "fp32")
-    assert packed.output.bounded  # it reads a tanh
-    assert packed.decoder.readout.bounded == (cell not in ("rnn_relu", "ssru") and "residual" not in changes)
-    assert not packed.decoder.attention.key_projection.bounded
+    prepacked = for_inference(model_of(40, hidden_size=32, cell=cell, **changes), "fp32")
+    assert prepacked.output.bounded  # it reads a tanh
+    assert prepacked.decoder.readout.bounded == (cell not in ("rnn_relu", "ssru") and "residual" not in changes)
+    assert not prepacked.decoder.attention.key_projection.bounded
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_linear_layers_know_whether_what_they_read_is_bounded(cell: Cell, change
     ],
 )
 def test_a_context_is_bounded_where_the_encoder_s_outputs_are(changes: dict[str, object], bounded: bool) -> None:
-    packed = for_inference(model_of(40, hidden_size=32, **changes), "fp32")
-    assert packed.decoder.readout.bounded == bounded
+    prepacked = for_inference(model_of(40, hidden_size=32, **changes), "fp32")
+    assert prepacked.decoder.readout.bounded == bounded
 
 
 def text_model_of(**changes: object) -> LanguageModel:
@@ -228,19 +228,21 @@ TEXT_MODELS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("changes", TEXT_MODELS)
-def test_a_packed_language_model_says_what_the_model_says(changes: dict[str, object], precision: Precision) -> None:
+def test_a_prepacked_language_model_says_what_the_model_says(
+    changes: dict[str, object], precision: SearchPrecision
+) -> None:
     model = text_model_of(**changes)
-    packed = for_inference(model, precision)
+    prepacked = for_inference(model, precision)
     ids = torch.randint(4, 70, (3, 6), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        features, last = packed(ids)
+        features, last = prepacked(ids)
         expected, after = model(ids)
         tolerance = 3 * expected.std().item() * TOLERANCES[precision]
         torch.testing.assert_close(features, expected, rtol=0, atol=tolerance)
-        state = packed.start(3)
+        state = prepacked.start(3)
         for column in ids.split(1, dim=1):
-            logits, state = packed.step(column, state)
-        torch.testing.assert_close(logits[:, 0], packed.output(features[:, -1]))
+            logits, state = prepacked.step(column, state)
+        torch.testing.assert_close(logits[:, 0], prepacked.output(features[:, -1]))
         for parts, stepped, exact in zip(last, state.layers, after, strict=True):
             for part, step, own in zip(parts, stepped, exact, strict=True):
                 torch.testing.assert_close(part, step[:, 0], rtol=0, atol=1e-5)
@@ -249,15 +251,15 @@ def test_a_packed_language_model_says_what_the_model_says(changes: dict[str, obj
 
 @pytest.mark.parametrize("changes", TEXT_MODELS)
 def test_what_a_language_model_says_does_not_depend_on_the_batch(
-    changes: dict[str, object], precision: Precision
+    changes: dict[str, object], precision: SearchPrecision
 ) -> None:
-    packed = for_inference(text_model_of(**changes), precision)
+    prepacked = for_inference(text_model_of(**changes), precision)
     ids = torch.randint(4, 70, (70, 5), generator=torch.Generator().manual_seed(1))
 
     def logits_of(rows: Sequence[int]) -> Tensor:
-        state, found = packed.start(len(rows)), []
+        state, found = prepacked.start(len(rows)), []
         for column in ids[rows].split(1, dim=1):
-            logits, state = packed.step(column, state)
+            logits, state = prepacked.step(column, state)
             found.append(logits)
         return torch.cat(found, dim=1)
 
@@ -268,8 +270,8 @@ def test_what_a_language_model_says_does_not_depend_on_the_batch(
 
 
 def test_what_a_language_model_reads_is_bounded_below_a_bounded_cell_only() -> None:
-    packed = for_inference(text_model_of(), "fp32")
-    assert packed.output.bounded  # nothing is between it and the last layer
+    prepacked = for_inference(text_model_of(), "fp32")
+    assert prepacked.output.bounded  # nothing is between it and the last layer
     assert not for_inference(text_model_of(cell="ssru"), "fp32").output.bounded
     assert not for_inference(text_model_of(residual=True), "fp32").output.bounded
     projected = for_inference(text_model_of(tied_embeddings="target", embedding_size=20), "fp32")

@@ -6,8 +6,8 @@ from torch import Tensor
 from nmt.batching import SourceBatch, source_batch
 from nmt.config import load_settings
 from nmt.models.build import build_model
+from nmt.models.devices import SearchPrecision
 from nmt.models.inference import for_inference
-from nmt.models.packed import Precision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput, ShortlistedState
 from nmt.search.frontier import Limits
@@ -42,7 +42,7 @@ def of_first_word(src_ids: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def shortlisted(model: Seq2Seq, precision: Precision) -> ShortlistedModel:
+def shortlisted(model: Seq2Seq, precision: SearchPrecision) -> ShortlistedModel:
     return ShortlistedModel(
         for_inference(model, precision), ShortlistedOutput(model.output, precision), choose=of_first_word
     )
@@ -85,7 +85,9 @@ def alone(model: ShortlistedModel, source: list[int], *, steps: int) -> list[Ten
     return found
 
 
-def test_the_logits_are_those_of_the_listed_words_without_a_shortlist(model: Seq2Seq, precision: Precision) -> None:
+def test_the_logits_are_those_of_the_listed_words_without_a_shortlist(
+    model: Seq2Seq, precision: SearchPrecision
+) -> None:
     sources = random_sources(7, seed=1)
     inner, outer = for_inference(model, precision), shortlisted(model, precision)
     prev_ids = torch.full((7, 1), 2)
@@ -109,7 +111,7 @@ def test_in_8_bits_the_sums_are_exact(model: Seq2Seq) -> None:
         assert torch.equal(logits[row, 0], sums.float() * (scales[words] / 127) + model.output.bias[words])
 
 
-def test_a_sentence_has_the_same_logits_in_any_company(model: Seq2Seq, precision: Precision) -> None:
+def test_a_sentence_has_the_same_logits_in_any_company(model: Seq2Seq, precision: SearchPrecision) -> None:
     sources = random_sources(40, seed=3)
     searched = shortlisted(model, precision)
     expected = [alone(searched, source, steps=2) for source in sources]
@@ -123,7 +125,7 @@ def test_a_sentence_has_the_same_logits_in_any_company(model: Seq2Seq, precision
             logits, state = follow(searched, logits, state)
 
 
-def test_a_word_listed_alone_has_the_logit_that_it_has_among_others(model: Seq2Seq, precision: Precision) -> None:
+def test_a_word_listed_alone_has_the_logit_that_it_has_among_others(model: Seq2Seq, precision: SearchPrecision) -> None:
     inner, batch, prev_ids = for_inference(model, precision), batch_of(random_sources(7, seed=8)), torch.full((7, 1), 2)
     output = ShortlistedOutput(model.output, precision)
     found = []
@@ -135,7 +137,7 @@ def test_a_word_listed_alone_has_the_logit_that_it_has_among_others(model: Seq2S
     assert torch.equal(found[0], found[2])
 
 
-def test_sentences_that_come_and_go_take_their_words_along(model: Seq2Seq, precision: Precision) -> None:
+def test_sentences_that_come_and_go_take_their_words_along(model: Seq2Seq, precision: SearchPrecision) -> None:
     sources = random_sources(12, seed=5)
     searched = shortlisted(model, precision)
     expected = [alone(searched, source, steps=2) for source in sources]

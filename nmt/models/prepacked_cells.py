@@ -1,4 +1,4 @@
-"""Recurrent layers in packed form, for inference on a CPU (docs/decisions/0010)."""
+"""Recurrent layers in prepacked form, for inference on a CPU (docs/decisions/0010)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -11,25 +11,26 @@ from nmt.models.cells import SSRU, ChoGRU, FusedLayer, LayerNormLSTM, PeepholeLS
 from nmt.models.cells.fused import FusedCell
 from nmt.models.cells.layer import kept_until
 from nmt.models.cells.layer_norm import normalised_gates, normalised_memory
-from nmt.models.packed import LINEAR, ROW_MULTIPLE, PackedLinear, Precision, filled_up
+from nmt.models.devices import SearchPrecision
+from nmt.models.prepacked import LINEAR, ROW_MULTIPLE, PrepackedLinear, filled_up
 
 
-def pack_layer(layer: RecurrentLayer, precision: Precision) -> "PackedLayer":
-    """Copy a layer in packed form."""
+def prepack_layer(layer: RecurrentLayer, precision: SearchPrecision) -> "PrepackedLayer":
+    """Copy a layer in prepacked form."""
     if isinstance(layer, PeepholeLSTM):
-        return _PackedPeepholeLSTM(layer, precision)
+        return _PrepackedPeepholeLSTM(layer, precision)
     if isinstance(layer, LayerNormLSTM):
-        return _PackedLayerNormLSTM(layer, precision)
+        return _PrepackedLayerNormLSTM(layer, precision)
     if isinstance(layer, ChoGRU):
-        return _PackedChoGRU(layer, precision)
+        return _PrepackedChoGRU(layer, precision)
     if isinstance(layer, SSRU):
-        return _PackedSSRU(layer, precision)
+        return _PrepackedSSRU(layer, precision)
     if not isinstance(layer, FusedLayer):
-        raise TypeError(f"no packed form of {type(layer).__name__}")
+        raise TypeError(f"no prepacked form of {type(layer).__name__}")
     return _FUSED[layer.cell](layer, precision)
 
 
-class PackedLayer(nn.Module, ABC):
+class PrepackedLayer(nn.Module, ABC):
     """What a recurrent layer does in evaluation mode, step by step: the inputs of all steps are multiplied at once."""
 
     def __init__(self, layer: RecurrentLayer) -> None:
@@ -71,7 +72,7 @@ class PackedLayer(nn.Module, ABC):
         return torch.stack(outputs, dim=1)[:batch], last
 
     def weights(self) -> Weights:
-        """Return nothing: they are packed."""
+        """Return nothing: they are prepacked."""
         return ()
 
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
@@ -101,17 +102,17 @@ class PackedLayer(nn.Module, ABC):
         return rows if self.aligned else filled_up(rows)
 
 
-class _PackedFused(PackedLayer):
+class _PrepackedFused(PrepackedLayer):
     """A cell of the library."""
 
-    def __init__(self, layer: FusedLayer, precision: Precision) -> None:
+    def __init__(self, layer: FusedLayer, precision: SearchPrecision) -> None:
         super().__init__(layer)
         input_weight, recurrent_weight, input_bias, recurrent_bias = (
             self.arranged(weight.detach()) for weight in layer.weights()
         )
         make = LINEAR[precision]
-        self.input: PackedLinear = make(input_weight, input_bias)
-        self.recurrent: PackedLinear = make(recurrent_weight, recurrent_bias, bounded=self.bounded)
+        self.input: PrepackedLinear = make(input_weight, input_bias)
+        self.recurrent: PrepackedLinear = make(recurrent_weight, recurrent_bias, bounded=self.bounded)
 
     def arranged(self, weight: Tensor) -> Tensor:
         """Give the gates of a weight or bias the order and the scale in which `advance` wants them."""
@@ -122,7 +123,7 @@ class _PackedFused(PackedLayer):
         return self.input(inputs)  # type: ignore[no-any-return]
 
 
-class _PackedLSTM(_PackedFused):
+class _PrepackedLSTM(_PrepackedFused):
     """LSTM. Its gates stand in the order input, forget, output, cell, and one logistic function serves all of them."""
 
     def arranged(self, weight: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ class _PackedLSTM(_PackedFused):
         return o * _tanh(c), c
 
 
-class _PackedGRU(_PackedFused):
+class _PrepackedGRU(_PrepackedFused):
     """GRU."""
 
     def advance(self, projected: Tensor, state: State) -> State:
@@ -153,7 +154,7 @@ class _PackedGRU(_PackedFused):
         return (((h - n) * z).add_(n),)
 
 
-class _PackedRNN(_PackedFused):
+class _PrepackedRNN(_PrepackedFused):
     """Simple RNN with tanh."""
 
     def advance(self, projected: Tensor, state: State) -> State:
@@ -161,7 +162,7 @@ class _PackedRNN(_PackedFused):
         return (_tanh(self.recurrent(state[0]).add_(projected)),)
 
 
-class _PackedReluRNN(_PackedFused):
+class _PrepackedReluRNN(_PrepackedFused):
     """Simple RNN with max(0, x)."""
 
     def advance(self, projected: Tensor, state: State) -> State:
@@ -169,22 +170,22 @@ class _PackedReluRNN(_PackedFused):
         return (self.recurrent(state[0]).add_(projected).relu_(),)
 
 
-_FUSED: Final[dict[FusedCell, Callable[[FusedLayer, Precision], PackedLayer]]] = {
-    "lstm": _PackedLSTM,
-    "gru": _PackedGRU,
-    "rnn": _PackedRNN,
-    "rnn_relu": _PackedReluRNN,
+_FUSED: Final[dict[FusedCell, Callable[[FusedLayer, SearchPrecision], PrepackedLayer]]] = {
+    "lstm": _PrepackedLSTM,
+    "gru": _PrepackedGRU,
+    "rnn": _PrepackedRNN,
+    "rnn_relu": _PrepackedReluRNN,
 }
 
 
-class _PackedPeepholeLSTM(PackedLayer):
+class _PrepackedPeepholeLSTM(PrepackedLayer):
     """LSTM with peepholes; its gates stand in the order input, forget, cell, output."""
 
-    def __init__(self, layer: PeepholeLSTM, precision: Precision) -> None:
+    def __init__(self, layer: PeepholeLSTM, precision: SearchPrecision) -> None:
         super().__init__(layer)
         input_weight, recurrent_weight, bias, peepholes = (weight.detach() for weight in layer.weights())
-        self.input: PackedLinear = LINEAR[precision](input_weight, bias)
-        self.recurrent: PackedLinear = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.input: PrepackedLinear = LINEAR[precision](input_weight, bias)
+        self.recurrent: PrepackedLinear = LINEAR[precision](recurrent_weight, None, bounded=True)
         self.peepholes = peepholes.clone()
 
     def project(self, inputs: Tensor) -> Tensor:
@@ -203,14 +204,14 @@ class _PackedPeepholeLSTM(PackedLayer):
         return o * _tanh(c), c
 
 
-class _PackedLayerNormLSTM(PackedLayer):
+class _PrepackedLayerNormLSTM(PrepackedLayer):
     """LSTM with layer normalisation: of each row by itself, as everything here."""
 
-    def __init__(self, layer: LayerNormLSTM, precision: Precision) -> None:
+    def __init__(self, layer: LayerNormLSTM, precision: SearchPrecision) -> None:
         super().__init__(layer)
         input_weight, recurrent_weight, *_ = layer.weights()
-        self.input: PackedLinear = LINEAR[precision](input_weight, None)
-        self.recurrent: PackedLinear = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.input: PrepackedLinear = LINEAR[precision](input_weight, None)
+        self.recurrent: PrepackedLinear = LINEAR[precision](recurrent_weight, None, bounded=True)
         self.input_gain, self.recurrent_gain = layer.input_gain.detach().clone(), layer.recurrent_gain.detach().clone()
         self.bias = layer.bias.detach().clone()
         self.cell_gain, self.cell_bias = layer.cell_gain.detach().clone(), layer.cell_bias.detach().clone()
@@ -228,15 +229,15 @@ class _PackedLayerNormLSTM(PackedLayer):
         return o.sigmoid() * _tanh(normalised_memory(c, self.cell_gain, self.cell_bias)), c
 
 
-class _PackedChoGRU(PackedLayer):
+class _PrepackedChoGRU(PrepackedLayer):
     """GRU whose reset gate comes before the product; its gates stand in the order reset, update, candidate."""
 
-    def __init__(self, layer: ChoGRU, precision: Precision) -> None:
+    def __init__(self, layer: ChoGRU, precision: SearchPrecision) -> None:
         super().__init__(layer)
         input_weight, recurrent_weight, candidate_weight, bias = (weight.detach() for weight in layer.weights())
-        self.input: PackedLinear = LINEAR[precision](input_weight, bias)
-        self.recurrent: PackedLinear = LINEAR[precision](recurrent_weight, None, bounded=True)
-        self.candidate: PackedLinear = LINEAR[precision](candidate_weight, None, bounded=True)
+        self.input: PrepackedLinear = LINEAR[precision](input_weight, bias)
+        self.recurrent: PrepackedLinear = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.candidate: PrepackedLinear = LINEAR[precision](candidate_weight, None, bounded=True)
 
     def project(self, inputs: Tensor) -> Tensor:
         """Multiply inputs [*, R, I]."""
@@ -251,13 +252,13 @@ class _PackedChoGRU(PackedLayer):
         return (((h - n) * z).add_(n),)
 
 
-class _PackedSSRU(PackedLayer):
+class _PrepackedSSRU(PrepackedLayer):
     """SSRU."""
 
-    def __init__(self, layer: SSRU, precision: Precision) -> None:
+    def __init__(self, layer: SSRU, precision: SearchPrecision) -> None:
         super().__init__(layer)
         weight, bias = (part.detach() for part in layer.weights())
-        self.input: PackedLinear = LINEAR[precision](weight, torch.cat([bias, torch.zeros_like(bias)]))
+        self.input: PrepackedLinear = LINEAR[precision](weight, torch.cat([bias, torch.zeros_like(bias)]))
 
     def project(self, inputs: Tensor) -> Tensor:
         """Multiply inputs [*, R, I]."""

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.packed import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, Int8Linear, PackedLinear, Precision, filled_up
+from nmt.models.devices import SearchPrecision
+from nmt.models.prepacked import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, Int8Linear, PrepackedLinear, filled_up
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")
@@ -14,11 +15,11 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def layer_of(precision: Precision, inputs: int, outputs: int, *, bounded: bool = False) -> PackedLinear:
+def layer_of(precision: SearchPrecision, inputs: int, outputs: int, *, bounded: bool = False) -> PrepackedLinear:
     return LINEAR[precision](drawn(outputs, inputs, seed=1), drawn(outputs, seed=2), bounded=bounded)
 
 
-def error_bound(precision: Precision, x: Tensor, weight: Tensor, *, bounded: bool) -> Tensor:
+def error_bound(precision: SearchPrecision, x: Tensor, weight: Tensor, *, bounded: bool) -> Tensor:
     """Bound the error of every product of x [R, I] and weight [O, I]: [R, O] float64."""
     x, weight = x.double().abs(), weight.double().abs()
     sizes = x @ weight.T
@@ -36,7 +37,7 @@ def error_bound(precision: Precision, x: Tensor, weight: Tensor, *, bounded: boo
 @pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize(("inputs", "outputs"), SIZES)
 def test_products_are_as_exact_as_their_precision_allows(
-    inputs: int, outputs: int, precision: Precision, bounded: bool
+    inputs: int, outputs: int, precision: SearchPrecision, bounded: bool
 ) -> None:
     layer = layer_of(precision, inputs, outputs, bounded=bounded)
     x = torch.tanh(drawn(70, inputs)) if bounded else 3 * drawn(70, inputs)
@@ -47,7 +48,7 @@ def test_products_are_as_exact_as_their_precision_allows(
 
 @pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize(("inputs", "outputs"), SIZES)
-def test_a_row_depends_on_no_other_row(inputs: int, outputs: int, precision: Precision, bounded: bool) -> None:
+def test_a_row_depends_on_no_other_row(inputs: int, outputs: int, precision: SearchPrecision, bounded: bool) -> None:
     layer, x = layer_of(precision, inputs, outputs, bounded=bounded), torch.tanh(drawn(200, inputs))
     if not bounded:
         x *= 10.0 ** torch.linspace(-3, 3, 200)[:, None]
@@ -59,11 +60,10 @@ def test_a_row_depends_on_no_other_row(inputs: int, outputs: int, precision: Pre
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_many_rows_are_multiplied_in_parts_which_changes_none(
-    precision: Precision, bias: bool, monkeypatch: pytest.MonkeyPatch
+    precision: SearchPrecision, bias: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer, x = layer_of(precision, 24, 10), drawn(2, ROWS_AT_ONCE + 50, 24)
-    if not bias:
-        layer.bias = None
+    layer = LINEAR[precision](drawn(10, 24, seed=1), drawn(10, seed=2) if bias else None)
+    x = drawn(2, ROWS_AT_ONCE + 50, 24)
     multiply, parts = layer.multiply, []
 
     def multiply_and_count(rows: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def test_many_rows_are_multiplied_in_parts_which_changes_none(
     assert torch.equal(together[1], torch.cat([layer(x[1, :7]), layer(x[1, 7:1000]), layer(x[1, 1000:])]))
 
 
-def test_what_shape_the_rows_come_in_changes_nothing(precision: Precision) -> None:
+def test_what_shape_the_rows_come_in_changes_nothing(precision: SearchPrecision) -> None:
     layer, x = layer_of(precision, 24, 10), drawn(3, 5, 24)
     found = layer(x)
     assert found.shape == (3, 5, 10)
@@ -88,7 +88,7 @@ def test_what_shape_the_rows_come_in_changes_nothing(precision: Precision) -> No
     assert torch.equal(layer(x[1, 2]), found[1, 2])
 
 
-def test_the_input_and_the_weights_given_are_left_alone(precision: Precision) -> None:
+def test_the_input_and_the_weights_given_are_left_alone(precision: SearchPrecision) -> None:
     weight, bias, x = drawn(10, 24), drawn(10), drawn(32, 24)
     layer = LINEAR[precision](weight, bias)
     before, found = x.clone(), layer(x)
@@ -99,7 +99,7 @@ def test_the_input_and_the_weights_given_are_left_alone(precision: Precision) ->
 
 
 @pytest.mark.parametrize("bounded", [False, True])
-def test_nothing_times_anything_is_the_bias(precision: Precision, bounded: bool) -> None:
+def test_nothing_times_anything_is_the_bias(precision: SearchPrecision, bounded: bool) -> None:
     layer = layer_of(precision, 24, 10, bounded=bounded)
     x = torch.cat([torch.zeros(1, 24), torch.tanh(drawn(1, 24))])
     assert torch.equal(layer(x)[0], layer.bias)
@@ -144,8 +144,7 @@ def test_bounded_rows_share_one_scale_that_holds_one_as_it_is() -> None:
 
 @INT8
 def test_rows_of_very_different_sizes_keep_their_own_scales() -> None:
-    layer, x = layer_of("int8", 64, 16), drawn(2, 64)
-    layer.bias = None
+    layer, x = Int8Linear(drawn(16, 64, seed=1), None), drawn(2, 64)
     torch.testing.assert_close(layer(x * 1024), layer(x) * 1024, rtol=1e-6, atol=0)
 
 

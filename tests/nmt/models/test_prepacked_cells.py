@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from nmt.models.cells import Cell, Recurrence, RecurrentLayer, State, make_layer
-from nmt.models.packed import Precision
-from nmt.models.packed_cells import pack_layer
+from nmt.models.devices import SearchPrecision
+from nmt.models.prepacked_cells import prepack_layer
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 CELLS = get_args(Cell)
@@ -29,34 +29,36 @@ def state_of(layer: RecurrentLayer, batch: int) -> State:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("hidden_size", [32, 7])
-def test_a_packed_layer_computes_what_the_layer_computes(cell: Cell, hidden_size: int, precision: Precision) -> None:
+def test_a_prepacked_layer_computes_what_the_layer_computes(
+    cell: Cell, hidden_size: int, precision: SearchPrecision
+) -> None:
     layer = layer_of(cell, hidden_size=hidden_size)
-    packed = pack_layer(layer, precision)
+    prepacked = prepack_layer(layer, precision)
     inputs, state = torch.randn(5, 6, 24), state_of(layer, 5)
     tolerance = {"rtol": 0, "atol": TOLERANCES[precision]}
-    torch.testing.assert_close(packed(inputs), layer(inputs), **tolerance)
-    (whole, last), (expected, after) = (each.run(inputs, state) for each in (packed, layer))
+    torch.testing.assert_close(prepacked(inputs), layer(inputs), **tolerance)
+    (whole, last), (expected, after) = (each.run(inputs, state) for each in (prepacked, layer))
     torch.testing.assert_close(whole, expected, **tolerance)
     torch.testing.assert_close(last, after, **tolerance)
     for t in range(6):
-        state = packed.step(inputs[:, t], state, weights=packed.weights())
-        torch.testing.assert_close(packed.output(state), whole[:, t], rtol=0, atol=1e-6)
+        state = prepacked.step(inputs[:, t], state, weights=prepacked.weights())
+        torch.testing.assert_close(prepacked.output(state), whole[:, t], rtol=0, atol=1e-6)
     torch.testing.assert_close(state, last, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("hidden_size", [32, 7, 50])
-def test_a_row_does_not_depend_on_the_others(cell: Cell, hidden_size: int, precision: Precision) -> None:
+def test_a_row_does_not_depend_on_the_others(cell: Cell, hidden_size: int, precision: SearchPrecision) -> None:
     layer = layer_of(cell, hidden_size=hidden_size)
-    packed = pack_layer(layer, precision)
+    prepacked = prepack_layer(layer, precision)
     inputs, state = torch.randn(100, 3, 24), state_of(layer, 100)
-    whole, last = packed.run(inputs, state)
-    after = packed.step(inputs[:, 0], state, weights=())
+    whole, last = prepacked.run(inputs, state)
+    after = prepacked.step(inputs[:, 0], state, weights=())
     for rows in (torch.tensor([0]), torch.tensor([99, 5]), torch.randperm(100)[:33], torch.arange(99, -1, -1)):
         some = tuple(part[rows] for part in state)
-        outputs, end = packed.run(inputs[rows], some)
+        outputs, end = prepacked.run(inputs[rows], some)
         assert torch.equal(outputs, whole[rows])
-        stepped = packed.step(inputs[rows, 0], some, weights=())
+        stepped = prepacked.step(inputs[rows, 0], some, weights=())
         for found, expected in zip((*end, *stepped), (*last, *after), strict=True):
             assert torch.equal(found, expected[rows])
 
@@ -67,7 +69,7 @@ def test_saturated_cells_stay_within_their_bounds(cell: Cell) -> None:
     for name, weight in layer.named_parameters():
         if name not in ("recurrent_gain", "cell_gain"):
             weight.fill_(9.0)
-    found = pack_layer(layer, "fp32")(torch.ones(1, 400, 32))
+    found = prepack_layer(layer, "fp32")(torch.ones(1, 400, 32))
     assert found.abs().max() <= 1.0
     torch.testing.assert_close(found[0, -1], torch.ones(32), rtol=0, atol=1e-3)
 
@@ -76,28 +78,28 @@ def test_a_layer_of_an_unknown_kind_is_refused() -> None:
     class Strange(RecurrentLayer):
         run = weights = step = lambda *_: None  # type: ignore[assignment]
 
-    with pytest.raises(TypeError, match="no packed form of Strange"):
-        pack_layer(Strange(hidden_size=2, recurrent_dropout=0.0), "fp32")
+    with pytest.raises(TypeError, match="no prepacked form of Strange"):
+        prepack_layer(Strange(hidden_size=2, recurrent_dropout=0.0), "fp32")
 
 
 def test_a_copy_is_independent_of_the_layer() -> None:
     for cell in CELLS:
         layer = layer_of(cell, hidden_size=32)
-        packed, inputs = pack_layer(layer, "fp32"), torch.randn(2, 3, 24)
-        before = packed(inputs)
+        prepacked, inputs = prepack_layer(layer, "fp32"), torch.randn(2, 3, 24)
+        before = prepacked(inputs)
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
-        assert torch.equal(packed(inputs), before)
+        assert torch.equal(prepacked(inputs), before)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("hidden_size", [32, 7])
-def test_a_packed_layer_reads_no_padding(cell: Cell, hidden_size: int, precision: Precision) -> None:
-    packed = pack_layer(layer_of(cell, hidden_size=hidden_size), precision)
+def test_a_prepacked_layer_reads_no_padding(cell: Cell, hidden_size: int, precision: SearchPrecision) -> None:
+    prepacked = prepack_layer(layer_of(cell, hidden_size=hidden_size), precision)
     inputs, lengths = torch.randn(4, 6, 24), torch.tensor([6, 1, 4, 5])
-    outputs, last = packed.read(inputs, lengths)
+    outputs, last = prepacked.read(inputs, lengths)
     for row, length in enumerate(lengths.tolist()):
-        alone, end = packed.run(inputs[row : row + 1, :length])
+        alone, end = prepacked.run(inputs[row : row + 1, :length])
         assert torch.equal(outputs[row, :length], alone[0])
         for found, expected in zip(last, end, strict=True):
             assert torch.equal(found[row], expected[0])

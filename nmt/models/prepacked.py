@@ -1,15 +1,16 @@
-"""Matrix products for inference on a CPU, by oneDNN, with weights that are laid out once.
+"""Prepacked matrix products, for inference on a CPU: oneDNN lays their weights out once.
 
 What they promise: a row of the result depends on that row of the input alone, to the last bit, whatever the number of
 rows and wherever among them it stands. How this comes about is docs/decisions/0010.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-Precision = Literal["fp32", "bf16", "int8"]
+from nmt.models.devices import SearchPrecision
+from nmt.models.kernels import ZERO_POINT, prepacked_int8_product, prepacked_product
 
 ROW_MULTIPLE: Final = 32
 """Rows are filled up to a multiple of this: below it, libraries choose kernels that sum in another order."""
@@ -19,15 +20,13 @@ ROWS_AT_ONCE: Final = 1024
 half MiB in the midst of what others have freed: so there are only 32 numbers."""
 
 _INT8_LIMIT: Final = 127
-_ZERO_POINT: Final = 128
-"""Where the products want zero in an unsigned byte."""
 
 
-class PackedLinear(nn.Module):
+class PrepackedLinear(nn.Module):
     """y = x W^T + b over the last dimension of x, in float32 in and out; subclasses multiply."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
-        """Pack a weight [O, I] and a bias [O].
+        """Prepack a weight [O, I] and a bias [O].
 
         Args:
             weight: Copied.
@@ -56,32 +55,32 @@ class PackedLinear(nn.Module):
         raise NotImplementedError
 
 
-class Fp32Linear(PackedLinear):
+class Fp32Linear(PrepackedLinear):
     """In float32 throughout."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
         super().__init__(weight, bias, bounded=bounded)
-        self.packed = _packed(weight.detach().float())
+        self._product = prepacked_product(weight.detach().float(), self.bias)
 
     def multiply(self, rows: Tensor) -> Tensor:
         """Multiply rows [R, I], filled up: [R', O]."""
-        return _linear(filled_up(rows), self.packed, self.bias)
+        return self._product(filled_up(rows))
 
 
-class Bf16Linear(PackedLinear):
+class Bf16Linear(PrepackedLinear):
     """bfloat16 factors and results, float32 sums."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
         super().__init__(weight, bias, bounded=bounded)
-        self.packed = _packed(weight.detach().bfloat16())
+        self._product = prepacked_product(weight.detach().bfloat16())
 
     def multiply(self, rows: Tensor) -> Tensor:
         """Multiply rows [R, I], filled up: [R', O]."""
-        products = _linear(filled_up(rows.bfloat16()), self.packed, None).float()
+        products = self._product(filled_up(rows.bfloat16())).float()
         return products if self.bias is None else products.add_(self.bias)
 
 
-class Int8Linear(PackedLinear):
+class Int8Linear(PrepackedLinear):
     """Weights in 8 bits with a scale for each output, inputs in 8 bits with a scale for each row, exact integer sums.
 
     The scales are those that reach the largest value of their row, symmetric around zero (Wu et al., 2020,
@@ -91,31 +90,25 @@ class Int8Linear(PackedLinear):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
         super().__init__(weight, bias, bounded=bounded)
-        integers, self.scales = quantised(weight)
-        self.packed = torch.ops.onednn.qlinear_prepack(integers, None)
-        self.zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self._product = prepacked_int8_product(*quantised(weight))
 
     def multiply(self, rows: Tensor) -> Tensor:
         """Multiply rows [R, I], filled up: [R', O]."""
         if self.bounded:
-            return self._product(rows * _INT8_LIMIT, scale=1 / _INT8_LIMIT, bias=self.bias)
+            return self._product(_bytes(rows * _INT8_LIMIT), 1 / _INT8_LIMIT, self.bias)
         scales = rows.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12).div_(_INT8_LIMIT)  # [R, 1]
-        products = self._product(rows / scales, scale=1.0, bias=None)
+        products = self._product(_bytes(rows / scales), 1.0, None)
         products[: len(rows)].mul_(scales)
         return products if self.bias is None else products.add_(self.bias)
 
-    def _product(self, rows: Tensor, *, scale: float, bias: Tensor | None) -> Tensor:
-        """Round `rows` to integers, which `scale` times are the inputs, and multiply."""
-        # to signed bytes and from there to unsigned ones: ten times as fast as the direct way
-        unsigned = rows.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(_ZERO_POINT)
-        weights = (self.packed, self.scales, self.zeros)
-        products: Tensor = torch.ops.onednn.qlinear_pointwise(
-            filled_up(unsigned), scale, _ZERO_POINT, *weights, bias, 1.0, 0, torch.float32, "none", [], ""
-        )
-        return products
+
+def _bytes(rows: Tensor) -> Tensor:
+    """Round `rows` to integers in unsigned bytes, and fill them up."""
+    # to signed bytes and from there to unsigned ones: ten times as fast as the direct way
+    return filled_up(rows.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT))
 
 
-LINEAR: Final[dict[Precision, type[Fp32Linear] | type[Bf16Linear] | type[Int8Linear]]] = {
+LINEAR: Final[dict[SearchPrecision, type[Fp32Linear] | type[Bf16Linear] | type[Int8Linear]]] = {
     "fp32": Fp32Linear,
     "bf16": Bf16Linear,
     "int8": Int8Linear,
@@ -126,16 +119,6 @@ def filled_up(rows: Tensor) -> Tensor:
     """Append rows of zeros to `rows` [R, *] up to a multiple of ROW_MULTIPLE."""
     missing = -len(rows) % ROW_MULTIPLE
     return nn.functional.pad(rows, (0, 0, 0, missing)) if missing else rows.contiguous()
-
-
-def _packed(weight: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 2 * ROW_MULTIPLE)
-    return packed
-
-
-def _linear(rows: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    products: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
-    return products
 
 
 def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:

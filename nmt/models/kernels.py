@@ -1,0 +1,222 @@
+"""Every private or undocumented call into torch, each with a way round it in plain torch for where it is missing.
+
+A new torch may change any of them without a word. tests/nmt/models/test_kernels.py holds what each has to give.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Fused = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
+"""Recurrent layers that torch computes over whole sequences in one call."""
+
+Moments = tuple[Tensor, Tensor]
+"""Means and inverse standard deviations of rows."""
+
+ZERO_POINT: Final = 128
+"""What stands for zero in the unsigned bytes of 8-bit products."""
+
+_LAID_OUT_FOR: Final = 64
+"""For how many rows oneDNN lays a weight out."""
+
+
+def find(name: str) -> Callable[..., Any] | None:
+    """Return a call by its dotted name below `torch`; None: this torch has none of that name."""
+    try:
+        return attrgetter(name)(torch)  # type: ignore[no-any-return]
+    except AttributeError:
+        return None
+
+
+def prepacked_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """Return what multiplies rows [R, I] by W^T, W [O, I], and adds a bias [O], without gradients: [R, O].
+
+    On a CPU with oneDNN the weight is laid out once for all calls.
+    """
+    lay_out, multiply = find("ops.mkldnn._reorder_linear_weight"), _onednn_product_for(weight)
+    if lay_out is None or multiply is None:
+        kept = weight.clone()
+        return lambda rows: functional.linear(rows, kept, bias)
+    laid_out = lay_out(weight.contiguous(), _LAID_OUT_FOR)
+    return lambda rows: multiply(rows, laid_out, bias, "none", [], "")
+
+
+def product(rows: Tensor, weight: Tensor) -> Tensor:
+    """Multiply rows [N, I] by W^T, W [O, I], without gradients: [N, O].
+
+    fp32 on a CPU goes to oneDNN, where a wide product takes two thirds of the time that it takes in torch's BLAS.
+    """
+    multiply = _onednn_product_for(weight) if rows.dtype == torch.float32 else None
+    return rows @ weight.t() if multiply is None else multiply(rows, weight, None, "none", [], "")
+
+
+def outer_product(left: Tensor, right: Tensor) -> Tensor:
+    """Sum the outer products of the rows of [N, A] and [N, B], without gradients: [A, B], A the larger of them."""
+    if left.dtype != torch.float32 or _onednn_product_for(right) is None or not len(left):
+        return left.t() @ right
+    return product(right.t(), left.t()).t()  # this way round is the fast one
+
+
+def _onednn_product_for(weight: Tensor) -> Callable[..., Tensor] | None:
+    """Return oneDNN's product with a weight; None where it has none for this type on this machine."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return None
+    if weight.dtype == torch.bfloat16:
+        supported = find("ops.mkldnn._is_mkldnn_bf16_supported")
+        if supported is None or not supported():
+            return None
+    elif weight.dtype != torch.float32:
+        return None
+    return find("ops.mkldnn._linear_pointwise")
+
+
+def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, float, Tensor | None], Tensor]:
+    """Return what multiplies rows of unsigned bytes by a weight of signed ones [O, I], whose sums are exact.
+
+    It takes rows [R, I], in which ZERO_POINT stands for zero, their scale and a bias [O], and gives float32 [R, O]:
+    the exact sums times the scale of the rows and those of the weight, [O], plus the bias.
+    """
+    lay_out, multiply = find("ops.onednn.qlinear_prepack"), find("ops.onednn.qlinear_pointwise")
+    if lay_out is None or multiply is None:
+        columns = weight.double().t()
+
+        def plain(rows: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+            products = (((rows.double() - ZERO_POINT) @ columns) * (scale * scales)).float()
+            return products if bias is None else products.add_(bias)
+
+        return plain
+    laid_out, zeros = lay_out(weight, None), torch.zeros(len(weight), dtype=torch.int32)
+
+    def fast(rows: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+        scaled = (laid_out, scales, zeros)
+        products: Tensor = multiply(rows, scale, ZERO_POINT, *scaled, bias, 1.0, 0, torch.float32, "none", [], "")
+        return products
+
+    return fast
+
+
+def int8_product(rows: Tensor, columns: Tensor) -> Tensor:
+    """Multiply signed bytes [R, I] and [I, O]: the exact sums, [R, O] int32."""
+    multiply = find("_int_mm")
+    return (rows.double() @ columns.double()).int() if multiply is None else multiply(rows, columns)
+
+
+def fused_layer(
+    name: Fused,
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    *,
+    training: bool,
+    batch_sizes: Tensor | None = None,
+) -> tuple[Tensor, ...]:
+    """Run one layer with biases in one direction over whole sequences by cuDNN or oneDNN.
+
+    Args:
+        name: Which layer.
+        inputs: [B, T, I]; or, with `batch_sizes` [T], the data of a packed sequence, [N, I].
+        state: The state before the first step, parts [B, H].
+        weights: Of inputs and of the state, [G * H, *], and the bias of each.
+        training: Whether gradients will be asked for.
+        batch_sizes: Rows of each step of a packed sequence.
+
+    Returns:
+        The outputs, [B, T, H] or [N, H], and the parts of the last state, [B, H].
+    """
+    run = find(name)
+    if run is None:
+        return _fused_layer_by_steps(name, inputs, state, weights, batch_sizes)
+    first = [part.unsqueeze(0).contiguous() for part in state]  # [1, B, H]
+    hx = first if name == "lstm" else first[0]
+    # biases, layers, dropout between layers, training, two directions: what nn.LSTM and the others would say
+    flags = (True, 1, 0.0, training, False)
+    found = (
+        run(inputs, hx, weights, *flags, True) if batch_sizes is None else run(inputs, batch_sizes, hx, weights, *flags)
+    )
+    outputs, *last = found
+    return outputs, *(part.squeeze(0) for part in last)
+
+
+def fused_step(name: Fused, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Make one step of such a layer: inputs [B, I], state parts [B, H]; return the new state."""
+    step = find(f"{name}_cell")
+    if step is not None:
+        new = step(inputs, tuple(state) if name == "lstm" else state[0], *weights)
+        return tuple(new) if name == "lstm" else (new,)
+    input_weight, recurrent_weight, input_bias, recurrent_bias = weights
+    projected = functional.linear(inputs, input_weight, input_bias)
+    recurrent = functional.linear(state[0], recurrent_weight, recurrent_bias)
+    if name == "lstm":
+        i, f, g, o = (projected + recurrent).chunk(4, dim=1)
+        c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+    if name == "gru":
+        (r, z, n), (from_r, from_z, from_n) = projected.chunk(3, dim=1), recurrent.chunk(3, dim=1)
+        candidate = torch.tanh(n + torch.sigmoid(r + from_r) * from_n)
+        return (torch.lerp(candidate, state[0], torch.sigmoid(z + from_z)),)
+    squash = torch.tanh if name == "rnn_tanh" else torch.relu
+    return (squash(projected + recurrent),)
+
+
+def _fused_layer_by_steps(
+    name: Fused, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor], batch_sizes: Tensor | None
+) -> tuple[Tensor, ...]:
+    steps = inputs.unbind(1) if batch_sizes is None else torch.split(inputs, batch_sizes.tolist())
+    last, outputs = tuple(state), []
+    for rows in steps:  # of a packed sequence fewer and fewer rows go on
+        new = fused_step(name, rows, [part[: len(rows)] for part in last], weights)
+        last = tuple(torch.cat([after, before[len(rows) :]]) for after, before in zip(new, last, strict=True))
+        outputs.append(new[0])
+    return torch.stack(outputs, dim=1) if batch_sizes is None else torch.cat(outputs), *last
+
+
+def normalised(x: Tensor, gain: Tensor | None, bias: Tensor | None, *, epsilon: float) -> tuple[Tensor, Moments]:
+    """Normalise x [*, H] row by row; return it and the moments of the rows, which `through_norm` asks for."""
+    norm, shape = find("native_layer_norm"), x.shape[-1:]
+    if norm is not None:
+        normal, mean, inverse = norm(x, shape, gain, bias, epsilon)
+    else:
+        mean = x.mean(-1, keepdim=True)
+        inverse = (x.var(-1, correction=0, keepdim=True) + epsilon).rsqrt()
+        normal = functional.layer_norm(x, shape, gain, bias, epsilon)
+    return normal, (mean, inverse)
+
+
+def through_norm(d_normal: Tensor, x: Tensor, moments: Moments, gain: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Turn what the loss says of the normalised `x` into what it says of `x`."""
+    back = find("ops.aten.native_layer_norm_backward")
+    if back is not None:
+        d_x: Tensor = back(d_normal, x, x.shape[-1:], *moments, gain, bias, [True, False, False])[0]
+        return d_x
+    mean, inverse = moments
+    normal, d = (x - mean) * inverse, d_normal if gain is None else d_normal * gain
+    return inverse * (d - d.mean(-1, keepdim=True) - normal * (d * normal).mean(-1, keepdim=True))
+
+
+def move_towards(moving: Sequence[Tensor], targets: Sequence[Tensor], share: float) -> None:
+    """Move each tensor by a share of the way to its target, in place."""
+    move = find("_foreach_lerp_")
+    if move is not None:
+        move(moving, targets, share)
+        return
+    for tensor, target in zip(moving, targets, strict=True):
+        tensor.lerp_(target, share)
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bf16 natively, as far as torch is allowed to use it (ATEN_CPU_CAPABILITY)."""
+    return _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported")
+
+
+def cpu_has_int8() -> bool:
+    """Whether the processor multiplies 8-bit integers exactly, as far as torch is allowed to use it."""
+    return _cpu_has("_is_vnni_supported")
+
+
+def _cpu_has(name: str) -> bool:
+    capability, supported = find("backends.cpu.get_cpu_capability"), find(f"cpu.{name}")
+    return bool(capability and capability().startswith("AVX512") and supported and supported())

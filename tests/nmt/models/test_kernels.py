@@ -1,0 +1,202 @@
+"""What private and undocumented calls into torch have to give: a failure here names the one that a new torch broke.
+
+Each is held against arithmetic in plain torch, once as this torch has it and once as where it is missing.
+"""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from nmt.models import kernels
+from nmt.models.cells.layer import widened
+from nmt.models.kernels import Fused
+
+CALLS = [
+    "ops.mkldnn._reorder_linear_weight",
+    "ops.mkldnn._linear_pointwise",
+    "ops.mkldnn._is_mkldnn_bf16_supported",
+    "ops.onednn.qlinear_prepack",
+    "ops.onednn.qlinear_pointwise",
+    "_int_mm",
+    "lstm",
+    "gru",
+    "rnn_tanh",
+    "rnn_relu",
+    "lstm_cell",
+    "gru_cell",
+    "rnn_tanh_cell",
+    "rnn_relu_cell",
+    "native_layer_norm",
+    "ops.aten.native_layer_norm_backward",
+    "_foreach_lerp_",
+    "cpu._is_avx512_bf16_supported",
+    "cpu._is_amx_tile_supported",
+    "cpu._is_vnni_supported",
+    "backends.cpu.get_cpu_capability",
+]
+TYPES = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4), (torch.bfloat16, 0.1)]
+)
+
+
+@pytest.fixture(params=["as this torch has it", "where it is missing"])
+def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "where it is missing":
+        monkeypatch.setattr(kernels, "find", lambda name: None)
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_this_torch_has_the_call(name: str) -> None:
+    assert callable(kernels.find(name)), f"this torch has no torch.{name}: see nmt/models/kernels.py"
+
+
+def test_a_call_that_this_torch_lacks_is_not_found() -> None:
+    assert kernels.find("ops.mkldnn.no_such_call") is None
+    assert kernels.find("no.such_call") is None
+
+
+@pytest.mark.usefixtures("calls")
+@TYPES
+@pytest.mark.parametrize("rows", [1, 7, 64, 100])
+def test_products_are_those_of_a_linear_layer(rows: int, dtype: torch.dtype, tolerance: float) -> None:
+    weight, bias = drawn(24, 10).to(dtype), drawn(24, seed=1).to(dtype)
+    for matrix in (weight, weight.t()):
+        x = drawn(rows, matrix.shape[1], seed=2).to(dtype)
+        added = bias if len(matrix) == 24 else None
+        for found, expected in (
+            (kernels.prepacked_product(matrix)(x), x @ matrix.t()),
+            (kernels.prepacked_product(matrix, added)(x), functional.linear(x, matrix, added)),
+            (kernels.product(x, matrix), x @ matrix.t()),
+        ):
+            assert found.dtype == dtype
+            torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.usefixtures("calls")
+@TYPES
+@pytest.mark.parametrize("rows", [0, 1, 100])
+def test_outer_products_are_summed_over_the_rows(rows: int, dtype: torch.dtype, tolerance: float) -> None:
+    left, right = drawn(rows, 24).to(dtype), drawn(rows, 10, seed=1).to(dtype)
+    found = kernels.outer_product(left, right)
+    assert found.dtype == dtype
+    expected = (left.double()[:, :, None] * right.double()[:, None, :]).sum(dim=0).to(dtype)
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_prepacked_weight_is_a_copy() -> None:
+    weight, x = drawn(24, 10), drawn(7, 10, seed=1)
+    multiply = kernels.prepacked_product(weight)
+    expected = multiply(x).clone()
+    weight.zero_()
+    assert torch.equal(multiply(x), expected)
+
+
+def test_a_machine_without_onednn_multiplies_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, x, rows = drawn(24, 10), drawn(7, 10, seed=1), drawn(7, 24, seed=2)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    torch.testing.assert_close(kernels.prepacked_product(weight)(x), x @ weight.t())
+    torch.testing.assert_close(kernels.product(x, weight), x @ weight.t())
+    torch.testing.assert_close(kernels.outer_product(rows, x), rows.t() @ x)
+
+
+@pytest.mark.needs("int8")
+@pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("inputs", [1, 65, 1000])
+def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(0, 256, (32, inputs), dtype=torch.uint8, generator=generator)
+    weight = torch.randint(-127, 128, (24, inputs), dtype=torch.int8, generator=generator)
+    scales, bias = 2.0 ** torch.arange(-12, 12), drawn(24)
+    sums = (rows.long() - 128) @ weight.long().t()
+    multiply = kernels.prepacked_int8_product(weight, scales)
+    assert torch.equal(multiply(rows, 1.0, None), (sums * scales.double()).float())
+    torch.testing.assert_close(multiply(rows, 0.25, bias), (sums * scales.double()).float() * 0.25 + bias)
+
+
+@pytest.mark.usefixtures("calls")
+def test_products_of_signed_bytes_are_exact() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = (torch.randint(-127, 128, (32, 64), dtype=torch.int8, generator=generator) for _ in range(2))
+    found = kernels.int8_product(rows, columns.t())
+    assert found.dtype == torch.int32
+    assert torch.equal(found.long(), rows.long() @ columns.long().t())
+
+
+LIBRARY: dict[Fused, Callable[[], nn.RNNBase]] = {
+    "lstm": lambda: nn.LSTM(5, 4, batch_first=True),
+    "gru": lambda: nn.GRU(5, 4, batch_first=True),
+    "rnn_tanh": lambda: nn.RNN(5, 4, batch_first=True),
+    "rnn_relu": lambda: nn.RNN(5, 4, batch_first=True, nonlinearity="relu"),
+}
+
+
+@pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", get_args(Fused))
+def test_a_fused_layer_is_the_library_s_layer(name: Fused, training: bool) -> None:
+    layer = LIBRARY[name]().train(training)
+    inputs, state = drawn(3, 6, 5), [drawn(3, 4, seed=seed) for seed in range(2 if name == "lstm" else 1)]
+    hx: Any = tuple(part[None] for part in state) if name == "lstm" else state[0][None]
+    expected, last = layer(inputs, hx)
+    outputs, *parts = kernels.fused_layer(name, inputs, state, layer.all_weights[0], training=training)
+    torch.testing.assert_close(outputs, expected)
+    torch.testing.assert_close(parts, [part[0] for part in (last if name == "lstm" else [last])])
+    for t in range(6):
+        state = list(kernels.fused_step(name, inputs[:, t], state, layer.all_weights[0]))
+    torch.testing.assert_close(state, parts)
+
+
+@pytest.mark.usefixtures("calls")
+def test_an_lstm_reads_packed_sequences_as_the_library_does() -> None:
+    layer = LIBRARY["lstm"]()
+    packed = pack_padded_sequence(drawn(3, 6, 5), torch.tensor([6, 3, 1]), batch_first=True)
+    expected, last = layer(packed)
+    outputs, *parts = kernels.fused_layer(
+        "lstm",
+        packed.data,
+        [torch.zeros(3, 4)] * 2,
+        layer.all_weights[0],
+        training=True,
+        batch_sizes=packed.batch_sizes,
+    )
+    torch.testing.assert_close(outputs, expected.data)
+    torch.testing.assert_close(parts, [part[0] for part in last])
+
+
+@pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("scaled", [True, False])
+def test_normalisation_and_its_gradient_are_those_of_the_library(scaled: bool) -> None:
+    x, d_normal = drawn(3, 2, 8).requires_grad_(), drawn(3, 2, 8, seed=1)
+    gain, bias = (drawn(8, seed=2), drawn(8, seed=3)) if scaled else (None, None)
+    expected = functional.layer_norm(x, (8,), gain, bias, 1e-5)
+    (gradient,) = torch.autograd.grad(expected, x, d_normal)
+    normal, moments = kernels.normalised(x.detach(), gain, bias, epsilon=1e-5)
+    torch.testing.assert_close(normal, expected.detach())
+    torch.testing.assert_close(kernels.through_norm(d_normal, x.detach(), moments, gain, bias), gradient)
+
+
+@pytest.mark.usefixtures("calls")
+def test_tensors_move_by_a_share_of_the_way() -> None:
+    moving, targets = [torch.tensor([0.0, 4.0]), torch.tensor([8.0])], [torch.tensor([4.0, 0.0]), torch.tensor([0.0])]
+    kernels.move_towards(moving, targets, 0.25)
+    assert [tensor.tolist() for tensor in moving] == [[1.0, 3.0], [6.0]]
+
+
+@pytest.mark.usefixtures("calls")
+def test_what_a_processor_has_is_known_or_taken_for_missing() -> None:
+    assert {kernels.cpu_has_bf16(), kernels.cpu_has_int8()} <= {True, False}
+
+
+def test_float64_is_kept_and_less_becomes_float32() -> None:
+    assert widened(torch.ones(1, dtype=torch.float64)).dtype == torch.float64
+    assert widened(torch.ones(1, dtype=torch.bfloat16)).dtype == torch.float32
