@@ -42,7 +42,7 @@ def inspect(
 
     from nmt.files import written
     from nmt.inspection import inspect as look
-    from nmt.inspection import to_page, to_tree
+    from nmt.inspection import to_tree
 
     inspection = look(data_dir)
     page = None if no_html else html or _beside(data_dir)
@@ -54,6 +54,8 @@ def inspect(
 
         show(inspection, results)
     if page is not None:
+        from nmt.inspection.page import to_page
+
         with written(page) as file:
             file.write(to_page(inspection).encode("utf-8"))
         say(f"page: {page}")

@@ -47,14 +47,14 @@ def show(inspection: "Inspection", console: Console) -> None:
 
 
 def _corpora(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.origin import CORPUS, corpus_rows
+    from nmt.inspection.measures import CORPUS, corpus_rows
 
     if inspection.pairs and (len(inspection.pairs.corpora) > 1 or inspection.pairs.corpora[0].tag):
         yield _table(CORPUS, corpus_rows(inspection.pairs))
 
 
 def _rejections(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.amounts import percent
+    from nmt.inspection.measures import percent
 
     counts = inspection.manifest.counts
     most = max(counts.rejected.values(), default=0)
@@ -68,17 +68,16 @@ def _rejections(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _lengths(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.bins import bins_of
-    from nmt.inspection.measures import QUANTILES, UNITS, lengths_of, ratio_bars
+    from nmt.inspection.measures import QUANTILES, UNITS, length_bars, ratio_bars
 
     rows = []
     for side in inspection.sides:
         for unit in UNITS:
-            one = lengths_of(side, unit)
-            quantiles = [f"{one.quantile(share):,}" for share in QUANTILES]
-            picture = _outline([bin.rows for bin in bins_of(one, most=_BINS)])
+            one = side.lengths(unit)
+            quantiles = [f"{one.quantile(share):,}" for share in QUANTILES.values()]
+            picture = _outline([bar.rows for bar in length_bars(one, most=_BINS)])
             rows.append((f"{side.name}, {unit}", f"{one.mean:,.1f}", *quantiles, f"{one.largest:,}", picture))
-    yield _table(("", "mean", *(f"{share:.0%} ≤" for share in QUANTILES), "longest", "from 0 on"), rows)
+    yield _table(("", "mean", *(f"{name} ≤" for name in QUANTILES), "longest", "from 0 on"), rows)
     if inspection.pairs:
         bars = ratio_bars(inspection)
         picture = f"{bars[0].name} {_outline([bar.rows for bar in bars])} {bars[-1].name}"
@@ -98,15 +97,14 @@ def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
     for one in inspection.vocabularies:
         sizes = (len(one), one.running, len(one.unused), len(one.rare(RARE)))
         rows.append((one.name, *(f"{size:,}" for size in sizes)))
-        needed = map(one.needed, SHARES)
+        needed = map(one.needed, SHARES.values())
         covering.append((one.name, *("-" if number is None else f"{number:,}" for number in needed)))
     yield _table(("", "pieces", "in the text", "never occur", f"occur 1 to {RARE} times"), rows)
-    yield _table(("pieces that cover", *(f"{100 * share:g}%" for share in SHARES)), covering)
+    yield _table(("pieces that cover", *SHARES), covering)
 
 
 def _unknown(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.amounts import percent
-    from nmt.inspection.unknown import unknown_sets
+    from nmt.inspection.measures import percent
 
     rows = [
         (
@@ -116,15 +114,14 @@ def _unknown(inspection: "Inspection") -> Iterator[Table]:
             percent(column.unknown_rows, column.pieces.rows),
         )
         for side in inspection.sides
-        for name, column in unknown_sets(side).items()
+        for name, column in side.sets.items()
     ]
     yield _table(("", "number", "of all pieces", "of all sentences"), rows)
     yield from chain.from_iterable(map(_characters, inspection.sides))
 
 
 def _characters(side: "Side") -> Iterator[Table]:
-    from nmt.inspection.amounts import describe
-    from nmt.inspection.unknown import unknown_characters
+    from nmt.inspection.measures import describe, unknown_characters
 
     rows = []
     for one in unknown_characters(side, most=_CHARACTERS):
@@ -144,7 +141,7 @@ def _overlap(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _examples(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.amounts import visible
+    from nmt.inspection.measures import visible
 
     rows: list[tuple[str, str]] = []
     for reason, examples in inspection.statistics.rejected.items():

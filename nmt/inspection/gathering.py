@@ -1,18 +1,90 @@
 """Everything that there is to say about a folder of prepared data."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nmt.config import Settings
 from nmt.config.load import setting_names
 from nmt.errors import DataError
-from nmt.inspection.vocabulary import Vocabulary, read_vocabulary
+from nmt.files import read_regular
 from nmt.prepared.columns import SRC, TEXT, TGT
-from nmt.prepared.manifest import Counts, Manifest, check_files, prepared_sections, read_manifest
+from nmt.prepared.lengths import Lengths
+from nmt.prepared.manifest import Counts, Manifest, ValidCount, check_files, prepared_sections, read_manifest
 from nmt.prepared.statistics import ColumnStatistics, Statistics, read_statistics
 from nmt.prepared.store import prepared_settings
 from nmt.subword import JOINT_MODEL
+from nmt.vocab import BOS, EOS, PAD, UNK
+
+_SPECIALS: Final = (PAD, UNK, BOS, EOS)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Pieces, and how often each one occurs in the training text."""
+
+    name: str
+    """Whose it is: "source", "target", "joint" or "text"."""
+    pieces: tuple[str, ...]
+    counts: NDArray[np.int64]
+    """By the ids of the pieces, [V]."""
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def with_counts_of(self, other: "Vocabulary", name: str) -> "Vocabulary":
+        """Add the counts of another text that is cut into the same pieces."""
+        return Vocabulary(name, self.pieces, self.counts + other.counts)
+
+    @property
+    def running(self) -> int:
+        """How many pieces the text has, unknown ones included."""
+        return int(self.counts.sum() - self.counts[EOS])
+
+    @property
+    def unknown_share(self) -> float:
+        """Which share of them is `<unk>`."""
+        return int(self.counts[UNK]) / max(self.running, 1)
+
+    @cached_property
+    def by_frequency(self) -> NDArray[np.int64]:
+        """The ids of the pieces without the special ones, the most frequent first; ties go to the lower id."""
+        ids = np.setdiff1d(np.arange(len(self)), _SPECIALS)
+        order: NDArray[np.int64] = ids[np.argsort(-self.counts[ids], kind="stable")]
+        return order
+
+    @property
+    def occurs(self) -> bool:
+        """Whether the text has any piece but the special ones."""
+        return bool(self.counts[self.by_frequency].any())
+
+    @cached_property
+    def coverage(self) -> NDArray[np.float64]:
+        """Which share of the running pieces the k + 1 most frequent ones cover, by k, [V - 4]."""
+        shares: NDArray[np.float64] = np.cumsum(self.counts[self.by_frequency]) / max(self.running, 1)
+        return shares
+
+    def needed(self, share: float) -> int | None:
+        """Return how many of the most frequent pieces cover this share; None: all of them do not."""
+        place = int(np.searchsorted(self.coverage, share - 1e-12))
+        return place + 1 if place < len(self.coverage) else None
+
+    @property
+    def unused(self) -> list[str]:
+        """The pieces that never occur, in the order of their ids."""
+        return self._between(0, 0)
+
+    def rare(self, most: int) -> list[str]:
+        """List the pieces that occur, but at most so often, in the order of their ids."""
+        return self._between(1, most)
+
+    def _between(self, least: int, most: int) -> list[str]:
+        found = np.flatnonzero((self.counts >= least) & (self.counts <= most))
+        return [self.pieces[index] for index in found.tolist() if index not in _SPECIALS]
 
 
 @dataclass(frozen=True)
@@ -26,6 +98,15 @@ class Side:
     """By the names of the validation sets."""
     vocabulary: Vocabulary
     """How often each piece occurs in the training text of this side."""
+
+    def lengths(self, unit: str) -> Lengths:
+        """Return the histogram of the training text in "pieces", "words" or "characters"."""
+        return {"pieces": self.train.pieces, "words": self.train.words, "characters": self.train.characters}[unit]
+
+    @property
+    def sets(self) -> dict[str, ColumnStatistics]:
+        """The sets by what they are called: the training text first."""
+        return {"training": self.train} | {f"validation: {name}": column for name, column in self.valid.items()}
 
 
 @dataclass(frozen=True)
@@ -47,6 +128,16 @@ class Inspection:
     def pairs(self) -> Counts | None:
         """The counts of pairs; None: it is plain text."""
         return self.manifest.counts if isinstance(self.manifest.counts, Counts) else None
+
+    @property
+    def validation(self) -> tuple[ValidCount, ...]:
+        """The counts of the validation sets."""
+        counts = self.manifest.counts
+        if isinstance(counts, Counts):
+            return counts.validation
+        return tuple(
+            ValidCount(name=name, pairs=counts.valid, dropped=counts.valid_dropped) for name in self.statistics.valid
+        )
 
     @property
     def tagged(self) -> bool:
@@ -72,15 +163,19 @@ class Inspection:
         return self.manifest.settings
 
     @property
+    def every_setting(self) -> dict[str, Any]:
+        """The same, by names such as "data.src_lang"."""
+        return {f"{section}.{key}": value for section, values in self.settings.items() for key, value in values.items()}
+
+    @property
     def changed_settings(self) -> dict[str, Any]:
-        """The settings that are not the defaults, and their values."""
-        usual = prepared_sections(Settings())
-        return {
+        """Those that are not the defaults."""
+        usual = {
             f"{section}.{key}": value
-            for section, values in self.settings.items()
+            for section, values in prepared_sections(Settings()).items()
             for key, value in values.items()
-            if key not in usual[section] or value != usual[section][key]
         }
+        return {name: value for name, value in self.every_setting.items() if name not in usual or value != usual[name]}
 
 
 def inspect(folder: Path) -> Inspection:
@@ -125,3 +220,19 @@ def _with_all_settings(folder: Path, manifest: Manifest) -> Manifest:
     found = prepared_sections(prepared_settings(folder, manifest.model_copy(update={"settings": known})))
     settings = {section: {**manifest.settings.get(section, {}), **values} for section, values in found.items()}
     return manifest.model_copy(update={"settings": settings})
+
+
+def read_vocabulary(path: Path, name: str) -> Vocabulary:
+    """Read a vocabulary file of prepared data.
+
+    Raises:
+        DataError: It cannot be read, or is damaged.
+    """
+    try:
+        lines = read_regular(path).decode("utf-8").removesuffix("\n").split("\n")
+        rows = [line.rpartition("\t") for line in lines]
+        return Vocabulary(name, tuple(piece for piece, _, _ in rows), np.array([int(count) for *_, count in rows]))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: expected a piece, a tab and a count in every line") from error

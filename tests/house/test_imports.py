@@ -22,7 +22,18 @@ FLOORS = (
     {"chain", "demo", "tuning"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-HEAVY = {"torch", "matplotlib", "datasets", "sacrebleu", "sentencepiece", "numpy", "pyarrow", "pandas", "tensorboard"}
+HEAVY = {
+    "torch",
+    "matplotlib",
+    "datasets",
+    "sacrebleu",
+    "sentencepiece",
+    "numpy",
+    "pyarrow",
+    "pandas",
+    "tensorboard",
+    "jinja2",
+}
 
 
 def modules(*folders: str) -> list[Path]:

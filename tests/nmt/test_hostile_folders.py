@@ -283,7 +283,8 @@ def read_run(data: Any, folder: Path, done: str) -> None:
 
 def read_data(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt inspect`, `train` and `shortlist` do."""
-    from nmt.inspection import inspect, to_page, to_tree
+    from nmt.inspection import inspect, to_tree
+    from nmt.inspection.page import to_page
     from nmt.training.lexicon import add_lexicon
     from nmt.training.tasks import open_data
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nmt.corpus.reading import Pair
 from nmt.inspection import Inspection, inspect
-from nmt.inspection.origin import CORPUS
+from nmt.inspection.measures import CORPUS
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import CorpusCount, OverlapCount
 from nmt_cli.inspection_view import show

@@ -1,51 +1,111 @@
+import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
 
 import numpy as np
+import pytest
 
-from nmt.inspection import inspect
-from nmt.inspection.diagrams import Bar
-from nmt.inspection.measures import lengths, lengths_of, ratio_bars, ratios, vocabulary
-from nmt.inspection.vocabulary import Vocabulary
-from nmt.prepared.manifest import CorpusCount
+from nmt.config import Settings
+from nmt.corpus.cleaning import REASONS, Reason
+from nmt.inspection import inspect, to_tree
+from nmt.inspection.measures import (
+    Bar,
+    UnknownCharacter,
+    cut_texts,
+    describe,
+    explain,
+    length_bars,
+    percent,
+    ratio_bars,
+    unknown_characters,
+    visible,
+)
+from nmt.prepared.lengths import LONGEST, Lengths
+from nmt.prepared.manifest import prepared_sections
+from nmt.prepared.statistics import Example
 
 MakeFolder = Callable[..., Path]
 
 
-def row(part: str, name: str) -> list[str | None]:
-    """Return the cells of the table row of that name."""
-    (found,) = (line for line in part.split("<tr>") if line.startswith(f'<th scope="row">{name}</th>'))
-    cells = ElementTree.fromstring(f"<tr>{found.partition('</tr>')[0]}</tr>")
-    return [cell.text for cell in cells][1:]
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (0, 7, "0.00%"),
+        (1, 8, "12.5%"),
+        (1, 16, "6.25%"),
+        (1, 10_000, "0.01%"),
+        (1, 10_001, "< 0.01%"),
+        (3, 3, "100.0%"),
+        (0, 0, "0.00%"),
+    ],
+)
+def test_a_share_has_as_many_digits_as_it_needs(part: int, whole: int, text: str) -> None:
+    assert percent(part, whole) == text
 
 
-def test_every_unit_has_its_lengths(make_folder: MakeFolder) -> None:
-    source, _ = inspect(make_folder()).sides
-    assert [lengths_of(source, unit).total for unit in ("pieces", "words", "characters")] == [10, 3, 8]
+@pytest.mark.parametrize(
+    ("character", "shown", "code", "name"),
+    [
+        ("a", "a", "U+0061", "LATIN SMALL LETTER A"),
+        ("\u0301", "\u25cc\u0301", "U+0301", "COMBINING ACUTE ACCENT"),
+        ("\u00a0", "", "U+00A0", "NO-BREAK SPACE"),
+        ("\u202e", "", "U+202E", "RIGHT-TO-LEFT OVERRIDE"),
+        ("\x07", "", "U+0007", "control character"),
+        ("\ue000", "", "U+E000", "private use"),
+        ("\U0001f642", "\U0001f642", "U+1F642", "SLIGHTLY SMILING FACE"),
+    ],
+)
+def test_a_character_is_shown_with_its_code_and_name(character: str, shown: str, code: str, name: str) -> None:
+    named = describe(character)
+    assert (named.shown, named.code, named.name) == (shown, code, name)
 
 
-def test_the_lengths_of_each_side_and_unit_are_in_a_row(make_folder: MakeFolder) -> None:
-    part = lengths(inspect(make_folder()))
-    # In all, mean, 50%, 95%, 99%, the longest.
-    assert row(part, "source, pieces") == ["10", "5.0", "4", "6", "6", "6"]
-    assert row(part, "target, words") == ["2", "1.0", "1", "1", "1", "1"]
-    assert row(part, "target, characters") == ["6", "3.0", "2", "4", "4", "4"]
+def test_control_characters_and_half_pairs_become_something_to_look_at() -> None:
+    assert visible("a\x1b[31m\n\x7f\x9b\ud800\u05d0") == "a\u241b[31m\u240a\u2421\ufffd\ufffd\u05d0"
 
 
-def test_sources_are_said_to_be_measured_with_their_tags(make_folder: MakeFolder) -> None:
-    corpus = CorpusCount(name="news", weight=1, tag="<news>", read=2, rejected={}, heldout=0, train=2)
-    for corpora, times in (((corpus,), 1), ((corpus.model_copy(update={"tag": None}),), 0)):
-        inspection = inspect(make_folder(f"tags{times}", corpora=corpora))
-        assert lengths(inspection).count("<caption>Lengths of the training pairs, sources with their tags<") == times
-        assert ratios(inspection).count("<figcaption>target characters for each source character, sources") == times
+def lengths_of(*values: int) -> Lengths:
+    lengths = Lengths()
+    lengths.add(np.array(values, dtype=np.int64))
+    return lengths
 
 
-def test_there_is_a_picture_for_each_side_and_unit_with_its_numbers(make_folder: MakeFolder) -> None:
-    part = lengths(inspect(make_folder()))
-    assert part.count('role="img"') == part.count("<summary>Numbers</summary>") == 6
-    assert "Histogram of the pieces of a source: half have at most 4, the longest 6" in part
+def test_short_lengths_have_a_bar_each() -> None:
+    assert length_bars(lengths_of(1, 3, 3), most=10) == [Bar("0", 0), Bar("1", 1), Bar("2", 0), Bar("3", 2)]
+
+
+@pytest.mark.parametrize(
+    ("longest", "first", "last"),
+    [
+        (9, "0", "9"),
+        (10, "0\u20131", "10\u201311"),
+        (19, "0\u20131", "18\u201319"),
+        (20, "0\u20134", "20\u201324"),
+        (49, "0\u20134", "45\u201349"),
+        (50, "0\u20139", "50\u201359"),
+        (199, "0\u201319", "180\u2013199"),
+        (1200, "0\u2013199", "1,200\u20131,399"),
+    ],
+)
+def test_longer_ones_share_bars_of_a_round_width(longest: int, first: str, last: str) -> None:
+    bars = length_bars(lengths_of(longest), most=10)
+    assert (bars[0].name, bars[-1].name, bars[-1].rows) == (first, last, 1)
+
+
+def test_what_is_much_longer_than_the_rest_is_the_tail() -> None:
+    bars = length_bars(lengths_of(*[3] * 1999, 500, 70_000), most=10)
+    assert bars == [*(Bar(f"{one}", 0) for one in range(3)), Bar("3", 1999), Bar("4\u201370,000", 2, tail=True)]
+
+
+def test_no_row_is_lost_when_all_are_longer_than_the_histogram() -> None:
+    bars = length_bars(lengths_of(LONGEST, LONGEST + 5), most=10)
+    assert sum(bar.rows for bar in bars) == 2
+    assert bars[-1] == Bar("4,000\u20134,005", 2, tail=True)
+
+
+def test_nothing_has_no_bars() -> None:
+    assert length_bars(Lengths(), most=10) == []
 
 
 def test_ratios_run_from_the_smallest_to_the_largest(make_folder: MakeFolder) -> None:
@@ -55,44 +115,81 @@ def test_ratios_run_from_the_smallest_to_the_largest(make_folder: MakeFolder) ->
     assert (bars[0], bars[8], bars[-1]) == (Bar("0.50", 1), Bar("1.00", 0), Bar("2.00", 1))
 
 
-def test_the_limit_of_the_ratio_is_told(make_folder: MakeFolder) -> None:
-    part = ratios(inspect(make_folder(sections={"data": {"max_length_ratio": 4}})))
-    assert "Ratios above 4 and below 0.25 were left out (data.max_length_ratio)." in part
-    # Two characters for five, and four for three.
-    assert '0.39</th><td class="number">1</td><td class="number">50.0%</td>' in part
-    assert '1.30</th><td class="number">1</td><td class="number">50.0%</td>' in part
+def test_the_most_frequent_characters_of_training_and_validation_come_first(make_folder: MakeFolder) -> None:
+    folder = make_folder(train=[("a", "zzxxxyw")])
+    _, target = inspect(folder).sides
+    # "z" stands in the validation text as well.
+    assert unknown_characters(target, most=3) == [
+        UnknownCharacter("x", 3, 0),
+        UnknownCharacter("z", 2, 1),
+        UnknownCharacter("w", 1, 0),
+    ]
 
 
-def test_the_vocabulary_is_measured_on_the_training_text(make_folder: MakeFolder) -> None:
-    part = vocabulary(inspect(make_folder()))
-    # Of 18 running pieces, a has 6, the space 5, b 4, and 3 are unknown.
-    sizes, covering = part.split("How many of the most frequent pieces", 1)
-    assert row(sizes, "joint") == ["7", "18", "16.7%", "0", "2"]
-    assert row(covering, "joint") == ["2", "3", *["not reached"] * 4]
+def test_text_that_is_whole_is_shown_as_it_is() -> None:
+    assert cut_texts(Example(1, "f", 1, ("abc", "ab"), (3, 4))) == ["abc", "ab \u2026 (4 characters)"]
 
 
-def test_pieces_that_never_occur_and_rare_ones_are_listed(make_folder: MakeFolder) -> None:
-    part = vocabulary(inspect(make_folder(train=[("aaaaaa", "a")], joint=False)))
-    assert "source vocabulary, pieces that never occur: 1<" in part
-    assert '<span dir="auto">b</span>' in part
-    assert "source vocabulary, pieces that occur 1 to 5 times: 1<" in part
+def data(**changes: Any) -> dict[str, Any]:
+    return {**prepared_sections(Settings())["data"], **changes}
 
 
-def test_curves_are_of_both_sides(make_folder: MakeFolder) -> None:
-    part = vocabulary(inspect(make_folder()))
-    assert part.count("<polyline") == 4
-    assert part.count('<p class="legend">') == 2
-    # The most frequent piece of the source is one of three in ten; the three cover eight of them.
-    assert '<th scope="row">source</th><td class="number">1</td><td class="number">30.00%</td>' in part
-    assert '<th scope="row">source</th><td class="number">3</td><td class="number">80.00%</td>' in part
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_has_an_explanation(reason: Reason) -> None:
+    assert explain(reason, data())
 
 
-def test_a_side_of_which_everything_is_unknown_has_no_curves(make_folder: MakeFolder) -> None:
-    inspection = inspect(make_folder(joint=False))
-    src, tgt = inspection.sides
-    specials = Vocabulary("source", ("<pad>", "<unk>", "<s>", "</s>"), np.array([0, 10, 0, 2]))
-    part = vocabulary(replace(inspection, sides=(replace(src, vocabulary=specials), tgt)))
-    assert part.count("<polyline") == 2
-    assert row(part.split("How many of the most frequent pieces", 1)[0], "source") == ["4", "10", "100.0%", "0", "0"]
-    part = vocabulary(replace(inspection, sides=(replace(src, vocabulary=specials),)))
-    assert "<polyline" not in part
+@pytest.mark.parametrize(
+    ("reason", "changes", "words"),
+    [
+        ("too_long", {"max_characters": 2500}, "more characters than data.max_characters = 2,500"),
+        ("length_ratio", {"max_length_ratio": 1.5}, "more than data.max_length_ratio = 1.5 times the characters"),
+        ("symbols", {"max_symbol_share": 0.4}, "than data.max_symbol_share = 40%"),
+        ("script", {"min_script_share": 0.5, "src_lang": "en"}, "= 50% (data.src_lang = en, data.tgt_lang = unknown)"),
+        ("overlap", {"drop_overlap": ["source", "pair"]}, "(data.drop_overlap = source, pair)"),
+        ("overlap", {}, "(data.drop_overlap = none)"),
+        ("too_many_pieces", {"max_pieces": 99}, "more pieces than data.max_pieces = 99"),
+    ],
+)
+def test_an_explanation_names_the_setting_and_its_value(reason: Reason, changes: dict[str, Any], words: str) -> None:
+    assert words in explain(reason, data(**changes))
+
+
+def test_everything_the_page_shows_is_there_for_programs(make_folder: MakeFolder) -> None:
+    tree = json.loads(json.dumps(to_tree(inspect(make_folder()))))
+    assert tree["counts"]["rejected"] == {"empty": 0, "length_ratio": 1, "copy": 1}
+    assert tree["counts"]["overlap"] == {"validation": {"source": 1, "target": 2, "pair": 0}}
+    assert tree["inputs"][0]["path"] == "a&b.en"
+    assert tree["settings"]["tokenizer"]["kind"] == "char"
+
+
+def test_lengths_have_their_mean_quantiles_and_histogram(make_folder: MakeFolder) -> None:
+    words = to_tree(inspect(make_folder()))["sides"]["source"]["lengths"]["words"]
+    assert words["quantiles"]["0.5"] == 1
+    assert (words["mean"], words["total"], words["largest"], words["counts"]) == (1.5, 3, 2, [0, 1, 1])
+
+
+def test_ratios_are_named_by_their_middle(make_folder: MakeFolder) -> None:
+    tree = to_tree(inspect(make_folder(train=[("ab a", "ab"), ("a", "a")])))
+    assert tree["ratios"] == {"0.5000": 1, "1.0000": 1}
+
+
+def test_unknown_pieces_are_counted_for_each_set(make_folder: MakeFolder) -> None:
+    unknown = to_tree(inspect(make_folder()))["sides"]["target"]["unknown"]
+    assert unknown["training"] == {"pieces": 8, "unknown": 1, "sentences": 2, "sentences_with_unknown": 1}
+    assert unknown["validation"]["news"]["unknown"] == 1
+    assert {one["character"]: one["name"] for one in unknown["characters"]} == {
+        "\u0301": "COMBINING ACUTE ACCENT",
+        "z": "LATIN SMALL LETTER Z",
+    }
+
+
+def test_the_vocabulary_says_how_many_pieces_cover_how_much(make_folder: MakeFolder) -> None:
+    joint = to_tree(inspect(make_folder()))["vocabularies"]["joint"]
+    assert (joint["size"], joint["running_pieces"], joint["unused"], joint["at_most_5_times"]) == (7, 18, 0, 2)
+    assert (joint["pieces_to_cover"]["0.8"], joint["pieces_to_cover"]["0.9"]) == (3, None)
+
+
+def test_examples_say_where_they_stand(make_folder: MakeFolder) -> None:
+    examples = to_tree(inspect(make_folder()))["examples"]
+    assert examples["copy"] == [{"file": "a&b.en", "line": 2, "texts": ["same", "same"]}]
