@@ -5,11 +5,11 @@ Each is only done when it has to be.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nmt.config import SearchSettings, Settings
+from nmt.config import Settings
 from nmt.corpus.reading import read_lines
 from nmt.errors import ConfigError
 from nmt.files import make_folder, sha256, write_text
@@ -98,7 +98,7 @@ def translate_test(
         The file of translations, one a line, and whether it was made now.
     """
     hypotheses, stamp = test_dir / HYPOTHESES, test_dir / STAMP
-    search = _search(settings, read_settings(model_dir))
+    search = read_settings(model_dir).search.model_copy(update=settings.search.model_dump(exclude_unset=True))
     made_from = {
         "model": sha256(model_dir / WEIGHTS),
         "source": sha256(src),
@@ -109,7 +109,7 @@ def translate_test(
         return hypotheses, False
     lines = list(read_lines(src, on_bad_utf8=settings.data.on_bad_utf8))
     translator = Translator.load(model_dir, device=settings.training.device, precision=search.precision)
-    options = replace(Options.of(search), tag=settings.data.test_tag)
+    options = Options(**search.model_dump(exclude={"precision"}), tag=settings.data.test_tag)
     texts: list[str] = []
     for first in range(0, len(lines), _BLOCK):
         found = translator.translate(lines[first : first + _BLOCK], options)
@@ -119,11 +119,6 @@ def translate_test(
     write_text(hypotheses, "".join(text + "\n" for text in texts))
     write_text(stamp, json.dumps({**made_from, "hypotheses": sha256(hypotheses)}, indent=2) + "\n")
     return hypotheses, True
-
-
-def _search(asked: Settings, model: Settings) -> SearchSettings:
-    """Take what was asked for, and for the rest what the model has."""
-    return model.search.model_copy(update={name: getattr(asked.search, name) for name in asked.search.model_fields_set})
 
 
 def score_test(hypotheses: Path, texts: TestTexts, settings: Settings) -> tuple[Score, ...]:

@@ -136,7 +136,7 @@ class Validation:
 
     def translate(self, translator: Translator, options: Options, point: Point) -> list[str]:
         """Translate the text with the weights of `point`."""
-        wish = replace(options, lm_weight=point.lm_weight, length_penalty=point.length_penalty)
+        wish = options.model_copy(update=point._asdict())
         return [best.text for best, *_ in translator.translate(self.src, wish)]
 
     def score(self, hypotheses: Sequence[str], settings: Settings) -> Score:

@@ -1,30 +1,42 @@
 """`nmt lm`: what a trained language model is for."""
 
+import json
+import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from nmt.wording import counted
-from nmt_cli import lm_options as option
-from nmt_cli.adding import add_command
 from nmt_cli.console import results, say, status
 from nmt_cli.lm_filter import filter_corpus
-from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.streams import STREAM, open_lines, refuse_replacing
+from nmt_cli.options import DeviceOption, OnBadUtf8Option, add_command, drawing
+from nmt_cli.streams import STREAM, open_lines, open_output, refuse_replacing
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from nmt.lm import LineScore, Totals
 
 _FILE_BLOCK: Final = 4000
 """Lines of a file that are taken together."""
 _STREAM_BLOCK: Final = 500
 """Lines of a stream that are: fewer, so that the first of them are not kept waiting."""
+
+_ModelDir = Annotated[
+    Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a language model that `nmt train` wrote.")
+]
+_Threads = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, help="CPU threads; last digits may depend on them.", rich_help_panel="Computation"
+    ),
+]
 
 lm = typer.Typer(name="lm", no_args_is_help=True)
 
@@ -41,18 +53,48 @@ def language_model() -> None:
 
 
 def score(
-    model_dir: option.ModelDir,
+    model_dir: _ModelDir,
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="Text to score, one sentence a line; - is stdin.")
     ] = STREAM,
-    output: option.Output = STREAM,
-    output_format: option.OutputFormat = "text",
-    total: option.Total = False,
-    carry: option.Carry = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where the scores go; - is stdout.", rich_help_panel="Output"
+        ),
+    ] = STREAM,
+    output_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(
+            "--format",
+            help="json: an object a line, with the pieces and their log-probabilities.",
+            rich_help_panel="Output",
+        ),
+    ] = "text",
+    total: Annotated[
+        bool,
+        typer.Option(
+            "--total",
+            help="Print the totals only, on stdout: a table, or JSON. Else they go to stderr.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    carry: Annotated[
+        bool | None,
+        typer.Option(
+            "--carry/--independent",
+            help="Lines follow each other as in a text, which is how test perplexities are published, or are scored "
+            "each by itself.",
+            show_default="as the model was trained: training.carry_state",
+        ),
+    ] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    precision: option.Precision = "fp32",
-    device: option.Device = "auto",
-    threads: option.Threads = 1,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option(help="Arithmetic; auto: bf16 where the hardware has it.", rich_help_panel="Computation"),
+    ] = "fp32",
+    device: DeviceOption = "auto",
+    threads: _Threads = 1,
 ) -> None:
     """Score a text: perplexity, log-probability and number of pieces for each of its lines, with tabs between them.
 
@@ -81,25 +123,30 @@ def score(
     if total:
         _print_totals(_counted(found, visible=True), carried=carried, as_json=output_format == "json")
         return
-    from nmt_cli.lm_output import score_writer, sentence
-
-    with score_writer(output, output_format, pieces=scorer.tokenizer.pieces) as write:
+    with _score_writer(output, output_format, pieces=scorer.tokenizer.pieces) as write:
         totals = _counted(found, write, visible=output != STREAM or not sys.stdout.isatty())
     say(sentence(totals, carried=carried))
 
 
 def generate(
-    model_dir: option.ModelDir,
-    lines: option.Lines = 10,
-    max_length: option.MaxLength = 200,
-    prefix: option.Prefix = "",
-    carry: option.CarryOn = False,
-    temperature: option.Temperature = 1.0,
-    top_k: option.TopK = 0,
-    top_p: option.TopP = 1.0,
-    seed: option.Seed = 1,
-    device: option.Device = "auto",
-    threads: option.Threads = 1,
+    model_dir: _ModelDir,
+    lines: Annotated[int, typer.Option(metavar="N", min=1, help="Lines to write.")] = 10,
+    max_length: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Most pieces of a line; then it ends as it is.")
+    ] = 200,
+    prefix: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="How each line begins; with --carry, the first.", show_default="nothing"),
+    ] = "",
+    carry: Annotated[
+        bool, typer.Option("--carry", help="Write one text: each line goes on from those before it.")
+    ] = False,
+    temperature: Annotated[float, drawing("temperature", panel="Random choice")] = 1.0,
+    top_k: Annotated[int, drawing("top_k", panel="Random choice")] = 0,
+    top_p: Annotated[float, drawing("top_p", panel="Random choice")] = 1.0,
+    seed: Annotated[int, drawing("seed", panel="Random choice")] = 1,
+    device: DeviceOption = "auto",
+    threads: _Threads = 1,
 ) -> None:
     """Write lines that the model finds probable, drawn at random, each up to its `</s>`.
 
@@ -140,8 +187,6 @@ def _counted(
 
 
 def _print_totals(totals: "Totals", *, carried: bool, as_json: bool) -> None:
-    from nmt_cli.lm_output import to_json, to_table
-
     if as_json:
         typer.echo(to_json(totals, carried=carried))
     else:
@@ -159,6 +204,97 @@ def _progress(*, visible: bool) -> "Iterator[Callable[[Totals], None]]":
             show(f"{counted(totals.lines, 'line')}, {speed:,.0f} pieces/s, perplexity {totals.perplexity:.2f}")
 
         yield show_totals
+
+
+@contextmanager
+def _score_writer(
+    output: Path, form: Literal["text", "json"], *, pieces: Sequence[str]
+) -> "Iterator[Callable[[Sequence[LineScore], int], None]]":
+    """Give a function that writes the scores of lines, the first of which has this index, counted from 0.
+
+    It writes to stdout at once, or to a file that gets its name when all is done.
+    """
+    with open_output(output) as file:
+
+        def write(scores: "Sequence[LineScore]", first: int) -> None:
+            if form == "json":
+                lines = (_json_line(number, one, pieces) for number, one in enumerate(scores, start=first + 1))
+            else:
+                lines = (f"{one.perplexity:.4f}\t{one.log_probability:.4f}\t{one.words}\n" for one in scores)
+            file.write("".join(lines).encode("utf-8"))
+            file.flush()
+
+        yield write
+
+
+def sentence(totals: "Totals", *, carried: bool) -> str:
+    """Say the totals in one line."""
+    unknown = f", {totals.unknown:,} of them unknown" if totals.unknown else ""
+    return (
+        f"{counted(totals.lines, 'line')}, {_how(carried)}, {counted(totals.words, 'piece')}{unknown}: "
+        f"perplexity {totals.perplexity:.2f}, "
+        f"{totals.perplexity_per_space_separated_word:.2f} per space-separated word, "
+        f"{totals.bits_per_character:.3f} bits a character"
+    )
+
+
+def to_table(totals: "Totals", *, carried: bool) -> "Table":
+    """Make a table of the totals, with a row for each."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    for name, value in (
+        ("lines", f"{totals.lines:,}"),
+        ("scored", _how(carried)),
+        ("pieces and </s>", f"{totals.words:,}"),
+        ("unknown", f"{totals.unknown:,}"),
+        ("log-probability", f"{totals.log_probability:.2f}"),
+        ("perplexity", f"{totals.perplexity:.2f}"),
+        ("perplexity per space-separated word", f"{totals.perplexity_per_space_separated_word:.2f}"),
+        ("bits a character", f"{totals.bits_per_character:.3f}"),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def to_json(totals: "Totals", *, carried: bool) -> str:
+    """Write the totals as a JSON object."""
+    record = {
+        "lines": totals.lines,
+        "carried": carried,
+        "words": totals.words,
+        "unknown": totals.unknown,
+        "log_probability": totals.log_probability,
+        "perplexity": _number(totals.perplexity),
+        "space_separated_words": totals.space_separated,
+        "perplexity_per_space_separated_word": _number(totals.perplexity_per_space_separated_word),
+        "characters": totals.characters,
+        "bits_per_character": _number(totals.bits_per_character),
+    }
+    return json.dumps(record, indent=2)
+
+
+def _how(carried: bool) -> str:
+    return "each after those before it" if carried else "each by itself"
+
+
+def _json_line(number: int, one: "LineScore", pieces: Sequence[str]) -> str:
+    record: dict[str, Any] = {
+        "line": number,
+        "perplexity": _number(one.perplexity),
+        "log_probability": one.log_probability,
+        "words": one.words,
+        "pieces": [pieces[index] for index in one.ids],
+        "log_probabilities": list(one.log_probs),
+    }
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _number(value: float) -> float | None:
+    """Return what JSON has a number for."""
+    return value if math.isfinite(value) else None
 
 
 add_command(lm, score)

@@ -13,13 +13,13 @@ from typer.core import TyperGroup
 
 from nmt.errors import NmtError, UsageError
 from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
-from nmt_cli.adding import add_command
 from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, own_stderr, own_stdout, say, show_warnings
 from nmt_cli.demo import demo
 from nmt_cli.inspect import inspect
 from nmt_cli.lab import lab
 from nmt_cli.lm import lm
+from nmt_cli.options import add_command
 from nmt_cli.plot import plot
 from nmt_cli.prepare import prepare
 from nmt_cli.run import run

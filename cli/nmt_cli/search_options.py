@@ -1,153 +1,126 @@
-"""The options of `nmt translate` that are about its search, in the groups in which its help shows them."""
+"""The options of a search, made from its settings: their types, ranges and words are those of `SearchSettings`."""
 
-from typing import Annotated, Final
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from nmt.config.search import SearchSettings
 from nmt_cli.options import above_zero
 
-_SEARCH, _SAMPLE = "Search", "Random translations"
-_THE_MODELS: Final = "the model's"
+_SCHEMA: Final = SearchSettings.model_json_schema()["properties"]
+_METAVARS: Final = {"integer": "N", "number": "X"}
 
-BeamSize = Annotated[
-    int | None,
+
+class _Place(NamedTuple):
+    """Where the help of `nmt translate` shows an option."""
+
+    after: str = "n_best"
+    panel: str = "Search"
+    name: str = ""
+
+
+_PLACES: Final = {
+    "beam_size": _Place("output", name="--beam"),
+    "lm_weight": _Place("lm", "Language model"),
+    "carry_unknown": _Place("dictionary", "Text"),
+    "zero_digit": _Place("dictionary", "Text"),
+    "precision": _Place("ensemble", "Computation"),
+    "batch_tokens": _Place("workers", "Computation"),
+}
+"""Settings whose options do not stand, in the order of the settings, among the others of the search."""
+
+
+def setting(name: str) -> Any:
+    """Make the option of a setting of the search; where it is not given, the value is the model's."""
+    schema, place = _SCHEMA[name], _PLACES.get(name, _Place())
+    return typer.Option(
+        *([place.name] if place.name else []),
+        metavar=_METAVARS.get(schema.get("type", "")),
+        min=schema.get("minimum"),
+        max=schema.get("maximum"),
+        callback=above_zero if schema.get("exclusiveMinimum") == 0 else None,
+        help=" ".join(schema["description"].split()),
+        show_default="the model's",
+        rich_help_panel=place.panel,
+    )
+
+
+def with_search_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for every setting of the search that it does not name itself.
+
+    Those that are given are its argument `search`.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = {name: parameter for name, parameter in signature.parameters.items() if name != "search"}
+    made = [name for name in SearchSettings.model_fields if name not in own]
+    parameters = list(own.values())
+    for name in reversed(made):
+        kind: Any = SearchSettings.model_fields[name].annotation
+        option: Any = Annotated[kind | None, setting(name)]
+        parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        place = _PLACES.get(name, _Place()).after
+        parameters.insert([one.name for one in parameters].index(place) + 1, parameter)
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        given = {name: value for name in made if (value := values.pop(name)) is not None}
+        command(**values, search=given)
+
+    ordered = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    run.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]
+    return run
+
+
+Folder = Annotated[
+    Path | None,
     typer.Option(
-        "--beam",
-        metavar="N",
-        min=1,
-        max=1000,
-        help="Hypotheses kept at each step; 1 is greedy search.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_SEARCH,
+        "--lm",
+        metavar="LM_DIR",
+        help="Language model that is asked at each step too (shallow fusion); it has the model's tokenizer.",
+        rich_help_panel="Language model",
     ),
 ]
 
-NBest = Annotated[
-    int,
+Rescoring = Annotated[
+    bool,
     typer.Option(
-        metavar="N",
-        min=1,
-        max=1000,
-        help="Above 1: up to so many lines for each input line, as Moses writes them: `line ||| text ||| score`, the "
-        "first line being 0 (in JSON and in pictures, 1).",
-        rich_help_panel=_SEARCH,
+        "--lm-rescore",
+        help="It only reorders the finished hypotheses of the beam, and may have a tokenizer of its own.",
+        rich_help_panel="Language model",
     ),
 ]
 
-LengthPenalty = Annotated[
-    float | None,
+Tag = Annotated[
+    str | None,
     typer.Option(
-        metavar="X",
-        min=0.0,
-        help="Exponent of the length normalisation; 0: none.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_SEARCH,
+        metavar="TAG",
+        help="Piece such as <news> put before each sentence, which the model knows as the tag of a corpus.",
+        rich_help_panel="Text",
     ),
 ]
 
-CoveragePenalty = Annotated[
-    float | None,
+Ensemble = Annotated[
+    list[Path] | None,
     typer.Option(
-        metavar="X",
-        min=0.0,
-        help="Weight of the penalty for source pieces that the attention has left unread; 0: none.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_SEARCH,
+        metavar="MODEL_DIR",
+        help="Another model to translate with (an ensemble); it has the same tokenizers; repeatable.",
+        rich_help_panel="Computation",
     ),
 ]
 
-MinLengthRatio = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        min=0.0,
-        help="Fewest pieces of a translation: this times those of the source.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_SEARCH,
-    ),
-]
 
-MaxLengthRatio = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        max=100.0,
-        callback=above_zero,
-        help="Most pieces of a translation: this times those of the source, plus ten.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_SEARCH,
-    ),
-]
+def check_options(lm: Path | None, *, weight: float | None, rescoring: bool) -> None:
+    """Refuse what is said about a language model where there is none.
 
-NoRepeatNgram = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        help="No run of so many pieces comes twice in a translation; 0: no such rule.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_SEARCH,
-    ),
-]
+    Raises:
+        UsageError: Such an option is given.
+    """
+    from nmt.errors import UsageError
 
-Shortlist = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        help="Pieces to choose from for each sentence, a multiple of 16; `nmt shortlist` learns which; 0: all.",
-        show_default=_THE_MODELS,
-        rich_help_panel=_SEARCH,
-    ),
-]
-
-Sample = Annotated[
-    bool, typer.Option("--sample", help="Draw translations at random: `--n-best` of them.", rich_help_panel=_SAMPLE)
-]
-
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        min=1e-6,
-        max=1e6,
-        help="Below 1: closer to the most probable; above: more random.",
-        show_default="1",
-        rich_help_panel=_SAMPLE,
-    ),
-]
-
-TopK = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        help="Draw from so many of the most probable pieces; 0: all.",
-        show_default="all",
-        rich_help_panel=_SAMPLE,
-    ),
-]
-
-TopP = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        max=1.0,
-        callback=above_zero,
-        help="Draw from the most probable pieces that have this probability together.",
-        show_default="1",
-        rich_help_panel=_SAMPLE,
-    ),
-]
-
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        max=2**63 - 1,
-        help="Seed of the random choice.",
-        show_default="1",
-        rich_help_panel=_SAMPLE,
-    ),
-]
+    for name, given in (("--lm-weight", weight is not None), ("--lm-rescore", rescoring)):
+        if given and lm is None:
+            raise UsageError(f"{name} is about a language model; it needs --lm")

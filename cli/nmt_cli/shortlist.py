@@ -7,10 +7,11 @@ import typer
 
 from nmt.wording import counted
 from nmt_cli.console import progress, results
+from nmt_cli.options import ModelDir
 
 
 def shortlist(
-    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
+    model_dir: ModelDir,
     data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="The data that it was trained on.")],
     size: Annotated[
         int | None,

@@ -5,74 +5,174 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from nmt.wording import counted
-from nmt_cli import language_options as language_option
 from nmt_cli import search_options as search_option
-from nmt_cli import translation_options as option
 from nmt_cli.console import status, warn
-from nmt_cli.options import OnBadUtf8Option
+from nmt_cli.options import DeviceOption, ModelDir, OnBadUtf8Option, drawing
+from nmt_cli.search_options import setting, with_search_options
 from nmt_cli.streams import STREAM, open_lines, refuse_replacing
-from nmt_cli.translation_input import noticing
 from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
     from nmt.search.sampling import Sampling
     from nmt.streams import LineSource
+    from nmt.translate import Options
     from nmt.translate.blocks import Job, Translations
 
 _FILE_BLOCK: Final = 4000
 """Lines of a file that are sorted by length together."""
 _STREAM_BLOCK: Final = 500
 """Lines of a stream, and of a worker's share, that are: fewer, so that the first of them are not kept waiting."""
+_SHOWN: Final = 20
+"""Characters of markup that a warning shows."""
 
 
+@with_search_options
 def translate(
-    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
+    model_dir: ModelDir,
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence a line; - is stdin.")
     ] = STREAM,
-    output: option.Output = STREAM,
-    beam_size: search_option.BeamSize = None,
-    n_best: search_option.NBest = 1,
-    length_penalty: search_option.LengthPenalty = None,
-    coverage_penalty: search_option.CoveragePenalty = None,
-    min_length_ratio: search_option.MinLengthRatio = None,
-    max_length_ratio: search_option.MaxLengthRatio = None,
-    no_repeat_ngram: search_option.NoRepeatNgram = None,
-    shortlist: search_option.Shortlist = None,
-    lm: language_option.Folder = None,
-    lm_weight: language_option.Weight = None,
-    lm_rescore: language_option.Rescoring = False,
-    sample: search_option.Sample = False,
-    temperature: search_option.Temperature = None,
-    top_k: search_option.TopK = None,
-    top_p: search_option.TopP = None,
-    seed: search_option.Seed = None,
-    terms: option.Terms = None,
-    must: option.Must = None,
-    must_not: option.MustNot = None,
-    prefix_after_tab: option.PrefixAfterTab = False,
-    replace_unknown: option.ReplaceUnknown = False,
-    dictionary: option.Dictionary = None,
-    carry_unknown: option.CarryUnknown = None,
-    document: option.Document = False,
-    markup: option.Markup = False,
-    tag: option.Tag = None,
-    keep: option.Keep = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where translations go; - is stdout.", rich_help_panel="Output"
+        ),
+    ] = STREAM,
+    n_best: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Above 1: up to so many lines for each input line, as Moses writes them: `line ||| text ||| score`, "
+            "the first line being 0 (in JSON and in pictures, 1).",
+            rich_help_panel="Search",
+        ),
+    ] = 1,
+    lm: search_option.Folder = None,
+    lm_rescore: search_option.Rescoring = False,
+    sample: Annotated[
+        bool,
+        typer.Option(
+            "--sample", help="Draw translations at random: `--n-best` of them.", rich_help_panel="Random translations"
+        ),
+    ] = False,
+    temperature: Annotated[float | None, drawing("temperature", panel="Random translations")] = None,
+    top_k: Annotated[int | None, drawing("top_k", panel="Random translations")] = None,
+    top_p: Annotated[float | None, drawing("top_p", panel="Random translations")] = None,
+    seed: Annotated[int | None, drawing("seed", panel="Random translations")] = None,
+    terms: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of `source term <tab> target term`: the targets appear where the sources do.",
+            rich_help_panel="Words",
+        ),
+    ] = None,
+    must: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORDS", help="Words that every translation contains; repeatable.", rich_help_panel="Words"
+        ),
+    ] = None,
+    must_not: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Words that no translation contains, just as written; forms that only begin so may come; repeatable.",
+            rich_help_panel="Words",
+        ),
+    ] = None,
+    prefix_after_tab: Annotated[
+        bool,
+        typer.Option(
+            "--prefix-after-tab",
+            help="Input lines are `source <tab> how the translation begins`.",
+            rich_help_panel="Words",
+        ),
+    ] = False,
+    replace_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--replace-unknown",
+            help="UNK replacement: where a model of words says <unk>, put in the source word that it attends to most.",
+            rich_help_panel="Words",
+        ),
+    ] = False,
+    dictionary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of `source word <tab> target word` for --replace-unknown, which this turns on, and for what is "
+            "carried over.",
+            rich_help_panel="Words",
+        ),
+    ] = None,
+    document: Annotated[
+        bool,
+        typer.Option(
+            "--document",
+            help="Lines are paragraphs: their sentences are translated one by one and joined again.",
+            rich_help_panel="Text",
+        ),
+    ] = False,
+    markup: Annotated[
+        bool,
+        typer.Option(
+            "--markup",
+            help="Keep tags, scripts, styles, code, {placeholders} and format codes as they are, over line ends too.",
+            rich_help_panel="Text",
+        ),
+    ] = False,
+    tag: search_option.Tag = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Keep what matches as well; turns on --markup.", rich_help_panel="Text"),
+    ] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    output_format: option.OutputFormat = "text",
-    scores: option.Scores = False,
-    alignment: option.Alignment = None,
-    attention_plot: option.AttentionPlot = None,
-    ensemble: option.Ensemble = None,
-    precision: option.Precision = None,
-    device: option.Device = "auto",
-    workers: option.Workers = 1,
-    batch_tokens: option.BatchTokens = None,
+    output_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(
+            "--format", help="json: an object a line, with scores, pieces and alignments.", rich_help_panel="Output"
+        ),
+    ] = "text",
+    scores: Annotated[
+        bool,
+        typer.Option(
+            "--scores",
+            help="Put the score and a tab before each translation; n-best lists and JSON have scores anyway.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    alignment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write word alignments there, a line for each input line: `0-0 1-2`, source-target, without markup.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    attention_plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Draw the attention of each line there as a PNG; needs the extra `plot`.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    ensemble: search_option.Ensemble = None,
+    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
+    device: DeviceOption = "auto",
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes; each uses one CPU core.", rich_help_panel="Computation")
+    ] = 1,
+    *,
+    search: dict[str, Any],
 ) -> None:
     """Translate a file or stdin, one output line for each input line.
 
@@ -92,20 +192,11 @@ def translate(
     from nmt.translate import Options
     from nmt.translate.blocks import Job
 
-    language_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
+    search_option.check_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     read = [path for path in (source, terms, dictionary) if path is not None]
     refuse_replacing(read, [output, *([alignment] if alignment else [])])
     options = Options(
-        beam_size=beam_size,
-        length_penalty=length_penalty,
-        coverage_penalty=coverage_penalty,
-        min_length_ratio=min_length_ratio,
-        max_length_ratio=max_length_ratio,
-        lm_weight=lm_weight,
-        no_repeat_ngram=no_repeat_ngram,
-        carry_unknown=carry_unknown,
-        batch_tokens=batch_tokens,
-        shortlist=shortlist,
+        **search,
         n_best=n_best,
         lm_rescore=lm_rescore,
         sampling=_sampling(sample, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}),
@@ -127,10 +218,47 @@ def translate(
         refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     with (
-        noticing(lines, options, name=name) as watched,
+        _noticing(lines, options, name=name) as watched,
         closing(_translations(job, watched, arriving=source == STREAM, workers=workers)) as found,
     ):
         _write(found, form, name=name, document=document)
+
+
+@contextmanager
+def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
+    """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
+    from nmt.markup import LINES, Unclosed
+    from nmt.streams import WatchedLines
+
+    if not options.markup:
+        yield WatchedLines(lines, _Beginning(name).read)
+        return
+    unclosed = Unclosed(options.keep)
+
+    def read(taken: list[str]) -> None:
+        for number, text in unclosed.read(options.text_of(line)[0] for line in taken):
+            warn(f"{name}, line {number}: {text[:_SHOWN]!r} is not closed in {LINES} lines, which are kept as they are")
+
+    yield WatchedLines(lines, read)
+    if unclosed.place:
+        number, text = unclosed.place
+        warn(f"{name}, line {number}: {text[:_SHOWN]!r} is never closed, so all that follows was kept as it is")
+
+
+class _Beginning:
+    """Waits for the first line that is not blank."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._over = False
+
+    def read(self, lines: list[str]) -> None:
+        from nmt.corpus.sources.documents import begins_markup
+
+        first = next(filter(str.strip, lines), "") if not self._over else ""
+        self._over = self._over or bool(first)
+        if begins_markup(first):
+            warn(f"{self._name} begins as HTML or XML, but is translated as plain text; --markup keeps its tags")
 
 
 def _translations(

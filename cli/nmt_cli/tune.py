@@ -4,18 +4,16 @@ import json
 import shlex
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from nmt.wording import counted
-from nmt_cli import language_options as language_option
 from nmt_cli import search_options as search_option
-from nmt_cli import translation_options as option
 from nmt_cli.console import progress, results, say
-from nmt_cli.options import OnBadUtf8Option
+from nmt_cli.options import DeviceOption, ModelDir, OnBadUtf8Option
+from nmt_cli.search_options import setting
 from nmt_cli.streams import STREAM, refuse_replacing
 
 if TYPE_CHECKING:
@@ -30,11 +28,11 @@ _SIGNIFICANT: Final = 0.05
 
 
 def tune(
-    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
+    model_dir: ModelDir,
     src: Annotated[Path, typer.Option("--src", metavar="FILE", help="Validation text, one sentence a line.")],
     tgt: Annotated[Path, typer.Option("--tgt", metavar="FILE", help="The right translations, line by line.")],
-    lm: language_option.Folder = None,
-    lm_rescore: language_option.Rescoring = False,
+    lm: search_option.Folder = None,
+    lm_rescore: search_option.Rescoring = False,
     lm_weight: Annotated[
         float | None,
         typer.Option("--lm-weight", metavar="X", min=0.0, help="Only this weight.", show_default="tuned"),
@@ -47,13 +45,13 @@ def tune(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the table there too, as JSON.")
     ] = None,
-    beam_size: search_option.BeamSize = None,
-    tag: option.Tag = None,
+    beam_size: Annotated[int | None, setting("beam_size")] = None,
+    tag: search_option.Tag = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    ensemble: option.Ensemble = None,
-    precision: option.Precision = None,
-    device: option.Device = "auto",
-    batch_tokens: option.BatchTokens = None,
+    ensemble: search_option.Ensemble = None,
+    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
+    device: DeviceOption = "auto",
+    batch_tokens: Annotated[int | None, setting("batch_tokens")] = None,
 ) -> None:
     """Find the weight of a language model and the length penalty with which validation text is translated best.
 
@@ -74,16 +72,18 @@ def tune(
     from nmt.translate import Options, Translator
     from nmt.tuning import Validation, best_of, plan_for
 
-    language_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
+    search_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
     refuse_replacing([src, tgt], [output] if output else [])
     plan = plan_for(with_language_model=lm is not None, lm_weight=lm_weight, length_penalty=length_penalty)
     validation = Validation.read(src, tgt, metric, on_bad_utf8)
-    options = Options(beam_size=beam_size, batch_tokens=batch_tokens, lm_rescore=lm_rescore, tag=tag)
+    given = {"beam_size": beam_size, "batch_tokens": batch_tokens}
+    search: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options = Options(**search, lm_rescore=lm_rescore, tag=tag)
     folders = (model_dir, *(ensemble or ()))
     translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
     plan = plan.with_usual(translator.settings.search.length_penalty)
     # A language model that does not fit is refused now, not after the points that leave it out.
-    translator.flow(options if lm is None else replace(options, lm_weight=1.0))
+    translator.flow(options if lm is None else options.model_copy(update={"lm_weight": 1.0}))
     start = time.monotonic()
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
         texts: dict[Point, list[str]] = {}

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from nmt_cli.options import ModelDir
 from nmt_cli.streams import STREAM, open_output
 
 
 def vectors(
-    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")],
+    model_dir: ModelDir,
     side: Annotated[
         Literal["src", "tgt"] | None,
         typer.Option(

@@ -1,7 +1,7 @@
 """Typed settings, TOML recipes and `section.key=value` overrides."""
 
 from nmt.config.data import CorpusSettings, DataSettings, TrainingCorpusSettings
-from nmt.config.load import load_settings, parse_settings, to_toml
+from nmt.config.load import change_settings, load_settings, parse_settings, to_toml
 from nmt.config.model import ModelSettings
 from nmt.config.search import SearchSettings
 from nmt.config.settings import Settings
@@ -17,6 +17,7 @@ __all__ = [
     "TokenizerSettings",
     "TrainingCorpusSettings",
     "TrainingSettings",
+    "change_settings",
     "load_settings",
     "parse_settings",
     "to_toml",

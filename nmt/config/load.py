@@ -48,6 +48,17 @@ def load_settings(
     return _validate(tree, where=str(recipe) if recipe is not None else "settings")
 
 
+def change_settings(settings: Settings, section: str, values: Mapping[str, Any]) -> Settings:
+    """Return settings of which some have other values.
+
+    Raises:
+        ConfigError: A value does not fit, by itself or with the others.
+    """
+    tree = to_tree(settings)
+    _merge(tree, {section: values})
+    return _validate(tree, where="settings")
+
+
 def parse_settings(text: str, *, where: str) -> Settings:
     """Read a settings tree from TOML text, as stored in a model's config.toml."""
     return _validate(as_stored(_parse_toml(text, where)), where=where)
@@ -136,7 +147,7 @@ def _toml_value(text: str) -> Any:
     return value if isinstance(value, (str, int, float, list, dict)) else text
 
 
-def _merge(tree: dict[str, Any], update: dict[str, Any]) -> None:
+def _merge(tree: dict[str, Any], update: Mapping[str, Mapping[str, Any]]) -> None:
     for section, values in update.items():
         tree.setdefault(section, {}).update(values)
 
@@ -174,12 +185,13 @@ def _validate(tree: dict[str, Any], *, where: str) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_describe(error)}") from error
+        raise ConfigError(f"{where}: {describe_misfit(error)}") from error
 
 
-def _describe(error: ValidationError) -> str:
+def describe_misfit(error: ValidationError, section: str = "") -> str:
+    """Say of the first value that does not fit which setting it was given to, and what was expected."""
     first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = section + ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{name}: {message}" if name else message

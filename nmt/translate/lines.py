@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.alignment import align_words, join_pieces, replace_unknown
-from nmt.config import Settings
+from nmt.config import SearchSettings, Settings
 from nmt.corpus.invisible import normaliser
 from nmt.corpus.placeholders import (
     Kind,
@@ -159,6 +159,10 @@ class LineReader:
         pairs = [self.options.text_of(line) for line in lines]
         return [text for text, _ in pairs], [self._normalise(prefix) for _, prefix in pairs]
 
+    @cached_property
+    def _search(self) -> SearchSettings:
+        return self.options.search(self.settings)
+
     @property
     def carries(self) -> bool:
         """Whether anything may be carried over."""
@@ -167,9 +171,7 @@ class LineReader:
     @cached_property
     def _known(self) -> frozenset[str] | None:
         """The characters that are read; what lacks others is carried over. None: nothing is."""
-        wanted = self.options.carry_unknown
-        carries = self.settings.search.carry_unknown if wanted is None else wanted
-        return self.tokenizers.src.characters if carries else None
+        return self.tokenizers.src.characters if self._search.carry_unknown else None
 
     def _unread(self, text: str) -> list[Stretch]:
         if self._known is None or self._known.issuperset(text):
@@ -259,7 +261,7 @@ class LineReader:
                 tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
                 joined = join_pieces(tgt)
         placed = place(part.originals, src, tgt, attention, written=prefix)
-        filling = written_for(joined, placed.filling, self.settings.search.zero_digit)
+        filling = written_for(joined, placed.filling, self._search.zero_digit)
         text = one_line(fill(joined, filling))
         one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
         if attention is not None:

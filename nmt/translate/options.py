@@ -2,47 +2,31 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from nmt.config import SearchSettings, Settings, load_settings
+from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from nmt.config import SearchSettings, Settings, change_settings
+from nmt.config.load import describe_misfit
 from nmt.errors import ConfigError, UsageError
 from nmt.markup import Region, left_open
 from nmt.search.sampling import Sampling
 from nmt.search.shortlist import MULTIPLE
 from nmt.terms import Terminology
 
-_SEARCH: Final = (
-    "beam_size",
-    "length_penalty",
-    "coverage_penalty",
-    "min_length_ratio",
-    "max_length_ratio",
-    "lm_weight",
-    "no_repeat_ngram",
-    "carry_unknown",
-    "batch_tokens",
-    "shortlist",
-)
 
-
-@dataclass(frozen=True)
-class Options:
+class Options(SearchSettings):
     """What a user asks of the translation of lines; the defaults ask for the best translation that the model knows.
 
-    The first ten are those of `nmt.config.settings.SearchSettings`; None: what the model's own settings say.
+    Settings of the search can be given by name; for those that are not, the model's own hold, whatever their defaults
+    here say: `search` puts them together.
+
+    Raises:
+        UsageError: A value is out of range.
     """
 
-    beam_size: int | None = None
-    length_penalty: float | None = None
-    coverage_penalty: float | None = None
-    min_length_ratio: float | None = None
-    max_length_ratio: float | None = None
-    lm_weight: float | None = None
-    no_repeat_ngram: int | None = None
-    carry_unknown: bool | None = None
-    batch_tokens: int | None = None
-    shortlist: int | None = None
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     n_best: int = 1
     """Translations of each line, at most the beam size; samples, where `sampling` says so."""
     lm_rescore: bool = False
@@ -76,10 +60,13 @@ class Options:
     prefix_after_tab: bool = False
     """What follows a tab in a line is how its translation has to begin."""
 
+    @model_validator(mode="wrap")
     @classmethod
-    def of(cls, search: SearchSettings) -> Self:
-        """Ask for what these settings say."""
-        return cls(**{name: getattr(search, name) for name in _SEARCH})
+    def _refuse_what_is_out_of_range(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise UsageError(f"settings: {describe_misfit(error, 'search.')}") from error
 
     @property
     def attention(self) -> bool:
@@ -111,12 +98,18 @@ class Options:
         Raises:
             UsageError: One is out of range, or they exclude each other.
         """
-        chosen = {name: getattr(self, name) for name in _SEARCH}
-        overrides = [f"search.{name}={value}" for name, value in chosen.items() if value is not None]
+        chosen = self.model_dump(include=set(SearchSettings.model_fields), exclude_unset=True)
         try:
-            search = load_settings(overrides=overrides, base=settings).search
+            search = change_settings(settings, "search", chosen).search
         except ConfigError as error:
             raise UsageError(str(error)) from error
+        self._check(search)
+        return search
+
+    def _check(self, search: SearchSettings) -> None:
+        """Refuse what excludes each other, or has to be said elsewhere."""
+        if "precision" in self.model_fields_set:
+            raise UsageError(f"search.precision = {self.precision} is chosen when a model is loaded; say it there")
         if self.n_best < 1 or (self.n_best > search.beam_size and not self.sampling):
             raise UsageError(
                 f"{self.n_best} translations of each line were asked for, but search.beam_size = {search.beam_size} "
@@ -140,12 +133,11 @@ class Options:
                 f"search.shortlist = {search.shortlist} leaves out words that are asked for by a prefix, a term or as "
                 "required; use it without them, or set it to 0"
             )
-        return search
 
     def _check_sampling(self) -> None:
         """Refuse what would be of no use; what the model's own settings hold is no error."""
         for name in ("beam_size", "coverage_penalty"):
-            if getattr(self, name) is not None:
+            if name in self.model_fields_set:
                 raise UsageError(
                     f"search.{name} = {getattr(self, name)} does nothing for translations that are drawn at random; "
                     "leave one of them out"

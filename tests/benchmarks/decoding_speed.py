@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +103,7 @@ class Bench:
         translations = translator.translate(self.src, case.options)
         seconds = time.perf_counter() - before
         hook.remove()
-        beams = case.options.beam_size or 1
+        beams = case.options.beam_size
         parts, positions, pieces = self._sizes(case)
         rows = parts + beams * (pieces - parts)
         encoder, bridges, decoder = self._weights(case.options.shortlist)
@@ -119,10 +119,10 @@ class Bench:
 
     def _sizes(self, case: Case) -> tuple[int, int, int]:
         """Count the sentences, their source positions and target pieces, which no batch size changes."""
-        options = replace(case.options, batch_tokens=None)
+        options = Options(beam_size=case.options.beam_size, shortlist=case.options.shortlist, details=True)
         key = (case.precision, options.beam_size, options.shortlist)
         if key not in self._known:
-            found = self.translators[case.precision].translate(self.src, replace(options, details=True))
+            found = self.translators[case.precision].translate(self.src, options)
             parts = [part for best, *_ in found for part in best.details or ()]
             positions = sum(len(part.src) + 1 for part in parts)
             self._known[key] = (len(parts), positions, sum(len(part.tgt) + 1 for part in parts))

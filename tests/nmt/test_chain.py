@@ -1,7 +1,6 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,7 @@ def test_the_test_text_is_translated_with_its_tag(
 
     def note(self: Translator, lines: Sequence[str], options: Options) -> list[list[Translation]]:
         given.append(options.tag)
-        return translation(self, lines, replace(options, tag=None))
+        return translation(self, lines, options.model_copy(update={"tag": None}))
 
     monkeypatch.setattr(Translator, "translate", note)
     tagged = load_settings(overrides=["data.test_tag=<a>"], base=toy_settings)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from nmt.lm import Totals
-from nmt_cli.lm_output import sentence, to_json, to_table
+from nmt_cli.lm import sentence, to_json, to_table
 
 # 2 bits for each of 1,000 pieces: a perplexity of 4, of 16 for half as many units, and half a bit for 4 times as many
 TOTALS = Totals(

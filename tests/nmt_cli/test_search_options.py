@@ -1,25 +1,25 @@
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from pydantic import ValidationError
+import typer
+from pydantic import Field, ValidationError
 from typer.testing import CliRunner
 
 from nmt.config import SearchSettings
 from nmt.errors import ConfigError
 from nmt.search.sampling import Sampling
+from nmt.translate import Options
+from nmt_cli import search_options
 from nmt_cli.main import app
+from nmt_cli.search_options import with_search_options
 
+NAMES = {"beam_size": "--beam"}
 SETTINGS = {
-    "--beam": "beam_size",
-    "--length-penalty": "length_penalty",
-    "--coverage-penalty": "coverage_penalty",
-    "--min-length-ratio": "min_length_ratio",
-    "--max-length-ratio": "max_length_ratio",
-    "--no-repeat-ngram": "no_repeat_ngram",
-    "--shortlist": "shortlist",
-    "--lm-weight": "lm_weight",
-    "--batch-tokens": "batch_tokens",
+    NAMES.get(name, "--" + name.replace("_", "-")): name
+    for name, field in SearchSettings.model_fields.items()
+    if field.annotation in (int, float)
 }
 SAMPLING = {"--temperature": "temperature", "--top-k": "top_k", "--top-p": "top_p", "--seed": "seed"}
 NUMBERS = ["-1", "0", "1", "100", "101", "1000001", str(2**63 - 1), str(2**63)]
@@ -49,3 +49,41 @@ def test_a_number_is_wrong_usage_where_the_setting_would_not_hold_it(tmp_path: P
 def test_what_is_no_number_is_wrong_usage(tmp_path: Path, option: str) -> None:
     result = CliRunner().invoke(app, ["translate", str(tmp_path), option, "nan"])
     assert (result.exit_code, result.stdout) == (2, "")
+
+
+def options_of(command: Callable[..., None]) -> dict[str, Any]:
+    group = typer.Typer()
+    group.command()(command)
+    return {option.name: option for option in typer.main.get_command(group).params}
+
+
+def test_every_setting_of_the_search_has_an_option_of_its_range_and_words() -> None:
+    options = {one.name: one for one in typer.main.get_group(app).commands["translate"].params}
+    for name, schema in SearchSettings.model_json_schema()["properties"].items():
+        option = options[name]
+        assert (option.default, option.help) == (None, " ".join(schema["description"].split()))
+        assert (option.min, option.max) == (schema.get("minimum"), schema.get("maximum"))
+        field = SearchSettings.model_fields[name].annotation
+        assert option.type_descriptor.annotation in (field, *get_args(field))
+
+
+def test_a_setting_is_declared_once_for_settings_options_and_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class More(SearchSettings):
+        patience: int = Field(default=3, ge=1, le=9)
+        """Steps without a better hypothesis."""
+
+    assert issubclass(Options, SearchSettings)  # so what is declared there is known here
+    monkeypatch.setattr(search_options, "SearchSettings", More)
+    monkeypatch.setattr(search_options, "_SCHEMA", More.model_json_schema()["properties"])
+    given = list[dict[str, Any]]()
+
+    @with_search_options
+    def command(output: str, n_best: int, lm: str, dictionary: str, ensemble: str, workers: int, search: Any) -> None:
+        given.append(search)
+
+    option = options_of(command)["patience"]
+    assert (option.opts, option.min, option.max) == (["--patience"], 1, 9)
+    assert option.help == "Steps without a better hypothesis."
+    rest = dict.fromkeys(More.model_fields)
+    command(**rest | {"patience": 4}, output="", n_best=1, lm="", dictionary="", ensemble="", workers=1)
+    assert given == [{"patience": 4}]

@@ -20,6 +20,7 @@ OTHERS: dict[str, Any] = {
     "batch_tokens": 9,
     "shortlist": 64,
     "lm_weight": 0.5,
+    "zero_digit": "\u0660",
 }
 
 
@@ -35,9 +36,10 @@ def test_what_is_asked_for_wins_over_what_the_model_says(name: str) -> None:
     assert found == settings.search.model_copy(update={name: OTHERS[name]})
 
 
-def test_the_search_of_a_recipe_can_be_asked_of_any_model() -> None:
-    wanted = Settings().search.model_copy(update=OTHERS)
-    assert Options.of(wanted).search(load_settings(overrides=["search.beam_size=3"])) == wanted
+def test_a_precision_is_not_asked_of_a_model_that_is_loaded() -> None:
+    expected = "^search.precision = int8 is chosen when a model is loaded; say it there$"
+    with pytest.raises(ConfigError, match=expected):
+        Options(precision="int8").search(Settings())
 
 
 @pytest.mark.parametrize(

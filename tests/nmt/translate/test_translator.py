@@ -111,7 +111,7 @@ WISHES = [
 def test_lines_of_any_content_in_batches_of_any_size_are_each_translated_as_if_alone(
     random_model: Translator, lines: list[str], wish: Options, batch_tokens: int
 ) -> None:
-    together = random_model.translate(lines, replace(wish, batch_tokens=batch_tokens))
+    together = random_model.translate(lines, wish.model_copy(update={"batch_tokens": batch_tokens}))
     alone = [random_model.translate([line], wish, first_line=number)[0] for number, line in enumerate(lines)]
     assert together == alone
     for found in together:

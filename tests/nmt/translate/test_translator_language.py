@@ -65,10 +65,10 @@ WISHES = [
 
 @pytest.mark.parametrize("wish", WISHES)
 def test_a_line_does_not_depend_on_the_lines_beside_it(both: Translator, wish: Options) -> None:
-    together = both.translate(LINES, replace(wish, batch_tokens=70))
+    together = both.translate(LINES, wish.model_copy(update={"batch_tokens": 70}))
     alone = [both.translate([line], wish, first_line=number)[0] for number, line in enumerate(LINES)]
     assert together == alone
-    assert together != both.translate(LINES, replace(wish, lm_weight=0.0))
+    assert together != both.translate(LINES, wish.model_copy(update={"lm_weight": 0.0}))
 
 
 def test_the_models_own_weight_holds_unless_another_is_given(both: Translator) -> None:
