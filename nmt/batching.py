@@ -1,8 +1,9 @@
 """From flat id sequences to padded batches: length buckets under a token budget, in an order fixed by (seed, epoch)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from nmt.sequences import FlatSequences, Rows
 from nmt.vocab import BOS, EOS, PAD
+from nmt.wording import counted
 
 Lengths = NDArray[np.uint16]
 RowNumbers = NDArray[np.uint32]
@@ -21,6 +23,54 @@ _BLOCK: Final = 1 << 16
 """Rows that are worked on at a time: what an array is indexed by takes 8 bytes each."""
 _ROOM: Final = 1 << 20
 """Rows of which copies of 8 bytes each are no burden."""
+
+
+class TrainingBatch(ABC):
+    """What one forward pass of training reads: rows side by side."""
+
+    size_setting: ClassVar[str]
+    """The setting that says how large it is."""
+    shorter_advice: ClassVar[str]
+    """What makes its rows shorter."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Count the rows."""
+
+    @property
+    @abstractmethod
+    def cells(self) -> int:
+        """How many ids it holds, padding counted."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say how large it is."""
+
+    @abstractmethod
+    def _rows(self, first: int, last: int) -> Self:
+        """Return some of the rows, as wide as before."""
+
+    def halves(self) -> tuple[Self, Self]:
+        """Cut the rows into two parts of the same width."""
+        middle = len(self) // 2
+        return self._rows(0, middle), self._rows(middle, len(self))
+
+    def to(self, device: torch.device) -> Self:
+        """Move every tensor to `device`; a GPU copies pinned ones without anyone waiting."""
+        moved: Self = _changed(self, lambda tensor: tensor.to(device, non_blocking=True))
+        return moved
+
+    def pinned(self) -> Self:
+        """Copy every tensor into page-locked memory."""
+        copied: Self = _changed(self, Tensor.pin_memory)
+        return copied
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Change every tensor in a tree of dataclasses."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _changed(getattr(value, field.name), change) for field in fields(value)})
+    return change(value) if isinstance(value, Tensor) else value
 
 
 @dataclass(frozen=True)
@@ -41,20 +91,21 @@ class TargetBatch:
     """[B, T] int64: `<s>` and the pieces, PAD on the right."""
     outputs: Tensor
     """[B, T] int64: the pieces and `</s>`, PAD on the right."""
-    weights: Tensor
-    """[B, T] float32: 1 where `outputs` is real, 0 on padding."""
-    words: Tensor
-    """[N] int64: where `weights` is 1 in the flattened batch; known beforehand, so that nobody waits for a GPU."""
+    pieces: Tensor
+    """[N] int64: where the flattened `outputs` are real; known beforehand, so that nobody waits for a GPU."""
 
     @classmethod
-    def weighted(cls, inputs: Tensor, outputs: Tensor, weights: Tensor) -> "TargetBatch":
-        """Make a batch, its words those of weight 1."""
-        return cls(inputs, outputs, weights, weights.flatten().nonzero().squeeze(1))
+    def of(cls, inputs: Tensor, outputs: Tensor) -> Self:
+        """Make a batch, its pieces those that are not PAD."""
+        return cls(inputs, outputs, _real(outputs))
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(TrainingBatch):
     """Sentence pairs for one step."""
+
+    size_setting = "training.batch_tokens"
+    shorter_advice = "prepare the data with a lower data.max_pieces"
 
     src: SourceBatch
     tgt: TargetBatch
@@ -62,32 +113,67 @@ class Batch:
     def __len__(self) -> int:
         return len(self.src.lengths)
 
-    def to(self, device: torch.device) -> "Batch":
-        """Move every tensor to `device`; a GPU copies pinned ones without anyone waiting."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+    @property
+    def cells(self) -> int:
+        """How many ids both sides hold, padding counted."""
+        return self.src.ids.numel() + self.tgt.outputs.numel()
 
-    def pinned(self) -> "Batch":
-        """Copy every tensor into page-locked memory."""
-        return self._each(Tensor.pin_memory)
+    def describe(self) -> str:
+        """Say how many pairs there are, and how wide."""
+        pairs = "one pair" if len(self) == 1 else f"{len(self)} pairs"
+        src, tgt = self.src.ids.shape[1], self.tgt.outputs.shape[1]
+        return f"{pairs} of up to {src} source and {tgt} target pieces"
 
-    def halves(self) -> tuple["Batch", "Batch"]:
-        """Cut the rows into two parts of the same width."""
-        middle = len(self) // 2
-        return self._rows(slice(0, middle)), self._rows(slice(middle, None))
+    def _rows(self, first: int, last: int) -> Self:
+        src, tgt, part = self.src, self.tgt, slice(first, last)
+        sources = SourceBatch(src.ids[part], src.lengths[part])
+        return replace(self, src=sources, tgt=TargetBatch.of(tgt.inputs[part], tgt.outputs[part]))
 
-    def _rows(self, part: slice) -> "Batch":
-        src, tgt = self.src, self.tgt
-        return Batch(
-            SourceBatch(src.ids[part], src.lengths[part]),
-            TargetBatch.weighted(tgt.inputs[part], tgt.outputs[part], tgt.weights[part]),
-        )
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        src, tgt = self.src, self.tgt
-        return Batch(
-            SourceBatch(change(src.ids), change(src.lengths)),
-            TargetBatch(change(tgt.inputs), change(tgt.outputs), change(tgt.weights), change(tgt.words)),
-        )
+@dataclass(frozen=True)
+class Segment(TrainingBatch):
+    """The next pieces of several texts, which are read side by side."""
+
+    size_setting = "training.segment_steps"
+    shorter_advice = "lower training.segment_steps"
+
+    inputs: Tensor
+    """[B, T] int64: the piece before each of `outputs`."""
+    outputs: Tensor
+    """[B, T] int64: the pieces to predict; PAD where a text has ended."""
+    pieces: Tensor
+    """[N] int64: where the flattened `outputs` are real; known beforehand, so that nobody waits for a GPU."""
+    first_row: int
+    """Which of this process's texts the first row belongs to; the others follow."""
+    is_fresh: bool
+    """Whether the model forgets what it has read before."""
+
+    @classmethod
+    def of(cls, inputs: Tensor, outputs: Tensor, *, first_row: int, is_fresh: bool) -> Self:
+        """Make a segment, its pieces those that are not PAD."""
+        return cls(inputs, outputs, _real(outputs), first_row, is_fresh)
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    @property
+    def cells(self) -> int:
+        """How many pieces are predicted, padding counted."""
+        return self.outputs.numel()
+
+    def describe(self) -> str:
+        """Say how many texts there are, and how much of each."""
+        rows = "one text" if len(self) == 1 else f"{len(self)} texts"
+        return f"{counted(self.outputs.shape[1], 'piece')} of {rows}"
+
+    def _rows(self, first: int, last: int) -> Self:
+        inputs, outputs = self.inputs[first:last], self.outputs[first:last]
+        return self.of(inputs, outputs, first_row=self.first_row + first, is_fresh=self.is_fresh)
+
+
+def _real(outputs: Tensor) -> Tensor:
+    """Return where flattened ids [B, T] are no padding, [N]."""
+    return (outputs != PAD).flatten().nonzero().squeeze(1)
 
 
 def source_batch(src: FlatSequences, rows: Rows, *, reverse_source: bool) -> SourceBatch:
@@ -109,8 +195,7 @@ def target_batch(tgt: FlatSequences, rows: Rows) -> TargetBatch:
     inputs = np.pad(pieces, ((0, 0), (1, 0)), constant_values=BOS)
     outputs = np.pad(pieces, ((0, 0), (0, 1)), constant_values=PAD)
     outputs[np.arange(len(rows)), lengths] = EOS
-    weights = (np.arange(outputs.shape[1]) <= lengths[:, None]).astype(np.float32)
-    return TargetBatch.weighted(torch.from_numpy(inputs), torch.from_numpy(outputs), torch.from_numpy(weights))
+    return TargetBatch.of(torch.from_numpy(inputs), torch.from_numpy(outputs))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from nmt.batching import Segment
 from nmt.models.language_model import LanguageModel, TextState
 from nmt.training.distributed import Ranks
-from nmt.training.stream import Segment
 
 _PREFIX = "layer"
 

@@ -8,25 +8,23 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from nmt.batching import Batch, TargetBatch
+from nmt.batching import Batch, TargetBatch, TrainingBatch
 from nmt.training.distributed import Ranks
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
-from nmt.training.stream import Segment
+from nmt.vocab import PAD
 
 T = TypeVar("T")
-Piece = Batch | Segment
-"""What one forward pass reads: sentence pairs, or the next words of texts."""
 
 
 @dataclass(frozen=True)
 class UpdateData:
     """What one update is made from."""
 
-    batches: tuple[Piece, ...]
+    batches: tuple[TrainingBatch, ...]
     """This process's part of each batch."""
-    words: int
+    pieces: int
     """Target pieces of all processes."""
     after: Position
     """Where the next update begins."""
@@ -72,21 +70,20 @@ class Feed:
                 is_last = last == len(batches)
                 after = Position(place.epoch + 1) if is_last else Position(place.epoch, (*before, (budget, seen)))
                 taken = [self.order.pairs.take(rows, seed=seed) for rows in group]
-                yield UpdateData(tuple(map(self._part, taken)), sum(pairs.words() for pairs in taken), after)
+                yield UpdateData(tuple(map(self._part, taken)), sum(pairs.pieces() for pairs in taken), after)
             position = Position(place.epoch + 1)
             del batches  # makes room for those of the next pass
 
     def _part(self, pairs: TrainingPairs) -> Batch:
         rows = np.arange(len(pairs))
         mine = rows[self.ranks.rank :: self.ranks.size]
-        batch = pairs.batch(mine) if len(mine) else _weightless(pairs.batch(rows[:1]))
+        batch = pairs.batch(mine) if len(mine) else _emptied(pairs.batch(rows[:1]))
         return batch.pinned() if self.pin else batch
 
 
-def _weightless(batch: Batch) -> Batch:
-    """Keep the shape and lose the words: every process has to take part in every update."""
-    tgt = batch.tgt
-    return Batch(batch.src, TargetBatch.weighted(tgt.inputs, tgt.outputs, torch.zeros_like(tgt.weights)))
+def _emptied(batch: Batch) -> Batch:
+    """Keep the shape and lose the pieces: every process has to take part in every update."""
+    return Batch(batch.src, TargetBatch.of(batch.tgt.inputs, torch.full_like(batch.tgt.outputs, PAD)))
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

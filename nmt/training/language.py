@@ -102,7 +102,7 @@ class LanguageTask:
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
         objective = make_objective(self.settings.training, self.data.counts, device=self.model.device)
-        return SegmentLoss(self.model, objective)
+        return SegmentLoss(self.model, objective, self.carry)
 
     def validate(self, stop: StopRequest) -> Scores | None:
         """Score the model on the validation text; None if asked to stop before the score is known."""

@@ -108,7 +108,7 @@ class Trainer:
         loss, norm = self.updater.update(data, step=state.step + 1, seed=seed, rate=self._rate)
         self._meter.add(loss, norm)
         state.step, state.position = state.step + 1, data.after
-        state.tokens, state.window_tokens = state.tokens + data.words, state.window_tokens + data.words
+        state.tokens, state.window_tokens = state.tokens + data.pieces, state.window_tokens + data.pieces
 
     def _record(self) -> None:
         self._check()

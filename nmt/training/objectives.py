@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nmt.batching import Batch
+from nmt.batching import Batch, Segment
 from nmt.config import TrainingSettings
-from nmt.models.language_model import LanguageModel, TextState
+from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.training.carry import Carry
 from nmt.training.cross_entropy import linear_cross_entropy
 from nmt.training.r_drop import r_drop_cross_entropy
 from nmt.training.samplers import NegativeSampler, make_sampler
-from nmt.training.stream import Segment
 
 
 class Objective(Protocol):
@@ -82,19 +82,20 @@ class TrainingLoss(nn.Module):
 
 
 class SegmentLoss(nn.Module):
-    """A language model and its objective as one module: a segment and the state before it in, nats and state out."""
+    """A language model and its objective as one module: segments in, nats out; `carry` is what it remembers."""
 
-    def __init__(self, model: LanguageModel, objective: Objective) -> None:
+    def __init__(self, model: LanguageModel, objective: Objective, carry: Carry) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
+        self.carry = carry
 
-    def forward(self, segment: Segment, state: TextState | None) -> tuple[Tensor, TextState]:
-        """Sum the loss over the real words of a segment; no gradient goes back through the state after it."""
-        features, last = self.model(segment.inputs, state)
-        gold = segment.outputs.flatten()[segment.words]
-        loss = self.objective(features.flatten(0, 1)[segment.words], gold, self.model.output)
-        return loss, tuple(tuple(part.detach() for part in layer) for layer in last)
+    def forward(self, segment: Segment) -> Tensor:
+        """Sum the loss over the real pieces of a segment; no gradient goes back through the state after it."""
+        features, last = self.model(segment.inputs, self.carry.before(segment))
+        self.carry.after(segment, tuple(tuple(part.detach() for part in layer) for layer in last))
+        gold = segment.outputs.flatten()[segment.pieces]
+        return self.objective(features.flatten(0, 1)[segment.pieces], gold, self.model.output)
 
 
 class RDropLoss(nn.Module):
@@ -121,8 +122,8 @@ class RDropLoss(nn.Module):
 
 def word_features(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the features [N, F] and the gold ids [N] of the real target words of a batch."""
-    words = batch.tgt.words
-    return model(batch).flatten(0, 1)[words], batch.tgt.outputs.flatten()[words]
+    pieces = batch.tgt.pieces
+    return model(batch).flatten(0, 1)[pieces], batch.tgt.outputs.flatten()[pieces]
 
 
 def make_loss(settings: TrainingSettings, model: Seq2Seq, counts: NDArray[np.int64]) -> nn.Module:

@@ -59,7 +59,7 @@ class TrainingPairs:
             src[rows], tgt[rows] = _narrow(block.src.lengths, first), _narrow(block.tgt.lengths, first)
         return src, tgt
 
-    def words(self) -> int:
+    def pieces(self) -> int:
         """Count the target pieces, `</s>` included."""
         return int(self.tgt.lengths.sum(dtype=np.int64)) + len(self)
 

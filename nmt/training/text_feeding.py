@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmt.batching import Segment
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData, ahead
 from nmt.training.state import Position
-from nmt.training.stream import Parts, Segment
+from nmt.training.stream import Parts
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class TextFeed:
             starts = self._starts(column)[: self.accumulate]
             end = min(starts[-1] + self.steps, columns)
             after = Position(epoch + 1) if end == columns else Position(epoch, ((self.parts.rows, end),))
-            yield UpdateData(tuple(map(self._segment, starts)), self.parts.words(column, end), after)
+            yield UpdateData(tuple(map(self._segment, starts)), self.parts.pieces(column, end), after)
             epoch, column = after.epoch, after.pairs
 
     def _segment(self, first: int) -> Segment:

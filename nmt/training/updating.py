@@ -9,16 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nmt.batching import TrainingBatch
 from nmt.errors import TrainingError
 from nmt.memory import is_out_of_memory
 from nmt.models.devices import Precision, autocast
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import Piece, UpdateData
+from nmt.training.feeding import UpdateData
 from nmt.training.moving_average import MovingAverage
 from nmt.training.optim import step
-from nmt.training.stream import Segment
-from nmt.wording import counted
 
 
 @dataclass
@@ -26,7 +25,7 @@ class Updater:
     """Makes updates. What it is given is all it changes, but for the size of batch that it has learnt to avoid."""
 
     loss: nn.Module
-    """Batches in, their summed loss out, or segments in and out with a state; wrapped where several processes train."""
+    """Batches in, their summed loss out; wrapped where several processes train."""
     optimizer: Optimizer
     device: torch.device
     precision: Precision
@@ -91,69 +90,45 @@ class Updater:
             torch.manual_seed(seed)
             if self.carry is not None:  # a try that failed half way has read on
                 self.carry.state = remembered
-            pieces = [piece for batch in data.batches for piece in self._cut(batch)]
+            parts = [part for batch in data.batches for part in self._cut(batch)]
             try:
-                return self._accumulate(pieces, data.words)
+                return self._accumulate(parts, data.pieces)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                largest = max(pieces, key=lambda piece: (len(piece) > 1, _cells(piece)))
+                largest = max(parts, key=lambda part: (len(part) > 1, part.cells))
                 if self.ranks.size > 1 or len(largest) == 1:
                     raise TrainingError(self._out_of_memory(largest)) from None
-                self._largest = _cells(largest) / 2
+                self._largest = largest.cells / 2
             # outside of the except block, whose traceback would keep the tensors alive
             self.optimizer.zero_grad()
             torch.cuda.empty_cache()
             self.on_message(
-                f"{_shortage(largest)}; from now on such a batch is computed in parts, and the update stays the same"
+                f"out of memory with {largest.describe()}; from now on such a batch is computed in parts, and the "
+                "update stays the same"
             )
 
-    def _accumulate(self, pieces: Sequence[Piece], words: int) -> Tensor:
+    def _accumulate(self, parts: Sequence[TrainingBatch], pieces: int) -> Tensor:
         total = torch.zeros((), device=self.device)
-        for i, piece in enumerate(pieces):
-            is_last = i == len(pieces) - 1
+        for i, part in enumerate(parts):
+            is_last = i == len(parts) - 1
             with nullcontext() if is_last else self.ranks.unsynchronised(self.loss):
                 with autocast(self.device, self.precision):
-                    loss = self._loss_of(piece.to(self.device))
-                mean = loss * (self.ranks.size / words)  # processes take the mean of their gradients
-                mean.backward()  # type: ignore[no-untyped-call]
+                    loss = self.loss(part.to(self.device))
+                mean = loss * (self.ranks.size / pieces)  # processes take the mean of their gradients
+                mean.backward()
             total += loss.detach()
         return total
 
-    def _loss_of(self, piece: Piece) -> Tensor:
-        if not isinstance(piece, Segment) or self.carry is None:
-            loss: Tensor = self.loss(piece)
-            return loss
-        loss, state = self.loss(piece, self.carry.before(piece))
-        self.carry.after(piece, state)
-        return loss
-
-    def _cut(self, batch: Piece) -> list[Piece]:
-        if _cells(batch) <= self._largest or len(batch) == 1:
+    def _cut(self, batch: TrainingBatch) -> list[TrainingBatch]:
+        if batch.cells <= self._largest or len(batch) == 1:
             return [batch]
-        return [piece for half in batch.halves() for piece in self._cut(half)]
+        return [part for half in batch.halves() for part in self._cut(half)]
 
-    def _out_of_memory(self, batch: Piece) -> str:
-        is_text = isinstance(batch, Segment)
+    def _out_of_memory(self, batch: TrainingBatch) -> str:
+        shortage = f"out of memory with {batch.describe()}"
         if self.ranks.size > 1:
-            size = "training.segment_steps" if is_text else "training.batch_tokens"
-            advice = f"lower {size} and raise training.accumulate"
-            return f"{_shortage(batch)} in one of {self.ranks.size} processes; {advice}"
-        shorter = "lower training.segment_steps" if is_text else "prepare the data with a lower data.max_pieces"
-        advice = f"train a smaller one in a new folder, or {shorter}"
-        return f"{_shortage(batch)}: the model is too large for this device; {advice}"
-
-
-def _shortage(batch: Piece) -> str:
-    if isinstance(batch, Segment):
-        rows = "one text" if len(batch) == 1 else f"{len(batch)} texts"
-        return f"out of memory with {counted(batch.outputs.shape[1], 'piece')} of {rows}"
-    pairs = "one pair" if len(batch) == 1 else f"{len(batch)} pairs"
-    src, tgt = batch.src.ids.shape[1], batch.tgt.outputs.shape[1]
-    return f"out of memory with {pairs} of up to {src} source and {tgt} target pieces"
-
-
-def _cells(batch: Piece) -> int:
-    if isinstance(batch, Segment):
-        return batch.outputs.numel()
-    return batch.src.ids.numel() + batch.tgt.outputs.numel()
+            advice = f"lower {batch.size_setting} and raise training.accumulate"
+            return f"{shortage} in one of {self.ranks.size} processes; {advice}"
+        advice = f"train a smaller one in a new folder, or {batch.shorter_advice}"
+        return f"{shortage}: the model is too large for this device; {advice}"

@@ -90,7 +90,7 @@ def training_of(cell: Cell, batches: Iterable[Batch], vocab_size: int) -> tuple[
 
 def show_models(batches: list[Batch], vocab_size: int) -> None:
     made = {cell: training_of(cell, batches, vocab_size) for cell in get_args(Cell)}
-    words = sum(len(batch.tgt.words) for batch in batches)
+    words = sum(len(batch.tgt.pieces) for batch in batches)
     found = in_turns({cell: work for cell, (work, _) in made.items()})
     print(f"\n| cell | parameters | target pieces/s, {choose_precision('auto', CPU)} | of lstm |\n|---|---|---|---|")
     for cell, time_taken in found.items():

@@ -4,11 +4,22 @@ from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nmt.batching import LONGEST, Batch, Batches, Lengths, cut_batches, plan_epoch, source_batch, target_batch
+from nmt.batching import (
+    LONGEST,
+    Batch,
+    Batches,
+    Lengths,
+    Segment,
+    cut_batches,
+    plan_epoch,
+    source_batch,
+    target_batch,
+)
 from nmt.sequences import FlatSequences
 
 ROWS = [[5, 6, 7], [8], [9, 10]]
@@ -25,12 +36,11 @@ def test_sources_can_be_read_forwards() -> None:
     assert batch.ids.tolist() == [[9, 10, 3, 0], [5, 6, 7, 3]]
 
 
-def test_targets_are_shifted_and_padding_gets_no_weight() -> None:
+def test_targets_are_shifted_and_padding_is_no_piece() -> None:
     batch = target_batch(FlatSequences.from_lists(ROWS), np.array([0, 1]))
     assert batch.inputs.tolist() == [[2, 5, 6, 7], [2, 8, 0, 0]]
     assert batch.outputs.tolist() == [[5, 6, 7, 3], [8, 3, 0, 0]]
-    assert batch.weights.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    assert batch.words.tolist() == [0, 1, 2, 3, 4, 5]
+    assert batch.pieces.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_halves_are_the_rows_of_the_whole() -> None:
@@ -43,7 +53,21 @@ def test_halves_are_the_rows_of_the_whole() -> None:
         assert part.src.lengths.tolist() == whole.src.lengths[start:end].tolist()
         assert part.tgt.outputs.tolist() == whole.tgt.outputs[start:end].tolist()
     width = whole.tgt.outputs.shape[1]
-    assert (second.tgt.words + width).tolist() == [word for word in whole.tgt.words.tolist() if word >= width]
+    assert (second.tgt.pieces + width).tolist() == [word for word in whole.tgt.pieces.tolist() if word >= width]
+
+
+def test_a_batch_moves_to_a_device_whole() -> None:
+    flat, rows = FlatSequences.from_lists(ROWS), np.array([0, 1, 2])
+    moved = Batch(source_batch(flat, rows, reverse_source=True), target_batch(flat, rows)).to(torch.device("meta"))
+    tensors = [*vars(moved.src).values(), *vars(moved.tgt).values()]
+    assert [tensor.device.type for tensor in tensors] == ["meta"] * 5
+
+
+def test_a_segment_moves_to_a_device_whole() -> None:
+    segment = Segment.of(torch.tensor([[4]]), torch.tensor([[5]]), first_row=3, is_fresh=True)
+    moved = segment.to(torch.device("meta"))
+    assert {moved.inputs.device.type, moved.outputs.device.type, moved.pieces.device.type} == {"meta"}
+    assert (moved.first_row, moved.is_fresh) == (3, True)
 
 
 def test_an_empty_row_is_eos_alone() -> None:

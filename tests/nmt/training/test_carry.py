@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from nmt.batching import Segment
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
-from nmt.training.stream import Segment
 
 CPU = torch.device("cpu")
 

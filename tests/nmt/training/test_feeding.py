@@ -50,13 +50,13 @@ def tensors(batch: Batch) -> list[torch.Tensor]:
 
 
 def pair_numbers(batch: Batch) -> list[int]:
-    return [] if batch.tgt.weights.sum() == 0 else [int(row[0]) - 10 for row in batch.src.ids]
+    return [] if len(batch.tgt.pieces) == 0 else [int(row[0]) - 10 for row in batch.src.ids]
 
 
 def assert_same(got: list[UpdateData], expected: list[UpdateData]) -> None:
     assert len(got) == len(expected)
     for one, other in zip(got, expected, strict=True):
-        assert (one.words, one.after) == (other.words, other.after)
+        assert (one.pieces, one.after) == (other.pieces, other.after)
         assert len(one.batches) == len(other.batches)
         for batch, like in zip(one.batches, other.batches, strict=True):
             assert all(torch.equal(x, y) for x, y in zip(tensors(batch), tensors(like), strict=True))
@@ -102,7 +102,7 @@ def test_an_update_is_made_from_so_many_batches_and_the_last_of_a_pass_from_what
     for begin in (0, 3):
         numbers = [pair_numbers(batch) for data in updates[begin : begin + 3] for batch in data.batches]
         assert sorted(chain.from_iterable(numbers)) == list(range(10))
-    assert [data.words for data in updates] == [16, 16, 8, 16, 16, 8]
+    assert [data.pieces for data in updates] == [16, 16, 8, 16, 16, 8]
 
 
 def test_an_update_says_where_the_next_one_begins() -> None:
@@ -125,11 +125,11 @@ def test_processes_share_every_batch_and_no_pair_twice(size: int) -> None:
     shared = [first_pass(feed(ranks=Ranks(rank, size))) for rank in range(size)]
     for number, data in enumerate(alone):
         parts = [shared[rank][number] for rank in range(size)]
-        assert {(part.words, part.after) for part in parts} == {(data.words, data.after)}
+        assert {(part.pieces, part.after) for part in parts} == {(data.pieces, data.after)}
         numbers = [pair_numbers(part.batches[0]) for part in parts]
         assert sorted(chain.from_iterable(numbers)) == sorted(pair_numbers(data.batches[0]))
         assert max(map(len, numbers)) - min(map(len, numbers)) <= 1
-        assert sum(float(part.batches[0].tgt.weights.sum()) for part in parts) == data.words
+        assert sum(len(part.batches[0].tgt.pieces) for part in parts) == data.pieces
 
 
 def test_a_process_for_which_no_pair_is_left_gets_one_without_words() -> None:
@@ -138,14 +138,14 @@ def test_a_process_for_which_no_pair_is_left_gets_one_without_words() -> None:
     (batch,) = data.batches
     assert len(batch) == 1
     assert batch.tgt.outputs.shape == (1, 4)
-    assert batch.tgt.weights.tolist() == [[0.0, 0.0, 0.0, 0.0]]
-    assert data.words == 8
+    assert len(batch.tgt.pieces) == 0
+    assert data.pieces == 8
 
 
 def test_words_are_those_of_the_rows_as_they_were_cut_for_this_pass() -> None:
     pairs = TrainingPairs(MIXED.src, MIXED.tgt, reverse_source=False, resamplers=(Doubling(), Doubling()))
     for data in made(feed(pairs, accumulate=2), 20):
-        assert data.words == sum(int(batch.tgt.weights.sum()) for batch in data.batches)
+        assert data.pieces == sum(len(batch.tgt.pieces) for batch in data.batches)
 
 
 def test_the_pairs_of_a_pass_are_cut_with_the_seed_of_that_pass() -> None:

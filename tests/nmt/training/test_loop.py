@@ -128,7 +128,7 @@ def test_another_batch_size_in_the_middle_of_a_pass_loses_and_repeats_no_pair(
     run.go()
     assert run.state.position.epoch == 0
     assert [budget for budget, _ in run.state.position.parts] == [40, 15]
-    words = run.pairs.words()
+    words = run.pairs.pieces()
     rest = make_run(tmp_path, total=1000, batch_tokens=15, log_every=1, validate_every=1000, checkpoint_every=1000)
     rest.stop = UntilEpoch(rest, 1)
     rest.go()

@@ -14,6 +14,8 @@ from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.sequences import FlatSequences
 from nmt.training import objectives
+from nmt.training.carry import Carry
+from nmt.training.distributed import Ranks
 from nmt.training.objectives import (
     FullSoftmax,
     RDropLoss,
@@ -28,7 +30,7 @@ from nmt.training.objectives import (
 from nmt.training.pairs import TrainingPairs
 from nmt.training.samplers import SamplerKind, make_sampler
 from nmt.training.stream import Parts, TextStream
-from nmt.vocab import EOS
+from nmt.vocab import EOS, PAD
 
 CPU = torch.device("cpu")
 COUNTS = np.arange(12)
@@ -49,7 +51,7 @@ def three_pairs() -> Batch:
 def without_words() -> Batch:
     batch = three_pairs()
     tgt = batch.tgt
-    return Batch(batch.src, TargetBatch.weighted(tgt.inputs, tgt.outputs, torch.zeros_like(tgt.weights)))
+    return Batch(batch.src, TargetBatch.of(tgt.inputs, torch.full_like(tgt.outputs, PAD)))
 
 
 def parts(words: int = 5, vocab_size: int = 7) -> tuple[torch.Tensor, torch.Tensor, nn.Linear]:
@@ -237,22 +239,22 @@ def test_the_loss_of_segments_is_that_of_a_plain_loop_over_the_words() -> None:
             features, state = model(torch.tensor([[before]]), state)
             total = total + nn.functional.cross_entropy(model.output(features)[0], torch.tensor([words[place]]))
     expected = torch.autograd.grad(total, list(model.parameters()))
-    twin, state = tiny_language_model().double(), None
-    loss = SegmentLoss(twin, FullSoftmax(label_smoothing=0.0))
+    twin = tiny_language_model().double()
+    loss = SegmentLoss(twin, FullSoftmax(label_smoothing=0.0), Carry(Ranks(), rows=3))
     (whole,) = Parts(stream, rows=3).segments(columns)
-    found, _ = loss(whole, None)
+    found = loss(whole)
     assert found.item() == pytest.approx(total.item(), rel=1e-6)
     for one, other in zip(torch.autograd.grad(found, list(twin.parameters())), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
     for segment in Parts(stream, rows=3).segments(2):
-        part, state = loss(segment, state)
-        total = total - part.detach()
+        total = total - loss(segment).detach()
     assert total.item() == pytest.approx(0.0, abs=1e-5)
 
 
 def test_no_gradient_goes_back_through_the_state_of_a_segment() -> None:
     stream = TextStream(FlatSequences.from_lists([[4, 5, 6, 7]]))
-    _, state = SegmentLoss(tiny_language_model(), FullSoftmax(label_smoothing=0.0))(
-        next(Parts(stream, rows=2).segments(2)), None
-    )
-    assert [part.requires_grad for layer in state for part in layer] == [False] * 4
+    carry = Carry(Ranks(), rows=2)
+    loss = SegmentLoss(tiny_language_model(), FullSoftmax(label_smoothing=0.0), carry)
+    assert loss(next(Parts(stream, rows=2).segments(2))).requires_grad
+    assert carry.state is not None
+    assert [part.requires_grad for layer in carry.state for part in layer] == [False] * 4

@@ -98,9 +98,9 @@ def test_a_pair_that_is_too_long_for_any_batch_is_refused(
 
 
 def test_words_are_the_target_pieces_and_an_end_for_each_pair() -> None:
-    assert stored().words() == 1 + 2 + 0 + 4 + 4
-    assert stored().take(np.array([2]), seed=0).words() == 1
-    assert stored().take(np.array([], dtype=np.int64), seed=0).words() == 0
+    assert stored().pieces() == 1 + 2 + 0 + 4 + 4
+    assert stored().take(np.array([2]), seed=0).pieces() == 1
+    assert stored().take(np.array([], dtype=np.int64), seed=0).pieces() == 0
 
 
 def test_a_batch_holds_the_pairs_padded_and_the_source_reversed_where_that_is_wanted() -> None:
@@ -108,7 +108,7 @@ def test_a_batch_holds_the_pairs_padded_and_the_source_reversed_where_that_is_wa
     assert batch.src.ids.tolist() == [[13, EOS, PAD], [14, 15, EOS]]
     assert batch.tgt.inputs.tolist()[0] == [BOS, PAD, PAD, PAD, PAD]
     assert batch.tgt.outputs.tolist() == [[EOS, PAD, PAD, PAD, PAD], [23, 24, 25, 26, EOS]]
-    assert int(batch.tgt.weights.sum()) == stored().take(np.array([2, 3]), seed=0).words()
+    assert len(batch.tgt.pieces) == stored().take(np.array([2, 3]), seed=0).pieces()
     assert stored(reverse_source=True).batch(np.array([2, 3])).src.ids.tolist() == [[13, EOS, PAD], [15, 14, EOS]]
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nmt.sequences import FlatSequences
-from nmt.training.stream import Parts, Segment, TextStream
+from nmt.training.stream import Parts, TextStream
 from nmt.vocab import EOS, PAD
 
 E, P = EOS, PAD
@@ -45,7 +45,7 @@ def test_the_parts_of_a_text_are_read_side_by_side_each_from_its_own_place() -> 
     assert third.inputs.tolist() == [[6], [9]]
     assert third.outputs.tolist() == [[E], [E]]
     assert [segment.is_fresh for segment in (first, second, third)] == [True, False, False]
-    assert first.words.tolist() == [0, 1, 2, 3]
+    assert first.pieces.tolist() == [0, 1, 2, 3]
 
 
 def test_the_last_part_is_shorter_and_what_it_lacks_counts_for_nothing() -> None:
@@ -53,10 +53,10 @@ def test_the_last_part_is_shorter_and_what_it_lacks_counts_for_nothing() -> None
     first, second = parts.segments(2)
     assert first.outputs.tolist() == [[4, 5], [6, E], [7, 8], [E, P]]
     assert first.inputs.tolist() == [[E, 4], [E, 6], [E, 7], [9, P]]
-    assert first.words.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert first.pieces.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert second.outputs.tolist() == [[E], [E], [9], [P]]
-    assert second.words.tolist() == [0, 1, 2]
-    assert (parts.words(0, 2), parts.words(2, 3), parts.words(2, 9)) == (7, 3, 3)
+    assert second.pieces.tolist() == [0, 1, 2]
+    assert (parts.pieces(0, 2), parts.pieces(2, 3), parts.pieces(2, 9)) == (7, 3, 3)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 10, 16])
@@ -70,7 +70,7 @@ def test_every_word_is_predicted_once_and_after_the_word_before_it(rows: int, st
     )
     assert [word for word in outputs if word != P] == read(STREAM, *range(10))
     assert [word for word in inputs if word != P] == read(STREAM, *range(-1, 9))
-    assert sum(len(segment.words) for segment in segments) == parts.words(0, parts.columns) == 10
+    assert sum(len(segment.pieces) for segment in segments) == parts.pieces(0, parts.columns) == 10
 
 
 def test_some_of_the_parts_can_be_read_by_themselves() -> None:
@@ -84,13 +84,6 @@ def test_halves_know_whose_rows_they_are() -> None:
     first, second = whole.halves()
     assert (first.first_row, second.first_row, second.is_fresh) == (0, 2, True)
     assert second.outputs.tolist() == [[7, 8], [E, P]]
-    assert second.words.tolist() == [0, 1, 2]
+    assert second.pieces.tolist() == [0, 1, 2]
     assert [quarter.first_row for quarter in second.halves()] == [2, 3]
     assert len(second) == 2
-
-
-def test_a_segment_moves_to_a_device_whole() -> None:
-    segment = Segment.of(torch.tensor([[4]]), torch.tensor([[5]]), first_row=3, is_fresh=True)
-    moved = segment.to(torch.device("meta"))
-    assert {moved.inputs.device.type, moved.outputs.device.type, moved.words.device.type} == {"meta"}
-    assert (moved.first_row, moved.is_fresh) == (3, True)

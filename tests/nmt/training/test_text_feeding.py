@@ -41,7 +41,7 @@ def test_a_pass_is_read_in_order_and_the_next_one_begins_again() -> None:
         Position(1),
         Position(1, ((3, 4),)),
     ]
-    assert [update.words for update in updates] == [12, 12, 4, 12]
+    assert [update.pieces for update in updates] == [12, 12, 4, 12]
     assert [batch.is_fresh for update in updates for batch in update.batches] == [True, False, False, True]
     whole = Parts(STREAM, 3).segments(4)
     assert outputs(updates[:3]) == [segment.outputs.tolist() for segment in whole]
@@ -54,14 +54,14 @@ def test_from_any_position_the_same_updates_follow(accumulate: int) -> None:
     for done in range(1, 8):
         rest = made(feed(accumulate=accumulate), 9 - done, straight[done - 1].after)
         assert outputs(rest) == outputs(straight[done:])
-        assert [update.words for update in rest] == [update.words for update in straight[done:]]
+        assert [update.pieces for update in rest] == [update.pieces for update in straight[done:]]
         assert [update.after for update in rest] == [update.after for update in straight[done:]]
 
 
 def test_an_update_of_several_segments_does_not_reach_into_the_next_pass() -> None:
     updates = made(feed(steps=4, accumulate=2), 3)
     assert [len(update.batches) for update in updates] == [2, 1, 2]
-    assert [update.words for update in updates] == [24, 4, 24]
+    assert [update.pieces for update in updates] == [24, 4, 24]
     assert updates[1].after == Position(1)
 
 
@@ -73,7 +73,7 @@ def test_processes_share_the_rows_of_every_segment() -> None:
     whole = made(feed(), 6)
     shares = [made(feed(ranks=Ranks(rank, 2)), 6) for rank in range(2)]
     for all_of_it, first, second in zip(whole, *shares, strict=True):
-        assert first.words == second.words == all_of_it.words
+        assert first.pieces == second.pieces == all_of_it.pieces
         assert first.after == second.after == all_of_it.after
         (batch,), (even,), (odd,) = all_of_it.batches, first.batches, second.batches
         assert torch.equal(even.outputs, batch.outputs[0::2])
@@ -83,7 +83,7 @@ def test_processes_share_the_rows_of_every_segment() -> None:
 def test_segments_may_change_their_length_in_the_middle_of_a_pass() -> None:
     (first,) = made(feed(steps=4), 1)
     rest = made(feed(steps=3), 2, first.after)
-    assert [update.words for update in rest] == [9, 7]
+    assert [update.pieces for update in rest] == [9, 7]
     assert rest[1].after == Position(1)
     seen = np.concatenate([np.array(rows) for rows in outputs([first, *rest])], axis=1)
     assert [word for word in seen.flatten().tolist() if word] == STREAM.read(np.arange(28)).tolist()

@@ -38,7 +38,7 @@ def tiny(dropout: float = 0.0) -> Seq2Seq:
 def data(*groups: Sequence[int]) -> UpdateData:
     """An update from a batch for every group of row numbers."""
     batches = tuple(PAIRS.batch(np.array(rows)) for rows in groups)
-    return UpdateData(batches, sum(PAIRS.take(np.array(rows), seed=0).words() for rows in groups), Position())
+    return UpdateData(batches, sum(PAIRS.take(np.array(rows), seed=0).pieces() for rows in groups), Position())
 
 
 def updater(
@@ -157,7 +157,7 @@ def test_each_of_several_processes_gives_its_part_of_the_mean() -> None:
     together = after_one(updater(plain(whole)), whole, update)
     halves = []
     for rank, model in enumerate((first, second)):
-        part = UpdateData(data(range(rank, 8, 2)).batches, update.words, Position())
+        part = UpdateData(data(range(rank, 8, 2)).batches, update.pieces, Position())
         halves.append(after_one(updater(plain(model), ranks=Ranks(rank, 2)), model, part))
     for begin, all_of_it, one, other in zip(start, together, *halves, strict=True):
         torch.testing.assert_close(((one - begin) + (other - begin)) / 2, all_of_it - begin, rtol=1e-4, atol=1e-6)

@@ -40,7 +40,7 @@ def tiny() -> Seq2Seq:
 def data(*groups: Sequence[int], pairs: TrainingPairs = EVEN) -> UpdateData:
     """An update from a batch for every group of row numbers."""
     batches = tuple(pairs.batch(np.array(rows)) for rows in groups)
-    return UpdateData(batches, sum(pairs.take(np.array(rows), seed=0).words() for rows in groups), Position())
+    return UpdateData(batches, sum(pairs.take(np.array(rows), seed=0).pieces() for rows in groups), Position())
 
 
 def updater(loss: nn.Module, *, ranks: Ranks | None = None, told: list[str] | None = None) -> Updater:

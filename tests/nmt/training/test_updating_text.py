@@ -6,17 +6,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nmt.batching import Segment
 from nmt.config import ModelSettings
 from nmt.errors import TrainingError
 from nmt.models.build import build_language_model
-from nmt.models.language_model import LanguageModel, TextState
+from nmt.models.language_model import LanguageModel
 from nmt.sequences import FlatSequences
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.objectives import FullSoftmax, SegmentLoss
 from nmt.training.state import Position
-from nmt.training.stream import Parts, Segment, TextStream
+from nmt.training.stream import Parts, TextStream
 from nmt.training.updating import Updater
 
 CPU = torch.device("cpu")
@@ -30,29 +31,30 @@ def tiny() -> LanguageModel:
     return build_language_model(settings, vocab_size=12, seed=1).train()
 
 
-def plain(model: LanguageModel) -> nn.Module:
-    return SegmentLoss(model, FullSoftmax(label_smoothing=0.0))
+def plain(model: LanguageModel, ranks: Ranks | None = None) -> SegmentLoss:
+    return SegmentLoss(model, FullSoftmax(label_smoothing=0.0), Carry(ranks or Ranks(), rows=ROWS))
 
 
 class Cramped(nn.Module):
     """Runs out of memory with more than `limit` texts, from the call number `late` on; notes what it was given."""
 
-    def __init__(self, model: LanguageModel, *, limit: int, late: int = 0) -> None:
+    def __init__(self, model: LanguageModel, *, limit: int, late: int = 0, ranks: Ranks | None = None) -> None:
         super().__init__()
-        self.inner = plain(model)
+        self.inner = plain(model, ranks)
+        self.carry = self.inner.carry
         self.limit, self.late = limit, late
         self.sizes: list[int] = []
 
-    def forward(self, segment: Segment, state: TextState | None) -> tuple[Tensor, TextState]:
+    def forward(self, segment: Segment) -> Tensor:
         self.sizes.append(len(segment))
         if len(segment) > self.limit and len(self.sizes) > self.late:
             raise torch.OutOfMemoryError("no")
-        found: tuple[Tensor, TextState] = self.inner(segment, state)
-        return found
+        loss: Tensor = self.inner(segment)
+        return loss
 
 
-def updater(loss: nn.Module, *, told: list[str] | None = None, ranks: Ranks | None = None) -> Updater:
-    who, messages = ranks or Ranks(), [] if told is None else told
+def updater(loss: SegmentLoss | Cramped, *, told: list[str] | None = None) -> Updater:
+    messages = [] if told is None else told
     return Updater(
         loss=loss,
         optimizer=torch.optim.SGD(loss.parameters(), lr=99.0),
@@ -61,14 +63,14 @@ def updater(loss: nn.Module, *, told: list[str] | None = None, ranks: Ranks | No
         clip_norm=math.inf,
         clip_value=math.inf,
         average=None,
-        ranks=who,
+        ranks=loss.carry.ranks,
         on_message=messages.append,
-        carry=Carry(who, rows=ROWS),
+        carry=loss.carry,
     )
 
 
 def data(*segments: Segment) -> UpdateData:
-    return UpdateData(segments, sum(len(segment.words) for segment in segments), Position())
+    return UpdateData(segments, sum(len(segment.pieces) for segment in segments), Position())
 
 
 def outcome(made: Updater, model: LanguageModel) -> list[Tensor]:
@@ -86,14 +88,13 @@ def test_an_update_of_several_segments_reads_on_from_one_to_the_next() -> None:
     model, slow = tiny(), tiny()
     made = updater(plain(model))
     loss, _ = made.update(data(*SEGMENTS[:2]), step=1, seed=5, rate=0.5)
-    total, state, words = torch.zeros(()), None, 0
-    for segment in SEGMENTS[:2]:
-        part, state = plain(slow)(segment, state)
-        total, words = total + part, words + len(segment.words)
-    grads = torch.autograd.grad(total / words, list(slow.parameters()))
+    by_hand = plain(slow)
+    total = torch.stack([by_hand(segment) for segment in SEGMENTS[:2]]).sum()
+    pieces = sum(len(segment.pieces) for segment in SEGMENTS[:2])
+    grads = torch.autograd.grad(total / pieces, list(slow.parameters()))
     expected = [parameter.detach() - 0.5 * grad for parameter, grad in zip(slow.parameters(), grads, strict=True)]
-    assert state is not None
-    assert_close(outcome(made, model), [*expected, *(part for layer in state for part in layer)])
+    assert by_hand.carry.state is not None
+    assert_close(outcome(made, model), [*expected, *(part for layer in by_hand.carry.state for part in layer)])
     assert loss.item() == pytest.approx(total.item(), rel=1e-5)
 
 
@@ -139,7 +140,7 @@ def test_one_text_that_is_too_large_ends_the_run() -> None:
 
 
 def test_several_processes_do_not_cut_their_segments() -> None:
-    made = updater(Cramped(tiny(), limit=2), ranks=Ranks(0, 2))
+    made = updater(Cramped(tiny(), limit=2, ranks=Ranks(0, 2)))
     message = (
         r"^out of memory with 3 pieces of 4 texts in one of 2 processes; "
         r"lower training\.segment_steps and raise training\.accumulate$"
