@@ -190,7 +190,7 @@ def load_processor(model: bytes) -> SentencePieceProcessor:
     """
     try:
         processor = SentencePieceProcessor(model_proto=model)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter where its message quotes what is no UTF-8
         raise ModelError("not a SentencePiece model") from error
     if not model:
         raise ModelError("not a SentencePiece model, but an empty file")

@@ -11,6 +11,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from nmt.errors import ModelError
 from nmt.subword import Tokenizer, adopt_model, load_any, train_tokenizer
+from nmt.subword.making import make_byte_model
 from nmt.subword.proto import Model, Piece, Type, byte_pieces
 from nmt.vocab import UNK
 
@@ -178,6 +179,10 @@ def test_models_of_characters_with_odd_pieces_are_refused() -> None:
     ("content", "message"),
     [
         (None, "^cannot read tokenizer .*own: No such file"),
+        (
+            make_byte_model(()).replace(b"<0x41>", b"<0x\xff1>"),
+            "own cannot be used as a tokenizer: not a SentencePiece model$",
+        ),
         (b"no model", "own cannot be used as a tokenizer: not a SentencePiece model$"),
         (b"", "own cannot be used as a tokenizer: not a SentencePiece model, but an empty file$"),
     ],
