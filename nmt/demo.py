@@ -1,27 +1,30 @@
 """The corpus files of `nmt demo`, and the sentences that it shows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Final, Literal
 
-from nmt.corpus.phrasebook import build_phrasebook
 from nmt.corpus.reading import read_lines
 from nmt.files import write_text
 
 SRC, TGT = "en", "fr"
-PARTS = ("train", "valid", "test")
+PARTS: Final[tuple[Literal["train", "valid", "test"], ...]] = ("train", "valid", "test")
+MOST_PAIRS: Final = 20_000
+"""Training pairs of the phrasebook."""
 
 
-def write_corpus(folder: Path, *, train_pairs: int, seed: int) -> list[str]:
-    """Write the phrasebook as text files, and return the overrides that make a recipe read them.
+def read_phrasebook(part: Literal["train", "valid", "test", "tagged"]) -> list[tuple[str, str]]:
+    """Read English sentences and their French ones, or the tags of their words, from the package."""
+    with as_file(files("nmt_data") / "phrasebook" / f"{part}.tsv.xz") as path:
+        return [(left, right) for left, _, right in (line.partition("\t") for line in read_lines(path))]
 
-    Raises:
-        DataError: The grammar cannot give that many pairs.
-    """
-    phrasebook = build_phrasebook(train_pairs=train_pairs, seed=seed)
+
+def write_corpus(folder: Path, *, train_pairs: int = MOST_PAIRS) -> list[str]:
+    """Write the phrasebook, with its first training pairs, as text; return the overrides that make a recipe read it."""
     folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
-        pairs: Sequence[tuple[str, str]] = getattr(phrasebook, part)
+        pairs = read_phrasebook(part)[: train_pairs if part == "train" else None]
         for side, language in enumerate((SRC, TGT)):
             write_text(folder / f"{part}.{language}", "".join(pair[side] + "\n" for pair in pairs))
     return [

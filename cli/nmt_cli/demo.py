@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 def demo(
     work: Annotated[Path, typer.Option("--work", metavar="DIR", help="Where everything goes.")] = Path("runs/demo"),
-    pairs: Annotated[int, typer.Option("--pairs", metavar="N", min=3000, help="Training pairs to write.")] = 20_000,
+    pairs: Annotated[
+        int, typer.Option("--pairs", metavar="N", min=3000, max=20_000, help="Training pairs to write.")
+    ] = 20_000,
     show: Annotated[
         int, typer.Option("--show", metavar="N", min=1, help="Unseen sentences to show with their translations.")
     ] = 12,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the phrasebook's choice of sentences.")
-    ] = 1,
     overrides: SetOption = None,
 ) -> None:
     """Train an English-French translator on the built-in phrasebook, about three minutes on two cores, and show it.
@@ -40,7 +39,7 @@ def demo(
     from nmt.demo import choose_examples, write_corpus
 
     say(f"writing {pairs:,} phrasebook pairs: {work / 'corpus'}")
-    corpus = write_corpus(work / "corpus", train_pairs=pairs, seed=seed)
+    corpus = write_corpus(work / "corpus", train_pairs=pairs)
     with as_file(files("nmt_data") / "demo.toml") as recipe:
         result = run_stages(recipe, work, [*corpus, *(overrides or [])])
     if result is None:

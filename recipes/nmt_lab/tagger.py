@@ -6,10 +6,7 @@ so that its class has to be told from the others. In each test sentence, all new
 does not say what it is, so a network that reads both ways (Schuster & Paliwal, 1997) knows more.
 """
 
-import dataclasses
-import re
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,58 +14,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.corpus.grammar import Derivation, Grammar, read_grammar
-from nmt.corpus.lexicon import Entry
-from nmt.corpus.phrasebook import LONGEST, random_numbers
+from nmt.demo import read_phrasebook
 from nmt_lab.common import BLUE, GREEN, ORANGE, PURPLE, Labeller, Options, padded, picture, train
 
 TAGS: Final = ("other", "noun", "verb", "adjective", "number", "name")
 COLOURS: Final = ("#777777", BLUE, ORANGE, GREEN, "black", PURPLE)
-NAMES: Final = ("phrase name", "phrase man's name", "phrase woman's name", "phrase city", "phrase country")
-MARKS: Final = tuple(chr(0xE000 + number) for number in range(len(TAGS)))
-"""Characters that stand in no text: one behind a word says its tag."""
 HIDDEN: Final = ""
-LEARNT, TESTED, SHOWN = 4000, 1000, 10
-"""Sentences of training, of the test and in the picture."""
+LEARNT, SHOWN = 4000, 10
+"""Sentences of training, and in the picture."""
 DEFAULTS: Final = Options(units=32, steps=1200)
 
 Sentence = list[tuple[str, int]]
 """Its words, each with the number of its tag."""
 
 
-def tag_of(category: str) -> int:
-    """Return the tag of the words of a category of the dictionary, such as "noun food"."""
-    if category in NAMES:
-        return TAGS.index("name")
-    kind = category.partition(" ")[0].replace("gradable", "adjective")
-    return TAGS.index(kind) if kind in TAGS else 0
-
-
-def mark(node: Derivation, category: str) -> Derivation:
-    """Put marks behind all words of a derivation that come from the dictionary."""
-
-    def marked(child: Derivation | Entry, category: str) -> Derivation | Entry:
-        if isinstance(child, Derivation):
-            return mark(child, category)
-        behind = MARKS[tag_of(category)]
-        forms = {name: tuple(re.sub(r"\S+", rf"\g<0>{behind}", text) for text in of) for name, of in child.en.items()}
-        return child if child.closed else dataclasses.replace(child, en=forms)
-
-    categories = node.rule.categories
-    return Derivation.make(node.rule, tuple(marked(*each) for each in zip(node.children, categories, strict=True)))
-
-
-def draw_sentences(grammar: Grammar, count: int, *, seed: int) -> list[Sentence]:
-    """Draw different sentences."""
-    draw, sentences = random_numbers(seed), dict[str, Sentence]()
-    while len(sentences) < count:
-        derivation = grammar.derive(draw)
-        words = grammar.english(mark(derivation, "sentence")).lower().split() if derivation else []
-        if 1 < len(words) <= LONGEST:
-            tags = [next((tag for tag, each in enumerate(MARKS) if each in word), 0) for word in words]
-            plain = [re.sub(rf"[{''.join(MARKS)}.,?!]", "", word) for word in words]
-            sentences[" ".join(plain)] = list(zip(plain, tags, strict=True))
-    return list(sentences.values())
+def read_sentences() -> list[Sentence]:
+    """Read the tagged sentences of the phrasebook."""
+    return [
+        list(zip(words.split(), map(TAGS.index, tags.split()), strict=True))
+        for words, tags in read_phrasebook("tagged")
+    ]
 
 
 def encode(sentences: list[Sentence], numbers: dict[str, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,7 +96,7 @@ def draw(test: list[Sentence], places: Tensor, said: dict[str, Tensor], path: Pa
 
 def run(options: Options, output: Path) -> Iterator[str]:
     """Train a tagger of each kind, test them on known and on hidden words, draw."""
-    sentences = draw_sentences(read_grammar(files("nmt_data") / "phrasebook"), LEARNT + TESTED, seed=options.seed)
+    sentences = read_sentences()
     learnt, test = sentences[:LEARNT], sentences[LEARNT:]
     words = dict.fromkeys([HIDDEN, *(word for sentence in learnt for word, _ in sentence)])
     numbers = {word: number for number, word in enumerate(words)}

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.corpus.phrasebook import build_phrasebook
+from nmt.demo import read_phrasebook
 from nmt_lab.common import BLUE, Network, Options, make_network, padded, picture, updates
 
 LINES: Final = 4000
@@ -31,10 +31,10 @@ LONGEST: Final = 80
 DEFAULTS: Final = Options(units=128, steps=3000)
 
 
-def read_text(*, seed: int) -> tuple[str, str]:
+def read_text() -> tuple[str, str]:
     """Return the text to learn from, and that of the test, whose words make new combinations."""
-    book = build_phrasebook(train_pairs=LINES, seed=seed)
-    train, test = ("".join(f"{english}\n" for english, _ in pairs) for pairs in (book.train, book.test))
+    pairs = read_phrasebook("train")[:LINES], read_phrasebook("test")
+    train, test = ("".join(f"{english}\n" for english, _ in part) for part in pairs)
     return train, test
 
 
@@ -107,7 +107,7 @@ def draw(curve: dict[int, float], lines: list[str], bits: list[Tensor], path: Pa
 
 def run(options: Options, output: Path) -> Iterator[str]:
     """Train, write, measure, draw."""
-    train, test = read_text(seed=options.seed)
+    train, test = read_text()
     alphabet = "".join(sorted({*train, *test}))
     ids, tested = encode(train, alphabet), test.splitlines()
     network = make_network(options, input_size=len(alphabet), output_size=len(alphabet))

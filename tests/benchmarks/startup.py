@@ -23,7 +23,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from nmt.batching import plan_epoch
 from nmt.config import load_settings
-from nmt.corpus.phrasebook import build_phrasebook
+from nmt.demo import read_phrasebook
 from nmt.files import sha256
 from nmt.prepared import PreparedData
 from nmt.prepared.columns import SRC, TGT
@@ -50,9 +50,9 @@ class Start:
 
 def make_small(folder: Path) -> Path:
     """Prepare the built-in corpus."""
-    book = build_phrasebook(train_pairs=2000, valid_pairs=100, test_pairs=100, seed=1)
+    pairs = read_phrasebook("train")[:2000]
     for side, name in enumerate(("src", "tgt")):
-        (folder / name).write_text("".join(f"{pair[side]}\n" for pair in book.train), encoding="utf-8")
+        (folder / name).write_text("".join(f"{pair[side]}\n" for pair in pairs), encoding="utf-8")
     files = [f"data.root={folder}", "data.train_src=['src']", "data.train_tgt=['tgt']", "tokenizer.vocab_size=500"]
     prepare(folder / "small", load_settings(None, files))
     return folder / "small"

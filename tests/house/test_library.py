@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = sorted(path for folder in ("nmt", "recipes/nmt_lab") for path in (ROOT / folder).rglob("*.py"))
-ALL_CODE = sorted(path for folder in ("nmt", "recipes", "cli", "data") for path in (ROOT / folder).rglob("*.py"))
+FOLDERS = ("nmt", "recipes", "cli", "data", "tools")
+ALL_CODE = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 RUNS_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

@@ -2,11 +2,11 @@ from pathlib import Path
 
 from nmt.config import load_settings
 from nmt.corpus.reading import read_lines
-from nmt.demo import Example, choose_examples, write_corpus
+from nmt.demo import MOST_PAIRS, Example, choose_examples, write_corpus
 
 
 def test_the_corpus_is_written_as_text_that_settings_find(tmp_path: Path) -> None:
-    overrides = write_corpus(tmp_path / "corpus", train_pairs=3000, seed=1)
+    overrides = write_corpus(tmp_path / "corpus", train_pairs=3000)
     data = load_settings(overrides=overrides).data
     sides = [
         (data.train_src[0], data.train_tgt[0]),
@@ -19,12 +19,14 @@ def test_the_corpus_is_written_as_text_that_settings_find(tmp_path: Path) -> Non
         assert len(list(read_lines(data.root / src))) == len(list(read_lines(data.root / tgt))) == count
 
 
-def test_the_same_seed_writes_the_same_corpus(tmp_path: Path) -> None:
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        write_corpus(tmp_path / name, train_pairs=3000, seed=seed)
-    text = {name: (tmp_path / name / "train.en").read_bytes() for name in "abc"}
-    assert text["a"] == text["b"]
-    assert text["a"] != text["c"]
+def test_fewer_pairs_are_the_first_ones(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "all")
+    write_corpus(tmp_path / "few", train_pairs=3000)
+    few, all_of_them = ((tmp_path / name / "train.en").read_text("utf-8").splitlines() for name in ("few", "all"))
+    assert len(all_of_them) == MOST_PAIRS
+    assert few == all_of_them[:3000]
+    for name in ("valid.fr", "test.en"):
+        assert (tmp_path / "few" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
 
 
 def test_examples_are_spread_over_the_test_text(tmp_path: Path) -> None:

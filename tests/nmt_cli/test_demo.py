@@ -32,10 +32,3 @@ def test_the_scores_end_the_table_and_a_command_to_try_ends_the_demo(shown: tupl
     stdout, stderr, work = shown
     assert [line.split()[0] for line in stdout.splitlines()[-3:]] == ["BLEU", "chrF2", "TER"]
     assert stderr.splitlines()[-1] == f"try it: echo 'Where is the station?' | nmt translate {work / 'model'}"
-
-
-def test_a_grammar_that_cannot_give_so_many_pairs_says_so(tmp_path: Path) -> None:
-    arguments = ["demo", "--work", str(tmp_path), "--pairs", "1" + "0" * 21]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 1
-    assert "phrasebook pairs asked for, but the grammar gives" in result.stderr

@@ -13,7 +13,7 @@ ALPHABET = "\nab"
 
 def test_the_text_is_a_sentence_a_line_and_the_test_has_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "LINES", 1500)
-    train, test = read_text(seed=1)
+    train, test = read_text()
     assert (train.count("\n"), test.count("\n")) == (1500, 500)
     assert not {*train.splitlines()} & {*test.splitlines()}
 

@@ -4,14 +4,14 @@ from importlib.resources import files
 
 import pytest
 
-from nmt.corpus.lexicon import Lexicon, read_lexicon
-from nmt.corpus.rules import Rule, read_rules
 from nmt.errors import DataError
+from tools.phrasebook.lexicon import Lexicon, read_lexicon
+from tools.phrasebook.rules import Rule, read_rules
 
 
 @pytest.fixture(scope="module")
 def lexicon() -> Lexicon:
-    return read_lexicon(files("nmt_data") / "phrasebook")
+    return read_lexicon(files("tools.phrasebook"))
 
 
 def compiled(lexicon: Lexicon, *rules: str, lists: str = "") -> dict[str, tuple[Rule, ...]]:

@@ -6,18 +6,22 @@ from functools import cache
 from importlib.resources.abc import Traversable
 from itertools import accumulate
 from math import prod
+from pathlib import Path
+from typing import Final
 
-from nmt.corpus.inflection import agreement as agreement_of
-from nmt.corpus.lexicon import Entry, Lexicon, read_lexicon, read_table
-from nmt.corpus.rules import SELF, Piece, Rule, read_rules
-from nmt.corpus.spelling import Spelling, make_spelling
 from nmt.errors import DataError
+from tools.phrasebook.inflection import agreement as agreement_of
+from tools.phrasebook.lexicon import Entry, Lexicon, read_lexicon, read_table
+from tools.phrasebook.rules import SELF, Piece, Rule, read_rules
+from tools.phrasebook.spelling import Spelling, make_spelling
 
 Draw = Callable[[], float]
 """A source of random numbers in [0, 1)."""
 
 RULE_FILES = ("noun_phrases.toml", "verb_phrases.toml", "sentences.toml")
 START = "sentence"
+FOLDER: Final = Path(__file__).parent
+"""Where the built-in grammar is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

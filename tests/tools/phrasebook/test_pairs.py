@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.grammar import START, Derivation, Grammar, read_grammar
-from nmt.corpus.lexicon import Entry
-from nmt.corpus.phrasebook import (
+from nmt.errors import DataError
+from tools.phrasebook.grammar import START, Derivation, Grammar, read_grammar
+from tools.phrasebook.lexicon import Entry
+from tools.phrasebook.pairs import (
     LONGEST,
     Phrasebook,
     build_phrasebook,
@@ -21,7 +22,6 @@ from nmt.corpus.phrasebook import (
     split_phrasebook,
     words_of,
 )
-from nmt.errors import DataError
 
 IMPLIED = ("a", "an", "some", "this", "cannot", "s")
 """What a phrase may say on its own and say differently in its sentence."""
@@ -29,7 +29,7 @@ IMPLIED = ("a", "an", "some", "this", "cannot", "s")
 
 @cache
 def grammar() -> Grammar:
-    return read_grammar(files("nmt_data") / "phrasebook")
+    return read_grammar(files("tools.phrasebook"))
 
 
 @cache
@@ -250,13 +250,13 @@ def test_words_are_marked_with_their_language() -> None:
 
 def test_the_same_seed_gives_the_same_pairs_under_any_hash_seed() -> None:
     code = (
-        "from nmt.corpus.phrasebook import build_phrasebook\n"
+        "from tools.phrasebook.pairs import build_phrasebook\n"
         "print(ascii(build_phrasebook(train_pairs=400, valid_pairs=3, test_pairs=4, seed=5)))"
     )
     here = build_phrasebook(train_pairs=400, valid_pairs=3, test_pairs=4, seed=5)
     root = Path(__file__).parents[3]
     for hash_seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{root}{os.pathsep}{root / 'data'}"}
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == ascii(here)
 
@@ -276,7 +276,7 @@ def test_more_pairs_than_the_grammar_gives_are_refused() -> None:
 
 
 def small_grammar(folder: Path, sentences: str) -> Grammar:
-    for asset in (files("nmt_data") / "phrasebook").iterdir():
+    for asset in files("tools.phrasebook").iterdir():
         if asset.name.endswith(".toml"):
             (folder / asset.name).write_text(asset.read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "sentences.toml").write_text(sentences, encoding="utf-8")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from nmt.corpus.inflection import (
+from nmt.errors import DataError
+from tools.phrasebook.inflection import (
     GENDERS,
     Forms,
     agreement,
@@ -20,7 +21,6 @@ from nmt.corpus.inflection import (
     parse_agreement,
     spread,
 )
-from nmt.errors import DataError
 
 Table = Mapping[str, Any]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.grammar import RULE_FILES, Grammar, read_grammar
 from nmt.errors import DataError
+from tools.phrasebook.grammar import RULE_FILES, Grammar, read_grammar
 
 TWO_DAYS = """
 [[rule]]
@@ -41,7 +41,7 @@ fr_negated = "{a.negated} {noun@self}"
 
 
 def write_grammar(folder: Path, rules: str) -> Path:
-    for asset in (files("nmt_data") / "phrasebook").iterdir():
+    for asset in files("tools.phrasebook").iterdir():
         if asset.name.endswith(".toml"):
             text = "" if asset.name in RULE_FILES else asset.read_text(encoding="utf-8")
             (folder / asset.name).write_text(text, encoding="utf-8")

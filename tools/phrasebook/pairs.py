@@ -5,14 +5,13 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from importlib.resources import files
 from itertools import combinations
 from typing import Final
 
 import numpy as np
 
-from nmt.corpus.grammar import Derivation, Draw, Grammar, read_grammar
 from nmt.errors import DataError
+from tools.phrasebook.grammar import FOLDER, Derivation, Draw, Grammar, read_grammar
 
 HELD_OUT_SHARE: Final = 0.03
 """Share of the pairs of dictionary entries that never meet in a training sentence."""
@@ -46,7 +45,7 @@ def build_phrasebook(*, train_pairs: int, valid_pairs: int = 500, test_pairs: in
     Raises:
         DataError: The grammar cannot give that many pairs, or too few others consist of words of the training pairs.
     """
-    grammar = read_grammar(files("nmt_data") / "phrasebook")
+    grammar = read_grammar(FOLDER)
     return split_phrasebook(grammar, sizes=(train_pairs, valid_pairs, test_pairs), seed=seed)
 
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from nmt.corpus.spelling import Spelling, make_spelling
 from nmt.errors import DataError
+from tools.phrasebook.spelling import Spelling, make_spelling
 
 
 def table() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-from nmt.corpus.inflection import (
+from tools.phrasebook.inflection import (
     agreement,
     conjugate,
     english_ing,

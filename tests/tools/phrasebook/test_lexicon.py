@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.inflection import agreement
-from nmt.corpus.lexicon import Entry, Lexicon, read_lexicon
 from nmt.errors import DataError
+from tools.phrasebook.inflection import agreement
+from tools.phrasebook.lexicon import Entry, Lexicon, read_lexicon
 
 SHE = agreement("3s", 1)
 WE = agreement("1p", 0)
@@ -19,7 +19,7 @@ def edit(tmp_path: Path) -> Edit:
     """A copy of the assets in which one text of one file is replaced."""
 
     def replace(name: str, old: str, new: str) -> Path:
-        for asset in (files("nmt_data") / "phrasebook").iterdir():
+        for asset in files("tools.phrasebook").iterdir():
             text = asset.read_text(encoding="utf-8")
             if asset.name == name:
                 assert old in text
@@ -32,7 +32,7 @@ def edit(tmp_path: Path) -> Edit:
 
 @pytest.fixture(scope="module")
 def lexicon() -> Lexicon:
-    return read_lexicon(files("nmt_data") / "phrasebook")
+    return read_lexicon(files("tools.phrasebook"))
 
 
 def entry(lexicon: Lexicon, name: str) -> Entry:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from nmt.corpus.lexicon import required
+from tools.phrasebook.lexicon import required
 
 Polish = Callable[[str], str]
 

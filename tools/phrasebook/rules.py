@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nmt.corpus.inflection import PERSONS, parse_agreement
-from nmt.corpus.lexicon import Entry, Lexicon
 from nmt.errors import DataError
+from tools.phrasebook.inflection import PERSONS, parse_agreement
+from tools.phrasebook.lexicon import Entry, Lexicon
 
 SELF: Final = -1
 """The target of a piece that agrees with the very phrase it stands in."""
