@@ -30,7 +30,7 @@ class Settings(Section):
                 "search.coverage_penalty asks how much was read of each source position, but model.attention = "
                 f'"none" reads none: set search.coverage_penalty = 0, found {self.search.coverage_penalty}'
             )
-        if self.training.r_drop and self.training.objective == "sampled":
+        if self.training.r_drop and self.training.objective != "full":
             raise ValueError('training.r_drop compares whole distributions: it needs training.objective = "full"')
         if self.training.subword_sampling and self.tokenizer.kind in ("word", "char", "byte"):
             raise ValueError(

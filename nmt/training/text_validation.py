@@ -6,7 +6,7 @@ import torch
 
 from nmt.models.devices import Precision, autocast
 from nmt.models.language_model import LanguageModel
-from nmt.training.cross_entropy import linear_cross_entropy
+from nmt.training.objectives.full import linear_cross_entropy
 from nmt.training.reports import Scores, StopRequest
 from nmt.training.stream import Parts, TextStream
 

@@ -14,7 +14,7 @@ from nmt.prepared import PreparedData
 from nmt.prepared.manifest import TRAIN
 from nmt.training.drawing import Share, pairs_of_pass
 from nmt.training.feeding import Feed
-from nmt.training.objectives import make_loss
+from nmt.training.objectives import TrainingLoss, make_objective
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
 from nmt.training.pretrained import start_from_vectors
@@ -93,7 +93,8 @@ class TranslationTask:
 
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
-        return make_loss(self.settings.training, self.model, self.data.target_counts)
+        objective = make_objective(self.settings.training, self.data.target_counts, device=self.model.device)
+        return TrainingLoss(self.model, objective)
 
     def validate(self, stop: StopRequest) -> Scores | None:
         """Score the model on the validation sets; None if asked to stop before the scores are known."""

@@ -16,8 +16,8 @@ from nmt.prepared import PreparedData, ValidationPairs
 from nmt.search.batches import search_batches
 from nmt.search.hypothesis import Hypothesis
 from nmt.subword import Tokenizers
-from nmt.training.cross_entropy import linear_cross_entropy
 from nmt.training.objectives import word_features
+from nmt.training.objectives.full import linear_cross_entropy
 from nmt.training.reports import Scores, StopRequest
 
 if TYPE_CHECKING:

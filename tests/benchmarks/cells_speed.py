@@ -30,7 +30,8 @@ from nmt.models.cells import SSRU, Cell, Recurrence, RecurrentLayer, make_layer
 from nmt.models.devices import autocast, choose_precision, prepare_for_training
 from nmt.prepared import PreparedData
 from nmt.sequences import FlatSequences
-from nmt.training.objectives import FullSoftmax, TrainingLoss
+from nmt.training.objectives import TrainingLoss
+from nmt.training.objectives.full import FullSoftmax
 
 CPU = torch.device("cpu")
 VOCAB = 6000

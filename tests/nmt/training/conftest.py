@@ -19,7 +19,7 @@ from nmt.training.distributed import Ranks
 from nmt.training.feeding import Feed
 from nmt.training.loop import Trainer
 from nmt.training.moving_average import MovingAverage
-from nmt.training.objectives import make_loss
+from nmt.training.objectives import TrainingLoss, make_objective
 from nmt.training.optim import Schedule, make_optimizer
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
@@ -164,8 +164,9 @@ class Run:
         settings, ranks = self.settings, Ranks()
         self.state = self.checkpoints.load_newest(on_damage=self.watcher.on_message) or TrainingState()
         order = DataOrder(self.pairs, settings.batch_tokens, settings.seed)
+        objective = make_objective(settings, np.ones(VOCAB, dtype=np.int64), device=self.model.device)
         updater = Updater(
-            loss=make_loss(settings, self.model, np.ones(VOCAB, dtype=np.int64)),
+            loss=TrainingLoss(self.model, objective),
             optimizer=self.optimizer,
             device=torch.device("cpu"),
             precision="fp32",

@@ -15,7 +15,8 @@ from nmt.sequences import FlatSequences
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
-from nmt.training.objectives import FullSoftmax, SegmentLoss
+from nmt.training.objectives import SegmentLoss
+from nmt.training.objectives.full import FullSoftmax
 from nmt.training.state import Position
 from nmt.training.stream import Parts, TextStream
 from nmt.training.updating import Updater

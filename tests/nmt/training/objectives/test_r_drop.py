@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nmt.training import r_drop
-from nmt.training.cross_entropy import linear_cross_entropy
-from nmt.training.r_drop import r_drop_cross_entropy
+from nmt.training.objectives import r_drop
+from nmt.training.objectives.full import linear_cross_entropy
+from nmt.training.objectives.r_drop import r_drop_cross_entropy
 
 
 def reference_r_drop(

@@ -1,16 +1,42 @@
-"""Output layer and cross-entropy in one: the [N, V] logits exist for a slice of the words at a time, and only once."""
+"""The full softmax: output layer and cross-entropy in one.
 
+The [N, V] logits exist for a slice of the pieces at a time, and only once.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nmt.config import TrainingSettings
 from nmt.models.kernels import outer_product, product
 
 _CELLS = 2**24
 """Cells of a slice of logits, 32 MiB in bf16: every slice reads and writes the whole gradient of the weights."""
 _TINY = torch.finfo(torch.float32).tiny
+
+
+class FullSoftmax:
+    """Cross-entropy over the whole vocabulary, with label smoothing (Szegedy et al., 2016, sec. 7)."""
+
+    passes = 1
+
+    def __init__(self, *, label_smoothing: float) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:
+        """Sum the loss over N pieces: features of one pass [N, F], gold ids [N], the output layer [V, F]."""
+        (features,) = passes
+        return linear_cross_entropy(features, gold, output, label_smoothing=self.label_smoothing)
+
+
+def make(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> FullSoftmax:
+    """Make the objective with the settings' label smoothing."""
+    return FullSoftmax(label_smoothing=settings.label_smoothing)
 
 
 def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, label_smoothing: float) -> Tensor:
@@ -21,12 +47,12 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
 
     Args:
         features: [N, F]; their type, fp32 or bf16, is that of the matrix products.
-        gold: Word ids, [N].
+        gold: Ids of the pieces, [N].
         output: The output layer, [V, F].
         label_smoothing: Share of the target spread over the whole vocabulary.
 
     Returns:
-        The loss in nats, summed over words, a scalar. With gradients, no word counts for more than 87 nats, where
+        The loss in nats, summed over pieces, a scalar. With gradients, no piece counts for more than 87 nats, where
         fp32 probabilities end; its gradient is that of its true loss.
     """
     if torch.is_grad_enabled():
@@ -45,10 +71,10 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
     return torch.stack(losses).sum()
 
 
-def _slices(words: int, vocab_size: int) -> list[slice]:
-    """Cut the words into slices; no words are one empty slice, whose gradients are zeros."""
+def _slices(pieces: int, vocab_size: int) -> list[slice]:
+    """Cut the pieces into slices; no pieces are one empty slice, whose gradients are zeros."""
     size = max(1, _CELLS // vocab_size)
-    return [slice(first, first + size) for first in range(0, max(1, words), size)]
+    return [slice(first, first + size) for first in range(0, max(1, pieces), size)]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

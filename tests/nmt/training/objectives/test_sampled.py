@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.training.samplers import NegativeSampler, SamplerKind, make_sampler
+from nmt.training.objectives.sampled import NegativeSampler, SamplerKind, make_sampler
 
 CPU = torch.device("cpu")
 COUNTS = np.array([50, 0, 20, 1000, 20, 7])

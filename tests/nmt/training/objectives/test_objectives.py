@@ -1,5 +1,9 @@
 import itertools
 import math
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,22 +17,13 @@ from nmt.models.devices import Precision, autocast
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.sequences import FlatSequences
-from nmt.training import objectives
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
-from nmt.training.objectives import (
-    FullSoftmax,
-    RDropLoss,
-    SampledSoftmax,
-    SegmentLoss,
-    TrainingLoss,
-    make_loss,
-    make_objective,
-    sampled_loss,
-    word_features,
-)
+from nmt.training.objectives import SegmentLoss, TrainingLoss, make_objective, r_drop, word_features
+from nmt.training.objectives.full import FullSoftmax
+from nmt.training.objectives.r_drop import RDrop
+from nmt.training.objectives.sampled import SampledSoftmax, SamplerKind, make_sampler, sampled_loss
 from nmt.training.pairs import TrainingPairs
-from nmt.training.samplers import SamplerKind, make_sampler
 from nmt.training.stream import Parts, TextStream
 from nmt.vocab import EOS, PAD
 
@@ -102,8 +97,8 @@ def test_the_estimated_denominator_is_unbiased_over_every_possible_draw(kind: Sa
 
 def test_drawing_the_whole_vocabulary_gives_the_full_softmax_and_its_gradients() -> None:
     features, gold, output = parts()
-    sampled = SampledSoftmax(make_sampler("log_uniform", np.arange(7), samples=7, device=CPU))(features, gold, output)
-    full = FullSoftmax(label_smoothing=0.0)(features, gold, output)
+    sampled = SampledSoftmax(make_sampler("log_uniform", np.arange(7), samples=7, device=CPU))([features], gold, output)
+    full = FullSoftmax(label_smoothing=0.0)([features], gold, output)
     torch.testing.assert_close(sampled, full)
     for got, want in zip(
         torch.autograd.grad(sampled, list(output.parameters())),
@@ -126,6 +121,34 @@ def test_the_settings_choose_the_objective() -> None:
     sampled = make_objective(TrainingSettings(objective="sampled", samples=2), np.ones(7, dtype=np.int64), device=CPU)
     assert isinstance(sampled, SampledSoftmax)
     assert sampled.sampler.inclusion.sum().item() == pytest.approx(2)
+    both = make_objective(TrainingSettings(r_drop=3.0, label_smoothing=0.2), np.ones(7, dtype=np.int64), device=CPU)
+    assert isinstance(both, RDrop)
+    assert (both.weight, both.label_smoothing) == (3.0, 0.2)
+
+
+class Squares:
+    """The mean of the squared features: what the gold pieces are does not matter."""
+
+    passes = 2
+
+    def __call__(self, passes: Sequence[torch.Tensor], gold: torch.Tensor, output: nn.Linear) -> torch.Tensor:
+        return torch.stack(list(passes)).square().mean() + 0.0 * output.bias.sum()
+
+
+def test_a_new_objective_is_one_file_and_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = ModuleType("nmt.training.objectives.squares")
+    monkeypatch.setattr(toy, "make", lambda settings, counts, device: Squares(), raising=False)
+    monkeypatch.setitem(sys.modules, toy.__name__, toy)
+    settings = TrainingSettings().model_copy(update={"objective": "squares"})
+    model, batch = tiny(0.0), three_pairs()
+    loss = TrainingLoss(model, make_objective(settings, COUNTS, device=CPU))(batch)
+    torch.testing.assert_close(loss, word_features(model, batch)[0].square().mean())
+
+
+def test_every_name_of_an_objective_has_its_file() -> None:
+    for name in get_args(TrainingSettings.model_fields["objective"].annotation):
+        objective = make_objective(TrainingSettings(objective=name), COUNTS, device=CPU)
+        assert type(objective).__module__ == f"nmt.training.objectives.{name}"
 
 
 def test_word_features_are_those_of_the_real_words_in_their_order() -> None:
@@ -152,7 +175,7 @@ def test_the_training_loss_is_the_objective_of_the_real_words() -> None:
 def test_r_drop_without_dropout_is_the_plain_loss_and_its_gradients() -> None:
     model, batch = tiny(0.0), three_pairs()
     plain = TrainingLoss(model, FullSoftmax(label_smoothing=0.1))(batch)
-    loss = RDropLoss(model, weight=5.0, label_smoothing=0.1)(batch)
+    loss = TrainingLoss(model, RDrop(weight=5.0, label_smoothing=0.1))(batch)
     torch.testing.assert_close(loss, plain)
     parameters = list(model.parameters())
     for got, want in zip(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters), strict=True):
@@ -166,8 +189,8 @@ def test_r_drop_compares_two_passes_with_different_dropout(monkeypatch: pytest.M
         seen.append((first, second, options))
         return first.sum()
 
-    monkeypatch.setattr(objectives, "r_drop_cross_entropy", spy)
-    RDropLoss(tiny(0.5), weight=5.0, label_smoothing=0.2)(three_pairs())
+    monkeypatch.setattr(r_drop, "r_drop_cross_entropy", spy)
+    TrainingLoss(tiny(0.5), RDrop(weight=5.0, label_smoothing=0.2))(three_pairs())
     ((first, second, options),) = seen
     assert first.shape == second.shape == (7, 4)
     assert not torch.equal(first, second)
@@ -179,7 +202,7 @@ def test_r_drop_costs_more_the_more_its_passes_differ() -> None:
     losses = []
     for weight in (0.0, 1.0, 2.0):
         torch.manual_seed(1)
-        losses.append(RDropLoss(model, weight=weight, label_smoothing=0.1)(batch).item())
+        losses.append(TrainingLoss(model, RDrop(weight=weight, label_smoothing=0.1))(batch).item())
     assert losses[0] < losses[1] < losses[2]
     assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-4)
 
@@ -199,27 +222,12 @@ def test_a_batch_without_words_costs_nothing_and_every_weight_gets_a_gradient_of
 ) -> None:
     model = tiny(0.3)
     with autocast(CPU, precision):
-        loss = make_loss(settings, model, COUNTS)(without_words())
+        loss = TrainingLoss(model, make_objective(settings, COUNTS, device=CPU))(without_words())
     assert loss.item() == 0.0
     loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert not parameter.grad.any(), name
-
-
-def test_the_settings_choose_the_loss() -> None:
-    model = tiny(0.3)
-    plain = make_loss(TrainingSettings(label_smoothing=0.2), model, COUNTS)
-    assert isinstance(plain, TrainingLoss)
-    assert isinstance(plain.objective, FullSoftmax)
-    assert plain.objective.label_smoothing == 0.2
-    sampled = make_loss(TrainingSettings(objective="sampled", samples=4), model, COUNTS)
-    assert isinstance(sampled, TrainingLoss)
-    assert isinstance(sampled.objective, SampledSoftmax)
-    r_drop = make_loss(TrainingSettings(r_drop=3.0, label_smoothing=0.2), model, COUNTS)
-    assert isinstance(r_drop, RDropLoss)
-    assert (r_drop.weight, r_drop.label_smoothing) == (3.0, 0.2)
-    assert plain.model is sampled.model is r_drop.model is model
 
 
 def tiny_language_model(dropout: float = 0.0) -> LanguageModel:
