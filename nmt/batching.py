@@ -17,7 +17,7 @@ from nmt.wording import counted
 Lengths = NDArray[np.uint16]
 RowNumbers = NDArray[np.uint32]
 
-LONGEST: Final = 2**16 - 2
+LONGEST_ROW: Final = 2**16 - 2
 """Pieces of the longest row that can be planned: with `</s>`, its length is a number of 16 bits."""
 _BLOCK: Final = 1 << 16
 """Rows that are worked on at a time: what an array is indexed by takes 8 bytes each."""

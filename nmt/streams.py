@@ -9,7 +9,7 @@ from threading import Condition, Thread
 from typing import Final, Protocol
 
 from nmt.corpus.reading import OnBadUtf8, decode_lines
-from nmt.corpus.sections import BegunBytes, cut_end
+from nmt.corpus.sources.compressed import BegunBytes, cut_end
 from nmt.errors import DataError, NmtError
 
 _READ_SIZE: Final = 1 << 16  # bytes: what a pipe holds on Linux, and less than a line may have

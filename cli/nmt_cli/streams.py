@@ -20,7 +20,7 @@ _STDIN: Final = "<stdin>"
 def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = False) -> "tuple[str, LineSource]":
     """Open the input; give what messages call it, and its lines, very long ones in sections if they are to be."""
     from nmt.corpus.reading import read_in_sections, read_lines
-    from nmt.corpus.sections import LONGEST
+    from nmt.corpus.sources.compressed import SECTION_BYTES
     from nmt.corpus.sources.documents import refuse_documents
     from nmt.errors import DataError
     from nmt.streams import ArrivingLines, FileLines
@@ -31,7 +31,7 @@ def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = Fa
     if sys.stdin is None:
         raise DataError("stdin is closed, so no text can be read from it; name a file, or pipe text into the command")
     stdin = cast("BufferedReader", sys.stdin.buffer)
-    return _STDIN, ArrivingLines(stdin, _STDIN, on_bad_utf8, longest=LONGEST if in_sections else None)
+    return _STDIN, ArrivingLines(stdin, _STDIN, on_bad_utf8, longest=SECTION_BYTES if in_sections else None)
 
 
 def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from nmt.corpus.sections import Begun, BegunBytes
-from nmt.corpus.sources.compressed import read_raw_lines, read_raw_sections
+from nmt.corpus.sections import Begun
+from nmt.corpus.sources.compressed import BegunBytes, read_raw_lines, read_raw_sections
 from nmt.errors import DataError
 from nmt.wording import counted
 

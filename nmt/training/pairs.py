@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.batching import LONGEST, Batch, Lengths, source_batch, target_batch
+from nmt.batching import LONGEST_ROW, Batch, Lengths, source_batch, target_batch
 from nmt.errors import DataError
 from nmt.sequences import FlatSequences, Rows, Sequences
 
@@ -70,10 +70,10 @@ class TrainingPairs:
 
 
 def _narrow(lengths: NDArray[np.int32], first: int = 0) -> Lengths:
-    if lengths.max(initial=0) > LONGEST:
+    if lengths.max(initial=0) > LONGEST_ROW:
         row = int(lengths.argmax())
         raise DataError(
-            f"training pair {first + row + 1:,} has a side of {lengths[row]:,} pieces, expected at most {LONGEST:,}; "
-            "prepare the data with a smaller data.max_pieces"
+            f"training pair {first + row + 1:,} has a side of {lengths[row]:,} pieces, "
+            f"expected at most {LONGEST_ROW:,}; prepare the data with a smaller data.max_pieces"
         )
     return lengths.astype(np.uint16)

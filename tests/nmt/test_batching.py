@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nmt.batching import (
-    LONGEST,
+    LONGEST_ROW,
     Batch,
     Batches,
     Lengths,
@@ -138,7 +138,7 @@ def test_runs_of_equal_rows_are_cut_as_if_one_by_one(longest: list[int], budget:
         assert list(pairwise(bounds)) == slow_cut(np.array(rows), budget)
 
 
-LENGTHS = st.one_of(st.integers(0, 6), st.integers(0, 40), st.sampled_from([0, 255, 256, 40_000, LONGEST]))
+LENGTHS = st.one_of(st.integers(0, 6), st.integers(0, 40), st.sampled_from([0, 255, 256, 40_000, LONGEST_ROW]))
 
 
 @given(st.lists(st.tuples(LENGTHS, LENGTHS), min_size=1, max_size=60), st.integers(1, 300), st.integers(0, 5))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, Pair, bad_utf8
 from nmt.corpus.sources.blocks import Block
-from nmt.corpus.sources.cutting import LONGEST, LONGEST_LINE
+from nmt.corpus.sources.cutting import BYTES_AT_ONCE, LONGEST_LINE
 from nmt.corpus.sources.fields import Field, first_line, shown
 from nmt.corpus.sources.strings import to_lines
 from nmt.errors import DataError
@@ -82,7 +82,7 @@ def cut_batch(
         DataError: A field holds something else than text.
     """
     texts = pa.record_batch([_take(batch, field, file) for field in fields], names=["src", "tgt"])
-    parts = 1 + texts.nbytes // LONGEST
+    parts = 1 + texts.nbytes // BYTES_AT_ONCE
     rows = max(1, -(-len(texts) // parts))
     for start in range(0, len(texts), rows):
         part = texts.slice(start, rows)

@@ -1,4 +1,4 @@
-"""Files that may be compressed, as chunks of the bytes that were put into them."""
+"""Files that may be compressed, as the bytes that were put into them: in chunks, in lines, or in sections of lines."""
 
 import bz2
 import gzip
@@ -12,14 +12,19 @@ from typing import IO, Any, Final
 
 import zstandard
 
-from nmt.corpus.sections import read_sections
 from nmt.errors import DataError
 
 CHUNK: Final = 1 << 20
 """Bytes read at once."""
+SECTION_BYTES: Final = 1 << 18
+"""Bytes of UTF-8 that are taken at once: no line that somebody wrote as one is nearly so long."""
 
 _COMPRESSED_CHUNK: Final = 1 << 16
 _DAMAGED: Final = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile)
+
+
+class BegunBytes(bytes):
+    """A section of a line that goes on with what comes next, as bytes."""
 
 
 class Meter:
@@ -58,13 +63,42 @@ def read_raw_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_raw_sections(path: Path) -> Iterator[bytes]:
-    r"""Read a file as `read_raw_lines` does, but lines that are too long in sections (`nmt.corpus.sections`).
+    r"""Read a file as `read_raw_lines` does, but lines that are too long as `read_sections` does.
 
     Raises:
         DataError: It is missing, unreadable, damaged or incomplete.
     """
     with _naming(path), path.open("rb") as raw, _decompressed(path, raw) as file:
         yield from read_sections(file.readline)
+
+
+def cut_end(data: bytes) -> int:
+    """Return where a line is cut that begins with `SECTION_BYTES` bytes: behind a space or a tag, or any character.
+
+    It depends on these bytes alone, so that a line is cut alike however it arrives.
+    """
+    end = max(data.rfind(b" "), data.rfind(b">")) + 1
+    if end > len(data) // 2:
+        return end
+    last = len(data) - 1
+    while last > len(data) - 4 and data[last] & 0xC0 == 0x80:  # the later bytes of a character
+        last -= 1
+    return last if data[last] >= 0xC0 else len(data)
+
+
+def read_sections(readline: Callable[[int], bytes]) -> Iterator[bytes]:
+    r"""Read lines, each with its `\n`, or, of one with more than `SECTION_BYTES` before it, section after section.
+
+    Args:
+        readline: Returns the next bytes up to the end of the line, but at most so many; none at the end.
+    """
+    begun = b""
+    goes_on = False
+    while (data := begun + readline(SECTION_BYTES - len(begun))) or goes_on:
+        goes_on = len(data) >= SECTION_BYTES and not data.endswith(b"\n")
+        end = cut_end(data) if goes_on else len(data)
+        yield BegunBytes(data[:end]) if goes_on else data
+        begun = data[end:]
 
 
 def split_suffix(path: Path) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nmt.corpus.sources.compressed import CHUNK
 
-LONGEST: Final = 8 << 20
+BYTES_AT_ONCE: Final = 8 << 20
 """Bytes: lines are taken together up to this size, so that `size` long lines do not fill the memory."""
 LONGEST_LINE: Final = CHUNK
 """Bytes, or characters of a text of another format: what is longer is no line of a text, and takes no memory."""
@@ -44,7 +44,7 @@ class LineCutter:
         """Return how many of the next `size` lines can be taken together: at least one, unless none is left."""
         self._fill(size)
         ends = self._ends[:size]
-        return min(len(ends), max(1, int(np.searchsorted(ends, self._start + LONGEST, side="right"))))
+        return min(len(ends), max(1, int(np.searchsorted(ends, self._start + BYTES_AT_ONCE, side="right"))))
 
     def take(self, lines: int) -> Taken:
         """Take lines, as many as `reach` returned or fewer."""
@@ -69,7 +69,7 @@ class LineCutter:
             return
         pieces, ends = [self._data[self._start :]], [self._ends - self._start]
         length, lines = len(pieces[0]), len(ends[0])
-        while lines < size and (length < LONGEST or not lines):
+        while lines < size and (length < BYTES_AT_ONCE or not lines):
             piece = next(self._pieces, b"")
             if piece is None:
                 self._too_long.append(self.taken + lines)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from nmt.corpus.reading import Fault, OnBadUtf8, Pair, normalise
 from nmt.corpus.sources.blocks import Block
-from nmt.corpus.sources.cutting import LONGEST, LONGEST_LINE
+from nmt.corpus.sources.cutting import BYTES_AT_ONCE, LONGEST_LINE
 from nmt.errors import DataError
 
 _BREAKS: Final = re.compile(r" *[\n\r\t][\n\r\t ]*")
@@ -70,7 +70,7 @@ def cut_strings(
         is_too_long = max(len(unit.src), len(unit.tgt)) > LONGEST_LINE
         taken.append(Unit("", "", unit.place, "too_long") if is_too_long else unit)
         length += len(taken[-1].src) + len(taken[-1].tgt)
-        if len(taken) == size or length >= LONGEST:
+        if len(taken) == size or length >= BYTES_AT_ONCE:
             yield StringsBlock(tuple(taken), file, noun, on_bad_utf8)
             taken, length = [], 0
     if taken:

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 
 from nmt.corpus import sections
 from nmt.corpus.reading import decode_lines, read_in_sections
-from nmt.corpus.sections import Begun, BegunBytes, cut_end, read_sections, sections_of
+from nmt.corpus.sections import Begun, sections_of
+from nmt.corpus.sources import compressed
+from nmt.corpus.sources.compressed import BegunBytes, cut_end, read_sections
 from nmt.errors import DataError
 from nmt.streams import ArrivingLines
 
 
 @pytest.fixture(autouse=True)
 def of_eight_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sections, "LONGEST", 8)
+    for module in (compressed, sections):
+        monkeypatch.setattr(module, "SECTION_BYTES", 8)
 
 
 def marked(found: list[str]) -> list[str]:
@@ -58,7 +61,7 @@ def test_sections_make_the_lines_and_are_the_same_however_they_arrive(lines: lis
     lines = [line.rstrip("\r") for line in lines]
     data = "\n".join(lines).encode() + (b"\n" if ended and lines else b"")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sections, "LONGEST", 8)
+        patch.setattr(compressed, "SECTION_BYTES", 8)
         raw = list(read_sections(io.BytesIO(data).readline))
         found = list(decode_lines(raw, "a"))
         piped = list(from_pipe(data, size))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nmt.config import Settings, TrainingCorpusSettings, load_settings
 from nmt.corpus import sections
+from nmt.corpus.sources import compressed
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.markup import compile_pattern
 from nmt.models.build import build_model
@@ -153,7 +154,8 @@ def test_replacing_unknown_words_in_a_model_of_pieces_is_warned_about(echo: Tran
 def test_a_line_of_any_length_is_one_line_made_of_its_sections(
     echo: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sections, "LONGEST", 40)
+    for module in (compressed, sections):
+        monkeypatch.setattr(module, "SECTION_BYTES", 40)
     line = " ".join(["the dog runs ."] * 10)
     lines = ["a dog", line, "", "a cat"]
     found = echo.translate(lines, Options(alignment=True))
@@ -169,7 +171,8 @@ def test_a_line_of_any_length_is_one_line_made_of_its_sections(
 def test_a_long_line_of_which_the_model_has_read_nothing_was_not_cut_for_it(
     echo: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sections, "LONGEST", 40)
+    for module in (compressed, sections):
+        monkeypatch.setattr(module, "SECTION_BYTES", 40)
     [[one]] = echo.translate([" ".join(["\U0001f600"] * 50)])
     assert (one.text, one.parts, one.cut) == (" ".join(["\U0001f600"] * 50), 0, False)
 
@@ -177,7 +180,8 @@ def test_a_long_line_of_which_the_model_has_read_nothing_was_not_cut_for_it(
 def test_sections_of_a_document_keep_the_white_space_between_them(
     echo: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sections, "LONGEST", 24)
+    for module in (compressed, sections):
+        monkeypatch.setattr(module, "SECTION_BYTES", 24)
     line = "<p>the dog <b>runs</b>  </p><script>if (a  <  b) { c  = 1 }</script>   a cat"
     assert best_texts(echo, [line], Options(markup=True)) == [line]
 

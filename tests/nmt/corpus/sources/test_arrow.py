@@ -31,7 +31,7 @@ def test_a_part_of_a_batch_takes_its_own_bytes_alone() -> None:
 
 
 def test_long_texts_are_cut_into_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrow, "LONGEST", 1000)
+    monkeypatch.setattr(arrow, "BYTES_AT_ONCE", 1000)
     found = blocks(["x" * 500] * 5, ["y"] * 5)
     assert len(found) > 2
     assert [pair.line for block in found for pair in block.records()] == [11, 12, 13, 14, 15]

@@ -39,7 +39,7 @@ def test_fewer_lines_may_be_taken_than_can_be_reached() -> None:
 
 
 def test_long_lines_are_taken_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutting, "LONGEST", 6)
+    monkeypatch.setattr(cutting, "BYTES_AT_ONCE", 6)
     lines = [b"ab\n", b"cd\n", b"e\n", b"123456789\n", b"f\n"]
     assert taken(iter(lines), 4) == [(2, b"ab\ncd\n"), (1, b"e\n"), (1, b"123456789\n"), (1, b"f\n")]
 

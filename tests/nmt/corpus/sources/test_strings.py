@@ -39,7 +39,7 @@ def test_blocks_of_texts_can_be_pickled_and_name_where_a_text_is() -> None:
 
 
 def test_few_long_texts_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strings, "LONGEST", 6)
+    monkeypatch.setattr(strings, "BYTES_AT_ONCE", 6)
     units = [Unit("abcd", "e", 1), Unit("f", "g", 2), Unit("abcdefgh", "", 3), Unit("i", "j", 4)]
     blocks = cut_strings(units, 10, file="f", noun="unit", on_bad_utf8="error")
     assert [len(block) for block in blocks] == [2, 1, 1]

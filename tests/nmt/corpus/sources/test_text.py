@@ -59,7 +59,7 @@ def test_a_block_gives_the_same_in_another_process(tmp_path: Path) -> None:
 def test_both_sides_are_cut_after_the_same_lines_where_one_has_long_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutting, "LONGEST", 10)
+    monkeypatch.setattr(cutting, "BYTES_AT_ONCE", 10)
     source = parallel(written(tmp_path / "a", "1\n2\n3\n4\n"), written(tmp_path / "b", "1234567\n22345678\n3\n4\n"))
     blocks = list(source.blocks(4))
     assert [len(block) for block in blocks] == [1, 1, 2]
