@@ -17,7 +17,7 @@ from nmt.lm.result import Totals
 from nmt.lm.scorer import LanguageScorer
 from nmt.metrics import Score, Scoring, score, tokenizer_for
 from nmt.models.folder import WEIGHTS, read_settings
-from nmt.prepared.inputs import find_test
+from nmt.prepare.inputs import find_test
 from nmt.subword import load_tokenizers
 from nmt.translate import Options, Translator
 from nmt.translate.words import check_tag

@@ -19,8 +19,8 @@ from nmt.models.build import build_language_model
 from nmt.models.devices import has_bf16
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.models.kernels import cpu_has_int8
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
-from nmt.prepared.pipeline import prepare
 from nmt.subword import JOINT_MODEL, Tokenizer, train_tokenizer
 from nmt.training.reports import StepReport, ValidationReport
 from nmt.training.run import train

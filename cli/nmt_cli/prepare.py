@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nmt.config import Settings
+    from nmt.prepare.pipeline import PreparationReport
+    from nmt.prepare.stages import OnProgress, StageProgress
     from nmt.prepared.manifest import Counts, TextCounts
-    from nmt.prepared.pipeline import PreparationReport
-    from nmt.prepared.selection import OnProgress, Progress
 
 Files = list[Path] | None
 Names = list[str] | None
@@ -136,8 +136,8 @@ def run_preparation(
     """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
     from nmt.config.kind import check_kind
     from nmt.errors import ConfigError, DataError, ModelError, NmtError
-    from nmt.prepared.pipeline import prepare as prepare_data
-    from nmt.prepared.work import work_folder
+    from nmt.prepare.blocks import work_folder
+    from nmt.prepare.pipeline import prepare as prepare_data
 
     check_kind(settings)
     try:
@@ -163,7 +163,7 @@ def show_stages(bar: "Bar") -> "OnProgress":
     """Return what shows how far preparation has come: each stage anew, with a total and a time left of its own."""
     stage, task = "reading", bar.add_task("reading", total=None)
 
-    def show(now: "Progress") -> None:
+    def show(now: "StageProgress") -> None:
         nonlocal stage, task
         if now.stage != stage:
             bar.remove_task(task)

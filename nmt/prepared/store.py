@@ -15,6 +15,7 @@ from nmt.config import SearchSettings, Settings
 from nmt.config.load import as_stored
 from nmt.corpus.numbers import usual_zero
 from nmt.errors import DataError
+from nmt.prepared.arrow import map_ids, read_texts
 from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.manifest import (
     MANIFEST,
@@ -27,7 +28,6 @@ from nmt.prepared.manifest import (
     check_files,
     read_manifest,
 )
-from nmt.prepared.mapping import map_ids, read_texts
 from nmt.sequences import FlatSequences, Sequences
 from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
 

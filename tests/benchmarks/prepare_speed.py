@@ -102,8 +102,8 @@ def write_corpus(folder: Path, pairs: int) -> None:
 def child(folder: Path, workers: int, overrides: list[str]) -> None:
     """Prepare the corpus; print the time of each stage: of the clock, and of all processes together."""
     from nmt.config import load_settings
-    from nmt.prepared.pipeline import prepare
-    from nmt.prepared.selection import Progress
+    from nmt.prepare.pipeline import prepare
+    from nmt.prepare.stages import StageProgress
 
     marks: list[tuple[str, float, float]] = [("looking at the files", time.monotonic(), 0.0)]
 
@@ -114,7 +114,7 @@ def child(folder: Path, workers: int, overrides: list[str]) -> None:
         )
         marks.append((stage, time.monotonic(), used))
 
-    def note(progress: Progress) -> None:
+    def note(progress: StageProgress) -> None:
         if progress.stage != marks[-1][0]:
             mark(progress.stage)
 

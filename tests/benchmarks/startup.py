@@ -25,10 +25,10 @@ from nmt.batching import plan_epoch
 from nmt.config import load_settings
 from nmt.demo import read_phrasebook
 from nmt.files import sha256
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
 from nmt.prepared.columns import SRC, TGT
 from nmt.prepared.manifest import TRAIN, Counts, FileRecord, read_manifest, write_manifest
-from nmt.prepared.pipeline import prepare
 from nmt.training.records import METRICS
 
 FEW = 1000

@@ -17,7 +17,7 @@ FLOORS = (
     {"corpus", "subword", "batching", "alignment", "heatmap"},
     {"models"},
     {"prepared", "search", "metrics", "splitting", "streams", "markup", "terms"},
-    {"inspection", "lm", "training"},
+    {"inspection", "lm", "prepare", "training"},
     {"translate"},
     {"chain", "demo", "tuning"},
 )

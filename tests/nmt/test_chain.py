@@ -20,8 +20,8 @@ from nmt.lm.result import Totals
 from nmt.lm.scorer import LanguageScorer
 from nmt.models.build import build_language_model
 from nmt.models.folder import ModelFolder, Vocabularies
-from nmt.prepared.pipeline import prepare
-from nmt.prepared.tokenizing import train_tokenizers
+from nmt.prepare.pipeline import prepare
+from nmt.prepare.tokenizing import train_tokenizers
 from nmt.subword import SRC_MODEL, TGT_MODEL, load_tokenizers
 from nmt.translate import Options, Translation, Translator
 

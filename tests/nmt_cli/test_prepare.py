@@ -17,9 +17,9 @@ from datasets import Dataset
 from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
+from nmt.prepare.assemble import Assembly
+from nmt.prepare.stages import StageProgress as Now
 from nmt.prepared import PreparedData
-from nmt.prepared.assembling import Assembly
-from nmt.prepared.selection import Progress as Now
 from nmt_cli.main import app
 from nmt_cli.prepare import show_stages
 

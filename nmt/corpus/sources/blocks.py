@@ -51,6 +51,15 @@ class Source(ABC, Generic[R]):
             DataError: A file cannot be read, or two files do not match.
         """
 
+    def records(self) -> Iterator[R]:
+        """Read every record, normalised, those with empty texts too.
+
+        Raises:
+            DataError: A file or a record cannot be read, or two files do not match.
+        """
+        for block in self.blocks(_FEW):
+            yield from block.records()
+
     @property
     def total_bytes(self) -> int:
         """How large the files are."""
@@ -72,28 +81,6 @@ class PairSource(Source[Pair]):
     def fingerprint(self) -> str | None:
         """What tells this text from other text where there are no files to compare, of a hub's dataset."""
         return None
-
-    def pairs(self) -> Iterator[Pair]:
-        """Read every pair, normalised, those with empty sides too.
-
-        Raises:
-            DataError: A file or a line cannot be read, or two files do not match.
-        """
-        for block in self.blocks(_FEW):
-            yield from block.records()
-
-
-class TextSource(Source[Line]):
-    """Text in one language."""
-
-    def lines(self) -> Iterator[Line]:
-        """Read every line, normalised, blank ones too.
-
-        Raises:
-            DataError: A file or a line cannot be read.
-        """
-        for block in self.blocks(_FEW):
-            yield from block.records()
 
 
 class FileSource(Source[R]):

@@ -7,15 +7,15 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from nmt.config import CorpusSettings, DataSettings
-from nmt.corpus.reading import OnBadUtf8, Pair
+from nmt.corpus.reading import Pair
 from nmt.corpus.sources import FORMATS
-from nmt.corpus.sources.blocks import Block, PairFiles, PairSource, TextSource
+from nmt.corpus.sources.blocks import Block, PairFiles, PairSource
 from nmt.corpus.sources.compressed import COMPRESSIONS, split_suffix
 from nmt.corpus.sources.fields import Wanted
 from nmt.corpus.sources.files import absolute as absolute_files
 from nmt.corpus.sources.files import find_files
 from nmt.corpus.sources.hub import PREFIX, DatasetName, HubDataset
-from nmt.corpus.sources.text import ParallelFiles, TextFiles
+from nmt.corpus.sources.text import ParallelFiles
 from nmt.errors import ConfigError
 
 
@@ -56,11 +56,6 @@ def absolute(name: str) -> str:
         return absolute_files(name)
     found = DatasetName.parse(name, Path.cwd())
     return name if found.folder is None else f"{PREFIX}{':'.join(filter(None, (str(found.folder), found.config)))}"
-
-
-def text_source(paths: Sequence[Path], on_bad_utf8: OnBadUtf8) -> TextSource:
-    """Make what reads files of text in one language."""
-    return TextFiles(paths, on_bad_utf8)
 
 
 class Chain(PairSource):

@@ -6,7 +6,7 @@ from itertools import count, repeat
 from pathlib import Path
 
 from nmt.corpus.reading import Line, OnBadUtf8, Pair, unequal
-from nmt.corpus.sources.blocks import Block, FileSource, PairSource, TextSource
+from nmt.corpus.sources.blocks import Block, FileSource, PairSource
 from nmt.corpus.sources.compressed import Meter, read_chunks
 from nmt.corpus.sources.cutting import LineCutter
 from nmt.corpus.sources.decoding import Lines
@@ -96,7 +96,7 @@ class ParallelFiles(PairSource):
                 raise unequal(src_path, found, tgt_path, expected)
 
 
-class TextFiles(FileSource[Line], TextSource):
+class TextFiles(FileSource[Line]):
     """Files of text."""
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Line]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nmt.config import Settings, load_settings, parse_settings, to_toml
 from nmt.config.load import parse_override, read_recipe, setting_names, to_tree
 from nmt.errors import ConfigError
-from nmt.prepared.inputs import find_inputs
+from nmt.prepare.inputs import find_pairs
 
 
 def recipe(folder: Path, text: str) -> Path:
@@ -76,7 +76,7 @@ def test_without_a_data_root_text_counts_from_the_working_folder(
     overrides = ['data.valid_src="pairs.tsv"', 'data.valid_tgt="pairs.tsv"']
     for root, folder in ((None, "here"), (".", "there")):
         path.write_text(f"{path.read_text()}root = '{root}'\n" if root else path.read_text())
-        named = find_inputs(load_settings(path, overrides).data).named
+        named = find_pairs(load_settings(path, overrides).data).named
         assert {file.resolve() for _, files in named for file in files} == {tmp_path / folder / "pairs.tsv"}
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from nmt.config import Settings
 from nmt.errors import DataError
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText, holds_text
 from nmt.prepared.manifest import Counts, ValidCount, read_manifest, write_manifest
-from nmt.prepared.pipeline import prepare
 
 Pairs = list[tuple[str, str]]
 

@@ -11,8 +11,8 @@ import torch
 from nmt.config import ModelSettings, Settings, TrainingSettings, load_settings
 from nmt.models.build import build_model
 from nmt.models.folder import model_tensors
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedText
-from nmt.prepared.pipeline import prepare
 from nmt.sequences import FlatSequences
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks

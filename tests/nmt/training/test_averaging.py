@@ -12,8 +12,8 @@ from nmt.errors import ModelError
 from nmt.models.build import build_model, count_parameters
 from nmt.models.folder import load_language_model, load_model, read_tensors
 from nmt.models.seq2seq import Seq2Seq
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
-from nmt.prepared.pipeline import prepare
 from nmt.training.averaging import average_into, average_run
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
 from nmt.training.logbook import Silence

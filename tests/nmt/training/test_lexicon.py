@@ -11,8 +11,8 @@ from nmt.batching import Batch
 from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.models.folder import load_model
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
-from nmt.prepared.pipeline import prepare
 from nmt.search.shortlist import Lexicon, load_lexicon
 from nmt.sequences import FlatSequences
 from nmt.training import lexicon

@@ -24,7 +24,7 @@ from nmt.config import CorpusSettings, DataSettings, load_settings
 from nmt.corpus.reading import OnBadUtf8, Pair, normalise
 from nmt.corpus.sources.opening import open_corpus
 from nmt.errors import NmtError
-from nmt.prepared.pipeline import prepare
+from nmt.prepare.pipeline import prepare
 
 Texts = list[tuple[str, str]]
 

@@ -21,7 +21,7 @@ def test_files_are_read_in_their_order_as_often_as_asked_for(tmp_path: Path) -> 
     source = Names(files, "error", name="names")
     assert (source.files, source.fingerprint, source.total_bytes, source.read_bytes) == (tuple(files), None, 3, 0)
     for _ in range(2):
-        assert [(pair.src, source.read_bytes) for pair in source.pairs()] == [("b", 1), ("a", 3)]
+        assert [(pair.src, source.read_bytes) for pair in source.records()] == [("b", 1), ("a", 3)]
 
 
 def test_a_file_that_is_missing_has_no_size() -> None:

@@ -12,7 +12,7 @@ from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.opening import open_corpus
 from nmt.corpus.sources.strings import Unit, cut_strings
 from nmt.errors import ConfigError, DataError
-from nmt.prepared.pipeline import prepare
+from nmt.prepare.pipeline import prepare
 
 
 class Couples(PairFiles):

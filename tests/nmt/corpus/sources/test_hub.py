@@ -46,11 +46,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_splits_and_configurations_of_a_local_folder_are_read_block_by_block(folder: Path) -> None:
     train = source("hf:some/opus", folder)
-    assert list(train.pairs()) == [Pair(f"a{row}", f"b{row}", "hf:some/opus", row + 1) for row in range(5)]
+    assert list(train.records()) == [Pair(f"a{row}", f"b{row}", "hf:some/opus", row + 1) for row in range(5)]
     assert [len(block) for block in train.blocks(2)] == [2, 2, 1]
     assert [train.read_bytes / train.total_bytes for _ in train.blocks(2)] == pytest.approx([0.4, 0.8, 1], abs=0.01)
-    assert [pair.src for pair in source("hf:some/opus", folder, split="validation").pairs()] == ["a1"]
-    assert [pair.src for pair in source("hf:some/opus:more", folder).pairs()] == ["a2"]
+    assert [pair.src for pair in source("hf:some/opus", folder, split="validation").records()] == ["a1"]
+    assert [pair.src for pair in source("hf:some/opus:more", folder).records()] == ["a2"]
 
 
 def test_the_files_of_a_local_folder_stand_for_it(folder: Path) -> None:
@@ -65,30 +65,30 @@ def test_the_files_of_a_local_folder_stand_for_it(folder: Path) -> None:
 def test_a_folder_of_csv_files_is_read(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables/a.csv").write_text('fr,en\n"b, ""b""",a\n"two\nlines",c\n')
-    pairs = list(source("hf:tables", tmp_path).pairs())
+    pairs = list(source("hf:tables", tmp_path).records())
     assert [(pair.src, pair.tgt, pair.line) for pair in pairs] == [("a", 'b, "b"', 1), ("c", "two lines", 2)]
 
 
 def test_plain_columns_of_a_saved_dataset_are_read(tmp_path: Path) -> None:
     rows = Dataset.from_dict({"source": ["a", "b", "c"], "target": ["x", "y", "z"]})
     rows.filter(lambda row: row["source"] != "b").save_to_disk(tmp_path / "saved")
-    assert [pair[:2] for pair in source("hf:saved", tmp_path).pairs()] == [("a", "x"), ("c", "z")]
+    assert [pair[:2] for pair in source("hf:saved", tmp_path).records()] == [("a", "x"), ("c", "z")]
     DatasetDict(train=rows, test=rows.select([1])).save_to_disk(tmp_path / "splits")
-    assert [pair[:2] for pair in source("hf:splits", tmp_path, split="test").pairs()] == [("b", "y")]
+    assert [pair[:2] for pair in source("hf:splits", tmp_path, split="test").records()] == [("b", "y")]
     with pytest.raises(DataError, match=r"^cannot load hf:splits: found the splits train, test, expected dev$"):
-        list(source("hf:splits", tmp_path, split="dev").pairs())
+        list(source("hf:splits", tmp_path, split="dev").records())
 
 
 def test_errors_of_datasets_are_one_line(folder: Path) -> None:
     with pytest.raises(DataError, match=r"^cannot load hf:some/opus: ValueError: Unknown split \"dev\"\. .*$"):
-        list(source("hf:some/opus", folder, split="dev").pairs())
+        list(source("hf:some/opus", folder, split="dev").records())
     with pytest.raises(
         DataError, match=r"^cannot load hf:some/opus:other: ValueError: BuilderConfig 'other' not found"
     ):
-        list(source("hf:some/opus:other", folder).pairs())
+        list(source("hf:some/opus:other", folder).records())
     (folder / "empty").mkdir()
     with pytest.raises(DataError, match=r"^cannot load hf:empty: \w+: .*$"):
-        list(source("hf:empty", folder).pairs())
+        list(source("hf:empty", folder).records())
 
 
 @pytest.mark.parametrize("name", ["train.parquet", "train.jsonl", "train.csv", "train.arrow"])
@@ -96,7 +96,7 @@ def test_a_folder_of_anything_is_refused_with_one_line(tmp_path: Path, name: str
     (tmp_path / "any").mkdir()
     (tmp_path / "any" / name).write_bytes(random.Random(name).randbytes(1000))
     with pytest.raises(DataError) as caught:
-        list(source("hf:any", tmp_path).pairs())
+        list(source("hf:any", tmp_path).records())
     assert str(caught.value).startswith(("cannot load hf:any: ", "hf:any: found the fields "))
     assert str(caught.value).isprintable()
 
@@ -107,18 +107,18 @@ def test_a_saved_dataset_that_is_cut_short_is_refused_with_one_line(tmp_path: Pa
     for size in (data.stat().st_size // 2, 10, 0):
         data.write_bytes(data.read_bytes()[:size])
         with pytest.raises(DataError) as caught:
-            list(source("hf:saved", tmp_path).pairs())
+            list(source("hf:saved", tmp_path).records())
         assert str(caught.value) == f"cannot load hf:saved: {data} is incomplete: it ends before the end of its data"
 
 
 def test_a_saved_dataset_has_no_configurations(tmp_path: Path) -> None:
     Dataset.from_list(ROWS, features=FEATURES).save_to_disk(tmp_path / "saved")
     with pytest.raises(DataError, match=r"hf:saved:more: what save_to_disk wrote has no configurations, found more$"):
-        list(source("hf:saved:more", tmp_path).pairs())
+        list(source("hf:saved:more", tmp_path).records())
 
 
 def test_a_name_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
-    for wish in (lambda one: one.fingerprint, lambda one: list(one.pairs())):
+    for wish in (lambda one: one.fingerprint, lambda one: list(one.records())):
         with pytest.raises(DataError, match=r"^cannot load hf:nobody/nothing: \w+: .*$"):
             wish(source("hf:nobody/nothing", tmp_path))
 
@@ -127,13 +127,13 @@ def test_a_script_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "coded").mkdir()
     (tmp_path / "coded/coded.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     with pytest.raises(DataError, match=r"^cannot load hf:coded: \w+: .*$"):
-        list(source("hf:coded", tmp_path).pairs())
+        list(source("hf:coded", tmp_path).records())
     assert not (tmp_path / "ran").exists()
 
 
 def test_fields_that_are_not_there_are_named(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
-        list(source("hf:some/opus", folder, wanted=Wanted("en", "fr")).pairs())
+        list(source("hf:some/opus", folder, wanted=Wanted("en", "fr")).records())
     assert str(caught.value) == (
         "hf:some/opus: found the fields id, translation.en, translation.fr; expected en and fr"
     )
@@ -141,7 +141,7 @@ def test_fields_that_are_not_there_are_named(folder: Path) -> None:
 
 def test_progress_bars_are_left_as_they_were(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     datasets.enable_progress_bars()
-    list(source("hf:some/opus", folder).pairs())
+    list(source("hf:some/opus", folder).records())
     assert not datasets.are_progress_bars_disabled()
     assert capfd.readouterr() == ("", "")
 

@@ -13,7 +13,7 @@ FIRST = '{"src": "a", "tgt": "b"}\n'
 
 
 def read(path: Path, wanted: Wanted = GUESS, on_bad_utf8: OnBadUtf8 = "error") -> list[Pair]:
-    return list(JsonFiles([path], on_bad_utf8, wanted, name="corpus").pairs())
+    return list(JsonFiles([path], on_bad_utf8, wanted, name="corpus").records())
 
 
 def test_fields_are_guessed_from_the_first_line_and_blank_lines_are_empty_pairs(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_lines_that_cannot_be_used_can_be_left_out_the_first_too(tmp_path: Path)
     path = tmp_path / "a.jsonl"
     bad = ['{"src": "a"}', "7", "", '{"src": "a", "tgt": 7}', '{"src": "a']
     path.write_text("\n".join([*bad[:3], FIRST.strip(), *bad[3:], FIRST.strip()]))
-    found = list(JsonFiles([path], "error", GUESS, name="a", on_bad_record="skip").pairs())
+    found = list(JsonFiles([path], "error", GUESS, name="a", on_bad_record="skip").records())
     faults = [pair.fault for pair in found]
     assert faults == ["broken", "broken", None, None, "broken", "broken", None]
     assert [bool(pair.src and pair.tgt) for pair in found] == [False, False, False, True, False, False, True]

@@ -13,7 +13,8 @@ from datasets import Dataset
 
 from nmt.config import CorpusSettings, DataSettings
 from nmt.corpus.sources.blocks import PairSource
-from nmt.corpus.sources.opening import open_corpus, text_source
+from nmt.corpus.sources.opening import open_corpus
+from nmt.corpus.sources.text import TextFiles
 from nmt.errors import ConfigError, DataError
 
 
@@ -23,7 +24,7 @@ def opened(root: Path, **corpus: Any) -> PairSource:
 
 
 def texts(source: PairSource) -> list[tuple[str, ...]]:
-    return [pair[:2] for pair in source.pairs()]
+    return [pair[:2] for pair in source.records()]
 
 
 @pytest.fixture
@@ -143,5 +144,5 @@ def test_processes_that_read_blocks_load_no_heavy_libraries() -> None:
 
 
 def test_text_in_one_language_is_read_in_its_order(folder: Path) -> None:
-    source = text_source([folder / "a.fr", folder / "a.en"], "error")
-    assert [line.text for line in source.lines()] == ["x", "text"]
+    source = TextFiles([folder / "a.fr", folder / "a.en"], "error")
+    assert [line.text for line in source.records()] == ["x", "text"]

@@ -26,7 +26,7 @@ def nested(tmp_path: Path) -> Path:
 
 
 def test_rows_of_nested_columns_are_read_across_row_groups(nested: Path) -> None:
-    assert list(source(nested).pairs()) == [
+    assert list(source(nested).records()) == [
         Pair(f"a{number}", f"b{number}", str(nested), number + 1) for number in range(7)
     ]
     assert {len(block) for block in source(nested).blocks(2)} <= {1, 2}
@@ -35,25 +35,25 @@ def test_rows_of_nested_columns_are_read_across_row_groups(nested: Path) -> None
 def test_plain_columns_are_guessed_or_named(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"target": ["b"], "source": ["a"], "x.y": ["c"]}), path)
-    assert [pair[:2] for pair in source(path).pairs()] == [("a", "b")]
-    assert [pair[:2] for pair in source(path, wanted=Wanted("x.y", "source")).pairs()] == [("c", "a")]
+    assert [pair[:2] for pair in source(path).records()] == [("a", "b")]
+    assert [pair[:2] for pair in source(path, wanted=Wanted("x.y", "source")).records()] == [("c", "a")]
 
 
 def test_each_file_is_numbered_from_1_and_has_columns_of_its_own(tmp_path: Path, nested: Path) -> None:
     other = tmp_path / "b.parquet"
     pq.write_table(pa.table({"en": ["x"], "fr": ["y"]}), other)
-    assert list(source(nested, other).pairs())[-1] == Pair("x", "y", str(other), 1)
+    assert list(source(nested, other).records())[-1] == Pair("x", "y", str(other), 1)
 
 
 def test_columns_that_are_not_there_are_named(nested: Path) -> None:
     with pytest.raises(DataError) as caught:
-        list(source(nested, wanted=Wanted("en", "fr")).pairs())
+        list(source(nested, wanted=Wanted("en", "fr")).records())
     assert str(caught.value) == (f"{nested}: found the fields id, translation.en, translation.fr; expected en and fr")
 
 
 def test_a_column_of_numbers_is_named(nested: Path) -> None:
     with pytest.raises(DataError, match=r"a\.parquet: the field id holds int64, expected text$"):
-        list(source(nested, wanted=Wanted("id", "translation.fr")).pairs())
+        list(source(nested, wanted=Wanted("id", "translation.fr")).records())
 
 
 def test_how_much_has_been_read_is_known_between_blocks(nested: Path) -> None:
@@ -68,9 +68,9 @@ def test_how_much_has_been_read_is_known_between_blocks(nested: Path) -> None:
 def test_an_incomplete_file_is_named(nested: Path, size: int) -> None:
     nested.write_bytes(nested.read_bytes()[:size])
     with pytest.raises(DataError, match=r"^\S+a\.parquet is a damaged or incomplete \.parquet file: .+$"):
-        list(source(nested).pairs())
+        list(source(nested).records())
 
 
 def test_a_missing_file_is_one_line() -> None:
     with pytest.raises(DataError, match=r"^cannot read none\.parquet: No such file or directory$"):
-        list(source(Path("none.parquet")).pairs())
+        list(source(Path("none.parquet")).records())

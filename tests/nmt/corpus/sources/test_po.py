@@ -13,7 +13,7 @@ HEADER = (
 
 
 def read(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> list[Pair]:
-    return list(PoFiles([path], on_bad_utf8, name="corpus").pairs())
+    return list(PoFiles([path], on_bad_utf8, name="corpus").records())
 
 
 def texts(tmp_path: Path, entries: str, header: str = HEADER) -> list[tuple[str, ...]]:
@@ -124,7 +124,7 @@ def test_a_file_that_holds_the_name_of_another_file_is_no_other_file(tmp_path: P
 def test_broken_entries_can_be_left_out_and_take_no_other_with_them(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "a.po"
     path.write_text(f'{HEADER}\nmsgid "c"\nmsgstr "d"\n\n{broken}\n\n\nmsgid "e"\nmsgstr "f"\n')
-    found = list(PoFiles([path], "error", name="a", on_bad_record="skip").pairs())
+    found = list(PoFiles([path], "error", name="a", on_bad_record="skip").records())
     assert [(pair.src, pair.tgt, pair.fault) for pair in found] == [
         ("c", "d", None),
         ("", "", "broken"),
@@ -139,7 +139,7 @@ def test_a_catalogue_that_is_read_entry_by_entry_is_the_same(tmp_path: Path) -> 
     path.write_text(
         HEADER + '\n#, fuzzy\nmsgid "c"\nmsgstr "d"\n\n#~ msgid "old"\n#~ msgstr "x"\n\n\nmsgid "e"\nmsgstr "f"\n'
     )
-    found = [list(PoFiles([path], "error", name="a", on_bad_record=bad).pairs()) for bad in ("error", "skip")]
+    found = [list(PoFiles([path], "error", name="a", on_bad_record=bad).records()) for bad in ("error", "skip")]
     assert found[0] == found[1] != []
 
 
@@ -147,4 +147,4 @@ def test_a_file_of_broken_entries_alone_is_an_error_all_the_same(tmp_path: Path)
     path = tmp_path / "a.po"
     path.write_text("what is this?\n")
     with pytest.raises(DataError, match="Syntax error"):
-        list(PoFiles([path], "error", name="a", on_bad_record="skip").pairs())
+        list(PoFiles([path], "error", name="a", on_bad_record="skip").records())

@@ -24,7 +24,7 @@ def test_pairs_carry_their_origin_across_files(tmp_path: Path) -> None:
     paths = [written(tmp_path / name, text) for name, text in (("a", "x\ny"), ("b", "X\nY"), ("c", "z"), ("d", "Z"))]
     source = ParallelFiles([paths[0], paths[2]], [paths[1], paths[3]], "error", name="corpus")
     assert source.files == (paths[0], paths[2], paths[1], paths[3])
-    assert list(source.pairs()) == [
+    assert list(source.records()) == [
         Pair("x", "X", str(paths[0]), 1),
         Pair("y", "Y", str(paths[0]), 2),
         Pair("z", "Z", str(paths[2]), 1),
@@ -63,7 +63,7 @@ def test_both_sides_are_cut_after_the_same_lines_where_one_has_long_ones(
     source = parallel(written(tmp_path / "a", "1\n2\n3\n4\n"), written(tmp_path / "b", "1234567\n22345678\n3\n4\n"))
     blocks = list(source.blocks(4))
     assert [len(block) for block in blocks] == [1, 1, 2]
-    assert [pair.src == pair.tgt[0] for pair in source.pairs()] == [True] * 4
+    assert [pair.src == pair.tgt[0] for pair in source.records()] == [True] * 4
 
 
 @pytest.mark.parametrize(("src_lines", "tgt_lines"), [(1000, 999), (9, 10), (3, 0), (0, 1), (1, 0)])
@@ -85,9 +85,9 @@ def test_every_source_file_needs_its_target_file() -> None:
 def test_damage_is_named_by_the_file_that_has_it(tmp_path: Path) -> None:
     src = written(tmp_path / "a.gz", gzip.compress(b"x\n" * 5000)[:-9])
     with pytest.raises(DataError, match=r"a\.gz is a damaged or incomplete \.gz file"):
-        list(parallel(src, written(tmp_path / "b", "y\n" * 5000)).pairs())
+        list(parallel(src, written(tmp_path / "b", "y\n" * 5000)).records())
     with pytest.raises(DataError, match=r"a\.gz is a damaged or incomplete \.gz file"):
-        list(parallel(written(tmp_path / "b", "y\n" * 5000), src).pairs())
+        list(parallel(written(tmp_path / "b", "y\n" * 5000), src).records())
 
 
 def test_a_bad_byte_is_an_error_of_the_block_that_holds_it(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_text_is_read_line_by_line_with_its_origin_and_blank_lines(tmp_path: Pat
     source = TextFiles([one, two], "error")
     assert source.files == (one, two)
     assert [len(block) for block in source.blocks(10)] == [2, 1]
-    assert list(source.lines()) == [
+    assert list(source.records()) == [
         Line("caf\u00e9", str(one), 1),
         Line("", str(one), 2),
         Line("x\ty", str(two), 1),
@@ -114,8 +114,8 @@ def test_text_is_read_line_by_line_with_its_origin_and_blank_lines(tmp_path: Pat
 def test_bad_bytes_of_a_text_are_an_error_or_are_replaced(tmp_path: Path) -> None:
     path = written(tmp_path / "a", b"\xff\n")
     with pytest.raises(DataError, match=r"a, line 1: byte 1 \(0xff\) is not UTF-8"):
-        list(TextFiles([path], "error").lines())
-    assert [line.text for line in TextFiles([path], "replace").lines()] == ["\ufffd"]
+        list(TextFiles([path], "error").records())
+    assert [line.text for line in TextFiles([path], "replace").records()] == ["\ufffd"]
 
 
 def test_a_line_that_is_too_long_spoils_its_pair_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,14 +124,14 @@ def test_a_line_that_is_too_long_spoils_its_pair_alone(tmp_path: Path, monkeypat
     src, tgt = tmp_path / "a.en", tmp_path / "a.fr"
     src.write_text("one\ntwo and more\nthree\nfour\n")
     tgt.write_text("un\ndeux\ntrois et plus\nquatr\n")
-    pairs = list(ParallelFiles([src], [tgt], "error", name="a").pairs())
+    pairs = list(ParallelFiles([src], [tgt], "error", name="a").records())
     assert [(pair.src, pair.tgt, pair.line, pair.fault) for pair in pairs] == [
         ("one", "un", 1, None),
         ("", "", 2, "too_long"),
         ("", "", 3, "too_long"),
         ("four", "quatr", 4, None),
     ]
-    lines = list(TextFiles([src], "error").lines())
+    lines = list(TextFiles([src], "error").records())
     assert [(line.text, line.fault) for line in lines] == [
         ("one", None),
         ("", "too_long"),

@@ -24,7 +24,7 @@ def unit(**texts: str) -> str:
 
 
 def read(path: Path, src_lang: str | None = "en", tgt_lang: str | None = "fr") -> list[Pair]:
-    return list(TmxFiles([path], "error", Wanted(src_lang=src_lang, tgt_lang=tgt_lang), name=path.name).pairs())
+    return list(TmxFiles([path], "error", Wanted(src_lang=src_lang, tgt_lang=tgt_lang), name=path.name).records())
 
 
 def texts(tmp_path: Path, *units: str, src_lang: str = "en", tgt_lang: str = "fr") -> list[tuple[str, ...]]:
@@ -85,7 +85,7 @@ def test_a_file_may_be_compressed_and_longer_than_a_chunk(tmp_path: Path) -> Non
     path.write_bytes(gzip.compress(tmx(*[unit(en="x" * 1000, fr="y" * 1000)] * 1500)))
     source = TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a")
     assert [len(block) for block in source.blocks(1000)] == [1000, 500]
-    assert {(len(pair.src), len(pair.tgt)) for pair in source.pairs()} == {(1000, 1000)}
+    assert {(len(pair.src), len(pair.tgt)) for pair in source.records()} == {(1000, 1000)}
 
 
 def test_a_reference_to_the_usual_document_type_is_not_followed(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_broken_units_can_be_left_out_and_take_no_other_with_them(
     path = tmp_path / "a.tmx"
     path.write_bytes(tmx(good[0], broken, broken, good[1], broken, good[2], encoding=encoding))
     source = TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a", on_bad_record="skip")
-    assert [(pair.src, pair.tgt, pair.line, pair.fault) for pair in source.pairs()] == [
+    assert [(pair.src, pair.tgt, pair.line, pair.fault) for pair in source.records()] == [
         ("0 \u00e9", "x", 1, None),
         ("", "", 2, "broken"),
         ("", "", 3, "broken"),
@@ -210,7 +210,7 @@ def test_a_file_of_broken_units_alone_is_an_error_all_the_same(tmp_path: Path) -
     path = tmp_path / "a.tmx"
     path.write_bytes(tmx(*BROKEN))
     with pytest.raises(DataError, match="found no well-formed XML"):
-        list(TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a", on_bad_record="skip").pairs())
+        list(TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a", on_bad_record="skip").records())
 
 
 @pytest.mark.parametrize("on_bad_record", ["error", "skip"])
@@ -219,7 +219,7 @@ def test_an_empty_file_is_no_well_formed_xml(tmp_path: Path, on_bad_record: OnBa
     path.write_bytes(b"")
     source = TmxFiles([path], "error", Wanted(src_lang="en", tgt_lang="fr"), name="a", on_bad_record=on_bad_record)
     with pytest.raises(DataError, match=r"a\.tmx, line 1: found no well-formed XML: no element found"):
-        list(source.pairs())
+        list(source.records())
 
 
 def test_what_is_said_of_a_broken_unit_names_the_line_and_what_to_do(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from nmt.errors import ConfigError, DataError
 
 def read(path: Path, *fields: str) -> list[Pair]:
     src_field, tgt_field = fields or (None, None)
-    return list(TsvFiles([path], "error", Wanted(src_field=src_field, tgt_field=tgt_field), name=path.name).pairs())
+    return list(TsvFiles([path], "error", Wanted(src_field=src_field, tgt_field=tgt_field), name=path.name).records())
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_each_file_has_its_own_first_line(tmp_path: Path, scored: Path) -> None:
     other = tmp_path / "b.tsv"
     other.write_text("text fr\ttext en\nOui\tYes\n")
     source = TsvFiles([scored, other], "error", Wanted(src_field="text en", tgt_field="text fr"), name="a")
-    assert [pair[:2] for pair in source.pairs()][-1] == ("Yes", "Oui")
+    assert [pair[:2] for pair in source.records()][-1] == ("Yes", "Oui")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_columns_are_both_named_by_number_from_1_or_both_by_name(fields: tuple[s
 def test_lines_with_too_few_columns_can_be_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("Go.\tVa !\nHi. Salut\n\nRun!\tCours !\n")
-    found = list(TsvFiles([path], "error", name="a.tsv", on_bad_record="skip").pairs())
+    found = list(TsvFiles([path], "error", name="a.tsv", on_bad_record="skip").records())
     assert [(pair.src, pair.line, pair.fault) for pair in found] == [
         ("Go.", 1, None),
         ("", 2, "broken"),

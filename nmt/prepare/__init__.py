@@ -1,0 +1,1 @@
+"""From text to prepared data: blocks of records are cleaned, compared, encoded and put together."""

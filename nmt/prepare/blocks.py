@@ -1,0 +1,334 @@
+"""Blocks of records on disk between two stages, and the folder of such work, which outlives a kill.
+
+Memory does not hold the corpus, and the next run goes on where this one stopped.
+"""
+
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NewType, Self, TypeVar
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from xxhash import xxh3_64_hexdigest
+
+from nmt.corpus.cleaning import Reason
+from nmt.corpus.reading import Line, Pair
+from nmt.errors import ConfigError, DataError, ModelError
+from nmt.files import temporary_beside
+from nmt.prepared.statistics import STATISTICS, Statistics
+
+R = TypeVar("R", Pair, Line)
+
+# Records are counted in four ways, each from 0. Those of one block:
+Places = NewType("Places", NDArray[np.int64])
+"""Where records stand in their block as it was read."""
+Rows = NewType("Rows", NDArray[np.int64])
+"""Where records stand among those of their block that the first stage accepted: rows of its file."""
+# Those of all blocks, from the first to the last:
+Fresh = NewType("Fresh", NDArray[np.int64])
+"""Where records stand among all that were accepted and are no duplicates."""
+Trained = NewType("Trained", NDArray[np.int64])
+"""Where records stand among those of them that are not held out either."""
+
+_ORIGIN: Final = {"file": pa.dictionary(pa.int32(), pa.string()), "line": pa.int64()}
+"""The types of the fields that are not text."""
+_PLACE: Final = "place"
+# One process, one thread: as many processes work as there are cores for.
+_WRITING: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READING: Final = pa.ipc.IpcReadOptions(use_threads=False)
+
+_OLD: Final = "old"
+"""What is replaced, for the moment between two renames."""
+_SUMS: Final = "sums.json"
+"""The hashes of the other files of a folder."""
+_SUMMARY: Final = "summary.json"
+
+
+class Rejection(NamedTuple):
+    """A record of a block that is not trained on."""
+
+    place: int
+    """One of `Places`."""
+    file: str
+    line: int
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What a stage has made of a block."""
+
+    folder: Path
+    read: int
+    """Records of the block."""
+    rejected: dict[str, int]
+    """How many the stage has rejected, by reason."""
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """Read what a block has become; None: it has not been through the stage."""
+        if not is_whole(folder):
+            return None
+        return cls(**{**json.loads((folder / _SUMMARY).read_bytes()), "folder": folder})
+
+    def note(self, folder: Path, statistics: Statistics) -> None:
+        """Write what `find` reads, and what was noted of the block, to a folder that will be the one of the block."""
+        (folder / STATISTICS).write_text(json.dumps(statistics.to_tree()), encoding="utf-8")
+        (folder / _SUMMARY).write_text(json.dumps({**asdict(self), "folder": ""}), encoding="utf-8")
+
+    def statistics(self) -> Statistics:
+        """Read what was noted of the block."""
+        return Statistics.from_tree(json.loads((self.folder / STATISTICS).read_bytes()))
+
+
+def read_records(path: Path, record: type[R], rows: Rows | None = None) -> list[R]:
+    """Read the records of a block, or those of some rows."""
+    table = _read(path)
+    if rows is not None:
+        table = table.take(rows)
+    return list(map(record, *(_to_list(table.column(name)) for name in _stored(record))))
+
+
+def read_columns(path: Path, record: type[R], rows: Rows) -> tuple[list[str], ...]:
+    """Read the texts of the records of some rows: a list of the first ones, and of the second ones if there are two."""
+    table = _read(path)
+    return tuple(_to_list(table.column(name).take(rows)) for name in _stored(record) if name not in _ORIGIN)
+
+
+def read_places(path: Path) -> Places:
+    """Read where each record stood in its block."""
+    return Places(_read(path).column(_PLACE).to_numpy())
+
+
+def write_records(path: Path, record: type[R], records: Sequence[R], places: Places) -> None:
+    """Write records of a block, none of which has a fault, and where each stood in it."""
+    names = _stored(record)
+    columns = zip(*map(itemgetter(*range(len(names))), records), strict=True) if records else [() for _ in names]
+    arrays = {
+        name: pa.array(column, _ORIGIN.get(name, pa.string())) for name, column in zip(names, columns, strict=True)
+    }
+    _write(path, {**arrays, _PLACE: pa.array(places)})
+
+
+def write_rejections(path: Path, rejections: Sequence[Rejection]) -> None:
+    """Write why records of a block were rejected."""
+    columns = zip(*rejections, strict=True) if rejections else [() for _ in Rejection._fields]
+    kinds = (pa.int64(), _ORIGIN["file"], _ORIGIN["line"], _ORIGIN["file"])
+    _write(
+        path,
+        {name: pa.array(column, kind) for name, column, kind in zip(Rejection._fields, columns, kinds, strict=True)},
+    )
+
+
+def read_rejections(path: Path) -> list[Rejection]:
+    """Read why records of a block were rejected."""
+    table = _read(path)
+    return list(map(Rejection, *(_to_list(table.column(name)) for name in Rejection._fields)))
+
+
+def as_npy(array: NDArray[Any]) -> memoryview:
+    """Return what `np.save` would write; on a full disk, its own error would not say what is wrong."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getbuffer()
+
+
+def _stored(record: type[R]) -> list[str]:
+    """Name the fields that are written: records with a fault are not accepted."""
+    return [name for name in record._fields if name != "fault"]
+
+
+def _write(path: Path, columns: dict[str, pa.Array]) -> None:
+    batch = pa.record_batch(columns)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema, options=_WRITING) as writer:
+        writer.write_batch(batch)
+
+
+def _read(path: Path) -> pa.RecordBatch:
+    with pa.OSFile(str(path), "rb") as file:
+        return pa.ipc.open_file(file, options=_READING).get_batch(0)
+
+
+def _to_list(column: pa.Array) -> list[Any]:
+    # By way of numpy: several times as fast as `to_pylist`.
+    values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return values
+
+
+def work_folder(target: Path) -> Path:
+    """Return the folder of what has been done towards `target`, a hidden neighbour of a fixed name."""
+    target = target.resolve()
+    return target.with_name(f".{target.name}.work")
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[Path]:
+    """Give the work folder of `target` to one process at a time.
+
+    Raises:
+        DataError: Another process has it.
+    """
+    target = target.resolve()
+    home = work_folder(target)
+    new = [parent for parent in target.parents if not parent.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock(home, target)
+    try:
+        _put_back(target)
+        yield home
+    finally:
+        with suppress(OSError):  # something in one of them is to be kept
+            for folder in (home, *new):
+                folder.rmdir()
+        os.close(lock)
+
+
+@contextmanager
+def keyed(home: Path, key: Any) -> Iterator[Path]:
+    """Give the folder for work that `key` tells from any other; what a run with the same key has left is in it.
+
+    It goes when the block ends well, or by an error that the same run would end by again. Work of other keys goes at
+    once.
+
+    Args:
+        home: The work folder.
+        key: What the work depends on, for JSON.
+    """
+    folder = home / _name(key)
+    for other in home.iterdir():
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)  # a worker of the run that was killed may still be at it
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    except (ConfigError, DataError, ModelError):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Give a temporary neighbour of `folder` to fill, which becomes it when the block ends well.
+
+    A worker whose run was killed may still be writing the same folder, with the same in it: whoever comes first wins.
+    So what others have left under names of their own stays until all work goes.
+    """
+    temporary = temporary_beside(folder)
+    temporary.mkdir()
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    (temporary / _SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
+    try:
+        temporary.replace(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(temporary)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `whole` has made a folder, and its files are as they were then; where they are not, it is removed.
+
+    They are not after a power failure, which may take what has not reached the disk, but not the rename.
+    """
+    if not folder.is_dir():
+        return False
+    with suppress(FileNotFoundError, ValueError):
+        if json.loads((folder / _SUMS).read_bytes()) == _sums(folder):
+            return True
+    shutil.rmtree(folder)
+    return False
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Move a folder of the work folder to `target`; what was there goes.
+
+    A kill in between leaves the one or the other, at the latest when the work folder is asked for again.
+    """
+    target = target.resolve()
+    old = work_folder(target) / _OLD
+    if target.is_dir() and any(target.iterdir()):
+        target.replace(old)
+    try:
+        folder.replace(target)
+    except BaseException:
+        _put_back(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(target: Path) -> None:
+    """Finish or undo a replacement that was killed between its two renames.
+
+    Raises:
+        DataError: Another process is preparing `target`.
+    """
+    if (work_folder(target) / _OLD).exists():
+        with locked(target):
+            pass
+
+
+def forget(target: Path, key: Any) -> None:
+    """Remove what a run that was killed after its last step has left.
+
+    Raises:
+        DataError: Another process is preparing `target`.
+    """
+    if (work_folder(target) / _name(key)).exists():
+        with locked(target) as home, keyed(home, key):
+            pass
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.name: xxh3_64_hexdigest(path.read_bytes()) for path in folder.iterdir() if path.name != _SUMS}
+
+
+def _name(key: Any) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _lock(home: Path, target: Path) -> int:
+    while True:
+        home.mkdir(exist_ok=True)
+        try:
+            lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:  # another run has just removed it
+            continue
+        except NotADirectoryError as error:
+            raise DataError(f"{home} is a link, expected a folder or nothing: remove it") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+            if os.path.samestat(os.fstat(lock), home.lstat()):
+                return lock
+        except BlockingIOError as error:
+            os.close(lock)
+            message = f"another process is preparing {target}; wait for it, or stop it, or choose another folder"
+            raise DataError(message) from error
+        except FileNotFoundError:
+            pass
+        os.close(lock)
+
+
+def _put_back(target: Path) -> None:
+    """Undo the first of the two renames of a replacement, or finish what follows the second one."""
+    old = work_folder(target) / _OLD
+    if old.exists() and not target.exists():
+        old.replace(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,135 @@
+import json
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nmt.config import load_settings
+from nmt.corpus.overlap import Overlap
+from nmt.corpus.reading import Line, Pair
+from nmt.corpus.sources.text import ParallelFiles
+from nmt.prepare.blocks import Fresh, Rows
+from nmt.prepare.duplicates import find_duplicates
+from nmt.prepare.encode import Encoded, Encoding, Selected, by_column, encode
+from nmt.prepare.inputs import Corpus
+from nmt.prepare.pairs import PairKind
+from nmt.prepare.sift import Raw, Sifter
+from nmt.prepare.stages import Accepted
+from nmt.prepare.text import LineKind
+from nmt.subword import JOINT_MODEL, Tokenizer, Tokenizers, train_tokenizer
+
+from .conftest import BlockOf
+
+# No merges beyond the characters fit in 10 pieces: 4 specials, the word mark, a, b, c, d, e.
+MODEL = train_tokenizer(["a b c d e"], kind="bpe", vocab_size=10)
+TOKENIZER = Tokenizer(MODEL)
+OTHER = Tokenizer(train_tokenizer(["a b"], kind="word", vocab_size=6))
+MARK, A, B = (TOKENIZER.pieces.index(piece) for piece in ("\u2581", "a", "b"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the tokenizer."""
+    (tmp_path / JOINT_MODEL).write_bytes(MODEL)
+    return tmp_path
+
+
+def encode_pairs(
+    folder: Path, texts: Sequence[tuple[str, str]], *overrides: str, heldout: Sequence[int] = (),
+    tag: str | None = None, overlap: Sequence[Pair] = (),
+) -> Encoded:  # fmt: skip
+    kind = PairKind(load_settings(None, ["data.max_pieces=3", "data.drop_copies=false", *overrides]))
+    pairs = [Pair(src, tgt, "é", line) for line, (src, tgt) in enumerate(texts, start=1)]
+    sifted = Sifter(kind, kind.make_judge(Overlap({})))(Raw(folder / "sifted", 0, BlockOf(pairs)))
+    bits = find_duplicates([sifted.hashes()], sifted.accepted, folder / "buckets")
+    held = kind.overlap({"validation": overlap} if overlap else {})
+    how = Encoding(kind, folder, held, kind.settings.data.drop_overlap)
+    corpus = Corpus("f", ParallelFiles([], [], "error", name="f"), tag)
+    held_rows = Fresh(np.array(heldout, dtype=np.int64))
+    [selected] = Accepted(Pair, [corpus], [sifted], bits).select(held_rows, folder=folder)
+    selected = replace(selected, folder=folder / "encoded")
+    return pickle.loads(pickle.dumps(how)).start()(pickle.loads(pickle.dumps(selected)))
+
+
+def ids(encoded: Encoded) -> list[tuple[list[int], list[int]]]:
+    columns = encoded.ids(("src", "tgt"))
+    return [(columns["src"].row(row), columns["tgt"].row(row)) for row in range(encoded.kept)]
+
+
+def rejections(folder: Path) -> list[tuple[int, str]]:
+    lines = (folder / "encoded" / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(record["line"], record["reason"]) for record in map(json.loads, lines)]
+
+
+def test_each_text_is_cut_by_the_tokenizer_of_its_column() -> None:
+    tokenizers = by_column(PairKind(load_settings(None)), Tokenizers(TOKENIZER, OTHER))
+    found = encode(tokenizers, (["a", "b"], ["b a", "c"]))
+    assert {name: [rows.row(0), rows.row(1)] for name, rows in found.items()} == {
+        "src": [[MARK, A], [MARK, B]],
+        "tgt": [[5, 4], [1]],
+    }
+
+
+def test_a_text_alone_has_one_column() -> None:
+    assert by_column(LineKind(load_settings(None)), Tokenizers(TOKENIZER, TOKENIZER)) == {"ids": TOKENIZER}
+
+
+def test_what_is_rejected_in_any_stage_is_listed_in_the_order_of_reading(folder: Path) -> None:
+    texts = [("ab", "a"), ("a", "abc"), ("", "a"), ("ab", "a"), ("\u2581", "a"), ("a", "\u2581"), ("b", "a")]
+    encoded = encode_pairs(folder, texts)
+    assert ids(encoded) == [([MARK, A, B], [MARK, A]), ([MARK, B], [MARK, A])]
+    assert rejections(folder) == [(2, "too_many_pieces"), (3, "empty"), (4, "duplicate"), (5, "empty"), (6, "empty")]
+    assert encoded.rejected == {"duplicate": 1, "too_many_pieces": 1, "empty": 2}  # the first stage counts its own
+    assert (folder / "encoded" / "rejected.jsonl").read_text(encoding="utf-8").startswith('{"file": "é", "line": 2, ')
+    statistics = encoded.statistics()
+    assert statistics.train.columns["src"].pieces.total == 5
+    assert {reason: len(examples) for reason, examples in statistics.rejected.items()} == encoded.rejected
+
+
+def test_records_that_are_held_out_are_counted_among_those_that_are_no_duplicates(folder: Path) -> None:
+    encoded = encode_pairs(folder, [("a", "a"), ("a", "a"), ("b", "a"), ("b", "b")], heldout=[1])
+    assert ids(encoded) == [([MARK, A], [MARK, A]), ([MARK, B], [MARK, B])]
+    assert rejections(folder) == [(2, "duplicate")]
+
+
+def test_overlap_is_counted_and_a_reason_if_the_settings_say_so(folder: Path) -> None:
+    texts, judged_by = [("a", "b"), ("b", "b"), ("b", "a")], [Pair("A", "b", "v", 1)]
+    encoded = encode_pairs(folder, texts, overlap=judged_by)
+    assert (encoded.kept, encoded.overlap) == (3, {"validation": {"source": 1, "target": 2, "pair": 1}})
+    (folder / "encoded").rename(folder / "other")
+    encoded = encode_pairs(folder, texts, "data.drop_overlap=['target']", overlap=judged_by)
+    assert (encoded.kept, encoded.overlap) == (1, {"validation": {"source": 0, "target": 0, "pair": 0}})
+    assert rejections(folder) == [(1, "overlap"), (2, "overlap")]
+
+
+def test_the_tag_is_part_of_the_source(folder: Path) -> None:
+    encoded = encode_pairs(folder, [("a", "b")], "data.max_pieces=9", tag="<a>")
+    [(src, tgt)] = ids(encoded)
+    assert src == TOKENIZER.encode(["<a> a"])[0] != TOKENIZER.encode(["a"])[0]
+    assert tgt == [MARK, B]
+
+
+def test_a_block_is_found_again(folder: Path) -> None:
+    assert Encoded.find(folder / "encoded") is None
+    encoded = encode_pairs(folder, [("a", "b"), ("a", "b")])
+    assert Encoded.find(folder / "encoded") == encoded == Encoded(folder / "encoded", 2, {"duplicate": 1}, 1, {})
+
+
+def test_a_block_of_which_nothing_is_left_is_one_too(folder: Path) -> None:
+    encoded = encode_pairs(folder, [("", "b"), ("\u2581", "b")])
+    assert (encoded.kept, ids(encoded)) == (0, [])
+    assert rejections(folder) == [(1, "empty"), (2, "empty")]
+
+
+def test_lines_are_encoded_without_any_of_that(folder: Path) -> None:
+    kind = LineKind(load_settings(None))
+    lines = [Line(text, "f", number) for number, text in enumerate(("a", "a", "", "\u2581"), start=1)]
+    sifted = Sifter(kind, kind.make_judge(Overlap({})))(Raw(folder / "sifted", 0, BlockOf(lines)))
+    encoder = Encoding(kind, folder, Overlap({}), ()).start()
+    encoded = encoder(Selected(folder / "encoded", sifted, Rows(np.arange(3)), Rows(np.arange(0)), None))
+    column = encoded.ids(["ids"])["ids"]
+    assert [column.row(row) for row in range(encoded.kept)] == [[MARK, A], [MARK, A]]
+    assert rejections(folder) == [(3, "empty"), (4, "empty")]

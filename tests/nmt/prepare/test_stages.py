@@ -1,0 +1,212 @@
+"""Kills at any instant, and any number of processes, change nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nmt.config import Settings
+from nmt.errors import DataError
+from nmt.prepare.pipeline import prepare
+from nmt.prepare.stages import StageProgress
+
+Pairs = list[tuple[str, str]]
+MakeSettings = Callable[..., Settings]
+StartProcess = Callable[..., "subprocess.Popen[Any]"]
+
+BLOCK = 20
+
+PREPARE = f"""
+import sys
+from pathlib import Path
+from nmt.config import load_settings
+from nmt.prepare.pipeline import prepare
+
+def run(on_progress=lambda progress: None):
+    prepare(Path(sys.argv[1]), load_settings(None, sys.argv[3:]), on_progress, workers=int(sys.argv[2]), block={BLOCK})
+
+if __name__ == "__main__":
+    run()
+"""
+
+# A process that prepares the data is killed before it writes, renames, makes or removes the n-th file, then another one
+# that goes on, and so forth until one comes to its end. Its last line says how many were killed.
+KILL = (
+    PREPARE.partition("if __name__")[0]
+    + """
+import os, random, signal
+import datasets.arrow_writer  # or every process would open hundreds of modules
+rng, killed = random.Random(1), 0
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
+while True:
+    left = [rng.randrange(1, 150)]
+    child = os.fork()
+    if child == 0:
+        def count(event, arguments):
+            if event in EVENTS and (event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+                left[0] -= 1
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(count)
+        run()
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 0:
+        break
+    assert status == -signal.SIGKILL, status
+    killed += 1
+print(killed)
+"""
+)
+
+
+@pytest.fixture
+def arguments(make_settings: MakeSettings, tmp_path: Path) -> list[str]:
+    """The overrides of the settings for the pairs."""
+    files = ["data.train_src=['train.src']", "data.train_tgt=['train.tgt']", "tokenizer.vocab_size=60"]
+    return [f"data.root={tmp_path}", *files]
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """One in which a process finds this package."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_any_number_of_processes_gives_the_same_data(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings
+) -> None:
+    tagged = make_settings("data.corpora=[{src=['train.src'], tgt=['train.src'], tag='<a>'}]", "data.drop_copies=false")
+    for workers in (1, 2):
+        prepare(tmp_path / str(workers), tagged, block=BLOCK, workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_kills_at_any_instant_change_nothing(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, arguments: list[str], environment: dict[str, str]
+) -> None:
+    prepare(tmp_path / "straight", make_settings(), block=BLOCK, workers=1)
+    command = [sys.executable, "-c", KILL, str(tmp_path / "killed"), "1", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300)
+    assert int(done.stdout) >= 4
+    assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_blocks_that_a_power_failure_has_torn_are_made_again(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings
+) -> None:
+    def interrupt(progress: StageProgress) -> None:
+        if progress.stage == "encoding" and progress.done == 3 * BLOCK:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "torn", make_settings(), interrupt, block=BLOCK, workers=1)
+    (work,) = tmp_path.glob(".torn.work/*")
+    for name in ("sifted/000001/records.arrow", "tokenizers/joint.spm.model", "encoded/000000/src.values.npy"):
+        (work / name).write_bytes(b"")
+    (work / "sifted/000002/sums.json").unlink()
+    prepare(tmp_path / "torn", make_settings(), block=BLOCK, workers=1)
+    prepare(tmp_path / "straight", make_settings(), block=BLOCK, workers=1)
+    assert contents(tmp_path / "torn") == contents(tmp_path / "straight")
+
+
+def test_work_on_one_test_text_is_not_taken_up_for_another(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, write: Callable[[str, Pairs], None]
+) -> None:
+    def interrupt(progress: StageProgress) -> None:
+        if progress.stage == "encoding" and progress.done:
+            raise KeyboardInterrupt
+
+    settings = make_settings("data.test_src=test.src", "data.test_tgt=test.tgt")
+    write("test", corpus)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "data", settings, interrupt, block=BLOCK, workers=1)
+    write("test", [("other text", "text other")])
+    counts = prepare(tmp_path / "data", settings, block=BLOCK, workers=1).counts
+    assert counts.overlap["test"].pair == 0
+
+
+@pytest.mark.parametrize(("stage", "blocks"), [pytest.param("sifted", 3, marks=pytest.mark.slow), ("encoded", 2)])
+def test_a_run_with_workers_that_is_killed_is_finished_by_the_next_one(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, arguments: list[str], environment: dict[str, str],
+    start_process: StartProcess, stage: str, blocks: int,
+) -> None:  # fmt: skip
+    (tmp_path / "run.py").write_text(PREPARE)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "killed"), "2", *arguments]
+    process = start_process(command, env=environment)
+    while process.poll() is None and len(list(tmp_path.glob(f".killed.work/*/{stage}/0*"))) < blocks:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    done = len(list(tmp_path.glob(f".killed.work/*/{stage}/0*")))
+    assert blocks <= done < 11
+    prepare(tmp_path / "killed", make_settings(), block=BLOCK, workers=1)
+    prepare(tmp_path / "straight", make_settings(), block=BLOCK, workers=1)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+
+
+def test_how_much_there_is_to_read_is_told_from_the_share_of_the_file_that_has_been_read(
+    tmp_path: Path, make_settings: MakeSettings
+) -> None:
+    for side in ("src", "tgt"):
+        # 3000 lines of 1 KB: chunks of a megabyte are read
+        (tmp_path / f"train.{side}").write_text("".join(f"{number} {side} {'x' * 990}\n" for number in range(3000)))
+    seen: list[StageProgress] = []
+
+    def note(progress: StageProgress) -> None:
+        if progress.stage != "reading":
+            raise KeyboardInterrupt
+        seen.append(progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "data", make_settings(), note, block=500, workers=1)
+    assert [progress.done for progress in seen] == [0, 500, 1000, 1500, 2000, 2500, 3000]
+    assert seen[-1].total == 3000
+    # Two blocks have been asked for when the first one is done, out of one chunk or two.
+    assert all(progress.total is not None and progress.done <= progress.total <= 3200 for progress in seen[1:])
+    assert seen[1].total is not None
+    assert seen[1].total > 1000
+
+
+def test_a_second_run_is_refused_while_the_first_one_works(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings
+) -> None:
+    def second(progress: StageProgress) -> None:
+        prepare(tmp_path / "data", make_settings())
+
+    with pytest.raises(DataError, match=r"^another process is preparing .*data; "):
+        prepare(tmp_path / "data", make_settings(), second)
+
+
+def test_workers_need_neither_torch_nor_datasets(environment: dict[str, str]) -> None:
+    code = "import sys, nmt.prepare.stages; print(*{'torch', 'datasets', 'pandas', 'sacrebleu'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == []
+
+
+def test_duplicates_and_counts_go_over_the_borders_of_blocks_and_corpora(
+    tmp_path: Path, pairs: Pairs, write: Callable[[str, Pairs], None], make_settings: MakeSettings
+) -> None:
+    write("train", pairs[:50])
+    write("more", [*pairs[40:60], ("same", "same")])
+    more = "{src=['more.src'], tgt=['more.tgt'], weight=2.0, tag='<more>', name='m'}"
+    settings = make_settings(f"data.corpora=[{more}]", "tokenizer.vocab_size=45")
+    counts = prepare(tmp_path / "data", settings, block=7, workers=1).counts
+    first, second = counts.corpora
+    assert (first.name, first.read, first.heldout + first.train, first.tag) == ("train.src", 50, 50, None)
+    assert (second.name, second.weight, second.tag, second.read) == ("m", 2.0, "<more>", 21)
+    assert second.heldout + second.train == 10
+    assert {reason: count for reason, count in second.rejected.items() if count} == {"copy": 1, "duplicate": 10}
+    assert counts.heldout == first.heldout + second.heldout == 6
+    assert counts.train == first.train + second.train
