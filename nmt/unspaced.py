@@ -13,7 +13,7 @@ SCRIPTS: Final = {
     "Hira": "\u3040-\u309f\U0001b001-\U0001b11f\U0001b132-\U0001b154\U0001f200",
     "Kana": "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001aff0-\U0001b000\U0001b120-\U0001b131\U0001b155-\U0001b16f",
     "Hani": "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303c\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff",
+    "\U00016fe3\U00020000-\U0003ffff",
     "Bopo": "\u3100-\u312f\u31a0-\u31bf",
 }
 """By their codes in ISO 15924: letters, marks, digits and signs, as they stand between brackets in an expression."""

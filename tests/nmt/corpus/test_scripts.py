@@ -61,6 +61,12 @@ def test_signs_that_every_script_uses_are_left_aside() -> None:
     assert script_shares([f"{micro}{italic_x}{apostrophe}{aleph}"], ["Cyrl"]).tolist() == [1.0]
 
 
+def test_letters_that_several_scripts_share_are_of_the_script_in_whose_words_they_stand() -> None:
+    assert script_shares(["ー〆ab", "ｰﾟab"], ["Kana", "Hani"]).tolist() == [0.5, 0.5]
+    assert script_shares(["ـa"], ["Arab"]).tolist() == [0.5]
+    assert script_shares(["1ᵉʳд"], ["Latn"]).tolist() == [2 / 3]
+
+
 def test_letters_of_scripts_without_a_language_here_count_against_a_text() -> None:
     assert script_shares(["ab\U00010380\U00010381", "\U00017000"], ["Latn"]).tolist() == [0.5, 0.0]
 
