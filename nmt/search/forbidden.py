@@ -1,9 +1,8 @@
 """Words that may not appear in a translation, however they are cut into pieces."""
 
-import math
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
@@ -94,48 +93,6 @@ class ForbiddenWords:
             row = self._moves.take(row + piece)
         states: Tensor = row.long() // self._count
         return states
-
-
-class Forbidden(NamedTuple):
-    """Texts that may not appear as whole words."""
-
-    table: ForbiddenWords
-    longest: Tensor
-    """Most steps of each sentence, [B]: with the last one the text ends, and with it a word."""
-
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
-        """Make pieces impossible that would end a forbidden text, or leave no other way than to end it."""
-        table = self.table
-        if not log_probs.is_cpu:
-            states = table.states_without_looking(written, lengths)
-            log_probs.masked_fill_(self.masks(states, words, lengths), -math.inf)
-            return
-        if words is None:
-            log_probs.index_fill_(2, table.always, -math.inf)
-        else:
-            log_probs.masked_fill_(table.never[words][:, None], -math.inf)
-        rows = self._rows(table.states(written, lengths), words, lengths)
-        b, k = table.bans[rows].nonzero(as_tuple=True)
-        if len(b):
-            chosen = rows[b, k]
-            masks = table.masks[chosen] if words is None else table.masks[chosen[:, None], words[b]]
-            log_probs[b, k] = log_probs[b, k].masked_fill_(masks, -math.inf)
-
-    def masks(self, states: Tensor, words: Tensor | None, lengths: Tensor) -> Tensor:
-        """Return what hypotheses in `states` [B, K] may not be continued with, [B, K, V]; see `apply`."""
-        rows = self._rows(states, words, lengths)
-        return self.table.masks[rows] if words is None else self.table.masks[rows[:, :, None], words[:, None]]
-
-    def _rows(self, states: Tensor, words: Tensor | None, lengths: Tensor) -> Tensor:
-        return self.table.rows(states, words, last=lengths + 1 >= self.longest)
-
-    def take(self, sentences: Tensor) -> "Forbidden":
-        """Keep `sentences` [B'], in this order."""
-        return Forbidden(self.table, self.longest[sentences])
-
-    def join(self, other: "Forbidden") -> "Forbidden":
-        """Append the sentences of `other`."""
-        return Forbidden(self.table, torch.cat([self.longest, other.longest]))
 
 
 def _tabulate(automaton: WholeWords, pieces: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

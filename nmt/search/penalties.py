@@ -1,9 +1,11 @@
 """What hypotheses are ranked by: by probability alone, the best is too often too short, or says something twice."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from torch import Tensor
+
+from nmt.config import SearchSettings
 
 _FRACTIONS: Final = 2**32
 """Logarithms of coverage are added up as whole numbers, of parts of one: a sum that no order of its terms changes."""
@@ -17,6 +19,11 @@ class Scoring:
     """Alpha: the length penalty is ((5 + |Y|) / 6) ** alpha; |Y| counts `</s>`."""
     coverage_penalty: float = 0.0
     """Beta: the coverage penalty is beta times the sum of log(min(how much was read of it, 1)) over the source."""
+
+    @classmethod
+    def of(cls, settings: SearchSettings) -> Self:
+        """Take the penalties from the settings."""
+        return cls(settings.length_penalty, settings.coverage_penalty)
 
     def __post_init__(self) -> None:
         for name, value in (("length", self.length_penalty), ("coverage", self.coverage_penalty)):

@@ -1,16 +1,40 @@
 """What may not come next in a translation: one rule, one class."""
 
 import math
-from typing import NamedTuple, Protocol, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
+from nmt.config import SearchSettings
+from nmt.search.forbidden import ForbiddenWords
+from nmt.search.hypothesis import Sentence
 from nmt.vocab import PAD
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What rules have to know beyond the settings, of all sentences of a search."""
+
+    forbidden: ForbiddenWords | None = None
+    """What may not appear, in tables on the device of the search."""
+    with_prefixes: bool = False
+    """Heed the sentences' prefixes."""
+    copied: tuple[int, ...] = ()
+    """Pieces that come at most as often as a sentence requires them, whatever follows them: placeholders."""
+
+
 class Rule(Protocol):
-    """Makes words impossible, for each of B sentences by itself."""
+    """Makes words impossible, for each of B sentences by itself; `RULES` lists the kinds there are."""
+
+    @classmethod
+    def of(
+        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
+    ) -> "Rule | None":
+        """Bind new sentences, of at most `longest` steps each, [B]; None: of no search with these settings."""
+        ...
 
     def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Set the log-probabilities of words that may not come next to -inf, in place.
@@ -39,6 +63,13 @@ class NoRepeatNgram:
         if size < 1:
             raise ValueError(f"an n-gram that may not come twice has at least 1 word, found a size of {size}")
         self.size = size
+
+    @classmethod
+    def of(
+        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
+    ) -> "NoRepeatNgram | None":
+        """Bind all sentences alike, if the settings say so."""
+        return NoRepeatNgram(settings.no_repeat_ngram) if settings.no_repeat_ngram else None
 
     def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make each word impossible that has followed the last `size` - 1 words before."""
@@ -73,6 +104,19 @@ class Prefix(NamedTuple):
     lengths: Tensor
     """Words in each prefix, [B]; 0: none."""
 
+    @classmethod
+    def of(
+        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
+    ) -> "Prefix | None":
+        """Bind sentences to their prefixes, if those are heeded."""
+        if not asked.with_prefixes:
+            return None
+        lengths = torch.tensor([len(sentence.prefix) for sentence in sentences])
+        words = torch.zeros(len(sentences), int(lengths.max()), dtype=torch.int64)
+        for row, sentence in enumerate(sentences):
+            words[row, : len(sentence.prefix)] = torch.tensor(sentence.prefix, dtype=torch.int64)
+        return Prefix(words.to(longest.device), lengths.to(longest.device))
+
     def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make all words but the next one of the prefix impossible; where `words` are given, that one is among them."""
         running = (lengths < self.lengths)[:, None, None]  # [B, 1, 1]
@@ -103,6 +147,16 @@ class AtMost(NamedTuple):
     counts: Tensor
     """How often each may come in the translation of each sentence, [B, N]."""
 
+    @classmethod
+    def of(
+        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
+    ) -> "AtMost | None":
+        """Bind sentences to what they require of the words that are copied, if any are."""
+        if not asked.copied:
+            return None
+        counts = [[sentence.required.count((word,)) for word in asked.copied] for sentence in sentences]
+        return AtMost(torch.tensor(asked.copied, device=longest.device), torch.tensor(counts, device=longest.device))
+
     def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make each word impossible that has come as often as it may."""
         came = torch.stack([(written == word).sum(dim=2) for word in self.words], dim=2)  # [B, K, N]
@@ -115,6 +169,59 @@ class AtMost(NamedTuple):
     def join(self, other: "AtMost") -> "AtMost":
         """Append the sentences of `other`."""
         return AtMost(self.words, torch.cat([self.counts, other.counts]))
+
+
+class Forbidden(NamedTuple):
+    """Texts that may not appear as whole words."""
+
+    table: ForbiddenWords
+    longest: Tensor
+    """Most steps of each sentence, [B]: with the last one the text ends, and with it a word."""
+
+    @classmethod
+    def of(
+        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
+    ) -> "Forbidden | None":
+        """Bind sentences to the texts that are forbidden, if any are."""
+        return Forbidden(asked.forbidden, longest) if asked.forbidden else None
+
+    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make pieces impossible that would end a forbidden text, or leave no other way than to end it."""
+        table = self.table
+        if not log_probs.is_cpu:
+            states = table.states_without_looking(written, lengths)
+            log_probs.masked_fill_(self.masks(states, words, lengths), -math.inf)
+            return
+        if words is None:
+            log_probs.index_fill_(2, table.always, -math.inf)
+        else:
+            log_probs.masked_fill_(table.never[words][:, None], -math.inf)
+        rows = self._rows(table.states(written, lengths), words, lengths)
+        b, k = table.bans[rows].nonzero(as_tuple=True)
+        if len(b):
+            chosen = rows[b, k]
+            masks = table.masks[chosen] if words is None else table.masks[chosen[:, None], words[b]]
+            log_probs[b, k] = log_probs[b, k].masked_fill_(masks, -math.inf)
+
+    def masks(self, states: Tensor, words: Tensor | None, lengths: Tensor) -> Tensor:
+        """Return what hypotheses in `states` [B, K] may not be continued with, [B, K, V]; see `apply`."""
+        rows = self._rows(states, words, lengths)
+        return self.table.masks[rows] if words is None else self.table.masks[rows[:, :, None], words[:, None]]
+
+    def _rows(self, states: Tensor, words: Tensor | None, lengths: Tensor) -> Tensor:
+        return self.table.rows(states, words, last=lengths + 1 >= self.longest)
+
+    def take(self, sentences: Tensor) -> "Forbidden":
+        """Keep `sentences` [B'], in this order."""
+        return Forbidden(self.table, self.longest[sentences])
+
+    def join(self, other: "Forbidden") -> "Forbidden":
+        """Append the sentences of `other`."""
+        return Forbidden(self.table, torch.cat([self.longest, other.longest]))
+
+
+RULES: Final[tuple[type[Rule], ...]] = (NoRepeatNgram, AtMost, Forbidden, Prefix)
+"""All kinds of rules, in the order in which they are applied: a prefix comes whatever the others say."""
 
 
 def places(ids: Tensor, words: Tensor | None) -> Tensor:

@@ -12,12 +12,11 @@ from nmt.search.beam import Beams
 from nmt.search.candidates import FORBIDDEN
 from nmt.search.constrained import ConstrainedBeams
 from nmt.search.engine import Start
-from nmt.search.forbidden import Forbidden, ForbiddenWords
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Sentence
 from nmt.search.penalties import Scoring
-from nmt.search.rules import AtMost, NoRepeatNgram, Prefix, Rule
+from nmt.search.rules import RULES, Asked
 from nmt.search.sampling import Sampled, Sampling
 from nmt.vocab import UNK
 
@@ -25,7 +24,7 @@ _EXTRA_STEPS = 10
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(Asked):
     """What is asked of a search beyond its settings."""
 
     n_best: int = 1
@@ -36,18 +35,12 @@ class Kind:
     """Keep the attention of each word."""
     allow_unknown: bool = False
     """Let `<unk>` be produced."""
-    forbidden: ForbiddenWords | None = None
-    """What may not appear, in tables on the device of the search."""
-    with_prefixes: bool = False
-    """Heed the sentences' prefixes."""
     constrained: bool = False
     """Heed what sentences require."""
     continuing: frozenset[int] = frozenset()
     """Words that go on within a word, before which a required one has not ended yet."""
     opening: Mapping[int, int] = field(default_factory=dict)
     """Words that begin a text, and what each of them is elsewhere, where scripts have no spaces."""
-    copied: tuple[int, ...] = ()
-    """Words that come at most as often as a sentence requires them, whatever word follows them: placeholders."""
     weighed: bool = False
     """The model's scores are sums of weighted log-probabilities, as those of `nmt.search.fusion`."""
 
@@ -59,7 +52,7 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
     hypothesis is wanted from a beam of one, and no coverage penalty, of which it knows nothing; else a beam search.
     """
     greedy = settings.beam_size == 1 and kind.n_best == 1 and not (kind.constrained or settings.coverage_penalty)
-    scoring = Scoring(settings.length_penalty, settings.coverage_penalty)
+    scoring = Scoring.of(settings)
 
     def start(sentences: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
         limits = _limits(sentences, src_lengths, settings, kind)
@@ -100,25 +93,9 @@ def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: Search
     if kind.constrained:
         needed = [sum(map(len, sentence.required)) for sentence in sentences]
         longest = longest + torch.tensor(needed, device=pieces.device)
-    prefix: Prefix | None = None
     if kind.with_prefixes:
-        prefixes = [sentence.prefix for sentence in sentences]
-        lengths = torch.tensor([len(prefix) for prefix in prefixes])
-        words = torch.zeros(len(prefixes), int(lengths.max()), dtype=torch.int64)
-        for row, one in enumerate(prefixes):
-            words[row, : len(one)] = torch.tensor(one, dtype=torch.int64)
-        prefix = Prefix(words.to(pieces.device), lengths.to(pieces.device))
-        longest = longest + prefix.lengths
-    rules: list[Rule] = []
-    if settings.no_repeat_ngram:
-        rules.append(NoRepeatNgram(settings.no_repeat_ngram))
-    if kind.copied:
-        counts = [[sentence.required.count((word,)) for word in kind.copied] for sentence in sentences]
-        device = pieces.device
-        rules.append(AtMost(torch.tensor(kind.copied, device=device), torch.tensor(counts, device=device)))
-    if kind.forbidden:
-        rules.append(Forbidden(kind.forbidden, longest))
-    if prefix:
-        rules.append(prefix)
+        longest = longest + torch.tensor([len(sentence.prefix) for sentence in sentences], device=pieces.device)
+    made = (rule.of(sentences, longest, settings, kind) for rule in RULES)
+    rules = [rule for rule in made if rule is not None]
     never = tuple(word for word in FORBIDDEN if not (word == UNK and kind.allow_unknown))
     return Limits.start(longest, shortest, rules, never=never, weighed=kind.weighed)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from nmt.search.beam import beam_search
 from nmt.search.constrained import ConstrainedBeams, Required
-from nmt.search.forbidden import Forbidden, ForbiddenWords
+from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits, run
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.rules import Prefix
+from nmt.search.rules import Forbidden, Prefix
 from nmt.vocab import EOS
 
 RandomDecoder = Callable[..., Any]

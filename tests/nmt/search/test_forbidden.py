@@ -11,11 +11,12 @@ from torch import Tensor
 
 from nmt.search.beam import beam_search
 from nmt.search.candidates import FORBIDDEN
-from nmt.search.forbidden import Forbidden, ForbiddenWords
+from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits
 from nmt.search.greedy import greedy_search
 from nmt.search.penalties import Scoring
 from nmt.search.replay import tensors_of
+from nmt.search.rules import Forbidden
 from nmt.vocab import EOS
 
 SPECIAL = ["", "\ufffc", "", ""]

@@ -1,21 +1,24 @@
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
 from nmt.config import SearchSettings
+from nmt.search import starting
 from nmt.search.beam import Beams
 from nmt.search.constrained import ConstrainedBeams
-from nmt.search.forbidden import Forbidden, ForbiddenWords
+from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Frontier, run
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Sentence
-from nmt.search.rules import NoRepeatNgram, Prefix
+from nmt.search.rules import Asked, Forbidden, NoRepeatNgram, Prefix
 from nmt.search.sampling import Sampled, Sampling
 from nmt.search.starting import Kind, start_of
+from nmt.vocab import EOS
 
 PLAIN = Kind()
 
@@ -64,6 +67,42 @@ def test_the_prefix_has_the_last_word_and_lets_forbidden_words_end_later() -> No
     # twice the pieces and ten more, and the prefix
     assert forbidden.longest.tolist() == frontier.limits.longest.tolist() == [18, 20]
     assert prefix.lengths.tolist() == [2, 0]
+
+
+class OnlyTwice(NamedTuple):
+    """No word comes more than twice."""
+
+    @classmethod
+    def of(cls, sentences: Any, longest: torch.Tensor, settings: SearchSettings, asked: Asked) -> "OnlyTwice | None":
+        return OnlyTwice() if asked.with_prefixes else None
+
+    def apply(
+        self, log_probs: torch.Tensor, *, words: torch.Tensor | None, written: torch.Tensor, lengths: torch.Tensor
+    ) -> None:
+        counts = torch.nn.functional.one_hot(written, log_probs.shape[2]).sum(dim=2)
+        log_probs[:, :, EOS + 1 :].masked_fill_(counts[:, :, EOS + 1 :] > 1, -math.inf)
+
+    def take(self, sentences: torch.Tensor) -> "OnlyTwice":
+        return self
+
+    def join(self, other: "OnlyTwice") -> "OnlyTwice":
+        return self
+
+
+@pytest.mark.parametrize("kind", [Kind(), Kind(constrained=True), Kind(sampling=Sampling())])
+def test_a_new_rule_is_one_class_and_its_name_in_the_list(
+    random_decoder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    monkeypatch.setattr(starting, "RULES", (*starting.RULES, OnlyTwice))
+    decoder = random_decoder(1, vocab_size=7, sizes=[40])
+    sentences, lengths = [Sentence((4,) * 39)], torch.tensor([40])
+    settings = SearchSettings(min_length_ratio=0.15, max_length_ratio=0.2)
+    without, under_it = (
+        run(decoder, decoder.start([0]), start_of(settings, replace(kind, with_prefixes=asked))(sentences, lengths))
+        for asked in (False, True)
+    )
+    assert max(Counter(without[0][0].ids).values()) > 2
+    assert max(Counter(under_it[0][0].ids).values()) == 2
 
 
 @pytest.mark.parametrize("kind", [Kind(), Kind(constrained=True), Kind(sampling=Sampling())])
