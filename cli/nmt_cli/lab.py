@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
+from nmt.config.model import CELLS
 from nmt_cli.console import progress, results, say
 
 
@@ -18,7 +19,7 @@ def lab(
         typer.Option(
             "--cell",
             metavar="CELL",
-            help="lstm, gru, rnn, rnn_relu, peephole_lstm, layer_norm_lstm, cho_gru or ssru.",
+            help=f"{', '.join(list(CELLS)[:-1])} or {list(CELLS)[-1]}.",
             show_default="lstm; some labs compare several",
         ),
     ] = None,
@@ -64,7 +65,10 @@ def lab(
 
         raise ConfigError(f"{picture} cannot be written: there is no folder {picture.parent}")
 
-    chosen, given = load(name), {"cell": _known(cell), "units": units, "steps": steps}
+    chosen = load(name)
+    if cell is not None and cell not in CELLS:
+        raise typer.BadParameter(f"expected one of {', '.join(CELLS)}, found {cell}", param_hint="--cell")
+    given: dict[str, Any] = {"cell": cell, "units": units, "steps": steps}
     import torch
 
     torch.set_num_threads(1)  # every machine sums in one order
@@ -82,12 +86,3 @@ def lab(
             results.print(line, soft_wrap=True)
             bar.start()
     say(f"picture: {picture}")
-
-
-def _known(cell: str | None) -> Any:
-    """Refuse a cell that there is not."""
-    from nmt.models.cells import Cell
-
-    if cell is not None and cell not in get_args(Cell):
-        raise typer.BadParameter(f"expected one of {', '.join(get_args(Cell))}, found {cell}", param_hint="--cell")
-    return cell

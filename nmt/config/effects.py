@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nmt.config.model import WITHOUT_FORGET_GATE
+from nmt.config.model import CELLS
 from nmt.config.search import SearchSettings
 from nmt.config.settings import Settings
 
@@ -37,7 +37,7 @@ def _every_place_has_its_rate(settings: Settings) -> bool:
 
 
 def _has_no_forget_gate(settings: Settings) -> bool:
-    return all(stack.cell in WITHOUT_FORGET_GATE for stack in settings.model.stacks())
+    return not any(CELLS[stack.cell].forget_gate for stack in settings.model.stacks())
 
 
 def _every_stack_has_its(name: str) -> Callable[[Settings], bool]:

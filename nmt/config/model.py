@@ -2,17 +2,43 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from nmt.config.section import Rate, Section, expecting
 
-Cell = Literal["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
 
-WITHOUT_FORGET_GATE: Final[frozenset[Cell]] = frozenset({"gru", "cho_gru", "rnn", "rnn_relu"})
-_ALIKE: Final[tuple[set[Cell], ...]] = ({"lstm", "peephole_lstm", "layer_norm_lstm"}, {"gru", "cho_gru", "rnn"})
-"""Cells whose states have the same parts within the same bounds, so that one can go on from another's."""
+@dataclass(frozen=True)
+class CellFacts:
+    """What settings have to know of a recurrent cell, as its layer in `nmt/models/cells/` has it."""
+
+    state: Literal["h", "h, c", "c"]
+    """Its parts: output and memory."""
+    bounded: bool = True
+    """Whether outputs lie in [-1, 1]."""
+    forget_gate: bool = True
+    """Whether it has one, with a bias."""
+    recurrent_weights: bool = True
+    """Whether it multiplies its state."""
+
+
+CELLS: Final[dict[str, CellFacts]] = {
+    "lstm": CellFacts("h, c"),
+    "gru": CellFacts("h", forget_gate=False),
+    "rnn": CellFacts("h", forget_gate=False),
+    "rnn_relu": CellFacts("h", bounded=False, forget_gate=False),
+    "peephole_lstm": CellFacts("h, c"),
+    "layer_norm_lstm": CellFacts("h, c"),
+    "cho_gru": CellFacts("h", forget_gate=False),
+    "ssru": CellFacts("c", bounded=False, recurrent_weights=False),
+}
+"""Every recurrent cell by its name."""
+
+if TYPE_CHECKING:
+    Cell = str
+else:
+    Cell = Literal[tuple(CELLS)]
 
 LayerRates = Annotated[Rate | tuple[Rate, ...] | None, expecting("a rate from 0 to below 1, or a list of such rates")]
 
@@ -149,8 +175,8 @@ class ModelSettings(Section):
                 'decoder_init = "copy" gives the decoder the state of the encoder: expected them to be as wide, found '
                 f"an encoder of {encoder.size} cells and a decoder of {decoder.size}"
             )
-        cells = {encoder.cell, decoder.cell}
-        if len(cells) > 1 and not any(cells <= alike for alike in _ALIKE):
+        one, other = CELLS[encoder.cell], CELLS[decoder.cell]
+        if (one.state, one.bounded) != (other.state, other.bounded):
             raise ValueError(
                 'decoder_init = "copy" gives the decoder the state of the encoder: expected cells whose states have '
                 f'the same parts and bounds, found "{encoder.cell}" and "{decoder.cell}"'
@@ -172,9 +198,9 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _recurrent_weights_must_exist_to_be_dropped(self) -> "ModelSettings":
-        if self.recurrent_dropout and all(stack.cell == "ssru" for stack in self.stacks()):
+        if self.recurrent_dropout and not any(CELLS[stack.cell].recurrent_weights for stack in self.stacks()):
             raise ValueError(
-                f'recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, '
+                f'recurrent_dropout must be 0 for cell "{self.decoder_stack().cell}", which has no recurrent weights, '
                 f"found {self.recurrent_dropout}"
             )
         return self

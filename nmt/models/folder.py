@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings, to_toml
-from nmt.config.model import Stack
+from nmt.config.model import CELLS, Stack
 from nmt.errors import ModelError
 from nmt.files import read_regular, replacing, sha256, write_text
 from nmt.models.build import build_language_model, build_model
@@ -310,8 +310,8 @@ def refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabula
 
 
 def _least(stack: Stack, settings: Settings) -> int:
-    """Count weights that layers have at any rate: the first of an SSRU reads nothing but words."""
-    first = stack.size * settings.model.embedding_size if stack.cell == "ssru" else stack.size**2 // 4
+    """Count weights that layers have at any rate: without recurrent weights the first reads nothing but words."""
+    first = stack.size**2 // 4 if CELLS[stack.cell].recurrent_weights else stack.size * settings.model.embedding_size
     return first + (stack.layers - 1) * stack.size**2 // 4
 
 

@@ -14,7 +14,6 @@ from nmt.models.devices import SearchPrecision, autocast
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.models.memory import Memory
 from nmt.models.prepacked import LINEAR
-from nmt.models.prepacked_cells import prepack_layer
 from nmt.models.seq2seq import Seq2Seq
 
 M = TypeVar("M", bound=Seq2Seq | LanguageModel)
@@ -126,4 +125,4 @@ def _reading_bounded(model: Seq2Seq | LanguageModel) -> set[nn.Module]:
 def _prepacked(module: nn.Linear | RecurrentLayer, precision: SearchPrecision, *, bounded: bool) -> nn.Module:
     if isinstance(module, nn.Linear):
         return LINEAR[precision](module.weight, module.bias, bounded=bounded)
-    return prepack_layer(module, precision)
+    return module.prepacked(precision)

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
+from nmt.config.model import Cell
 from nmt.files import written
-from nmt.models.cells import Cell, Recurrence, State, make_layer
+from nmt.models.cells import Recurrence, State, make_layer
 from nmt.models.dropout import Dropout
 from nmt.models.embedding import WordEmbedding
 from nmt.models.encoder import RecurrentEncoder, gather_positions

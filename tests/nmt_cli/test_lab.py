@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import nmt_lab
-from nmt.models.cells import Cell
+from nmt.config.model import Cell
 from nmt_cli.main import app
 from nmt_lab.common import Options
 

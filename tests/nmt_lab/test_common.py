@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.models.cells import SSRU, Cell
+from nmt.config.model import Cell
+from nmt.models.cells.ssru import SSRU
 from nmt_lab.common import Network, Options, compared, make_compared, make_network, train
 
 

@@ -8,8 +8,9 @@ from typing import Any, get_args
 import pytest
 
 import nmt_lab
+from nmt.config.model import Cell
 from nmt.models import encoder
-from nmt.models.cells import Cell, Recurrence, make_layer
+from nmt.models.cells import Recurrence, make_layer
 from nmt_lab import LABS, common, describe, load
 from nmt_lab.common import Options
 

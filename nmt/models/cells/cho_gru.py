@@ -7,10 +7,23 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates, widened, without_autocast
+from nmt.models.cells.layer import (
+    PrepackedLayer,
+    RecurrentLayer,
+    State,
+    Weights,
+    cell,
+    fast_tanh,
+    initialise_gates,
+    widened,
+    without_autocast,
+)
+from nmt.models.devices import SearchPrecision
 from nmt.models.kernels import prepacked_product
+from nmt.models.prepacked import LINEAR
 
 
+@cell("cho_gru")
 class ChoGRU(RecurrentLayer):
     """GRU whose candidate multiplies what the reset gate has left of the state (Cho et al., 2014, eq. 5 to 8).
 
@@ -48,6 +61,10 @@ class ChoGRU(RecurrentLayer):
         recurrent = (self.thinned_for_steps(self.recurrent_weight), self.thinned_for_steps(self.candidate_weight))
         return self.input_weight, *recurrent, self.bias
 
+    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
+        """Copy the layer in prepacked form."""
+        return _PrepackedChoGRU(self, precision)
+
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], the state [B, H], which keeps its type."""
         (h,) = state
@@ -57,6 +74,25 @@ class ChoGRU(RecurrentLayer):
         r, z = torch.sigmoid(gates + functional.linear(h, recurrent_weight)).chunk(2, dim=1)
         n = torch.tanh(candidates + functional.linear((r * h).to(h.dtype), candidate_weight))
         return (torch.lerp(n, widened(h), z).to(h.dtype),)
+
+
+class _PrepackedChoGRU(PrepackedLayer):
+    """GRU whose reset gate comes before the product; its gates stand in the order reset, update, candidate."""
+
+    def __init__(self, layer: ChoGRU, precision: SearchPrecision) -> None:
+        super().__init__(layer)
+        input_weight, recurrent_weight, candidate_weight, bias = (weight.detach() for weight in layer.weights())
+        self.input = LINEAR[precision](input_weight, bias)
+        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.candidate = LINEAR[precision](candidate_weight, None, bounded=True)
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        (h,) = state
+        size = self.hidden_size
+        r, z = self.recurrent(h).add_(projected[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
+        n = fast_tanh(self.candidate(r * h).add_(projected[:, 2 * size :]))
+        return (((h - n) * z).add_(n),)
 
 
 class _Recurrence(torch.autograd.Function):

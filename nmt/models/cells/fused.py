@@ -1,48 +1,121 @@
 """Cells that the library computes over whole sequences in one fused call."""
 
-from typing import Final, Literal
+from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nmt.models.cells.layer import RecurrentLayer, State, Weights, initialise_gates
+from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, fast_tanh, initialise_gates
+from nmt.models.devices import SearchPrecision
 from nmt.models.kernels import Fused, fused_layer, fused_step
-
-FusedCell = Literal["lstm", "gru", "rnn", "rnn_relu"]
-
-_KERNELS: Final[dict[FusedCell, Fused]] = {"lstm": "lstm", "gru": "gru", "rnn": "rnn_tanh", "rnn_relu": "rnn_relu"}
+from nmt.models.prepacked import LINEAR
 
 
 class FusedLayer(RecurrentLayer):
-    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000), GRU (Cho et al., 2014) or simple RNN (Elman, 1990).
+    """A cell of the library, computed by its fused layer (cuDNN, oneDNN). Biases start at zero."""
 
-    Computed by the library's fused layer (cuDNN, oneDNN). Biases start at zero but for an LSTM's forget gate, which
-    starts at one (Jozefowicz et al., 2015). The GRU's reset gate comes after the product (`ChoGRU`: before it). The
-    simple RNN squashes by tanh or, as "rnn_relu", by max(0, x).
-    """
+    kernel: ClassVar[Fused]
+    form: ClassVar[type["_PrepackedFused"]]
 
-    def __init__(self, cell: FusedCell, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
+    def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
-        self.cell = cell
-        self.state_parts = 2 if cell == "lstm" else 1
-        self.bounded = cell != "rnn_relu"
-        self.fused = _make(cell, input_size, hidden_size)
-        self._reset()
+        self.fused = self.make(input_size, hidden_size)
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
+        initialise_gates(input_weight=input_weight, recurrent_weight=recurrent_weight)
+        nn.init.zeros_(input_bias)
+        nn.init.zeros_(recurrent_bias)
+
+    @staticmethod
+    @abstractmethod
+    def make(input_size: int, hidden_size: int) -> nn.RNNBase:
+        """Make the library's layer, which holds the weights."""
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I] from a state, or from zeros."""
         input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
         weights = (input_weight, self.thinned(recurrent_weight), *biases)
         first = state or self.zeros(inputs)
-        outputs, *last = fused_layer(_KERNELS[self.cell], inputs, first, weights, training=self.training)
+        outputs, *last = fused_layer(self.kernel, inputs, first, weights, training=self.training)
         return outputs, tuple(last)
 
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
-        if self.cell != "lstm":  # outputs are states
-            outputs = self(inputs)
-            return outputs, (outputs[torch.arange(len(inputs), device=inputs.device), lengths - 1],)
+        outputs = self(inputs)  # which are states
+        return outputs, (outputs[torch.arange(len(inputs), device=inputs.device), lengths - 1],)
+
+    def weights(self) -> Weights:
+        """Return input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""
+        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
+        return input_weight, self.thinned_for_steps(recurrent_weight), input_bias, recurrent_bias
+
+    def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
+        """Make one step: inputs [B, I], state parts [B, H]."""
+        new = fused_step(self.kernel, inputs, state, weights)
+        return tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
+
+    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
+        """Copy the layer in prepacked form."""
+        return self.form(self, precision)
+
+
+class _PrepackedFused(PrepackedLayer):
+    """A cell of the library."""
+
+    def __init__(self, layer: FusedLayer, precision: SearchPrecision) -> None:
+        super().__init__(layer)
+        input_weight, recurrent_weight, input_bias, recurrent_bias = (
+            self.arranged(weight.detach()) for weight in layer.weights()
+        )
+        self.input = LINEAR[precision](input_weight, input_bias)
+        self.recurrent = LINEAR[precision](recurrent_weight, recurrent_bias, bounded=self.bounded)
+
+    def arranged(self, weight: Tensor) -> Tensor:
+        """Give the gates of a weight or bias the order and the scale in which `advance` wants them."""
+        return weight
+
+
+class _PrepackedLSTM(_PrepackedFused):
+    """LSTM. Its gates stand in the order input, forget, output, cell, and one logistic function serves all of them."""
+
+    def arranged(self, weight: Tensor) -> Tensor:
+        """Put the cell's gate last and double it, for tanh(x) = 2 sigmoid(2 x) - 1; doubling is exact."""
+        i, f, g, o = weight.chunk(4)
+        return torch.cat([i, f, o, 2 * g])
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        h, c = state
+        gates = self.recurrent(h).add_(projected).sigmoid_()  # [R, 4 * H]
+        i, f, o, g = gates.chunk(4, dim=1)
+        c = (f * c).add_(i * g.mul_(2).sub_(1))
+        return o * fast_tanh(c), c
+
+
+@cell("lstm")
+class LSTM(FusedLayer):
+    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000).
+
+    The bias of its forget gate starts at one (Jozefowicz et al., 2015).
+    """
+
+    kernel = "lstm"
+    form = _PrepackedLSTM
+    state_parts = 2
+    bounded = True
+
+    def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
+        super().__init__(input_size=input_size, hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
+        nn.init.ones_(self.forget_bias())
+
+    @staticmethod
+    def make(input_size: int, hidden_size: int) -> nn.LSTM:
+        """Make the library's layer."""
+        return nn.LSTM(input_size, hidden_size, batch_first=True)
+
+    def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
         input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
         weights = (input_weight, self.thinned(recurrent_weight), *biases)
@@ -52,33 +125,82 @@ class FusedLayer(RecurrentLayer):
         outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=inputs.shape[1])
         return outputs, tuple(part[packed.unsorted_indices] for part in last)
 
-    def weights(self) -> Weights:
-        """Return input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""
-        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
-        return input_weight, self.thinned_for_steps(recurrent_weight), input_bias, recurrent_bias
-
-    def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
-        """Make one step: inputs [B, I], state parts [B, H]."""
-        new = fused_step(_KERNELS[self.cell], inputs, state, weights)
-        return tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
-
-    def forget_bias(self) -> Tensor | None:
-        """Return the bias of an LSTM's forget gate, [H], in the order of the library: input, forget, cell, output."""
-        return self.fused.all_weights[0][2].chunk(4)[1] if self.cell == "lstm" else None
-
-    def _reset(self) -> None:
-        input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
-        initialise_gates(input_weight=input_weight, recurrent_weight=recurrent_weight)
-        nn.init.zeros_(input_bias)
-        nn.init.zeros_(recurrent_bias)
-        forget_bias = self.forget_bias()
-        if forget_bias is not None:
-            nn.init.ones_(forget_bias)
+    def forget_bias(self) -> Tensor:
+        """Return the bias of the forget gate, [H], in the order of the library: input, forget, cell, output."""
+        bias: Tensor = self.fused.all_weights[0][2].chunk(4)[1]
+        return bias
 
 
-def _make(cell: FusedCell, input_size: int, hidden_size: int) -> nn.RNNBase:
-    if cell == "lstm":
-        return nn.LSTM(input_size, hidden_size, batch_first=True)
-    if cell == "gru":
+class _PrepackedGRU(_PrepackedFused):
+    """GRU."""
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        (h,) = state
+        size = self.hidden_size
+        recurrent = self.recurrent(h)  # [R, 3 * H]
+        gates = (recurrent[:, : 2 * size] + projected[:, : 2 * size]).sigmoid_()
+        r, z = gates.split(size, dim=1)
+        n = fast_tanh(projected[:, 2 * size :] + r * recurrent[:, 2 * size :])
+        return (((h - n) * z).add_(n),)
+
+
+@cell("gru")
+class GRU(FusedLayer):
+    """GRU (Cho et al., 2014). Its reset gate comes after the product (`ChoGRU`: before it)."""
+
+    kernel = "gru"
+    form = _PrepackedGRU
+    state_parts = 1
+    bounded = True
+
+    @staticmethod
+    def make(input_size: int, hidden_size: int) -> nn.GRU:
+        """Make the library's layer."""
         return nn.GRU(input_size, hidden_size, batch_first=True)
-    return nn.RNN(input_size, hidden_size, batch_first=True, nonlinearity="tanh" if cell == "rnn" else "relu")
+
+
+class _PrepackedRNN(_PrepackedFused):
+    """Simple RNN with tanh."""
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        return (fast_tanh(self.recurrent(state[0]).add_(projected)),)
+
+
+@cell("rnn")
+class RNN(FusedLayer):
+    """Simple RNN, squashed by tanh (Elman, 1990)."""
+
+    kernel = "rnn_tanh"
+    form = _PrepackedRNN
+    state_parts = 1
+    bounded = True
+
+    @staticmethod
+    def make(input_size: int, hidden_size: int) -> nn.RNN:
+        """Make the library's layer."""
+        return nn.RNN(input_size, hidden_size, batch_first=True)
+
+
+class _PrepackedReluRNN(_PrepackedFused):
+    """Simple RNN with max(0, x)."""
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        return (self.recurrent(state[0]).add_(projected).relu_(),)
+
+
+@cell("rnn_relu")
+class ReluRNN(FusedLayer):
+    """Simple RNN, squashed by max(0, x)."""
+
+    kernel = "rnn_relu"
+    form = _PrepackedReluRNN
+    state_parts = 1
+    bounded = False
+
+    @staticmethod
+    def make(input_size: int, hidden_size: int) -> nn.RNN:
+        """Make the library's layer."""
+        return nn.RNN(input_size, hidden_size, batch_first=True, nonlinearity="relu")

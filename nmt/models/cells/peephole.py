@@ -8,17 +8,23 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nmt.models.cells.layer import (
+    PrepackedLayer,
     RecurrentLayer,
     State,
     Weights,
+    cell,
+    fast_tanh,
     initialise_gates,
     wide_type,
     widened,
     without_autocast,
 )
+from nmt.models.devices import SearchPrecision
 from nmt.models.kernels import prepacked_product
+from nmt.models.prepacked import LINEAR
 
 
+@cell("peephole_lstm")
 class PeepholeLSTM(RecurrentLayer):
     """LSTM with peepholes: its gates also read the memory c, each cell its own (Gers & Schmidhuber, 2000).
 
@@ -58,6 +64,10 @@ class PeepholeLSTM(RecurrentLayer):
         """Return the bias of the forget gate, [H]."""
         return self.bias[self.hidden_size : 2 * self.hidden_size]
 
+    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
+        """Copy the layer in prepacked form."""
+        return _PrepackedPeepholeLSTM(self, precision)
+
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], state parts [B, H], which keep their types."""
         h, c = state
@@ -69,6 +79,28 @@ class PeepholeLSTM(RecurrentLayer):
         new = f * old + i * torch.tanh(g)
         o = torch.sigmoid(o + peepholes[2] * new)
         return (o * torch.tanh(new)).to(h.dtype), new.to(c.dtype)
+
+
+class _PrepackedPeepholeLSTM(PrepackedLayer):
+    """LSTM with peepholes; its gates stand in the order input, forget, cell, output."""
+
+    def __init__(self, layer: PeepholeLSTM, precision: SearchPrecision) -> None:
+        super().__init__(layer)
+        input_weight, recurrent_weight, bias, peepholes = (weight.detach() for weight in layer.weights())
+        self.input = LINEAR[precision](input_weight, bias)
+        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.peepholes = peepholes.clone()
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        h, c = state
+        size = self.hidden_size
+        sums = self.recurrent(h).add_(projected)  # [R, 4 * H]
+        seen = c.repeat(1, 2).mul_(self.peepholes[:2].flatten())
+        i, f = seen.add_(sums[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
+        c = (f * c).add_(i * fast_tanh(sums[:, 2 * size : 3 * size]))
+        o = (c * self.peepholes[2]).add_(sums[:, 3 * size :]).sigmoid_()
+        return o * fast_tanh(c), c
 
 
 class _Recurrence(torch.autograd.Function):

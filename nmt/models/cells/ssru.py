@@ -7,21 +7,25 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import RecurrentLayer, State, Weights, widened
+from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, widened
+from nmt.models.devices import SearchPrecision
+from nmt.models.prepacked import LINEAR
 
 
+@cell("ssru")
 class SSRU(RecurrentLayer):
     """Simpler simple recurrent unit (Kim et al., 2019).
 
     f = sigmoid(W_f x + b_f); c' = f * c + (1 - f) * W x; its output is max(0, c'), so it is not bounded.
-    The bias of the forget gate starts at one. Its state is c alone.
+    The bias of the forget gate starts at one. Its state is c alone, and it has no
+    recurrent weights that could be dropped.
     """
 
     state_parts = 1
     bounded = False
 
-    def __init__(self, *, input_size: int, hidden_size: int) -> None:
-        super().__init__(hidden_size=hidden_size, recurrent_dropout=0.0)
+    def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
+        super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
         self.input_weight = nn.Parameter(torch.empty(2 * hidden_size, input_size))
         """Of the forget gate and of what is remembered."""
         self.bias = nn.Parameter(torch.ones(hidden_size))
@@ -40,6 +44,10 @@ class SSRU(RecurrentLayer):
         """Return input weights [2 * H, I] and the forget gate's bias [H]."""
         return self.input_weight, self.bias
 
+    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
+        """Copy the layer in prepacked form."""
+        return _PrepackedSSRU(self, precision)
+
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], the state [B, H], which keeps its type."""
         input_weight, bias = weights
@@ -50,6 +58,24 @@ class SSRU(RecurrentLayer):
     def forget_bias(self) -> Tensor:
         """Return the bias of the forget gate, [H]: all of them."""
         return self.bias
+
+    def output(self, state: State) -> Tensor:
+        """Return the output that goes with a state, [B, H]."""
+        return torch.relu(state[0])
+
+
+class _PrepackedSSRU(PrepackedLayer):
+    """SSRU."""
+
+    def __init__(self, layer: SSRU, precision: SearchPrecision) -> None:
+        super().__init__(layer)
+        weight, bias = (part.detach() for part in layer.weights())
+        self.input = LINEAR[precision](weight, torch.cat([bias, torch.zeros_like(bias)]))
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        """Make one step."""
+        forget, candidates = projected.chunk(2, dim=1)
+        return (((state[0] - candidates) * forget.sigmoid()).add_(candidates),)
 
     def output(self, state: State) -> Tensor:
         """Return the output that goes with a state, [B, H]."""

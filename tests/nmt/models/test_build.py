@@ -6,9 +6,11 @@ from pydantic import ValidationError
 
 from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import ModelSettings
+from nmt.config.model import Cell
 from nmt.errors import ConfigError
 from nmt.models.build import build_language_model, build_model, count_parameters
-from nmt.models.cells import Cell, FusedLayer, Recurrence, RecurrentLayer, make_layer
+from nmt.models.cells import Recurrence, RecurrentLayer, make_layer
+from nmt.models.cells.fused import FusedLayer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq

@@ -4,8 +4,9 @@ from typing import get_args
 import pytest
 import torch
 
+from nmt.config.model import Cell
 from nmt.models.attention import make_attention
-from nmt.models.cells import Cell, Recurrence
+from nmt.models.cells import Recurrence
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
 from nmt.models.dropout import Dropout, VariationalDropout
 from nmt.models.memory import Memory

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from nmt.config import Settings, load_settings
+from nmt.config.model import Cell
 from nmt.errors import ModelError
 from nmt.files import replacing, sha256
 from nmt.models.build import build_language_model, build_model
-from nmt.models.cells import Cell
 from nmt.models.folder import (
     ModelFolder,
     Vocabularies,

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nmt.batching import source_batch
 from nmt.config import ModelSettings
+from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
-from nmt.models.cells import Cell
 from nmt.models.devices import SearchPrecision
 from nmt.models.inference import AutocastLanguageModel, AutocastModel, for_inference, for_search
 from nmt.models.language_model import LanguageModel

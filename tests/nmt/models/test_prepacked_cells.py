@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.models.cells import Cell, Recurrence, RecurrentLayer, State, make_layer
+from nmt.config.model import Cell
+from nmt.models.cells import Recurrence, RecurrentLayer, State, make_layer
 from nmt.models.devices import SearchPrecision
-from nmt.models.prepacked_cells import prepack_layer
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 CELLS = get_args(Cell)
@@ -33,7 +33,7 @@ def test_a_prepacked_layer_computes_what_the_layer_computes(
     cell: Cell, hidden_size: int, precision: SearchPrecision
 ) -> None:
     layer = layer_of(cell, hidden_size=hidden_size)
-    prepacked = prepack_layer(layer, precision)
+    prepacked = layer.prepacked(precision)
     inputs, state = torch.randn(5, 6, 24), state_of(layer, 5)
     tolerance = {"rtol": 0, "atol": TOLERANCES[precision]}
     torch.testing.assert_close(prepacked(inputs), layer(inputs), **tolerance)
@@ -50,7 +50,7 @@ def test_a_prepacked_layer_computes_what_the_layer_computes(
 @pytest.mark.parametrize("hidden_size", [32, 7, 50])
 def test_a_row_does_not_depend_on_the_others(cell: Cell, hidden_size: int, precision: SearchPrecision) -> None:
     layer = layer_of(cell, hidden_size=hidden_size)
-    prepacked = prepack_layer(layer, precision)
+    prepacked = layer.prepacked(precision)
     inputs, state = torch.randn(100, 3, 24), state_of(layer, 100)
     whole, last = prepacked.run(inputs, state)
     after = prepacked.step(inputs[:, 0], state, weights=())
@@ -69,23 +69,15 @@ def test_saturated_cells_stay_within_their_bounds(cell: Cell) -> None:
     for name, weight in layer.named_parameters():
         if name not in ("recurrent_gain", "cell_gain"):
             weight.fill_(9.0)
-    found = prepack_layer(layer, "fp32")(torch.ones(1, 400, 32))
+    found = layer.prepacked("fp32")(torch.ones(1, 400, 32))
     assert found.abs().max() <= 1.0
     torch.testing.assert_close(found[0, -1], torch.ones(32), rtol=0, atol=1e-3)
-
-
-def test_a_layer_of_an_unknown_kind_is_refused() -> None:
-    class Strange(RecurrentLayer):
-        run = weights = step = lambda *_: None  # type: ignore[assignment]
-
-    with pytest.raises(TypeError, match="no prepacked form of Strange"):
-        prepack_layer(Strange(hidden_size=2, recurrent_dropout=0.0), "fp32")
 
 
 def test_a_copy_is_independent_of_the_layer() -> None:
     for cell in CELLS:
         layer = layer_of(cell, hidden_size=32)
-        prepacked, inputs = prepack_layer(layer, "fp32"), torch.randn(2, 3, 24)
+        prepacked, inputs = layer.prepacked("fp32"), torch.randn(2, 3, 24)
         before = prepacked(inputs)
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
@@ -95,7 +87,7 @@ def test_a_copy_is_independent_of_the_layer() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("hidden_size", [32, 7])
 def test_a_prepacked_layer_reads_no_padding(cell: Cell, hidden_size: int, precision: SearchPrecision) -> None:
-    prepacked = prepack_layer(layer_of(cell, hidden_size=hidden_size), precision)
+    prepacked = layer_of(cell, hidden_size=hidden_size).prepacked(precision)
     inputs, lengths = torch.randn(4, 6, 24), torch.tensor([6, 1, 4, 5])
     outputs, last = prepacked.read(inputs, lengths)
     for row, length in enumerate(lengths.tolist()):

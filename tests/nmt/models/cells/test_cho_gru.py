@@ -1,6 +1,6 @@
 import torch
 
-from nmt.models.cells import ChoGRU
+from nmt.models.cells.cho_gru import ChoGRU
 
 
 def layer_of() -> ChoGRU:

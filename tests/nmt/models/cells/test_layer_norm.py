@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from nmt.models.cells import LayerNormLSTM
+from nmt.models.cells.layer_norm import LayerNormLSTM
 
 
 def layer_of() -> LayerNormLSTM:

@@ -1,6 +1,6 @@
 import torch
 
-from nmt.models.cells import PeepholeLSTM
+from nmt.models.cells.peephole import PeepholeLSTM
 
 
 def layer_of() -> PeepholeLSTM:
