@@ -82,7 +82,7 @@ class _PrepackedChoGRU(PrepackedLayer):
     def __init__(self, layer: ChoGRU, precision: SearchPrecision) -> None:
         super().__init__(layer)
         input_weight, recurrent_weight, candidate_weight, bias = (weight.detach() for weight in layer.weights())
-        self.input = LINEAR[precision](input_weight, bias)
+        self.projection = LINEAR[precision](input_weight, bias)
         self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
         self.candidate = LINEAR[precision](candidate_weight, None, bounded=True)
 

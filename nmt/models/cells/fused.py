@@ -68,7 +68,7 @@ class _PrepackedFused(PrepackedLayer):
         input_weight, recurrent_weight, input_bias, recurrent_bias = (
             self.arranged(weight.detach()) for weight in layer.weights()
         )
-        self.input = LINEAR[precision](input_weight, input_bias)
+        self.projection = LINEAR[precision](input_weight, input_bias)
         self.recurrent = LINEAR[precision](recurrent_weight, recurrent_bias, bounded=self.bounded)
 
     def arranged(self, weight: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ class RecurrentLayer(nn.Module, ABC):
 class PrepackedLayer(RecurrentLayer):
     """What a recurrent layer does in evaluation mode, step by step: the inputs of all steps are multiplied at once."""
 
-    input: PrepackedLinear
+    projection: PrepackedLinear
     """What inputs are multiplied with."""
 
     def __init__(self, layer: RecurrentLayer) -> None:
@@ -144,7 +144,7 @@ class PrepackedLayer(RecurrentLayer):
 
     def project(self, inputs: Tensor) -> Tensor:
         """Make of inputs [*, R, I] what no state is needed for, [*, R, G * H]."""
-        return self.input(inputs)  # type: ignore[no-any-return]
+        return self.projection(inputs)  # type: ignore[no-any-return]
 
     @abstractmethod
     def advance(self, projected: Tensor, state: State) -> State:

@@ -107,7 +107,7 @@ class _PrepackedLayerNormLSTM(PrepackedLayer):
     def __init__(self, layer: LayerNormLSTM, precision: SearchPrecision) -> None:
         super().__init__(layer)
         input_weight, recurrent_weight, *_ = layer.weights()
-        self.input = LINEAR[precision](input_weight, None)
+        self.projection = LINEAR[precision](input_weight, None)
         self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
         self.input_gain, self.recurrent_gain = layer.input_gain.detach().clone(), layer.recurrent_gain.detach().clone()
         self.bias = layer.bias.detach().clone()
@@ -115,7 +115,7 @@ class _PrepackedLayerNormLSTM(PrepackedLayer):
 
     def project(self, inputs: Tensor) -> Tensor:
         """Multiply inputs [*, R, I] and normalise them."""
-        return normalised_gates(self.input(inputs), self.input_gain, self.bias)
+        return normalised_gates(self.projection(inputs), self.input_gain, self.bias)
 
     def advance(self, projected: Tensor, state: State) -> State:
         """Make one step."""

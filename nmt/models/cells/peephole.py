@@ -87,7 +87,7 @@ class _PrepackedPeepholeLSTM(PrepackedLayer):
     def __init__(self, layer: PeepholeLSTM, precision: SearchPrecision) -> None:
         super().__init__(layer)
         input_weight, recurrent_weight, bias, peepholes = (weight.detach() for weight in layer.weights())
-        self.input = LINEAR[precision](input_weight, bias)
+        self.projection = LINEAR[precision](input_weight, bias)
         self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
         self.peepholes = peepholes.clone()
 

@@ -70,7 +70,7 @@ class _PrepackedSSRU(PrepackedLayer):
     def __init__(self, layer: SSRU, precision: SearchPrecision) -> None:
         super().__init__(layer)
         weight, bias = (part.detach() for part in layer.weights())
-        self.input = LINEAR[precision](weight, torch.cat([bias, torch.zeros_like(bias)]))
+        self.projection = LINEAR[precision](weight, torch.cat([bias, torch.zeros_like(bias)]))
 
     def advance(self, projected: Tensor, state: State) -> State:
         """Make one step."""
