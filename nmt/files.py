@@ -1,7 +1,6 @@
 """Files and folders that are whole or absent: temporary name, flush, rename; and checksums."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from filelock import lock_descriptor
 
 _SUFFIX = ".tmp"
 _DIGITS = 20
@@ -195,7 +196,7 @@ def _claim(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
         with naming(path, instead_of=temporary):
             descriptor = make(temporary)
         with suppress(OSError):  # a file system without locks: there, nothing is taken for dead
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock_descriptor(descriptor)
         if os.path.lexists(temporary):
             return temporary, descriptor
         os.close(descriptor)  # somebody has taken it for dead before it was locked
@@ -227,7 +228,8 @@ def _remove_if_dead(temporary: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(temporary, kind | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock_descriptor(descriptor, blocking=False):
+                return
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 shutil.rmtree(temporary, ignore_errors=True)
             else:

@@ -4,7 +4,6 @@ Memory does not hold the corpus, and the next run goes on where this one stopped
 """
 
 import errno
-import fcntl
 import hashlib
 import io
 import json
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple, NewType, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+from filelock import lock_descriptor
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
@@ -313,16 +313,12 @@ def _lock(home: Path, target: Path) -> int:
             continue
         except NotADirectoryError as error:
             raise DataError(f"{home} is a link, expected a folder or nothing: remove it") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+        if not lock_descriptor(lock, blocking=False):  # it ends with the process, however that ends
+            os.close(lock)
+            raise DataError(f"another process is preparing {target}; wait for it, or stop it, or choose another folder")
+        with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), home.lstat()):
                 return lock
-        except BlockingIOError as error:
-            os.close(lock)
-            message = f"another process is preparing {target}; wait for it, or stop it, or choose another folder"
-            raise DataError(message) from error
-        except FileNotFoundError:
-            pass
         os.close(lock)
 
 

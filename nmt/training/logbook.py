@@ -1,10 +1,11 @@
 """The log of a run, train.log: what its observer is told, one line each, with the time."""
 
-import fcntl
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+
+from filelock import lock_descriptor
 
 from nmt.errors import ModelError
 from nmt.files import appending, naming
@@ -28,13 +29,13 @@ class Logbook:
         self.model_dir.mkdir(parents=True, exist_ok=True)
         self._file = appending(self.model_dir / LOG)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
-        except BlockingIOError as error:
-            self._file.close()
-            message = f"another process is training in {self.model_dir}; stop it, or choose a new folder"
-            raise ModelError(message) from error
+            is_free = lock_descriptor(self._file.fileno(), blocking=False)  # ends with the process, however that ends
         except OSError as error:
+            is_free = True
             self.on_message(f"{self.model_dir} cannot be locked ({error.strerror}): start one training in it at a time")
+        if not is_free:
+            self._file.close()
+            raise ModelError(f"another process is training in {self.model_dir}; stop it, or choose a new folder")
         return self
 
     def __exit__(
