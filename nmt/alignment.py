@@ -22,17 +22,15 @@ from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
 Link = tuple[int, int]
 """A source word and a target word, both counted from 0."""
 
-_MARK: Final = SPACE_MARK
 _SILENT: Final = (PAD_PIECE, BOS_PIECE, EOS_PIECE)
-_SHOWN_UNKNOWN: Final = f" {UNKNOWN} "
 # Their punctuation and full-width forms too, which an unknown word beside them does not take along.
 _UNSPACED: Final = re.compile(f"[{unspaced.CHARACTERS}\u3000-\u303f\uff00-\uffef]")
 
 
 def join_pieces(pieces: Sequence[str]) -> str:
     """Join pieces to the text that `Tokenizer.decode` makes of their ids."""
-    shown = (_SHOWN_UNKNOWN if piece == UNK_PIECE else _text(piece) for piece in pieces)
-    return decode_bytes("".join(shown).lstrip(_MARK).replace(_MARK, " "))
+    texts = (f" {UNKNOWN} " if piece == UNK_PIECE else _text(piece) for piece in pieces)
+    return decode_bytes("".join(texts).lstrip(SPACE_MARK).replace(SPACE_MARK, " "))
 
 
 def word_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:
@@ -45,12 +43,7 @@ def word_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:
         For each word the index of its first piece and the index behind its last. Words that no mark separates, but a
         tab say, or that replace one piece, have the same span.
     """
-    unknown = [piece == UNK_PIECE for piece in pieces]
-    opens = [
-        piece.startswith(_MARK) or here or before
-        for piece, here, before in zip(pieces, unknown, [False, *unknown], strict=False)
-    ]
-    spans = _spans(pieces, opens)
+    spans = _spans(pieces, [piece == UNK_PIECE for piece in pieces])
     return [span for span in spans for _ in join_pieces(pieces[slice(*span)]).split()]
 
 
@@ -110,15 +103,17 @@ def replace_unknown(
         ValueError: The weights have another shape than the pieces ask for.
     """
     _check_shape(src_pieces, tgt_pieces, weights)
-    src_spans = _spans(src_pieces, _opens_unit(src_pieces))
+    src_spans, tgt_spans = (
+        _spans(pieces, [_UNSPACED.search(piece) is not None for piece in pieces]) for pieces in (src_pieces, tgt_pieces)
+    )
     replaced = list(tgt_pieces)
-    for first, last in _spans(tgt_pieces, _opens_unit(tgt_pieces)):
+    for first, last in tgt_spans:
         unknown = [row for row in range(first, last) if tgt_pieces[row] == UNK_PIECE]
         src = _most_attended(weights[unknown].sum(axis=0, dtype=np.float64), src_spans) if unknown else None
         if src is not None:
-            word = "".join(src_pieces[slice(*src_spans[src])]).strip(_MARK)
-            translated = _MARK.join(_look_up(word, dictionary or {}).split(" "))
-            opening = _MARK if translated and tgt_pieces[first].startswith(_MARK) else ""
+            word = "".join(src_pieces[slice(*src_spans[src])]).strip(SPACE_MARK)
+            translated = SPACE_MARK.join(_look_up(word, dictionary or {}).split(" "))
+            opening = SPACE_MARK if translated and tgt_pieces[first].startswith(SPACE_MARK) else ""
             replaced[first:last] = [opening + translated] + [""] * (last - first - 1)
     return replaced
 
@@ -127,29 +122,21 @@ def _text(piece: str) -> str:
     return "" if piece in _SILENT else piece
 
 
-def _spans(pieces: Sequence[str], opens: Sequence[bool]) -> list[tuple[int, int]]:
-    """Cut before each piece that opens a word, but not between pieces without text and the word behind them."""
+def _spans(pieces: Sequence[str], alone: Sequence[bool]) -> list[tuple[int, int]]:
+    """Cut before each piece with a mark, and on both sides of those that stand `alone`, but not between pieces without
+    text and the word behind them."""
     spans: list[tuple[int, int]] = []
     first, filled = 0, False
-    for index, (piece, opening) in enumerate(zip(pieces, opens, strict=True)):
-        if opening and filled:
+    for index, (piece, here, before) in enumerate(zip(pieces, alone, [False, *alone], strict=False)):
+        if filled and (piece.startswith(SPACE_MARK) or here or before):
             spans.append((first, index))
             first, filled = index, False
-        filled = filled or _text(piece).strip(_MARK) != ""
+        filled = filled or _text(piece).strip(SPACE_MARK) != ""
     if filled:
         spans.append((first, len(pieces)))
     elif spans:
         spans[-1] = (spans[-1][0], len(pieces))
     return spans
-
-
-def _opens_unit(pieces: Sequence[str]) -> list[bool]:
-    """Tell which pieces open what is replaced at once: a word, or a piece of a script without spaces."""
-    alone = [_UNSPACED.search(piece) is not None for piece in pieces]
-    return [
-        piece.startswith(_MARK) or here or before
-        for piece, here, before in zip(pieces, alone, [False, *alone], strict=False)
-    ]
 
 
 def _most_attended(row: NDArray[np.float64], spans: Sequence[tuple[int, int]]) -> int | None:

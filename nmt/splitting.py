@@ -86,13 +86,12 @@ def _is_abbreviated(text: str, stop: int) -> bool:
     if _ABBREVIATIONS.fullmatch(word) or (len(word) <= 2 and word.isdigit()):
         return True
     last = _LAST_LETTERS.search(word)
-    return last is not None and len(last["letters"]) == 1 and (last["dot"] is not None or _is_initial(last["letters"]))
-
-
-def _is_initial(letter: str) -> bool:
-    knows_case = letter.lower() != letter.upper()
-    # a Korean or Chinese one is a word
-    return letter.isupper() if knows_case else unicodedata.east_asian_width(letter) not in "FW"
+    if last is None or len(last["letters"]) != 1:
+        return False
+    letter = last["letters"]
+    if last["dot"] is not None or letter.lower() != letter.upper():
+        return last["dot"] is not None or letter.isupper()
+    return unicodedata.east_asian_width(letter) not in "FW"  # a Korean or Chinese one is a word
 
 
 def _counted(units: Sequence[str], count: Count) -> list[tuple[str, int]]:

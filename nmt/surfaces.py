@@ -14,7 +14,8 @@ UNKNOWN: Final = "\u2047"
 """How an unknown character is written."""
 
 _LONE_BYTE: Final = re.compile("[\udc80-\udcff]")
-_HIDDEN: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_HIDDEN: Final = ("Cc", "Zl", "Zp", "Cs")
+"""Categories of characters that nobody sees, or that break a line."""
 
 
 def surface(piece: str, *, byte: bool) -> str:
@@ -39,13 +40,9 @@ def shown(piece: str) -> str:
 
 def readable(piece: str) -> str:
     r"""Write a piece on one line and without tabs: control characters as `\n`, `\t`, `\x00`, a backslash as two."""
-    return "".join([_HIDDEN.get(one) or (_escape(one) if _is_control(one) else one) for one in piece])
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return "".join(
+        [
+            one.encode("unicode_escape").decode() if one == "\\" or unicodedata.category(one) in _HIDDEN else one
+            for one in piece
+        ]
+    )

@@ -30,6 +30,11 @@ class _Term:
     """Whether capitals matter."""
     line: int
 
+    @property
+    def length(self) -> int:
+        """Characters, spaces between words counted."""
+        return sum(len(word.text) + word.spaced for word in self.words)
+
 
 @dataclass(frozen=True)
 class Terminology:
@@ -48,7 +53,10 @@ class Terminology:
         terms: dict[str, list[_Term]] = {}
         known: dict[tuple[_Word, ...], _Term] = {}
         for number, columns in _entries(path):
-            term = _make_term(*columns, number)
+            source, target = columns
+            first_letter = next((i for i, character in enumerate(source) if character.isalpha()), 0)
+            exact = any(character.isupper() for character in source[first_letter + 1 :])
+            term = _Term(tuple(_words(source)), target, exact, number)
             key = term.words if term.exact else _fold(term.words)
             other = known.setdefault(key, term)
             if other.target != term.target:
@@ -74,7 +82,7 @@ class Terminology:
         """
         words = list(_words(normalise(text)))
         found = [(start, term) for start in range(len(words)) for term in self._matches(words, start)]
-        found.sort(key=lambda match: (-_length(match[1].words), not match[1].exact, match[0]))
+        found.sort(key=lambda match: (-match[1].length, not match[1].exact, match[0]))
         taken: set[int] = set()
         chosen: list[tuple[int, str]] = []
         for start, term in found:
@@ -86,8 +94,7 @@ class Terminology:
 
     def _matches(self, words: list[_Word], start: int) -> Iterator[_Term]:
         for term in self._terms.get(_key(words[start]), ()):
-            there = tuple(words[start : start + len(term.words)])
-            there = (there[0]._replace(spaced=False), *there[1:])
+            there = (words[start]._replace(spaced=False), *words[start + 1 : start + len(term.words)])
             if (there == term.words) if term.exact else _same(there, term.words):
                 yield term
 
@@ -116,18 +123,12 @@ def _entries(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
         yield number, (columns[0], columns[1])
 
 
-def _make_term(source: str, target: str, number: int) -> _Term:
-    first_letter = next((i for i, character in enumerate(source) if character.isalpha()), 0)
-    exact = any(character.isupper() for character in source[first_letter + 1 :])
-    return _Term(tuple(_words(source)), target, exact, number)
-
-
 def _words(text: str) -> Iterator[_Word]:
     """Cut a text into words, single marks, and single characters of scripts without spaces, with the vowel and tone
     signs on them; what nobody sees counts for nothing."""
     word, spaced = "", False
     for character in clean(text):
-        if word and _goes_on(word[-1], character):
+        if word and (is_sign(character) or (_is_of_words(word[-1]) and _is_of_words(character))):
             word += character
             continue
         if word:
@@ -136,10 +137,6 @@ def _words(text: str) -> Iterator[_Word]:
         word, spaced = ("", True) if character.isspace() else (character, spaced)
     if word:
         yield _Word(word, spaced)
-
-
-def _goes_on(before: str, character: str) -> bool:
-    return is_sign(character) or (_is_of_words(before) and _is_of_words(character))
 
 
 def _is_of_words(character: str) -> bool:
@@ -161,7 +158,3 @@ def _in_turkish(words: tuple[_Word, ...]) -> tuple[_Word, ...]:
 
 def _fold(words: tuple[_Word, ...]) -> tuple[_Word, ...]:
     return tuple(word._replace(text=word.text.casefold()) for word in words)
-
-
-def _length(words: tuple[_Word, ...]) -> int:
-    return sum(len(word.text) + word.spaced for word in words)

@@ -34,12 +34,8 @@ def map_blocks(
         if items > few:
             yield from map_in_processes(make, chain(first, stream), workers=workers)
             return
-    yield from _map_here(make, chain(first, stream))
-
-
-def _map_here(make: Callable[[], Callable[[B], R]], blocks: Iterable[B]) -> Iterator[R]:
     work: Callable[[B], R] | None = None
-    for block in blocks:
+    for block in chain(first, stream):
         work = work or make()
         yield work(block)
 
@@ -66,9 +62,17 @@ def map_in_processes(
     """
     pool: _Pool[B, R] = _Pool(make, workers)
     outstanding: deque[Future[R]] = deque()
-    failures: list[NmtError] = []
+    failure: NmtError | None = None
+
+    def until_failure() -> Iterator[B]:
+        nonlocal failure
+        try:
+            yield from blocks
+        except NmtError as error:
+            failure = error
+
     try:
-        for block in _until_failure(blocks, failures):
+        for block in until_failure():
             if len(block):
                 outstanding.append(pool.submit(block))
             at_most = _BLOCKS_PER_WORKER * workers - 1 if len(block) else 0
@@ -78,15 +82,8 @@ def map_in_processes(
             yield outstanding.popleft().result()
     finally:
         pool.stop()
-    for failure in failures:
+    if failure is not None:
         raise failure
-
-
-def _until_failure(blocks: Iterable[B], failures: list[NmtError]) -> Iterator[B]:
-    try:
-        yield from blocks
-    except NmtError as failure:
-        failures.append(failure)
 
 
 class _Pool(Generic[B, R]):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nmt.config.data import DataSettings
 from nmt.corpus.languages import LanguageFilter
-from nmt.corpus.overlap import Overlap, Side
+from nmt.corpus.overlap import Keys, Overlap, Side
 from nmt.corpus.placeholders import without_urls
 from nmt.corpus.reading import Pair
 from nmt.corpus.scripts import script_shares, scripts_of, symbol_shares
@@ -94,7 +94,7 @@ class OverlapFilter:
 
     def rejects(self, pairs: Sequence[Pair]) -> Flags:
         """Reject a pair whose source, target or both (`sides`) stand in a held-out set."""
-        return self.heldout.flags(pairs, self.sides)
+        return self.heldout.flag(Keys.of(pairs), self.sides)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ _DIGITS: Final = (
 )
 _SUFFIX: Final = rf"(?:{_BLANK}?[%‰٪％]|{_BLANK}?°[CF]?|{_BLANK}?{_CURRENCY}(?!{_BLANK}?\d)|{_UNITS})?"  # noqa: RUF001
 
-PATTERN: Final = (
+NUMBER: Final = (
     rf"(?:{_PREFIX}(?:{'|'.join(_DIGITS)}){_SUFFIX}{_ENDS}"
     rf"|\(\d{{2,5}}\){_BLANK}?\d{{3,}}+(?:[ ./-]\d{{2,}}+)++{_ENDS}"
     rf"|{BEGINS}(?=[0-9]*+[A-Z])(?=[A-Z0-9]*?[0-9]{{4}})[A-Z0-9]++{_ENDS})"
@@ -53,7 +53,7 @@ _WIDE: Final = "CJK"
 """What letters of East Asia and full-width digits have in common."""
 
 
-def value(number: str) -> tuple[str, ...]:
+def number_value(number: str) -> tuple[str, ...]:
     """Return what two writings of a number have in common: its digits in order, and its letters and signs in any.
 
     Languages group and order by different marks: 1,234.5 € is €1.234,5, but neither 1,234.5 nor 12,345 %.
@@ -72,14 +72,14 @@ def usual_zero(texts: Iterable[str]) -> str | None:
     return None if zero == "0" else zero
 
 
-def written_with(zero: str, number: str) -> str:
+def number_with(zero: str, number: str) -> str:
     """Write a number with the digits that begin at `zero`; one that has letters of English stays as it is."""
     if any(one.isascii() and one.isalpha() for one in number):
         return number
     return "".join(chr(ord(zero) + unicodedata.decimal(one)) if one.isdecimal() else one for one in number)
 
 
-def written_for(text: str, number: str) -> str:
+def number_for(text: str, number: str) -> str:
     """Write a number for a text: with the digits 0 to 9 where its own are of a script of which the text has no letter.
 
     A text without letters has any digits.

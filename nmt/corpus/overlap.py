@@ -28,7 +28,7 @@ def hash_pairs(pairs: Sequence[Pair]) -> Hashes:
 
 
 @dataclass(frozen=True)
-class OverlapCount:
+class SideCounts:
     """How many training pairs one set has text of."""
 
     source: int = 0
@@ -38,20 +38,21 @@ class OverlapCount:
     pair: int = 0
     """Pairs whose two sides are the two of one pair of the set."""
 
-    def __add__(self, other: "OverlapCount") -> "OverlapCount":
-        return OverlapCount(self.source + other.source, self.target + other.target, self.pair + other.pair)
+    def __add__(self, other: "SideCounts") -> "SideCounts":
+        return SideCounts(self.source + other.source, self.target + other.target, self.pair + other.pair)
 
 
 @dataclass(frozen=True)
 class OverlapCounts:
     """How many training pairs each set has text of; `+` puts the counts of two parts of the training text together."""
 
-    sets: Mapping[str, OverlapCount]
+    sets: Mapping[str, SideCounts]
     """By the name of the set, "validation" or "test"."""
 
     def __add__(self, other: "OverlapCounts") -> "OverlapCounts":
         names = dict.fromkeys([*self.sets, *other.sets])
-        return OverlapCounts({name: self._of(name) + other._of(name) for name in names})
+        none = SideCounts()
+        return OverlapCounts({name: self.sets.get(name, none) + other.sets.get(name, none) for name in names})
 
     def to_tree(self) -> dict[str, dict[str, int]]:
         """Return the counts as JSON has them."""
@@ -60,10 +61,7 @@ class OverlapCounts:
     @classmethod
     def from_tree(cls, tree: Mapping[str, Mapping[str, int]]) -> "OverlapCounts":
         """Return the counts that `to_tree` turned into `tree`."""
-        return cls({name: OverlapCount(**counts) for name, counts in tree.items()})
-
-    def _of(self, name: str) -> OverlapCount:
-        return self.sets.get(name, OverlapCount())
+        return cls({name: SideCounts(**counts) for name, counts in tree.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +113,13 @@ class Overlap:
         """Count the training pairs, given by their keys, that the sets have text of."""
         return OverlapCounts(
             {
-                name: OverlapCount(**{side: int(held.found(keys, side).sum()) for side in ("source", "target", "pair")})
+                name: SideCounts(**{side: int(held.found(keys, side).sum()) for side in ("source", "target", "pair")})
                 for name, held in self.sets.items()
             }
         )
 
-    def flags(self, pairs: Sequence[Pair], sides: Iterable[Side]) -> Flags:
-        """Say which training pairs have their source, target or both (`sides`) in any of the sets."""
-        return self.flag(Keys.of(pairs), sides)
-
     def flag(self, keys: Keys, sides: Iterable[Side]) -> Flags:
-        """Do as `flags`, for pairs whose keys are known."""
+        """Say which training pairs, given by their keys, have their source, target or both (`sides`) in any set."""
         flags = np.zeros(len(keys.source), dtype=np.bool_)
         for side in sides:
             for held in self.sets.values():

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus import numbers
+from nmt.corpus.numbers import BEGINS, GLUED, NUMBER, number_for, number_value, number_with
 from nmt.surfaces import SPACE_MARK
 
 Kind = Literal["number", "url"]
@@ -27,14 +27,15 @@ PLACEHOLDERS: Final[dict[Kind, str]] = {"number": "[NUM]", "url": "[URL]"}
 # A placeholder that the user typed is masked too: it stands for itself and comes back as it was.
 _PATTERNS: Final[dict[Kind, str]] = {
     "url": (
-        rf"(?P<url>\[URL\]|{numbers.BEGINS}(?i:https?://|www\.)"
+        rf"(?P<url>\[URL\]|{BEGINS}(?i:https?://|www\.)"
         r"(?:\([^\s()]*+\)|\[[^\s\[\]]*+\]|[^\s()\[\]，。！？；：、）」』》])+"  # noqa: RUF001 (these marks are meant)
         r"(?<![.,;:!?'\"»}>…]))"
     ),
-    "number": rf"(?P<number>\[NUM\]|{numbers.PATTERN})",
+    "number": rf"(?P<number>\[NUM\]|{NUMBER})",
 }
 
 _URL: Final = re.compile(_PATTERNS["url"])
+_NEVER: Final = "(?!)"
 
 
 def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
@@ -46,8 +47,7 @@ def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
         originals[kind].append(match[0])
         return PLACEHOLDERS[kind]
 
-    patterns = [pattern for kind, pattern in _PATTERNS.items() if kind in kinds]
-    return (re.sub("|".join(patterns), replace, text) if patterns else text), originals
+    return re.sub(_pattern(kinds), replace, text), originals
 
 
 def without_urls(text: str) -> str:
@@ -57,8 +57,11 @@ def without_urls(text: str) -> str:
 
 def masked_spans(text: str, kinds: Sequence[Kind]) -> list[tuple[int, int]]:
     """Say where `mask` finds something: from where to where."""
-    patterns = [pattern for kind, pattern in _PATTERNS.items() if kind in kinds]
-    return [match.span() for match in re.finditer("|".join(patterns), text)] if patterns else []
+    return [match.span() for match in re.finditer(_pattern(kinds), text)]
+
+
+def _pattern(kinds: Sequence[Kind]) -> str:
+    return "|".join(pattern for kind, pattern in _PATTERNS.items() if kind in kinds) or _NEVER
 
 
 def mask_pair(src: str, tgt: str, kinds: Sequence[Kind]) -> tuple[str, str]:
@@ -70,7 +73,12 @@ def mask_pair(src: str, tgt: str, kinds: Sequence[Kind]) -> tuple[str, str]:
     while True:
         masked_src, in_src = mask(src, kinds)
         masked_tgt, in_tgt = mask(tgt, kinds)
-        same = [kind for kind in in_src if _values(kind, in_src[kind]) == _values(kind, in_tgt[kind])]
+        same = [
+            kind
+            for kind in in_src
+            if in_src[kind] == in_tgt[kind]
+            or (kind == "number" and list(map(number_value, in_src[kind])) == list(map(number_value, in_tgt[kind])))
+        ]
         if len(same) == len(in_src):
             return masked_src, masked_tgt
         kinds = same
@@ -124,7 +132,7 @@ def unwritten(originals: Originals, written: str) -> dict[Kind, list[int]]:
 def spaced(text: str) -> str:
     """Put spaces around placeholders that touch words or each other: `mask` leaves what touches a word as it is, so
     they never do; and two numbers side by side would be a third."""
-    letter, placeholder = rf"[^\W{numbers.GLUED}]", "|".join(map(re.escape, PLACEHOLDERS.values()))
+    letter, placeholder = rf"[^\W{GLUED}]", "|".join(map(re.escape, PLACEHOLDERS.values()))
     return re.sub(rf"(?<={letter})(?={placeholder})|(?<=\[NUM\]|\[URL\])(?={letter}|{placeholder})", " ", text)
 
 
@@ -140,7 +148,7 @@ def written_for(text: str, filling: Filling, zero: str | None = None) -> dict[Ki
     bare = unmask(text, {kind: [] for kind in filling})
 
     def write(number: str) -> str:
-        return numbers.written_for(bare, number) if zero is None else numbers.written_with(zero, number)
+        return number_for(bare, number) if zero is None else number_with(zero, number)
 
     return {kind: [write(one) if kind == "number" and one else one for one in texts] for kind, texts in filling.items()}
 
@@ -149,7 +157,7 @@ def fill_pieces(pieces: Sequence[str], filling: Filling) -> list[str]:
     """Fill the placeholders in the pieces of a text, so that they have its words."""
     waiting = {kind: iter(texts) for kind, texts in filling.items()}
     kinds = {PLACEHOLDERS[kind]: kind for kind in filling}
-    pattern = "|".join(map(re.escape, kinds)) or r"(?!)"
+    pattern = "|".join(map(re.escape, kinds)) or _NEVER
     return [
         re.sub(pattern, lambda match: SPACE_MARK.join((next(waiting[kinds[match[0]]], None) or "").split()), piece)
         for piece in pieces
@@ -189,10 +197,6 @@ def place(
         filling[kind] = chosen[: len(rows)]
         lost += [texts[column] for column in sorted(order[len(rows) :]) if column < len(texts)]
     return Placed(filling, tuple(lost))
-
-
-def _values(kind: Kind, texts: Sequence[str]) -> list[tuple[str, ...]]:
-    return [numbers.value(text) if kind == "number" else (text,) for text in texts]
 
 
 def _places(pieces: Sequence[str], kind: Kind) -> list[int]:

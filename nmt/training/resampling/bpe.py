@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.training.resampling.draws import Keys, mix, uniform
+from nmt.training.resampling.draws import DrawKeys, mix, uniform
 from nmt.training.resampling.lookup import IntegerMap, Integers
 from nmt.training.resampling.text import Alphabet, Text
 
@@ -65,7 +65,7 @@ class BpeDropout:
         merged[inner] = self._merges.get(ids[left] * self._size + ids[left + 1])
         return merged
 
-    def _priorities(self, keys: Keys, merges: Integers, step: int) -> Integers:
+    def _priorities(self, keys: DrawKeys, merges: Integers, step: int) -> Integers:
         """Order the merges that are not left out: the lowest of a word comes first; its remainder says where it is."""
         possible = np.flatnonzero(merges >= 0)
         possible = possible[uniform(mix(keys[possible] + np.uint64(step))) >= self._dropout]

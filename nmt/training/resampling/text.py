@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nmt.errors import ModelError
 from nmt.sequences import FlatSequences, Rows, Sequences
 from nmt.surfaces import SPACE_MARK
-from nmt.training.resampling.draws import Keys, mix
+from nmt.training.resampling.draws import DrawKeys, mix
 from nmt.training.resampling.lookup import Integers
 from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
 
@@ -24,7 +24,7 @@ class Text:
     """Which row each belongs to, counted from 0, [N]."""
     begins: NDArray[np.bool_]
     """True where a word or a row begins, [N]: no piece reaches across."""
-    keys: Keys
+    keys: DrawKeys
     """A key for drawing at each character, a function of its row's key and its place in the row, [N]."""
 
 
@@ -62,7 +62,7 @@ class Alphabet:
         self._flat = FlatSequences.from_lists(self.spellings)
         self._word_start = numbers.get(SPACE_MARK, -1)
 
-    def spell(self, rows: Sequences, wanted: Rows, keys: Keys) -> Text:
+    def spell(self, rows: Sequences, wanted: Rows, keys: DrawKeys) -> Text:
         """Write out the rows in `wanted`, with a key for each."""
         taken = lay_out(rows, wanted)
         spelled = lay_out(self._flat, taken.values)
@@ -79,5 +79,4 @@ def lay_out(rows: Sequences, wanted: NDArray[np.integer]) -> FlatSequences:
     """Copy the rows in `wanted`, end to end in this order."""
     taken = rows.take(wanted)
     starts = np.cumsum(taken.lengths, dtype=np.int64) - taken.lengths
-    index = np.arange(int(taken.lengths.sum())) + np.repeat(taken.starts - starts, taken.lengths)
-    return FlatSequences(taken.values[index], starts, taken.lengths)
+    return FlatSequences(taken.flat(), starts, taken.lengths)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.corpus.overlap import Keys, Overlap, OverlapCount, OverlapCounts, hash_pairs
+from nmt.corpus.overlap import Keys, Overlap, OverlapCounts, Side, SideCounts, hash_pairs
 from nmt.corpus.reading import Pair
 
 TEXT = st.text(max_size=5)
@@ -22,6 +22,11 @@ def overlap(*validation: tuple[str, str], test: tuple[tuple[str, str], ...] = ()
 
 def found(held: Overlap, pairs: list[Pair]) -> OverlapCounts:
     return held.count(Keys.of(pairs))
+
+
+def flags(held: Overlap, pairs: list[Pair], sides: list[Side]) -> list[bool]:
+    found: list[bool] = held.flag(Keys.of(pairs), sides).tolist()
+    return found
 
 
 def test_pairs_have_the_same_hash_when_both_sides_are_the_same() -> None:
@@ -49,7 +54,7 @@ def test_hashes_fill_their_64_bits_evenly() -> None:
 
 def test_no_pairs_have_no_hashes() -> None:
     assert hash_pairs([]).shape == (0,)
-    assert found(overlap(("a", "b")), []) == OverlapCounts({"validation": OverlapCount(), "test": OverlapCount()})
+    assert found(overlap(("a", "b")), []) == OverlapCounts({"validation": SideCounts(), "test": SideCounts()})
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
@@ -62,44 +67,44 @@ def test_each_set_counts_sources_targets_and_pairs() -> None:
     held = overlap(("a", "b"), ("c", "d"), test=(("e", "b"),))
     train = [pair(*sides) for sides in (("a", "b"), ("a", "d"), ("a", "x"), ("x", "b"), ("x", "y"), ("b", "a"))]
     assert found(held, train) == OverlapCounts(
-        {"validation": OverlapCount(source=3, target=3, pair=1), "test": OverlapCount(source=0, target=2, pair=0)}
+        {"validation": SideCounts(source=3, target=3, pair=1), "test": SideCounts(source=0, target=2, pair=0)}
     )
 
 
 def test_both_sides_have_to_be_of_one_pair_to_be_that_pair() -> None:
-    assert overlap(("a", "b"), ("c", "d")).flags([pair("a", "d"), pair("c", "d")], ["pair"]).tolist() == [False, True]
+    assert flags(overlap(("a", "b"), ("c", "d")), [pair("a", "d"), pair("c", "d")], ["pair"]) == [False, True]
 
 
 def test_the_sides_asked_for_are_the_ones_looked_at() -> None:
     held = overlap(("a", "b"), test=(("c", "d"),))
     train = [pair("a", "x"), pair("x", "b"), pair("c", "d"), pair("x", "y")]
-    assert held.flags(train, ["source"]).tolist() == [True, False, True, False]
-    assert held.flags(train, ["target"]).tolist() == [False, True, True, False]
-    assert held.flags(train, ["pair"]).tolist() == [False, False, True, False]
-    assert held.flags(train, ["source", "target"]).tolist() == [True, True, True, False]
-    assert held.flags(train, []).tolist() == [False] * 4
+    assert flags(held, train, ["source"]) == [True, False, True, False]
+    assert flags(held, train, ["target"]) == [False, True, True, False]
+    assert flags(held, train, ["pair"]) == [False, False, True, False]
+    assert flags(held, train, ["source", "target"]) == [True, True, True, False]
+    assert flags(held, train, []) == [False] * 4
 
 
 def test_case_and_white_space_make_no_difference() -> None:
     held = overlap(("Guten  Tag, Welt!", "STRASSE"))
     train = [pair("guten tag,\u00a0WELT!", "x"), pair("y", "straße"), pair("Guten Tag Welt", "strase")]
-    assert found(held, train).sets["validation"] == OverlapCount(source=1, target=1, pair=0)
+    assert found(held, train).sets["validation"] == SideCounts(source=1, target=1, pair=0)
 
 
 def test_pairs_with_an_empty_side_are_no_text_to_keep_out() -> None:
-    assert overlap(("a", ""), ("", "b")).flags([pair("a", "b"), pair("a", "")], ["source", "target"]).any() == np.False_
+    assert flags(overlap(("a", ""), ("", "b")), [pair("a", "b"), pair("a", "")], ["source", "target"]) == [False, False]
 
 
 def test_without_any_set_nothing_is_found() -> None:
     held = Overlap.from_sets({})
     assert found(held, [pair("a", "b")]) == OverlapCounts({})
-    assert held.flags([pair("a", "b")], ["source"]).tolist() == [False]
+    assert flags(held, [pair("a", "b")], ["source"]) == [False]
 
 
 def test_counts_of_two_parts_add_up() -> None:
-    one = OverlapCounts({"validation": OverlapCount(1, 2, 3)})
-    two = OverlapCounts({"validation": OverlapCount(10, 20, 30), "test": OverlapCount(target=5)})
-    assert one + two == OverlapCounts({"validation": OverlapCount(11, 22, 33), "test": OverlapCount(0, 5, 0)})
+    one = OverlapCounts({"validation": SideCounts(1, 2, 3)})
+    two = OverlapCounts({"validation": SideCounts(10, 20, 30), "test": SideCounts(target=5)})
+    assert one + two == OverlapCounts({"validation": SideCounts(11, 22, 33), "test": SideCounts(0, 5, 0)})
     assert two + one == one + two
 
 
@@ -118,10 +123,10 @@ def test_counts_go_through_json() -> None:
 
 def test_it_goes_to_other_processes() -> None:
     again = pickle.loads(pickle.dumps(overlap(("a", "b"))))
-    assert again.flags([pair("a", "x"), pair("x", "x")], ["source"]).tolist() == [True, False]
+    assert flags(again, [pair("a", "x"), pair("x", "x")], ["source"]) == [True, False]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\U0010ffff", "\u0378", "\x00"])
 def test_odd_characters_are_hashed_like_any(text: str) -> None:
     assert hash_pairs([pair(text, "b")]).tolist() != hash_pairs([pair("a", "b")]).tolist()
-    assert overlap((text, "b")).flags([pair(text, "c")], ["source"]).tolist() == [True]
+    assert flags(overlap((text, "b")), [pair(text, "c")], ["source"]) == [True]
