@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-avx2 test-slow test-kill bench lab check fix
+.PHONY: help demo test test-avx2 test-slow test-kill bench lab reference check fix
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,6 +39,9 @@ bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of dec
 
 lab: $(INSTALLED)  ## run every `nmt lab`: each prints its figure and draws its picture in recipes/nmt_lab/ anew
 	for name in $$($(BIN)/nmt lab | cut -d ' ' -f 1); do $(BIN)/nmt lab $$name --output recipes/nmt_lab/$$name.png || exit 1; done
+
+reference: $(INSTALLED)  ## write docs/reference.md anew, every command and every setting as the code has them
+	$(BIN)/python tools/reference.py
 
 check: $(INSTALLED)  ## format, lint and type checks
 	$(BIN)/ruff format --check .

@@ -6,29 +6,23 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Final
 
 import typer
 from typer.core import TyperGroup
 
 from nmt.errors import NmtError, UsageError
 from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
-from nmt_cli.average import average
 from nmt_cli.console import INTERRUPTED, fail, own_stderr, own_stdout, say, show_warnings
-from nmt_cli.demo import demo
-from nmt_cli.inspect import inspect
-from nmt_cli.lab import lab
 from nmt_cli.lm import lm
 from nmt_cli.options import add_command
-from nmt_cli.plot import plot
-from nmt_cli.prepare import prepare
-from nmt_cli.run import run
-from nmt_cli.score import score
-from nmt_cli.shortlist import shortlist
-from nmt_cli.train import train
-from nmt_cli.translate import translate
-from nmt_cli.tune import tune
-from nmt_cli.vectors import vectors
+
+COMMANDS: Final = (
+    *("prepare", "inspect", "train", "translate", "score", "tune", "plot", "average", "shortlist", "vectors"),
+    *("settings", "run", "demo", "lab"),
+)
+"""Each is a function in the module of its name."""
 
 FAILED, WRONG_USAGE = 1, 2
 CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -128,7 +122,6 @@ app = typer.Typer(
     name="nmt",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -148,6 +141,6 @@ def nmt(
     _clean_up_when_ended()
 
 
-for command in (prepare, inspect, train, translate, score, tune, plot, average, shortlist, vectors, run, demo, lab):
-    add_command(app, command)
+for name in COMMANDS:
+    add_command(app, getattr(import_module(f"nmt_cli.{name}"), name))
 app.add_typer(lm)

@@ -174,3 +174,8 @@ def warnings_of_idle(settings: Settings, *sections: str) -> list[str]:
         if idle:
             lines.append(f"{cause} makes no use of {', '.join(idle)}")
     return lines
+
+
+def causes_of_idleness(section: str, name: str) -> tuple[str, ...]:
+    """Say what makes no use of a setting."""
+    return tuple(one.cause for one in _TABLE if one.section == section and name in one.names)

@@ -87,6 +87,7 @@ def test_every_command_is_in_the_readme() -> None:
         "run",
         "demo",
         "vectors",
+        "settings",
         "lab",
     }
     (lm,) = app.registered_groups

@@ -32,6 +32,7 @@ COMMANDS = [
     "shortlist",
     "tune",
     "lm",
+    "settings",
     "run",
     "demo",
     "lab",
@@ -97,6 +98,19 @@ def test_help_shows_every_character_of_its_text(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("words", HELP, ids=" ".join)
 def test_the_lines_of_a_paragraph_of_help_are_those_of_the_terminal(words: tuple[str, ...]) -> None:
     assert [text for text in HELP[words].split("\n\n") if "\n" in text and not text.startswith("\b")] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"), [("nmt tra", "train\ntranslate"), ("nmt train --show-", "--show-config")]
+)
+def test_the_shell_completes_commands_and_options_without_loading_torch(typed: str, completed: str) -> None:
+    words = {"_NMT_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = [sys.executable, "-X", "importtime", "-m", "nmt_cli"]
+    done = subprocess.run(command, env={**ENVIRONMENT, **words}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, completed)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "nmt_cli.main" in loaded
+    assert loaded.isdisjoint({"torch", "datasets", "sacrebleu", "sentencepiece"})
 
 
 def test_without_arguments_help_is_shown() -> None:

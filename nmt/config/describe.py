@@ -1,0 +1,97 @@
+"""What every setting is, for people: type and range, default, documentation, and what makes no use of it."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from nmt.config.effects import causes_of_idleness
+from nmt.config.settings import Settings
+from nmt.errors import UsageError
+
+
+class Description(NamedTuple):
+    """What a person has to know of a setting."""
+
+    name: str
+    """Such as "search.beam_size"; "data.corpora.path" is that of one corpus of many."""
+    type: str
+    default: str
+    """As a recipe would say it."""
+    text: str
+    idle_with: tuple[str, ...]
+    """What makes no use of it."""
+
+
+def describe_settings(names: Iterable[str] = ()) -> list[Description]:
+    """Describe the settings of these names, in the order of the tree; all of them where there is no name.
+
+    Args:
+        names: Sections, settings or parts of their names.
+
+    Raises:
+        UsageError: A name is that of no setting.
+    """
+    schema = Settings.model_json_schema()
+    known = [
+        one
+        for section in schema["properties"]
+        for one in _describe_table(schema["properties"][section], section, schema["$defs"])
+    ]
+    wanted = {one.name for name in names for one in _found(name, known)}
+    return [one for one in known if not wanted or one.name in wanted]
+
+
+def section_texts() -> dict[str, str]:
+    """Say of each section of the settings what it is about."""
+    schema = Settings.model_json_schema()
+    return {name: schema["$defs"][_target(one)]["description"] for name, one in schema["properties"].items()}
+
+
+def _describe_table(table: Mapping[str, Any], prefix: str, tables: Mapping[str, Any]) -> Iterator[Description]:
+    for key, schema in tables[_target(table)]["properties"].items():
+        name = f"{prefix}.{key}"
+        default = schema.get("default")
+        yield Description(
+            name,
+            type=_type(schema),
+            default="not set" if default is None else json.dumps(default, ensure_ascii=False),
+            text=" ".join(schema["description"].split()),
+            idle_with=causes_of_idleness(prefix, key),
+        )
+        if "$ref" in schema.get("items", {}):
+            yield from _describe_table(schema["items"], name, tables)
+
+
+def _target(schema: Mapping[str, Any]) -> str:
+    """Name the table that a schema refers to."""
+    return str(schema["$ref"]).rpartition("/")[2]
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """Say which values fit: their type and its limits, or all of them."""
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"] if one["type"] != "null")
+    if "enum" in schema:
+        return ", ".join(map(json.dumps, schema["enum"]))
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if "$ref" in schema:
+        return "table"
+    if schema["type"] == "array":
+        [item, *_] = schema.get("prefixItems", [schema.get("items")])
+        count = f", {schema['minItems']} of them" if "minItems" in schema else ""
+        return f"list of {_type(item)}{count}"
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
+    return " ".join([schema.get("format", schema["type"]), " and ".join(limits)]).rstrip()
+
+
+def _found(name: str, known: list[Description]) -> list[Description]:
+    """Return the settings of a section, of a name, or else those whose name has it within."""
+    exact = [one for one in known if one.name == name or one.name.startswith(f"{name}.")]
+    if found := exact or [one for one in known if name in one.name]:
+        return found
+    full = {one.name: one.name for one in known} | {one.name.rpartition(".")[2]: one.name for one in known}
+    close = difflib.get_close_matches(name, full, n=1)
+    raise UsageError(f"there is no setting {name}{f'; did you mean {full[close[0]]}?' if close else ''}")
