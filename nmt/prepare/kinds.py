@@ -3,21 +3,26 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Final, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmt.config import Settings
-from nmt.corpus.cleaning import Reason
-from nmt.corpus.overlap import Keys, Overlap
+from nmt.corpus.cleaning import REASONS, Reason, make_cleaner
+from nmt.corpus.invisible import clean
+from nmt.corpus.overlap import Keys, Overlap, hash_pairs
+from nmt.corpus.placeholders import mask, mask_pair
+from nmt.corpus.reading import Line, Pair
 from nmt.errors import DataError
 from nmt.prepare.blocks import Fresh, R
 from nmt.prepare.duplicates import Hashes
 from nmt.prepare.tokenizing import Lines
-from nmt.prepared.columns import Column
+from nmt.prepared.columns import SRC, TEXT, TGT, Column
 from nmt.prepared.manifest import CorpusCount, Counts, OverlapCount, Tally, TextCounts, ValidCount
 from nmt.prepared.pieces import PieceCounts
+from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 
 Judge = Callable[[Sequence[R]], list[Reason | None]]
 """Says of each training record why it should be rejected; it can be sent to another process."""
@@ -129,6 +134,168 @@ class RecordKind(ABC, Generic[R]):
     @abstractmethod
     def count(self, found: Found) -> Counts | TextCounts:
         """Make the counts of the manifest."""
+
+
+@dataclass(frozen=True)
+class PairKind(RecordKind[Pair]):
+    """Parallel text: filtered, and held out at random."""
+
+    settings: Settings
+
+    record = Pair
+    noun = "pairs"
+    complete = "pair with two sides that are not empty"
+    valid_options = "--valid-src and --valid-tgt"
+    columns = (SRC, TGT)
+    reasons = REASONS
+
+    @property
+    def max_pieces(self) -> float:
+        """As `data.max_pieces` says."""
+        return self.settings.data.max_pieces
+
+    @property
+    def drops_duplicates(self) -> bool:
+        """As `data.drop_duplicates` says."""
+        return self.settings.data.drop_duplicates
+
+    def clean(self, record: Pair) -> Pair:
+        """Clean both sides."""
+        src, tgt = clean(record.src), clean(record.tgt)
+        return record if src is record.src and tgt is record.tgt else record._replace(src=src, tgt=tgt)
+
+    def make_judge(self, overlap: Overlap) -> Judge[Pair]:
+        """Make the cleaner that the settings ask for."""
+        return make_cleaner(self.settings.data, overlap).reasons
+
+    def hashes(self, records: Sequence[Pair]) -> Hashes:
+        """Hash both sides together."""
+        return hash_pairs(records)
+
+    def overlap(self, sets: Mapping[str, Iterable[Pair]]) -> Overlap:
+        """Remember both sides and pairs."""
+        return Overlap.from_sets(sets)
+
+    def keys(self, records: Sequence[Pair]) -> Keys:
+        """Hash each side."""
+        return Keys.of(records)
+
+    def hold_out(self, accepted: int, size: int) -> Fresh:
+        """Choose at random."""
+        return Fresh(draw(np.random.default_rng((self.settings.data.seed, 0)), accepted, size))
+
+    def texts(self, records: Sequence[Pair]) -> TextColumns:
+        """Return sources and targets."""
+        return [pair.src for pair in records], [pair.tgt for pair in records]
+
+    def mask_train(self, texts: TextColumns, tag: str | None) -> TextColumns:
+        """Mask what both sides hold alike; the tag is put before the sources."""
+        src, tgt = texts
+        kinds = self.settings.tokenizer.placeholders
+        if kinds:
+            pairs = [mask_pair(*pair, kinds) for pair in zip(src, tgt, strict=True)]
+            src, tgt = [src for src, _ in pairs], [tgt for _, tgt in pairs]
+        return [f"{tag} {text}" for text in src] if tag else src, tgt
+
+    def mask_valid(self, texts: TextColumns, tags: Sequence[str | None]) -> TextColumns:
+        """Mask the source as for translation, whatever its target holds, and put its tag before it."""
+        src, tgt = texts
+        kinds = self.settings.tokenizer.placeholders
+        masked = [mask_pair(*pair, kinds)[1] for pair in zip(src, tgt, strict=True)]
+        read = (mask(text, kinds)[0] for text in src)
+        return [f"{tag} {text}" if tag else text for tag, text in zip(tags, read, strict=True)], masked
+
+    def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
+        """Both sides for the joint tokenizer, or each for its own."""
+        if self.settings.tokenizer.joint:
+            return {JOINT_MODEL: lambda: (text for pair in masked() for text in pair)}
+        return {SRC_MODEL: lambda: (src for src, _ in masked()), TGT_MODEL: lambda: (tgt for _, tgt in masked())}
+
+    def count(self, found: Found) -> Counts:
+        """Count the pieces of both sides."""
+        src, tgt = found.train[SRC.ids], found.train[TGT.ids]
+        return Counts(
+            **dict(found.tally),
+            corpora=found.corpora,
+            validation=found.validation,
+            overlap=found.overlap,
+            src_pieces=src.total,
+            tgt_pieces=tgt.total,
+            src_vocabulary=src.vocabulary,
+            tgt_vocabulary=tgt.vocabulary,
+        )
+
+
+@dataclass(frozen=True)
+class LineKind(RecordKind[Line]):
+    """Text that is read on and on: its lines keep their order, and none is missing but blank ones."""
+
+    settings: Settings
+
+    record = Line
+    noun = "lines"
+    complete = "line that is not blank"
+    valid_options = "--valid-text"
+    columns = (TEXT,)
+    reasons = ("empty", "too_long")
+    max_pieces = inf
+    drops_duplicates = False
+
+    def clean(self, record: Line) -> Line:
+        """Clean the line."""
+        return Line(clean(record.text), record.file, record.line, record.fault)
+
+    def make_judge(self, overlap: Overlap) -> Judge[Line]:
+        """Make a judge that wants more than white space."""
+        return _judge
+
+    def hashes(self, records: Sequence[Line]) -> Hashes:
+        """Return none: lines may come again."""
+        return np.zeros(0, dtype=np.uint64)
+
+    def overlap(self, sets: Mapping[str, Iterable[Line]]) -> Overlap:
+        """Remember nothing: text may hold anything."""
+        return Overlap.from_sets({})
+
+    def keys(self, records: Sequence[Line]) -> None:
+        """Return nothing: text may hold anything."""
+        return
+
+    def hold_out(self, accepted: int, size: int) -> Fresh:
+        """Choose the last ones, which follow from the rest of the text."""
+        return Fresh(np.arange(accepted - size, accepted))
+
+    def texts(self, records: Sequence[Line]) -> TextColumns:
+        """Return the lines."""
+        return ([line.text for line in records],)
+
+    def mask_train(self, texts: TextColumns, tag: str | None) -> TextColumns:
+        """Mask what is of the kinds to be masked."""
+        kinds = self.settings.tokenizer.placeholders
+        return ([mask(text, kinds)[0] for text in texts[0]],) if kinds else texts
+
+    def mask_valid(self, texts: TextColumns, tags: Sequence[str | None]) -> TextColumns:
+        """Mask as for training."""
+        return self.mask_train(texts, None)
+
+    def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
+        """All lines, for the only tokenizer."""
+        return {JOINT_MODEL: lambda: (text for (text,) in masked())}
+
+    def count(self, found: Found) -> TextCounts:
+        """Count the pieces, in the validation text the unknown ones too."""
+        pieces, heard = found.train[TEXT.ids], found.valid[TEXT.ids]
+        return TextCounts(
+            **dict(found.tally),
+            pieces=pieces.total,
+            vocabulary=pieces.vocabulary,
+            valid_pieces=heard.total,
+            valid_unknown=heard.unknown,
+        )
+
+
+def _judge(lines: Sequence[Line]) -> list[Reason | None]:
+    return [line.fault or (None if line.text else "empty") for line in lines]
 
 
 def draw(rng: np.random.Generator, total: int, size: int) -> NDArray[np.int64]:

@@ -28,10 +28,8 @@ from nmt.prepare.blocks import (
 )
 from nmt.prepare.encode import by_column
 from nmt.prepare.inputs import Inputs, find_pairs, find_text, record_inputs
-from nmt.prepare.kinds import RecordKind
-from nmt.prepare.pairs import PairKind
+from nmt.prepare.kinds import LineKind, PairKind, RecordKind
 from nmt.prepare.stages import BLOCK_READ, Accepted, OnProgress, StageProgress, Stages
-from nmt.prepare.text import LineKind
 from nmt.prepare.tokenizing import require_joint, resolve_tokenizer
 from nmt.prepared.manifest import (
     FORMAT_VERSION,

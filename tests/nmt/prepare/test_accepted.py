@@ -9,7 +9,7 @@ from nmt.corpus.reading import Pair
 from nmt.corpus.sources.text import ParallelFiles
 from nmt.prepare.blocks import Fresh, Trained
 from nmt.prepare.inputs import Corpus
-from nmt.prepare.pairs import PairKind
+from nmt.prepare.kinds import PairKind
 from nmt.prepare.sift import Raw, Sifter
 from nmt.prepare.stages import Accepted
 

@@ -15,10 +15,9 @@ from nmt.prepare.blocks import Fresh, Rows
 from nmt.prepare.duplicates import find_duplicates
 from nmt.prepare.encode import Encoded, Encoding, Selected, by_column, encode
 from nmt.prepare.inputs import Corpus
-from nmt.prepare.pairs import PairKind
+from nmt.prepare.kinds import LineKind, PairKind
 from nmt.prepare.sift import Raw, Sifter
 from nmt.prepare.stages import Accepted
-from nmt.prepare.text import LineKind
 from nmt.subword import JOINT_MODEL, Tokenizer, Tokenizers, train_tokenizer
 
 from .conftest import BlockOf

@@ -4,9 +4,7 @@ import pytest
 from nmt.config import load_settings
 from nmt.errors import DataError
 from nmt.prepare import kinds
-from nmt.prepare.kinds import draw
-from nmt.prepare.pairs import PairKind
-from nmt.prepare.text import LineKind
+from nmt.prepare.kinds import LineKind, PairKind, draw
 
 SETTINGS = load_settings(None, ["data.heldout_pairs=5"])
 PAIRS = PairKind(SETTINGS)

@@ -8,9 +8,8 @@ from nmt.config import load_settings
 from nmt.corpus.overlap import Overlap
 from nmt.corpus.reading import Line, Pair
 from nmt.prepare.blocks import Rejection, Rows
-from nmt.prepare.pairs import PairKind
+from nmt.prepare.kinds import LineKind, PairKind
 from nmt.prepare.sift import Raw, Sifted, Sifter
-from nmt.prepare.text import LineKind
 
 from .conftest import BlockOf
 

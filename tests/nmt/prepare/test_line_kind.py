@@ -5,7 +5,7 @@ from nmt.config import load_settings
 from nmt.corpus.overlap import Overlap
 from nmt.corpus.reading import Line
 from nmt.prepare.inputs import find_text
-from nmt.prepare.text import LineKind
+from nmt.prepare.kinds import LineKind
 from nmt.subword import JOINT_MODEL
 
 

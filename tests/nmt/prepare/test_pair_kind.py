@@ -3,7 +3,7 @@ import pickle
 from nmt.config import load_settings
 from nmt.corpus.overlap import Overlap
 from nmt.corpus.reading import Pair
-from nmt.prepare.pairs import PairKind
+from nmt.prepare.kinds import PairKind
 from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 
 TEXTS = ["7", "7"], ["7", "a"]
