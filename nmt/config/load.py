@@ -14,6 +14,8 @@ from nmt.errors import ConfigError, UsageError
 
 _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
+_LONGEST = 500
+"""Characters of a value that an error shows."""
 _AS_BEFORE: dict[str, dict[str, Any]] = {"data": {"clean_invisible": False}}
 """What stored settings of before mean that lack a setting: nothing changes for what was made with them."""
 _BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt_vectors"))
@@ -195,6 +197,11 @@ def describe_misfit(error: ValidationError, section: str = "") -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{name}: {message}" if name else message
+    if first["type"] == "missing":
+        return f"{name} is missing"
     if first["type"] == "tuple_type":
         message = 'input should be a list, such as ["one", "two"]'
-    return f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+    found = repr(first["input"])
+    return (
+        f"{name} = {found if len(found) <= _LONGEST else found[:_LONGEST] + '...'}: {message[0].lower()}{message[1:]}"
+    )

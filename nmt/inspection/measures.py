@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any, Final
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from nmt.corpus.cleaning import Reason
 from nmt.inspection.gathering import Inspection, Side, Vocabulary
@@ -25,6 +26,7 @@ _BINNED: Final = 0.999
 """Share of the rows that the bins of equal width reach to; what is longer shares one bin."""
 _TREE_QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _TREE_CHARACTERS: Final = 1000
+_LENGTHS: Final = TypeAdapter(Lengths)
 _KINDS: Final = {"Cc": "control character", "Co": "private use", "Cn": "unassigned", "Cs": "half of a surrogate pair"}
 _DOTTED_CIRCLE: Final = "\u25cc"
 _REPLACEMENT: Final = 0xFFFD
@@ -216,7 +218,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 def _lengths(one: Lengths) -> dict[str, Any]:
     quantiles = {f"{share:g}": one.quantile(share) for share in _TREE_QUANTILES}
-    return {"mean": one.mean, "quantiles": quantiles, **one.to_tree()}
+    return {"mean": one.mean, "quantiles": quantiles, **_LENGTHS.dump_python(one)}
 
 
 def _unknown(column: ColumnStatistics) -> dict[str, int]:

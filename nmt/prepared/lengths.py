@@ -1,10 +1,12 @@
 """Histograms of lengths, and of the ratios between them, that can be added up in any grouping."""
 
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator
 
 Integers = NDArray[np.integer[Any]]
 
@@ -18,16 +20,49 @@ _REACH: Final = 6
 RATIO_BINS: Final = 2 * _REACH * _STEPS + 1
 
 
+def padded(counts: object, *, size: int) -> NDArray[np.int64]:
+    """Turn a list of counts into an array, with zeros behind them.
+
+    Raises:
+        ValueError: It is no list of at most `size` whole numbers that are not negative.
+    """
+    if not (
+        isinstance(counts, list)
+        and len(counts) <= size
+        and all(type(one) is int and 0 <= one < 2**63 for one in counts)
+    ):
+        raise ValueError(f"expected a list of counts, at most {size:,}")
+    whole = np.zeros(size, dtype=np.int64)
+    whole[: len(counts)] = counts
+    return whole
+
+
+LengthCounts = Annotated[
+    NDArray[np.int64],
+    PlainValidator(partial(padded, size=LONGEST + 1)),
+    PlainSerializer(lambda counts: np.trim_zeros(counts, "b").tolist()),
+]
+"""How the counts of a histogram are stored: as a list without the zeros at its end."""
+RatioCounts = Annotated[
+    NDArray[np.int64], PlainValidator(partial(padded, size=RATIO_BINS)), PlainSerializer(lambda counts: counts.tolist())
+]
+
+
 @dataclass
 class Lengths:
     """How often each length occurs, in 32 KiB however many there are."""
 
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LONGEST + 1, dtype=np.int64))
+    counts: LengthCounts
     """Rows of each length; the last place is for `LONGEST` and more, [LONGEST + 1]."""
-    total: int = 0
+    total: int
     """The sum of all lengths, exact."""
-    largest: int = 0
+    largest: int
     """The largest length, exact."""
+
+    @classmethod
+    def empty(cls) -> "Lengths":
+        """Make one of no lengths."""
+        return cls(np.zeros(LONGEST + 1, dtype=np.int64), total=0, largest=0)
 
     def add(self, lengths: Integers) -> None:
         """Count more lengths."""
@@ -60,19 +95,6 @@ class Lengths:
         place = int(np.searchsorted(running, max(share * int(running[-1]), 1)))
         return min(place, self.largest) if place < LONGEST else self.largest
 
-    def to_tree(self) -> dict[str, Any]:
-        """Return what `from_tree` takes: plain lists and numbers."""
-        return {"counts": np.trim_zeros(self.counts, "b").tolist(), "total": self.total, "largest": self.largest}
-
-    @classmethod
-    def from_tree(cls, tree: dict[str, Any]) -> "Lengths":
-        """Make a histogram again.
-
-        Raises:
-            KeyError, TypeError, ValueError: The tree is not one of `to_tree`.
-        """
-        return cls(padded(tree["counts"], LONGEST + 1), int(tree["total"]), int(tree["largest"]))
-
 
 def count_ratios(src: Integers, tgt: Integers) -> NDArray[np.int64]:
     """Count pairs by the ratio of target to source length, [RATIO_BINS]; rows with a length of 0 are left out.
@@ -88,16 +110,3 @@ def count_ratios(src: Integers, tgt: Integers) -> NDArray[np.int64]:
 def ratio_of_bin(index: int) -> float:
     """Return the ratio at the middle of a bin."""
     return float(2.0 ** ((index - RATIO_BINS // 2) / _STEPS))
-
-
-def padded(counts: object, size: int) -> NDArray[np.int64]:
-    """Turn a list of counts into an array, with zeros behind them.
-
-    Raises:
-        TypeError, ValueError: It is no list of at most `size` whole numbers that are not negative.
-    """
-    if not (isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)):
-        raise TypeError("expected a list of counts")
-    whole = np.zeros(size, dtype=np.int64)
-    whole[: len(counts)] = np.array(counts, dtype=np.int64)
-    return whole

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nmt.config import Settings
-from nmt.config.load import to_tree
+from nmt.config.load import describe_misfit, to_tree
 from nmt.errors import DataError
 from nmt.files import read_regular, sha256, write_text
 
@@ -190,9 +190,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(tree)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise DataError(f"{path} is damaged: {describe_misfit(error)}") from error
 
 
 def read_names(folder: Path) -> set[str]:

@@ -9,20 +9,22 @@ import json
 from bisect import insort
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PlainSerializer, TypeAdapter, ValidationError
 
+from nmt.config.load import describe_misfit
 from nmt.corpus.cleaning import REASONS, Reason
 from nmt.corpus.reading import Line, Pair
 from nmt.errors import DataError
 from nmt.files import read_regular, write_text
-from nmt.prepared.lengths import RATIO_BINS, Lengths, count_ratios, padded
+from nmt.prepared.lengths import RATIO_BINS, Lengths, RatioCounts, count_ratios
 from nmt.sequences import FlatSequences
 from nmt.subword import Tokenizer
 from nmt.vocab import UNK
@@ -42,7 +44,8 @@ Columns = Mapping[str, FlatSequences]
 """The ids of these texts."""
 
 
-class Example(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Example:
     """A rejected record; those with the smallest keys are kept."""
 
     key: int
@@ -55,20 +58,35 @@ class Example(NamedTuple):
     """How many characters they have."""
 
 
+Rejected = Annotated[
+    dict[Reason, list[Example]],
+    PlainSerializer(lambda rejected: {one: list(map(asdict, rejected[one])) for one in REASONS if one in rejected}),
+]
+Characters = Annotated[
+    Counter[str], PlainSerializer(lambda counts: dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))))
+]
+"""Stored by how frequent they are."""
+
+
 @dataclass
 class ColumnStatistics:
     """What one side of a set of records is like."""
 
-    pieces: Lengths = field(default_factory=Lengths)
-    characters: Lengths = field(default_factory=Lengths)
-    words: Lengths = field(default_factory=Lengths)
+    pieces: Lengths
+    characters: Lengths
+    words: Lengths
     """Words end at spaces: every text has one more of them than it has spaces."""
-    unknown: int = 0
+    unknown: int
     """Pieces that are `<unk>`."""
-    unknown_rows: int = 0
+    unknown_rows: int
     """Texts with such a piece."""
-    unknown_characters: Counter[str] = field(default_factory=Counter)
+    unknown_characters: Characters
     """The characters within them; nothing where pieces are whole words, of which there is no end."""
+
+    @classmethod
+    def empty(cls) -> "ColumnStatistics":
+        """Make one of no rows."""
+        return cls(Lengths.empty(), Lengths.empty(), Lengths.empty(), 0, 0, Counter())
 
     def add(self, texts: Sequence[str], ids: FlatSequences, tokenizer: Tokenizer) -> NDArray[np.int64]:
         """Count more rows; return their lengths in characters."""
@@ -95,43 +113,19 @@ class ColumnStatistics:
         self.unknown_rows += other.unknown_rows
         self.unknown_characters.update(other.unknown_characters)
 
-    def to_tree(self) -> dict[str, Any]:
-        """Return what `from_tree` takes; the most frequent unknown characters come first."""
-        characters = sorted(self.unknown_characters.items(), key=lambda item: (-item[1], item[0]))
-        return {
-            "pieces": self.pieces.to_tree(),
-            "characters": self.characters.to_tree(),
-            "words": self.words.to_tree(),
-            "unknown": self.unknown,
-            "unknown_rows": self.unknown_rows,
-            "unknown_characters": dict(characters),
-        }
-
-    @classmethod
-    def from_tree(cls, tree: dict[str, Any]) -> "ColumnStatistics":
-        """Make it again; errors as of `Lengths.from_tree`."""
-        return cls(
-            pieces=Lengths.from_tree(tree["pieces"]),
-            characters=Lengths.from_tree(tree["characters"]),
-            words=Lengths.from_tree(tree["words"]),
-            unknown=int(tree["unknown"]),
-            unknown_rows=int(tree["unknown_rows"]),
-            unknown_characters=Counter({str(key): int(count) for key, count in tree["unknown_characters"].items()}),
-        )
-
 
 @dataclass
 class SetStatistics:
     """What a set of records is like: the training records, or those of a validation set."""
 
     columns: dict[str, ColumnStatistics]
-    ratios: NDArray[np.int64] = field(default_factory=lambda: np.zeros(RATIO_BINS, dtype=np.int64))
+    ratios: RatioCounts
     """Pairs by the ratio of their characters, target to source; zeros where there is one column."""
 
     @classmethod
     def empty(cls, columns: Sequence[str]) -> "SetStatistics":
         """Make one of no records."""
-        return cls({name: ColumnStatistics() for name in columns})
+        return cls({name: ColumnStatistics.empty() for name in columns}, np.zeros(RATIO_BINS, dtype=np.int64))
 
     def add(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
         """Count more records."""
@@ -145,32 +139,28 @@ class SetStatistics:
             column.merge(other.columns[name])
         self.ratios += other.ratios
 
-    def to_tree(self) -> dict[str, Any]:
-        """Return what `from_tree` takes."""
-        columns = {name: column.to_tree() for name, column in self.columns.items()}
-        return {"columns": columns, "ratios": self.ratios.tolist()}
-
-    @classmethod
-    def from_tree(cls, tree: dict[str, Any]) -> "SetStatistics":
-        """Make it again; errors as of `Lengths.from_tree`."""
-        columns = {name: ColumnStatistics.from_tree(column) for name, column in tree["columns"].items()}
-        return cls(columns, padded(tree["ratios"], RATIO_BINS))
-
 
 @dataclass
 class Statistics:
     """What `nmt prepare` notes of the records that go through it."""
 
     train: SetStatistics
-    valid: dict[str, SetStatistics] = field(default_factory=dict)
+    valid: dict[str, SetStatistics]
     """By the names of the validation sets."""
-    rejected: dict[Reason, list[Example]] = field(default_factory=dict)
+    rejected: Rejected
     """Examples for each reason, at most `EXAMPLES`, by their keys; read from a file, in the order of `REASONS`."""
+
+    def __post_init__(self) -> None:
+        texts = len(self.train.columns)
+        for example in chain.from_iterable(self.rejected.values()):
+            if not len(example.texts) == len(example.lengths) == texts:
+                found = f"{len(example.texts)} texts and {len(example.lengths)} lengths"
+                raise ValueError(f"an example has {found}, expected {texts}")
 
     @classmethod
     def empty(cls, columns: Sequence[str]) -> "Statistics":
         """Make one of no records, whose texts are called so: the names of the id columns."""
-        return cls(SetStatistics.empty(columns))
+        return cls(SetStatistics.empty(columns), valid={}, rejected={})
 
     def reject(self, record: Pair | Line, reason: Reason, *, seed: int) -> None:
         """Consider a rejected training record as an example; about a microsecond."""
@@ -206,29 +196,19 @@ class Statistics:
 
     def to_tree(self) -> dict[str, Any]:
         """Return what `from_tree` takes: dictionaries, lists, strings and numbers, for JSON."""
-        return {
-            "version": _VERSION,
-            "train": self.train.to_tree(),
-            "valid": {name: valid.to_tree() for name, valid in self.valid.items()},
-            "rejected": {
-                reason: [example._asdict() for example in self.rejected[reason]]
-                for reason in REASONS
-                if reason in self.rejected
-            },
-        }
+        return {"version": _VERSION, **_STATISTICS.dump_python(self)}
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> "Statistics":
-        """Make it again; errors as of `Lengths.from_tree`."""
-        train = SetStatistics.from_tree(tree["train"])
-        return cls(
-            train=train,
-            valid={name: SetStatistics.from_tree(valid) for name, valid in tree["valid"].items()},
-            rejected={
-                reason: [_to_example(one, texts=len(train.columns)) for one in examples]
-                for reason, examples in tree["rejected"].items()
-            },
-        )
+        """Make it again.
+
+        Raises:
+            ValidationError: The tree is not one of `to_tree`.
+        """
+        return _STATISTICS.validate_python(tree)
+
+
+_STATISTICS: Final = TypeAdapter(Statistics)
 
 
 def write_statistics(folder: Path, statistics: Statistics) -> None:
@@ -256,15 +236,8 @@ def read_statistics(folder: Path) -> Statistics:
         raise DataError(f"{path} has version {version}, but this version of nmt reads {_VERSION}")
     try:
         return Statistics.from_tree(tree)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"{path} is damaged: {type(error).__name__}: {error}; prepare it again with --force") from error
-
-
-def _to_example(tree: dict[str, Any], *, texts: int) -> Example:
-    found, lengths = tuple(map(str, tree["texts"])), tuple(map(int, tree["lengths"]))
-    if not len(found) == len(lengths) == texts:
-        raise ValueError(f"an example has {len(found)} texts and {len(lengths)} lengths, expected {texts}")
-    return Example(int(tree["key"]), str(tree["file"]), int(tree["line"]), found, lengths)
+    except ValidationError as error:
+        raise DataError(f"{path} is damaged: {describe_misfit(error)}; prepare it again with --force") from error
 
 
 def _count_unknown(ids: FlatSequences) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nmt.config import SearchSettings, Settings
-from nmt.config.load import as_stored
+from nmt.config.load import as_stored, describe_misfit
 from nmt.corpus.numbers import usual_zero
 from nmt.errors import DataError
 from nmt.prepared.arrow import map_ids, read_texts
@@ -167,9 +167,9 @@ def prepared_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) 
     try:
         return Settings.model_validate(as_stored({**manifest.settings, **more}))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        raise DataError(f"{folder} was prepared with settings that are unknown here: {name}: {first['msg']}") from error
+        raise DataError(
+            f"{folder} was prepared with settings that are unknown here: {describe_misfit(error)}"
+        ) from error
 
 
 def _search_of(settings: Settings, manifest: Manifest, valid_sets: Sequence[ValidationPairs]) -> dict[str, Any]:

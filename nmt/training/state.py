@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from nmt.config.load import describe_misfit
+
 Count = Annotated[int, Field(ge=0, le=2**62)]
 
 
@@ -95,8 +97,7 @@ class TrainingState:
         try:
             return _STATE.validate_python(values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise ValueError(f"counters do not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise ValueError(f"counters do not fit: {describe_misfit(error)}") from error
 
 
 _STATE: Final = TypeAdapter(TrainingState)

@@ -68,7 +68,7 @@ def test_settings_of_another_type_are_refused(make_folder: MakeFolder, key: str,
     tree = json.loads((folder / "manifest.json").read_bytes())
     tree["settings"]["data"][key] = value
     (folder / "manifest.json").write_text(json.dumps(tree))
-    with pytest.raises(DataError, match=rf"was prepared with settings that are unknown here: data\.{key}: "):
+    with pytest.raises(DataError, match=rf"was prepared with settings that are unknown here: data\.{key} = "):
         inspect(folder)
 
 

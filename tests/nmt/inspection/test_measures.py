@@ -66,7 +66,7 @@ def test_control_characters_and_half_pairs_become_something_to_look_at() -> None
 
 
 def lengths_of(*values: int) -> Lengths:
-    lengths = Lengths()
+    lengths = Lengths.empty()
     lengths.add(np.array(values, dtype=np.int64))
     return lengths
 
@@ -105,7 +105,7 @@ def test_no_row_is_lost_when_all_are_longer_than_the_histogram() -> None:
 
 
 def test_nothing_has_no_bars() -> None:
-    assert length_bars(Lengths(), most=10) == []
+    assert length_bars(Lengths.empty(), most=10) == []
 
 
 def test_ratios_run_from_the_smallest_to_the_largest(make_folder: MakeFolder) -> None:

@@ -323,7 +323,7 @@ def test_what_cannot_be_seen_and_could_not_be_written_becomes_something_to_look_
     text = "<b>\x1b & \ud800\x07'\"\u05d0"
     inspection = inspect(make_folder())
     (example,) = inspection.statistics.rejected["copy"]
-    inspection.statistics.rejected["copy"] = [example._replace(texts=(text, text), lengths=(len(text), len(text)))]
+    inspection.statistics.rejected["copy"] = [replace(example, texts=(text, text), lengths=(len(text), len(text)))]
     found = to_page(inspection)
     found.encode("utf-8")
     assert check(found).text.count(visible(text)) == 2

@@ -96,7 +96,7 @@ def test_another_format_version_is_refused(tmp_path: Path, tree: Any, version: s
 
 
 def test_a_manifest_with_a_wrong_value_is_damaged(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"manifest\.json is damaged: files: Input should be a valid dictionary"):
+    with pytest.raises(DataError, match=r"manifest\.json is damaged: files = .*: input should be a valid dictionary"):
         read_manifest(altered(folder, files=1))
 
 

@@ -211,8 +211,11 @@ def test_statistics_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
         ("\udcff", "is damaged: it is not JSON"),
         ("[]", "has version None, but this version of nmt reads 1"),
         ('{"version": 9}', "has version 9, but this version of nmt reads 1"),
-        ('{"version": 1}', "is damaged: KeyError: 'train'; prepare it again with --force"),
-        ('{"version": 1, "train": 3}', "is damaged: TypeError: 'int' object is not subscriptable; prepare"),
+        ('{"version": 1}', "is damaged: train is missing; prepare it again with --force"),
+        (
+            '{"version": 1, "train": 3}',
+            "is damaged: train = 3: input should be a dictionary or an instance of SetStatistics; prepare",
+        ),
     ],
 )
 def test_damaged_statistics_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -223,14 +226,35 @@ def test_damaged_statistics_are_refused(tmp_path: Path, text: str, message: str)
     assert str(caught.value).startswith(f"{path} {message}")
 
 
-@pytest.mark.parametrize(("key", "value"), [("texts", {}), ("texts", ["a"]), ("lengths", [1, 2, 3])])
-def test_examples_have_a_text_and_a_length_for_each_side(key: str, value: object) -> None:
+@pytest.mark.parametrize(("key", "value"), [("texts", []), ("texts", ["a"]), ("lengths", [1, 2, 3])])
+def test_examples_have_a_text_and_a_length_for_each_side(tmp_path: Path, key: str, value: object) -> None:
     statistics = Statistics.empty(["src_ids", "tgt_ids"])
     statistics.reject(Pair("a", "b", "f", 1), "copy", seed=1)
     tree = statistics.to_tree()
     tree["rejected"]["copy"][0][key] = value
-    with pytest.raises(ValueError, match=r"^an example has \d texts and \d lengths, expected 2$"):
-        Statistics.from_tree(tree)
+    (tmp_path / STATISTICS).write_text(json.dumps(tree), encoding="utf-8")
+    with pytest.raises(DataError, match=r"is damaged: an example has \d texts and \d lengths, expected 2; prepare"):
+        read_statistics(tmp_path)
+
+
+def test_statistics_that_lack_a_count_are_refused(tmp_path: Path) -> None:
+    tree = Statistics.empty(SIDES).to_tree()
+    del tree["train"]["columns"]["tgt"]["words"]["largest"]
+    (tmp_path / STATISTICS).write_text(json.dumps(tree), encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"is damaged: train\.columns\.tgt\.words\.largest is missing; prepare it again"
+    ):
+        read_statistics(tmp_path)
+
+
+def test_what_is_wrong_within_statistics_is_named_with_its_value(tmp_path: Path) -> None:
+    tree = Statistics.empty(SIDES).to_tree()
+    tree["train"]["columns"]["tgt"]["unknown"] = "many"
+    (tmp_path / STATISTICS).write_text(json.dumps(tree), encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"is damaged: train\.columns\.tgt\.unknown = 'many': input should be a valid int"
+    ):
+        read_statistics(tmp_path)
 
 
 def test_reasons_are_in_their_order_in_the_file() -> None:

@@ -134,7 +134,9 @@ def test_unknown_settings_are_refused(folder: Path) -> None:
     tree = json.loads((folder / "manifest.json").read_text())
     tree["settings"]["data"]["novelty"] = 1
     (folder / "manifest.json").write_text(json.dumps(tree))
-    with pytest.raises(DataError, match=r"prepared with settings that are unknown here: data\.novelty: Extra inputs"):
+    with pytest.raises(
+        DataError, match=r"prepared with settings that are unknown here: data\.novelty = 1: extra inputs"
+    ):
         PreparedData.open(folder)
 
 
