@@ -200,7 +200,7 @@ def _progress(*, visible: bool) -> "Iterator[Callable[[Totals], None]]":
     with status("scoring", visible=visible) as show:
 
         def show_totals(totals: "Totals") -> None:
-            speed = totals.words / (time.monotonic() - start)
+            speed = totals.pieces / (time.monotonic() - start)
             show(f"{counted(totals.lines, 'line')}, {speed:,.0f} pieces/s, perplexity {totals.perplexity:.2f}")
 
         yield show_totals
@@ -220,7 +220,7 @@ def _score_writer(
             if form == "json":
                 lines = (_json_line(number, one, pieces) for number, one in enumerate(scores, start=first + 1))
             else:
-                lines = (f"{one.perplexity:.4f}\t{one.log_probability:.4f}\t{one.words}\n" for one in scores)
+                lines = (f"{one.perplexity:.4f}\t{one.log_probability:.4f}\t{one.pieces}\n" for one in scores)
             file.write("".join(lines).encode("utf-8"))
             file.flush()
 
@@ -231,7 +231,7 @@ def sentence(totals: "Totals", *, carried: bool) -> str:
     """Say the totals in one line."""
     unknown = f", {totals.unknown:,} of them unknown" if totals.unknown else ""
     return (
-        f"{counted(totals.lines, 'line')}, {_how(carried)}, {counted(totals.words, 'piece')}{unknown}: "
+        f"{counted(totals.lines, 'line')}, {_how(carried)}, {counted(totals.pieces, 'piece')}{unknown}: "
         f"perplexity {totals.perplexity:.2f}, "
         f"{totals.perplexity_per_space_separated_word:.2f} per space-separated word, "
         f"{totals.bits_per_character:.3f} bits a character"
@@ -248,7 +248,7 @@ def to_table(totals: "Totals", *, carried: bool) -> "Table":
     for name, value in (
         ("lines", f"{totals.lines:,}"),
         ("scored", _how(carried)),
-        ("pieces and </s>", f"{totals.words:,}"),
+        ("pieces and </s>", f"{totals.pieces:,}"),
         ("unknown", f"{totals.unknown:,}"),
         ("log-probability", f"{totals.log_probability:.2f}"),
         ("perplexity", f"{totals.perplexity:.2f}"),
@@ -264,7 +264,7 @@ def to_json(totals: "Totals", *, carried: bool) -> str:
     record = {
         "lines": totals.lines,
         "carried": carried,
-        "words": totals.words,
+        "words": totals.pieces,
         "unknown": totals.unknown,
         "log_probability": totals.log_probability,
         "perplexity": _number(totals.perplexity),
@@ -285,7 +285,7 @@ def _json_line(number: int, one: "LineScore", pieces: Sequence[str]) -> str:
         "line": number,
         "perplexity": _number(one.perplexity),
         "log_probability": one.log_probability,
-        "words": one.words,
+        "words": one.pieces,
         "pieces": [pieces[index] for index in one.ids],
         "log_probabilities": list(one.log_probs),
     }

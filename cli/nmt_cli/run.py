@@ -111,7 +111,7 @@ def _run_on_text(recipe: Path, work: Path, overrides: list[str]) -> None:
         return
     say(f"3/3 test: {text}")
     found = read_test(work / MODEL, text, work / TEST, settings)
-    conditions = f"words:{found.words}|lines:{found.lines}|unknown:{found.unknown}|state:carried"
+    conditions = f"words:{found.pieces}|lines:{found.lines}|unknown:{found.unknown}|state:carried"
     results.print(f"PPL   {found.perplexity:6.2f}  {conditions}", soft_wrap=True)
 
 

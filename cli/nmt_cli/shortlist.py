@@ -44,7 +44,7 @@ def shortlist(
 
         learnt = add_lexicon(model_dir, data, size=size or SIZE, max_pairs=pairs or PAIRS, on_progress=show)
     results.print(
-        f"learnt from {counted(learnt.pairs, 'pair')}: translations of {counted(learnt.words, 'source piece')}"
+        f"learnt from {counted(learnt.pairs, 'pair')}: translations of {counted(learnt.translated, 'source piece')}"
     )
     for count, share in learnt.coverage.items():
         results.print(f"a shortlist of {count:>4} holds {share:.2%} of the validation references' pieces")

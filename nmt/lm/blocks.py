@@ -22,7 +22,7 @@ from nmt.vocab import EOS
 
 @dataclass(frozen=True)
 class Shape:
-    """How many texts are read at once, and how many words of each."""
+    """How many texts are read at once, and how many pieces of each."""
 
     rows: int
     steps: int
@@ -46,14 +46,14 @@ class BlockReader:
 
     @torch.inference_mode()
     def read(self, ids: Tensor, state: TextState | None) -> tuple[Tensor, TextState]:
-        """Read on in texts: ids [R, T]; return the features of every next word, [R, T, F], and the state."""
+        """Read on in texts: ids [R, T]; return the features of every next piece, [R, T, F], and the state."""
         with autocast(self.model.device, self.autocast_to):
             features, after = self.model(ids.to(self.model.device), state)
         return features.float(), after
 
     @torch.inference_mode()
     def log_probs(self, features: Tensor, gold: Tensor) -> list[float]:
-        """Return the log-probabilities of the words `gold` [N], given their features [N, F].
+        """Return the log-probabilities of the pieces `gold` [N], given their features [N, F].
 
         Raises:
             ModelError: The model gives scores that are not finite numbers.
@@ -78,14 +78,14 @@ def make_readers(model: LanguageModel, precision: Precision) -> tuple[BlockReade
 
 
 def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Score the words of texts, each by itself, `</s>` at its end too.
+    """Score the pieces of texts, each by itself, `</s>` at its end too.
 
     Args:
         reader: The first of `make_readers`.
         texts: Ids, without `</s>`.
 
     Returns:
-        For each text, in order, the log-probability of each of its words and of `</s>`.
+        For each text, in order, the log-probability of each of its pieces and of `</s>`.
 
     Raises:
         ModelError: The model gives scores that are not finite numbers.
@@ -112,7 +112,7 @@ def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[lis
 
 
 class RunningText:
-    """One text that is read on as it comes, from its first word, before which stands `</s>`.
+    """One text that is read on as it comes, from its first piece, before which stands `</s>`.
 
     Its blocks begin at fixed places. One that is not full yet is read anew when more of it has come, so no score
     depends on how much came at once.
@@ -122,15 +122,15 @@ class RunningText:
         """Begin with nothing read; `reader` is the second of `make_readers`."""
         self._reader = reader
         self._state: TextState | None = None  # before the block
-        self._begun = [EOS]  # the words of the block so far; the last one has not been read on from
+        self._begun = [EOS]  # the pieces of the block so far; the last one has not been read on from
 
-    def score(self, words: Sequence[int]) -> list[float]:
-        """Return the log-probabilities of the next words of the text.
+    def score(self, pieces: Sequence[int]) -> list[float]:
+        """Return the log-probabilities of the next pieces of the text.
 
         Raises:
             ModelError: The model gives scores that are not finite numbers.
         """
-        steps, text, found = self._reader.shape.steps, [*self._begun, *words], list[float]()
+        steps, text, found = self._reader.shape.steps, [*self._begun, *pieces], list[float]()
         first, done = 0, len(self._begun) - 1  # where the block begins, and what has been read on from
         while len(text) > done + 1:
             block = torch.tensor(text[first : first + steps + 1])
@@ -151,24 +151,24 @@ class _Row:
     """A text under way."""
 
     number: int
-    words: Tensor
-    """What is left of it, the word to read on from first."""
+    pieces: Tensor
+    """What is left of it, the piece to read on from first."""
 
     def after(self, count: int) -> "_Row | None":
-        """Return what is left when `count` words have been read on from, if anything is."""
-        return _Row(self.number, self.words[count:]) if len(self.words) > count + 1 else None
+        """Return what is left when `count` pieces have been read on from, if anything is."""
+        return _Row(self.number, self.pieces[count:]) if len(self.pieces) > count + 1 else None
 
 
 def _block(rows: Sequence[_Row | None], longest: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the words to read, those that follow them, and where there are any: [R, T] each, T at most `longest`."""
-    steps = min(longest, max(len(row.words) - 1 for row in rows if row))
+    """Return the pieces to read, those that follow them, and where there are any: [R, T] each, T at most `longest`."""
+    steps = min(longest, max(len(row.pieces) - 1 for row in rows if row))
     ids, gold = (torch.full((len(rows), steps), EOS) for _ in range(2))
     known = torch.zeros(ids.shape, dtype=torch.bool)
     for i, row in enumerate(rows):
         if row is not None:
-            words = row.words[: steps + 1]
-            count = len(words) - 1
-            ids[i, :count], gold[i, :count], known[i, :count] = words[:-1], words[1:], True
+            pieces = row.pieces[: steps + 1]
+            count = len(pieces) - 1
+            ids[i, :count], gold[i, :count], known[i, :count] = pieces[:-1], pieces[1:], True
     return ids, gold, known
 
 

@@ -74,7 +74,7 @@ class Difference:
         """
         pairs = zip(self.in_domain.score(lines), self.general.score(lines), strict=True)
         return [
-            (general.log_probability - own.log_probability) / own.words if own.words else math.inf
+            (general.log_probability - own.log_probability) / own.pieces if own.pieces else math.inf
             for own, general in pairs
         ]
 

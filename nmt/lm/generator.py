@@ -34,7 +34,7 @@ class Generation:
     """How lines are drawn."""
 
     sampling: Sampling = field(default_factory=Sampling)
-    """The distribution that words are drawn from, and the seed."""
+    """The distribution that pieces are drawn from, and the seed."""
     max_length: int = 200
     """Most pieces of a line, those of the prefix counted; then it ends as it is."""
     prefix: str = ""
@@ -49,7 +49,7 @@ class Generation:
 class Generator:
     """A trained language model that writes; it keeps no state, so threads may share it.
 
-    The random number for a word is made from the seed, the number of the line and the place in it, and from nothing
+    The random number for a piece is made from the seed, the number of the line and the place in it, and from nothing
     else. `<unk>` is never written.
 
     Example: `for line in Generator.load(Path("models/en")).lines(Generation(), count=5): ...`
@@ -147,7 +147,7 @@ class Generator:
         return [row[: row.index(EOS)] if EOS in row else row for row in rows], state
 
     def _next(self, logits: Tensor, numbers: Tensor, step: int, sampling: Sampling) -> Tensor:
-        """Draw the next word of each row from logits [R, 1, V]: [R, 1]."""
+        """Draw the next piece of each row from logits [R, 1, V]: [R, 1]."""
         if not bool(logits.isfinite().all()):
             raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
         first_sample, place = torch.zeros_like(numbers), torch.full_like(numbers, step)

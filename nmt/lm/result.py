@@ -26,7 +26,7 @@ class LineScore:
     """Words of the line that white space separates, and one for its end."""
 
     @property
-    def words(self) -> int:
+    def pieces(self) -> int:
         """How many pieces were scored, `</s>` counted."""
         return len(self.ids)
 
@@ -38,7 +38,7 @@ class LineScore:
     @property
     def perplexity(self) -> float:
         """Per piece; not a number for a blank line."""
-        return perplexity(self.log_probability, self.words)
+        return perplexity(self.log_probability, self.pieces)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Totals:
 
     lines: int = 0
     """Blank ones too."""
-    words: int = 0
+    pieces: int = 0
     """Pieces, and `</s>` for every line that is not blank."""
     unknown: int = 0
     """Pieces among them that the model does not know; as `<unk>` they are more probable than they should be."""
@@ -67,7 +67,7 @@ class Totals:
         scores = list(scores)
         return type(self)(
             lines=self.lines + len(scores),
-            words=self.words + sum(one.words for one in scores),
+            pieces=self.pieces + sum(one.pieces for one in scores),
             unknown=self.unknown + sum(one.ids.count(UNK) for one in scores),
             log_probability=self.log_probability + math.fsum(one.log_probability for one in scores),
             characters=self.characters + sum(one.characters for one in scores),
@@ -77,7 +77,7 @@ class Totals:
     @property
     def perplexity(self) -> float:
         """Per piece; not a number where there is none."""
-        return perplexity(self.log_probability, self.words)
+        return perplexity(self.log_probability, self.pieces)
 
     @property
     def perplexity_per_space_separated_word(self) -> float:
@@ -91,7 +91,7 @@ class Totals:
 
 
 def perplexity(log_probability: float, count: int) -> float:
-    """Return how many equally probable words would be as hard to guess as each of `count` words."""
+    """Return how many equally probable pieces would be as hard to guess as each of `count`."""
     if not count:
         return math.nan
     try:

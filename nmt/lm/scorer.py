@@ -140,5 +140,5 @@ _BLANK = LineScore(ids=(), log_probs=(), characters=0, space_separated=0)
 
 def _score_on(text: RunningText, lines: Sequence[_Line]) -> list[LineScore]:
     """Score lines that come next in a text."""
-    found = iter(text.score([word for line in lines if line.ids for word in (*line.ids, EOS)]))
+    found = iter(text.score([piece for line in lines if line.ids for piece in (*line.ids, EOS)]))
     return [line.scored([next(found) for _ in range(len(line.ids) + 1)]) if line.ids else _BLANK for line in lines]

@@ -15,7 +15,7 @@ def fit_settings(settings: Settings, *, prepared: Settings) -> Settings:
     """Return the settings as the data and the kind of model want them.
 
     A language model is chosen by its loss, and learns without label smoothing unless told otherwise: what it is asked
-    for is a distribution over words, not the likeliest one.
+    for is a distribution over pieces, not the likeliest one.
 
     Args:
         settings: What the user wishes.

@@ -61,7 +61,7 @@ class Learnt:
 
     pairs: int
     """Training pairs that were read."""
-    words: int
+    translated: int
     """Source pieces that have translations."""
     coverage: dict[int, float]
     """For each size of a shortlist, the share of the pieces of the validation references that are in it."""
@@ -194,8 +194,8 @@ def add_lexicon(
         lexicon = learn_lexicon(reader, pairs, src_size=src_size, counts=counts, size=size, on_progress=on_progress)
         save_lexicon(lexicon, model_dir)
         logbook.on_message(f"lexicon learnt from {counted(len(pairs), 'pair')}")
-    words = int((lexicon.translations[:, 0] >= 0).sum())
-    return Learnt(len(pairs), words, _coverages(lexicon, data))
+    translated = int((lexicon.translations[:, 0] >= 0).sum())
+    return Learnt(len(pairs), translated, _coverages(lexicon, data))
 
 
 def _coverages(lexicon: Lexicon, data: PreparedData) -> dict[int, float]:

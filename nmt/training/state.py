@@ -15,8 +15,8 @@ Count = Annotated[int, Field(ge=0, le=2**62)]
 class Position:
     """A place in the data, in pairs, so that it means the same under another batch size.
 
-    A pair that is drawn several times for a pass counts each time. In a text, the words read of each part are counted:
-    (number of parts, words of each).
+    A pair that is drawn several times for a pass counts each time. In a text, the pieces read of each part are counted:
+    (number of parts, pieces of each).
     """
 
     epoch: Count = 0
@@ -26,7 +26,7 @@ class Position:
 
     @property
     def pairs(self) -> int:
-        """Pairs of the current pass already seen; in a text, words of each part."""
+        """Pairs of the current pass already seen; in a text, pieces of each part."""
         return sum(seen for _, seen in self.parts)
 
 
@@ -34,7 +34,7 @@ class Position:
 class Horizon:
     """How many updates a run is to make, and the settings that this was worked out from.
 
-    For a language model, `batch_tokens` is the number of words in a segment, of all parts together.
+    For a language model, `batch_tokens` is the number of pieces in a segment, of all parts together.
     """
 
     max_steps: Count

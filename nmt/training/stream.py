@@ -1,4 +1,4 @@
-"""A text as a language model reads it: one stream of words, cut into parts that are read side by side."""
+"""A text as a language model reads it: one stream of pieces, cut into parts that are read side by side."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ class TextStream:
 
     @cached_property
     def _ends(self) -> Places:
-        """Where the word after the `</s>` of each sentence is, [N]."""
+        """Where the piece after the `</s>` of each sentence is, [N]."""
         return np.cumsum(self.sentences.lengths + np.int64(1))
 
     def __len__(self) -> int:
-        """Count the words, `</s>` included."""
+        """Count the pieces, `</s>` included."""
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def read(self, places: Places) -> NDArray[np.int64]:
-        """Return the words at some places, of any shape; the one before the first is `</s>`."""
+        """Return the pieces at some places, of any shape; the one before the first is `</s>`."""
         sentence = np.searchsorted(self._ends, places, side="right")
         taken = self.sentences.take(sentence)
         within = places - (self._ends[sentence] - taken.lengths - 1)

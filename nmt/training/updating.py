@@ -51,7 +51,7 @@ class Updater:
             rate: Its learning rate.
 
         Returns:
-            The summed loss of this process's words, and the norm of the gradient before clipping: scalars on the
+            The summed loss of this process's pieces, and the norm of the gradient before clipping: scalars on the
             device, so that nobody has to wait for them.
 
         Raises:

@@ -93,12 +93,12 @@ def training_of(cell: Cell, batches: Iterable[Batch], vocab_size: int) -> tuple[
 
 def show_models(batches: list[Batch], vocab_size: int) -> None:
     made = {cell: training_of(cell, batches, vocab_size) for cell in get_args(Cell)}
-    words = sum(len(batch.tgt.pieces) for batch in batches)
+    pieces = sum(len(batch.tgt.pieces) for batch in batches)
     found = in_turns({cell: work for cell, (work, _) in made.items()})
     print(f"\n| cell | parameters | target pieces/s, {choose_precision('auto', CPU)} | of lstm |\n|---|---|---|---|")
     for cell, time_taken in found.items():
         parameters = made[cell][1] / 1e6
-        print(f"| {cell} | {parameters:.2f} M | {words / time_taken:,.0f} | {found['lstm'] / time_taken:.2f} |")
+        print(f"| {cell} | {parameters:.2f} M | {pieces / time_taken:,.0f} | {found['lstm'] / time_taken:.2f} |")
 
 
 def step_by_step(layer: RecurrentLayer, inputs: Tensor) -> Tensor:

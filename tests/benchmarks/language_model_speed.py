@@ -1,4 +1,4 @@
-"""A language model beside an equal plain script: words/s of training on one pinned core, and perplexity.
+"""A language model beside an equal plain script: pieces/s of training on one pinned core, and perplexity.
 
     python tests/benchmarks/language_model_speed.py DATA_DIR            # from `nmt prepare --text`
     python tests/benchmarks/language_model_speed.py DATA_DIR --passes 4 --core 1
@@ -89,10 +89,10 @@ class PlainRun:
                 mine.copy_(theirs)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=RATE)
         self.loss = nn.CrossEntropyLoss()
-        words = stream_of(data.train)
-        self.columns = len(words) // ROWS
-        self.words = words[: self.columns * ROWS].view(ROWS, self.columns).t().contiguous()  # [columns, ROWS]
-        self.before = torch.cat([torch.full((1, ROWS), EOS), self.words[:-1]])
+        pieces = stream_of(data.train)
+        self.columns = len(pieces) // ROWS
+        self.pieces = pieces[: self.columns * ROWS].view(ROWS, self.columns).t().contiguous()  # [columns, ROWS]
+        self.before = torch.cat([torch.full((1, ROWS), EOS), self.pieces[:-1]])
         self.decay_after, self.epoch, self.column, self.state = decay_after, 0, 0, None
         self.seconds, self.trained = 0.0, 0
 
@@ -102,7 +102,7 @@ class PlainRun:
             for group in self.optimizer.param_groups:
                 group["lr"] = RATE * 0.5 ** max(0, self.epoch + 1 - self.decay_after)
         inputs = self.before[self.column : self.column + STEPS]
-        outputs = self.words[self.column : self.column + STEPS]
+        outputs = self.pieces[self.column : self.column + STEPS]
         if self.state is not None:
             self.state = (self.state[0].detach(), self.state[1].detach())
         logits, self.state = self.model(inputs, self.state)
@@ -115,7 +115,7 @@ class PlainRun:
         self.trained += outputs.numel()
 
     def turn(self, updates: int) -> float:
-        """Make some updates; return the words a second."""
+        """Make some updates; return the pieces a second."""
         before, trained = time.perf_counter(), self.trained
         for _ in range(updates):
             self.update()
@@ -196,18 +196,18 @@ def main() -> None:
     schedule = [f"training.max_epochs={arguments.passes}", f"training.decay_after_epochs={arguments.decay_after}"]
     schedule.append(f"training.seed={arguments.seed}")
     plain = PlainRun(data, decay_after=arguments.decay_after, seed=arguments.seed)
-    words = f"{len(TextStream(data.train)):,} words, {arguments.passes} passes, {len(data.tokenizer):,} word types"
+    pieces = f"{len(TextStream(data.train)):,} pieces, {arguments.passes} passes, {len(data.tokenizer):,} kinds"
     with TemporaryDirectory() as work:
         both = TakingTurns(plain)
         summary = run(data, Path(work) / "carried", both, *schedule)
         ours, theirs = (statistics.median(rates[1:]) for rates in (both.ours, both.theirs))
-        note = f"fp32, 1 thread, median of {len(both.ours) - 1} turns of {TURN} updates; {words}"
-        emit("nmt", "lm_small_words_per_s", ours, "words/s", f"{note}; {summary.parameters:,} parameters")
-        emit("plain torch.nn.LSTM", "lm_small_words_per_s", theirs, "words/s", note)
+        note = f"fp32, 1 thread, median of {len(both.ours) - 1} turns of {TURN} updates; {pieces}"
+        emit("nmt", "lm_small_pieces_per_s", ours, "pieces/s", f"{note}; {summary.parameters:,} parameters")
+        emit("plain torch.nn.LSTM", "lm_small_pieces_per_s", theirs, "pieces/s", note)
         emit("nmt", "times plain torch.nn.LSTM", ours / theirs, "ratio", "median against median")
-        emit("nmt", "valid_perplexity", both.perplexity, "perplexity", f"state carried; {words}")
+        emit("nmt", "valid_perplexity", both.perplexity, "perplexity", f"state carried; {pieces}")
         theirs = plain.perplexity(stream_of(data.valid))
-        emit("plain torch.nn.LSTM", "valid_perplexity", theirs, "perplexity", f"state carried; {words}")
+        emit("plain torch.nn.LSTM", "valid_perplexity", theirs, "perplexity", f"state carried; {pieces}")
         if arguments.alone:
             return
         reset = TakingTurns(None)
@@ -215,7 +215,7 @@ def main() -> None:
         emit("nmt", "valid_perplexity_trained_with_resets", reset.perplexity, "perplexity", "read with a carried state")
         value = perplexity_with_resets(Path(work) / "reset", data)
         emit(
-            "nmt", "valid_perplexity_trained_with_resets", value, "perplexity", f"read with resets, {STEPS} words each"
+            "nmt", "valid_perplexity_trained_with_resets", value, "perplexity", f"read with resets, {STEPS} pieces each"
         )
 
 

@@ -64,7 +64,7 @@ class Stopwatch:
         pass
 
 
-def words_per_second(data: PreparedData, changes: list[str]) -> float:
+def pieces_per_second(data: PreparedData, changes: list[str]) -> float:
     settings = load_settings(overrides=[*BASICS, *changes], base=data.settings)
     watch = Stopwatch()
     with TemporaryDirectory() as folder:
@@ -90,14 +90,14 @@ def main() -> None:
     found: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for _ in range(ROUNDS):
         for name, changes in VARIANTS.items():
-            found[name].append(words_per_second(data, changes))
+            found[name].append(pieces_per_second(data, changes))
     plain = statistics.median(found["plain"])
     for name, rates in found.items():
         rate = statistics.median(rates)
         rounds = [round(each) for each in rates]
         record = {
             "variant": name,
-            "words_per_second": round(rate),
+            "pieces_per_second": round(rate),
             "of_plain": round(rate / plain, 3),
             "rounds": rounds,
         }

@@ -46,8 +46,8 @@ def train(data: Path, settings: list[str], *, processes: int) -> tuple[float, fl
             raise SystemExit(stderr)
         records = [record for record in read_metrics(model / "metrics.jsonl") if record.kind == "train"]
     totals = [(record.values["tokens"], record.values["seconds"]) for record in records]
-    words, seconds = (last - first for first, last in zip(totals[0], totals[-1], strict=True))
-    return words / seconds, records[-1].values["loss"]
+    pieces, seconds = (last - first for first, last in zip(totals[0], totals[-1], strict=True))
+    return pieces / seconds, records[-1].values["loss"]
 
 
 def emit(measure: str, value: float, unit: str, notes: str) -> None:

@@ -62,12 +62,12 @@ def test_a_line_has_perplexity_log_probability_and_words(score: Callable[..., Re
     expected = library.score_text(LINES)
     assert [row[0] for row in rows] == [f"{one.perplexity:.4f}" for one in expected]
     assert [row[1] for row in rows] == [f"{one.log_probability:.4f}" for one in expected]
-    assert [row[2] for row in rows] == [str(one.words) for one in expected]
+    assert [row[2] for row in rows] == [str(one.pieces) for one in expected]
     assert rows[1] == ["nan", "0.0000", "0"]
 
 
 def test_the_totals_are_said_beside_the_lines(score: Callable[..., Result], library: LanguageScorer) -> None:
-    pieces = sum(one.words for one in library.score_text(LINES))
+    pieces = sum(one.pieces for one in library.score_text(LINES))
     assert score().stderr.startswith(
         f"4 lines, each after those before it, {pieces} pieces, 1 of them unknown: perplexity "
     )
@@ -86,14 +86,14 @@ def test_json_lines_hold_the_pieces(score: Callable[..., Result], library: Langu
     for record, one in zip(records, library.score_text(LINES), strict=True):
         assert record["pieces"] == [library.tokenizer.pieces[index] for index in one.ids]
         assert record["log_probabilities"] == list(one.log_probs)
-        assert (record["log_probability"], record["words"]) == (one.log_probability, one.words)
+        assert (record["log_probability"], record["words"]) == (one.log_probability, one.pieces)
     assert records[1]["perplexity"] is None
     assert records[2]["pieces"][-2:] == ["<unk>", "</s>"]
 
 
 def test_totals_alone_go_to_stdout(score: Callable[..., Result], library: LanguageScorer) -> None:
     scores = library.score_text(LINES)
-    log_probability, words = math.fsum(one.log_probability for one in scores), sum(one.words for one in scores)
+    log_probability, words = math.fsum(one.log_probability for one in scores), sum(one.pieces for one in scores)
     result = score("--total", "--format", "json")
     assert result.stderr == ""
     found = json.loads(result.stdout)

@@ -11,7 +11,7 @@ from nmt_cli.lm import sentence, to_json, to_table
 # 2 bits for each of 1,000 pieces: a perplexity of 4, of 16 for half as many units, and half a bit for 4 times as many
 TOTALS = Totals(
     lines=100,
-    words=1000,
+    pieces=1000,
     unknown=0,
     log_probability=-2000 * math.log(2),
     characters=4000,
@@ -27,7 +27,7 @@ def test_the_totals_make_a_sentence() -> None:
 
 
 def test_unknown_pieces_are_told() -> None:
-    said = sentence(Totals(lines=1, words=2, unknown=1, log_probability=-1.0), carried=False)
+    said = sentence(Totals(lines=1, pieces=2, unknown=1, log_probability=-1.0), carried=False)
     assert said.startswith("1 line, each by itself, 2 pieces, 1 of them unknown: perplexity 1.65")
 
 

@@ -136,7 +136,7 @@ def test_models_are_loaded_if_they_cut_text_in_the_same_way(
     found = Difference.load(first, second, device="cpu").of(lines)
     one, two = (LanguageScorer.load(folder, device="cpu").score(lines) for folder in (first, second))
     expected = [
-        -a.log_probability / a.words + b.log_probability / b.words for a, b in zip(one, two, strict=True) if a.words
+        -a.log_probability / a.pieces + b.log_probability / b.pieces for a, b in zip(one, two, strict=True) if a.pieces
     ]
     assert [found[0], found[2]] == pytest.approx(expected)
     assert found[1] == math.inf

@@ -11,19 +11,19 @@ BLANK = LineScore(ids=(), log_probs=(), characters=0, space_separated=0)
 
 
 def test_three_words_of_probability_a_half_have_a_perplexity_of_2() -> None:
-    assert HALVES.words == 3
+    assert HALVES.pieces == 3
     assert HALVES.log_probability == pytest.approx(3 * math.log(0.5))
     assert HALVES.perplexity == pytest.approx(2)
 
 
 def test_a_blank_line_has_no_perplexity() -> None:
-    assert (BLANK.words, BLANK.log_probability) == (0, 0)
+    assert (BLANK.pieces, BLANK.log_probability) == (0, 0)
     assert math.isnan(BLANK.perplexity)
 
 
 def test_totals_count_blank_lines_and_unknown_words() -> None:
     totals = Totals().plus([HALVES, BLANK]).plus([HALVES])
-    assert (totals.lines, totals.words, totals.unknown) == (3, 6, 2)
+    assert (totals.lines, totals.pieces, totals.unknown) == (3, 6, 2)
     assert (totals.characters, totals.space_separated) == (12, 4)
     assert totals.perplexity == pytest.approx(2)
 

@@ -17,7 +17,7 @@ LINES = ["bat cow den", "", "fig gum", " \t", "hat", "jam kit log map bat cow"]
 def test_a_line_has_its_pieces_and_its_end(scorer: LanguageScorer) -> None:
     [score] = scorer.score(["bat cow"])
     assert score.ids == (*scorer.tokenizer.encode(["bat cow"])[0], EOS)
-    assert len(score.log_probs) == score.words == len(score.ids)
+    assert len(score.log_probs) == score.pieces == len(score.ids)
     assert (score.characters, score.space_separated) == (8, 3)
 
 
@@ -33,7 +33,7 @@ def test_nothing_of_a_blank_line_is_scored(scorer: LanguageScorer, blank: str) -
 
 def test_a_blank_line_changes_nothing_in_a_text(scorer: LanguageScorer) -> None:
     without = scorer.score_text([line for line in LINES if line.strip()])
-    assert [score for score in scorer.score_text(LINES) if score.words] == without
+    assert [score for score in scorer.score_text(LINES) if score.pieces] == without
 
 
 def test_a_text_is_scored_as_one_line_with_ends_in_it(scorer: LanguageScorer) -> None:
@@ -49,7 +49,7 @@ def test_a_text_is_scored_as_one_line_with_ends_in_it(scorer: LanguageScorer) ->
 
 def test_a_long_line_is_scored_as_a_text(scorer: LanguageScorer) -> None:
     long = "bat cow den " * 100
-    assert scorer.score([long])[0].words > 1001
+    assert scorer.score([long])[0].pieces > 1001
     [hat, found, blank, jam] = scorer.score(["hat", long, "", "jam"])
     assert [found] == scorer.score_text([long])
     assert [hat, blank, jam] == scorer.score(["hat", "", "jam"])

@@ -152,7 +152,7 @@ def test_the_lexicon_of_a_trained_model_translates_its_words(
     found = load_lexicon(model)
     assert found is not None
     assert found.translations.shape == (len(toy_data.tokenizers.src), 5)
-    assert learnt.words == int((found.translations[:, 0] >= 0).sum()) > 10
+    assert learnt.translated == int((found.translations[:, 0] >= 0).sum()) > 10
     src, tgt = toy_data.tokenizers.src.encode(["bat map"])[0], toy_data.tokenizers.tgt.encode(["bato mapo"])[0]
     assert set(tgt) <= {target for word in src for target in found.translations[word].tolist()}
     assert list(learnt.coverage) == [16, 32]  # the vocabulary has 40 pieces
