@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 
 def demo(
-    work: Annotated[Path, typer.Option("--work", metavar="DIR", help="Where everything goes.")] = Path("runs/demo"),
-    pairs: Annotated[
-        int, typer.Option("--pairs", metavar="N", min=3000, max=20_000, help="Training pairs to write.")
-    ] = 20_000,
+    work: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes.")] = Path("runs/demo"),
+    pairs: Annotated[int, typer.Option(metavar="N", min=3000, max=20_000, help="Training pairs to write.")] = 20_000,
     show: Annotated[
-        int, typer.Option("--show", metavar="N", min=1, help="Unseen sentences to show with their translations.")
+        int, typer.Option(metavar="N", min=1, help="Unseen sentences to show with their translations.")
     ] = 12,
     overrides: SetOption = None,
 ) -> None:

@@ -1,20 +1,37 @@
-"""`nmt inspect`: what is in prepared data, and what was left out."""
+"""`nmt inspect`: what is in prepared data, and what was left out, as tables and histograms of block characters."""
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 
 from nmt_cli.console import results, say
 from nmt_cli.streams import STREAM, refuse_replacing
+
+if TYPE_CHECKING:
+    from nmt.inspection import Inspection, Side
+
+_HEIGHTS: Final = "▁▂▃▄▅▆▇█"
+_BINS: Final = 19
+_BAR: Final = 24
+_CHARACTERS: Final = 10
+_EXAMPLES: Final = 2
+_EXCERPT: Final = 100
+_INDENT: Final = (0, 0, 0, 2)
+
+Rows = Iterable[Sequence[str]]
 
 
 def inspect(
     data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder that `nmt prepare` made.")],
     html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="The page.", show_default="DATA_DIR.html, beside the folder"),
+        Path | None, typer.Option(metavar="FILE", help="The page.", show_default="DATA_DIR.html, beside the folder")
     ] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Write no page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -50,8 +67,6 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(to_tree(inspection), ensure_ascii=False, indent=2))
     else:
-        from nmt_cli.inspection_view import show
-
         show(inspection, results)
     if page is not None:
         from nmt.inspection.page import to_page
@@ -64,3 +79,152 @@ def inspect(
 def _beside(folder: Path) -> Path:
     named = folder if folder.name not in ("", "..") else folder.resolve()
     return named.with_name(f"{named.name}.html")
+
+
+def show(inspection: "Inspection", console: Console) -> None:
+    """Print everything, part after part."""
+    counts, noun = inspection.manifest.counts, inspection.noun
+    lost, heldout = sum(counts.rejected.values()), f", {counts.heldout:,} held out" if counts.heldout else ""
+    console.print(
+        f"{inspection.folder}: {counts.read:,} {noun} read, {lost:,} left out{heldout}, {counts.train:,} to train on, "
+        f"{counts.valid:,} to validate on",
+        soft_wrap=True,
+    )
+    for title, parts in (
+        ("corpora", _corpora(inspection)),
+        ("left out", _rejections(inspection)),
+        ("lengths", _lengths(inspection)),
+        ("vocabulary", _vocabulary(inspection)),
+        ("unknown pieces", _unknown(inspection)),
+        ("overlap", _overlap(inspection)),
+        ("examples of what was left out", _examples(inspection)),
+    ):
+        if shown := list(parts):
+            console.print(f"\n{title}", style="bold")
+            for part in shown:
+                console.print(Padding(part, _INDENT, expand=False))
+
+
+def _corpora(inspection: "Inspection") -> Iterator[Table]:
+    from nmt.inspection.measures import CORPUS, corpus_rows
+
+    if inspection.pairs and (len(inspection.pairs.corpora) > 1 or inspection.pairs.corpora[0].tag):
+        yield _table(CORPUS, corpus_rows(inspection.pairs))
+
+
+def _rejections(inspection: "Inspection") -> Iterator[Table]:
+    from nmt.inspection.measures import percent
+
+    counts = inspection.manifest.counts
+    most = max(counts.rejected.values(), default=0)
+    rows = [
+        (reason, f"{number:,}", percent(number, counts.read), "█" * round(_BAR * number / most))
+        for reason, number in counts.rejected.items()
+        if number
+    ]
+    if rows:
+        yield _table(("reason", "number", "share", ""), rows)
+
+
+def _lengths(inspection: "Inspection") -> Iterator[Table]:
+    from nmt.inspection.measures import QUANTILES, UNITS, length_bars, ratio_bars
+
+    rows = []
+    for side in inspection.sides:
+        for unit in UNITS:
+            one = side.lengths(unit)
+            quantiles = [f"{one.quantile(share):,}" for share in QUANTILES.values()]
+            picture = _outline([bar.rows for bar in length_bars(one, most=_BINS)])
+            rows.append((f"{side.name}, {unit}", f"{one.mean:,.1f}", *quantiles, f"{one.largest:,}", picture))
+    yield _table(("", "mean", *(f"{name} ≤" for name in QUANTILES), "longest", "from 0 on"), rows)
+    if inspection.pairs:
+        bars = ratio_bars(inspection)
+        picture = f"{bars[0].name} {_outline([bar.rows for bar in bars])} {bars[-1].name}"
+        yield _table(("", "histogram"), [("target characters for each source character", picture)])
+
+
+def _outline(heights: Sequence[int]) -> str:
+    """Draw a histogram as one line of block characters."""
+    most, top = max(max(heights), 1), len(_HEIGHTS) - 1
+    return "".join(_HEIGHTS[top * height // most] if height else " " for height in heights)
+
+
+def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
+    from nmt.inspection.measures import RARE, SHARES
+
+    rows, covering = [], []
+    for one in inspection.vocabularies:
+        sizes = (len(one), one.running, len(one.unused), len(one.rare(RARE)))
+        rows.append((one.name, *(f"{size:,}" for size in sizes)))
+        needed = map(one.needed, SHARES.values())
+        covering.append((one.name, *("-" if number is None else f"{number:,}" for number in needed)))
+    yield _table(("", "pieces", "in the text", "never occur", f"occur 1 to {RARE} times"), rows)
+    yield _table(("pieces that cover", *SHARES), covering)
+
+
+def _unknown(inspection: "Inspection") -> Iterator[Table]:
+    from nmt.inspection.measures import percent
+
+    rows = [
+        (
+            f"{side.name}, {name}",
+            f"{column.unknown:,}",
+            percent(column.unknown, column.pieces.total),
+            percent(column.unknown_rows, column.pieces.rows),
+        )
+        for side in inspection.sides
+        for name, column in side.sets.items()
+    ]
+    yield _table(("", "number", "of all pieces", "of all sentences"), rows)
+    yield from chain.from_iterable(map(_characters, inspection.sides))
+
+
+def _characters(side: "Side") -> Iterator[Table]:
+    from nmt.inspection.measures import describe, unknown_characters
+
+    rows = []
+    for one in unknown_characters(side, most=_CHARACTERS):
+        named = describe(one.character)
+        rows.append((f"{side.name}: {named.shown}", f"{one.train:,}", f"{one.valid:,}", f"{named.code} {named.name}"))
+    if rows:
+        yield _table(("", "training", "validation", ""), rows)
+
+
+def _overlap(inspection: "Inspection") -> Iterator[Table]:
+    if inspection.pairs and inspection.pairs.overlap:
+        rows = [
+            (f"with {name}", f"{count.source:,}", f"{count.target:,}", f"{count.pair:,}")
+            for name, count in inspection.pairs.overlap.items()
+        ]
+        yield _table(("training pairs", "same source", "same target", "same pair"), rows)
+
+
+def _examples(inspection: "Inspection") -> Iterator[Table]:
+    from nmt.inspection.measures import visible
+
+    rows: list[tuple[str, str]] = []
+    for reason, examples in inspection.statistics.rejected.items():
+        for example in examples[:_EXAMPLES]:
+            rows.append((reason, f"{example.file}:{example.line}"))
+            for text in example.texts:
+                cut = text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+                rows.append(("", visible(cut)))
+    if rows:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        yield table
+
+
+def _table(head: Sequence[str], rows: Rows) -> Table:
+    """Make a table whose numbers are flush right: everything but the first column and the last one without a title."""
+    table = Table(box=None, pad_edge=False)
+    for place, name in enumerate(head):
+        text = place == 0 or name in ("", "from 0 on", "histogram", "tag")
+        long = name == "corpus"
+        table.add_column(name, justify="left" if text else "right", no_wrap=not long, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

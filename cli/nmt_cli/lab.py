@@ -17,25 +17,21 @@ def lab(
     cell: Annotated[
         str | None,
         typer.Option(
-            "--cell",
             metavar="CELL",
             help=f"{', '.join(list(CELLS)[:-1])} or {list(CELLS)[-1]}.",
             show_default="lstm; some labs compare several",
         ),
     ] = None,
     units: Annotated[
-        int | None, typer.Option("--units", metavar="N", min=1, help="Hidden units.", show_default="the lab's own")
+        int | None, typer.Option(metavar="N", min=1, help="Hidden units.", show_default="the lab's own")
     ] = None,
     steps: Annotated[
-        int | None,
-        typer.Option("--steps", metavar="N", min=1, help="Updates of each training.", show_default="the lab's own"),
+        int | None, typer.Option(metavar="N", min=1, help="Updates of each training.", show_default="the lab's own")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.png", help="The picture.", show_default="NAME.png")
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Of the data, the weights and the training.")
-    ] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the data, the weights and the training.")] = 1,
 ) -> None:
     """Train a small network on a classic sequence problem, print its figures and draw a picture.
 

@@ -8,25 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nmt.wording import counted
 from nmt_cli.console import results, say, status
 from nmt_cli.lm_filter import filter_corpus
-from nmt_cli.options import DeviceOption, OnBadUtf8Option, add_command, drawing
-from nmt_cli.streams import STREAM, open_lines, open_output, refuse_replacing
+from nmt_cli.options import DeviceOption, OnBadUtf8Option, add_command, drawn_by
+from nmt_cli.streams import STREAM, block_of, open_lines, open_output, refuse_replacing
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from nmt.lm import LineScore, Totals
 
-_FILE_BLOCK: Final = 4000
-"""Lines of a file that are taken together."""
-_STREAM_BLOCK: Final = 500
-"""Lines of a stream that are: fewer, so that the first of them are not kept waiting."""
 
 _ModelDir = Annotated[
     Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a language model that `nmt train` wrote.")
@@ -118,8 +114,7 @@ def score(
     _, lines = open_lines(source, on_bad_utf8)
     scorer = LanguageScorer.load(model_dir, device=device, precision=precision, threads=threads)
     carried = scorer.carries if carry is None else carry
-    block = _STREAM_BLOCK if source == STREAM else _FILE_BLOCK
-    found = scorer.score_source(lines, carry=carried, block=block)
+    found = scorer.score_source(lines, carry=carried, block=block_of(source))
     if total:
         _print_totals(_counted(found, visible=True), carried=carried, as_json=output_format == "json")
         return
@@ -135,16 +130,15 @@ def generate(
         int, typer.Option(metavar="N", min=1, help="Most pieces of a line; then it ends as it is.")
     ] = 200,
     prefix: Annotated[
-        str,
-        typer.Option(metavar="TEXT", help="How each line begins; with --carry, the first.", show_default="nothing"),
+        str, typer.Option(metavar="TEXT", help="How each line begins; with --carry, the first.", show_default="nothing")
     ] = "",
     carry: Annotated[
         bool, typer.Option("--carry", help="Write one text: each line goes on from those before it.")
     ] = False,
-    temperature: Annotated[float, drawing("temperature", panel="Random choice")] = 1.0,
-    top_k: Annotated[int, drawing("top_k", panel="Random choice")] = 0,
-    top_p: Annotated[float, drawing("top_p", panel="Random choice")] = 1.0,
-    seed: Annotated[int, drawing("seed", panel="Random choice")] = 1,
+    temperature: Annotated[float, drawn_by("temperature", panel="Random choice")] = 1.0,
+    top_k: Annotated[int, drawn_by("top_k", panel="Random choice")] = 0,
+    top_p: Annotated[float, drawn_by("top_p", panel="Random choice")] = 1.0,
+    seed: Annotated[int, drawn_by("seed", panel="Random choice")] = 1,
     device: DeviceOption = "auto",
     threads: _Threads = 1,
 ) -> None:

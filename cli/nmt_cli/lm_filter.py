@@ -37,37 +37,25 @@ def _finite(value: float | None) -> float | None:
 
 def filter_corpus(
     in_domain: Annotated[
-        list[Path],
-        typer.Option("--in-domain", metavar="LM", help="Model of the domain; two for both sides, source first."),
+        list[Path], typer.Option(metavar="LM", help="Model of the domain; two for both sides, source first.")
     ],
-    general: Annotated[
-        list[Path], typer.Option("--general", metavar="LM", help="Model of text of all kinds; two for both sides.")
-    ],
-    src: Annotated[Files, typer.Option("--src", metavar="FILE", help="Source text; repeatable.")] = None,
-    tgt: Annotated[Files, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line.")] = None,
-    text: Annotated[Files, typer.Option("--text", metavar="FILE", help="Instead: text in one language.")] = None,
-    side: Annotated[
-        Side | None, typer.Option("--side", help="Which side of the pairs is scored.", show_default="both")
-    ] = None,
+    general: Annotated[list[Path], typer.Option(metavar="LM", help="Model of text of all kinds; two for both sides.")],
+    src: Annotated[Files, typer.Option(metavar="FILE", help="Source text; repeatable.")] = None,
+    tgt: Annotated[Files, typer.Option(metavar="FILE", help="Its translation, line by line.")] = None,
+    text: Annotated[Files, typer.Option(metavar="FILE", help="Instead: text in one language.")] = None,
+    side: Annotated[Side | None, typer.Option(help="Which side of the pairs is scored.", show_default="both")] = None,
     keep: Annotated[
-        float | None, typer.Option("--keep", metavar="SHARE", min=0.0, max=1.0, help="Keep this share of the lines.")
+        float | None, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Keep this share of the lines.")
     ] = None,
     threshold: Annotated[
-        float | None,
-        typer.Option("--threshold", metavar="X", callback=_finite, help="Keep lines of this score and below."),
+        float | None, typer.Option(metavar="X", callback=_finite, help="Keep lines of this score and below.")
     ] = None,
-    output_src: Annotated[
-        Path | None, typer.Option("--output-src", metavar="FILE", help="Where the kept source lines go.")
-    ] = None,
-    output_tgt: Annotated[
-        Path | None, typer.Option("--output-tgt", metavar="FILE", help="Where their translations go.")
-    ] = None,
+    output_src: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the kept source lines go.")] = None,
+    output_tgt: Annotated[Path | None, typer.Option(metavar="FILE", help="Where their translations go.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where the kept lines of --text go.")
     ] = None,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", metavar="FILE", help="Write the score of every line there.")
-    ] = None,
+    scores: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the score of every line there.")] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic.")] = "fp32",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",

@@ -14,8 +14,7 @@ DeviceOption = Annotated[
 ]
 
 RecipeOption = Annotated[
-    Path | None,
-    typer.Option("--recipe", metavar="R.toml", help="Settings file (TOML); recipes/ holds examples."),
+    Path | None, typer.Option("--recipe", metavar="R.toml", help="Settings file (TOML); recipes/ holds examples.")
 ]
 """`recipe: RecipeOption = None`: pass it to `nmt.config.load_settings`."""
 
@@ -56,7 +55,7 @@ _DRAWING: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def drawing(name: str, *, panel: str) -> Any:
+def drawn_by(name: str, *, panel: str) -> Any:
     """Make the option of a value of `nmt.search.sampling.Sampling`."""
     callback = above_zero if name == "top_p" else None
     return typer.Option(callback=callback, rich_help_panel=panel, **_DRAWING[name])

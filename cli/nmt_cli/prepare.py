@@ -27,56 +27,42 @@ Names = list[str] | None
 def prepare(
     data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder to make.")],
     src: Annotated[
-        Files, typer.Option("--src", metavar="FILE", help="Source text; a pattern, or repeat for several files.")
+        Files, typer.Option(metavar="FILE", help="Source text; a pattern, or repeat for several files.")
     ] = None,
-    tgt: Annotated[
-        Files, typer.Option("--tgt", metavar="FILE", help="Its translation, line by line; repeatable.")
-    ] = None,
+    tgt: Annotated[Files, typer.Option(metavar="FILE", help="Its translation, line by line; repeatable.")] = None,
     tsv: Annotated[
-        Files,
-        typer.Option(
-            "--tsv", metavar="FILE", help="Text as source <tab> target, quotation marks being text; repeatable."
-        ),
+        Files, typer.Option(metavar="FILE", help="Text as source <tab> target, quotation marks being text; repeatable.")
     ] = None,
     corpus: Annotated[
-        Names,
-        typer.Option("--corpus", metavar="FILE", help=f"Pairs as {' '.join(FORMATS)} or hf:NAME[:CONFIG]; repeatable."),
+        Names, typer.Option(metavar="FILE", help=f"Pairs as {' '.join(FORMATS)} or hf:NAME[:CONFIG]; repeatable.")
     ] = None,
-    src_lang: Annotated[
-        str | None, typer.Option("--src-lang", metavar="CODE", help="Language of the source, such as en.")
-    ] = None,
-    tgt_lang: Annotated[str | None, typer.Option("--tgt-lang", metavar="CODE", help="Language of the target.")] = None,
+    src_lang: Annotated[str | None, typer.Option(metavar="CODE", help="Language of the source, such as en.")] = None,
+    tgt_lang: Annotated[str | None, typer.Option(metavar="CODE", help="Language of the target.")] = None,
     valid_src: Annotated[
         Files,
         typer.Option(
-            "--valid-src",
             metavar="FILE",
             help="Validation set, else some pairs are held out; repeatable: the first chooses the best model.",
         ),
     ] = None,
-    valid_tgt: Annotated[
-        Files, typer.Option("--valid-tgt", metavar="FILE", help="Its translation; repeatable.")
-    ] = None,
+    valid_tgt: Annotated[Files, typer.Option(metavar="FILE", help="Its translation; repeatable.")] = None,
     text: Annotated[
-        Files, typer.Option("--text", metavar="FILE", help="Text for a language model, instead of pairs; repeatable.")
+        Files, typer.Option(metavar="FILE", help="Text for a language model, instead of pairs; repeatable.")
     ] = None,
     valid_text: Annotated[
-        Path | None,
-        typer.Option("--valid-text", metavar="FILE", help="Its validation text, else its last lines are held out."),
+        Path | None, typer.Option(metavar="FILE", help="Its validation text, else its last lines are held out.")
     ] = None,
     tokenizer: Annotated[
-        Path | None,
-        typer.Option("--tokenizer", metavar="PATH", help="Use the tokenizer of a model or data folder, or a .model."),
+        Path | None, typer.Option(metavar="PATH", help="Use the tokenizer of a model or data folder, or a .model.")
     ] = None,
     on_bad_utf8: Annotated[
         Literal["error", "replace"] | None,
-        typer.Option("--on-bad-utf8", help="Stop at bytes that are not UTF-8 (default), or read U+FFFD for them."),
+        typer.Option(help="Stop at bytes that are not UTF-8 (default), or read U+FFFD for them."),
     ] = None,
     on_bad_record: Annotated[
         Literal["error", "skip"] | None,
         typer.Option(
-            "--on-bad-record",
-            help="Stop at a broken line of TSV or JSON, unit of TMX or entry of PO (default), or leave it out.",
+            help="Stop at a broken line of TSV or JSON, unit of TMX or entry of PO (default), or leave it out."
         ),
     ] = None,
     recipe: RecipeOption = None,
@@ -84,11 +70,7 @@ def prepare(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="Processes; the result is the same for any number.",
-            show_default="cores",
+            metavar="N", min=1, help="Processes; the result is the same for any number.", show_default="cores"
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace data prepared from other text or settings.")] = False,

@@ -30,7 +30,7 @@ class ChainResult:
 def run(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="Settings that name the text files.")],
     work: Annotated[
-        Path | None, typer.Option("--work", metavar="DIR", help="Where everything goes.", show_default="runs/RECIPE")
+        Path | None, typer.Option(metavar="DIR", help="Where everything goes.", show_default="runs/RECIPE")
     ] = None,
     overrides: SetOption = None,
 ) -> None:

@@ -45,8 +45,7 @@ def score(
     ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case (TER always does).")] = False,
     tokenize: Annotated[
-        BleuTokenizer,
-        typer.Option("--tokenize", metavar="NAME", help=f"How BLEU finds words: {', '.join(get_args(BleuTokenizer))}."),
+        BleuTokenizer, typer.Option(metavar="NAME", help=f"How BLEU finds words: {', '.join(get_args(BleuTokenizer))}.")
     ] = "13a",
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Add 95 % intervals from 1000 bootstrap resamples.")

@@ -16,6 +16,14 @@ STREAM: Final = Path("-")
 """Names stdin, or stdout."""
 _STDIN: Final = "<stdin>"
 
+STREAM_BLOCK: Final = 500
+"""Lines of a stream, and of a worker's share, that are taken together: few, so that the first are not kept waiting."""
+
+
+def block_of(source: Path) -> int:
+    """Return how many lines are taken together."""
+    return STREAM_BLOCK if source == STREAM else 4000
+
 
 def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = False) -> "tuple[str, LineSource]":
     """Open the input; give what messages call it, and its lines, very long ones in sections if they are to be."""

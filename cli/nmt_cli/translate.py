@@ -12,9 +12,9 @@ import typer
 from nmt.wording import counted
 from nmt_cli import search_options as search_option
 from nmt_cli.console import status, warn
-from nmt_cli.options import DeviceOption, ModelDir, OnBadUtf8Option, drawing
+from nmt_cli.options import DeviceOption, ModelDir, OnBadUtf8Option, drawn_by
 from nmt_cli.search_options import setting, with_search_options
-from nmt_cli.streams import STREAM, open_lines, refuse_replacing
+from nmt_cli.streams import STREAM, STREAM_BLOCK, block_of, open_lines, refuse_replacing
 from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from nmt.translate import Options
     from nmt.translate.blocks import Job, Translations
 
-_FILE_BLOCK: Final = 4000
-"""Lines of a file that are sorted by length together."""
-_STREAM_BLOCK: Final = 500
-"""Lines of a stream, and of a worker's share, that are: fewer, so that the first of them are not kept waiting."""
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
 
@@ -62,10 +58,10 @@ def translate(
             "--sample", help="Draw translations at random: `--n-best` of them.", rich_help_panel="Random translations"
         ),
     ] = False,
-    temperature: Annotated[float | None, drawing("temperature", panel="Random translations")] = None,
-    top_k: Annotated[int | None, drawing("top_k", panel="Random translations")] = None,
-    top_p: Annotated[float | None, drawing("top_p", panel="Random translations")] = None,
-    seed: Annotated[int | None, drawing("seed", panel="Random translations")] = None,
+    temperature: Annotated[float | None, drawn_by("temperature", panel="Random translations")] = None,
+    top_k: Annotated[int | None, drawn_by("top_k", panel="Random translations")] = None,
+    top_p: Annotated[float | None, drawn_by("top_p", panel="Random translations")] = None,
+    seed: Annotated[int | None, drawn_by("seed", panel="Random translations")] = None,
     terms: Annotated[
         Path | None,
         typer.Option(
@@ -219,7 +215,7 @@ def translate(
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     with (
         _noticing(lines, options, name=name) as watched,
-        closing(_translations(job, watched, arriving=source == STREAM, workers=workers)) as found,
+        closing(_translations(job, watched, block=block_of(source), workers=workers)) as found,
     ):
         _write(found, form, name=name, document=document)
 
@@ -262,16 +258,16 @@ class _Beginning:
 
 
 def _translations(
-    job: "Job", lines: "LineSource", *, arriving: bool, workers: int
+    job: "Job", lines: "LineSource", *, block: int, workers: int
 ) -> "Generator[Translations, None, None]":
     from nmt.translate.blocks import blocks_of
     from nmt.translate.result import whole_lines
     from nmt.workers import map_in_processes
 
     if workers > 1:
-        found = map_in_processes(job.start, blocks_of(lines, _STREAM_BLOCK, job.options), workers=workers)
+        found = map_in_processes(job.start, blocks_of(lines, STREAM_BLOCK, job.options), workers=workers)
         return whole_lines(found, markup=job.options.markup)
-    return job.translate(lines, block=_STREAM_BLOCK if arriving else _FILE_BLOCK)
+    return job.translate(lines, block=block)
 
 
 def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, document: bool) -> None:

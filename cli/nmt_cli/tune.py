@@ -29,19 +29,17 @@ _SIGNIFICANT: Final = 0.05
 
 def tune(
     model_dir: ModelDir,
-    src: Annotated[Path, typer.Option("--src", metavar="FILE", help="Validation text, one sentence a line.")],
-    tgt: Annotated[Path, typer.Option("--tgt", metavar="FILE", help="The right translations, line by line.")],
+    src: Annotated[Path, typer.Option(metavar="FILE", help="Validation text, one sentence a line.")],
+    tgt: Annotated[Path, typer.Option(metavar="FILE", help="The right translations, line by line.")],
     lm: search_option.Folder = None,
     lm_rescore: search_option.Rescoring = False,
     lm_weight: Annotated[
-        float | None,
-        typer.Option("--lm-weight", metavar="X", min=0.0, help="Only this weight.", show_default="tuned"),
+        float | None, typer.Option(metavar="X", min=0.0, help="Only this weight.", show_default="tuned")
     ] = None,
     length_penalty: Annotated[
-        float | None,
-        typer.Option("--length-penalty", metavar="X", min=0.0, help="Only this penalty.", show_default="tuned"),
+        float | None, typer.Option(metavar="X", min=0.0, help="Only this penalty.", show_default="tuned")
     ] = None,
-    metric: Annotated[Literal["bleu", "chrf"], typer.Option("--metric", help="The score to maximise.")] = "bleu",
+    metric: Annotated[Literal["bleu", "chrf"], typer.Option(help="The score to maximise.")] = "bleu",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the table there too, as JSON.")
     ] = None,

@@ -13,9 +13,7 @@ def vectors(
     model_dir: ModelDir,
     side: Annotated[
         Literal["src", "tgt"] | None,
-        typer.Option(
-            "--side", help="Vectors of the source or of the target.", show_default="src; of a language model, its own"
-        ),
+        typer.Option(help="Vectors of the source or of the target.", show_default="src; of a language model, its own"),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where the vectors go; - is stdout.")

@@ -11,7 +11,7 @@ from nmt.inspection import Inspection, inspect
 from nmt.inspection.measures import CORPUS
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import CorpusCount, OverlapCount
-from nmt_cli.inspection_view import show
+from nmt_cli.inspect import show
 
 
 @pytest.fixture

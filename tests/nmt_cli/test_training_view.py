@@ -9,7 +9,7 @@ import pytest
 from nmt.training.checkpoint import TrainingState
 from nmt.training.reports import Scores, StepReport, ValidationReport
 from nmt.training.run import TrainingSummary
-from nmt_cli.training_view import TrainingView, stopping_on_signals
+from nmt_cli.train import TrainingView, stopping_on_signals
 
 STEP = StepReport(
     step=99_950,
