@@ -14,7 +14,7 @@ from nmt.errors import DataError
 from nmt.files import read_regular
 from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.lengths import Lengths
-from nmt.prepared.manifest import Counts, Manifest, ValidCount, check_files, prepared_sections, read_manifest
+from nmt.prepared.manifest import Counts, Manifest, ValidationCount, check_files, prepared_sections, read_manifest
 from nmt.prepared.statistics import ColumnStatistics, Statistics, read_statistics
 from nmt.prepared.store import prepared_settings
 from nmt.subword import JOINT_MODEL
@@ -130,13 +130,14 @@ class Inspection:
         return self.manifest.counts if isinstance(self.manifest.counts, Counts) else None
 
     @property
-    def validation(self) -> tuple[ValidCount, ...]:
+    def validation(self) -> tuple[ValidationCount, ...]:
         """The counts of the validation sets."""
         counts = self.manifest.counts
         if isinstance(counts, Counts):
             return counts.validation
         return tuple(
-            ValidCount(name=name, pairs=counts.valid, dropped=counts.valid_dropped) for name in self.statistics.valid
+            ValidationCount(name=name, pairs=counts.valid, dropped=counts.valid_dropped)
+            for name in self.statistics.valid
         )
 
     @property

@@ -27,7 +27,7 @@ from nmt.prepared.manifest import (
     OverlapCount,
     Tally,
     TextCounts,
-    ValidCount,
+    ValidationCount,
 )
 from nmt.prepared.pieces import PieceCounts, count_pieces
 from nmt.prepared.statistics import Statistics, write_statistics
@@ -122,7 +122,7 @@ class Assembly(Generic[R]):
             valid_dropped=sum(one.dropped for one in self.valid),
         )
         validation = tuple(
-            ValidCount(
+            ValidationCount(
                 name=one.name,
                 pairs=len(one.records),
                 dropped=one.dropped,

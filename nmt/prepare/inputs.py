@@ -31,7 +31,7 @@ Named = list[tuple[str, tuple[Path | Fingerprint, ...]]]
 
 @dataclass(frozen=True)
 class Corpus(Generic[R]):
-    """Text that is trained on, validated on or tested with, under the name that it has in every report."""
+    """Text that is trained on, validated on or tested with, under the name that it has in every report and count."""
 
     name: str
     source: Source[R]

@@ -20,7 +20,7 @@ from nmt.prepare.blocks import Fresh, R
 from nmt.prepare.duplicates import Hashes
 from nmt.prepare.tokenizing import Lines
 from nmt.prepared.columns import SRC, TEXT, TGT, Column
-from nmt.prepared.manifest import CorpusCount, Counts, OverlapCount, Tally, TextCounts, ValidCount
+from nmt.prepared.manifest import CorpusCount, Counts, OverlapCount, Tally, TextCounts, ValidationCount
 from nmt.prepared.pieces import PieceCounts
 from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 
@@ -40,7 +40,7 @@ class Found:
 
     tally: Tally
     corpora: tuple[CorpusCount, ...]
-    validation: tuple[ValidCount, ...]
+    validation: tuple[ValidationCount, ...]
     overlap: dict[str, OverlapCount]
     train: Mapping[str, PieceCounts]
     """The pieces of each column."""

@@ -92,7 +92,7 @@ class CorpusCount(_Record):
     """Pairs left: read = rejected + heldout + train."""
 
 
-class ValidCount(_Record):
+class ValidationCount(_Record):
     """How many pairs a validation set has; they lie behind those of the sets before it."""
 
     name: str
@@ -119,7 +119,7 @@ class Counts(Tally):
 
     corpora: tuple[CorpusCount, ...]
     """The parts of the training text, in their order."""
-    validation: tuple[ValidCount, ...]
+    validation: tuple[ValidationCount, ...]
     """The validation sets; the first decides which model is best."""
     overlap: dict[str, OverlapCount]
     """What the training pairs have in common with the text for "validation" and "test"."""

@@ -33,7 +33,7 @@ from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
 
 
 @dataclass(frozen=True)
-class ValidationPairs:
+class ValidationSet:
     """A set of validation pairs, as text and as ids."""
 
     name: str
@@ -54,7 +54,7 @@ class PreparedData:
     train_src: Sequences
     """The ids of each source, without `</s>`, in the order of the corpora."""
     train_tgt: Sequences
-    valid_sets: tuple[ValidationPairs, ...]
+    valid_sets: tuple[ValidationSet, ...]
     """The first one decides which model is best."""
     tokenizers: Tokenizers
 
@@ -91,7 +91,7 @@ class PreparedData:
         return self.manifest.counts.corpora
 
     @property
-    def valid(self) -> ValidationPairs:
+    def valid(self) -> ValidationSet:
         """The validation set that decides."""
         return self.valid_sets[0]
 
@@ -172,7 +172,7 @@ def prepared_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) 
         ) from error
 
 
-def _search_of(settings: Settings, manifest: Manifest, valid_sets: Sequence[ValidationPairs]) -> dict[str, Any]:
+def _search_of(settings: Settings, manifest: Manifest, valid_sets: Sequence[ValidationSet]) -> dict[str, Any]:
     """Say how translations are to be searched for where the usual settings do not suit the data.
 
     Targets that have more pieces than their sources, in the mean, may have twice as many as that; masked numbers have
@@ -189,17 +189,17 @@ def _search_of(settings: Settings, manifest: Manifest, valid_sets: Sequence[Vali
     return suiting
 
 
-def _read_valid_sets(path: Path, counts: Counts, tokenizers: Tokenizers) -> tuple[ValidationPairs, ...]:
+def _read_valid_sets(path: Path, counts: Counts, tokenizers: Tokenizers) -> tuple[ValidationSet, ...]:
     src_texts, tgt_texts = read_texts(path, SRC.text), read_texts(path, TGT.text)
     src = map_ids(path, SRC.ids, size=len(tokenizers.src))
     tgt = map_ids(path, TGT.ids, size=len(tokenizers.tgt))
     _compare(path, len(src), sum(part.pairs for part in counts.validation))
-    sets, first = dict[str, ValidationPairs](), 0
+    sets, first = dict[str, ValidationSet](), 0
     for part in counts.validation:
         last = first + part.pairs
         texts, rows = slice(first, last), np.arange(first, last)
         name = _unused(part.name, sets)
-        sets[name] = ValidationPairs(name, src_texts[texts], tgt_texts[texts], src.take(rows), tgt.take(rows))
+        sets[name] = ValidationSet(name, src_texts[texts], tgt_texts[texts], src.take(rows), tgt.take(rows))
         first = last
     return tuple(sets.values())
 

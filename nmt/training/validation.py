@@ -12,7 +12,7 @@ from nmt.config import Settings
 from nmt.corpus.placeholders import fill, mask, place, written_for
 from nmt.models.devices import Precision, autocast
 from nmt.models.seq2seq import Seq2Seq
-from nmt.prepared import PreparedData, ValidationPairs
+from nmt.prepared import PreparedData, ValidationSet
 from nmt.search.batches import search_batches
 from nmt.search.hypothesis import Hypothesis
 from nmt.subword import Tokenizers
@@ -46,7 +46,7 @@ def validate_sets(
 class Validator:
     """Scores a model on the validation pairs; validation always uses the full softmax and no dropout."""
 
-    pairs: ValidationPairs
+    pairs: ValidationSet
     tokenizers: Tokenizers
     settings: Settings
     precision: Precision

@@ -13,7 +13,7 @@ from nmt.inspection.gathering import Vocabulary
 from nmt.inspection.measures import Bar, visible
 from nmt.inspection.page import Axis, count_axis, powers, to_page
 from nmt.prepared import PreparedText
-from nmt.prepared.manifest import CorpusCount, OverlapCount, ValidCount
+from nmt.prepared.manifest import CorpusCount, OverlapCount, ValidationCount
 
 MakeFolder = Callable[..., Path]
 VOID = {"meta", "br", "rect", "line", "polyline", "circle", "path"}
@@ -191,7 +191,7 @@ def test_without_other_text_there_is_no_overlap(make_folder: MakeFolder) -> None
 
 
 def test_validation_sets_are_measured(make_folder: MakeFolder) -> None:
-    sets = (ValidCount(name="news", pairs=1, dropped=3, tags=("<a>", "<b>")),)
+    sets = (ValidationCount(name="news", pairs=1, dropped=3, tags=("<a>", "<b>")),)
     part = section("validation", inspect(make_folder(validation=sets)))
     # The set is ("a", "bz"): two pieces and three, one of which is unknown.
     cells = [1, 3, 2, "2.0", "0.00%", 3, "3.0", "33.3%"]

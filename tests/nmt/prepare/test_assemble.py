@@ -8,7 +8,7 @@ import pytest
 from nmt.config import Settings
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
-from nmt.prepared.manifest import Counts, OverlapCount, ValidCount
+from nmt.prepared.manifest import Counts, OverlapCount, ValidationCount
 from nmt.prepared.statistics import read_statistics
 from nmt.sequences import FlatSequences
 
@@ -32,8 +32,8 @@ def counts(tmp_path: Path, corpus: Pairs, write: Write, make_settings: MakeSetti
 
 def test_validation_sets_lie_end_to_end(tmp_path: Path, corpus: Pairs, counts: Counts) -> None:
     assert counts.validation == (
-        ValidCount(name="valid.src", pairs=1, dropped=1),
-        ValidCount(name="other", pairs=2, dropped=0),
+        ValidationCount(name="valid.src", pairs=1, dropped=1),
+        ValidationCount(name="other", pairs=2, dropped=0),
     )
     assert (counts.valid, counts.valid_dropped) == (3, 1)
     sets = PreparedData.open(tmp_path / "data").valid_sets

@@ -13,7 +13,7 @@ from nmt.prepared.manifest import (
     InputRecord,
     Manifest,
     OverlapCount,
-    ValidCount,
+    ValidationCount,
     check_files,
     prepared_sections,
     read_manifest,
@@ -24,7 +24,7 @@ from nmt.prepared.manifest import (
 COUNTS = Counts(
     read=3, rejected={"empty": 1}, heldout=0, train=2, valid=1, valid_dropped=0,
     corpora=(CorpusCount(name="a.tsv", weight=2.0, tag="<a>", read=3, rejected={"empty": 1}, heldout=0, train=2),),
-    validation=(ValidCount(name="b.tsv", pairs=1, dropped=0),),
+    validation=(ValidationCount(name="b.tsv", pairs=1, dropped=0),),
     overlap={"test": OverlapCount(source=2, target=1, pair=1)},
     src_pieces=8, tgt_pieces=9, src_vocabulary=16, tgt_vocabulary=16,
 )  # fmt: skip

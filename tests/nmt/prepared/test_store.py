@@ -10,7 +10,7 @@ from nmt.config import Settings
 from nmt.errors import DataError
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText, holds_text
-from nmt.prepared.manifest import Counts, ValidCount, read_manifest, write_manifest
+from nmt.prepared.manifest import Counts, ValidationCount, read_manifest, write_manifest
 
 Pairs = list[tuple[str, str]]
 
@@ -64,7 +64,7 @@ def write_sets(folder: Path, *sets: tuple[str, int]) -> None:
     """Say that the validation pairs are sets of such names and sizes."""
     manifest = read_manifest(folder)
     assert isinstance(manifest.counts, Counts)
-    validation = tuple(ValidCount(name=name, pairs=pairs, dropped=0) for name, pairs in sets)
+    validation = tuple(ValidationCount(name=name, pairs=pairs, dropped=0) for name, pairs in sets)
     counts = manifest.counts.model_copy(update={"validation": validation})
     write_manifest(folder, manifest.model_copy(update={"counts": counts}))
 
