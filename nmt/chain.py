@@ -15,7 +15,7 @@ from nmt.errors import ConfigError
 from nmt.files import make_folder, sha256, write_text
 from nmt.lm.result import Totals
 from nmt.lm.scorer import LanguageScorer
-from nmt.metrics import Score, Scoring, score, tokenizer_for
+from nmt.metrics import Score, ScoreOptions, score_lines, tokenizer_for
 from nmt.models.folder import WEIGHTS, read_settings
 from nmt.prepare.inputs import find_test
 from nmt.subword import load_tokenizers
@@ -124,8 +124,8 @@ def translate_test(
 def score_test(hypotheses: Path, texts: TestTexts, settings: Settings) -> tuple[Score, ...]:
     """Score translations against the test target, and keep the scores beside them."""
     references = list(read_lines(texts.tgt, on_bad_utf8=settings.data.on_bad_utf8))
-    scoring = Scoring(tokenizer=tokenizer_for(settings, references))
-    scores = score(list(read_lines(hypotheses)), references, scoring)
+    scoring = ScoreOptions(tokenizer=tokenizer_for(settings, references))
+    scores = score_lines(list(read_lines(hypotheses)), references, scoring)
     records = [{"metric": one.name, "score": one.score, "signature": one.signature} for one in scores]
     write_text(hypotheses.with_name(SCORES), json.dumps(records, indent=2) + "\n")
     return scores

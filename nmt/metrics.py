@@ -53,7 +53,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoreOptions:
     """How to score.
 
     Args:
@@ -67,6 +67,9 @@ class Scoring:
     lowercase: bool = False
     tokenizer: BleuTokenizer = "13a"
     confidence: bool = False
+
+
+_USUAL: Final = ScoreOptions()
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def tokenizer_for(settings: Settings, references: Sequence[str]) -> BleuTokenize
     return suiting_tokenizer(references, settings.data.tgt_lang) if wanted == "auto" else wanted
 
 
-def better_tokenizer(reference: Path, scoring: Scoring) -> BleuTokenizer | None:
+def better_tokenizer(reference: Path, scoring: ScoreOptions) -> BleuTokenizer | None:
     """Name what would find the words of a reference without spaces, where 13a was to find them; None: no need.
 
     Raises:
@@ -104,24 +107,25 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTo
     Raises:
         DataError: There are no lines, or the numbers of lines differ.
     """
-    return score(hypotheses, references, Scoring(metrics=("bleu",), tokenizer=tokenizer))[0]
+    return score_lines(hypotheses, references, ScoreOptions(metrics=("bleu",), tokenizer=tokenizer))[0]
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring | None = None) -> tuple[Score, ...]:
+def score_lines(
+    hypotheses: Sequence[str], references: Sequence[str], scoring: ScoreOptions = _USUAL
+) -> tuple[Score, ...]:
     """Score detokenised text, one segment a line, against one reference a segment.
 
     Raises:
         DataError: There are no lines, or the numbers of lines differ.
     """
     _check_lines(len(hypotheses), len(references), hypothesis="the hypothesis", reference="the reference")
-    scoring = scoring or Scoring()
     return _score_all(hypotheses, [references], scoring)
 
 
 def score_files(
     reference: Path,
     hypotheses: Iterable[Path],
-    scoring: Scoring | None = None,
+    scoring: ScoreOptions = _USUAL,
     *,
     more: Sequence[Path] = (),
     on_bad_utf8: OnBadUtf8 = "error",
@@ -134,11 +138,12 @@ def score_files(
         DataError: A file cannot be read or is empty, or the numbers of lines differ.
     """
     references, texts = _read_all([reference, *more], hypotheses, on_bad_utf8)
-    scoring = scoring or Scoring()
     return [_scores_of(path, lines, _score_all(lines, references, scoring)) for path, lines in texts]
 
 
-def _score_all(hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: Scoring) -> tuple[Score, ...]:
+def _score_all(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: ScoreOptions
+) -> tuple[Score, ...]:
     return tuple(_score(name, hypotheses, references, scoring) for name in scoring.metrics)
 
 
@@ -157,7 +162,7 @@ def _read_all(
 def compare_files(
     reference: Path,
     hypotheses: Iterable[Path],
-    scoring: Scoring | None = None,
+    scoring: ScoreOptions = _USUAL,
     *,
     more: Sequence[Path] = (),
     on_bad_utf8: OnBadUtf8 = "error",
@@ -171,7 +176,6 @@ def compare_files(
         DataError: A file cannot be read or is empty, or the numbers of lines differ.
         UsageError: There is nothing to compare.
     """
-    scoring = scoring or Scoring()
     paths = list(hypotheses)
     if len(paths) < 2:
         raise UsageError(f"a paired test compares two files of translations or more, found {len(paths)}")
@@ -185,7 +189,7 @@ def _scores_of(hypothesis: Path, lines: Sequence[str], scores: tuple[Score, ...]
 
 
 def compare(
-    named: Sequence[tuple[str, Sequence[str]]], references: Sequence[Sequence[str]], scoring: Scoring
+    named: Sequence[tuple[str, Sequence[str]]], references: Sequence[Sequence[str]], scoring: ScoreOptions
 ) -> list[tuple[Score, ...]]:
     """Score translations, which have names, and test each against the first as `compare_files` does."""
     metrics: dict[str, Metric] = {name: _metric(name, scoring) for name in scoring.metrics}
@@ -200,7 +204,7 @@ def compare(
     return list(zip(*columns, strict=True))
 
 
-def _compared(metric: MetricName, name: str, one: Result, signature: str, scoring: Scoring) -> Score:
+def _compared(metric: MetricName, name: str, one: Result, signature: str, scoring: ScoreOptions) -> Score:
     confidence = Confidence(float(one.mean or 0.0), float(one.ci or 0.0)) if scoring.confidence else None
     return Score(metric, name, one.score, signature, confidence, one.p_value)
 
@@ -215,7 +219,9 @@ def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) 
         raise DataError(f"{reference} has no lines; there is nothing to score")
 
 
-def _score(name: MetricName, hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: Scoring) -> Score:
+def _score(
+    name: MetricName, hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: ScoreOptions
+) -> Score:
     metric = _metric(name, scoring)
     result = metric.corpus_score(hypotheses, references, n_bootstrap=RESAMPLES if scoring.confidence else 1)
     signature = str(metric.get_signature())
@@ -227,7 +233,7 @@ def _score(name: MetricName, hypotheses: Sequence[str], references: Sequence[Seq
     return Score(name, result.name, result.score, signature, confidence)
 
 
-def _metric(name: MetricName, scoring: Scoring) -> Metric:
+def _metric(name: MetricName, scoring: ScoreOptions) -> Metric:
     if name == "bleu":
         return make_bleu(scoring.tokenizer, lowercase=scoring.lowercase)
     if name == "chrf":

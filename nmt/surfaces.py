@@ -33,7 +33,7 @@ def decode_bytes(text: str) -> str:
     return _LONE_BYTE.sub("\ufffd", decoded)
 
 
-def shown(piece: str) -> str:
+def show_piece(piece: str) -> str:
     """Write a piece as it may be shown: a lone byte as "<0xC3>"."""
     return _LONE_BYTE.sub(lambda match: f"<0x{ord(match[0]) - 0xDC00:02X}>", piece)
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, Self
 from nmt.config import Settings
 from nmt.corpus.reading import OnBadUtf8, read_lines, unequal
 from nmt.errors import DataError, UsageError
-from nmt.metrics import Score, Scoring, compare, score, tokenizer_for
+from nmt.metrics import Score, ScoreOptions, compare, score_lines, tokenizer_for
 from nmt.translate import Options, Translator
 
 _DIGITS: Final = 4
@@ -85,7 +85,7 @@ class Plan:
         return len(self.lm_weights.values) * len(self.length_penalties.values) + self.rounds * around
 
 
-def tune(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried]:
+def try_points(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried]:
     """Try the points of a plan, each once, and give each as soon as its score is known."""
     points = list(map(Point._make, product(plan.lm_weights.values, plan.length_penalties.values)))
     tried: list[Tried] = []
@@ -141,7 +141,7 @@ class Validation:
 
     def score(self, hypotheses: Sequence[str], settings: Settings) -> Score:
         """Score translations; the settings are those of the model that made them."""
-        return score(hypotheses, self.tgt, self._scoring(settings))[0]
+        return score_lines(hypotheses, self.tgt, self._scoring(settings))[0]
 
     def p_value(self, usual: Sequence[str], best: Sequence[str], settings: Settings) -> float:
         """Return how probable it is that a difference as large as that of two translations is chance.
@@ -153,8 +153,8 @@ class Validation:
         assert found.p_value is not None
         return found.p_value
 
-    def _scoring(self, settings: Settings) -> Scoring:
-        return Scoring(metrics=(self.metric,), tokenizer=tokenizer_for(settings, self.tgt))
+    def _scoring(self, settings: Settings) -> ScoreOptions:
+        return ScoreOptions(metrics=(self.metric,), tokenizer=tokenizer_for(settings, self.tgt))
 
 
 DEFAULT: Final = Plan()

@@ -65,10 +65,10 @@ def score(
       nmt score --reference second.fr test.fr output.fr
       nmt score --paired test.fr baseline.fr output.fr
     """
-    from nmt.metrics import METRICS, Scoring, better_tokenizer, compare_files, score_files
+    from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files
 
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
-    scoring = Scoring(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
+    scoring = ScoreOptions(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
     scored = (compare_files if paired else score_files)(
         reference, hypotheses, scoring, more=references, on_bad_utf8=on_bad_utf8
     )

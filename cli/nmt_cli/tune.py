@@ -106,7 +106,7 @@ def tune(
 
 def _try_all(score_of: "Callable[[Point], Score]", plan: "Plan") -> "list[Tried]":
     """Try the points of a plan, and print each as it is known."""
-    from nmt.tuning import tune as try_points
+    from nmt.tuning import try_points
 
     tried: list[Tried] = []
     with progress() as bar:

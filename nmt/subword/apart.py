@@ -49,12 +49,9 @@ def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
                 count += 1
         with closing(map_in_processes(partial(_make, options), [_Sample(sample, count)], workers=1)) as results:
             [result] = results
-    except NmtError as error:
-        if type(error) is not NmtError:
-            raise
-        raise NmtError(f"the tokenizer cannot be trained: {describe_out_of_memory()}") from error
     except Exception as error:
-        if not is_out_of_memory(error):
+        has_ended = type(error) is NmtError  # the process, without a word of its own
+        if not has_ended and (isinstance(error, NmtError) or not is_out_of_memory(error)):
             raise
         raise NmtError(f"the tokenizer cannot be trained: {describe_out_of_memory()}") from error
     finally:

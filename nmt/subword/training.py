@@ -119,23 +119,16 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         try:
             for line in self._lines:
-                text = _leave_out_marks(line) if self._words else _leave_out_reserved(line)
+                text = line.replace(_RESERVED, " ")
+                if self._words:  # marks of spaces, and those of unknown words that a text came with, are none
+                    words = text.replace(SPACE_MARK, " ").split(" ")
+                    text = " ".join(word for word in words if word != UNK_PIECE)
                 if self._counting:
                     self.counts.update(text.split(" ") if self._words else text)
                 yield text
         except BaseException as error:
             self.failure = error
             raise
-
-
-def _leave_out_reserved(line: str) -> str:
-    return line.replace(_RESERVED, " ")
-
-
-def _leave_out_marks(line: str) -> str:
-    """Leave out what is no word: marks of spaces, and those of unknown words that a text came with."""
-    words = _leave_out_reserved(line).replace(SPACE_MARK, " ").split(" ")
-    return " ".join(word for word in words if word != UNK_PIECE)
 
 
 def _explain(message: str, vocab_size: int) -> NmtError:

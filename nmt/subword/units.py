@@ -1,7 +1,7 @@
 """Text whose pieces are its words, its characters or its bytes: cut by a rule and looked up, with no model at work."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -77,7 +77,9 @@ class Characters:
         self._codes = {symbol: chr(_FIRST_CODE + number) for number, symbol in enumerate(symbols)}
         self._symbols = re.compile("|".join(map(re.escape, symbols)) or "(?!)")
         self._units = re.compile("|".join([*map(re.escape, symbols), "."]), re.DOTALL)
-        self._table = _tabulate({self._codes.get(piece, piece): index for piece, index in self._ids.items()})
+        self._table = np.full(0x110000, UNK, dtype=np.int32)  # from every character to its id
+        for piece, index in self._ids.items():
+            self._table[ord(self._codes.get(piece, piece))] = index
         self._normalise = normalise
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -89,7 +91,7 @@ class Characters:
 
     def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
         """Do the same, and lay the ids end to end."""
-        coded = [self._symbols.sub(self._code, self._spaced(text)) for text in texts]
+        coded = [self._symbols.sub(lambda match: self._codes[match[0]], self._spaced(text)) for text in texts]
         codes = np.frombuffer("".join(coded).encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
         lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
         ids = self._table[codes]
@@ -118,9 +120,6 @@ class Characters:
         words = text.replace(SPACE_MARK, " ").split(" ")
         return "".join([SPACE_MARK + word for word in words if word])
 
-    def _code(self, match: re.Match[str]) -> str:
-        return self._codes[match[0]]
-
     def _in_bytes(
         self, ids: NDArray[np.int32], codes: NDArray[np.uint32], lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -139,11 +138,3 @@ class Characters:
 
 def _free(pieces: Sequence[str]) -> list[tuple[int, str]]:
     return [(index, piece) for index, piece in enumerate(pieces) if index not in _SPECIALS]
-
-
-def _tabulate(ids: Mapping[str, int]) -> NDArray[np.int32]:
-    """Make a table from every character to its id."""
-    table = np.full(0x110000, UNK, dtype=np.int32)
-    for character, index in ids.items():
-        table[ord(character)] = index
-    return table

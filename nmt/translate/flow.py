@@ -10,7 +10,7 @@ from nmt.markup import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.streams import CHARACTERS_AT_ONCE, LineSource
-from nmt.translate.lines import Line, LineReader
+from nmt.translate.lines import InputLine, LineReader
 from nmt.translate.result import Translation
 
 _LINES_AHEAD: Final = 10_000
@@ -24,7 +24,7 @@ _PARTS_OF_A_LINE: Final = 1 << 20
 
 @dataclass
 class _Unfinished:
-    line: Line
+    line: InputLine
     characters: int
     found: dict[int, list[Hypothesis]] = field(default_factory=dict)
 

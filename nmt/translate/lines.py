@@ -28,7 +28,7 @@ from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, i
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.splitting import split_sentences, split_text
 from nmt.subword import Tokenizers
-from nmt.surfaces import shown
+from nmt.surfaces import show_piece
 from nmt.translate.options import Options
 from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
 from nmt.translate.words import Spelled, copied, spell, spell_within
@@ -50,7 +50,7 @@ class LinePart:
 
 
 @dataclass(frozen=True)
-class Line:
+class InputLine:
     """A line on its way through the model."""
 
     marked: Marked
@@ -81,7 +81,7 @@ class LineReader:
     settings: Settings
     options: Options
 
-    def read(self, lines: Sequence[str], opened: Region | None = None) -> list[Line]:
+    def read(self, lines: Sequence[str], opened: Region | None = None) -> list[InputLine]:
         """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences.
 
         Args:
@@ -106,7 +106,7 @@ class LineReader:
             first = [next(encoded) for sentence in sentences if sentence]
             parts = [part for too_long in first for part in self._fitting(too_long)]
             read.append(
-                Line(
+                InputLine(
                     marked=one,
                     prefix=prefix,
                     prefix_ids=ids,
@@ -119,12 +119,12 @@ class LineReader:
             )
         return read
 
-    def write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
+    def write(self, line: InputLine, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         """Make translations of a line from the hypotheses of its parts, best first."""
         written = self._write(line, found)
         return written if line.begun is None else [replace(one, begun=line.begun) for one in written]
 
-    def _write(self, line: Line, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
+    def _write(self, line: InputLine, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         if not line.parts:
             blank = nothing(alignment=self.options.alignment or self.options.details, details=self.options.details)
             if line.kept is not None:
@@ -269,7 +269,7 @@ class LineReader:
                 sides = fill_pieces(src, part.originals), fill_pieces(tgt, filling)
                 one = replace(one, alignment=tuple(align_words(*sides, attention)))
             if self.options.details:
-                one = replace(one, details=(Part(tuple(map(shown, src)), tuple(map(shown, tgt)), attention),))
+                one = replace(one, details=(Part(tuple(map(show_piece, src)), tuple(map(show_piece, tgt)), attention),))
         return Piecewise(one, len(part.text.split()), len(text.split()), part.continues)
 
     def _decoded(self, ids: Sequence[int], prefix: str) -> str:

@@ -8,14 +8,14 @@ import sacrebleu
 
 from nmt.config.training import BleuTokenizer
 from nmt.errors import ConfigError, DataError, UsageError
-from nmt.metrics import METRICS, Scoring, bleu, compare_files, make_bleu, score, score_files
+from nmt.metrics import METRICS, ScoreOptions, bleu, compare_files, make_bleu, score_files, score_lines
 
 VERSION = f"version:{sacrebleu.__version__}"
 
 
 def test_a_text_scored_against_itself_is_perfect() -> None:
     lines = ["Der Hund läuft schnell nach Hause.", "Es regnet heute nicht sehr stark."]
-    assert [(one.metric, round(one.score, 9)) for one in score(lines, lines)] == [
+    assert [(one.metric, round(one.score, 9)) for one in score_lines(lines, lines)] == [
         ("bleu", 100.0),
         ("chrf", 100.0),
         ("ter", 0.0),
@@ -39,7 +39,7 @@ def test_bleu_counts_over_the_corpus_not_the_line() -> None:
 
 def test_bleu_splits_punctuation_from_words() -> None:
     assert bleu(["a b c, d."], ["a b c , d ."]).score == pytest.approx(100)
-    (untouched,) = score(["a b c, d."], ["a b c , d ."], Scoring(metrics=("bleu",), tokenizer="none"))
+    (untouched,) = score_lines(["a b c, d."], ["a b c , d ."], ScoreOptions(metrics=("bleu",), tokenizer="none"))
     assert untouched.score < 50
     assert "tok:none" in untouched.signature
 
@@ -66,26 +66,26 @@ def test_what_a_tokenizer_lacks_is_said_in_one_line(
 
 def test_chrf_averages_character_sequences() -> None:
     # one of two characters is right, the only pair is wrong: precision and recall are 1/4
-    (chrf,) = score(["ab"], ["ac"], Scoring(metrics=("chrf",)))
+    (chrf,) = score_lines(["ab"], ["ac"], ScoreOptions(metrics=("chrf",)))
     assert chrf.score == pytest.approx(25)
 
 
 def test_ter_is_edits_for_each_reference_word() -> None:
-    ter = Scoring(metrics=("ter",))
-    assert score(["a b c d"], ["a b x d"], ter)[0].score == pytest.approx(25)
-    assert score(["d a b c"], ["a b c d"], ter)[0].score == pytest.approx(25), "moving one word is one edit"
+    ter = ScoreOptions(metrics=("ter",))
+    assert score_lines(["a b c d"], ["a b x d"], ter)[0].score == pytest.approx(25)
+    assert score_lines(["d a b c"], ["a b c d"], ter)[0].score == pytest.approx(25), "moving one word is one edit"
 
 
 def test_case_counts_unless_told_otherwise() -> None:
     upper, lower = ["A B C D"], ["a b c d"]
     assert bleu(upper, lower).score == 0
-    (ignoring,) = score(upper, lower, Scoring(metrics=("bleu",), lowercase=True))
+    (ignoring,) = score_lines(upper, lower, ScoreOptions(metrics=("bleu",), lowercase=True))
     assert ignoring.score == pytest.approx(100)
     assert "case:lc" in ignoring.signature
 
 
 def test_signatures_are_those_of_sacrebleu() -> None:
-    assert [(one.name, one.signature) for one in score(["a b c d"], ["a b c d"])] == [
+    assert [(one.name, one.signature) for one in score_lines(["a b c d"], ["a b c d"])] == [
         ("BLEU", f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION}"),
         ("chrF2", f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|{VERSION}"),
         ("TER", f"nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|{VERSION}"),
@@ -94,31 +94,35 @@ def test_signatures_are_those_of_sacrebleu() -> None:
 
 def test_metrics_come_in_the_order_asked_for() -> None:
     assert METRICS == ("bleu", "chrf", "ter")
-    assert [one.metric for one in score(["a"], ["a"], Scoring(metrics=("ter", "bleu")))] == ["ter", "bleu"]
+    assert [one.metric for one in score_lines(["a"], ["a"], ScoreOptions(metrics=("ter", "bleu")))] == ["ter", "bleu"]
 
 
 def test_intervals_come_from_a_seeded_bootstrap_that_the_signature_names() -> None:
     hypotheses, references = ["a b c d", "a b x d"] * 10, ["a b c d"] * 20
-    first, second = (score(hypotheses, references, Scoring(confidence=True)) for _ in range(2))
+    first, second = (score_lines(hypotheses, references, ScoreOptions(confidence=True)) for _ in range(2))
     assert first == second
     for one in first:
         assert "bs:1000|seed:" in one.signature
         assert one.confidence is not None
         assert abs(one.confidence.mean - one.score) < one.confidence.half_width
-    same = score(references, references, Scoring(confidence=True))[0].confidence
+    same = score_lines(references, references, ScoreOptions(confidence=True))[0].confidence
     assert same is not None
     assert (round(same.mean, 6), same.half_width) == (100, 0)
 
 
 def test_a_score_of_nothing_but_zeros_has_an_interval_of_width_0() -> None:
-    (one,) = score(["a b"] * 3, ["c d"] * 3, Scoring(metrics=("bleu",), confidence=True))
+    (one,) = score_lines(["a b"] * 3, ["c d"] * 3, ScoreOptions(metrics=("bleu",), confidence=True))
     assert one.confidence is not None
     assert (one.score, one.confidence.mean, one.confidence.half_width) == (0, 0, 0)
 
 
 def test_empty_lines_are_lines() -> None:
     assert bleu(["a b c d", ""], ["a b c d", ""]).score == pytest.approx(100)
-    assert [one.score for one in score(["", ""], ["a b", ""], Scoring(metrics=("bleu", "chrf", "ter")))] == [0, 0, 100]
+    assert [one.score for one in score_lines(["", ""], ["a b", ""], ScoreOptions(metrics=("bleu", "chrf", "ter")))] == [
+        0,
+        0,
+        100,
+    ]
 
 
 def test_scoring_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
@@ -141,7 +145,7 @@ def test_no_lines_are_refused() -> None:
 def test_files_are_scored_in_the_order_given(tmp_path: Path) -> None:
     for name, text in {"ref": "a b c d\n", "good": "a b c d\n", "bad": "x\n"}.items():
         (tmp_path / name).write_text(text)
-    bad, good = score_files(tmp_path / "ref", [tmp_path / "bad", tmp_path / "good"], Scoring(metrics=("bleu",)))
+    bad, good = score_files(tmp_path / "ref", [tmp_path / "bad", tmp_path / "good"], ScoreOptions(metrics=("bleu",)))
     assert (bad.hypothesis.name, bad.lines, bad.scores[0].score) == ("bad", 1, 0)
     assert (good.hypothesis.name, round(good.scores[0].score, 9)) == ("good", 100)
 
@@ -172,7 +176,9 @@ def test_bad_utf_8_is_an_error_unless_it_is_to_be_replaced(tmp_path: Path) -> No
     (tmp_path / "ref").write_bytes(b"a\xff b\n")
     with pytest.raises(DataError, match="line 1"):
         score_files(tmp_path / "ref", [tmp_path / "ref"])
-    (scored,) = score_files(tmp_path / "ref", [tmp_path / "ref"], Scoring(metrics=("chrf",)), on_bad_utf8="replace")
+    (scored,) = score_files(
+        tmp_path / "ref", [tmp_path / "ref"], ScoreOptions(metrics=("chrf",)), on_bad_utf8="replace"
+    )
     assert scored.scores[0].score == pytest.approx(100)
 
 
@@ -192,7 +198,7 @@ def compared(tmp_path: Path) -> list[Path]:
 
 
 def test_the_paired_test_is_that_of_the_same_lines_drawn_for_both(compared: list[Path]) -> None:
-    first, second = compare_files(compared[0], compared[1:], Scoring(metrics=("bleu",), confidence=True))
+    first, second = compare_files(compared[0], compared[1:], ScoreOptions(metrics=("bleu",), confidence=True))
     texts = [np.array(path.read_text().splitlines()) for path in compared]
     drawn = np.random.default_rng(12345).choice(12, size=(1000, 12))
     scores = [[bleu(list(text[rows]), list(texts[0][rows])).score for rows in drawn] for text in texts[1:]]

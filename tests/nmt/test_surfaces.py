@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.surfaces import decode_bytes, readable, shown, surface
+from nmt.surfaces import decode_bytes, readable, show_piece, surface
 
 
 def test_a_byte_below_128_is_a_character_and_others_are_lone_bytes() -> None:
@@ -38,7 +38,7 @@ def test_text_spelled_in_bytes_comes_back(text: str) -> None:
 
 
 def test_lone_bytes_are_shown_by_their_numbers() -> None:
-    assert [shown(piece) for piece in ("the", "\udcc3", "a\udca9")] == ["the", "<0xC3>", "a<0xA9>"]
+    assert [show_piece(piece) for piece in ("the", "\udcc3", "a\udca9")] == ["the", "<0xC3>", "a<0xA9>"]
 
 
 def test_a_readable_piece_has_no_control_characters() -> None:

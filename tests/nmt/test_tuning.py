@@ -7,7 +7,7 @@ from nmt.config import Settings
 from nmt.errors import ConfigError, DataError
 from nmt.metrics import Score
 from nmt.translate import Options, Translator
-from nmt.tuning import Axis, Plan, Point, Tried, Validation, best_of, plan_for, tune
+from nmt.tuning import Axis, Plan, Point, Tried, Validation, best_of, plan_for, try_points
 
 
 def scored(value: float) -> Score:
@@ -23,7 +23,7 @@ SMALL = Plan(Axis((0.0, 0.2, 0.4), 0.2), Axis((0.0, 1.0), 1.0), rounds=2)
 
 
 def test_a_grid_is_tried_then_twice_what_lies_around_its_best() -> None:
-    tried = list(tune(lambda point: scored(hill(*point)), SMALL))
+    tried = list(try_points(lambda point: scored(hill(*point)), SMALL))
     grid = [(0.0, 0.0), (0.0, 1.0), (0.2, 0.0), (0.2, 1.0), (0.4, 0.0), (0.4, 1.0)]
     # the best of the grid is (0.2, 1.0), of what lies around it (0.1, 1.0)
     first = [point for point in itertools.product((0.1, 0.2, 0.3), (0.5, 1.0, 1.5)) if point not in grid]
@@ -41,7 +41,7 @@ def test_no_point_is_tried_twice_and_none_below_zero() -> None:
         asked.append(point)
         return scored(-sum(point))
 
-    tried = list(tune(score_of, SMALL))
+    tried = list(try_points(score_of, SMALL))
     assert len(set(asked)) == len(asked) == len(tried) < SMALL.most
     assert min(min(point) for point in asked) == 0.0
     assert best_of(tried).point == (0.0, 0.0)
@@ -49,13 +49,13 @@ def test_no_point_is_tried_twice_and_none_below_zero() -> None:
 
 def test_a_fixed_weight_is_not_refined() -> None:
     plan = Plan(Axis.fixed(0.3), Axis((0.0, 1.0), 1.0), rounds=1)
-    tried = list(tune(lambda point: scored(point.length_penalty), plan))
+    tried = list(try_points(lambda point: scored(point.length_penalty), plan))
     assert [one.point for one in tried] == [(0.3, 0.0), (0.3, 1.0), (0.3, 0.5), (0.3, 1.5)]
     assert plan.most == 4
 
 
 def test_values_are_round_numbers() -> None:
-    tried = list(tune(lambda point: scored(hill(*point)), Plan()))
+    tried = list(try_points(lambda point: scored(hill(*point)), Plan()))
     assert all(value == round(value, 4) for one in tried for value in one.point)
     assert best_of(tried).point == (0.125, 0.75)
 
@@ -69,12 +69,12 @@ def test_of_equal_points_the_one_of_the_smallest_weight_and_the_usual_penalty_is
 
 def test_where_nothing_is_better_the_usual_penalty_stays() -> None:
     plan = Plan(Axis.fixed(0.0), usual_penalty=0.5)
-    assert best_of(list(tune(lambda point: scored(0.0), plan)), plan.usual_penalty).point == (0.0, 0.5)
+    assert best_of(list(try_points(lambda point: scored(0.0), plan)), plan.usual_penalty).point == (0.0, 0.5)
 
 
 def test_the_usual_penalty_is_tried_too_wherever_it_lies() -> None:
     plan = SMALL.with_usual(0.6)
-    tried = list(tune(lambda point: scored(0.0), plan))
+    tried = list(try_points(lambda point: scored(0.0), plan))
     assert plan.usual == (0.0, 0.6)
     assert plan.usual in [one.point for one in tried[:9]]
     assert best_of(tried, plan.usual_penalty).point == plan.usual

@@ -111,7 +111,7 @@ def test_a_language_that_the_model_does_not_know_is_an_error_that_says_which_it_
 def test_the_pages_tell_how_many_languages_there_are() -> None:
     count = len(set(languages._model().labels) - {"zxx"})
     docs = Path(__file__).parents[3] / "docs"
-    assert f"a model that knows {count} languages" in (docs / "cleaning.md").read_text(encoding="utf-8")
+    assert f"a language identifier for {count} languages" in (docs / "cleaning.md").read_text(encoding="utf-8")
     assert f"| languages | {count} |" in (docs / "decisions" / "0016-cleaning.md").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from nmt.markup import compile_pattern
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.subword import Tokenizers
 from nmt.terms import Terminology
-from nmt.translate.lines import Line, LineReader
+from nmt.translate.lines import InputLine, LineReader
 from nmt.translate.options import DEFAULT, Options
 
 
@@ -32,12 +32,12 @@ def hypothesis(tokenizers: Tokenizers, text: str, reads: list[int] | None = None
     return Hypothesis(tuple(ids), -2.0, -1.0, attention)
 
 
-def echoed(tokenizers: Tokenizers, line: Line) -> list[list[Hypothesis]]:
+def echoed(tokenizers: Tokenizers, line: InputLine) -> list[list[Hypothesis]]:
     """For each part of a line, a hypothesis that repeats it piece by piece."""
     return [[Hypothesis(tuple(part.ids), -2.0, -1.0, torch.eye(len(part.ids)))] for part in line.parts]
 
 
-def texts(line: Line) -> list[str]:
+def texts(line: InputLine) -> list[str]:
     return [part.text for part in line.parts]
 
 
