@@ -31,7 +31,7 @@ def shortlist(
       nmt shortlist models/en-fr data/en-fr --pairs 50000
     """
     from nmt.prepared import PreparedData
-    from nmt.training.lexicon import PAIRS, SIZE, add_lexicon
+    from nmt.shortlist.learn import PAIRS, SIZE, add_lexicon
 
     data = PreparedData.open(data_dir)
     with progress() as bar:

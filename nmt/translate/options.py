@@ -11,7 +11,7 @@ from nmt.config.load import describe_misfit
 from nmt.errors import ConfigError, UsageError
 from nmt.markup import Region, left_open
 from nmt.search.sampling import Sampling
-from nmt.search.shortlist import MULTIPLE
+from nmt.shortlist.lexicon import MULTIPLE
 from nmt.terms import Terminology
 
 

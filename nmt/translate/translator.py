@@ -25,8 +25,8 @@ from nmt.search.engine import Engine
 from nmt.search.ensemble import Ensemble
 from nmt.search.penalties import Scoring
 from nmt.search.protocol import SearchableModel
-from nmt.search.shortlist import Lexicon, load_lexicon
 from nmt.search.starting import Kind, start_of
+from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.streams import FileLines
 from nmt.subword import Tokenizers, tokenizer_files
 from nmt.translate.flow import Flow, translate_source

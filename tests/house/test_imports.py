@@ -18,6 +18,7 @@ FLOORS = (
     {"models"},
     {"prepared", "search", "metrics", "splitting", "streams", "markup", "terms"},
     {"inspection", "lm", "prepare", "training"},
+    {"shortlist"},
     {"translate"},
     {"chain", "demo", "tuning"},
 )

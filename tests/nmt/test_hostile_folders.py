@@ -236,7 +236,7 @@ def read_model(base: Path, folder: Path, done: str) -> None:
     from nmt.lm import LanguageScorer
     from nmt.models.exporting import export_vectors
     from nmt.prepared import PreparedData
-    from nmt.training.lexicon import add_lexicon
+    from nmt.shortlist.learn import add_lexicon
     from nmt.translate import Options, Translator
     from nmt.tuning import Point, Validation
 
@@ -285,7 +285,7 @@ def read_data(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt inspect`, `train` and `shortlist` do."""
     from nmt.inspection import inspect, to_tree
     from nmt.inspection.page import to_page
-    from nmt.training.lexicon import add_lexicon
+    from nmt.shortlist.learn import add_lexicon
     from nmt.training.tasks import open_data
 
     attempt(lambda: (to_page(found := inspect(folder)), to_tree(found)))
@@ -423,7 +423,7 @@ ODD_MODEL: Final = (
 
 @pytest.fixture(scope="module")
 def base(toy_model: Path, toy_data: Any, toy_text_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from nmt.training.lexicon import add_lexicon
+    from nmt.shortlist.learn import add_lexicon
 
     folder = tmp_path_factory.mktemp("base")
     shutil.copytree(toy_model, folder / "pair")

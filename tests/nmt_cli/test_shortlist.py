@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.prepared import PreparedData
-from nmt.search.shortlist import load_lexicon
-from nmt.training import lexicon
-from nmt.training.lexicon import PAIRS, SIZE
+from nmt.shortlist import learn
+from nmt.shortlist.learn import PAIRS, SIZE
+from nmt.shortlist.lexicon import load_lexicon
 from nmt_cli.main import app
 
 
@@ -22,7 +22,7 @@ def model(toy_model: Path, tmp_path: Path) -> Path:
 
 
 def test_what_was_learnt_is_printed(model: Path, toy_data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexicon, "SHORTLISTS", (16, 32))
+    monkeypatch.setattr(learn, "SHORTLISTS", (16, 32))
     result = shortlist(model, toy_data.folder, "--size", "7", "--pairs", "50")
     assert (result.exit_code, result.stderr) == (0, "")
     learnt, *shares = result.stdout.splitlines()

@@ -8,7 +8,7 @@ import torch
 from nmt.config import load_settings
 from nmt.models.folder import load_model
 from nmt.search.sampling import Sampling
-from nmt.search.shortlist import Lexicon
+from nmt.shortlist.lexicon import Lexicon
 from nmt.terms import Terminology
 from nmt.translate import Options, Translator, translator
 from nmt.translate.translator import Shortlister

@@ -13,10 +13,10 @@ from nmt.errors import ModelError
 from nmt.models.folder import load_model
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
-from nmt.search.shortlist import Lexicon, load_lexicon
 from nmt.sequences import FlatSequences
-from nmt.training import lexicon
-from nmt.training.lexicon import MassTable, Reader, add_lexicon, coverage, learn_lexicon
+from nmt.shortlist import learn
+from nmt.shortlist.learn import MassTable, Reader, add_lexicon, coverage, learn_lexicon
+from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.training.logbook import Logbook, Silence
 from nmt.training.pairs import TrainingPairs
 
@@ -133,7 +133,7 @@ def test_coverage_counts_the_pieces_of_the_references() -> None:
 def test_coverage_in_blocks_is_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     translations = torch.full((6, 1), -1, dtype=torch.int32)
     table = Lexicon(translations, torch.arange(39, 3, -1, dtype=torch.int32))
-    monkeypatch.setattr(lexicon, "_BLOCK_ROWS", 2)
+    monkeypatch.setattr(learn, "_BLOCK_ROWS", 2)
     assert coverage(table, flat([4], [4], [4, 5]), flat([39], [5], [28, 27]), size=16) == pytest.approx(2 / 4)
 
 
@@ -146,7 +146,7 @@ def model(toy_model: Path, tmp_path: Path) -> Path:
 def test_the_lexicon_of_a_trained_model_translates_its_words(
     model: Path, toy_data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lexicon, "SHORTLISTS", (16, 32, 48))
+    monkeypatch.setattr(learn, "SHORTLISTS", (16, 32, 48))
     learnt = add_lexicon(model, toy_data, size=5, on_progress=nobody)
     assert learnt.pairs == len(toy_data.train_src)
     found = load_lexicon(model)

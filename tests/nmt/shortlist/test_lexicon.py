@@ -12,7 +12,7 @@ from nmt.config import load_settings
 from nmt.errors import ConfigError, ModelError
 from nmt.models.build import build_model
 from nmt.models.folder import ModelFolder, Vocabularies, put_lexicon
-from nmt.search.shortlist import Lexicon, load_lexicon, save_lexicon
+from nmt.shortlist.lexicon import Lexicon, load_lexicon, save_lexicon
 
 SRC_SIZE, TGT_SIZE = 12, 48
 

@@ -16,8 +16,8 @@ from nmt.errors import ModelError
 from nmt.models.devices import Precision, autocast, choose_device, choose_precision, use_threads
 from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.prepared import PreparedData
-from nmt.search.shortlist import PER_WORD, SPECIALS, Lexicon, save_lexicon
 from nmt.sequences import FlatSequences, Rows
+from nmt.shortlist.lexicon import PER_WORD, SPECIALS, Lexicon, save_lexicon
 from nmt.training.logbook import Logbook, Silence
 from nmt.training.pairs import TrainingPairs
 from nmt.vocab import EOS, PAD
