@@ -86,7 +86,11 @@ def scripts_of(language: str | None, *, setting: str) -> tuple[str, ...]:
             return _ALIASES.get(script, (script,))
     scripts = tuple(code for code, languages in _LANGUAGES.items() if primary.lower() in languages.split())
     if not scripts:
-        raise ConfigError(f"{setting} is {language!r}, whose script data.min_script_share does not know; {_expected()}")
+        known = sorted({*" ".join(_LANGUAGES.values()).split()})
+        raise ConfigError(
+            f"{setting} is {language!r}, whose script data.min_script_share does not know; expected one of "
+            f"{', '.join(known)}, or a code with its script such as 'sr-Latn'"
+        )
     return scripts
 
 
@@ -113,11 +117,6 @@ def symbol_shares(texts: Sequence[str]) -> Shares:
     """Return which share of the characters of each text, spaces aside, is neither letter nor mark; 0 for no text."""
     kinds, starts = _kinds(texts)
     return _count(kinds == _REST, starts) / np.maximum(_count(kinds != _SPACE, starts), 1)
-
-
-def _expected() -> str:
-    languages = sorted({*" ".join(_LANGUAGES.values()).split()})
-    return f"expected one of {', '.join(languages)}, or a code with its script such as 'sr-Latn'"
 
 
 def _kinds(texts: Sequence[str]) -> tuple[Kinds, NDArray[np.int64]]:

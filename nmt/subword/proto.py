@@ -85,9 +85,13 @@ class Model:
         rest.CopyFrom(self._message)
         for name in ("pieces", "trainer_spec", "normalizer_spec"):
             rest.ClearField(name)
+        messages = [  # as SentencePiece writes them, which does not write that one is normal
+            {"piece": piece.text, "score": piece.score, "type": None if piece.type == Type.NORMAL else piece.type}
+            for piece in pieces
+        ]
         return b"".join(
             [
-                ModelProto(pieces=[_message_of(piece) for piece in pieces]).SerializeToString(),
+                ModelProto(pieces=messages).SerializeToString(),
                 _TRAINER_KEY + framed.getvalue(),
                 ModelProto(normalizer_spec=self.normalizer).SerializeToString(),
                 rest.SerializeToString(),
@@ -98,8 +102,3 @@ class Model:
 def byte_pieces() -> Sequence[Piece]:
     """Return the pieces of the 256 bytes, in order, as SentencePiece names them."""
     return [Piece(f"<0x{byte:02X}>", type=Type.BYTE) for byte in range(256)]
-
-
-def _message_of(piece: Piece) -> Any:
-    kind = None if piece.type == Type.NORMAL else piece.type
-    return ModelProto.SentencePiece(piece=piece.text, score=piece.score, type=kind)
