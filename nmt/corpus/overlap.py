@@ -1,7 +1,7 @@
 """Hashes of pairs; and which training pairs have sides that stand in the validation or test text as well."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from nmt.corpus.reading import Pair
 Hashes = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
 Side = Literal["source", "target", "pair"]
+SIDES: Final[tuple[Side, ...]] = ("source", "target", "pair")
 
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
 
@@ -25,43 +26,6 @@ def hash_pairs(pairs: Sequence[Pair]) -> Hashes:
     """
     # The length keeps ("ab", "c") and ("a", "bc") apart.
     return _hash([f"{len(pair.src)} {pair.src}{pair.tgt}" for pair in pairs])
-
-
-@dataclass(frozen=True)
-class SideCounts:
-    """How many training pairs one set has text of."""
-
-    source: int = 0
-    """Pairs whose source is one of the set's sources."""
-    target: int = 0
-    """Pairs whose target is one of the set's targets."""
-    pair: int = 0
-    """Pairs whose two sides are the two of one pair of the set."""
-
-    def __add__(self, other: "SideCounts") -> "SideCounts":
-        return SideCounts(self.source + other.source, self.target + other.target, self.pair + other.pair)
-
-
-@dataclass(frozen=True)
-class OverlapCounts:
-    """How many training pairs each set has text of; `+` puts the counts of two parts of the training text together."""
-
-    sets: Mapping[str, SideCounts]
-    """By the name of the set, "validation" or "test"."""
-
-    def __add__(self, other: "OverlapCounts") -> "OverlapCounts":
-        names = dict.fromkeys([*self.sets, *other.sets])
-        none = SideCounts()
-        return OverlapCounts({name: self.sets.get(name, none) + other.sets.get(name, none) for name in names})
-
-    def to_tree(self) -> dict[str, dict[str, int]]:
-        """Return the counts as JSON has them."""
-        return {name: asdict(count) for name, count in self.sets.items()}
-
-    @classmethod
-    def from_tree(cls, tree: Mapping[str, Mapping[str, int]]) -> "OverlapCounts":
-        """Return the counts that `to_tree` turned into `tree`."""
-        return cls({name: SideCounts(**counts) for name, counts in tree.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +73,9 @@ class Overlap:
         """Remember the pairs of each set, such as "validation" and "test"; those with an empty side are left aside."""
         return cls({name: Keys.of([p for p in pairs if p.src and p.tgt]).sorted() for name, pairs in sets.items()})
 
-    def count(self, keys: Keys) -> OverlapCounts:
-        """Count the training pairs, given by their keys, that the sets have text of."""
-        return OverlapCounts(
-            {
-                name: SideCounts(**{side: int(held.found(keys, side).sum()) for side in ("source", "target", "pair")})
-                for name, held in self.sets.items()
-            }
-        )
+    def count(self, keys: Keys) -> dict[str, dict[str, int]]:
+        """Count the training pairs, given by their keys, that each set has the source, the target or both of."""
+        return {name: {side: int(held.found(keys, side).sum()) for side in SIDES} for name, held in self.sets.items()}
 
     def flag(self, keys: Keys, sides: Iterable[Side]) -> Flags:
         """Say which training pairs, given by their keys, have their source, target or both (`sides`) in any set."""

@@ -10,7 +10,6 @@ from typing import Generic
 
 import numpy as np
 
-from nmt.corpus.overlap import OverlapCounts
 from nmt.prepare.blocks import BlockResult, R
 from nmt.prepare.encode import REJECTIONS, Encoded, encode
 from nmt.prepare.inputs import Corpus
@@ -112,7 +111,10 @@ class Assembly(Generic[R]):
     def _tally(self, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]) -> Counts | TextCounts:
         corpora = tuple(self._count_corpus(number, corpus) for number, corpus in enumerate(self.corpora))
         rejected = count_reasons([*self.sifted, *self.encoded])
-        overlap = sum((OverlapCounts.from_tree(block.overlap) for block in self.encoded), OverlapCounts({}))
+        overlap: dict[str, Counter[str]] = {}
+        for block in self.encoded:
+            for name, sides in block.overlap.items():
+                overlap.setdefault(name, Counter()).update(sides)
         tally = Tally(
             read=sum(corpus.read for corpus in corpora),
             rejected={reason: rejected[reason] for reason in self.kind.reasons},
@@ -130,8 +132,8 @@ class Assembly(Generic[R]):
             )
             for one in self.valid
         )
-        counts = {name: OverlapCount(**count) for name, count in overlap.to_tree().items()}
-        return self.kind.count(Found(tally, corpora, validation, counts, train, valid))
+        common = {name: OverlapCount(**sides) for name, sides in overlap.items()}
+        return self.kind.count(Found(tally, corpora, validation, common, train, valid))
 
     def _count_corpus(self, number: int, corpus: Corpus[R]) -> CorpusCount:
         blocks = [both for both in zip(self.sifted, self.encoded, strict=True) if both[0].corpus == number]

@@ -115,7 +115,7 @@ class Encoder(Generic[R]):
         reasons: dict[int, Reason] = dict.fromkeys(selected.duplicates.tolist(), "duplicate")
         reasons |= {int(rows[index]): reason for index, reason in against.items()}
         rejections = self._reject(sifted, reasons, statistics)
-        overlap = self.how.overlap.count(sifted.keys(Rows(rows[kept]))).to_tree() if self.how.overlap.sets else {}
+        overlap = self.how.overlap.count(sifted.keys(Rows(rows[kept]))) if self.how.overlap.sets else {}
         rejected = dict(Counter[str](reasons.values()))
         encoded = Encoded(selected.folder, len(selected), rejected, int(kept.sum()), overlap)
         _write(encoded, ids, sorted(rejections + sifted.rejections()), statistics)

@@ -41,7 +41,7 @@ def test_text_to_be_kept_out_of_training_is_a_reason_against_a_pair() -> None:
     assert judge([pair, Pair("b", "a", "f", 2)]) == ["overlap", None]
     keys = own.keys([pair])
     assert keys is not None
-    assert overlap.count(keys).sets["validation"].source == 1
+    assert overlap.count(keys)["validation"]["source"] == 1
 
 
 def test_training_pairs_are_masked_only_where_both_sides_agree() -> None:
