@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,15 +25,13 @@ if TYPE_CHECKING:
     from nmt.lm import LineScore, Totals
 
 
+_compute_option = partial(typer.Option, rich_help_panel="Computation")
+_output_option = partial(typer.Option, rich_help_panel="Output")
+
 _ModelDir = Annotated[
     Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a language model that `nmt train` wrote.")
 ]
-_Threads = Annotated[
-    int,
-    typer.Option(
-        metavar="N", min=1, help="CPU threads; last digits may depend on them.", rich_help_panel="Computation"
-    ),
-]
+_Threads = Annotated[int, _compute_option(metavar="N", min=1, help="CPU threads; last digits may depend on them.")]
 
 lm = typer.Typer(name="lm", no_args_is_help=True)
 
@@ -54,26 +53,15 @@ def score(
         Path, typer.Argument(metavar="INPUT", help="Text to score, one sentence a line; - is stdin.")
     ] = STREAM,
     output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Where the scores go; - is stdout.", rich_help_panel="Output"
-        ),
+        Path, _output_option("--output", "-o", metavar="FILE", help="Where the scores go; - is stdout.")
     ] = STREAM,
     output_format: Annotated[
         Literal["text", "json"],
-        typer.Option(
-            "--format",
-            help="json: an object a line, with the pieces and their log-probabilities.",
-            rich_help_panel="Output",
-        ),
+        _output_option("--format", help="json: an object a line, with the pieces and their log-probabilities."),
     ] = "text",
     total: Annotated[
         bool,
-        typer.Option(
-            "--total",
-            help="Print the totals only, on stdout: a table, or JSON. Else they go to stderr.",
-            rich_help_panel="Output",
-        ),
+        _output_option("--total", help="Print the totals only, on stdout: a table, or JSON. Else they go to stderr."),
     ] = False,
     carry: Annotated[
         bool | None,
@@ -86,8 +74,7 @@ def score(
     ] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option(help="Arithmetic; auto: bf16 where the hardware has it.", rich_help_panel="Computation"),
+        Literal["auto", "fp32", "bf16"], _compute_option(help="Arithmetic; auto: bf16 where the hardware has it.")
     ] = "fp32",
     device: DeviceOption = "auto",
     threads: _Threads = 1,
@@ -116,7 +103,11 @@ def score(
     carried = scorer.carries if carry is None else carry
     found = scorer.score_source(lines, carry=carried, block=block_of(source))
     if total:
-        _print_totals(_counted(found, visible=True), carried=carried, as_json=output_format == "json")
+        totals = _counted(found, visible=True)
+        if output_format == "json":
+            typer.echo(to_json(totals, carried=carried))
+        else:
+            results.print(to_table(totals, carried=carried))
         return
     with _score_writer(output, output_format, pieces=scorer.tokenizer.pieces) as write:
         totals = _counted(found, write, visible=output != STREAM or not sys.stdout.isatty())
@@ -168,36 +159,17 @@ def _counted(
     *,
     visible: bool,
 ) -> "Totals":
-    """Write what is found as it is found; return the totals."""
+    """Write what is found as it is found, show how much is done and how fast, and return the totals."""
     from nmt.lm import Totals
 
-    totals = Totals()
-    with _progress(visible=visible) as show:
+    totals, start = Totals(), time.monotonic()
+    with status("scoring", visible=visible) as show:
         for scores in found:
             write(scores, totals.lines)
             totals = totals.plus(scores)
-            show(totals)
-    return totals
-
-
-def _print_totals(totals: "Totals", *, carried: bool, as_json: bool) -> None:
-    if as_json:
-        typer.echo(to_json(totals, carried=carried))
-    else:
-        results.print(to_table(totals, carried=carried))
-
-
-@contextmanager
-def _progress(*, visible: bool) -> "Iterator[Callable[[Totals], None]]":
-    """Give a function that shows on the terminal how much is done, and how fast."""
-    start = time.monotonic()
-    with status("scoring", visible=visible) as show:
-
-        def show_totals(totals: "Totals") -> None:
             speed = totals.pieces / (time.monotonic() - start)
             show(f"{counted(totals.lines, 'line')}, {speed:,.0f} pieces/s, perplexity {totals.perplexity:.2f}")
-
-        yield show_totals
+    return totals
 
 
 @contextmanager

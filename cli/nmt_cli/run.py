@@ -75,7 +75,8 @@ def run_stages(recipe: Path, work: Path, overrides: list[str]) -> ChainResult | 
     run_preparation(work / DATA, settings, table=console)
     check_test_tag(work / DATA, settings)
     say(f"2/4 train: {work / MODEL}")
-    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides, tell=say)
+    if trained := run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides):
+        say(trained)
     if texts is None:
         say(f"the recipe names no test text (data.test_src, data.test_tgt); the model is {work / MODEL}")
         return None
@@ -105,7 +106,8 @@ def _run_on_text(recipe: Path, work: Path, overrides: list[str]) -> None:
     say(f"1/3 prepare: {work / DATA}")
     run_preparation(work / DATA, settings, table=console)
     say(f"2/3 train: {work / MODEL}")
-    run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides, tell=say)
+    if trained := run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides):
+        say(trained)
     if text is None:
         say(f"the recipe names no test text (data.test_text); the model is {work / MODEL}")
         return

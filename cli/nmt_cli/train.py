@@ -49,20 +49,24 @@ def train(
       torchrun --nproc-per-node 2 -m nmt_cli train data/en-de models/en-de
     """
     if show_config and (data_dir is None or model_dir is not None):
-        results.print(_resolved_toml(data_dir, model_dir, recipe, overrides or []), end="", soft_wrap=True)
-        return
-    if data_dir is None or model_dir is None:
-        raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
+        from nmt.config import load_settings, to_toml
 
-    def tell(summary: str) -> None:
+        if data_dir is None or model_dir is None:
+            settings = load_settings(recipe, overrides or [])
+        else:
+            from nmt.training.resolve import resolve_settings
+            from nmt.training.tasks import open_data
+
+            prepared = open_data(data_dir).settings
+            settings, _ = resolve_settings(prepared, model_dir, recipe=recipe, overrides=overrides or [])
+        results.print(to_toml(settings), end="", soft_wrap=True)
+    elif data_dir is None or model_dir is None:
+        raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
+    elif summary := run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or []):
         results.print(summary, soft_wrap=True)
 
-    run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or [], tell=tell)
 
-
-def run_training(
-    data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str], tell: Callable[[str], None]
-) -> None:
+def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str]) -> str:
     """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step.
 
     Args:
@@ -70,7 +74,9 @@ def run_training(
         model_dir: The folder for the model.
         recipe: A settings file.
         overrides: Settings of the command line.
-        tell: Told in one line what came out, by the first of several processes.
+
+    Returns:
+        What came out in one line, by the first of several processes; nothing by the others.
 
     Raises:
         typer.Exit: The run was stopped before its end.
@@ -89,20 +95,7 @@ def run_training(
         if not summary.finished:
             view.on_message(f"stopped at step {summary.state.step:,}; the same command continues from there")
             raise typer.Exit(INTERRUPTED)
-        if ranks.is_first:
-            tell(view.describe_end(summary, model_dir))
-
-
-def _resolved_toml(data_dir: Path | None, model_dir: Path | None, recipe: Path | None, overrides: list[str]) -> str:
-    from nmt.config import load_settings, to_toml
-
-    if data_dir is None or model_dir is None:
-        return to_toml(load_settings(recipe, overrides))
-    from nmt.training.resolve import resolve_settings
-    from nmt.training.tasks import open_data
-
-    settings, _ = resolve_settings(open_data(data_dir).settings, model_dir, recipe=recipe, overrides=overrides)
-    return to_toml(settings)
+        return view.describe_end(summary, model_dir) if ranks.is_first else ""
 
 
 class TrainingView:

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -27,6 +28,14 @@ _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
 
 
+_output_option = partial(typer.Option, rich_help_panel="Output")
+_search_option = partial(typer.Option, rich_help_panel="Search")
+_drawn_option = partial(typer.Option, rich_help_panel="Random translations")
+_words_option = partial(typer.Option, rich_help_panel="Words")
+_text_option = partial(typer.Option, rich_help_panel="Text")
+_compute_option = partial(typer.Option, rich_help_panel="Computation")
+
+
 @with_search_options
 def translate(
     model_dir: ModelDir,
@@ -34,139 +43,103 @@ def translate(
         Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence a line; - is stdin.")
     ] = STREAM,
     output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Where translations go; - is stdout.", rich_help_panel="Output"
-        ),
+        Path, _output_option("--output", "-o", metavar="FILE", help="Where translations go; - is stdout.")
     ] = STREAM,
     n_best: Annotated[
         int,
-        typer.Option(
+        _search_option(
             metavar="N",
             min=1,
             max=1000,
             help="Above 1: up to so many lines for each input line, as Moses writes them: `line ||| text ||| score`, "
             "the first line being 0 (in JSON and in pictures, 1).",
-            rich_help_panel="Search",
         ),
     ] = 1,
     lm: search_option.Folder = None,
     lm_rescore: search_option.Rescoring = False,
-    sample: Annotated[
-        bool,
-        typer.Option(
-            "--sample", help="Draw translations at random: `--n-best` of them.", rich_help_panel="Random translations"
-        ),
-    ] = False,
+    sample: Annotated[bool, _drawn_option("--sample", help="Draw translations at random: `--n-best` of them.")] = False,
     temperature: Annotated[float | None, drawn_by("temperature", panel="Random translations")] = None,
     top_k: Annotated[int | None, drawn_by("top_k", panel="Random translations")] = None,
     top_p: Annotated[float | None, drawn_by("top_p", panel="Random translations")] = None,
     seed: Annotated[int | None, drawn_by("seed", panel="Random translations")] = None,
     terms: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="File of `source term <tab> target term`: the targets appear where the sources do.",
-            rich_help_panel="Words",
+        _words_option(
+            metavar="FILE", help="File of `source term <tab> target term`: the targets appear where the sources do."
         ),
     ] = None,
     must: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WORDS", help="Words that every translation contains; repeatable.", rich_help_panel="Words"
-        ),
+        list[str] | None, _words_option(metavar="WORDS", help="Words that every translation contains; repeatable.")
     ] = None,
     must_not: Annotated[
         list[str] | None,
-        typer.Option(
+        _words_option(
             metavar="WORDS",
             help="Words that no translation contains, just as written; forms that only begin so may come; repeatable.",
-            rich_help_panel="Words",
         ),
     ] = None,
     prefix_after_tab: Annotated[
-        bool,
-        typer.Option(
-            "--prefix-after-tab",
-            help="Input lines are `source <tab> how the translation begins`.",
-            rich_help_panel="Words",
-        ),
+        bool, _words_option("--prefix-after-tab", help="Input lines are `source <tab> how the translation begins`.")
     ] = False,
     replace_unknown: Annotated[
         bool,
-        typer.Option(
+        _words_option(
             "--replace-unknown",
             help="UNK replacement: where a model of words says <unk>, put in the source word that it attends to most.",
-            rich_help_panel="Words",
         ),
     ] = False,
     dictionary: Annotated[
         Path | None,
-        typer.Option(
+        _words_option(
             metavar="FILE",
             help="File of `source word <tab> target word` for --replace-unknown, which this turns on, and for what is "
             "carried over.",
-            rich_help_panel="Words",
         ),
     ] = None,
     document: Annotated[
         bool,
-        typer.Option(
-            "--document",
-            help="Lines are paragraphs: their sentences are translated one by one and joined again.",
-            rich_help_panel="Text",
+        _text_option(
+            "--document", help="Lines are paragraphs: their sentences are translated one by one and joined again."
         ),
     ] = False,
     markup: Annotated[
         bool,
-        typer.Option(
+        _text_option(
             "--markup",
             help="Keep tags, scripts, styles, code, {placeholders} and format codes as they are, over line ends too.",
-            rich_help_panel="Text",
         ),
     ] = False,
     tag: search_option.Tag = None,
     keep: Annotated[
-        str | None,
-        typer.Option(metavar="REGEX", help="Keep what matches as well; turns on --markup.", rich_help_panel="Text"),
+        str | None, _text_option(metavar="REGEX", help="Keep what matches as well; turns on --markup.")
     ] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     output_format: Annotated[
         Literal["text", "json"],
-        typer.Option(
-            "--format", help="json: an object a line, with scores, pieces and alignments.", rich_help_panel="Output"
-        ),
+        _output_option("--format", help="json: an object a line, with scores, pieces and alignments."),
     ] = "text",
     scores: Annotated[
         bool,
-        typer.Option(
+        _output_option(
             "--scores",
             help="Put the score and a tab before each translation; n-best lists and JSON have scores anyway.",
-            rich_help_panel="Output",
         ),
     ] = False,
     alignment: Annotated[
         Path | None,
-        typer.Option(
+        _output_option(
             metavar="FILE",
             help="Write word alignments there, a line for each input line: `0-0 1-2`, source-target, without markup.",
-            rich_help_panel="Output",
         ),
     ] = None,
     attention_plot: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Draw the attention of each line there as a PNG; needs the extra `plot`.",
-            rich_help_panel="Output",
-        ),
+        _output_option(metavar="DIR", help="Draw the attention of each line there as a PNG; needs the extra `plot`."),
     ] = None,
     ensemble: search_option.Ensemble = None,
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
     device: DeviceOption = "auto",
-    workers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes; each uses one CPU core.", rich_help_panel="Computation")
-    ] = 1,
+    workers: Annotated[int, _compute_option(metavar="N", min=1, help="Processes; each uses one CPU core.")] = 1,
     *,
     search: dict[str, Any],
 ) -> None:
@@ -272,14 +245,14 @@ def _translations(
 
 def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, document: bool) -> None:
     """Write what is found as it is found, and say which lines of the input `name` were too long."""
-    done = 0
-    with writer(form) as write, _counter(visible=form.output != STREAM or not sys.stdout.isatty()) as show:
+    done, start = 0, time.monotonic()
+    visible = form.output != STREAM or not sys.stdout.isatty()
+    with writer(form) as write, status("translating", visible=visible) as show:
         for translations in found:
             write(translations, done)
-            _warn_of_cuts(translations, done, name=name, document=document)
-            _warn_of_losses(translations, done, name=name)
+            _warn_of_cuts_and_losses(translations, done, name=name, document=document)
             done += len(translations)
-            show(done)
+            show(f"{counted(done, 'line')}, {done / (time.monotonic() - start):,.0f} lines/s")
 
 
 def _sampling(wanted: bool, values: "dict[str, float | int | None]") -> "Sampling | None":
@@ -294,24 +267,16 @@ def _sampling(wanted: bool, values: "dict[str, float | int | None]") -> "Samplin
     return None
 
 
-def _warn_of_cuts(found: "Translations", done: int, *, name: str, document: bool) -> None:
+def _warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, document: bool) -> None:
     hint = "" if document else "; --document translates sentences one by one"
-    for number, (best, *_) in enumerate(found, start=done + 1):
-        if best.cut:
-            warn(f"{name}, line {number}: too long for the model, so it was translated in {best.parts} parts{hint}")
-
-
-def _warn_of_losses(found: "Translations", done: int, *, name: str) -> None:
+    cuts, losses = list[str](), list[str]()
     for number, translations in enumerate(found, start=done + 1):
+        best, *_ = translations
+        if best.cut:
+            cuts.append(f"line {number}: too long for the model, so it was translated in {best.parts} parts{hint}")
         for rank, one in enumerate(translations, start=1):
             which = f"translation {rank}" if len(translations) > 1 else "the translation"
             if one.lost:
-                warn(f"{name}, line {number}: {which} found no place for {', '.join(one.lost)}")
-
-
-@contextmanager
-def _counter(*, visible: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows on the terminal how many lines are done, and how fast."""
-    start = time.monotonic()
-    with status("translating", visible=visible) as show:
-        yield lambda done: show(f"{counted(done, 'line')}, {done / (time.monotonic() - start):,.0f} lines/s")
+                losses.append(f"line {number}: {which} found no place for {', '.join(one.lost)}")
+    for message in (*cuts, *losses):
+        warn(f"{name}, {message}")
