@@ -5,14 +5,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings, to_toml
+from nmt.config.load import describe_misfit
 from nmt.config.model import CELLS, Stack
 from nmt.errors import ModelError
 from nmt.files import read_regular, replacing, sha256, write_text
@@ -27,13 +29,31 @@ LEXICON = "lexicon.safetensors"
 """The file that a folder may do without; announced like the others while it is there."""
 
 
+Size = Annotated[int, Field(gt=0, strict=True)]
+
+
 @dataclass(frozen=True)
 class Vocabularies:
     """The sizes that a model's tables have; a language model has one table, and so one vocabulary, joint."""
 
-    src: int
-    tgt: int
+    src: Size
+    tgt: Size
     joint: bool
+
+
+class _Card(BaseModel):
+    """The contents of model.json."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    format_version: int
+    vocabularies: Vocabularies
+    sha256: dict[str, list[str]]
+    """The hashes that each file may have."""
+    training: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        write_text(folder / CARD, json.dumps(self.model_dump(), indent=2, ensure_ascii=False) + "\n")
 
 
 class ModelFolder:
@@ -83,27 +103,23 @@ class ModelFolder:
         self._announce(name, [new])
 
     def _announce(self, name: str, hashes: list[str]) -> None:
-        path = self.path / CARD
-        if path.exists():
+        if (self.path / CARD).exists():
             card = _read_card(self.path)
-            card["sha256"][name] = hashes
-            write_text(path, _to_json(card))
+            card.sha256[name] = hashes
+            card.write(self.path)
 
     def _write_card(self, weight_hashes: list[str], summary: dict[str, Any]) -> None:
         names = (CONFIG, *self.tokenizers)
         fixed = {name: [sha256(self.path / name)] for name in names}
-        card = {
-            "format_version": FORMAT_VERSION,
-            "vocabularies": vars(self.vocabularies),
-            "sha256": {WEIGHTS: weight_hashes, **fixed, **self._announced_lexicon()},
-            "training": summary,
-        }
-        write_text(self.path / CARD, _to_json(card))
+        hashes = {WEIGHTS: weight_hashes, **fixed, **self._announced_lexicon()}
+        _Card(format_version=FORMAT_VERSION, vocabularies=self.vocabularies, sha256=hashes, training=summary).write(
+            self.path
+        )
 
     def _announced_lexicon(self) -> dict[str, list[str]]:
         """Return what the card says of a lexicon, which outlives the weights that it was learnt from."""
         try:
-            hashes = _read_card(self.path)["sha256"]
+            hashes = _read_card(self.path).sha256
         except ModelError:  # there is no card yet, or it is damaged and about to be replaced
             return {}
         return {LEXICON: hashes[LEXICON]} if LEXICON in hashes else {}
@@ -116,12 +132,12 @@ def put_lexicon(folder: Path, content: bytes) -> None:
         ModelError: The folder is no model.
     """
     card, new = _read_card(folder), hashlib.sha256(content).hexdigest()
-    card["sha256"][LEXICON] = [new, *card["sha256"].get(LEXICON, [])]
-    write_text(folder / CARD, _to_json(card))
+    card.sha256[LEXICON] = [new, *card.sha256.get(LEXICON, [])]
+    card.write(folder)
     with replacing(folder / LEXICON) as file:
         file.write(content)
-    card["sha256"][LEXICON] = [new]
-    write_text(folder / CARD, _to_json(card))
+    card.sha256[LEXICON] = [new]
+    card.write(folder)
 
 
 def lexicon_file(folder: Path) -> Path | None:
@@ -130,7 +146,7 @@ def lexicon_file(folder: Path) -> Path | None:
     Raises:
         ModelError: The folder is no model, or the lexicon has been altered.
     """
-    path, hashes = folder / LEXICON, _read_card(folder)["sha256"]
+    path, hashes = folder / LEXICON, _read_card(folder).sha256
     if not path.exists():
         return None
     _check_hash(path, hashes.get(LEXICON, []))
@@ -143,7 +159,7 @@ def read_vocabularies(folder: Path) -> Vocabularies:
     Raises:
         ModelError: The folder is no model.
     """
-    return Vocabularies(**_read_card(folder)["vocabularies"])
+    return _read_card(folder).vocabularies
 
 
 def load_own_tokenizers(folder: Path) -> Tokenizers:
@@ -212,7 +228,7 @@ def check_hashes(folder: Path, names: Sequence[str]) -> None:
     Raises:
         ModelError: The folder is no model, or one of the files is missing or has been altered.
     """
-    hashes = _read_card(folder)["sha256"]
+    hashes = _read_card(folder).sha256
     for name in names:
         _check_hash(folder / name, hashes.get(name, []))
 
@@ -263,7 +279,7 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
     """
     card = _read_card(folder)
     try:
-        for name, hashes in card["sha256"].items():
+        for name, hashes in card.sha256.items():
             if name != LEXICON or (folder / name).exists():
                 _check_hash(folder / name, hashes)
     except ModelError:
@@ -271,9 +287,8 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
             raise
         return _read_checked(folder)
     settings = read_settings(folder)
-    sizes = Vocabularies(**card["vocabularies"])
-    refuse_more_than_is_there(folder / WEIGHTS, settings, sizes)
-    return settings, sizes
+    refuse_more_than_is_there(folder / WEIGHTS, settings, card.vocabularies)
+    return settings, card.vocabularies
 
 
 def read_settings(folder: Path) -> Settings:
@@ -315,20 +330,12 @@ def _least(stack: Stack, settings: Settings) -> int:
     return first + (stack.layers - 1) * stack.size**2 // 4
 
 
-def _to_json(card: dict[str, Any]) -> str:
-    return json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
+def _read_card(folder: Path) -> _Card:
     path = folder / CARD
     if not folder.is_dir():
         raise ModelError(f"model folder {folder} does not exist")
     try:
-        card: dict[str, Any] = json.loads(read_regular(path))
-        version, announced = card["format_version"], card["sha256"].items()
-        sizes = Vocabularies(**card["vocabularies"])
-        if not all(type(size) is int and size > 0 for size in (sizes.src, sizes.tgt)):
-            raise ValueError(f"vocabularies of {sizes.src!r} and {sizes.tgt!r} pieces")
+        card = _Card.model_validate(json.loads(read_regular(path)))
     except FileNotFoundError as error:
         if (folder / "manifest.json").is_file():
             raise ModelError(
@@ -337,12 +344,14 @@ def _read_card(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder} is not a model folder, or its training has not validated yet: no {CARD}") from error
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged: {type(error).__name__} {error}") from error
-    if version != FORMAT_VERSION:
-        raise ModelError(f"{folder} has format version {version}, this program reads {FORMAT_VERSION}")
-    for name, hashes in announced:
-        if not (_is_own(name) and isinstance(hashes, list)):
+    except ValidationError as error:
+        raise ModelError(f"{path} is damaged: {describe_misfit(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged: it is not JSON") from error
+    if card.format_version != FORMAT_VERSION:
+        raise ModelError(f"{folder} has format version {card.format_version}, this program reads {FORMAT_VERSION}")
+    for name in card.sha256:
+        if not _is_own(name):
             raise ModelError(f"{path} announces {name!r}, which is no file of a model")
     return card
 

@@ -336,10 +336,31 @@ def test_a_card_with_other_types_is_refused(folder: ModelFolder, key: str, value
         load_model(folder.path, device=CPU)
 
 
+def test_what_is_wrong_in_a_card_is_named_with_its_value(folder: ModelFolder) -> None:
+    folder.save(small_model(), {})
+    path = folder.path / "model.json"
+    card = json.loads(path.read_text())
+    for value, told in ((0, "= 0: input should be greater than 0"), (True, "= True: input should be a valid integer")):
+        path.write_text(json.dumps({**card, "vocabularies": {**card["vocabularies"], "src": value}}))
+        with pytest.raises(ModelError, match=rf"model\.json is damaged: vocabularies\.src {told}$"):
+            load_model(folder.path, device=CPU)
+
+
+def test_what_a_newer_version_adds_to_a_card_outlives_a_new_lexicon(folder: ModelFolder) -> None:
+    folder.save(small_model(), {"step": 3})
+    path = folder.path / "model.json"
+    before = {**json.loads(path.read_text()), "novelty": {"a": [1, 2.5]}}
+    path.write_text(json.dumps(before))
+    put_lexicon(folder.path, b"lexicon")
+    after = json.loads(path.read_text())
+    assert after["sha256"].pop("lexicon.safetensors")
+    assert list(after.items()) == list(before.items())
+
+
 def test_a_card_of_endless_depth_is_damaged(folder: ModelFolder) -> None:
     folder.save(small_model(), {})
     (folder.path / "model.json").write_text("[" * 100_000)
-    with pytest.raises(ModelError, match=r"model\.json is damaged: RecursionError"):
+    with pytest.raises(ModelError, match=r"model\.json is damaged: it is not JSON"):
         load_model(folder.path, device=CPU)
 
 
