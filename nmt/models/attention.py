@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nmt.models.memory import Memory, widened
+from nmt.models.memory import Memory
+from nmt.models.tensors import padded
 
 AttentionKind = Literal["dot", "scaled_dot", "general", "additive", "none"]
 
@@ -34,7 +35,7 @@ class Attention(nn.Module):
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
-        return widened(queries, keys.shape[2], dim=2) @ keys.transpose(1, 2)
+        return padded(queries, keys.shape[2], dim=2) @ keys.transpose(1, 2)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Read from `memory` what `queries` [B, Q, H] ask for.

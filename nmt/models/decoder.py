@@ -11,7 +11,8 @@ from nmt.models.attention import Attention
 from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.decoder_init import DecoderInit, make_init
 from nmt.models.dropout import Dropout
-from nmt.models.memory import Memory, widened
+from nmt.models.memory import Memory
+from nmt.models.tensors import Rows, mapped, picker
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,18 @@ class DecoderSizes:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawn(Rows):
     """What the layers compute with at every step of a sequence: drawn before the first one where dropout wants it."""
 
+    common = frozenset({"weights"})
     weights: tuple[Weights, ...]
     """The weights of each layer."""
     masks: tuple[Tensor | None, ...]
     """Dropout masks that all positions share, [B, 1, *]: of the input of each upper layer, then of the readout's."""
 
-    def take(self, sentences: Tensor) -> "Drawn":
-        """Keep `sentences` [B'], in this order."""
-        return Drawn(self.weights, tuple(None if mask is None else mask[sentences] for mask in self.masks))
-
 
 @dataclass(frozen=True)
-class DecoderState:
+class DecoderState(Rows):
     """Everything a next step depends on: B sentences with K beams each."""
 
     memory: Memory
@@ -62,34 +60,13 @@ class DecoderState:
 
     def select(self, parents: Tensor) -> "DecoderState":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-
-        batch, beams = self.feed.shape[:2]
-        rows = (parents + beams * torch.arange(batch, device=parents.device)[:, None]).flatten()
-
-        def pick(part: Tensor) -> Tensor:
-            return part.flatten(0, 1).index_select(0, rows).view(*parents.shape, part.shape[2])
-
-        layers = tuple(tuple(pick(part) for part in state) for state in self.layers)
-        return replace(self, layers=layers, feed=pick(self.feed), attention=pick(self.attention))
+        pick = picker(parents, self.feed.shape[1])
+        return replace(self, layers=mapped(pick, self.layers), feed=pick(self.feed), attention=pick(self.attention))
 
     def take(self, sentences: Tensor) -> "DecoderState":
         """Keep `sentences` [B'], in this order."""
-        layers = tuple(tuple(part.index_select(0, sentences) for part in state) for state in self.layers)
-        memory = self.memory.take(sentences)
-        attention = self.attention[:, :, : memory.mask.shape[1]].index_select(0, sentences)
-        feed = self.feed.index_select(0, sentences)
-        return DecoderState(memory, layers, feed, attention, self.drawn.take(sentences))
-
-    def join(self, other: "DecoderState") -> "DecoderState":
-        """Append the sentences of `other`, a state of the same search with as many beams."""
-        layers = tuple(
-            tuple(torch.cat(parts) for parts in zip(*states, strict=True))
-            for states in zip(self.layers, other.layers, strict=True)
-        )
-        memory = self.memory.join(other.memory)
-        size = memory.mask.shape[1]
-        attention = torch.cat([widened(self.attention, size, dim=2), widened(other.attention, size, dim=2)])
-        return DecoderState(memory, layers, torch.cat([self.feed, other.feed]), attention, self.drawn)
+        taken = super().take(sentences)
+        return replace(taken, attention=taken.attention[:, :, : taken.memory.mask.shape[1]])
 
 
 class RecurrentDecoder(nn.Module):

@@ -1,7 +1,7 @@
 """The recurrent language model: what a text has said so far in, features or logits of the next word out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -10,15 +10,17 @@ from torch import Tensor, nn
 from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.dropout import Dropout
 from nmt.models.embedding import WordEmbedding
+from nmt.models.tensors import Rows, mapped, picker
 
 TextState = tuple[State, ...]
 """The recurrent state of each layer, parts [B, H]: all that a language model knows of the text before."""
 
 
 @dataclass(frozen=True)
-class LanguageModelState:
+class LanguageModelState(Rows):
     """Everything a next step depends on: B sentences with K beams each."""
 
+    common = frozenset({"weights"})
     layers: tuple[State, ...]
     """The recurrent state of each layer, parts [B, K, H]."""
     weights: tuple[Weights, ...]
@@ -26,29 +28,8 @@ class LanguageModelState:
 
     def select(self, parents: Tensor) -> "LanguageModelState":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-        batch, beams = self.layers[0][0].shape[:2]
-        rows = (parents + beams * torch.arange(batch, device=parents.device)[:, None]).flatten()
-
-        def pick(part: Tensor) -> Tensor:
-            return part.flatten(0, 1).index_select(0, rows).view(*parents.shape, part.shape[2])
-
-        return self._each(pick)
-
-    def take(self, sentences: Tensor) -> "LanguageModelState":
-        """Keep `sentences` [B'], in this order."""
-        return self._each(lambda part: part.index_select(0, sentences))
-
-    def join(self, other: "LanguageModelState") -> "LanguageModelState":
-        """Append the sentences of `other`, a state of the same search with as many beams."""
-        layers = tuple(
-            tuple(torch.cat(parts) for parts in zip(*states, strict=True))
-            for states in zip(self.layers, other.layers, strict=True)
-        )
-        return LanguageModelState(layers, self.weights)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "LanguageModelState":
-        layers = tuple(tuple(change(part) for part in state) for state in self.layers)
-        return LanguageModelState(layers, self.weights)
+        pick = picker(parents, self.layers[0][0].shape[1])
+        return replace(self, layers=mapped(pick, self.layers))
 
 
 class LanguageModel(nn.Module):

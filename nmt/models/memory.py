@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-import torch
 from torch import Tensor, nn
+
+from nmt.models.tensors import Rows, padded
 
 SOURCE_MULTIPLE: Final = 16
 """In search, sources are padded to a multiple of this many positions: the products over them then sum in one order."""
@@ -14,7 +15,7 @@ every sentence in one way, small ones too, wherever among the others it stands."
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(Rows):
     """Encoded sources, once per sentence whatever the number of beams."""
 
     values: Tensor
@@ -34,13 +35,6 @@ class Memory:
         values, keys = (part[:, :size].index_select(0, sentences) for part in (self.values, self.keys))
         return Memory(values, keys, mask[:, :size], self.summary.index_select(0, sentences))
 
-    def join(self, other: "Memory") -> "Memory":
-        """Append the sentences of `other`."""
-        size = max(self.mask.shape[1], other.mask.shape[1])
-        pairs = ((self.values, other.values), (self.keys, other.keys), (self.mask, other.mask))
-        values, keys, mask = (torch.cat([widened(part, size, dim=1) for part in pair]) for pair in pairs)
-        return Memory(values, keys, mask, torch.cat([self.summary, other.summary]))
-
     def padded(self) -> "Memory":
         """Fill up to multiples of SOURCE_MULTIPLE positions and CELL_MULTIPLE cells; all but real outputs are zero."""
         size, real = _rounded(self.mask.shape[1]), self.mask[:, :, None]
@@ -49,13 +43,7 @@ class Memory:
             nn.functional.pad(part.where(real, 0.0), (0, -part.shape[2] % CELL_MULTIPLE, 0, more))
             for part in (self.values, self.keys)
         )
-        return Memory(values, keys, widened(self.mask, size, dim=1), self.summary)
-
-
-def widened(x: Tensor, size: int, *, dim: int) -> Tensor:
-    """Fill dimension `dim` of `x` with zeros up to `size`."""
-    missing = size - x.shape[dim]
-    return nn.functional.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, missing)) if missing else x
+        return Memory(values, keys, padded(self.mask, size, dim=1), self.summary)
 
 
 def _rounded(size: int) -> int:

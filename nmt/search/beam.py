@@ -16,17 +16,18 @@ The rules, for K beams and one sentence (what shares its batch changes nothing):
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from nmt.models.tensors import Rows, joined, padded
 from nmt.search.candidates import Candidates, best_candidates
 from nmt.search.frontier import Limits, run, word_ids
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.search.protocol import SearchState, State, StepDecoder
-from nmt.search.written import Written, joined, padded
+from nmt.search.written import Written
 from nmt.vocab import BOS, EOS
 
 
@@ -63,7 +64,8 @@ def beam_search(
     return run(decoder, state, beams)
 
 
-class _Finished(NamedTuple):
+@dataclass(frozen=True)
+class _Finished(Rows):
     """The K best finished hypotheses of each sentence, best first; missing ones score -inf."""
 
     scores: Tensor
@@ -90,19 +92,9 @@ class _Finished(NamedTuple):
         lengths = torch.cat([self.lengths, newly.lengths], dim=1).gather(1, order)
         return _Finished(scores.gather(1, order), log_probs, lengths, self.written.beside(newly.written).select(order))
 
-    def take(self, sentences: Tensor) -> "_Finished":
-        """Keep `sentences` [B'], in this order."""
-        scores, log_probs, lengths = (part[sentences] for part in self[:3])
-        return _Finished(scores, log_probs, lengths, self.written.take(sentences))
-
-    def join(self, other: "_Finished") -> "_Finished":
-        """Append the sentences of `other`."""
-        scores, log_probs, lengths = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
-        return _Finished(scores, log_probs, lengths, self.written.join(other.written))
-
 
 @dataclass(frozen=True)
-class Beams:
+class Beams(Rows):
     """A frontier of K live hypotheses a sentence, most probable first, and of the best finished ones."""
 
     limits: Limits
@@ -168,39 +160,21 @@ class Beams:
         attainable = self.scoring.attainable(self.log_probs[:, :1], longest[:, None]).squeeze(1)
         return (self.limits.lengths == longest) | (self.finished.scores[:, self.n_best - 1] >= attainable)
 
-    def take(self, sentences: Tensor) -> "Beams":
-        """Keep `sentences` [B'], in this order."""
-        return replace(
-            self,
-            limits=self.limits.take(sentences),
-            log_probs=self.log_probs[sentences],
-            ids=self.ids[sentences],
-            written=self.written.take(sentences),
-            coverage=None if self.coverage is None else self.coverage[sentences],
-            finished=self.finished.take(sentences),
-        )
-
     def join(self, other: "Beams") -> "Beams":
         """Append the sentences of `other`."""
-        coverage = None
-        if self.coverage is not None and other.coverage is not None:
-            coverage = joined(self.coverage, other.coverage, fill=-1.0)
-        return replace(
-            self,
-            limits=self.limits.join(other.limits),
-            log_probs=torch.cat([self.log_probs, other.log_probs]),
-            ids=torch.cat([self.ids, other.ids]),
-            written=self.written.join(other.written),
-            coverage=coverage,
-            finished=self.finished.join(other.finished),
-        )
+        both = super().join(other)
+        if self.coverage is None or other.coverage is None:
+            return both
+        return replace(both, coverage=joined(self.coverage, other.coverage, fill=-1.0))
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return the best finished hypotheses of each sentence."""
-        scores, log_probs, lengths = (part[:, : self.n_best].tolist() for part in self.finished[:3])
+        finished = self.finished
+        ranks = (finished.scores, finished.log_probs, finished.lengths)
+        scores, log_probs, lengths = (part[:, : self.n_best].tolist() for part in ranks)
         return [
             [
-                self.finished.written.hypothesis(b, k, length, log_prob, score)
+                finished.written.hypothesis(b, k, length, log_prob, score)
                 for k, (score, log_prob, length) in enumerate(zip(*ranked, strict=True))
                 if score > -math.inf
             ]

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from nmt.batching import SourceBatch, source_batch
 from nmt.errors import ModelError
+from nmt.models.tensors import padded
 from nmt.search.frontier import Frontier
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.protocol import Memory, SearchableModel, State
 from nmt.search.replay import Recorder, Replayed, recorder_for
-from nmt.search.written import padded
 from nmt.sequences import FlatSequences
 
 ENCODED_AT_ONCE: Final = 128

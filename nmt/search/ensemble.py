@@ -1,18 +1,19 @@
 """Several models that translate together."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Generic
 
 import torch
 from torch import Tensor
 
 from nmt.batching import SourceBatch
+from nmt.models.tensors import Rows
 from nmt.search.protocol import Memory, SearchableModel, State
 
 
 @dataclass(frozen=True)
-class EnsembleState(Generic[State]):
+class EnsembleState(Rows, Generic[State]):
     """The states of all models, for B sentences with K beams each."""
 
     states: tuple[State, ...]
@@ -32,19 +33,7 @@ class EnsembleState(Generic[State]):
 
     def select(self, parents: Tensor) -> "EnsembleState[State]":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-        return self._each(lambda state: state.select(parents))
-
-    def take(self, sentences: Tensor) -> "EnsembleState[State]":
-        """Keep `sentences` [B'], in this order."""
-        return self._each(lambda state: state.take(sentences))
-
-    def join(self, other: "EnsembleState[State]") -> "EnsembleState[State]":
-        """Append the sentences of `other`, which has as many beams."""
-        pairs = zip(self.states, other.states, strict=True)
-        return EnsembleState(tuple(state.join(more) for state, more in pairs), self.attending)
-
-    def _each(self, change: Callable[[State], State]) -> "EnsembleState[State]":
-        return EnsembleState(tuple(change(state) for state in self.states), self.attending)
+        return replace(self, states=tuple(state.select(parents) for state in self.states))
 
 
 class Ensemble(Generic[Memory, State]):

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
+from nmt.models.tensors import Rows, Takable
 from nmt.search.candidates import FORBIDDEN, forbidding, word_log_probs
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.protocol import SearchState, State, StepDecoder
@@ -15,7 +17,7 @@ from nmt.search.written import Written
 from nmt.vocab import EOS
 
 
-class Frontier(Protocol):
+class Frontier(Takable, Protocol):
     """The hypotheses of B sentences with K beams each, and the rule by which they grow; never changed in place."""
 
     @property
@@ -46,20 +48,13 @@ class Frontier(Protocol):
         """Tell which sentences are over, [B]."""
         ...
 
-    def take(self, sentences: Tensor) -> Self:
-        """Keep `sentences` [B'], in this order."""
-        ...
-
-    def join(self, other: Self) -> Self:
-        """Append the sentences of `other`."""
-        ...
-
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return what has been found for each sentence, best first."""
         ...
 
 
-class Limits(NamedTuple):
+@dataclass(frozen=True)
+class Limits(Rows):
     """How many steps each of B sentences has made and may make, and what else it is bound to."""
 
     lengths: Tensor
@@ -114,19 +109,7 @@ class Limits(NamedTuple):
     def step(self, going: Tensor | None = None) -> "Limits":
         """Count a step, of the sentences `going` [B] or of all; beyond the last one nothing changes."""
         lengths = self.lengths + (1 if going is None else going.long())
-        return self._replace(lengths=lengths.minimum(self.longest))
-
-    def take(self, sentences: Tensor) -> "Limits":
-        """Keep `sentences` [B'], in this order."""
-        lengths, shortest, longest = (part[sentences] for part in self[:3])
-        rules = tuple(rule.take(sentences) for rule in self.rules)
-        return Limits(lengths, shortest, longest, rules, self.never, self.weighed)
-
-    def join(self, other: "Limits") -> "Limits":
-        """Append the sentences of `other`."""
-        lengths, shortest, longest = (torch.cat(pair) for pair in zip(self[:3], other[:3], strict=True))
-        rules = tuple(rule.join(more) for rule, more in zip(self.rules, other.rules, strict=True))
-        return Limits(lengths, shortest, longest, rules, self.never, self.weighed)
+        return replace(self, lengths=lengths.minimum(self.longest))
 
 
 def run(decoder: StepDecoder[State], state: State, frontier: Frontier) -> list[list[Hypothesis]]:

@@ -7,23 +7,16 @@ import torch
 from torch import Tensor
 
 from nmt.batching import SourceBatch
+from nmt.models.tensors import Rows, Takable
 from nmt.search.protocol import Memory, SearchableModel, State
 from nmt.vocab import BOS, EOS
 
 
-class TextState(Protocol):
+class TextState(Takable, Protocol):
     """What a language model knows of what it has read, for B sentences with K beams each; never changed in place."""
 
     def select(self, parents: Tensor) -> Self:
         """Return the state with K' beams whose beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-        ...
-
-    def take(self, sentences: Tensor) -> Self:
-        """Return the state of `sentences` [B'] only, in this order."""
-        ...
-
-    def join(self, other: Self) -> Self:
-        """Append the sentences of `other`, which has as many beams."""
         ...
 
 
@@ -43,7 +36,7 @@ class TextModel(Protocol[Text]):
 
 
 @dataclass(frozen=True)
-class FusedState(Generic[State, Text]):
+class FusedState(Rows, Generic[State, Text]):
     """The states of both models, for B sentences with K beams each."""
 
     translation: State
@@ -62,14 +55,6 @@ class FusedState(Generic[State, Text]):
     def select(self, parents: Tensor) -> "FusedState[State, Text]":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
         return FusedState(self.translation.select(parents), self.text.select(parents))
-
-    def take(self, sentences: Tensor) -> "FusedState[State, Text]":
-        """Keep `sentences` [B'], in this order."""
-        return FusedState(self.translation.take(sentences), self.text.take(sentences))
-
-    def join(self, other: "FusedState[State, Text]") -> "FusedState[State, Text]":
-        """Append the sentences of `other`, which has as many beams."""
-        return FusedState(self.translation.join(other.translation), self.text.join(other.text))
 
 
 class FusedModel(Generic[Memory, State, Text]):

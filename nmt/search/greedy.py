@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from nmt.models.tensors import Rows
 from nmt.search.frontier import Limits, run, word_ids
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
@@ -31,7 +32,7 @@ def greedy_search(decoder: StepDecoder[State], state: State, *, limits: Limits, 
 
 
 @dataclass(frozen=True)
-class Greedy:
+class Greedy(Rows):
     """A frontier of one hypothesis a sentence."""
 
     limits: Limits
@@ -72,28 +73,6 @@ class Greedy:
     def over(self) -> Tensor:
         """Tell which sentences have come to `</s>` or to their last step, [B]."""
         return self.ended | (self.limits.lengths == self.limits.longest)
-
-    def take(self, sentences: Tensor) -> "Greedy":
-        """Keep `sentences` [B'], in this order."""
-        return Greedy(
-            self.limits.take(sentences),
-            self.log_probs[sentences],
-            self.ids[sentences],
-            self.ended[sentences],
-            self.written.take(sentences),
-            self.scoring,
-        )
-
-    def join(self, other: "Greedy") -> "Greedy":
-        """Append the sentences of `other`."""
-        return Greedy(
-            self.limits.join(other.limits),
-            torch.cat([self.log_probs, other.log_probs]),
-            torch.cat([self.ids, other.ids]),
-            torch.cat([self.ended, other.ended]),
-            self.written.join(other.written),
-            self.scoring,
-        )
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return the hypothesis of each sentence."""

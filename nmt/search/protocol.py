@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from nmt.batching import SourceBatch
+from nmt.models.tensors import Takable
 
 
-class SearchState(Protocol):
+class SearchState(Takable, Protocol):
     """Everything a next step depends on, for B sentences with K beams each; never changed in place."""
 
     @property
@@ -23,14 +24,6 @@ class SearchState(Protocol):
 
     def select(self, parents: Tensor) -> Self:
         """Return the state with K' beams whose beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-        ...
-
-    def take(self, sentences: Tensor) -> Self:
-        """Return the state of `sentences` [B'] only, in this order."""
-        ...
-
-    def join(self, other: Self) -> Self:
-        """Append the sentences of `other`, which has as many beams."""
         ...
 
 

@@ -6,12 +6,13 @@ that stay, and what they make of it is left there.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from nmt.models.tensors import tensors_of, with_tensors
 
 _RECORDINGS: Final = 32
 """Shapes that are remembered, each with the memory of its tensors; the one that was not met for longest goes first."""
@@ -104,32 +105,3 @@ class _Recording(Generic[T]):
             if old.shape != new.shape or old.dtype != new.dtype:
                 raise ValueError(f"a step made {new.dtype} {list(new.shape)} of {old.dtype} {list(old.shape)}")
             old.copy_(new)
-
-
-def tensors_of(value: object) -> list[Tensor]:
-    """List the tensors in a value made of dataclasses and tuples, in the order of their fields."""
-    if isinstance(value, Tensor):
-        return [value]
-    return [tensor for part in _parts(value) for tensor in tensors_of(part)]
-
-
-def with_tensors(value: T, tensors: Sequence[Tensor]) -> T:
-    """Return `value` with other tensors in the order of `tensors_of`, and all else as it was."""
-    return _filled(value, iter(tensors))  # type: ignore[no-any-return]
-
-
-def _filled(value: Any, tensors: Iterator[Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return next(tensors)
-    parts = [_filled(part, tensors) for part in _parts(value)]
-    if isinstance(value, tuple):
-        return tuple(parts) if type(value) is tuple else type(value)(*parts)
-    if not parts:
-        return value
-    return replace(value, **dict(zip((field.name for field in fields(value)), parts, strict=True)))
-
-
-def _parts(value: Any) -> Sequence[Any]:
-    if isinstance(value, tuple):
-        return value
-    return [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else []

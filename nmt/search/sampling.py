@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nmt.errors import UsageError
+from nmt.models.tensors import Rows
 from nmt.search.candidates import best_candidates
 from nmt.search.frontier import Limits, word_ids
 from nmt.search.hypothesis import Hypothesis
@@ -80,7 +81,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class Sampled(Rows):
     """A frontier of K samples a sentence, drawn word by word.
 
     The random number for a word is made from the seed, the sentence's number, the sample and the step, and from nothing
@@ -151,32 +152,6 @@ class Sampled:
     def over(self) -> Tensor:
         """Tell in which sentences every sample has come to `</s>` or to its last step, [B]."""
         return self.ended.all(dim=1) | (self.limits.lengths == self.limits.longest)
-
-    def take(self, sentences: Tensor) -> "Sampled":
-        """Keep `sentences` [B'], in this order."""
-        return replace(
-            self,
-            limits=self.limits.take(sentences),
-            numbers=self.numbers[sentences],
-            log_probs=self.log_probs[sentences],
-            ids=self.ids[sentences],
-            lengths=self.lengths[sentences],
-            ended=self.ended[sentences],
-            written=self.written.take(sentences),
-        )
-
-    def join(self, other: "Sampled") -> "Sampled":
-        """Append the sentences of `other`."""
-        return replace(
-            self,
-            limits=self.limits.join(other.limits),
-            numbers=torch.cat([self.numbers, other.numbers]),
-            log_probs=torch.cat([self.log_probs, other.log_probs]),
-            ids=torch.cat([self.ids, other.ids]),
-            lengths=torch.cat([self.lengths, other.lengths]),
-            ended=torch.cat([self.ended, other.ended]),
-            written=self.written.join(other.written),
-        )
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return the samples of each sentence in the order of their drawing; equal ones are not left out."""

@@ -1,10 +1,12 @@
 """What the hypotheses of a search consist of so far."""
 
-from typing import Final, NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from nmt.models.tensors import Rows, joined, mapped, padded, picker
 from nmt.search.hypothesis import Hypothesis
 from nmt.vocab import PAD
 
@@ -12,7 +14,8 @@ _ROOM_MULTIPLE: Final = 32
 """T is a multiple of this, so that shapes come again: a GPU records the steps of each."""
 
 
-class Written(NamedTuple):
+@dataclass(frozen=True)
+class Written(Rows):
     """The words of B sentences' K hypotheses, and where asked for the attention with which each was chosen."""
 
     words: Tensor
@@ -32,14 +35,8 @@ class Written(NamedTuple):
 
     def select(self, parents: Tensor) -> "Written":
         """Copy hypotheses: the new one k of sentence b is `parents[b, k]`; parents [B, K']."""
-        first = self.words.shape[1] * torch.arange(len(parents), device=parents.device)
-        rows = (parents + first[:, None]).flatten()
-
-        def pick(part: Tensor) -> Tensor:
-            return part.flatten(0, 1).index_select(0, rows).view(*parents.shape, *part.shape[2:])
-
-        attention = None if self.attention is None else pick(self.attention)
-        return Written(pick(self.words), attention, self.room)
+        pick = picker(parents, self.words.shape[1])
+        return replace(self, words=pick(self.words), attention=mapped(pick, self.attention))
 
     def write(self, places: Tensor, ids: Tensor, attention: Tensor) -> "Written":
         """Put words [B, K] at `places` [B], and the attention [B, K, S] that they came with."""
@@ -72,28 +69,7 @@ class Written(NamedTuple):
         attention = None if self.attention is None else self.attention[:, :, :width].index_select(0, sentences)
         return Written(words, attention, room)
 
-    def join(self, other: "Written") -> "Written":
-        """Append the sentences of `other`."""
-        attention = None
-        if self.attention is not None and other.attention is not None:
-            attention = joined(self.attention, other.attention)
-        return Written(joined(self.words, other.words), attention, torch.cat([self.room, other.room]))
-
 
 def _width(room: Tensor) -> int:
     """Return T for sentences that need `room` [B]."""
     return -(-int(room.max()) // _ROOM_MULTIPLE) * _ROOM_MULTIPLE if len(room) else 0
-
-
-def joined(first: Tensor, second: Tensor, *, fill: float = 0.0, dim: int = 0) -> Tensor:
-    """Put tensors [B, K, *] side by side in dimension `dim`, the smaller filled up with zeros, which PAD is too."""
-    shape = [max(sizes) for sizes in zip(first.shape[2:], second.shape[2:], strict=True)]
-    for other, size in enumerate(shape, start=2):
-        first, second = padded(first, size, dim=other, fill=fill), padded(second, size, dim=other, fill=fill)
-    return torch.cat([first, second], dim=dim)
-
-
-def padded(x: Tensor, size: int, *, dim: int, fill: float = 0.0) -> Tensor:
-    """Fill dimension `dim` of `x` up to `size`."""
-    missing = size - x.shape[dim]
-    return nn.functional.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, missing), value=fill) if missing > 0 else x

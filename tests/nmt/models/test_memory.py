@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from nmt.models.attention import AttentionKind, make_attention
-from nmt.models.memory import Memory, widened
+from nmt.models.memory import Memory
 
 
 def memory_of(*lengths: int, cells: int = 3) -> Memory:
@@ -93,11 +93,3 @@ def test_a_memory_that_is_filled_up_is_read_as_before(kind: AttentionKind) -> No
     torch.testing.assert_close(filled_contexts, contexts)
     torch.testing.assert_close(filled_weights[:, :, :5], weights)
     assert not filled_weights[:, :, 5:].any()
-
-
-def test_any_dimension_is_widened_with_zeros() -> None:
-    x = torch.ones(1, 2, 2)
-    assert widened(x, 2, dim=1) is x
-    assert widened(x, 3, dim=1).tolist() == [[[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]]
-    assert widened(x, 3, dim=2).tolist() == [[[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]]
-    assert widened(x > 0, 3, dim=2).tolist() == [[[True, True, False], [True, True, False]]]

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from nmt.config import SearchSettings
+from nmt.models.tensors import tensors_of, with_tensors
 from nmt.search.engine import Engine
 from nmt.search.ensemble import Ensemble
 from nmt.search.fusion import FusedModel
 from nmt.search.hypothesis import Hypothesis, Sentence
-from nmt.search.replay import tensors_of, with_tensors
 from nmt.search.rules import places
 from nmt.search.sampling import Sampling
 from nmt.search.starting import Kind, start_of
@@ -105,7 +105,7 @@ def test_a_wide_beam_finds_the_sums_that_all_translations_written_out_have(
 
     def start(sentences: Any, src_lengths: Tensor) -> Any:
         frontier: Any = start_of(settings, kind)(sentences, src_lengths)
-        return replace(frontier, limits=frontier.limits._replace(longest=torch.full_like(src_lengths, longest)))
+        return replace(frontier, limits=replace(frontier.limits, longest=torch.full_like(src_lengths, longest)))
 
     fused = FusedModel(model, text_model, weight=weight)
     engine: Engine[Any, Any] = Engine(fused, start, batch_tokens=100_000, reverse_source=False, beams=60)

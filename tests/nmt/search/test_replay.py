@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nmt.search.replay import Replayed, recorder_for, tensors_of, with_tensors
+from nmt.models.tensors import tensors_of, with_tensors
+from nmt.search.replay import Replayed, recorder_for
 
 
 class Pair(NamedTuple):

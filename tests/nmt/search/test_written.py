@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.written import Written, joined, padded
+from nmt.search.written import Written
 from nmt.vocab import PAD
 
 
@@ -40,7 +40,7 @@ def test_when_a_long_sentence_has_left_its_places_are_gone() -> None:
     assert kept.attention is not None
     assert kept.attention.shape == (2, 1, 64, 1)
     assert kept.room.tolist() == [10, 41]
-    assert kept.join(written_of(99)).take(torch.tensor([0])).words.shape == (1, 1, 32)
+    assert kept.join(written_of(99, with_attention=True)).take(torch.tensor([0])).words.shape == (1, 1, 32)
 
 
 def test_its_places_stay_whatever_is_done_with_hypotheses() -> None:
@@ -117,10 +117,3 @@ def test_hypotheses_of_the_same_sentences_stand_side_by_side() -> None:
     assert both.words.tolist() == [[[4, 5], [8, PAD], [9, PAD]], [[6, 7], [10, PAD], [11, PAD]]]
     assert both.attention is not None
     assert both.attention[1].tolist() == [[[1.0, 0.0]] * 2, [[2.0, 2.0], [0.0] * 2], [[2.0, 2.0], [0.0] * 2]]
-
-
-def test_filling_up_takes_what_it_is_told_to_and_never_cuts() -> None:
-    x = torch.ones(1, 1, 2)
-    assert padded(x, 3, dim=2, fill=-1.0).tolist() == [[[1.0, 1.0, -1.0]]]
-    assert padded(x, 1, dim=2) is x
-    assert joined(x, torch.ones(1, 1, 1), fill=-1.0).tolist() == [[[1.0, 1.0]], [[1.0, -1.0]]]
