@@ -101,7 +101,7 @@ def _sides(
     src: Files, tgt: Files, text: Files, output_src: Path | None, output_tgt: Path | None, output: Path | None
 ) -> tuple[list[list[Path]], list[Path]]:
     """Return the files of each side, and where the kept lines of each go."""
-    from nmt.corpus.sources.text import ParallelFiles
+    from nmt.corpus.sources.plain import ParallelFiles
     from nmt.errors import UsageError
 
     if text:

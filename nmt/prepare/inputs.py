@@ -9,10 +9,8 @@ from typing import Generic, NamedTuple
 from nmt.config import CorpusSettings, DataSettings, TrainingCorpusSettings
 from nmt.corpus.reading import Line, Pair
 from nmt.corpus.sources.blocks import PairSource, R, Source
-from nmt.corpus.sources.files import find_files
-from nmt.corpus.sources.opening import open_corpus
-from nmt.corpus.sources.text import ParallelFiles, TextFiles
-from nmt.corpus.sources.tsv import TsvFiles
+from nmt.corpus.sources.opening import find_files, open_corpus
+from nmt.corpus.sources.plain import ParallelFiles, TextFiles, TsvFiles
 from nmt.errors import ConfigError, DataError
 from nmt.files import sha256
 from nmt.prepared.manifest import InputRecord

@@ -21,8 +21,8 @@ from nmt.files import make_folder, remove_leftovers, replacing
 from nmt.models.folder import load_tensors, model_tensors
 from nmt.models.language_model import LanguageModel
 from nmt.training.carry import Carry
-from nmt.training.moving_average import MovingAverage
 from nmt.training.state import TrainingState
+from nmt.training.update import MovingAverage
 
 FORMAT_VERSION = 3
 """Of the file, and of the order in which a pass is read: a checkpoint says how far."""

@@ -17,11 +17,10 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
-from nmt.training.optim import Schedule
 from nmt.training.records import Records
 from nmt.training.reports import Observer, SaveBest, Scores, StepReport, StopRequest, Validate, ValidationReport
 from nmt.training.state import Position, TrainingState
-from nmt.training.updating import Updater
+from nmt.training.update import Schedule, Updater
 
 _NEAR_ZERO = 1.0
 """Below this a BLEU says nothing of how good a model is: chance matches, or words that its tokenizer does not find."""

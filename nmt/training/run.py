@@ -19,15 +19,13 @@ from nmt.training.distributed import Ranks
 from nmt.training.fitting import fit_settings
 from nmt.training.logbook import LOG, Logbook, Silence
 from nmt.training.loop import Trainer
-from nmt.training.moving_average import MovingAverage
-from nmt.training.optim import Schedule, make_optimizer
 from nmt.training.records import Records
 from nmt.training.reports import Observer, StopRequest, ValidationReport
 from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, TrainingState
 from nmt.training.task import Place
 from nmt.training.tasks import make_task
-from nmt.training.updating import Updater
+from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
 from nmt.wording import counted
 
 _ALONE = Ranks()

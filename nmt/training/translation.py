@@ -12,10 +12,9 @@ from nmt.models.folder import Vocabularies
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import TRAIN
-from nmt.training.drawing import Share, pairs_of_pass
 from nmt.training.feeding import Feed
 from nmt.training.objectives import TrainingLoss, make_objective
-from nmt.training.order import DataOrder
+from nmt.training.order import DataOrder, Share, pairs_of_pass
 from nmt.training.pairs import TrainingPairs
 from nmt.training.pretrained import start_from_vectors
 from nmt.training.reports import Scores, StopRequest

@@ -8,8 +8,7 @@ import torch
 
 from nmt.corpus.placeholders import PLACEHOLDERS, Kind
 from nmt.errors import ConfigError, UsageError
-from nmt.search.forbidden import ForbiddenWords
-from nmt.search.wholewords import WholeWords
+from nmt.search.forbidden import ForbiddenWords, WholeWords
 from nmt.subword import Tokenizer
 from nmt.surfaces import SPACE_MARK
 from nmt.translate.options import Options

@@ -3,9 +3,9 @@
 from typing import Final
 
 FORMATS: Final = {
-    ".tsv": "nmt.corpus.sources.tsv:TsvFiles",
+    ".tsv": "nmt.corpus.sources.plain:TsvFiles",
     ".jsonl": "nmt.corpus.sources.jsonl:JsonFiles",
-    ".parquet": "nmt.corpus.sources.parquet:ParquetFiles",
+    ".parquet": "nmt.corpus.sources.arrow:ParquetFiles",
     ".tmx": "nmt.corpus.sources.tmx:TmxFiles",
     ".po": "nmt.corpus.sources.po:PoFiles",
 }

@@ -1,17 +1,21 @@
-"""Texts in columns of Arrow, sent from process to process as the bytes that they are."""
+"""Texts in columns of Arrow, sent from process to process as the bytes that they are; Parquet files of them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, repeat
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from nmt.corpus.reading import DECODING_ERRORS, OnBadUtf8, Pair, bad_utf8
-from nmt.corpus.sources.blocks import Block
-from nmt.corpus.sources.cutting import BYTES_AT_ONCE, LONGEST_LINE
+from nmt.corpus.sources.blocks import Block, PairFiles
+from nmt.corpus.sources.compressed import CHUNK
 from nmt.corpus.sources.fields import Field, first_line, shown
+from nmt.corpus.sources.lines import BYTES_AT_ONCE, LONGEST_LINE
 from nmt.corpus.sources.strings import to_lines
 from nmt.errors import DataError
 
@@ -119,3 +123,33 @@ def _is_text(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+class ParquetFiles(PairFiles):
+    """Files of rows; the columns of each say which fields are read. No row group or column is read as a whole."""
+
+    can_be_compressed = False  # the end of a file is read first, and its columns are compressed anyway
+
+    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
+        with _naming(path), path.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=CHUNK) as file:
+            fields = self._wanted.find(find_tree(file.schema_arrow), str(path))
+            columns = [".".join(field) for field in fields]
+            before, on_disk, rows = self._meter.bytes, path.stat().st_size, 0
+            for batch in file.iter_batches(size, columns=columns, use_threads=False):
+                first = rows + 1
+                rows += len(batch)
+                self._meter.bytes = before + on_disk * rows // max(rows, file.metadata.num_rows)
+                yield from cut_batch(batch, fields, file=str(path), first=first, on_bad_utf8=self._on_bad_utf8)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn the errors of reading into one that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError) as error:  # damage may come out as text that is no UTF-8
+        raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error
+    except OSError as error:
+        if error.strerror is None:  # how Arrow says that data do not fit together
+            raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error
+        raise DataError(f"cannot read {path}: {error.strerror}") from error

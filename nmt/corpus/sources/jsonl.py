@@ -10,9 +10,8 @@ from typing import Any, Final
 from nmt.corpus.reading import SKIP_HINT, OnBadRecord, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import read_chunks
-from nmt.corpus.sources.cutting import LineCutter
-from nmt.corpus.sources.decoding import Lines
 from nmt.corpus.sources.fields import Field, describe, shown
+from nmt.corpus.sources.lines import LineCutter, Lines
 from nmt.corpus.sources.strings import to_lines
 from nmt.errors import DataError
 

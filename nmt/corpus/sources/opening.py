@@ -1,7 +1,8 @@
 """From the settings of a corpus to what reads it: patterns become files, suffixes become formats."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from glob import escape, glob, has_magic
 from itertools import groupby
 from pathlib import Path
 from pkgutil import resolve_name
@@ -12,11 +13,9 @@ from nmt.corpus.sources import FORMATS
 from nmt.corpus.sources.blocks import Block, PairFiles, PairSource
 from nmt.corpus.sources.compressed import COMPRESSIONS, split_suffix
 from nmt.corpus.sources.fields import Wanted
-from nmt.corpus.sources.files import absolute as absolute_files
-from nmt.corpus.sources.files import find_files
 from nmt.corpus.sources.hub import PREFIX, DatasetName, HubDataset
-from nmt.corpus.sources.text import ParallelFiles
-from nmt.errors import ConfigError
+from nmt.corpus.sources.plain import ParallelFiles
+from nmt.errors import ConfigError, DataError
 
 
 def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setting: str = "data.corpora") -> PairSource:
@@ -53,7 +52,9 @@ def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setti
 def absolute(name: str) -> str:
     """Let the name of files, a pattern or a local dataset count from the working folder, not from `data.root`."""
     if not name.startswith(PREFIX):
-        return absolute_files(name)
+        if not has_magic(name) or Path(name).exists():
+            return str(Path(name).absolute())
+        return str(Path(escape(str(Path.cwd()))) / name)  # no character of that folder's own name is that of a pattern
     found = DatasetName.parse(name, Path.cwd())
     return name if found.folder is None else f"{PREFIX}{':'.join(filter(None, (str(found.folder), found.config)))}"
 
@@ -148,3 +149,30 @@ def _reader(path: Path) -> type[PairFiles]:
 def _load(ending: str) -> type[PairFiles]:
     reader: type[PairFiles] = resolve_name(FORMATS[ending])
     return reader
+
+
+def find_files(root: Path, names: Iterable[str | Path], *, setting: str) -> tuple[Path, ...]:
+    """Resolve names against `root`; a pattern such as "part-*.en" stands for the files that it matches, sorted.
+
+    A name that exists as it is stands for itself, whatever characters it has.
+
+    Args:
+        root: Where relative names start.
+        names: Of files, or patterns with `*`, `?`, `[...]`, or `**` for folders at any depth.
+        setting: What an error calls the setting that holds them.
+
+    Raises:
+        DataError: A pattern matches no file.
+    """
+    return tuple(path for name in names for path in _find(root, str(name), setting))
+
+
+def _find(root: Path, name: str, setting: str) -> list[Path]:
+    if not has_magic(name) or (root / name).exists():
+        return [root / name]
+    matches = glob(name, root_dir=root, recursive=True)  # noqa: PTH207 (a Path takes no absolute pattern)
+    found = sorted(root / match for match in matches)
+    files = [path for path in found if not path.is_dir()]
+    if not files:
+        raise DataError(f"no file matches {root / name} ({setting})")
+    return files

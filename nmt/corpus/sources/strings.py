@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from nmt.corpus.reading import Fault, OnBadUtf8, Pair, normalise
 from nmt.corpus.sources.blocks import Block
-from nmt.corpus.sources.cutting import BYTES_AT_ONCE, LONGEST_LINE
+from nmt.corpus.sources.lines import BYTES_AT_ONCE, LONGEST_LINE
 from nmt.errors import DataError
 
 _BREAKS: Final = re.compile(r" *[\n\r\t][\n\r\t ]*")

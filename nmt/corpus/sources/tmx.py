@@ -8,8 +8,8 @@ from xml.parsers import expat
 from nmt.corpus.reading import SKIP_HINT, Fault, OnBadRecord, OnBadUtf8, Pair
 from nmt.corpus.sources.blocks import Block, PairFiles
 from nmt.corpus.sources.compressed import Meter, read_chunks
-from nmt.corpus.sources.cutting import LONGEST_LINE
 from nmt.corpus.sources.fields import GUESS, Wanted, first_line, is_language, shown
+from nmt.corpus.sources.lines import LONGEST_LINE
 from nmt.corpus.sources.strings import Unit, cut_strings
 from nmt.errors import ConfigError, DataError
 

@@ -6,9 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.training.resampling.draws import DrawKeys, mix, uniform
-from nmt.training.resampling.lookup import IntegerMap, Integers
-from nmt.training.resampling.text import Alphabet, Text
+from nmt.training.resampling.text import Alphabet, DrawKeys, IntegerMap, Integers, Text, mix, uniform
 
 _NONE: Final = np.iinfo(np.int64).max
 

@@ -10,9 +10,7 @@ from nmt.prepared import PreparedData
 from nmt.sequences import FlatSequences, Rows, Sequences
 from nmt.subword import Tokenizer
 from nmt.training.resampling.bpe import BpeDropout
-from nmt.training.resampling.draws import row_keys
-from nmt.training.resampling.lookup import Integers
-from nmt.training.resampling.text import Alphabet, Text, lay_out
+from nmt.training.resampling.text import Alphabet, Integers, Text, lay_out, row_keys
 from nmt.training.resampling.unigram import UnigramSampler
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,78 @@ from numpy.typing import NDArray
 from nmt.errors import ModelError
 from nmt.sequences import FlatSequences, Rows, Sequences
 from nmt.surfaces import SPACE_MARK
-from nmt.training.resampling.draws import DrawKeys, mix
-from nmt.training.resampling.lookup import Integers
 from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
+
+DrawKeys = NDArray[np.uint64]
+"""Keys of random numbers: each number is a function of its key, whatever else is drawn, wherever and when."""
+
+# The constants of SplitMix64.
+_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
+_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND: Final = np.uint64(0x94D049BB133111EB)
+
+
+def mix(keys: DrawKeys) -> DrawKeys:
+    """Scatter 64-bit keys, so that neighbours have nothing in common (SplitMix64; Steele, Lea and Flood, 2014)."""
+    mixed = keys + _STEP
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _SECOND
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def row_keys(rows: Rows, *, seed: int, stream: int) -> DrawKeys:
+    """Give every row number a key of its own, which is another for every seed and stream."""
+    root = mix(mix(np.array([seed % 2**64], dtype=np.uint64)) + np.uint64(stream))
+    return mix(root + rows.astype(np.uint64))
+
+
+def uniform(keys: DrawKeys) -> NDArray[np.float64]:
+    """Turn mixed keys into numbers from [0, 1)."""
+    return np.asarray((keys >> np.uint64(11)) * 2.0**-53)
+
+
+Integers = NDArray[np.int64]
+
+_SCATTER: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio
+_FREE: Final = -1
+
+
+class IntegerMap:
+    """A hash table in arrays: a search takes some 10 ns a key, where bisection takes 80."""
+
+    def __init__(self, keys: Integers, values: Integers) -> None:
+        """Map distinct keys, none of them negative, to values."""
+        bits = len(keys).bit_length() + 1  # half of the slots or more stay free, so searches are short
+        self._shift = np.uint64(64 - bits)
+        self._last = (1 << bits) - 1
+        self._keys = np.full(1 << bits, _FREE, dtype=np.int64)
+        self._values = np.full(1 << bits, _FREE, dtype=np.int64)
+        slots = self._slots(keys)
+        while len(keys):
+            vacant = self._keys[slots] == _FREE
+            self._keys[slots[vacant]] = keys[vacant]  # of several keys for one slot, the last stays
+            placed = self._keys[slots] == keys
+            self._values[slots[placed]] = values[placed]
+            keys, values, slots = keys[~placed], values[~placed], (slots[~placed] + 1) & self._last
+
+    def get(self, keys: Integers) -> Integers:
+        """Return the value of every key, and -1 where there is none."""
+        slots = self._slots(keys)
+        found, values = self._keys[slots], self._values[slots]
+        missed = np.flatnonzero(found != keys)
+        values[missed] = -1
+        pending = missed[found[missed] != _FREE]
+        slots = slots[pending]
+        while len(pending):
+            slots = (slots + 1) & self._last
+            found, sought = self._keys[slots], keys[pending]
+            values[pending[found == sought]] = self._values[slots[found == sought]]
+            rest = (found != sought) & (found != _FREE)
+            pending, slots = pending[rest], slots[rest]
+        return values
+
+    def _slots(self, keys: Integers) -> Integers:
+        return ((keys.astype(np.uint64) * _SCATTER) >> self._shift).astype(np.int64)
 
 
 @dataclass(frozen=True)

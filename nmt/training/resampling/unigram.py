@@ -7,9 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.training.resampling.draws import uniform
-from nmt.training.resampling.lookup import IntegerMap, Integers
-from nmt.training.resampling.text import Alphabet, Text
+from nmt.training.resampling.text import Alphabet, IntegerMap, Integers, Text, uniform
 
 Floats = NDArray[np.float32]
 

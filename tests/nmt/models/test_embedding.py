@@ -9,7 +9,7 @@ from nmt.models.build import build_language_model, build_model, count_parameters
 from nmt.models.dropout import Dropout
 from nmt.models.embedding import WordEmbedding
 from nmt.models.folder import load_tensors, model_tensors
-from nmt.training.moving_average import MovingAverage
+from nmt.training.update import MovingAverage
 
 
 def embedding_of(rows: list[list[float]], *, keeps_given: bool = False, word_dropout: float = 0.0) -> WordEmbedding:

@@ -6,7 +6,7 @@ import numpy as np
 from nmt.config import load_settings
 from nmt.corpus.overlap import Overlap
 from nmt.corpus.reading import Pair
-from nmt.corpus.sources.text import ParallelFiles
+from nmt.corpus.sources.plain import ParallelFiles
 from nmt.prepare.blocks import Fresh, Trained
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import PairKind

@@ -10,7 +10,7 @@ import pytest
 from nmt.config import load_settings
 from nmt.corpus.overlap import Overlap
 from nmt.corpus.reading import Line, Pair
-from nmt.corpus.sources.text import ParallelFiles
+from nmt.corpus.sources.plain import ParallelFiles
 from nmt.prepare.blocks import Fresh, Rows
 from nmt.prepare.duplicates import find_duplicates
 from nmt.prepare.encode import Encoded, Encoding, Selected, by_column, encode

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nmt.search.wholewords import WholeWords, as_bytes
+from nmt.search.forbidden import WholeWords, as_bytes
 
 
 def found(text: str, *words: str) -> bool:

@@ -18,15 +18,13 @@ from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import Feed
 from nmt.training.loop import Trainer
-from nmt.training.moving_average import MovingAverage
 from nmt.training.objectives import TrainingLoss, make_objective
-from nmt.training.optim import Schedule, make_optimizer
 from nmt.training.order import DataOrder
 from nmt.training.pairs import TrainingPairs
 from nmt.training.records import Records
 from nmt.training.reports import Scores, StepReport, StopRequest, ValidationReport
 from nmt.training.state import TrainingState
-from nmt.training.updating import Updater
+from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
 
 WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
 

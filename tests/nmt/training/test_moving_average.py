@@ -4,7 +4,7 @@ from torch import nn
 
 from nmt.config import load_settings
 from nmt.models.build import build_model
-from nmt.training.moving_average import MovingAverage
+from nmt.training.update import MovingAverage
 
 
 def line(weight: float) -> nn.Linear:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nmt.config import TrainingSettings
-from nmt.training.optim import Schedule, ScheduleKind, make_optimizer, step
+from nmt.training.update import Schedule, ScheduleKind, make_optimizer, step
 
 KINDS: list[ScheduleKind] = ["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
 
@@ -81,7 +81,7 @@ WITHOUT_COMPILER = """
 import sys
 import torch
 from nmt.config import TrainingSettings
-from nmt.training.optim import make_optimizer, step
+from nmt.training.update import make_optimizer, step
 weight = torch.nn.Parameter(torch.ones(1))
 optimizer = make_optimizer(TrainingSettings(), [weight])
 weight.sum().backward()

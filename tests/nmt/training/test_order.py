@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from nmt.batching import plan_epoch
 from nmt.errors import DataError
 from nmt.sequences import FlatSequences, Rows, Sequences
-from nmt.training.drawing import Share, draw_rows
-from nmt.training.order import DataOrder
+from nmt.training.order import DataOrder, Share, draw_rows
 from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
 

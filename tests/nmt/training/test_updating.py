@@ -12,12 +12,11 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
-from nmt.training.moving_average import MovingAverage
 from nmt.training.objectives import TrainingLoss
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
-from nmt.training.updating import Updater
+from nmt.training.update import MovingAverage, Updater
 
 CPU = torch.device("cpu")
 ALONE = Ranks()

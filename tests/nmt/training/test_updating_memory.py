@@ -20,7 +20,7 @@ from nmt.training.objectives import TrainingLoss
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
-from nmt.training.updating import Updater
+from nmt.training.update import Updater
 
 
 def pairs_of(src: Sequence[int], tgt: Sequence[int]) -> TrainingPairs:

@@ -19,7 +19,7 @@ from nmt.training.objectives import SegmentLoss
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.state import Position
 from nmt.training.stream import Parts, TextStream
-from nmt.training.updating import Updater
+from nmt.training.update import Updater
 
 CPU = torch.device("cpu")
 STREAM = TextStream(FlatSequences.from_lists([[4 + (i * j) % 7 for j in range(1 + i % 5)] for i in range(12)]))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.corpus.sources import cutting
-from nmt.corpus.sources.cutting import LineCutter
+from nmt.corpus.sources import lines as cutting
+from nmt.corpus.sources.lines import LineCutter
 
 
 def taken(chunks: Iterator[bytes], size: int) -> list[tuple[int, bytes]]:

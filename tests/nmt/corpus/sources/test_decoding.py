@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.corpus.reading import OnBadUtf8, decode_lines, normalise
-from nmt.corpus.sources.decoding import Lines
+from nmt.corpus.sources.lines import Lines
 from nmt.errors import DataError
 
 

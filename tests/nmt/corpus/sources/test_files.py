@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.sources.files import find_files
+from nmt.corpus.sources.opening import find_files
 from nmt.errors import DataError
 
 

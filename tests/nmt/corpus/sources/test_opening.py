@@ -14,7 +14,7 @@ from datasets import Dataset
 from nmt.config import CorpusSettings, DataSettings
 from nmt.corpus.sources.blocks import PairSource
 from nmt.corpus.sources.opening import open_corpus
-from nmt.corpus.sources.text import TextFiles
+from nmt.corpus.sources.plain import TextFiles
 from nmt.errors import ConfigError, DataError
 
 

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nmt.corpus.reading import Pair
+from nmt.corpus.sources.arrow import ParquetFiles
 from nmt.corpus.sources.fields import Wanted
-from nmt.corpus.sources.parquet import ParquetFiles
 from nmt.errors import DataError
 
 LANGUAGES = Wanted(src_lang="en", tgt_lang="fr")

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from nmt.corpus.reading import Line, Pair
-from nmt.corpus.sources import compressed, cutting
-from nmt.corpus.sources.text import ParallelFiles, TextFiles
+from nmt.corpus.sources import compressed
+from nmt.corpus.sources import lines as cutting
+from nmt.corpus.sources.plain import ParallelFiles, TextFiles
 from nmt.errors import DataError
 from nmt.wording import counted
 

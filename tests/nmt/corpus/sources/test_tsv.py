@@ -4,7 +4,7 @@ import pytest
 
 from nmt.corpus.reading import SKIP_HINT, Pair
 from nmt.corpus.sources.fields import Wanted
-from nmt.corpus.sources.tsv import TsvFiles
+from nmt.corpus.sources.plain import TsvFiles
 from nmt.errors import ConfigError, DataError
 
 

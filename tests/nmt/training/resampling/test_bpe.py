@@ -5,8 +5,7 @@ import pytest
 
 from nmt.sequences import FlatSequences
 from nmt.training.resampling.bpe import BpeDropout
-from nmt.training.resampling.draws import row_keys
-from nmt.training.resampling.text import Alphabet
+from nmt.training.resampling.text import Alphabet, row_keys
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "ab", "▁ab", "bc", "▁", "a", "b", "c"]
 SCORES = [0.0, 0.0, 0.0, 0.0, -0.0, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0]

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from nmt.sequences import FlatSequences
-from nmt.training.resampling.draws import row_keys
-from nmt.training.resampling.text import Alphabet
+from nmt.training.resampling.text import Alphabet, row_keys
 from nmt.training.resampling.unigram import UnigramSampler
 
 SCORES = {

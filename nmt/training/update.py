@@ -1,23 +1,120 @@
-"""One update: gradients of one or several batches, clipped, and a step of the optimiser."""
+"""One update: gradients of one or several batches, clipped, a step of the optimiser, and the average of the weights."""
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.batching import TrainingBatch
+from nmt.config import TrainingSettings
 from nmt.errors import TrainingError
 from nmt.memory import is_out_of_memory
 from nmt.models.devices import Precision, autocast
+from nmt.models.kernels import move_towards
 from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
-from nmt.training.moving_average import MovingAverage
-from nmt.training.optim import step
+
+ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate as a pure function of the step, the plateaus and the pass."""
+
+    kind: ScheduleKind
+    peak: float
+    warmup_steps: int
+    total_steps: int
+    decay_after_epochs: int = 0
+    decay_factor: float = 1.0
+
+    def rate(self, step: int, *, halvings: int = 0, epoch: int = 0) -> float:
+        """Return the rate of update number `step`, counted from 1, after `halvings` plateaus and `epoch` passes."""
+        if step <= self.warmup_steps:
+            return self.peak * step / self.warmup_steps
+        if self.kind == "inverse_sqrt":  # Vaswani et al., 2017, sec. 5.3, with its peak at the end of the warm-up
+            return self.peak * math.sqrt(max(1, self.warmup_steps) / step)
+        if self.kind == "cosine":  # Loshchilov & Hutter, 2017, sec. 3, without restarts
+            first = max(1, self.warmup_steps)  # at the peak; the step after the last one would be at zero
+            done = (step - first) / max(1, self.total_steps + 1 - first)
+            return self.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        if self.kind == "epoch_decay":  # Zaremba et al., 2015, sec. 4.1
+            return self.peak * self.decay_factor ** max(0, epoch + 1 - self.decay_after_epochs)
+        return self.peak * 0.5**halvings
+
+
+def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Make the update rule, in the library's fused form."""
+    _leave_compiler_out()
+    rate = settings.learning_rate
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
+        )
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)
+
+
+@torch.no_grad()
+def step(optimizer: Optimizer) -> None:
+    """Do what `optimizer.step()` does, past the wrapper that loads torch's compiler for it."""
+    inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def _leave_compiler_out() -> None:
+    """Keep torch from loading its compiler, which takes nearly as long as torch itself and has nothing to do here.
+
+    It would be loaded to exempt these methods from compiling; torch keeps what is then called in this attribute.
+    """
+    for method in (Optimizer.add_param_group, Optimizer.zero_grad):
+        plain = inspect.unwrap(method)
+        setattr(plain, "__dynamo_disable", plain)
+
+
+class MovingAverage:
+    """An exponential moving average of the weights (Polyak & Juditsky, 1992; Morishita et al., 2017, sec. 3.2).
+
+    Validation and the saved model use it in their place.
+
+    The decay is min(`decay`, (1 + n) / (10 + n)) after n updates, so that the start is soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, *, decay: float) -> None:
+        self.decay = decay
+        self._averages = {parameter: parameter.detach().clone() for parameter in model.parameters()}
+
+    def of(self, parameter: nn.Parameter) -> Tensor:
+        """Return the average of a weight; it is the stored tensor, not a copy."""
+        return self._averages[parameter]
+
+    @torch.no_grad()
+    def update(self, *, step: int) -> None:
+        """Move towards the weights after update number `step`, counted from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        move_towards(list(self._averages.values()), list(self._averages), 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the model have the average as its weights for a while."""
+        weights = {parameter: parameter.detach().clone() for parameter in self._averages}
+        _copy(self._averages)
+        try:
+            yield
+        finally:
+            _copy(weights)
+
+
+@torch.no_grad()
+def _copy(values: dict[nn.Parameter, Tensor]) -> None:
+    for parameter, value in values.items():  # into the storage they have: fused layers keep theirs in one piece
+        parameter.copy_(value)
 
 
 @dataclass
