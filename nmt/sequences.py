@@ -50,6 +50,11 @@ class FlatSequences:
         """Lay lists of ids end to end."""
         lengths = np.fromiter(map(len, rows), dtype=np.int32, count=len(rows))
         values = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(lengths.sum()))
+        return cls.end_to_end(values, lengths)
+
+    @classmethod
+    def end_to_end(cls, values: NDArray[np.int32], lengths: NDArray[np.int32]) -> "FlatSequences":
+        """Cut `values` into rows of these lengths, which are all that there is."""
         return cls(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
 
     def padded(self, rows: Rows) -> NDArray[np.int64]:

@@ -92,7 +92,13 @@ class Assembly(Generic[R]):
             masked = kind.mask_valid(kind.texts(one.records), one.tags)
             found.append(encode(self.tokenizers, masked))
             statistics.keep_valid(one.name, dict(zip(self.tokenizers, masked, strict=True)), found[-1], self.tokenizers)
-        ids = {name: _joined([columns[name] for columns in found]) for name in self.tokenizers}
+        ids = {
+            name: FlatSequences.end_to_end(
+                np.concatenate([columns[name].values for columns in found]),
+                np.concatenate([columns[name].lengths for columns in found]),
+            )
+            for name in self.tokenizers
+        }
         texts = kind.texts([record for one in self.valid for record in one.records])
         write_valid(path, dict(zip((column.text for column in kind.columns), texts, strict=True)), ids)
         return count_pieces(self.tokenizers, ids)
@@ -156,10 +162,3 @@ def count_reasons(blocks: Iterable[BlockResult]) -> Counter[str]:
     for block in blocks:
         counts.update(block.rejected)
     return counts
-
-
-def _joined(parts: Sequence[FlatSequences]) -> FlatSequences:
-    """Lay sequences end to end, each of which lie so already."""
-    lengths = np.concatenate([part.lengths for part in parts])
-    values = np.concatenate([part.values for part in parts])
-    return FlatSequences(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)

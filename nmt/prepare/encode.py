@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, Generic
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmt.corpus.cleaning import Reason
 from nmt.corpus.overlap import Overlap, Side
@@ -24,8 +23,6 @@ from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
 REJECTIONS: Final = "rejected.jsonl"
 _VALUES: Final = "{}.values.npy"
 _LENGTHS: Final = "{}.lengths.npy"
-
-Kept = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Encoded(BlockResult):
             lengths = np.load(self.folder / _LENGTHS.format(name))
             # An empty file cannot be mapped.
             values = np.load(self.folder / _VALUES.format(name), mmap_mode="r" if len(lengths) else None)
-            columns[name] = _end_to_end(values, lengths)
+            columns[name] = FlatSequences.end_to_end(values, lengths)
         return columns
 
 
@@ -75,47 +72,44 @@ def encode(tokenizers: Mapping[str, Tokenizer], masked: TextColumns) -> dict[str
 
 
 @dataclass(frozen=True)
-class Encoding(Generic[R]):
-    """How blocks are encoded; it can be sent to another process."""
+class Encoder(Generic[R]):
+    """Masks what is to be masked, and cuts each text of a record into the pieces of its column."""
 
     kind: RecordKind[R]
-    tokenizers: Path
-    """The folder with the tokenizers."""
+    tokenizers: Mapping[str, Tokenizer]
+    """By the columns, in the order of the texts."""
     overlap: Overlap
     """The text that models are judged by, records that are held out too."""
     drop_overlap: tuple[Side, ...]
     """Where overlap is a reason in this stage: the first one could not know records that are held out."""
 
-    def start(self) -> "Encoder[R]":
-        """Load what the work needs."""
-        return Encoder(self, by_column(self.kind, load_tokenizers(self.tokenizers)))
-
-
-@dataclass(frozen=True)
-class Encoder(Generic[R]):
-    """Masks what is to be masked, and cuts each text of a record into the pieces of its column."""
-
-    how: Encoding[R]
-    tokenizers: Mapping[str, Tokenizer]
-    """By the columns, in the order of the texts."""
+    @classmethod
+    def load(
+        cls, kind: RecordKind[R], tokenizers: Path, overlap: Overlap, drop_overlap: tuple[Side, ...]
+    ) -> "Encoder[R]":
+        """Make it with the tokenizers of a folder."""
+        return cls(kind, by_column(kind, load_tokenizers(tokenizers)), overlap, drop_overlap)
 
     def __call__(self, selected: Selected) -> Encoded:
         """Encode a block, and write its ids, and all that was rejected of it in any stage."""
-        kind, sifted, rows = self.how.kind, selected.sifted, selected.rows
+        kind, sifted, rows = self.kind, selected.sifted, selected.rows
         masked = kind.mask_train(sifted.texts(kind.record, rows), selected.tag)
         ids = encode(self.tokenizers, masked)
         against = self._reasons(sifted, rows, ids)
         kept = np.ones(len(rows), dtype=np.bool_)
         kept[list(against)] = False
         if against:
-            ids = {name: _only(column, kept) for name, column in ids.items()}
+            ids = {
+                name: FlatSequences.end_to_end(one.values[np.repeat(kept, one.lengths)], one.lengths[kept])
+                for name, one in ids.items()
+            }
             masked = tuple(list(compress(texts, kept.tolist())) for texts in masked)
         statistics = Statistics.empty(list(ids))
         statistics.keep(dict(zip(ids, masked, strict=True)), ids, self.tokenizers)
         reasons: dict[int, Reason] = dict.fromkeys(selected.duplicates.tolist(), "duplicate")
         reasons |= {int(rows[index]): reason for index, reason in against.items()}
         rejections = self._reject(sifted, reasons, statistics)
-        overlap = self.how.overlap.count(sifted.keys(Rows(rows[kept]))) if self.how.overlap.sets else {}
+        overlap = self.overlap.count(sifted.keys(Rows(rows[kept]))) if self.overlap.sets else {}
         rejected = dict(Counter[str](reasons.values()))
         encoded = Encoded(selected.folder, len(selected), rejected, int(kept.sum()), overlap)
         _write(encoded, ids, sorted(rejections + sifted.rejections()), statistics)
@@ -126,10 +120,10 @@ class Encoder(Generic[R]):
         if not reasons:
             return []
         rows = Rows(np.array(list(reasons), dtype=np.int64))
-        places, records = sifted.places()[rows].tolist(), sifted.records(self.how.kind.record, rows)
+        places, records = sifted.places()[rows].tolist(), sifted.records(self.kind.record, rows)
         rejections = []
         for place, record, reason in zip(places, records, reasons.values(), strict=True):
-            statistics.reject(record, reason, seed=self.how.kind.settings.data.seed)
+            statistics.reject(record, reason, seed=self.kind.settings.data.seed)
             rejections.append(Rejection(place, record.file, record.line, reason))
         return rejections
 
@@ -137,12 +131,12 @@ class Encoder(Generic[R]):
         """Say which records should not be trained on, by their indices in `rows`."""
         lengths = np.array([column.lengths for column in ids.values()])
         reasons: dict[int, Reason] = {}
-        for index in np.flatnonzero(lengths.max(axis=0) > self.how.kind.max_pieces).tolist():
+        for index in np.flatnonzero(lengths.max(axis=0) > self.kind.max_pieces).tolist():
             reasons[index] = "too_many_pieces"
         for index in np.flatnonzero(lengths.min(axis=0) == 0).tolist():
             reasons[index] = "empty"
-        if self.how.drop_overlap:
-            flags = self.how.overlap.flag(sifted.keys(rows), self.how.drop_overlap)
+        if self.drop_overlap:
+            flags = self.overlap.flag(sifted.keys(rows), self.drop_overlap)
             reasons |= dict.fromkeys(np.flatnonzero(flags).tolist(), "overlap")
         return reasons
 
@@ -157,11 +151,3 @@ def _write(encoded: Encoded, ids: Ids, rejections: Sequence[Rejection], statisti
                 record = {"file": rejection.file, "line": rejection.line, "reason": rejection.reason}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
         encoded.note(folder, statistics)
-
-
-def _only(column: FlatSequences, kept: Kept) -> FlatSequences:
-    return _end_to_end(column.values[np.repeat(kept, column.lengths)], column.lengths[kept])
-
-
-def _end_to_end(values: NDArray[np.int32], lengths: NDArray[np.int32]) -> FlatSequences:
-    return FlatSequences(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)

@@ -21,7 +21,7 @@ from nmt.corpus.overlap import Overlap
 from nmt.files import replacing, write_text
 from nmt.prepare.blocks import BlockResult, Fresh, R, Rows, Trained, as_npy, is_whole, whole
 from nmt.prepare.duplicates import Bits, find_duplicates, read_bits
-from nmt.prepare.encode import Encoded, Encoding, Selected
+from nmt.prepare.encode import Encoded, Encoder, Selected
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import RecordKind, draw
 from nmt.prepare.sift import Raw, Sifted, Sifter
@@ -170,10 +170,10 @@ class Stages(Generic[R]):
         folder = self.work / "encoded"
         folder.mkdir(exist_ok=True)
         drop_overlap = self.kind.settings.data.drop_overlap if len(heldout) else ()
-        how = Encoding(self.kind, self.tokenizers, overlap, drop_overlap)
+        make = partial(Encoder.load, self.kind, self.tokenizers, overlap, drop_overlap)
         total = sum(block.read for block in accepted.blocks)
         self.on_progress(StageProgress("encoding", 0, total))
-        return self._finish("encoding", how.start, accepted.select(heldout, folder=folder), Encoded, lambda: total)
+        return self._finish("encoding", make, accepted.select(heldout, folder=folder), Encoded, lambda: total)
 
     @property
     def tokenizers(self) -> Path:

@@ -97,7 +97,7 @@ class Characters:
         ids = self._table[codes]
         if self._bytes:
             ids, lengths = self._in_bytes(ids, codes, lengths)
-        return FlatSequences(ids, np.cumsum(lengths) - lengths, lengths.astype(np.int32))
+        return FlatSequences.end_to_end(ids, lengths.astype(np.int32))
 
     def split(self, text: str) -> list[str]:
         """Cut a text into its characters, or bytes as `surface` writes them."""

@@ -148,5 +148,4 @@ class Alphabet:
 def lay_out(rows: Sequences, wanted: NDArray[np.integer]) -> FlatSequences:
     """Copy the rows in `wanted`, end to end in this order."""
     taken = rows.take(wanted)
-    starts = np.cumsum(taken.lengths, dtype=np.int64) - taken.lengths
-    return FlatSequences(taken.flat(), starts, taken.lengths)
+    return FlatSequences.end_to_end(taken.flat(), taken.lengths)

@@ -2,6 +2,7 @@ import json
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from nmt.corpus.reading import Line, Pair
 from nmt.corpus.sources.plain import ParallelFiles
 from nmt.prepare.blocks import Fresh, Rows
 from nmt.prepare.duplicates import find_duplicates
-from nmt.prepare.encode import Encoded, Encoding, Selected, by_column, encode
+from nmt.prepare.encode import Encoded, Encoder, Selected, by_column, encode
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import LineKind, PairKind
 from nmt.prepare.sift import Raw, Sifter
@@ -45,12 +46,12 @@ def encode_pairs(
     sifted = Sifter(kind, kind.make_judge(Overlap({})))(Raw(folder / "sifted", 0, BlockOf(pairs)))
     bits = find_duplicates([sifted.hashes()], sifted.accepted, folder / "buckets")
     held = kind.overlap({"validation": overlap} if overlap else {})
-    how = Encoding(kind, folder, held, kind.settings.data.drop_overlap)
+    load = partial(Encoder.load, kind, folder, held, kind.settings.data.drop_overlap)
     corpus = Corpus("f", ParallelFiles([], [], "error", name="f"), tag)
     held_rows = Fresh(np.array(heldout, dtype=np.int64))
     [selected] = Accepted(Pair, [corpus], [sifted], bits).select(held_rows, folder=folder)
     selected = replace(selected, folder=folder / "encoded")
-    return pickle.loads(pickle.dumps(how)).start()(pickle.loads(pickle.dumps(selected)))
+    return pickle.loads(pickle.dumps(load))()(pickle.loads(pickle.dumps(selected)))
 
 
 def ids(encoded: Encoded) -> list[tuple[list[int], list[int]]]:
@@ -127,7 +128,7 @@ def test_lines_are_encoded_without_any_of_that(folder: Path) -> None:
     kind = LineKind(load_settings(None))
     lines = [Line(text, "f", number) for number, text in enumerate(("a", "a", "", "\u2581"), start=1)]
     sifted = Sifter(kind, kind.make_judge(Overlap({})))(Raw(folder / "sifted", 0, BlockOf(lines)))
-    encoder = Encoding(kind, folder, Overlap({}), ()).start()
+    encoder = Encoder.load(kind, folder, Overlap({}), ())
     encoded = encoder(Selected(folder / "encoded", sifted, Rows(np.arange(3)), Rows(np.arange(0)), None))
     column = encoded.ids(["ids"])["ids"]
     assert [column.row(row) for row in range(encoded.kept)] == [[MARK, A], [MARK, A]]
