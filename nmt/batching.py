@@ -267,7 +267,11 @@ def plan_epoch(
     del of_rows
     ends = np.cumsum(cells.counts)
     for cell in np.flatnonzero(cells.counts > 1):
-        _shuffle(order[ends[cell] - cells.counts[cell] : ends[cell]], rng)
+        alike = order[ends[cell] - cells.counts[cell] : ends[cell]]
+        if len(alike) > _ROOM:
+            rng.shuffle(alike)
+        else:  # numbers of 8 bytes take half the time
+            alike[:] = rng.permutation(alike.astype(np.int64))
     longest = np.maximum(cells.src, cells.tgt) + np.uint16(1)
     bounds = cut_batches(np.repeat(longest, cells.counts), batch_tokens=batch_tokens)
     firsts, lasts = bounds[:-1], bounds[1:]
@@ -326,14 +330,6 @@ def _sort(of_rows: NDArray[np.unsignedinteger], counts: NDArray[np.int64], rows:
         found[places] = order + block.start if rows is None else rows[block][order]
         free[here] += found_here
     return found
-
-
-def _shuffle(rows: RowNumbers, rng: np.random.Generator) -> None:
-    """Shuffle rows in place, which takes half the time with numbers of 8 bytes where there is room for them."""
-    if len(rows) > _ROOM:
-        rng.shuffle(rows)
-    else:
-        rows[:] = rng.permutation(rows.astype(np.int64))
 
 
 def _blocks(count: int) -> Iterator[slice]:

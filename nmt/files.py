@@ -222,9 +222,8 @@ def _remove_left_beside(path: Path) -> None:
 
 def _remove_if_dead(temporary: Path) -> None:
     """Remove what no living process has locked; a link stays, and what it leads to."""
-    kind = (
-        os.O_RDONLY | os.O_DIRECTORY if temporary.is_dir() else os.O_RDWR
-    )  # without a right to write, NFS has no lock
+    # without a right to write, NFS has no lock
+    kind = os.O_RDONLY | os.O_DIRECTORY if temporary.is_dir() else os.O_RDWR
     with suppress(OSError):
         descriptor = os.open(temporary, kind | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

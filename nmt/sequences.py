@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nmt.vocab import PAD
 
+Flags = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 

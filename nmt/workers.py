@@ -6,7 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import get_context, resource_tracker
@@ -124,8 +124,14 @@ class _Worker(Generic[B, R]):
     def __init__(self, make: Callable[[], Callable[[B], R]]) -> None:
         self._connection, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_serve, args=(make, theirs), daemon=True)
-        with _interrupts_blocked():
+        # A process that starts here never hears of Ctrl-C, which a terminal sends to all: its parent ends it. Python's
+        # tracker of resources has to run by then, or the first of them would start it and let interrupts through again.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
             self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def work_on(self, block: B) -> R:
@@ -192,14 +198,3 @@ def _portable(error: Exception) -> Exception:
     if type(error).__module__ == "builtins":
         return error
     return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Let processes that start here never hear of Ctrl-C, which a terminal sends to all: their parent ends them."""
-    resource_tracker.ensure_running()  # or the first process would start it, and that lets interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

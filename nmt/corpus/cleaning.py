@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, Protocol, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmt.config.data import DataSettings
 from nmt.corpus.languages import LanguageFilter
@@ -13,6 +12,7 @@ from nmt.corpus.overlap import Keys, Overlap, Side
 from nmt.corpus.placeholders import without_urls
 from nmt.corpus.reading import Pair
 from nmt.corpus.scripts import script_shares, scripts_of, symbol_shares
+from nmt.sequences import Flags
 
 Reason = Literal[
     "broken",
@@ -36,8 +36,6 @@ A `Cleaner` finds all but the last two: one needs the pairs before, the other th
 
 _BATCH: Final = 1024
 """Pairs whose characters lie side by side in memory at a time."""
-
-Flags = NDArray[np.bool_]
 
 
 class Filter(Protocol):

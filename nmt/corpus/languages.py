@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from nmt.corpus.reading import Pair
 from nmt.errors import ConfigError
+from nmt.sequences import Flags
 from nmt.wording import install
-
-Flags = NDArray[np.bool_]
 
 _SURE: Final = log(10)
 """Another language has to be this many times as likely as the expected one; docs/decisions/0016 says what that does."""

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from nmt.corpus.reading import Pair
+from nmt.sequences import Flags
 
 Hashes = NDArray[np.uint64]
-Flags = NDArray[np.bool_]
 Side = Literal["source", "target", "pair"]
 SIDES: Final[tuple[Side, ...]] = ("source", "target", "pair")
 

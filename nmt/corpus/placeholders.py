@@ -88,20 +88,18 @@ def unmask(text: str, filling: Filling) -> str:
     """Fill the placeholders of each kind in order; those without anything to fill them are removed."""
     if not filling:
         return text
-    kinds = {PLACEHOLDERS[kind]: kind for kind in filling}
-    waiting = {kind: iter(texts) for kind, texts in filling.items()}
+    waiting = {PLACEHOLDERS[kind]: iter(texts) for kind, texts in filling.items()}
     surplus = False
 
     def replace(match: re.Match[str]) -> str:
         nonlocal surplus
-        original = next(waiting[kinds[match["placeholder"]]], None)
+        original = next(waiting[match["placeholder"]], None)
         if original is None:
             surplus = True
             return ""
         return match["space"] + original
 
-    pattern = f"(?P<space> ?)(?P<placeholder>{'|'.join(map(re.escape, kinds))})"
-    filled = re.sub(pattern, replace, text)
+    filled = re.sub(f"(?P<space> ?)(?P<placeholder>{'|'.join(map(re.escape, waiting))})", replace, text)
     return filled.strip() if surplus else filled
 
 
@@ -155,11 +153,10 @@ def written_for(text: str, filling: Filling, zero: str | None = None) -> dict[Ki
 
 def fill_pieces(pieces: Sequence[str], filling: Filling) -> list[str]:
     """Fill the placeholders in the pieces of a text, so that they have its words."""
-    waiting = {kind: iter(texts) for kind, texts in filling.items()}
-    kinds = {PLACEHOLDERS[kind]: kind for kind in filling}
-    pattern = "|".join(map(re.escape, kinds)) or _NEVER
+    waiting = {PLACEHOLDERS[kind]: iter(texts) for kind, texts in filling.items()}
+    pattern = "|".join(map(re.escape, waiting)) or _NEVER
     return [
-        re.sub(pattern, lambda match: SPACE_MARK.join((next(waiting[kinds[match[0]]], None) or "").split()), piece)
+        re.sub(pattern, lambda match: SPACE_MARK.join((next(waiting[match[0]], None) or "").split()), piece)
         for piece in pieces
     ]
 

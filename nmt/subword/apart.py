@@ -47,7 +47,7 @@ def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
             for line in lines:
                 file.write(f"{line}\n")
                 count += 1
-        with closing(map_in_processes(partial(_make, options), [_Sample(sample, count)], workers=1)) as results:
+        with closing(map_in_processes(partial(_make_trainer, options), [_Sample(sample, count)], workers=1)) as results:
             [result] = results
     except Exception as error:
         has_ended = type(error) is NmtError  # the process, without a word of its own
@@ -61,12 +61,12 @@ def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
     raise VocabularyTooLargeError(asked=result[0], largest=result[1])
 
 
-def _make(options: dict[str, Any]) -> Callable[[_Sample], bytes | tuple[int, int]]:
+def _make_trainer(options: dict[str, Any]) -> Callable[[_Sample], bytes | tuple[int, int]]:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what C++ says where it ends a process is no line for a user
-    return partial(_train, options)
+    return partial(_train_or_count, options)
 
 
-def _train(options: dict[str, Any], sample: _Sample) -> bytes | tuple[int, int]:
+def _train_or_count(options: dict[str, Any], sample: _Sample) -> bytes | tuple[int, int]:
     """Train; where fewer pieces are to be had, return how many were asked for, and the largest number."""
     try:
         return train_tokenizer(sample.read(), **options)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from sentencepiece import SentencePieceProcessor
 
@@ -19,16 +19,6 @@ from nmt.vocab import BOS, EOS, PAD, UNK
 JOINT_MODEL: Final = "joint.spm.model"
 SRC_MODEL: Final = "src.spm.model"
 TGT_MODEL: Final = "tgt.spm.model"
-
-
-class _Cutter(Protocol):
-    def encode(self, texts: Sequence[str]) -> list[list[int]]: ...
-
-    def encode_flat(self, texts: Sequence[str]) -> FlatSequences: ...
-
-    def split(self, text: str) -> list[str]: ...
-
-    def decode(self, row: Sequence[int]) -> str: ...
 
 
 class Tokenizer:
@@ -46,7 +36,6 @@ class Tokenizer:
         found = special_ids(processor)
         if found != (PAD, UNK, BOS, EOS):
             raise ModelError(f"pad, unk, bos, eos have the ids {found}, expected {(PAD, UNK, BOS, EOS)}")
-        self._processor = processor
         self._model = Model(model)
         self.kind: Kind = self._model.kind
         """What it was trained as."""
@@ -228,7 +217,7 @@ class _Subwords:
         return str(self._processor.decode(list(row)))
 
 
-def _make_cutter(model: Model, processor: SentencePieceProcessor) -> _Cutter:
+def _make_cutter(model: Model, processor: SentencePieceProcessor) -> _Subwords | Words | Characters:
     pieces = [piece.text for piece in model.pieces]
     byte_ids = [index for index, piece in enumerate(model.pieces) if piece.type == Type.BYTE]
     if model.kind in ("unigram", "bpe"):

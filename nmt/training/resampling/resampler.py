@@ -1,7 +1,6 @@
 """Training rows cut into other pieces, another way every time they are seen."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -10,16 +9,8 @@ from nmt.prepared import PreparedData
 from nmt.sequences import FlatSequences, Rows, Sequences
 from nmt.subword import Tokenizer
 from nmt.training.resampling.bpe import BpeDropout
-from nmt.training.resampling.text import Alphabet, Integers, Text, lay_out, row_keys
+from nmt.training.resampling.text import Alphabet, lay_out, row_keys
 from nmt.training.resampling.unigram import UnigramSampler
-
-
-class Cutter(Protocol):
-    """Cuts text into pieces at random."""
-
-    def cut(self, text: Text) -> tuple[Integers, Integers]:
-        """Return where each piece begins in the text, in any order, and its id."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +23,7 @@ class Resampler:
     """
 
     alphabet: Alphabet
-    cutter: Cutter
+    cutter: BpeDropout | UnigramSampler
     max_pieces: int
     """A row that would come out longer keeps its stored pieces."""
     stream: int
@@ -71,8 +62,7 @@ def make_resamplers(data: PreparedData, *, alpha: float, max_pieces: int) -> tup
         max_pieces: Rows that would come out longer keep their stored pieces.
 
     Raises:
-        ConfigError: A tokenizer is not of subwords, or of the kind "bpe", and `alpha` is no probability.
-        ModelError: A tokenizer lacks pieces that are needed.
+        ConfigError, ModelError: As for `make_resampler`.
     """
     tokenizers = data.tokenizers
     src = make_resampler(tokenizers.src, alpha=alpha, max_pieces=max_pieces)
@@ -107,9 +97,7 @@ def make_resampler(tokenizer: Tokenizer, *, alpha: float, max_pieces: int) -> Re
         )
     alphabet = Alphabet(tokenizer.pieces, symbols=tokenizer.whole)
     scores = tokenizer.scores
-    cutter: Cutter
-    if kind == "bpe":
-        cutter = BpeDropout(alphabet, scores, dropout=alpha)
-    else:
-        cutter = UnigramSampler(alphabet, scores, alpha=alpha)
+    cutter = (
+        BpeDropout(alphabet, scores, dropout=alpha) if kind == "bpe" else UnigramSampler(alphabet, scores, alpha=alpha)
+    )
     return Resampler(alphabet, cutter, max_pieces, stream=0)
