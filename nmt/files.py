@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -10,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from filelock import lock_descriptor
 
@@ -127,6 +128,23 @@ def read_regular(path: Path, *, most: int = 1 << 28) -> bytes:
         if found.st_size > most:
             raise OSError(errno.EFBIG, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
         return file.read()
+
+
+def read_json(path: Path, failure: type[Exception]) -> Any:
+    """Read JSON that may be anybody's.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        failure: It cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(read_regular(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise failure(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise failure(f"{path} is damaged: it is not JSON") from error
 
 
 def make_folder(path: Path) -> None:

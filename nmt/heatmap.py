@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.files import written
-from nmt.pictures import drawing, printable
+from nmt.pictures import LONGEST_TITLE, drawing, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,6 @@ _LETTERS: Final = 0.5
 _FONT: Final = "DejaVu Sans"
 """Comes with matplotlib."""
 _LONGEST_LABEL: Final = 24
-_LONGEST_TITLE: Final = 80
 
 
 def draw_attention(
@@ -56,13 +55,13 @@ def draw_attention(
         ValueError: The weights have another shape than the pieces ask for.
     """
     with drawing(written(path)) as file:
-        figure = make_figure(src_pieces=src_pieces, tgt_pieces=tgt_pieces, weights=weights, title=title)
+        figure = attention_figure(src_pieces=src_pieces, tgt_pieces=tgt_pieces, weights=weights, title=title)
         figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.15)  # makes room for the labels
     _, missing = _families_for({*title, *"".join(src_pieces), *"".join(tgt_pieces)})
     return frozenset(character for character in missing if character.isprintable())
 
 
-def make_figure(
+def attention_figure(
     *, src_pieces: Sequence[str], tgt_pieces: Sequence[str], weights: NDArray[np.float32], title: str
 ) -> "Figure":
     """Lay out the cells, their labels and a colour bar; the figure is as large as they are without the labels."""
@@ -79,7 +78,7 @@ def make_figure(
     figure.add_axes((1 - _BAR_WIDTH / width, 0, _BAR_WIDTH / width, 1))
     _draw_cells(figure, weights, line_width=_LINE * cell / _CELL)
     labels = [[printable(piece, _LONGEST_LABEL) for piece in pieces] for pieces in (src_pieces, tgt_pieces)]
-    _label(axes, *labels, title=printable(title, _LONGEST_TITLE), size=_LETTERS * cell * _POINTS_PER_INCH)
+    _label(axes, *labels, title=printable(title, LONGEST_TITLE), size=_LETTERS * cell * _POINTS_PER_INCH)
     return figure
 
 

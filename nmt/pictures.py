@@ -23,6 +23,8 @@ STYLE: Final = {
 }
 """How curves look: thin grey axes on the left and below, labels in black."""
 
+LONGEST_TITLE: Final = 80
+
 _REPLACEMENT: Final = "\ufffd"
 
 

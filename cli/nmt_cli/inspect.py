@@ -59,13 +59,13 @@ def inspect(
 
     from nmt.files import written
     from nmt.inspection import inspect as look
-    from nmt.inspection import to_tree
+    from nmt.inspection import inspection_tree
 
     inspection = look(data_dir)
     page = None if no_html else html or _beside(data_dir)
     refuse_replacing((Path(record.path) for record in inspection.manifest.inputs), [page] if page else [])
     if as_json:
-        typer.echo(json.dumps(to_tree(inspection), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(inspection_tree(inspection), ensure_ascii=False, indent=2))
     else:
         show(inspection, results)
     if page is not None:
@@ -180,11 +180,11 @@ def _unknown(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _characters(side: "Side") -> Iterator[Table]:
-    from nmt.inspection.measures import describe, unknown_characters
+    from nmt.inspection.measures import name_character, unknown_characters
 
     rows = []
     for one in unknown_characters(side, most=_CHARACTERS):
-        named = describe(one.character)
+        named = name_character(one.character)
         rows.append((f"{side.name}: {named.shown}", f"{one.train:,}", f"{one.valid:,}", f"{named.code} {named.name}"))
     if rows:
         yield _table(("", "training", "validation", ""), rows)

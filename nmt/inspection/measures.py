@@ -12,7 +12,7 @@ from nmt.corpus.cleaning import Reason
 from nmt.inspection.gathering import Inspection, Side, Vocabulary
 from nmt.prepared.lengths import LONGEST, Lengths, ratio_of_bin
 from nmt.prepared.manifest import Counts
-from nmt.prepared.statistics import ColumnStatistics, Example
+from nmt.prepared.statistics import ColumnStatistics, RejectedExample
 
 UNITS: Final = ("pieces", "words", "characters")
 QUANTILES: Final = {"50%": 0.5, "95%": 0.95, "99%": 0.99}
@@ -63,7 +63,7 @@ class Named:
     name: str
 
 
-def describe(character: str) -> Named:
+def name_character(character: str) -> Named:
     """Say which character this is."""
     category = unicodedata.category(character)
     name = unicodedata.name(character, _KINDS.get(category, "no name"))
@@ -148,7 +148,7 @@ def corpus_rows(pairs: Counts) -> list[tuple[str, ...]]:
     ]
 
 
-def cut_texts(example: Example) -> list[str]:
+def cut_texts(example: RejectedExample) -> list[str]:
     """Return the texts of an example, with a word about what is missing at their ends."""
     return [
         text if len(text) == length else f"{text} \N{HORIZONTAL ELLIPSIS} ({length:,} characters)"
@@ -179,7 +179,7 @@ def explain(reason: Reason, data: dict[str, Any]) -> str:
     return sentences[reason]
 
 
-def to_tree(inspection: Inspection) -> dict[str, Any]:
+def inspection_tree(inspection: Inspection) -> dict[str, Any]:
     """Return what the page shows as plain dictionaries, for JSON."""
     ratios = inspection.statistics.train.ratios.tolist()
     return {
@@ -206,7 +206,7 @@ def _side(side: Side) -> dict[str, Any]:
             "characters": [
                 {
                     "character": one.character,
-                    "name": describe(one.character).name,
+                    "name": name_character(one.character).name,
                     "training": one.train,
                     "validation": one.valid,
                 }

@@ -18,7 +18,7 @@ _POINTS: Final = 80
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """Which numbers a side of a plot shows."""
 
     title: str
@@ -40,8 +40,8 @@ class Plot:
     """Curves over one pair of axes."""
 
     label: str
-    across: Axis
-    up: Axis
+    across: PlotAxis
+    up: PlotAxis
     curves: dict[str, list[tuple[float, float]]]
     """Points from left to right, by the names of the curves."""
     spec: str
@@ -91,8 +91,8 @@ def coverage_plot(vocabularies: Sequence[Vocabulary]) -> Plot:
     largest = max(len(one.coverage) for one in vocabularies)
     return Plot(
         "Share of the running pieces that the most frequent pieces cover",
-        across=Axis("most frequent pieces", 1, largest, powers(1, largest), log=True),
-        up=Axis("", 0, 1, (0, 0.25, 0.5, 0.75, 1), ".0%"),
+        across=PlotAxis("most frequent pieces", 1, largest, powers(1, largest), log=True),
+        up=PlotAxis("", 0, 1, (0, 0.25, 0.5, 0.75, 1), ".0%"),
         curves={one.name: _points(one.coverage.tolist()) for one in vocabularies},
         spec=".2%",
     )
@@ -105,8 +105,8 @@ def rank_plot(vocabularies: Sequence[Vocabulary]) -> Plot:
     largest, most = max(map(len, seen.values())), max(found[0] for found in seen.values())
     return Plot(
         "How often the pieces occur, by rank",
-        across=Axis("rank of the piece", 1, largest, powers(1, largest), log=True),
-        up=Axis("", 1, most, powers(1, most), log=True),
+        across=PlotAxis("rank of the piece", 1, largest, powers(1, largest), log=True),
+        up=PlotAxis("", 1, most, powers(1, most), log=True),
         curves={name: _points(found) for name, found in seen.items()},
         spec=",.0f",
     )
@@ -118,13 +118,13 @@ def _points(heights: Sequence[float]) -> list[tuple[float, float]]:
     return [(rank, heights[rank - 1]) for rank in ranks]
 
 
-def count_axis(bars: Sequence[measures.Bar]) -> Axis:
+def count_axis(bars: Sequence[measures.Bar]) -> PlotAxis:
     """Make an axis from 0 to the highest bar with three to six round numbers, where it is not tiny."""
     most = max((1, *(bar.rows for bar in bars)))
     rough = most / 4
     power = 10 ** math.floor(math.log10(rough)) if rough > 1 else 1
     step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough), 10 * power)
-    return Axis("", 0, most, range(0, most + 1, step))
+    return PlotAxis("", 0, most, range(0, most + 1, step))
 
 
 def powers(low: float, high: float) -> list[float]:

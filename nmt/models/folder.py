@@ -17,7 +17,7 @@ from nmt.config import Settings, parse_settings, to_toml
 from nmt.config.load import describe_misfit
 from nmt.config.model import CELLS, Stack
 from nmt.errors import ModelError
-from nmt.files import read_regular, replacing, sha256, write_text
+from nmt.files import read_json, read_regular, replacing, sha256, write_text
 from nmt.models.build import build_language_model, build_model
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
@@ -211,15 +211,14 @@ def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | Langua
         ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match.
     """
     settings, sizes = _read_checked(folder)
-    model = _build(settings, sizes)
+    model: Seq2Seq | LanguageModel
+    if settings.model.kind == "lm":
+        model = build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
+    else:
+        src, tgt = sizes.src, sizes.tgt
+        model = build_model(settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=sizes.joint, seed=0)
     load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
     return model.eval().to(device), settings
-
-
-def _build(settings: Settings, sizes: Vocabularies) -> Seq2Seq | LanguageModel:
-    if settings.model.kind == "lm":
-        return build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
-    return build_model(settings.model, src_vocab_size=sizes.src, tgt_vocab_size=sizes.tgt, joint=sizes.joint, seed=0)
 
 
 def check_hashes(folder: Path, names: Sequence[str]) -> None:
@@ -335,30 +334,21 @@ def _read_card(folder: Path) -> _Card:
     if not folder.is_dir():
         raise ModelError(f"model folder {folder} does not exist")
     try:
-        card = _Card.model_validate(json.loads(read_regular(path)))
+        card = _Card.model_validate(read_json(path, ModelError))
     except FileNotFoundError as error:
         if (folder / "manifest.json").is_file():
             raise ModelError(
                 f"{folder} holds prepared data, not a model; nmt train {folder} MODEL_DIR makes one"
             ) from error
         raise ModelError(f"{folder} is not a model folder, or its training has not validated yet: no {CARD}") from error
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         raise ModelError(f"{path} is damaged: {describe_misfit(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged: it is not JSON") from error
     if card.format_version != FORMAT_VERSION:
         raise ModelError(f"{folder} has format version {card.format_version}, this program reads {FORMAT_VERSION}")
-    for name in card.sha256:
-        if not _is_own(name):
+    for name in card.sha256:  # nothing but files of model folders is opened because a card says so
+        if name not in (WEIGHTS, CONFIG, LEXICON) and not (name.endswith(".spm.model") and Path(name).name == name):
             raise ModelError(f"{path} announces {name!r}, which is no file of a model")
     return card
-
-
-def _is_own(name: str) -> bool:
-    """Whether a name is that of a file of model folders: nothing else is opened because a card says so."""
-    return name in (WEIGHTS, CONFIG, LEXICON) or (name.endswith(".spm.model") and Path(name).name == name)
 
 
 def _check_hash(path: Path, hashes: Sequence[str]) -> None:

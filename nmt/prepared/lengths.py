@@ -20,7 +20,7 @@ _REACH: Final = 6
 RATIO_BINS: Final = 2 * _REACH * _STEPS + 1
 
 
-def padded(counts: object, *, size: int) -> NDArray[np.int64]:
+def to_counts(counts: object, *, size: int) -> NDArray[np.int64]:
     """Turn a list of counts into an array, with zeros behind them.
 
     Raises:
@@ -39,12 +39,14 @@ def padded(counts: object, *, size: int) -> NDArray[np.int64]:
 
 LengthCounts = Annotated[
     NDArray[np.int64],
-    PlainValidator(partial(padded, size=LONGEST + 1)),
+    PlainValidator(partial(to_counts, size=LONGEST + 1)),
     PlainSerializer(lambda counts: np.trim_zeros(counts, "b").tolist()),
 ]
 """How the counts of a histogram are stored: as a list without the zeros at its end."""
 RatioCounts = Annotated[
-    NDArray[np.int64], PlainValidator(partial(padded, size=RATIO_BINS)), PlainSerializer(lambda counts: counts.tolist())
+    NDArray[np.int64],
+    PlainValidator(partial(to_counts, size=RATIO_BINS)),
+    PlainSerializer(lambda counts: counts.tolist()),
 ]
 
 

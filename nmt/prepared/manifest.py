@@ -1,6 +1,5 @@
 """What a prepared data folder holds: its file names, and the manifest that vouches for them."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nmt.config import Settings
 from nmt.config.load import describe_misfit, to_tree
 from nmt.errors import DataError
-from nmt.files import read_regular, sha256, write_text
+from nmt.files import read_json, sha256, write_text
 
 FORMAT_VERSION: Final = 2
 
@@ -248,17 +247,13 @@ def _read_tree(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one that `nmt prepare` made")
     try:
-        tree = json.loads(read_regular(path))
+        tree = read_json(path, DataError)
     except FileNotFoundError as error:
         if (folder / "model.json").is_file():
             raise DataError(f"{folder} holds a model, not prepared data; nmt prepare makes these from text") from error
         raise DataError(
             f"{folder} holds no prepared data: {MANIFEST} is missing; make it with `nmt prepare`"
         ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: it is not JSON") from error
     return tree if isinstance(tree, dict) else {}
 
 

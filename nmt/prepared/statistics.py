@@ -23,7 +23,7 @@ from nmt.config.load import describe_misfit
 from nmt.corpus.cleaning import REASONS, Reason
 from nmt.corpus.reading import Line, Pair
 from nmt.errors import DataError
-from nmt.files import read_regular, write_text
+from nmt.files import read_json, write_text
 from nmt.prepared.lengths import RATIO_BINS, Lengths, RatioCounts, count_ratios
 from nmt.sequences import FlatSequences
 from nmt.subword import Tokenizer
@@ -45,7 +45,7 @@ Columns = Mapping[str, FlatSequences]
 
 
 @dataclass(frozen=True, order=True)
-class Example:
+class RejectedExample:
     """A rejected record; those with the smallest keys are kept."""
 
     key: int
@@ -59,7 +59,7 @@ class Example:
 
 
 Rejected = Annotated[
-    dict[Reason, list[Example]],
+    dict[Reason, list[RejectedExample]],
     PlainSerializer(lambda rejected: {one: list(map(asdict, rejected[one])) for one in REASONS if one in rejected}),
 ]
 Characters = Annotated[
@@ -169,7 +169,7 @@ class Statistics:
         if len(examples) < EXAMPLES or key <= examples[-1].key:
             texts = (record.src, record.tgt) if isinstance(record, Pair) else (record.text,)
             cut, lengths = tuple(text[:EXCERPT] for text in texts), tuple(map(len, texts))
-            insort(examples, Example(key, record.file, record.line, cut, lengths))
+            insort(examples, RejectedExample(key, record.file, record.line, cut, lengths))
             del examples[EXAMPLES:]
 
     def keep(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
@@ -224,13 +224,9 @@ def read_statistics(folder: Path) -> Statistics:
     """
     path = folder / STATISTICS
     try:
-        tree = json.loads(read_regular(path))
+        tree = read_json(path, DataError)
     except FileNotFoundError as error:
         raise DataError(f"{folder} is incomplete: {STATISTICS} is missing; prepare it again with --force") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: it is not JSON") from error
     version = tree.get("version") if isinstance(tree, dict) else None
     if version != _VERSION:
         raise DataError(f"{path} has version {version}, but this version of nmt reads {_VERSION}")

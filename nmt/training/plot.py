@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nmt.errors import ModelError
 from nmt.files import replacing, written
-from nmt.pictures import STYLE, drawing, printable
+from nmt.pictures import LONGEST_TITLE, STYLE, drawing, printable
 from nmt.training.records import METRICS, read_metrics
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _MOST_POINTS: Final = 600
 """A longer curve is thinned: a panel is about so many pixels wide."""
 _MARKED_POINTS: Final = 40
 """Up to so many points are marked one by one."""
-_LONGEST_TITLE: Final = 80
 _LONGEST_NAME: Final = 46
 """Of a validation set: two such labels fit side by side, three of `_SHORT`."""
 _SHORT: Final = 36
@@ -70,7 +69,7 @@ _TEXT_PANELS: Final = tuple(_SPEED if panel.names == _SPEED.names else panel for
 _NAMES: Final = tuple(name for panel in _PANELS for name in panel.names)
 
 
-def draw(model_dir: Path, picture: Path | None = None) -> Path:
+def draw_curves(model_dir: Path, picture: Path | None = None) -> Path:
     """Draw the curves of the run in `model_dir` into the PNG file `picture`, or into its own; return which.
 
     A link in the place of its own is replaced: it may have come with the folder. One that is named is followed.
@@ -82,7 +81,7 @@ def draw(model_dir: Path, picture: Path | None = None) -> Path:
     curves = read_curves(model_dir)
     own = model_dir / PICTURE
     with drawing(replacing(own) if picture is None else written(picture), STYLE) as file:
-        make_figure(curves, title=model_dir.resolve().name).savefig(file, format="png")
+        curves_figure(curves, title=model_dir.resolve().name).savefig(file, format="png")
     return picture or own
 
 
@@ -108,13 +107,13 @@ def read_curves(model_dir: Path) -> dict[str, Curve]:
     return {name: Curve(*np.array(found).T) for name, found in points.items()}
 
 
-def make_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
+def curves_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
     """Lay out a panel for every number, and one legend for all of them."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(figsize=(12, 10), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
-    figure.suptitle(printable(title, _LONGEST_TITLE), fontsize=14, fontweight="bold", parse_math=False)
+    figure.suptitle(printable(title, LONGEST_TITLE), fontsize=14, fontweight="bold", parse_math=False)
     last_step = max(float(curve.steps[-1]) for curve in curves.values())
     legend: dict[str, Artist] = {}
     styles = _styles(curves)

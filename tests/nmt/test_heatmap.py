@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from nmt.heatmap import draw_attention, make_figure
+from nmt.heatmap import attention_figure, draw_attention
 
 MARK = "\u2581"
 
@@ -20,7 +20,7 @@ def words(number: int) -> list[str]:
 
 def figure_of(src: list[str], tgt: list[str], title: str = "sentence 1") -> Figure:
     weights = np.full((len(tgt), len(src)), 0.5, dtype=np.float32)
-    return make_figure(src_pieces=src, tgt_pieces=tgt, weights=weights, title=title)
+    return attention_figure(src_pieces=src, tgt_pieces=tgt, weights=weights, title=title)
 
 
 def draw(path: Path, src: list[str], tgt: list[str], title: str = "sentence 1") -> frozenset[str]:
@@ -35,7 +35,7 @@ def labels_of(figure: Figure) -> tuple[list[Text], list[Text]]:
 
 def test_every_weight_is_a_cell_under_its_source_and_beside_its_target_piece() -> None:
     weights = np.array([[0.1, 0.2, 0.7], [0.8, 0.2, 0.0]], dtype=np.float32)
-    figure = make_figure(src_pieces=["a", "b", "c"], tgt_pieces=["x", "y"], weights=weights, title="sentence 3")
+    figure = attention_figure(src_pieces=["a", "b", "c"], tgt_pieces=["x", "y"], weights=weights, title="sentence 3")
     cells, bar = figure.axes
     assert np.array_equal(cells.images[0].get_array(), weights)
     assert tuple(cells.images[0].get_extent()) == (0, 3, 2, 0)

@@ -272,10 +272,10 @@ def read_language_model(base: Path, folder: Path, done: str) -> None:
 
 def read_run(data: Any, folder: Path, done: str) -> None:
     from nmt.training.averaging import average_run
-    from nmt.training.plot import draw, read_curves
+    from nmt.training.plot import draw_curves, read_curves
 
     if done.startswith("metrics.jsonl"):  # a picture takes half a second
-        attempt(lambda: draw(folder))
+        attempt(lambda: draw_curves(folder))
     attempt(lambda: read_curves(folder))
     attempt(lambda: average_run(folder, folder.with_name("average"), last=None, data=data))
     attempt(lambda: go_on(data, folder, "training.max_steps=304"))
@@ -283,12 +283,12 @@ def read_run(data: Any, folder: Path, done: str) -> None:
 
 def read_data(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt inspect`, `train` and `shortlist` do."""
-    from nmt.inspection import inspect, to_tree
+    from nmt.inspection import inspect, inspection_tree
     from nmt.inspection.page import to_page
     from nmt.shortlist.learn import add_lexicon
     from nmt.training.tasks import open_data
 
-    attempt(lambda: (to_page(found := inspect(folder)), to_tree(found)))
+    attempt(lambda: (to_page(found := inspect(folder)), inspection_tree(found)))
     small = ["model.embedding_size=8", "model.hidden_size=8", "model.encoder_layers=1"]
     attempt(lambda: go_on(open_data(folder), folder.with_name("new"), *small, "training.max_steps=2"))
     if folder.name == "pairs":

@@ -12,7 +12,7 @@ from nmt.errors import ConfigError
 from nmt.files import written
 from nmt.heatmap import draw_attention
 from nmt.pictures import drawing, printable
-from nmt.training.plot import draw
+from nmt.training.plot import draw_curves
 
 NEEDED = re.escape("drawing needs matplotlib, which is not installed; in a checkout of nmt: pip install '.[plot]'")
 
@@ -72,7 +72,7 @@ def test_without_matplotlib_every_picture_says_what_to_install(tmp_path: Path, m
     for module in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError, match=f"^{NEEDED}$"):
-        draw(tmp_path, tmp_path / "new.png")
+        draw_curves(tmp_path, tmp_path / "new.png")
     with pytest.raises(ConfigError, match=f"^{NEEDED}$"):
         draw_attention(
             tmp_path / "new.png", src_pieces=["a"], tgt_pieces=["x"], weights=np.ones((1, 1), np.float32), title=""

@@ -8,14 +8,14 @@ import pytest
 
 from nmt.config import Settings
 from nmt.corpus.cleaning import REASONS, Reason
-from nmt.inspection import inspect, to_tree
+from nmt.inspection import inspect, inspection_tree
 from nmt.inspection.measures import (
     Bar,
     UnknownCharacter,
     cut_texts,
-    describe,
     explain,
     length_bars,
+    name_character,
     percent,
     ratio_bars,
     unknown_characters,
@@ -23,7 +23,7 @@ from nmt.inspection.measures import (
 )
 from nmt.prepared.lengths import LONGEST, Lengths
 from nmt.prepared.manifest import prepared_sections
-from nmt.prepared.statistics import Example
+from nmt.prepared.statistics import RejectedExample
 
 MakeFolder = Callable[..., Path]
 
@@ -57,7 +57,7 @@ def test_a_share_has_as_many_digits_as_it_needs(part: int, whole: int, text: str
     ],
 )
 def test_a_character_is_shown_with_its_code_and_name(character: str, shown: str, code: str, name: str) -> None:
-    named = describe(character)
+    named = name_character(character)
     assert (named.shown, named.code, named.name) == (shown, code, name)
 
 
@@ -127,7 +127,7 @@ def test_the_most_frequent_characters_of_training_and_validation_come_first(make
 
 
 def test_text_that_is_whole_is_shown_as_it_is() -> None:
-    assert cut_texts(Example(1, "f", 1, ("abc", "ab"), (3, 4))) == ["abc", "ab \u2026 (4 characters)"]
+    assert cut_texts(RejectedExample(1, "f", 1, ("abc", "ab"), (3, 4))) == ["abc", "ab \u2026 (4 characters)"]
 
 
 def data(**changes: Any) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def test_an_explanation_names_the_setting_and_its_value(reason: Reason, changes:
 
 
 def test_everything_the_page_shows_is_there_for_programs(make_folder: MakeFolder) -> None:
-    tree = json.loads(json.dumps(to_tree(inspect(make_folder()))))
+    tree = json.loads(json.dumps(inspection_tree(inspect(make_folder()))))
     assert tree["counts"]["rejected"] == {"empty": 0, "length_ratio": 1, "copy": 1}
     assert tree["counts"]["overlap"] == {"validation": {"source": 1, "target": 2, "pair": 0}}
     assert tree["inputs"][0]["path"] == "a&b.en"
@@ -164,18 +164,18 @@ def test_everything_the_page_shows_is_there_for_programs(make_folder: MakeFolder
 
 
 def test_lengths_have_their_mean_quantiles_and_histogram(make_folder: MakeFolder) -> None:
-    words = to_tree(inspect(make_folder()))["sides"]["source"]["lengths"]["words"]
+    words = inspection_tree(inspect(make_folder()))["sides"]["source"]["lengths"]["words"]
     assert words["quantiles"]["0.5"] == 1
     assert (words["mean"], words["total"], words["largest"], words["counts"]) == (1.5, 3, 2, [0, 1, 1])
 
 
 def test_ratios_are_named_by_their_middle(make_folder: MakeFolder) -> None:
-    tree = to_tree(inspect(make_folder(train=[("ab a", "ab"), ("a", "a")])))
+    tree = inspection_tree(inspect(make_folder(train=[("ab a", "ab"), ("a", "a")])))
     assert tree["ratios"] == {"0.5000": 1, "1.0000": 1}
 
 
 def test_unknown_pieces_are_counted_for_each_set(make_folder: MakeFolder) -> None:
-    unknown = to_tree(inspect(make_folder()))["sides"]["target"]["unknown"]
+    unknown = inspection_tree(inspect(make_folder()))["sides"]["target"]["unknown"]
     assert unknown["training"] == {"pieces": 8, "unknown": 1, "sentences": 2, "sentences_with_unknown": 1}
     assert unknown["validation"]["news"]["unknown"] == 1
     assert {one["character"]: one["name"] for one in unknown["characters"]} == {
@@ -185,11 +185,11 @@ def test_unknown_pieces_are_counted_for_each_set(make_folder: MakeFolder) -> Non
 
 
 def test_the_vocabulary_says_how_many_pieces_cover_how_much(make_folder: MakeFolder) -> None:
-    joint = to_tree(inspect(make_folder()))["vocabularies"]["joint"]
+    joint = inspection_tree(inspect(make_folder()))["vocabularies"]["joint"]
     assert (joint["size"], joint["running_pieces"], joint["unused"], joint["at_most_5_times"]) == (7, 18, 0, 2)
     assert (joint["pieces_to_cover"]["0.8"], joint["pieces_to_cover"]["0.9"]) == (3, None)
 
 
 def test_examples_say_where_they_stand(make_folder: MakeFolder) -> None:
-    examples = to_tree(inspect(make_folder()))["examples"]
+    examples = inspection_tree(inspect(make_folder()))["examples"]
     assert examples["copy"] == [{"file": "a&b.en", "line": 2, "texts": ["same", "same"]}]

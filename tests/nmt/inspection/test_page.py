@@ -11,7 +11,7 @@ import pytest
 from nmt.inspection import Inspection, inspect
 from nmt.inspection.gathering import Vocabulary
 from nmt.inspection.measures import Bar, visible
-from nmt.inspection.page import Axis, count_axis, powers, to_page
+from nmt.inspection.page import PlotAxis, count_axis, powers, to_page
 from nmt.prepared import PreparedText
 from nmt.prepared.manifest import CorpusCount, OverlapCount, ValidationCount
 
@@ -400,7 +400,7 @@ def test_nothing_has_an_axis() -> None:
 
 
 def test_an_axis_of_one_value_has_no_length() -> None:
-    assert Axis("", 1, 1, (1,), log=True).place(1) == 0.0
+    assert PlotAxis("", 1, 1, (1,), log=True).place(1) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from nmt.prepared.lengths import LONGEST, RATIO_BINS, Lengths, count_ratios, padded, ratio_of_bin
+from nmt.prepared.lengths import LONGEST, RATIO_BINS, Lengths, count_ratios, ratio_of_bin, to_counts
 
 STORED = TypeAdapter(Lengths)
 
@@ -63,7 +63,7 @@ def test_a_histogram_comes_back_from_json() -> None:
 @pytest.mark.parametrize("counts", [None, "12", [1.5], [-1], [True], [2**63], [0] * (LONGEST + 2)])
 def test_what_is_no_list_of_counts_is_refused(counts: object) -> None:
     with pytest.raises(ValueError, match=r"^expected a list of counts, at most 4,001$"):
-        padded(counts, size=LONGEST + 1)
+        to_counts(counts, size=LONGEST + 1)
 
 
 @pytest.mark.parametrize(

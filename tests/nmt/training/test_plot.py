@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from nmt.errors import ModelError
-from nmt.training.plot import Curve, draw, make_figure, read_curves, thin
+from nmt.training.plot import Curve, curves_figure, draw_curves, read_curves, thin
 from nmt.training.records import Records
 
 TITLES = [
@@ -43,7 +43,7 @@ def write(folder: Path, *records: dict[str, Any], end: str = "") -> Path:
 
 
 def figure_of(folder: Path) -> Figure:
-    return make_figure(read_curves(folder), title=folder.name)
+    return curves_figure(read_curves(folder), title=folder.name)
 
 
 def points(axes: Axes, line: int = 0) -> list[tuple[float, float]]:
@@ -190,7 +190,7 @@ def test_labels_do_not_touch_each_other(tmp_path: Path) -> None:
 
 def test_the_picture_is_a_png_and_no_window_is_involved(tmp_path: Path) -> None:
     run = write(tmp_path / "run", train(50), valid(50, bleu=1.0))
-    draw(run, tmp_path / "new.png")
+    draw_curves(run, tmp_path / "new.png")
     with Image.open(tmp_path / "new.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (1440, 1200))
     assert "matplotlib.pyplot" not in sys.modules
@@ -198,23 +198,23 @@ def test_the_picture_is_a_png_and_no_window_is_involved(tmp_path: Path) -> None:
 
 def test_the_same_records_give_the_same_picture_whatever_matplotlib_is_set_to(tmp_path: Path) -> None:
     run = write(tmp_path / "run", train(50))
-    draw(run, tmp_path / "one.png")
+    draw_curves(run, tmp_path / "one.png")
     with matplotlib.rc_context({"figure.facecolor": "red", "savefig.dpi": 30}):
-        draw(run, tmp_path / "two.png")
+        draw_curves(run, tmp_path / "two.png")
         assert matplotlib.rcParams["figure.facecolor"] == "red"
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["$x_1", "$\\frac$", "\u65e5\u672c", "two\nlines", "x" * 200])
 def test_any_folder_name_can_be_drawn(tmp_path: Path, name: str) -> None:
-    draw(write(tmp_path / name, train(50)), tmp_path / "curves.png")
+    draw_curves(write(tmp_path / name, train(50)), tmp_path / "curves.png")
     title = figure_of(tmp_path / name).get_suptitle()
     assert title.isprintable()
     assert len(title) <= 80
 
 
 def test_a_name_that_is_not_utf_8_can_be_drawn() -> None:
-    assert make_figure({"train/loss": Curve(np.ones(1), np.ones(1))}, title="a\udcff").get_suptitle() == "a\ufffd"
+    assert curves_figure({"train/loss": Curve(np.ones(1), np.ones(1))}, title="a\udcff").get_suptitle() == "a\ufffd"
 
 
 def test_what_the_recorder_writes_is_read(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_spoilt_line_is_left_out(tmp_path: Path, line: str) -> None:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere does not exist"):
-        draw(tmp_path / "nowhere", tmp_path / "curves.png")
+        draw_curves(tmp_path / "nowhere", tmp_path / "curves.png")
 
 
 @pytest.mark.parametrize("text", [None, "", '{"kind": "train", "st', '{"kind": "event", "step": 1}\n'])
@@ -281,7 +281,7 @@ def test_a_run_without_records_says_so(tmp_path: Path, text: str | None) -> None
     if text is not None:
         (tmp_path / "metrics.jsonl").write_text(text)
     with pytest.raises(ModelError, match=r"metrics\.jsonl: no records of a run; nmt train writes one every"):
-        draw(tmp_path, tmp_path / "curves.png")
+        draw_curves(tmp_path, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
 
 
@@ -289,14 +289,14 @@ def test_a_link_in_the_place_of_the_picture_is_replaced_and_a_named_one_followed
     run, theirs = write(tmp_path / "m", train(50), valid(50), train(100), valid(100)), tmp_path / "thesis.txt"
     theirs.write_text("mine")
     (run / "curves.png").symlink_to(theirs)
-    assert draw(run) == run / "curves.png"
+    assert draw_curves(run) == run / "curves.png"
     assert theirs.read_text() == "mine"
     (tmp_path / "link.png").symlink_to(theirs)
-    draw(run, tmp_path / "link.png")
+    draw_curves(run, tmp_path / "link.png")
     assert theirs.read_bytes().startswith(b"\x89PNG")
 
 
 def test_numbers_beyond_all_reason_are_left_out(tmp_path: Path) -> None:
     folder = write(tmp_path / "m", train(1), train(2, gradient_norm=1e308), valid(2, perplexity=1e308))
     assert len(read_curves(folder)["train/gradient_norm"].values) == 1
-    draw(folder)
+    draw_curves(folder)
