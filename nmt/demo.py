@@ -31,15 +31,16 @@ def write_corpus(folder: Path, *, train_pairs: int = MOST_PAIRS) -> list[str]:
         f'data.root="{folder}"',
         f'data.train_src=["train.{SRC}"]',
         f'data.train_tgt=["train.{TGT}"]',
-        *(f'data.{part}_{side}="{part}.{language}"' for part in PARTS[1:] for side, language in _SIDES),
+        *(
+            f'data.{part}_{side}="{part}.{language}"'
+            for part in PARTS[1:]
+            for side, language in (("src", SRC), ("tgt", TGT))
+        ),
     ]
 
 
-_SIDES = (("src", SRC), ("tgt", TGT))
-
-
 @dataclass(frozen=True)
-class Example:
+class TranslatedSentence:
     """An unseen sentence, how it was translated, and how it should have been."""
 
     src: str
@@ -47,8 +48,10 @@ class Example:
     reference: str
 
 
-def choose_examples(src: Path, hypotheses: Path, references: Path, *, count: int) -> list[Example]:
+def choose_examples(src: Path, hypotheses: Path, references: Path, *, count: int) -> list[TranslatedSentence]:
     """Pick `count` sentences spread over the whole test text, from first to last."""
-    examples = [Example(*lines) for lines in zip(*map(read_lines, (src, hypotheses, references)), strict=True)]
+    examples = [
+        TranslatedSentence(*lines) for lines in zip(*map(read_lines, (src, hypotheses, references)), strict=True)
+    ]
     step = max(1, len(examples) // count)
     return examples[::step][:count]

@@ -31,7 +31,7 @@ class Tried(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Axis:
+class WeightValues:
     """The values of one weight."""
 
     values: tuple[float, ...]
@@ -57,8 +57,8 @@ class Plan:
     """What is tried: every combination of the axes' values; then, `rounds` times, with steps half as long as before,
     those around the best so far, none of them twice."""
 
-    lm_weights: Axis = Axis((0.0, 0.1, 0.2, 0.3, 0.4), 0.1)
-    length_penalties: Axis = Axis((0.0, 0.5, 1.0, 1.5), 0.5)
+    lm_weights: WeightValues = WeightValues((0.0, 0.1, 0.2, 0.3, 0.4), 0.1)
+    length_penalties: WeightValues = WeightValues((0.0, 0.5, 1.0, 1.5), 0.5)
     rounds: int = 2
     usual_penalty: float = 1.0
     """The length penalty without tuning, which a point that is no better does not replace."""
@@ -157,22 +157,19 @@ class Validation:
         return ScoreOptions(metrics=(self.metric,), tokenizer=tokenizer_for(settings, self.tgt))
 
 
-DEFAULT: Final = Plan()
-
-
 def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penalty: float | None) -> Plan:
     """Plan what is tried: every weight that has no value yet, that of a language model only where there is one.
 
     Raises:
         UsageError: There is nothing to tune.
     """
-    plan = DEFAULT
+    plan = Plan()
     if not with_language_model:
-        plan = replace(plan, lm_weights=Axis.fixed(0.0))
+        plan = replace(plan, lm_weights=WeightValues.fixed(0.0))
     elif lm_weight is not None:
-        plan = replace(plan, lm_weights=Axis.fixed(lm_weight))
+        plan = replace(plan, lm_weights=WeightValues.fixed(lm_weight))
     if length_penalty is not None:
-        plan = replace(plan, length_penalties=Axis.fixed(length_penalty))
+        plan = replace(plan, length_penalties=WeightValues.fixed(length_penalty))
     if not (plan.lm_weights.step or plan.length_penalties.step):
         given = "the length penalty is given, and there is no language model to weigh"
         if with_language_model:

@@ -12,7 +12,7 @@ from nmt_cli.run import run_stages, show_scores
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nmt.demo import Example
+    from nmt.demo import TranslatedSentence
 
 
 def demo(
@@ -47,7 +47,7 @@ def demo(
     say(f"try it: echo 'Where is the station?' | nmt translate {result.model_dir}")
 
 
-def _to_table(examples: "list[Example]") -> "Table":
+def _to_table(examples: "list[TranslatedSentence]") -> "Table":
     from rich.table import Table
 
     table = Table("", "unseen sentence", "translation", box=None, pad_edge=False)

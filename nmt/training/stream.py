@@ -49,7 +49,7 @@ class Parts:
 
     @property
     def columns(self) -> int:
-        """Words of each part."""
+        """Pieces of each part."""
         return -(-len(self.stream) // self.rows)
 
     def pieces(self, first: int, last: int) -> int:

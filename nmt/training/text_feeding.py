@@ -1,4 +1,4 @@
-"""What an update of a language model is made from: the next words of all parts of a text."""
+"""What an update of a language model is made from: the next pieces of all parts of a text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from nmt.training.stream import Parts
 class TextFeed:
     """Cuts the passes over a text into updates, and every segment into the rows of the processes that share it.
 
-    A pass reads every word once. A position counts the words read in each part, so the length of the segments may
+    A pass reads every piece once. A position counts the pieces read in each part, so the length of the segments may
     change within a pass.
     """
 
     parts: Parts
     steps: int
-    """Words of each part in a segment."""
+    """Pieces of each part in a segment."""
     accumulate: int
     carries: bool
     """Whether a segment starts where the one before has ended; false: from zeros, as the first of a pass does."""

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from nmt.config import load_settings
 from nmt.corpus.reading import read_lines
-from nmt.demo import MOST_PAIRS, Example, choose_examples, write_corpus
+from nmt.demo import MOST_PAIRS, TranslatedSentence, choose_examples, write_corpus
 
 
 def test_the_corpus_is_written_as_text_that_settings_find(tmp_path: Path) -> None:
@@ -35,5 +35,5 @@ def test_examples_are_spread_over_the_test_text(tmp_path: Path) -> None:
         paths.append(tmp_path / name)
         paths[-1].write_text("".join(f"{name} {number}\n" for number in range(10)), encoding="utf-8")
     examples = choose_examples(paths[0], paths[1], paths[2], count=3)
-    assert examples == [Example(f"src {n}", f"hyp {n}", f"ref {n}") for n in (0, 3, 6)]
+    assert examples == [TranslatedSentence(f"src {n}", f"hyp {n}", f"ref {n}") for n in (0, 3, 6)]
     assert len(choose_examples(paths[0], paths[1], paths[2], count=99)) == 10

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from nmt.metrics import Score
 from nmt.subword import tokenizer_files, train_tokenizer
 from nmt.translate import Options, Translation, Translator
-from nmt.tuning import Axis, Plan, Point, Tried, Validation
+from nmt.tuning import Plan, Point, Tried, Validation, WeightValues
 from nmt_cli.main import app
 from nmt_cli.tune import _compare
 
@@ -20,7 +20,7 @@ MakeLanguageModel = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a few points only."""
-    plan = Plan(Axis((0.0, 0.4), 0.4), Axis((0.0, 1.0), 1.0), rounds=1)
+    plan = Plan(WeightValues((0.0, 0.4), 0.4), WeightValues((0.0, 1.0), 1.0), rounds=1)
     monkeypatch.setattr("nmt.tuning.DEFAULT", plan)
 
 

@@ -3,7 +3,7 @@ import gzip
 import lzma
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,9 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".bz2": bz2.compress,
     ".zst": zstandard.compress,
 }
+
+READ: list[Callable[[Path], Iterator[bytes]]] = [lambda path: read_chunks(path, Meter()), read_raw_lines]
+"""How a file can be read: in chunks and by lines."""
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
@@ -37,11 +40,14 @@ def test_every_compression_gives_the_same_bytes_in_chunks(tmp_path: Path, suffix
 
 @pytest.mark.parametrize("suffix", [suffix for suffix in COMPRESS if suffix])
 @pytest.mark.parametrize("cut", [1, 20, -1])
-def test_a_truncated_archive_is_named(tmp_path: Path, suffix: str, cut: int) -> None:
+@pytest.mark.parametrize("read", READ, ids=["chunks", "lines"])
+def test_a_truncated_archive_is_named(
+    tmp_path: Path, read: Callable[[Path], Iterator[bytes]], suffix: str, cut: int
+) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(COMPRESS[suffix](os.urandom(5000))[:cut])
     with pytest.raises(DataError, match=rf"a\{suffix} is a damaged or incomplete \{suffix} file: "):
-        list(read_chunks(path, Meter()))
+        list(read(path))
 
 
 @pytest.mark.parametrize("suffix", [suffix for suffix in COMPRESS if suffix])
@@ -59,11 +65,12 @@ def test_archives_that_follow_one_another_are_one_text(tmp_path: Path, suffix: s
     assert list(read_raw_lines(path)) == [b"one\n", b"two\n", b"three"]
 
 
-def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", READ, ids=["chunks", "lines"])
+def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path, read: Callable[[Path], Iterator[bytes]]) -> None:
     with pytest.raises(DataError, match=r"^cannot read .*none\.txt: No such file or directory$"):
-        list(read_chunks(tmp_path / "none.txt", Meter()))
+        list(read(tmp_path / "none.txt"))
     with pytest.raises(DataError, match=r"^cannot read .*: Is a directory$"):
-        list(read_chunks(tmp_path, Meter()))
+        list(read(tmp_path))
 
 
 def test_lines_of_a_pipe_come_as_they_are_written(tmp_path: Path) -> None:
