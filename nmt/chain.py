@@ -13,8 +13,7 @@ from nmt.config import Settings
 from nmt.corpus.reading import read_lines
 from nmt.errors import ConfigError
 from nmt.files import make_folder, sha256, write_text
-from nmt.lm.result import Totals
-from nmt.lm.scorer import LanguageScorer
+from nmt.lm.scorer import LanguageScorer, Totals
 from nmt.metrics import Score, ScoreOptions, score_lines, tokenizer_for
 from nmt.models.folder import WEIGHTS, read_settings
 from nmt.prepare.inputs import find_test

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nmt.search.sampling import Sampling
     from nmt.streams import LineSource
     from nmt.translate import Options
-    from nmt.translate.blocks import Job, Translations
+    from nmt.translate.job import Job, Translations
 
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
@@ -159,7 +159,7 @@ def translate(
     from nmt.markup import compile_pattern
     from nmt.terms import Terminology, load_dictionary
     from nmt.translate import Options
-    from nmt.translate.blocks import Job
+    from nmt.translate.job import Job
 
     search_option.check_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     read = [path for path in (source, terms, dictionary) if path is not None]
@@ -233,7 +233,7 @@ class _Beginning:
 def _translations(
     job: "Job", lines: "LineSource", *, block: int, workers: int
 ) -> "Generator[Translations, None, None]":
-    from nmt.translate.blocks import blocks_of
+    from nmt.translate.job import blocks_of
     from nmt.translate.result import whole_lines
     from nmt.workers import map_in_processes
 

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from nmt.corpus.reading import OnBadUtf8, read_lines, unequal
 from nmt.errors import DataError, ModelError
 from nmt.files import sha256
-from nmt.lm.result import LineScore
-from nmt.lm.scorer import LanguageScorer
+from nmt.lm.scorer import LanguageScorer, LineScore
 from nmt.subword import tokenizer_files
 from nmt.wording import counted
 

@@ -1,10 +1,8 @@
 """Tags, placeholders, format codes and code, taken out of a line before translation, put back as they were after it."""
 
 from nmt.markup.putting import reinsert
-from nmt.markup.regions import LINES, Region
-from nmt.markup.scanning import Scanned, Stretch, Unclosed, left_open
-from nmt.markup.spans import Marked, Span, compile_pattern, extract, take_out
-from nmt.markup.unread import find_unread, is_wordless
+from nmt.markup.scanning import LINES, Region, Scanned, Stretch, Unclosed, left_open
+from nmt.markup.spans import Marked, Span, compile_pattern, extract, find_unread, is_wordless, take_out
 
 __all__ = [
     "LINES",

@@ -1,15 +1,15 @@
-"""The spans of a line that no model sees, and what remains of the line without them."""
+"""The spans of a line that no model sees or can read, which of them belong together, and what remains of the line."""
 
 import html
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from nmt.errors import UsageError
-from nmt.markup.regions import Region
-from nmt.markup.scanning import Scanned, Stretch, scan, tag_of
+from nmt.markup.scanning import Region, Scanned, Stretch, scan, tag_of
 
 _BLOCKS: Final = re.compile(
     r"""address|article|aside|blockquote|body|caption|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|head
@@ -233,3 +233,110 @@ def _splits(text: str) -> bool:
     if tag := tag_of(text):
         return _BLOCKS.fullmatch(tag["name"]) is not None
     return any(unicodedata.category(character) != "Cf" for character in html.unescape(text))
+
+
+@dataclass(frozen=True)
+class Node:
+    """A span, or a pair of tags with what it holds."""
+
+    first: int
+    last: int
+    """The closing tag; for a single span, itself."""
+    children: list["Node"] = field(default_factory=list)
+
+
+def tree(spans: tuple[Span, ...]) -> Node:
+    """Return a root, not itself a span, with the spans below it.
+
+    A closing tag belongs to the last open tag of its name; tags opened since then are single.
+    So is any other without a partner.
+    """
+    closer_of: dict[int, int] = {}
+    opened: list[tuple[str, int]] = []
+    waiting: Counter[str] = Counter()
+    for i, span in enumerate(spans):
+        tag = tag_of(span.text)
+        name = tag["name"].lower() if tag else ""
+        if tag and not tag["slash"]:
+            opened.append((name, i))
+            waiting[name] += 1
+        elif waiting[name]:
+            other, opener = opened.pop()
+            while other != name:  # nobody closed it
+                waiting[other] -= 1
+                other, opener = opened.pop()
+            waiting[name] -= 1
+            closer_of[opener] = i
+    path = [Node(-1, len(spans))]
+    for i in range(len(spans)):
+        if i == path[-1].last:
+            path.pop()
+            continue
+        node = Node(i, closer_of.get(i, i))
+        path[-1].children.append(node)
+        if node.last > i:
+            path.append(node)
+    return path[0]
+
+
+_JOINER: Final = "\u200d"
+_VARIATION, _KEYCAP = "\ufe0f", "\u20e3"
+
+
+def find_unread(text: str, known: frozenset[str], readable: Sequence[tuple[int, int]] = ()) -> list[Stretch]:
+    """Find what is taken out of a text before a model reads it: unknown symbols, emoji among them, and whole words.
+
+    A word of which some letters are known stays, and so does punctuation, which tells where sentences end: the model
+    reads `<unk>` there. Emoji are taken as a whole, with the joiners and variations in them.
+
+    Args:
+        text: Any text.
+        known: The characters that the model can read; white space need not be among them.
+        readable: Where, from start to end, all is known whatever its characters: what is masked.
+    """
+    unknown = set(text) - known
+    if not any(unicodedata.category(character)[0] in "LMNS" for character in unknown):
+        return []  # as of nearly every line
+    stretches: list[Stretch] = []
+    start = 0
+    while start < len(text):
+        end = _end_of_run(text, start, known)
+        is_masked = any(first < end and start < last for first, last in readable)
+        if end > start and not is_masked and _is_taken(text, start, end):
+            stretches.append(Stretch(start, end))
+        start = max(end, start + 1)
+    return stretches
+
+
+def is_wordless(text: str) -> bool:
+    """Tell whether a text has no letter of any script."""
+    return not any(unicodedata.category(character)[0] == "L" for character in text)
+
+
+def _end_of_run(text: str, start: int, known: frozenset[str]) -> int:
+    """Return where the unknown characters of one kind, of words or symbols, end that start here."""
+    end, is_word = start, _is_of_a_word(text[start])
+    while end < len(text):
+        character = text[end]
+        goes_on = end > start and not is_word and (_extends(character) or text[end - 1] == _JOINER)
+        is_symbol = unicodedata.category(character)[0] == "S"
+        if not goes_on and (character in known or not (_is_of_a_word(character) if is_word else is_symbol)):
+            break
+        end += 1
+    return end
+
+
+def _is_taken(text: str, start: int, end: int) -> bool:
+    """Tell whether an unknown run is a symbol, or a whole word."""
+    is_whole = not _is_of_a_word(text[start - 1 : start]) and not _is_of_a_word(text[end : end + 1])
+    return is_whole or not _is_of_a_word(text[start])
+
+
+def _is_of_a_word(character: str) -> bool:
+    return character != "" and unicodedata.category(character)[0] in "LMN" and not _extends(character)
+
+
+def _extends(character: str) -> bool:
+    """Tell whether a character belongs to the emoji before it."""
+    tones_and_tags = "\U0001f3fb" <= character <= "\U0001f3ff" or "\U000e0020" <= character <= "\U000e007f"
+    return character in (_JOINER, _VARIATION, _KEYCAP) or tones_and_tags

@@ -13,7 +13,7 @@ from nmt.config import Settings
 from nmt.corpus.invisible import normaliser
 from nmt.errors import ModelError
 from nmt.files import sha256
-from nmt.lm.blocks import BlockReader, make_readers, score_apart
+from nmt.lm.scorer import BlockReader, make_readers, score_apart
 from nmt.models.devices import SearchPrecision
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.inference import for_search

@@ -16,8 +16,7 @@ from nmt.chain import (
 )
 from nmt.config import Settings, TokenizerSettings, load_settings
 from nmt.errors import ConfigError
-from nmt.lm.result import Totals
-from nmt.lm.scorer import LanguageScorer
+from nmt.lm.scorer import LanguageScorer, Totals
 from nmt.models.build import build_language_model
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.prepare.pipeline import prepare

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from nmt.translate import Options, Translator
-from nmt.translate.blocks import Block
+from nmt.translate.job import Block
 
 Run = Callable[..., str]
 Invoke = Callable[..., Result]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nmt.config import ModelSettings
 from nmt.errors import ModelError
-from nmt.lm.blocks import RunningText, make_readers, score_apart
+from nmt.lm.scorer import RunningText, make_readers, score_apart
 from nmt.models.build import build_language_model
 from nmt.models.devices import Precision
 from nmt.models.language_model import LanguageModel

@@ -11,7 +11,7 @@ import pytest
 from nmt.errors import DataError, ModelError
 from nmt.lm import LanguageScorer
 from nmt.lm.filtering import Difference, at_most, copy_chosen, differences, lowest, read_sides
-from nmt.lm.result import LineScore
+from nmt.lm.scorer import LineScore
 from nmt.subword import tokenizer_files, train_tokenizer
 
 MakeLanguageModel = Callable[..., Path]

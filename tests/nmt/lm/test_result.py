@@ -3,7 +3,7 @@ import math
 import pytest
 
 from nmt.lm import LineScore, Totals
-from nmt.lm.result import perplexity
+from nmt.lm.scorer import perplexity
 from nmt.vocab import EOS, UNK
 
 HALVES = LineScore(ids=(7, UNK, EOS), log_probs=(math.log(0.5),) * 3, characters=6, space_separated=2)

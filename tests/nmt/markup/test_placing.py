@@ -1,5 +1,5 @@
 from nmt.markup import extract
-from nmt.markup.placing import Link, Place, Placer
+from nmt.markup.putting import Link, Place, Placer
 
 
 def places(line: str, translation: str, links: list[Link]) -> list[tuple[Place, str]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from nmt.markup.regions import LINES, Element, Message, MessageHead, Region, Section, Tag, is_old, through
+from nmt.markup.scanning import LINES, Element, Message, MessageHead, Region, Section, Tag, is_old, through
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nmt.markup import Region, Unclosed, compile_pattern, extract, left_open, reinsert
-from nmt.markup.regions import LINES
-from nmt.markup.scanning import scan
+from nmt.markup.scanning import LINES, scan
 
 FRAGMENTS = [
     *[

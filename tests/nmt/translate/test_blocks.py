@@ -10,7 +10,7 @@ from nmt.search.sampling import Sampling
 from nmt.streams import FileLines
 from nmt.terms import Terminology
 from nmt.translate import Options, Translation
-from nmt.translate.blocks import Block, Job, blocks_of
+from nmt.translate.job import Block, Job, blocks_of
 
 LINES = ["bat cow", "", "den fig gum", "hat", "jam kit", "log map bat", "cow"]
 SAMPLES = Options(sampling=Sampling(temperature=3.0, seed=5), n_best=2)
