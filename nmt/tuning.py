@@ -157,13 +157,16 @@ class Validation:
         return ScoreOptions(metrics=(self.metric,), tokenizer=tokenizer_for(settings, self.tgt))
 
 
+DEFAULT: Final = Plan()
+
+
 def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penalty: float | None) -> Plan:
     """Plan what is tried: every weight that has no value yet, that of a language model only where there is one.
 
     Raises:
         UsageError: There is nothing to tune.
     """
-    plan = Plan()
+    plan = DEFAULT
     if not with_language_model:
         plan = replace(plan, lm_weights=WeightValues.fixed(0.0))
     elif lm_weight is not None:
