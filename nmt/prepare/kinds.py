@@ -201,9 +201,10 @@ class PairKind(RecordKind[Pair]):
         """Mask the source as for translation, whatever its target holds, and put its tag before it."""
         src, tgt = texts
         kinds = self.settings.tokenizer.placeholders
-        masked = [mask_pair(*pair, kinds)[1] for pair in zip(src, tgt, strict=True)]
-        read = (mask(text, kinds)[0] for text in src)
-        return [f"{tag} {text}" if tag else text for tag, text in zip(tags, read, strict=True)], masked
+        if kinds:
+            tgt = [mask_pair(*pair, kinds)[1] for pair in zip(src, tgt, strict=True)]
+            src = [mask(text, kinds)[0] for text in src]
+        return [f"{tag} {text}" if tag else text for tag, text in zip(tags, src, strict=True)], tgt
 
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
         """Both sides for the joint tokenizer, or each for its own."""
