@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -12,15 +12,6 @@ from nmt.wording import counted
 from nmt_cli.console import say, status
 from nmt_cli.options import OnBadUtf8Option
 from nmt_cli.streams import STREAM, refuse_replacing
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from nmt.corpus.reading import OnBadUtf8
-    from nmt.lm.filtering import Difference
-
-    Scores = NDArray[np.float64]
 
 Side = Literal["src", "tgt", "both"]
 
@@ -76,20 +67,21 @@ def filter_corpus(
     """
     from nmt.errors import UsageError
     from nmt.files import written
-    from nmt.lm.filtering import Difference, at_most, copy_chosen, lowest
+    from nmt.lm.filtering import Difference, at_most, copy_chosen, differences, lowest, read_sides
 
     sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
     if (keep is None) == (threshold is None):
         raise UsageError("give one of --keep and --threshold: which lines are kept")
     _check_files([path for paths in sides for path in paths], [*outputs, *([scores] if scores else [])])
-    wanted = _wanted(side, text=bool(text))
-    pairs = iter(_model_pairs(in_domain, general, count=sum(wanted)))
-    judges = [Difference.load(*next(pairs), device=device, precision=precision) if yes else None for yes in wanted]
+    models = _models(side, in_domain, general, text=bool(text))
+    judges = [pair and Difference.load(*pair, device=device, precision=precision) for pair in models]
     with ExitStack() as stack:
         # opened before anything is scored: what cannot be written to should not come out hours later
         files = [stack.enter_context(written(path)) for path in outputs]
         score_file = stack.enter_context(written(scores)) if scores else None
-        found = _score(sides, judges, on_bad_utf8)
+        with status("scoring") as show:
+            rows = read_sides(sides, on_bad_utf8)
+            found = differences(rows, judges, on_rows=lambda done: show(f"{counted(done, 'line')} scored"))
         chosen = at_most(found, threshold) if threshold is not None else lowest(found, keep or 0.0)
         copy_chosen(sides, files, chosen, on_bad_utf8)
         if score_file:
@@ -131,29 +123,20 @@ def _check_files(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     refuse_replacing(inputs, outputs)
 
 
-def _wanted(side: Side | None, *, text: bool) -> tuple[bool, ...]:
+def _models(
+    side: Side | None, in_domain: Sequence[Path], general: Sequence[Path], *, text: bool
+) -> list[tuple[Path, Path] | None]:
+    """Return the two models that judge each side; None: it is not scored."""
     from nmt.errors import UsageError
 
     if text and side is not None:
         raise UsageError("--side is about pairs; leave it out with --text")
-    return (True,) if text else _SCORED[side or "both"]
-
-
-def _model_pairs(in_domain: Sequence[Path], general: Sequence[Path], *, count: int) -> list[tuple[Path, Path]]:
-    from nmt.errors import UsageError
-
+    wanted = (True,) if text else _SCORED[side or "both"]
+    count = sum(wanted)
     if (len(in_domain), len(general)) != (count, count):
         raise UsageError(
             f"{count} of --in-domain and of --general are needed, one for each side that is scored, found "
             f"{len(in_domain)} and {len(general)}"
         )
-    return list(zip(in_domain, general, strict=True))
-
-
-def _score(sides: list[list[Path]], judges: "list[Difference | None]", on_bad_utf8: "OnBadUtf8") -> "Scores":
-    from nmt.lm.filtering import differences, read_sides
-
-    with status("scoring") as show:
-        return differences(
-            read_sides(sides, on_bad_utf8), judges, on_rows=lambda done: show(f"{counted(done, 'line')} scored")
-        )
+    pairs = zip(in_domain, general, strict=True)
+    return [next(pairs) if yes else None for yes in wanted]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nmt.config import Settings
     from nmt.prepare.pipeline import PreparationReport
     from nmt.prepare.stages import OnProgress, StageProgress
-    from nmt.prepared.manifest import Counts, TextCounts
+    from nmt.prepared.manifest import Counts
 
 Files = list[Path] | None
 Names = list[str] | None
@@ -198,12 +198,9 @@ def _validation_text(src: list[Path], tgt: list[Path], text: Path | None) -> dic
     if len(src) != len(tgt):
         raise UsageError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")
     changes: dict[str, object] = {"valid_text": text.absolute()} if text else {}
-    if src or tgt:
-        sets = [[absolute(str(path)) for path in side] for side in (src, tgt)]
-        changes |= {
-            name: Path(side[0]) if side else None for name, side in zip(("valid_src", "valid_tgt"), sets, strict=True)
-        }
-        further = zip(sets[0][1:], sets[1][1:], strict=False)
+    if src:
+        first, *further = [(absolute(str(one)), absolute(str(other))) for one, other in zip(src, tgt, strict=True)]
+        changes |= {"valid_src": Path(first[0]), "valid_tgt": Path(first[1])}
         changes["validation"] = tuple(CorpusSettings(src=(one,), tgt=(other,)) for one, other in further)
     return changes
 
@@ -229,16 +226,16 @@ def _to_table(report: "PreparationReport") -> "Table":
         rows |= {f"  {one.name}": one.pairs for one in counts.validation}
     if counts.valid_dropped:
         rows["  left out: empty"] = counts.valid_dropped
-    rows |= _text_rows(counts) if isinstance(counts, TextCounts) else _pair_rows(counts, joint=report.joint)
+    if isinstance(counts, TextCounts):
+        rows |= {"vocabulary": counts.vocabulary, "training pieces": counts.pieces}
+        rows["validation pieces"] = counts.valid_pieces
+    else:
+        rows |= _pair_rows(counts, joint=report.joint)
     for name, count in rows.items():
         table.add_row(name, f"{count:,}")
     if isinstance(counts, TextCounts):
         table.add_row("  of them unknown", f"{counts.valid_unknown / max(counts.valid_pieces, 1):.2%}")
     return table
-
-
-def _text_rows(counts: "TextCounts") -> dict[str, int]:
-    return {"vocabulary": counts.vocabulary, "training pieces": counts.pieces, "validation pieces": counts.valid_pieces}
 
 
 def _pair_rows(counts: "Counts", *, joint: bool) -> dict[str, int]:

@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from nmt.wording import counted
-from nmt_cli import search_options as search_option
 from nmt_cli.console import status, warn
-from nmt_cli.options import DeviceOption, ModelDir, OnBadUtf8Option, drawn_by
-from nmt_cli.search_options import setting, with_search_options
+from nmt_cli.options import (
+    DeviceOption,
+    EnsembleOption,
+    LanguageModelOption,
+    ModelDir,
+    OnBadUtf8Option,
+    RescoringOption,
+    TagOption,
+    check_language_options,
+    drawn_by,
+    setting,
+    with_search_options,
+)
 from nmt_cli.streams import STREAM, STREAM_BLOCK, block_of, open_lines, refuse_replacing
 from nmt_cli.translation_output import OutputOptions, writer
 
@@ -55,8 +65,8 @@ def translate(
             "the first line being 0 (in JSON and in pictures, 1).",
         ),
     ] = 1,
-    lm: search_option.Folder = None,
-    lm_rescore: search_option.Rescoring = False,
+    lm: LanguageModelOption = None,
+    lm_rescore: RescoringOption = False,
     sample: Annotated[bool, _drawn_option("--sample", help="Draw translations at random: `--n-best` of them.")] = False,
     temperature: Annotated[float | None, drawn_by("temperature", panel="Random translations")] = None,
     top_k: Annotated[int | None, drawn_by("top_k", panel="Random translations")] = None,
@@ -109,7 +119,7 @@ def translate(
             help="Keep tags, scripts, styles, code, {placeholders} and format codes as they are, over line ends too.",
         ),
     ] = False,
-    tag: search_option.Tag = None,
+    tag: TagOption = None,
     keep: Annotated[
         str | None, _text_option(metavar="REGEX", help="Keep what matches as well; turns on --markup.")
     ] = None,
@@ -136,7 +146,7 @@ def translate(
         Path | None,
         _output_option(metavar="DIR", help="Draw the attention of each line there as a PNG; needs the extra `plot`."),
     ] = None,
-    ensemble: search_option.Ensemble = None,
+    ensemble: EnsembleOption = None,
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
     device: DeviceOption = "auto",
     workers: Annotated[int, _compute_option(metavar="N", min=1, help="Processes; each uses one CPU core.")] = 1,
@@ -161,7 +171,7 @@ def translate(
     from nmt.translate import Options
     from nmt.translate.job import Job
 
-    search_option.check_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
+    check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     read = [path for path in (source, terms, dictionary) if path is not None]
     refuse_replacing(read, [output, *([alignment] if alignment else [])])
     options = Options(

@@ -43,6 +43,7 @@ def writer(options: OutputOptions) -> Iterator[Write]:
     Raises:
         UsageError: Options exclude each other, or a file stands where a folder has to be.
     """
+    from nmt.alignment import pharaoh
     from nmt.errors import UsageError
 
     if options.scores and (options.n_best or options.format == "json"):
@@ -53,15 +54,17 @@ def writer(options: OutputOptions) -> Iterator[Write]:
     with ExitStack() as files:
         out = files.enter_context(open_output(options.output))
         links = files.enter_context(open_output(options.alignment)) if options.alignment else None
-        if options.attention_plot:
-            _make_folder(options.attention_plot)
+        if folder := options.attention_plot:
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+            folder.mkdir(parents=True, exist_ok=True)
 
         def write(found: "Sequence[Sequence[Translation]]", first: int) -> None:
             _put(out, _as_text(found, first, options))
             if links:
-                _put(links, _pharaoh(found))
-            if options.attention_plot:
-                boxes.update(_draw(options.attention_plot, found, first))
+                _put(links, "".join(pharaoh(best.alignment or ()) + "\n" for best, *_ in found))
+            if folder:
+                boxes.update(_draw(folder, found, first))
 
         yield write
     if boxes:
@@ -75,12 +78,6 @@ def _without_font(characters: set[str]) -> str:
     return f"no installed font has {shown}: boxes stand for them in the pictures; install one, of the Noto fonts say"
 
 
-def _make_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-    path.mkdir(parents=True, exist_ok=True)
-
-
 def _put(file: IO[bytes], text: str) -> None:
     file.write(text.encode("utf-8"))
     file.flush()
@@ -88,7 +85,11 @@ def _put(file: IO[bytes], text: str) -> None:
 
 def _as_text(found: "Sequence[Sequence[Translation]]", first: int, options: OutputOptions) -> str:
     if options.format == "json":
-        return "".join(_json_line(number, line) for number, line in enumerate(found, start=first + 1))
+        records = (
+            {"line": number, "translations": [_record(one) for one in translations]}
+            for number, translations in enumerate(found, start=first + 1)
+        )
+        return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     if options.n_best:
         return "".join(
             f"{index} ||| {one.text} ||| {one.score:.4f}\n"
@@ -98,11 +99,6 @@ def _as_text(found: "Sequence[Sequence[Translation]]", first: int, options: Outp
     if options.scores:
         return "".join(f"{best.score:.4f}\t{best.text}\n" for best, *_ in found)
     return "".join(f"{best.text}\n" for best, *_ in found)
-
-
-def _json_line(number: int, translations: "Sequence[Translation]") -> str:
-    record = {"line": number, "translations": [_record(one) for one in translations]}
-    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _record(one: "Translation") -> dict[str, Any]:
@@ -118,12 +114,6 @@ def _record(one: "Translation") -> dict[str, Any]:
             for part in one.details or ()
         ],
     }
-
-
-def _pharaoh(found: "Sequence[Sequence[Translation]]") -> str:
-    from nmt.alignment import pharaoh
-
-    return "".join(pharaoh(best.alignment or ()) + "\n" for best, *_ in found)
 
 
 def _draw(folder: Path, found: "Sequence[Sequence[Translation]]", first: int) -> Iterator[str]:

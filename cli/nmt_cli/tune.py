@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from nmt.wording import counted
-from nmt_cli import search_options as search_option
 from nmt_cli.console import progress, results, say
-from nmt_cli.options import DeviceOption, ModelDir, OnBadUtf8Option
-from nmt_cli.search_options import setting
+from nmt_cli.options import (
+    DeviceOption,
+    EnsembleOption,
+    LanguageModelOption,
+    ModelDir,
+    OnBadUtf8Option,
+    RescoringOption,
+    TagOption,
+    check_language_options,
+    setting,
+)
 from nmt_cli.streams import STREAM, refuse_replacing
 
 if TYPE_CHECKING:
@@ -31,8 +39,8 @@ def tune(
     model_dir: ModelDir,
     src: Annotated[Path, typer.Option(metavar="FILE", help="Validation text, one sentence a line.")],
     tgt: Annotated[Path, typer.Option(metavar="FILE", help="The right translations, line by line.")],
-    lm: search_option.Folder = None,
-    lm_rescore: search_option.Rescoring = False,
+    lm: LanguageModelOption = None,
+    lm_rescore: RescoringOption = False,
     lm_weight: Annotated[
         float | None, typer.Option(metavar="X", min=0.0, help="Only this weight.", show_default="tuned")
     ] = None,
@@ -44,9 +52,9 @@ def tune(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the table there too, as JSON.")
     ] = None,
     beam_size: Annotated[int | None, setting("beam_size")] = None,
-    tag: search_option.Tag = None,
+    tag: TagOption = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    ensemble: search_option.Ensemble = None,
+    ensemble: EnsembleOption = None,
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
     device: DeviceOption = "auto",
     batch_tokens: Annotated[int | None, setting("batch_tokens")] = None,
@@ -70,7 +78,7 @@ def tune(
     from nmt.translate import Options, Translator
     from nmt.tuning import Validation, best_of, plan_for
 
-    search_option.check_options(lm, weight=lm_weight, rescoring=lm_rescore)
+    check_language_options(lm, weight=lm_weight, rescoring=lm_rescore)
     refuse_replacing([src, tgt], [output] if output else [])
     plan = plan_for(with_language_model=lm is not None, lm_weight=lm_weight, length_penalty=length_penalty)
     validation = Validation.read(src, tgt, metric, on_bad_utf8)

@@ -109,13 +109,12 @@ def to_tree(settings: Settings, *, only_set: bool = True) -> dict[str, Any]:
 def to_toml(settings: Settings) -> str:
     """Write the whole resolved tree as TOML, which has no word for what is not set: a comment names it."""
     tree, known = to_tree(settings, only_set=False), _sections()
-    return "\n".join(_to_table(name, values, list(known[name].model_fields)) for name, values in tree.items())
-
-
-def _to_table(section: str, values: dict[str, Any], keys: list[str]) -> str:
-    heading, _, body = tomli_w.dumps({section: values}).partition("\n")
-    unset = "".join(f"# {key} is not set\n" for key in keys if key not in values)
-    return f"{heading}\n{unset}{body}"
+    tables = []
+    for section, values in tree.items():
+        heading, _, body = tomli_w.dumps({section: values}).partition("\n")
+        unset = "".join(f"# {key} is not set\n" for key in known[section].model_fields if key not in values)
+        tables.append(f"{heading}\n{unset}{body}")
+    return "\n".join(tables)
 
 
 def setting_names() -> list[str]:

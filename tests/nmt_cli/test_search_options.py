@@ -11,9 +11,9 @@ from nmt.config import SearchSettings
 from nmt.errors import ConfigError
 from nmt.search.sampling import Sampling
 from nmt.translate import Options
-from nmt_cli import search_options
+from nmt_cli import options
 from nmt_cli.main import app
-from nmt_cli.search_options import with_search_options
+from nmt_cli.options import with_search_options
 
 NAMES = {"beam_size": "--beam"}
 SETTINGS = {
@@ -58,9 +58,9 @@ def options_of(command: Callable[..., None]) -> dict[str, Any]:
 
 
 def test_every_setting_of_the_search_has_an_option_of_its_range_and_words() -> None:
-    options = {one.name: one for one in typer.main.get_group(app).commands["translate"].params}
+    made = {one.name: one for one in typer.main.get_group(app).commands["translate"].params}
     for name, schema in SearchSettings.model_json_schema()["properties"].items():
-        option = options[name]
+        option = made[name]
         assert (option.default, option.help) == (None, " ".join(schema["description"].split()))
         assert (option.min, option.max) == (schema.get("minimum"), schema.get("maximum"))
         field = SearchSettings.model_fields[name].annotation
@@ -73,8 +73,8 @@ def test_a_setting_is_declared_once_for_settings_options_and_the_command_line(mo
         """Steps without a better hypothesis."""
 
     assert issubclass(Options, SearchSettings)  # so what is declared there is known here
-    monkeypatch.setattr(search_options, "SearchSettings", More)
-    monkeypatch.setattr(search_options, "_SCHEMA", More.model_json_schema()["properties"])
+    monkeypatch.setattr(options, "SearchSettings", More)
+    monkeypatch.setattr(options, "_SCHEMA", More.model_json_schema()["properties"])
     given = list[dict[str, Any]]()
 
     @with_search_options
