@@ -15,7 +15,7 @@ from nmt.files import read_regular
 from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.lengths import Lengths
 from nmt.prepared.manifest import Counts, Manifest, ValidationCount, check_files, prepared_sections, read_manifest
-from nmt.prepared.statistics import ColumnStatistics, Statistics, read_statistics
+from nmt.prepared.statistics import STATISTICS, ColumnStatistics, Statistics, read_statistics
 from nmt.prepared.store import prepared_settings
 from nmt.subword import JOINT_MODEL
 from nmt.vocab import BOS, EOS, PAD, UNK
@@ -190,25 +190,29 @@ def inspect(folder: Path) -> Inspection:
     manifest = _with_all_settings(folder, manifest)
     columns, names = ((SRC, TGT), ("source", "target")) if isinstance(manifest.counts, Counts) else ((TEXT,), ("text",))
     statistics = read_statistics(folder)
-    sides = []
-    for column, name in zip(columns, names, strict=True):
-        sides.append(
-            Side(
-                name=name,
-                train=statistics.train.columns[column.ids],
-                valid={key: valid.columns[column.ids] for key, valid in statistics.valid.items()},
-                vocabulary=read_vocabulary(folder / column.vocabulary, name),
+    expected = [column.ids for column in columns]
+    for one in (statistics.train, *statistics.valid.values()):
+        if list(one.columns) != expected:
+            raise DataError(
+                f"{folder / STATISTICS} is damaged: it has columns {list(one.columns)}, expected {expected}"
             )
+    sides = tuple(
+        Side(
+            name=name,
+            train=statistics.train.columns[column.ids],
+            valid={key: valid.columns[column.ids] for key, valid in statistics.valid.items()},
+            vocabulary=read_vocabulary(folder / column.vocabulary, name),
         )
+        for column, name in zip(columns, names, strict=True)
+    )
     if JOINT_MODEL in manifest.files and len(sides) > 1 and sides[0].vocabulary.pieces != sides[1].vocabulary.pieces:
         files = " and ".join(str(folder / column.vocabulary) for column in columns)
         raise DataError(f"{files} list other pieces, expected those of one joint vocabulary")
-    return Inspection(
-        folder=folder,
-        manifest=manifest,
-        statistics=statistics,
-        sides=tuple(sides),
-    )
+    inspection = Inspection(folder, manifest, statistics, sides)
+    sets = [one.name for one in inspection.validation]
+    if not statistics.valid.keys() >= set(sets):
+        raise DataError(f"{folder / STATISTICS} is damaged: it has sets {list(statistics.valid)}, expected {sets}")
+    return inspection
 
 
 def _with_all_settings(folder: Path, manifest: Manifest) -> Manifest:

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from pydantic import TypeAdapter
 
-from nmt.corpus.cleaning import Reason
 from nmt.inspection.gathering import Inspection, Side, Vocabulary
 from nmt.prepared.lengths import LONGEST, Lengths, ratio_of_bin
 from nmt.prepared.manifest import Counts
@@ -156,10 +155,10 @@ def cut_texts(example: RejectedExample) -> list[str]:
     ]
 
 
-def explain(reason: Reason, data: dict[str, Any]) -> str:
+def explain(reason: str, data: dict[str, Any]) -> str:
     """Say what is wrong with what was rejected for a reason, and which of the settings [data] says so."""
     languages = f"data.src_lang = {data.get('src_lang', 'unknown')}, data.tgt_lang = {data.get('tgt_lang', 'unknown')}"
-    sentences: dict[Reason, str] = {
+    sentences: dict[str, str] = {
         "broken": "no record of the form that its file should have (data.on_bad_record)",
         "empty": "nothing but white space",
         "too_long": f"more characters than data.max_characters = {data['max_characters']:,}",
@@ -176,7 +175,7 @@ def explain(reason: Reason, data: dict[str, Any]) -> str:
         "duplicate": "it came before (data.drop_duplicates)",
         "too_many_pieces": f"more pieces than data.max_pieces = {data['max_pieces']:,}",
     }
-    return sentences[reason]
+    return sentences.get(reason, "unknown to this version of nmt")
 
 
 def inspection_tree(inspection: Inspection) -> dict[str, Any]:

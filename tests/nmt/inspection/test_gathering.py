@@ -114,6 +114,25 @@ def test_sides_of_a_joint_vocabulary_that_list_other_pieces_are_refused(make_fol
         inspect(folder)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('{"src": ', '{"other": ', r"it has columns \['other', 'tgt'\], expected \['src', 'tgt'\]$"),
+        ('"news": {', '"sport": {', r"it has sets \['sport'\], expected \['news'\]$"),
+    ],
+)
+def test_statistics_of_other_data_are_damaged(make_folder: MakeFolder, old: str, new: str, message: str) -> None:
+    folder = make_folder()
+    path, manifest = folder / STATISTICS, folder / "manifest.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    tree = json.loads(manifest.read_bytes())
+    tree["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    manifest.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=rf"statistics\.json is damaged: {message}"):
+        inspect(folder)
+
+
 def test_data_without_statistics_are_incomplete(make_folder: MakeFolder) -> None:
     folder = make_folder()
     (folder / STATISTICS).unlink()
