@@ -150,13 +150,11 @@ def _score_all(
 def _read_all(
     references: Sequence[Path], hypotheses: Iterable[Path], on_bad_utf8: OnBadUtf8
 ) -> tuple[list[list[str]], list[tuple[Path, list[str]]]]:
-    (first, *_), (right, *more) = references, [list(read_lines(path, on_bad_utf8)) for path in references]
-    for path, lines in zip(references[1:], more, strict=True):
-        _check_lines(len(lines), len(right), hypothesis=str(path), reference=str(first))
+    (first, right), *more = [(path, list(read_lines(path, on_bad_utf8))) for path in references]
     texts = [(path, list(read_lines(path, on_bad_utf8))) for path in hypotheses]
-    for path, lines in texts:
+    for path, lines in (*more, *texts):
         _check_lines(len(lines), len(right), hypothesis=str(path), reference=str(first))
-    return [right, *more], texts
+    return [right, *(lines for _, lines in more)], texts
 
 
 def compare_files(

@@ -149,11 +149,10 @@ def _key(word: _Word) -> str:
 
 def _same(words: tuple[_Word, ...], others: tuple[_Word, ...]) -> bool:
     """Tell whether words differ in their case only, in Turkish or in any other language."""
-    return _fold(words) == _fold(others) or _fold(_in_turkish(words)) == _fold(_in_turkish(others))
-
-
-def _in_turkish(words: tuple[_Word, ...]) -> tuple[_Word, ...]:
-    return tuple(word._replace(text=word.text.translate(_TURKISH)) for word in words)
+    turkish, others_turkish = (
+        tuple(word._replace(text=word.text.translate(_TURKISH)) for word in side) for side in (words, others)
+    )
+    return _fold(words) == _fold(others) or _fold(turkish) == _fold(others_turkish)
 
 
 def _fold(words: tuple[_Word, ...]) -> tuple[_Word, ...]:

@@ -1,9 +1,8 @@
 """Tokenizers trained in a process of their own: where its memory runs out, SentencePiece ends the process it is in."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,6 @@ from nmt.errors import NmtError
 from nmt.memory import describe_out_of_memory, is_out_of_memory
 from nmt.subword.training import VocabularyTooLargeError, train_tokenizer
 from nmt.workers import map_in_processes
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """Lines on disk."""
-
-    path: Path
-    lines: int
-
-    def __len__(self) -> int:
-        return max(1, self.lines)  # nothing is done for a block of none, but this has to fail as always
-
-    def read(self) -> Iterator[str]:
-        with self.path.open(encoding="utf-8", newline="\n") as file:
-            for line in file:
-                yield line.removesuffix("\n")
 
 
 def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
@@ -43,11 +26,8 @@ def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
     """
     try:
         with sample.open("w", encoding="utf-8", newline="\n") as file:
-            count = 0
-            for line in lines:
-                file.write(f"{line}\n")
-                count += 1
-        with closing(map_in_processes(partial(_make_trainer, options), [_Sample(sample, count)], workers=1)) as results:
+            file.writelines(f"{line}\n" for line in lines)
+        with closing(map_in_processes(partial(_make_trainer, options), [[sample]], workers=1)) as results:
             [result] = results
     except Exception as error:
         has_ended = type(error) is NmtError  # the process, without a word of its own
@@ -61,14 +41,16 @@ def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
     raise VocabularyTooLargeError(asked=result[0], largest=result[1])
 
 
-def _make_trainer(options: dict[str, Any]) -> Callable[[_Sample], bytes | tuple[int, int]]:
+def _make_trainer(options: dict[str, Any]) -> Callable[[list[Path]], bytes | tuple[int, int]]:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what C++ says where it ends a process is no line for a user
     return partial(_train_or_count, options)
 
 
-def _train_or_count(options: dict[str, Any], sample: _Sample) -> bytes | tuple[int, int]:
-    """Train; where fewer pieces are to be had, return how many were asked for, and the largest number."""
+def _train_or_count(options: dict[str, Any], block: list[Path]) -> bytes | tuple[int, int]:
+    """Train on a file; where fewer pieces are to be had, return how many were asked for, and the largest number."""
+    [sample] = block
     try:
-        return train_tokenizer(sample.read(), **options)
+        with sample.open(encoding="utf-8", newline="\n") as file:
+            return train_tokenizer((line.removesuffix("\n") for line in file), **options)
     except VocabularyTooLargeError as error:
         return error.asked, error.largest
