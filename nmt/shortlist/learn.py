@@ -184,7 +184,8 @@ def add_lexicon(
     model, settings = load_model(model_dir, device=choose_device("auto"))
     if settings.model.attention == "none":
         raise ModelError(f'{model_dir} has model.attention = "none": it does not say which words translate which')
-    _refuse_other_tokenizers(data, model_dir)
+    if load_own_tokenizers(model_dir).files != data.tokenizers.files:
+        raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
     use_threads(settings.training.threads)
     reader = Reader(model, choose_precision(settings.training.precision, model.device))
     rows = _sample(len(data.train_src), max_pairs, np.random.default_rng(settings.training.seed))
@@ -195,12 +196,9 @@ def add_lexicon(
         save_lexicon(lexicon, model_dir)
         logbook.on_message(f"lexicon learnt from {counted(len(pairs), 'pair')}")
     translated = int((lexicon.translations[:, 0] >= 0).sum())
-    return Learnt(len(pairs), translated, _coverages(lexicon, data))
-
-
-def _coverages(lexicon: Lexicon, data: PreparedData) -> dict[int, float]:
     src, tgt = data.valid.src, data.valid.tgt
-    return {size: coverage(lexicon, src, tgt, size=size) for size in SHORTLISTS if size < lexicon.tgt_size}
+    sizes = [size for size in SHORTLISTS if size < lexicon.tgt_size]
+    return Learnt(len(pairs), translated, {size: coverage(lexicon, src, tgt, size=size) for size in sizes})
 
 
 def _sample(count: int, most: int, rng: np.random.Generator) -> Rows:
@@ -208,8 +206,3 @@ def _sample(count: int, most: int, rng: np.random.Generator) -> Rows:
     if count <= most:
         return np.arange(count)
     return np.sort(rng.choice(count, size=most, replace=False))
-
-
-def _refuse_other_tokenizers(data: PreparedData, model_dir: Path) -> None:
-    if load_own_tokenizers(model_dir).files != data.tokenizers.files:
-        raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")

@@ -58,10 +58,14 @@ def average_run(
         ModelError: There are fewer checkpoints, one is damaged, or the folders cannot be used.
     """
     checkpoints = _choose(model_dir, last)
-    _refuse_occupied(out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ModelError(f"{out_dir} is a file; a model needs a folder")
+    if out_dir.is_dir() and any(out_dir.iterdir()):
+        raise ModelError(f"{out_dir} holds files already; choose a new or empty folder")
     if (model_dir / CARD).exists():
         check_hashes(model_dir, [path.name for path in tokenizer_files(model_dir)])
-    settings, sizes = read_settings(model_dir), _read_sizes(model_dir)
+    settings, tokenizers = read_settings(model_dir), load_tokenizers(model_dir)
+    sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
     if data is not None:
         _refuse_other_data(data, model_dir, settings)
     refuse_more_than_is_there(checkpoints[-1], settings, sizes)
@@ -107,13 +111,6 @@ def _choose(model_dir: Path, last: int | None) -> list[Path]:
     return found if last is None else found[-last:]
 
 
-def _refuse_occupied(out_dir: Path) -> None:
-    if out_dir.exists() and not out_dir.is_dir():
-        raise ModelError(f"{out_dir} is a file; a model needs a folder")
-    if out_dir.is_dir() and any(out_dir.iterdir()):
-        raise ModelError(f"{out_dir} holds files already; choose a new or empty folder")
-
-
 def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, settings: Settings) -> None:
     kind, found, wanted = settings.model.kind, "text", "pairs"
     if kind == "lm":
@@ -123,11 +120,6 @@ def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, setti
     ours, theirs = ({path.name: sha256(path) for path in tokenizer_files(f)} for f in (model_dir, data.folder))
     if ours != theirs:
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
-
-
-def _read_sizes(model_dir: Path) -> Vocabularies:
-    tokenizers = load_tokenizers(model_dir)
-    return Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
 
 
 def _build(settings: Settings, sizes: Vocabularies) -> Seq2Seq | LanguageModel:

@@ -75,7 +75,8 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            if self.size == 1 or not _is_lost_peer(error):
+            is_lost = isinstance(error, distributed.DistError) or any(sign in str(error) for sign in _LOST)
+            if self.size == 1 or not is_lost:
                 raise
             raise TrainingError(
                 f"another of the {self.size} processes has ended, so this one cannot go on; its own message says why. "
@@ -112,7 +113,3 @@ def joined_ranks() -> Iterator[Ranks]:
         raise type(error)(f"process {ranks.rank}: {error}") from error
     finally:
         distributed.destroy_process_group()
-
-
-def _is_lost_peer(error: RuntimeError) -> bool:
-    return isinstance(error, distributed.DistError) or any(sign in str(error) for sign in _LOST)

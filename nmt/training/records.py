@@ -21,7 +21,9 @@ class Records:
 
     def __init__(self, model_dir: Path, *, step: int, tensorboard: bool) -> None:
         self.path = model_dir / METRICS
-        _drop_after(self.path, step)
+        if self.path.is_file():
+            kept = [record for record in read_metrics(self.path) if record.step <= step]
+            write_text(self.path, "".join(map(_to_line, kept)))
         self._file = appending(self.path)
         self._make_curves = partial(_make_curves, model_dir / CURVES, step + 1) if tensorboard else None
         self._curves: SummaryWriter | None = None
@@ -82,12 +84,6 @@ def _make_curves(folder: Path, purge_step: int) -> "SummaryWriter":
 
     make_folder(folder)
     return SummaryWriter(str(folder), purge_step=purge_step)
-
-
-def _drop_after(path: Path, step: int) -> None:
-    if path.is_file():
-        kept = [record for record in read_metrics(path) if record.step <= step]
-        write_text(path, "".join(map(_to_line, kept)))
 
 
 def _to_line(record: Record) -> str:

@@ -126,7 +126,8 @@ class _Run:
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
             return self._summary(state, finished=True)
-        folder = self._folder()
+        sizes, files = self.task.vocabularies, self.task.tokenizer_files
+        folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
         if self.ranks.is_first:
             folder.create()
             if not list_checkpoints(self.model_dir):  # from here on the run can be continued
@@ -227,10 +228,6 @@ class _Run:
             training.decay_after_epochs,
             training.decay_factor,
         )
-
-    def _folder(self) -> ModelFolder:
-        sizes, files = self.task.vocabularies, self.task.tokenizer_files
-        return ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
 
     def _records(self, state: TrainingState) -> "Records | nullcontext[None]":
         if not self.ranks.is_first:

@@ -88,7 +88,8 @@ class LineReader:
             lines: Some that follow each other.
             opened: What of the markup is open before them.
         """
-        texts, prefixes = self._without_prefixes(lines)
+        pairs = [self.options.text_of(line) for line in lines]
+        texts, prefixes = [text for text, _ in pairs], [self._normalise(prefix) for _, prefix in pairs]
         prefix_ids = spell(self.tokenizers.tgt, prefixes, self._normalise) if any(prefixes) else ((),) * len(prefixes)
         marked = self._taken_out(texts, opened)
         plain = [self._normalise(one.plain) for one in marked]  # markup is kept as it stands
@@ -155,10 +156,6 @@ class LineReader:
     def _normalise(self) -> Callable[[str], str]:
         return normaliser(cleans=self.settings.data.clean_invisible)
 
-    def _without_prefixes(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
-        pairs = [self.options.text_of(line) for line in lines]
-        return [text for text, _ in pairs], [self._normalise(prefix) for _, prefix in pairs]
-
     @cached_property
     def _search(self) -> SearchSettings:
         return self.options.search(self.settings)
@@ -209,7 +206,8 @@ class LineReader:
         limit = self.settings.data.max_pieces
         if len(part.ids) <= limit:
             return [part]
-        return self._encode(split_text(part.text, count=self._count_pieces, limit=limit))
+        texts = split_text(part.text, count=lambda some: [len(one.ids) for one in self._encode(some)], limit=limit)
+        return self._encode(texts)
 
     def _required(self, parts: Sequence[LinePart], prefix: str) -> tuple[Spelled, ...]:
         """Find what each part has to contain: its terms and placeholders; the last one what every translation has to.
@@ -230,9 +228,6 @@ class LineReader:
             return ()
         left = unwritten(part.originals, prefix)
         return tuple((index,) for kind, index in self.copied.items() for _ in left[kind])
-
-    def _count_pieces(self, texts: Sequence[str]) -> list[int]:
-        return [len(part.ids) for part in self._encode(texts)]
 
     def _encode(self, texts: Sequence[str]) -> list[LinePart]:
         tag = f"{self.options.tag} " if self.options.tag else ""

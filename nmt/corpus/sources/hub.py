@@ -77,8 +77,8 @@ class HubDataset(PairSource):
         folder = self._dataset.folder
         if folder is None:
             return ()
-        found = (path for path in folder.rglob("*") if path.is_file())
-        return tuple(sorted(path for path in found if not _is_hidden(path.relative_to(folder))))
+        found = sorted(path for path in folder.rglob("*") if path.is_file())
+        return tuple(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
     @property
     def fingerprint(self) -> str | None:
@@ -175,7 +175,3 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
         if bars:
             enable_progress_bars()
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

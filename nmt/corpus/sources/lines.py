@@ -79,7 +79,7 @@ class LineCutter:
                 piece = b"\n"
             if not piece:
                 self._all_read = True
-                if not _ends_with_newline(pieces):
+                if pieces[-1] and not pieces[-1].endswith(b"\n"):  # a line has been begun
                     ends.append(np.array([length]))
                 break
             ends.append(np.flatnonzero(np.frombuffer(piece, np.uint8) == _NEWLINE) + (length + 1))
@@ -117,11 +117,6 @@ def _bound(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
     if length and not begun:
         yield None
     yield from begun
-
-
-def _ends_with_newline(pieces: list[bytes]) -> bool:
-    """Whether no line has been begun."""
-    return not pieces[-1] or pieces[-1].endswith(b"\n")
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,9 @@ def to_lines(texts: Sequence[str], where: Callable[[int], str], on_bad_utf8: OnB
         "".join(texts).encode()
     except UnicodeEncodeError:
         texts = [_without_halves(text, row, where, on_bad_utf8) for row, text in enumerate(texts)]
-    return [normalise(_BREAKS.sub(" ", text) if _has_breaks(text) else text) for text in texts]
-
-
-def _has_breaks(text: str) -> bool:
-    return "\n" in text or "\t" in text or "\r" in text
+    return [
+        normalise(_BREAKS.sub(" ", text) if "\n" in text or "\t" in text or "\r" in text else text) for text in texts
+    ]
 
 
 def _without_halves(text: str, row: int, where: Callable[[int], str], on_bad_utf8: OnBadUtf8) -> str:
