@@ -18,6 +18,8 @@ from filelock import lock_descriptor
 _SUFFIX = ".tmp"
 _DIGITS = 20
 """Of the number in a temporary name: so many that no user has such a file."""
+_MOST_READ = 1 << 28
+"""Bytes of a file that is read whole."""
 _NO_FILE = "is a link or no regular file: nothing is written to it"
 _LEFTOVER = re.compile(r"\..+\.\d+" + re.escape(_SUFFIX))
 
@@ -114,19 +116,19 @@ def appending(path: Path) -> IO[str]:
     return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
-def read_regular(path: Path, *, most: int = 1 << 28) -> bytes:
+def read_regular(path: Path) -> bytes:
     """Read a whole file that may be anybody's.
 
     Raises:
-        OSError: It is missing, unreadable, larger than `most` bytes, or a pipe or a device, which would never end.
+        OSError: It is missing, unreadable, larger than 256 MiB, or a pipe or a device, which would never end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is no regular file", str(path))
-        if found.st_size > most:
-            raise OSError(errno.EFBIG, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
+        if found.st_size > _MOST_READ:
+            raise OSError(errno.EFBIG, f"has {found.st_size:,} bytes, expected at most {_MOST_READ:,}", str(path))
         return file.read()
 
 

@@ -102,7 +102,7 @@ def try_points(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried
                 yield tried[-1]
 
 
-def best_of(tried: Sequence[Tried], usual_penalty: float = 1.0) -> Tried:
+def best_of(tried: Sequence[Tried], usual_penalty: float) -> Tried:
     """Return the point of the highest score; of equal ones the smallest weight and the penalty nearest to the usual."""
 
     def rank(one: Tried) -> tuple[float, float, float, Point]:

@@ -30,7 +30,7 @@ def test_a_grid_is_tried_then_twice_what_lies_around_its_best() -> None:
     second = list(itertools.product((0.05, 0.1, 0.15), (0.75, 1.0, 1.25)))
     second.remove((0.1, 1.0))
     assert [one.point for one in tried] == [*grid, *first, *second]
-    assert best_of(tried).point == (0.15, 0.75)
+    assert best_of(tried, 1.0).point == (0.15, 0.75)
     assert len(tried) == SMALL.most == 6 + 8 + 8
 
 
@@ -44,7 +44,7 @@ def test_no_point_is_tried_twice_and_none_below_zero() -> None:
     tried = list(try_points(score_of, SMALL))
     assert len(set(asked)) == len(asked) == len(tried) < SMALL.most
     assert min(min(point) for point in asked) == 0.0
-    assert best_of(tried).point == (0.0, 0.0)
+    assert best_of(tried, 1.0).point == (0.0, 0.0)
 
 
 def test_a_fixed_weight_is_not_refined() -> None:
@@ -57,13 +57,13 @@ def test_a_fixed_weight_is_not_refined() -> None:
 def test_values_are_round_numbers() -> None:
     tried = list(try_points(lambda point: scored(hill(*point)), Plan()))
     assert all(value == round(value, 4) for one in tried for value in one.point)
-    assert best_of(tried).point == (0.125, 0.75)
+    assert best_of(tried, 1.0).point == (0.125, 0.75)
 
 
 def test_of_equal_points_the_one_of_the_smallest_weight_and_the_usual_penalty_is_best() -> None:
     points = [Point(0.2, 0.0), Point(0.1, 1.0), Point(0.1, 0.5), Point(0.0, 0.0)]
     tried = [Tried(point, scored(value)) for point, value in zip(points, (2, 2, 2, 1), strict=True)]
-    assert best_of(tried).point == (0.1, 1.0)
+    assert best_of(tried, 1.0).point == (0.1, 1.0)
     assert best_of(tried, usual_penalty=0.6).point == (0.1, 0.5)
 
 
