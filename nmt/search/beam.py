@@ -23,45 +23,12 @@ from torch import Tensor
 
 from nmt.models.tensors import Rows, joined, padded
 from nmt.search.candidates import Candidates, best_candidates
-from nmt.search.frontier import Limits, run, word_ids
+from nmt.search.frontier import Limits, word_ids
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.protocol import SearchState, State, StepDecoder
+from nmt.search.protocol import SearchState
 from nmt.search.written import Written
 from nmt.vocab import BOS, EOS
-
-
-@torch.inference_mode()
-def beam_search(
-    decoder: StepDecoder[State],
-    state: State,
-    *,
-    limits: Limits,
-    beam_size: int,
-    scoring: Scoring,
-    n_best: int = 1,
-) -> list[list[Hypothesis]]:
-    """Keep the `beam_size` most probable unfinished hypotheses of each sentence, and rank finished ones by score.
-
-    The rules are those of the module. With one beam and no length penalty this is greedy search.
-
-    Args:
-        decoder: What scores the words.
-        state: Its state before the first step, with one beam a sentence.
-        limits: How long the hypotheses may be, and what else they are bound to.
-        beam_size: K.
-        scoring: The penalties.
-        n_best: Hypotheses wanted for each sentence, at most K.
-
-    Returns:
-        For each sentence its distinct hypotheses, best score first, the earlier finished first among equals. Fewer than
-        `n_best` only where there are no more; none where the decoder gives no word a probability.
-
-    Raises:
-        ValueError: More hypotheses are wanted than beams kept.
-    """
-    beams = Beams.start(limits, beam_size=beam_size, n_best=n_best, scoring=scoring)
-    return run(decoder, state, beams)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from nmt.models.tensors import Rows, Takable
 from nmt.search.candidates import FORBIDDEN, forbidding, word_log_probs
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.protocol import SearchState, State, StepDecoder
+from nmt.search.protocol import SearchState
 from nmt.search.rules import Rule
 from nmt.search.written import Written
 from nmt.vocab import EOS
@@ -110,16 +110,6 @@ class Limits(Rows):
         """Count a step, of the sentences `going` [B] or of all; beyond the last one nothing changes."""
         lengths = self.lengths + (1 if going is None else going.long())
         return replace(self, lengths=lengths.minimum(self.longest))
-
-
-def run(decoder: StepDecoder[State], state: State, frontier: Frontier) -> list[list[Hypothesis]]:
-    """Search until every sentence is over, with no other ones: `state` has as many beams as `frontier`."""
-    while not bool(frontier.over().all()):
-        logits, state = decoder.step(frontier.ids, state)
-        frontier, parents = frontier.grow(logits, state)
-        if parents is not None:
-            state = state.select(parents)
-    return frontier.hypotheses()
 
 
 def word_ids(chosen: Tensor, state: SearchState) -> Tensor:

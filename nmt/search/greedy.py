@@ -7,33 +7,17 @@ import torch
 from torch import Tensor
 
 from nmt.models.tensors import Rows
-from nmt.search.frontier import Limits, run, word_ids
+from nmt.search.frontier import Limits, word_ids
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.protocol import SearchState, State, StepDecoder
+from nmt.search.protocol import SearchState
 from nmt.search.written import Written
 from nmt.vocab import BOS, EOS
 
 
-@torch.inference_mode()
-def greedy_search(decoder: StepDecoder[State], state: State, *, limits: Limits, scoring: Scoring) -> list[Hypothesis]:
-    """Continue each sentence with its most probable word, the lowest id among equals, until that is `</s>`.
-
-    Args:
-        decoder: What scores the words.
-        state: Its state before the first step, with one beam a sentence.
-        limits: How long the hypotheses may be, and what else they are bound to.
-        scoring: The length penalty of the score; it changes no choice.
-
-    Returns:
-        The hypothesis of each sentence.
-    """
-    return [found for (found,) in run(decoder, state, Greedy.start(limits, scoring=scoring))]
-
-
 @dataclass(frozen=True)
 class Greedy(Rows):
-    """A frontier of one hypothesis a sentence."""
+    """A frontier of one hypothesis a sentence: the most probable word follows, the lowest id among equals."""
 
     limits: Limits
     log_probs: Tensor

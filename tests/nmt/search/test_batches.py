@@ -8,11 +8,10 @@ import torch
 from nmt.config import SearchSettings
 from nmt.errors import ModelError
 from nmt.search.batches import search_batches
-from nmt.search.beam import beam_search
 from nmt.search.frontier import Limits
-from nmt.search.greedy import greedy_search
 from nmt.search.penalties import Scoring
 from nmt.vocab import EOS
+from tests.nmt.search.alone import beam_search, greedy_search
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nmt.search.beam import Beams, beam_search
-from nmt.search.frontier import Limits, run
+from nmt.search.beam import Beams
+from nmt.search.frontier import Limits
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.vocab import BOS, EOS, PAD, UNK
+from tests.nmt.search.alone import beam_search, run
 
 RandomDecoder = Callable[..., Any]
 SEARCHES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

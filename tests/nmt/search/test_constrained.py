@@ -8,14 +8,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nmt.search.beam import beam_search
 from nmt.search.constrained import ConstrainedBeams, Required
 from nmt.search.forbidden import ForbiddenWords
-from nmt.search.frontier import Limits, run
+from nmt.search.frontier import Limits
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.search.rules import Forbidden, Prefix
 from nmt.vocab import EOS
+from tests.nmt.search.alone import beam_search, run
 
 RandomDecoder = Callable[..., Any]
 Sequences = list[list[int]]

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from nmt.batching import SourceBatch
 from nmt.errors import ModelError
-from nmt.search.beam import Beams, beam_search
+from nmt.search.beam import Beams
 from nmt.search.engine import Engine
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.penalties import Scoring
 from nmt.vocab import EOS
+from tests.nmt.search.alone import beam_search
 
 RandomDecoder = Callable[..., Any]
 SEARCHES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

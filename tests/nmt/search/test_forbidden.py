@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.models.tensors import tensors_of
-from nmt.search.beam import beam_search
 from nmt.search.candidates import FORBIDDEN
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits
-from nmt.search.greedy import greedy_search
 from nmt.search.penalties import Scoring
 from nmt.search.rules import Forbidden
 from nmt.vocab import EOS
+from tests.nmt.search.alone import beam_search, greedy_search
 
 SPECIAL = ["", "\ufffc", "", ""]
 CPU = torch.device("cpu")

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nmt.search.beam import beam_search
-from nmt.search.frontier import Limits, run
-from nmt.search.greedy import Greedy, greedy_search
+from nmt.search.frontier import Limits
+from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.vocab import BOS, EOS
+from tests.nmt.search.alone import beam_search, greedy_search, run
 
 A, B = 4, 5
 RandomDecoder = Callable[..., Any]

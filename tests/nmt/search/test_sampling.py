@@ -9,13 +9,13 @@ from torch import Tensor
 
 from nmt.errors import ConfigError
 from nmt.search.forbidden import ForbiddenWords
-from nmt.search.frontier import Limits, run
-from nmt.search.greedy import greedy_search
+from nmt.search.frontier import Limits
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
 from nmt.search.rules import Forbidden, NoRepeatNgram
 from nmt.search.sampling import Sampled, Sampling, uniform_numbers
 from nmt.vocab import EOS
+from tests.nmt.search.alone import greedy_search, run
 
 RandomDecoder = Callable[..., Any]
 PLAIN = Sampling()

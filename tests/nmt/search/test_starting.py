@@ -12,13 +12,14 @@ from nmt.search import starting
 from nmt.search.beam import Beams
 from nmt.search.constrained import ConstrainedBeams
 from nmt.search.forbidden import ForbiddenWords
-from nmt.search.frontier import Frontier, run
+from nmt.search.frontier import Frontier
 from nmt.search.greedy import Greedy
 from nmt.search.hypothesis import Sentence
 from nmt.search.rules import Asked, Forbidden, NoRepeatNgram, Prefix
 from nmt.search.sampling import Sampled, Sampling
 from nmt.search.starting import Kind, start_of
 from nmt.vocab import EOS
+from tests.nmt.search.alone import run
 
 PLAIN = Kind()
 
