@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
@@ -49,11 +50,20 @@ def _changed(value: R, change: Callable[..., Tensor], inner: Callable[..., Takab
             return change(*parts)
         if type(first) is tuple:
             return tuple(changed(*each) for each in zip(*parts, strict=True))
-        return inner(*parts) if isinstance(first, Takable) else first
+        return inner(*parts) if _is_takable(type(first)) else first
 
-    names = [field.name for field in fields(value) if field.name not in value.common]
-    new = {name: changed(*(getattr(each, name) for each in (value, *others))) for name in names}
-    return replace(value, **new)
+    changes = {name: changed(*(getattr(each, name) for each in (value, *others))) for name in _own_fields(type(value))}
+    return replace(value, **changes)
+
+
+@cache
+def _is_takable(kind: type) -> bool:  # too slow to be asked of every value at every step
+    return issubclass(kind, Takable)
+
+
+@cache
+def _own_fields(kind: type[Rows]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name not in kind.common)
 
 
 def mapped(change: Callable[[Tensor], Tensor], value: T) -> T:
