@@ -50,9 +50,10 @@ def _changed(value: R, change: Callable[..., Tensor], inner: Callable[..., Takab
             return change(*parts)
         if type(first) is tuple:
             return tuple(changed(*each) for each in zip(*parts, strict=True))
-        return inner(*parts) if _is_takable(type(first)) else first
+        return inner(*parts) if _is_takable(type(first)) else first  # type: ignore[arg-type]
 
-    changes = {name: changed(*(getattr(each, name) for each in (value, *others))) for name in _own_fields(type(value))}
+    names = _own_fields(type(value))  # type: ignore[arg-type]
+    changes = {name: changed(*(getattr(each, name) for each in (value, *others))) for name in names}
     return replace(value, **changes)
 
 
@@ -67,8 +68,13 @@ def _own_fields(kind: type[Rows]) -> tuple[str, ...]:
 
 
 def mapped(change: Callable[[Tensor], Tensor], value: T) -> T:
-    """Change every tensor in a value made of dataclasses and tuples."""
-    return with_tensors(value, [change(tensor) for tensor in tensors_of(value)])
+    """Change every tensor in tuples of them."""
+    changed: Any = value
+    if isinstance(value, Tensor):
+        changed = change(value)
+    elif isinstance(value, tuple):
+        changed = tuple(mapped(change, part) for part in value)
+    return changed  # type: ignore[no-any-return]
 
 
 def picker(parents: Tensor, beams: int) -> Callable[[Tensor], Tensor]:
