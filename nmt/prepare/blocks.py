@@ -121,22 +121,6 @@ def write_records(path: Path, record: type[R], records: Sequence[R], places: Pla
     _write(path, {**arrays, _PLACE: pa.array(places)})
 
 
-def write_rejections(path: Path, rejections: Sequence[Rejection]) -> None:
-    """Write why records of a block were rejected."""
-    columns = zip(*rejections, strict=True) if rejections else [() for _ in Rejection._fields]
-    kinds = (pa.int64(), _ORIGIN["file"], _ORIGIN["line"], _ORIGIN["file"])
-    _write(
-        path,
-        {name: pa.array(column, kind) for name, column, kind in zip(Rejection._fields, columns, kinds, strict=True)},
-    )
-
-
-def read_rejections(path: Path) -> list[Rejection]:
-    """Read why records of a block were rejected."""
-    table = _read(path)
-    return list(map(Rejection, *(_to_list(table.column(name)) for name in Rejection._fields)))
-
-
 def as_npy(array: NDArray[Any]) -> memoryview:
     """Return what `np.save` would write; on a full disk, its own error would not say what is wrong."""
     buffer = io.BytesIO()

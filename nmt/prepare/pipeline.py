@@ -48,7 +48,7 @@ from nmt.prepared.manifest import (
 from nmt.prepared.placing import holds_data
 from nmt.subword import JOINT_MODEL, tokenizer_files
 
-_WORK_VERSION: Final = 2
+_WORK_VERSION: Final = 3
 """Raised where the files of a work folder change."""
 
 

@@ -1,5 +1,6 @@
 """The first stage: blocks of text are read, cleaned and put on disk, each by whichever process is free."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,8 @@ from nmt.prepare.blocks import (
     read_columns,
     read_places,
     read_records,
-    read_rejections,
     whole,
     write_records,
-    write_rejections,
 )
 from nmt.prepare.duplicates import Hashes
 from nmt.prepare.kinds import Judge, RecordKind, TextColumns
@@ -31,7 +30,7 @@ from nmt.prepared.statistics import Statistics
 _HASHES: Final = "hashes.npy"
 _KEYS: Final = "keys.npy"
 _RECORDS: Final = "records.arrow"
-_REJECTED: Final = "rejected.arrow"
+_REJECTED: Final = "rejected.json"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Sifted(BlockResult):
 
     def rejections(self) -> list[Rejection]:
         """Read what was rejected."""
-        return read_rejections(self.folder / _REJECTED)
+        return [Rejection(*one) for one in json.loads((self.folder / _REJECTED).read_bytes())]
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Sifter(Generic[R]):
         sifted = Sifted(raw.folder, len(records), rejected, len(accepted), raw.corpus)
         with whole(raw.folder) as folder:
             write_records(folder / _RECORDS, kind.record, accepted, places)
-            write_rejections(folder / _REJECTED, rejections)
+            (folder / _REJECTED).write_text(json.dumps(rejections), encoding="utf-8")
             if kind.drops_duplicates:
                 (folder / _HASHES).write_bytes(as_npy(kind.hashes(accepted)))
             keys = kind.keys(accepted)

@@ -159,10 +159,10 @@ def test_a_language_model_reads_a_test_text_once(language_model: Path, tmp_path:
     text, test_dir, settings = tmp_path / "test.txt", tmp_path / "test", Settings()
     text.write_text("a b\n\nb z\n", encoding="utf-8")
     found = read_test(language_model, text, test_dir, settings)
-    assert (found.words, found.lines, found.unknown) == (6, 3, 1)  # a b </s> b <unk> </s>
+    assert (found.pieces, found.lines, found.unknown) == (6, 3, 1)  # a b </s> b <unk> </s>
     assert found == Totals().plus(LanguageScorer.load(language_model).score_text(["a b", "", "b z"]))
     made = (test_dir / "scores.json").stat().st_mtime_ns
     assert read_test(language_model, text, test_dir, settings) == found
     assert (test_dir / "scores.json").stat().st_mtime_ns == made
     text.write_text("a b\n", encoding="utf-8")
-    assert read_test(language_model, text, test_dir, settings).words == 3
+    assert read_test(language_model, text, test_dir, settings).pieces == 3

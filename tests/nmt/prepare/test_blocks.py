@@ -5,14 +5,11 @@ import numpy as np
 from nmt.corpus.reading import Line, Pair
 from nmt.prepare.blocks import (
     Places,
-    Rejection,
     Rows,
     as_npy,
     read_places,
     read_records,
-    read_rejections,
     write_records,
-    write_rejections,
 )
 
 PAIRS = [Pair("a\u2028\t\0", "é", "one", 1), Pair("b", "f", "one", 3), Pair("c", "g", "two", 2)]
@@ -35,13 +32,6 @@ def test_no_pairs_come_back_as_none(tmp_path: Path) -> None:
     write_records(tmp_path / "a", Pair, [], Places(np.zeros(0, dtype=np.int64)))
     assert read_records(tmp_path / "a", Pair) == []
     assert read_places(tmp_path / "a").tolist() == []
-
-
-def test_rejections_come_back(tmp_path: Path) -> None:
-    rejections = [Rejection(1, "é.en", 2, "copy"), Rejection(3, "é.en", 4, "empty")]
-    for some in (rejections, []):
-        write_rejections(tmp_path / "a", some)
-        assert read_rejections(tmp_path / "a") == some
 
 
 def test_an_array_is_written_as_numpy_reads_it(tmp_path: Path) -> None:
