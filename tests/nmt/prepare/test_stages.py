@@ -13,6 +13,7 @@ import pytest
 
 from nmt.config import Settings
 from nmt.errors import DataError
+from nmt.prepare import pipeline
 from nmt.prepare.pipeline import prepare
 from nmt.prepare.stages import StageProgress
 
@@ -135,6 +136,21 @@ def test_work_on_one_test_text_is_not_taken_up_for_another(
     write("test", [("other text", "text other")])
     counts = prepare(tmp_path / "data", settings, block=BLOCK, workers=1).counts
     assert counts.overlap["test"].pair == 0
+
+
+def test_half_finished_work_of_another_version_is_begun_anew(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(progress: StageProgress) -> None:
+        if progress.stage == "encoding":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "data", make_settings(), interrupt, block=BLOCK, workers=1)
+    monkeypatch.setattr(pipeline, "_WORK_VERSION", 0)
+    seen: list[StageProgress] = []
+    prepare(tmp_path / "data", make_settings(), seen.append, block=BLOCK, workers=1)
+    assert seen[0] == StageProgress("reading", 0)
 
 
 @pytest.mark.parametrize(("stage", "blocks"), [pytest.param("sifted", 3, marks=pytest.mark.slow), ("encoded", 2)])
