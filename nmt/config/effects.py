@@ -36,10 +36,6 @@ def _every_place_has_its_rate(settings: Settings) -> bool:
     )
 
 
-def _has_no_forget_gate(settings: Settings) -> bool:
-    return not any(CELLS[stack.cell].forget_gate for stack in settings.model.stacks())
-
-
 def _every_stack_has_its(name: str) -> Callable[[Settings], bool]:
     """Return what says whether encoder and decoder, or the language model, each have a setting of their own."""
 
@@ -85,7 +81,12 @@ _TABLE = (
         lambda s: s.model.start() != "uniform" and s.model.init_range > 0,
         'a model.init other than "uniform"',
     ),
-    _Idle("model", ("forget_bias",), _has_no_forget_gate, "a cell without a forget gate"),
+    _Idle(
+        "model",
+        ("forget_bias",),
+        lambda s: not any(CELLS[stack.cell].forget_gate for stack in s.model.stacks()),
+        "a cell without a forget gate",
+    ),
     _Idle("training", ("sampler", "samples"), lambda s: s.training.objective == "full", 'training.objective = "full"'),
     _Idle(
         "training",
