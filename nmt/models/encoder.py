@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.models.cells import Recurrence, RecurrentLayer, State, make_layer
-from nmt.models.dropout import Dropout
+from nmt.models.embedding import Dropout
 
 
 class RecurrentEncoder(nn.Module):

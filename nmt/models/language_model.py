@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
-from nmt.models.dropout import Dropout
-from nmt.models.embedding import WordEmbedding
+from nmt.models.embedding import Dropout, WordEmbedding
 from nmt.models.tensors import Rows, mapped, picker
 
 TextState = tuple[State, ...]

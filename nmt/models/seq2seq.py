@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from nmt.batching import Batch, SourceBatch
+from nmt.models.attention import Memory
 from nmt.models.decoder import DecoderState, RecurrentDecoder
 from nmt.models.embedding import WordEmbedding
 from nmt.models.encoder import RecurrentEncoder
-from nmt.models.memory import Memory
 
 
 class Seq2Seq(nn.Module):

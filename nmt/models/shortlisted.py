@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from nmt.batching import SourceBatch
+from nmt.models.attention import Memory
 from nmt.models.decoder import DecoderState
 from nmt.models.devices import SearchPrecision
 from nmt.models.kernels import int8_product
-from nmt.models.memory import Memory
 from nmt.models.prepacked import LINEAR, quantised
 from nmt.models.seq2seq import Seq2Seq
 from nmt.vocab import PAD

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from nmt.config import SearchSettings
 from nmt.search.engine import Engine
-from nmt.search.hypothesis import Hypothesis, Sentence
-from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.search.protocol import Hypothesis, Memory, SearchableModel, Sentence, State
 from nmt.search.starting import Kind, start_of
 
 

@@ -23,11 +23,9 @@ from torch import Tensor
 
 from nmt.models.tensors import Rows, joined, padded
 from nmt.search.candidates import Candidates, best_candidates
-from nmt.search.frontier import Limits, word_ids
-from nmt.search.hypothesis import Hypothesis
+from nmt.search.frontier import Limits, Written, word_ids
 from nmt.search.penalties import Scoring
-from nmt.search.protocol import SearchState
-from nmt.search.written import Written
+from nmt.search.protocol import Hypothesis, SearchState
 from nmt.vocab import BOS, EOS
 
 

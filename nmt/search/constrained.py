@@ -33,9 +33,8 @@ from torch import Tensor
 from nmt.search.beam import Beams
 from nmt.search.candidates import Candidates, best_candidates
 from nmt.search.frontier import Limits, word_ids
-from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.protocol import SearchState
+from nmt.search.protocol import Hypothesis, SearchState
 from nmt.search.rules import places
 from nmt.vocab import EOS, PAD
 

@@ -14,8 +14,7 @@ from nmt.batching import SourceBatch, source_batch
 from nmt.errors import ModelError
 from nmt.models.tensors import padded
 from nmt.search.frontier import Frontier
-from nmt.search.hypothesis import Hypothesis, Sentence
-from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.search.protocol import Hypothesis, Memory, SearchableModel, Sentence, State
 from nmt.search.replay import Recorder, Replayed, recorder_for
 from nmt.sequences import FlatSequences
 

@@ -1,5 +1,7 @@
-"""What a search needs of a model: an encoder, a pure step, and a state that can be reordered, cut and joined."""
+"""What a search is given and returns, and what it needs of a model: an encoder, a pure step, and a state that can be
+reordered, cut and joined."""
 
+from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeVar
 
 import torch
@@ -7,6 +9,35 @@ from torch import Tensor
 
 from nmt.batching import SourceBatch
 from nmt.models.tensors import Takable
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A source to translate."""
+
+    ids: tuple[int, ...]
+    """Its pieces, without `</s>`."""
+    number: int = 0
+    """Tells it from the others of a search; random numbers depend on it."""
+    prefix: tuple[int, ...] = ()
+    """The words that its translation has to begin with."""
+    required: tuple[tuple[int, ...], ...] = ()
+    """Sequences of words that have to appear in its translation."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished hypothesis."""
+
+    ids: tuple[int, ...]
+    """The words, without `</s>`."""
+    log_probability: float
+    """Natural logarithm of the probability of the words and of `</s>`, where the hypothesis got to one; with a language
+    model, that of the translation model plus the weighted one of the language model."""
+    score: float
+    """The log-probability over the length penalty, and the coverage penalty: what hypotheses are ranked by."""
+    attention: Tensor | None = field(default=None, compare=False)
+    """How much each word read of each source position, [T, S] float32, where it was asked for."""
 
 
 class SearchState(Takable, Protocol):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nmt.config import SearchSettings
 from nmt.search.forbidden import ForbiddenWords
-from nmt.search.hypothesis import Sentence
+from nmt.search.protocol import Sentence
 from nmt.vocab import PAD
 
 

@@ -14,8 +14,8 @@ from nmt.search.constrained import ConstrainedBeams
 from nmt.search.engine import Start
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
-from nmt.search.hypothesis import Sentence
 from nmt.search.penalties import Scoring
+from nmt.search.protocol import Sentence
 from nmt.search.rules import RULES, Asked
 from nmt.search.sampling import Sampled, Sampling
 from nmt.vocab import UNK
@@ -42,7 +42,7 @@ class Kind(Asked):
     opening: Mapping[int, int] = field(default_factory=dict)
     """Words that begin a text, and what each of them is elsewhere, where scripts have no spaces."""
     weighed: bool = False
-    """The model's scores are sums of weighted log-probabilities, as those of `nmt.search.fusion`."""
+    """The model's scores are sums of weighted log-probabilities, as those of `nmt.search.combined`."""
 
 
 def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:

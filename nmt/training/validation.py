@@ -14,7 +14,7 @@ from nmt.models.devices import Precision, autocast
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationSet
 from nmt.search.batches import search_batches
-from nmt.search.hypothesis import Hypothesis
+from nmt.search.protocol import Hypothesis
 from nmt.subword import Tokenizers
 from nmt.training.objectives import word_features
 from nmt.training.objectives.full import linear_cross_entropy

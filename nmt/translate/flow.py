@@ -8,7 +8,7 @@ from typing import Any, Final
 from nmt.errors import NmtError
 from nmt.markup import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
-from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.streams import CHARACTERS_AT_ONCE, LineSource
 from nmt.translate.lines import InputLine, LineReader
 from nmt.translate.result import Translation

@@ -18,11 +18,10 @@ from nmt.models.devices import SearchPrecision
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.language_model import LanguageModel
+from nmt.search.combined import FusedModel, TextModel
 from nmt.search.engine import Engine, Start
-from nmt.search.fusion import FusedModel, TextModel
-from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State
 from nmt.subword import Tokenizer, tokenizer_files
 
 Found = list[tuple[int, list[Hypothesis]]]

@@ -25,7 +25,7 @@ from nmt.corpus.placeholders import (
 )
 from nmt.corpus.sections import Begun
 from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, is_wordless, reinsert, take_out
-from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.splitting import split_sentences, split_text
 from nmt.subword import Tokenizers
 from nmt.surfaces import show_piece

@@ -21,8 +21,8 @@ from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
+from nmt.search.combined import Ensemble
 from nmt.search.engine import Engine
-from nmt.search.ensemble import Ensemble
 from nmt.search.penalties import Scoring
 from nmt.search.protocol import SearchableModel
 from nmt.search.starting import Kind, start_of

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from nmt.config.model import Cell
 from nmt.files import written
 from nmt.models.cells import Recurrence, State, make_layer
-from nmt.models.dropout import Dropout
-from nmt.models.embedding import WordEmbedding
+from nmt.models.embedding import Dropout, WordEmbedding
 from nmt.models.encoder import RecurrentEncoder, gather_positions
 from nmt.pictures import STYLE, drawing
 

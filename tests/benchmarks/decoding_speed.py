@@ -34,8 +34,8 @@ from nmt.search.beam import Beams
 from nmt.search.candidates import FORBIDDEN
 from nmt.search.engine import Engine
 from nmt.search.frontier import Limits
-from nmt.search.hypothesis import Sentence
 from nmt.search.penalties import Scoring
+from nmt.search.protocol import Sentence
 from nmt.translate import Options, Translator
 from nmt.vocab import EOS
 

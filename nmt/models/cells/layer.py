@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.config.model import Cell
 from nmt.models.devices import SearchPrecision
-from nmt.models.dropout import drop_cells
+from nmt.models.embedding import drop_cells
 from nmt.models.prepacked import ROW_MULTIPLE, PrepackedLinear, filled_up
 
 State = tuple[Tensor, ...]

@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from nmt.models.attention import AttentionKind, make_attention
-from nmt.models.memory import Memory
+from nmt.models.attention import AttentionKind, Memory, make_attention
 
 KINDS: list[AttentionKind] = ["dot", "scaled_dot", "general", "additive"]
 

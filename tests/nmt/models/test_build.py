@@ -12,7 +12,7 @@ from nmt.models.build import build_language_model, build_model, count_parameters
 from nmt.models.cells import Recurrence, RecurrentLayer, make_layer
 from nmt.models.cells.fused import FusedLayer
 from nmt.models.decoder import InputFeedingDecoder
-from nmt.models.dropout import Dropout, VariationalDropout
+from nmt.models.embedding import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq
 from nmt.sequences import FlatSequences
 

@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from nmt.config.model import Cell
-from nmt.models.attention import make_attention
+from nmt.models.attention import Memory, make_attention
 from nmt.models.cells import Recurrence
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
-from nmt.models.dropout import Dropout, VariationalDropout
-from nmt.models.memory import Memory
+from nmt.models.embedding import Dropout, VariationalDropout
 
 B, S, T, E, H, F = 2, 4, 5, 6, 8, 6
 

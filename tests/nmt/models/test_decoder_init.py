@@ -1,6 +1,6 @@
 import torch
 
-from nmt.models.decoder_init import Bridges, make_init
+from nmt.models.decoder import Bridges, make_init
 
 SUMMARY = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]])
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.dropout import Dropout, VariationalDropout, drop_cells, dropout_mask
+from nmt.models.embedding import Dropout, VariationalDropout, drop_cells, dropout_mask
 
 KINDS = [Dropout, VariationalDropout]
 COUNT = 400_000

@@ -6,8 +6,7 @@ from torch import nn
 
 from nmt.config import ModelSettings
 from nmt.models.build import build_language_model, build_model, count_parameters
-from nmt.models.dropout import Dropout
-from nmt.models.embedding import WordEmbedding
+from nmt.models.embedding import Dropout, WordEmbedding
 from nmt.models.folder import load_tensors, model_tensors
 from nmt.training.update import MovingAverage
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nmt.models.cells import Recurrence
-from nmt.models.dropout import Dropout
+from nmt.models.embedding import Dropout
 from nmt.models.encoder import RecurrentEncoder, StateEncoder, gather_positions, mirrored_positions
 
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.models.attention import AttentionKind, make_attention
-from nmt.models.memory import Memory
+from nmt.models.attention import AttentionKind, Memory, make_attention
 
 
 def memory_of(*lengths: int, cells: int = 3) -> Memory:

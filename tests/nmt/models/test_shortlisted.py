@@ -11,9 +11,8 @@ from nmt.models.inference import for_inference
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput, ShortlistedState
 from nmt.search.frontier import Limits
-from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
-from nmt.search.protocol import State, StepDecoder
+from nmt.search.protocol import Hypothesis, State, StepDecoder
 from nmt.sequences import FlatSequences
 from nmt.vocab import EOS
 from tests.nmt.search.alone import greedy_search

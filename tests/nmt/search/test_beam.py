@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nmt.search.beam import Beams
 from nmt.search.frontier import Limits
-from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
+from nmt.search.protocol import Hypothesis
 from nmt.vocab import BOS, EOS, PAD, UNK
 from tests.nmt.search.alone import beam_search, run
 

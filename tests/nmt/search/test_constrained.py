@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from nmt.search.constrained import ConstrainedBeams, Required
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits
-from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
+from nmt.search.protocol import Hypothesis
 from nmt.search.rules import Forbidden, Prefix
 from nmt.vocab import EOS
 from tests.nmt.search.alone import beam_search, run

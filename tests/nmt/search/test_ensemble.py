@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from nmt.search.beam import Beams
+from nmt.search.combined import Ensemble, EnsembleState
 from nmt.search.engine import Engine
-from nmt.search.ensemble import Ensemble, EnsembleState
 from nmt.search.frontier import Limits
-from nmt.search.hypothesis import Hypothesis, Sentence
 from nmt.search.penalties import Scoring
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.vocab import BOS
 
 RandomModel = Callable[[int], Any]

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from nmt.models.tensors import tensors_of
-from nmt.search.frontier import Limits, word_ids
+from nmt.search.frontier import Limits, Written, word_ids
 from nmt.search.greedy import Greedy
 from nmt.search.penalties import Scoring
-from nmt.search.written import Written
 from nmt.vocab import BOS, EOS, PAD, UNK
 from tests.nmt.search.alone import run
 

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from nmt.config import SearchSettings
 from nmt.models.tensors import tensors_of, with_tensors
+from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine
-from nmt.search.ensemble import Ensemble
-from nmt.search.fusion import FusedModel
-from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.rules import places
 from nmt.search.sampling import Sampling
 from nmt.search.starting import Kind, start_of

@@ -13,10 +13,9 @@ from nmt.models.build import build_language_model, build_model
 from nmt.models.inference import AutocastModel
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine
-from nmt.search.ensemble import Ensemble
-from nmt.search.fusion import FusedModel
-from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.replay import CudaGraphs, Work
 from nmt.search.sampling import Sampling
 from nmt.search.starting import Kind, start_of

@@ -14,7 +14,7 @@ from nmt.search.constrained import ConstrainedBeams
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Frontier
 from nmt.search.greedy import Greedy
-from nmt.search.hypothesis import Sentence
+from nmt.search.protocol import Sentence
 from nmt.search.rules import Asked, Forbidden, NoRepeatNgram, Prefix
 from nmt.search.sampling import Sampled, Sampling
 from nmt.search.starting import Kind, start_of

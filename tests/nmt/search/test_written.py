@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
-from nmt.search.hypothesis import Hypothesis
-from nmt.search.written import Written
+from nmt.search.frontier import Written
+from nmt.search.protocol import Hypothesis
 from nmt.vocab import PAD
 
 

@@ -9,7 +9,7 @@ from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import Settings, load_settings
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
-from nmt.search.hypothesis import Hypothesis
+from nmt.search.protocol import Hypothesis
 from nmt.sequences import FlatSequences
 from nmt.training import validation
 from nmt.training.validation import Validator

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nmt.config import Settings
 from nmt.errors import DataError, ModelError
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
-from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.sampling import Sampling
 from nmt.streams import FileLines
 from nmt.subword import Tokenizers

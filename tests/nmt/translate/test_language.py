@@ -7,8 +7,8 @@ import torch
 
 from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
-from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import Scoring
+from nmt.search.protocol import Hypothesis
 from nmt.subword import Tokenizer, tokenizer_files
 from nmt.translate.language import Rescoring, TargetLanguage
 from nmt.vocab import EOS

@@ -7,7 +7,7 @@ import torch
 
 from nmt.config import load_settings
 from nmt.markup import compile_pattern
-from nmt.search.hypothesis import Hypothesis, Sentence
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.subword import Tokenizers
 from nmt.terms import Terminology
 from nmt.translate.lines import InputLine, LineReader
