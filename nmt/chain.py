@@ -145,12 +145,14 @@ def read_test(model_dir: Path, text: Path, test_dir: Path, settings: Settings) -
     kept, made_from = test_dir / SCORES, {"model": sha256(model_dir / WEIGHTS), "text": sha256(text)}
     before = _read_json(kept)
     if isinstance(before, dict) and before.get("made_from") == made_from:
-        return Totals(**before["totals"])
+        return Totals(**{"pieces" if name == "words" else name: one for name, one in before["totals"].items()})
     training = settings.training
     scorer = LanguageScorer.load(model_dir, device=training.device, threads=max(1, training.threads))
     totals = Totals().plus(scorer.score_text(list(read_lines(text, on_bad_utf8=settings.data.on_bad_utf8))))
     make_folder(test_dir)
-    record = {"perplexity": totals.perplexity, "totals": asdict(totals), "made_from": made_from}
+    # the file has always called them words
+    named = {"words" if name == "pieces" else name: value for name, value in asdict(totals).items()}
+    record = {"perplexity": totals.perplexity, "totals": named, "made_from": made_from}
     write_text(kept, json.dumps(record, indent=2) + "\n")
     return totals
 

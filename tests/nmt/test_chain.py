@@ -162,6 +162,8 @@ def test_a_language_model_reads_a_test_text_once(language_model: Path, tmp_path:
     assert (found.pieces, found.lines, found.unknown) == (6, 3, 1)  # a b </s> b <unk> </s>
     assert found == Totals().plus(LanguageScorer.load(language_model).score_text(["a b", "", "b z"]))
     made = (test_dir / "scores.json").stat().st_mtime_ns
+    kept = json.loads((test_dir / "scores.json").read_text(encoding="utf-8"))["totals"]
+    assert list(kept) == ["lines", "words", "unknown", "log_probability", "characters", "space_separated"]  # as ever
     assert read_test(language_model, text, test_dir, settings) == found
     assert (test_dir / "scores.json").stat().st_mtime_ns == made
     text.write_text("a b\n", encoding="utf-8")
