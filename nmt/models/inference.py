@@ -97,12 +97,15 @@ def for_inference(model: M, precision: SearchPrecision) -> M:
     """
     bounded = _reading_bounded(model)
     # what is replaced is left out of the copy
-    replaced = {
-        id(module): _prepacked(module, precision, bounded=module in bounded)
+    replaced: dict[int, object] = {
+        id(module): LINEAR[precision](module.weight, module.bias, bounded=module in bounded)
         for module in model.modules()
-        if isinstance(module, nn.Linear | RecurrentLayer)
+        if isinstance(module, nn.Linear)
     }
-    copied = copy.deepcopy(model, memo=dict[int, object](replaced))
+    replaced |= {
+        id(layer): layer.prepacked(precision) for layer in model.modules() if isinstance(layer, RecurrentLayer)
+    }
+    copied = copy.deepcopy(model, memo=replaced)
     copied.eval().requires_grad_(False)
     return copied
 
@@ -120,9 +123,3 @@ def _reading_bounded(model: Seq2Seq | LanguageModel) -> set[nn.Module]:
             return always  # contexts are means of what the encoder puts out
     bounded = cast(RecurrentLayer, top).bounded and not residual
     return always | {reader} if bounded else always
-
-
-def _prepacked(module: nn.Linear | RecurrentLayer, precision: SearchPrecision, *, bounded: bool) -> nn.Module:
-    if isinstance(module, nn.Linear):
-        return LINEAR[precision](module.weight, module.bias, bounded=bounded)
-    return module.prepacked(precision)
