@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 QUICK: dict[str, dict[str, Any]] = {
     "reber_classifier": {"TESTED": 10},
     "sentiment": {"TESTED": 10},
-    "tagger": {"LEARNT": 100, "TESTED": 50, "SHOWN": 1},
+    "tagger": {"LEARNT": 100, "SHOWN": 1},
     "writing": {"read_text": lambda **_: ("a bc\n" * 50, "cb a\n"), "WRITTEN": 2},
     "shapes": {"TESTED": 1},
     "lorenz": {"TRAINED": 300, "TESTED": 400},
