@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmt.sequences import FlatSequences, Rows
-from nmt.vocab import BOS, EOS, PAD
-from nmt.wording import counted
+from nmt.errors import counted
+from nmt.text.sequences import FlatSequences, Rows
+from nmt.text.vocab import BOS, EOS, PAD
 
 Lengths = NDArray[np.uint16]
 RowNumbers = NDArray[np.uint32]

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from nmt.config import Settings
-from nmt.corpus.reading import read_lines
 from nmt.errors import ConfigError
-from nmt.files import make_folder, sha256, write_text
+from nmt.io.files import make_folder, sha256, write_text
+from nmt.io.lines import read_lines
 from nmt.lm.scorer import LanguageScorer, Totals
 from nmt.metrics import Score, ScoreOptions, score_lines, tokenizer_for
 from nmt.models.folder import WEIGHTS, read_settings
 from nmt.prepare.inputs import find_test
-from nmt.subword import load_tokenizers
+from nmt.text.tokenizer import load_tokenizers
 from nmt.translate import Options, Translator
 from nmt.translate.words import check_tag
 

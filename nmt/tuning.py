@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, Self
 
 from nmt.config import Settings
-from nmt.corpus.reading import OnBadUtf8, read_lines, unequal
 from nmt.errors import DataError, UsageError
+from nmt.io.lines import OnBadUtf8, read_lines, unequal
 from nmt.metrics import Score, ScoreOptions, compare, score_lines, tokenizer_for
 from nmt.translate import Options, Translator
 

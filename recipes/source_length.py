@@ -7,10 +7,10 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from nmt.corpus.reading import read_lines
-from nmt.files import written
+from nmt.io.files import written
+from nmt.io.lines import read_lines
 from nmt.metrics import bleu
-from nmt.pictures import STYLE, drawing
+from nmt.report.pictures import STYLE, drawing
 
 COLOURS: Final = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
 """Told apart by the colour-blind too (Okabe and Ito, 2008)."""

@@ -21,9 +21,10 @@ from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.models.kernels import cpu_has_int8
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
-from nmt.subword import JOINT_MODEL, Tokenizer, train_tokenizer
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import train
+from nmt.text.tokenizer import JOINT_MODEL, Tokenizer
+from nmt.text.tokenizer_training import train_tokenizer
+from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.trainer import train
 
 # A property is no measurement: on a busy machine an example may take a second.
 settings.register_profile("untimed", deadline=None)

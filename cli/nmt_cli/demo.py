@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmt_cli.arguments import SetOption
 from nmt_cli.console import results, say
-from nmt_cli.options import SetOption
 from nmt_cli.run import run_stages, show_scores
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nmt.demo import TranslatedSentence
+    from nmt.phrasebook import TranslatedSentence
 
 
 def demo(
@@ -34,7 +34,7 @@ def demo(
     """
     from importlib.resources import as_file, files
 
-    from nmt.demo import choose_examples, write_corpus
+    from nmt.phrasebook import choose_examples, write_corpus
 
     say(f"writing {pairs:,} phrasebook pairs: {work / 'corpus'}")
     corpus = write_corpus(work / "corpus", train_pairs=pairs)

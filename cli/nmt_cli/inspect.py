@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from nmt_cli.arguments import STREAM, refuse_replacing
 from nmt_cli.console import results, say
-from nmt_cli.streams import STREAM, refuse_replacing
 
 if TYPE_CHECKING:
-    from nmt.inspection import Inspection, Side
+    from nmt.report.gathering import Inspection, Side
 
 _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
 _BINS: Final = 19
@@ -57,9 +57,9 @@ def inspect(
             f"{html} would lie within the prepared data, where only they may be", param_hint="--html"
         )
 
-    from nmt.files import written
-    from nmt.inspection import inspect as look
-    from nmt.inspection import inspection_tree
+    from nmt.io.files import written
+    from nmt.report.gathering import inspect as look
+    from nmt.report.measures import inspection_tree
 
     inspection = look(data_dir)
     page = None if no_html else html or _beside(data_dir)
@@ -69,7 +69,7 @@ def inspect(
     else:
         show(inspection, results)
     if page is not None:
-        from nmt.inspection.page import to_page
+        from nmt.report.page import to_page
 
         with written(page) as file:
             file.write(to_page(inspection).encode("utf-8"))
@@ -106,14 +106,14 @@ def show(inspection: "Inspection", console: Console) -> None:
 
 
 def _corpora(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.measures import CORPUS, corpus_rows
+    from nmt.report.measures import CORPUS, corpus_rows
 
     if inspection.pairs and (len(inspection.pairs.corpora) > 1 or inspection.pairs.corpora[0].tag):
         yield _table(CORPUS, corpus_rows(inspection.pairs))
 
 
 def _rejections(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.measures import percent
+    from nmt.report.measures import percent
 
     counts = inspection.manifest.counts
     most = max(counts.rejected.values(), default=0)
@@ -127,7 +127,7 @@ def _rejections(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _lengths(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.measures import QUANTILES, UNITS, length_bars, ratio_bars
+    from nmt.report.measures import QUANTILES, UNITS, length_bars, ratio_bars
 
     rows = []
     for side in inspection.sides:
@@ -150,7 +150,7 @@ def _outline(heights: Sequence[int]) -> str:
 
 
 def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.measures import RARE, SHARES
+    from nmt.report.measures import RARE, SHARES
 
     rows, covering = [], []
     for one in inspection.vocabularies:
@@ -163,7 +163,7 @@ def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _unknown(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.measures import percent
+    from nmt.report.measures import percent
 
     rows = [
         (
@@ -180,7 +180,7 @@ def _unknown(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _characters(side: "Side") -> Iterator[Table]:
-    from nmt.inspection.measures import name_character, unknown_characters
+    from nmt.report.measures import name_character, unknown_characters
 
     rows = []
     for one in unknown_characters(side, most=_CHARACTERS):
@@ -200,7 +200,7 @@ def _overlap(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _examples(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.inspection.measures import visible
+    from nmt.report.measures import visible
 
     rows: list[tuple[str, str]] = []
     for reason, examples in inspection.statistics.rejected.items():

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nmt.wording import counted
+from nmt.errors import counted
+from nmt_cli.arguments import (
+    STREAM,
+    DeviceOption,
+    OnBadUtf8Option,
+    add_command,
+    block_of,
+    drawn_by,
+    open_lines,
+    open_output,
+    refuse_replacing,
+)
 from nmt_cli.console import results, say, status
 from nmt_cli.lm_filter import filter_corpus
-from nmt_cli.options import DeviceOption, OnBadUtf8Option, add_command, drawn_by
-from nmt_cli.streams import STREAM, block_of, open_lines, open_output, refuse_replacing
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,7 +100,7 @@ def score(
       nmt lm score models/en test.en --independent --output test.scores
       echo "A dog runs." | nmt lm score models/en --format json
     """
-    from nmt.corpus.sources.documents import refuse_markup
+    from nmt.corpus.plain import refuse_markup
     from nmt.lm import LanguageScorer
 
     if total and output != STREAM:

@@ -8,10 +8,9 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from nmt.wording import counted
+from nmt.errors import counted
+from nmt_cli.arguments import STREAM, OnBadUtf8Option, refuse_replacing
 from nmt_cli.console import say, status
-from nmt_cli.options import OnBadUtf8Option
-from nmt_cli.streams import STREAM, refuse_replacing
 
 Side = Literal["src", "tgt", "both"]
 
@@ -66,7 +65,7 @@ def filter_corpus(
           --output-src news.en --output-tgt news.fr
     """
     from nmt.errors import UsageError
-    from nmt.files import written
+    from nmt.io.files import written
     from nmt.lm.filtering import Difference, at_most, copy_chosen, differences, lowest, read_sides
 
     sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
@@ -93,7 +92,7 @@ def _sides(
     src: Files, tgt: Files, text: Files, output_src: Path | None, output_tgt: Path | None, output: Path | None
 ) -> tuple[list[list[Path]], list[Path]]:
     """Return the files of each side, and where the kept lines of each go."""
-    from nmt.corpus.sources.plain import ParallelFiles
+    from nmt.corpus.plain import ParallelFiles
     from nmt.errors import UsageError
 
     if text:

@@ -12,11 +12,10 @@ from typing import Annotated, Final
 import typer
 from typer.core import TyperGroup
 
-from nmt.errors import NmtError, UsageError
-from nmt.memory import describe_out_of_memory, is_out_of_memory, memory_limit
+from nmt.errors import NmtError, UsageError, describe_out_of_memory, is_out_of_memory, memory_limit
+from nmt_cli.arguments import add_command
 from nmt_cli.console import INTERRUPTED, fail, own_stderr, own_stdout, say, show_warnings
 from nmt_cli.lm import lm
-from nmt_cli.options import add_command
 
 COMMANDS: Final = (
     *("prepare", "inspect", "train", "translate", "score", "tune", "plot", "average", "shortlist", "vectors"),

@@ -30,6 +30,6 @@ def plot(
     if output is not None and output.suffix.lower() != ".png":
         raise typer.BadParameter(f"expected a name that ends in .png, found {output}", param_hint="--output")
 
-    from nmt.training.plot import draw_curves
+    from nmt.report.curves import draw_curves
 
     results.print(str(draw_curves(model_dir, output)), soft_wrap=True)

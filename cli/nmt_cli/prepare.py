@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nmt.corpus.sources import FORMATS
+from nmt.corpus import FORMATS
+from nmt_cli.arguments import RecipeOption, SetOption
 from nmt_cli.console import progress, results, say, warn
-from nmt_cli.options import RecipeOption, SetOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,7 +116,7 @@ def run_preparation(
     data_dir: Path, settings: "Settings", *, table: "Console", force: bool = False, workers: int | None = None
 ) -> "PreparationReport":
     """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
-    from nmt.config.kind import check_kind
+    from nmt.config.fit import check_kind
     from nmt.errors import ConfigError, DataError, ModelError, NmtError
     from nmt.prepare.blocks import work_folder
     from nmt.prepare.pipeline import prepare as prepare_data
@@ -175,7 +175,7 @@ def _refuse_mixtures(of_pairs: list[str], of_text: list[str]) -> None:
 def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]:
     """Return the settings that text of the command line changes: that of any kind replaces the recipe's."""
     from nmt.config import TrainingCorpusSettings
-    from nmt.corpus.sources.opening import absolute
+    from nmt.corpus.opening import absolute
 
     if not (corpora or any(files.values())):
         return {}
@@ -192,7 +192,7 @@ def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]
 def _validation_text(src: list[Path], tgt: list[Path], text: Path | None) -> dict[str, object]:
     """Return the settings that validation text changes; sets of the command line replace all of the recipe's."""
     from nmt.config import CorpusSettings
-    from nmt.corpus.sources.opening import absolute
+    from nmt.corpus.opening import absolute
     from nmt.errors import UsageError
 
     if len(src) != len(tgt):

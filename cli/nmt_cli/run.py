@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmt_cli.arguments import SetOption
 from nmt_cli.console import console, progress, results, say
-from nmt_cli.options import SetOption
 from nmt_cli.prepare import run_preparation
 from nmt_cli.train import run_training
 
@@ -49,7 +49,7 @@ def run(
       nmt run recipes/lm-small.toml --set data.root=ptb
     """
     from nmt.config import load_settings
-    from nmt.config.kind import check_kind
+    from nmt.config.fit import check_kind
 
     folder = work or Path("runs") / recipe.stem
     settings = load_settings(recipe, overrides or [])

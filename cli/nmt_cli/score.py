@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 import typer
 
 from nmt.config.training import BleuTokenizer
-from nmt.wording import counted
+from nmt.errors import counted
+from nmt_cli.arguments import OnBadUtf8Option
 from nmt_cli.console import results, warn
-from nmt_cli.options import OnBadUtf8Option
 
 if TYPE_CHECKING:
     from rich.table import Table

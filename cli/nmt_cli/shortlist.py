@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from nmt.wording import counted
+from nmt.errors import counted
+from nmt_cli.arguments import ModelDir
 from nmt_cli.console import progress, results
-from nmt_cli.options import ModelDir
 
 
 def shortlist(

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from nmt.wording import counted
+from nmt.errors import counted
+from nmt_cli.arguments import RecipeOption, SetOption
 from nmt_cli.console import INTERRUPTED, progress, results, say
-from nmt_cli.options import RecipeOption, SetOption
 
 if TYPE_CHECKING:
-    from nmt.training.reports import Scores, StepReport, ValidationReport
-    from nmt.training.run import TrainingSummary
+    from nmt.training.observers import Scores, StepReport, ValidationReport
+    from nmt.training.trainer import TrainingSummary
 
 _ECHO = 2.0
 """Seconds in which `torchrun` repeats a signal."""
@@ -55,7 +55,7 @@ def train(
             settings = load_settings(recipe, overrides or [])
         else:
             from nmt.training.resolve import resolve_settings
-            from nmt.training.tasks import open_data
+            from nmt.training.trainer import open_data
 
             prepared = open_data(data_dir).settings
             settings, _ = resolve_settings(prepared, model_dir, recipe=recipe, overrides=overrides or [])
@@ -83,8 +83,8 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
     """
     from nmt.training.distributed import joined_ranks
     from nmt.training.resolve import resolve_settings
-    from nmt.training.run import train as train_model
-    from nmt.training.tasks import open_data
+    from nmt.training.trainer import open_data
+    from nmt.training.trainer import train as train_model
 
     with joined_ranks() as ranks:
         data = open_data(data_dir)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from nmt.wording import counted
-from nmt_cli.console import status, warn
-from nmt_cli.options import (
+from nmt.errors import counted
+from nmt_cli.arguments import (
+    STREAM,
+    STREAM_BLOCK,
     DeviceOption,
     EnsembleOption,
     LanguageModelOption,
@@ -20,19 +21,22 @@ from nmt_cli.options import (
     OnBadUtf8Option,
     RescoringOption,
     TagOption,
+    block_of,
     check_language_options,
     drawn_by,
+    open_lines,
+    refuse_replacing,
     setting,
     with_search_options,
 )
-from nmt_cli.streams import STREAM, STREAM_BLOCK, block_of, open_lines, refuse_replacing
+from nmt_cli.console import status, warn
 from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
+    from nmt.io.arriving import LineSource
     from nmt.search.sampling import Sampling
-    from nmt.streams import LineSource
     from nmt.translate import Options
-    from nmt.translate.job import Job, Translations
+    from nmt.translate.translator import Job, Translations
 
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
@@ -165,11 +169,11 @@ def translate(
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
-    from nmt.corpus.sources.documents import refuse_markup
+    from nmt.corpus.plain import refuse_markup
     from nmt.markup import compile_pattern
-    from nmt.terms import Terminology, load_dictionary
     from nmt.translate import Options
-    from nmt.translate.job import Job
+    from nmt.translate.options import Terminology, load_dictionary
+    from nmt.translate.translator import Job
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     read = [path for path in (source, terms, dictionary) if path is not None]
@@ -206,8 +210,8 @@ def translate(
 @contextmanager
 def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
     """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
+    from nmt.io.arriving import WatchedLines
     from nmt.markup import LINES, Unclosed
-    from nmt.streams import WatchedLines
 
     if not options.markup:
         yield WatchedLines(lines, _Beginning(name).read)
@@ -232,7 +236,7 @@ class _Beginning:
         self._over = False
 
     def read(self, lines: list[str]) -> None:
-        from nmt.corpus.sources.documents import begins_markup
+        from nmt.corpus.plain import begins_markup
 
         first = next(filter(str.strip, lines), "") if not self._over else ""
         self._over = self._over or bool(first)
@@ -243,9 +247,9 @@ class _Beginning:
 def _translations(
     job: "Job", lines: "LineSource", *, block: int, workers: int
 ) -> "Generator[Translations, None, None]":
-    from nmt.translate.job import blocks_of
+    from nmt.io.workers import map_in_processes
     from nmt.translate.result import whole_lines
-    from nmt.workers import map_in_processes
+    from nmt.translate.translator import blocks_of
 
     if workers > 1:
         found = map_in_processes(job.start, blocks_of(lines, STREAM_BLOCK, job.options), workers=workers)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from nmt.wording import counted
+from nmt.errors import counted
+from nmt_cli.arguments import open_output
 from nmt_cli.console import warn
-from nmt_cli.streams import open_output
 
 if TYPE_CHECKING:
     from nmt.translate import Translation
@@ -43,8 +43,8 @@ def writer(options: OutputOptions) -> Iterator[Write]:
     Raises:
         UsageError: Options exclude each other, or a file stands where a folder has to be.
     """
-    from nmt.alignment import pharaoh
     from nmt.errors import UsageError
+    from nmt.text.alignment import pharaoh
 
     if options.scores and (options.n_best or options.format == "json"):
         raise UsageError("--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out")
@@ -102,7 +102,7 @@ def _as_text(found: "Sequence[Sequence[Translation]]", first: int, options: Outp
 
 
 def _record(one: "Translation") -> dict[str, Any]:
-    from nmt.alignment import pharaoh
+    from nmt.text.alignment import pharaoh
 
     return {
         "text": one.text,
@@ -118,7 +118,7 @@ def _record(one: "Translation") -> dict[str, Any]:
 
 def _draw(folder: Path, found: "Sequence[Sequence[Translation]]", first: int) -> Iterator[str]:
     """Draw a picture for each line; return the characters that no font has."""
-    from nmt.heatmap import draw_attention
+    from nmt.report.pictures import draw_attention
 
     for number, (best, *_) in enumerate(found, start=first + 1):
         details = best.details or ()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from nmt.wording import counted
-from nmt_cli.console import progress, results, say
-from nmt_cli.options import (
+from nmt.errors import counted
+from nmt_cli.arguments import (
+    STREAM,
     DeviceOption,
     EnsembleOption,
     LanguageModelOption,
@@ -20,9 +20,10 @@ from nmt_cli.options import (
     RescoringOption,
     TagOption,
     check_language_options,
+    refuse_replacing,
     setting,
 )
-from nmt_cli.streams import STREAM, refuse_replacing
+from nmt_cli.console import progress, results, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +75,7 @@ def tune(
     if output == STREAM:
         raise typer.BadParameter("expected a file, since the table goes to stdout", param_hint="--output")
 
-    from nmt.files import written
+    from nmt.io.files import written
     from nmt.translate import Options, Translator
     from nmt.tuning import Validation, best_of, plan_for
 

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nmt_cli.options import ModelDir
-from nmt_cli.streams import STREAM, open_output
+from nmt_cli.arguments import STREAM, ModelDir, open_output
 
 
 def vectors(
@@ -29,7 +28,7 @@ def vectors(
       nmt vectors models/en-fr --side src --output en.vec
       nmt vectors models/fr | head -n 5
     """
-    from nmt.models.exporting import export_vectors
+    from nmt.models.folder import export_vectors
 
     lines = export_vectors(model_dir, side=side)
     with open_output(output) as file:

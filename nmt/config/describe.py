@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nmt.config.effects import causes_of_idleness
-from nmt.config.settings import Settings
+from nmt.config.load import Settings
 from nmt.errors import UsageError
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nmt.config.load import Settings
 from nmt.config.model import CELLS
 from nmt.config.search import SearchSettings
-from nmt.config.settings import Settings
 
 
 class _Idle(NamedTuple):

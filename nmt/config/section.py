@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from nmt.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
+from nmt.text.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
 
 _BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
 

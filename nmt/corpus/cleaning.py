@@ -7,12 +7,12 @@ from typing import ClassVar, Final, Literal, Protocol, get_args
 import numpy as np
 
 from nmt.config.data import DataSettings
+from nmt.corpus.hashes import Keys, Overlap, Side
 from nmt.corpus.languages import LanguageFilter
-from nmt.corpus.overlap import Keys, Overlap, Side
-from nmt.corpus.placeholders import without_urls
-from nmt.corpus.reading import Pair
-from nmt.corpus.scripts import script_shares, scripts_of, symbol_shares
-from nmt.sequences import Flags
+from nmt.io.lines import Pair
+from nmt.text.characters import script_shares, scripts_of, symbol_shares
+from nmt.text.placeholders import without_urls
+from nmt.text.sequences import Flags
 
 Reason = Literal[
     "broken",

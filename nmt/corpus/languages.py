@@ -11,10 +11,9 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus.reading import Pair
-from nmt.errors import ConfigError
-from nmt.sequences import Flags
-from nmt.wording import install
+from nmt.errors import ConfigError, install
+from nmt.io.lines import Pair
+from nmt.text.sequences import Flags
 
 _SURE: Final = log(10)
 """Another language has to be this many times as likely as the expected one; docs/decisions/0016 says what that does."""

@@ -16,12 +16,11 @@ from typing import IO, Final, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus.reading import OnBadUtf8, read_lines, unequal
-from nmt.errors import DataError, ModelError
-from nmt.files import sha256
+from nmt.errors import DataError, ModelError, counted
+from nmt.io.files import sha256
+from nmt.io.lines import OnBadUtf8, read_lines, unequal
 from nmt.lm.scorer import LanguageScorer, LineScore
-from nmt.subword import tokenizer_files
-from nmt.wording import counted
+from nmt.text.tokenizer import tokenizer_files
 
 _BLOCK: Final = 2000
 """Lines that are scored together."""

@@ -11,19 +11,18 @@ from typing import Final, Literal, Self
 import torch
 from torch import Tensor
 
-from nmt.alignment import join_pieces
 from nmt.config import Settings
-from nmt.corpus.invisible import normaliser
-from nmt.corpus.placeholders import mask
-from nmt.errors import ConfigError, ModelError
+from nmt.errors import ConfigError, ModelError, counted
 from nmt.models.devices import choose_device, prepare_for_search, use_threads
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
-from nmt.search.candidates import word_log_probs
+from nmt.search.frontier import word_log_probs
 from nmt.search.sampling import Sampling, uniform_numbers
-from nmt.subword import Tokenizer
-from nmt.vocab import EOS
-from nmt.wording import counted
+from nmt.text.alignment import join_pieces
+from nmt.text.characters import normaliser
+from nmt.text.placeholders import mask
+from nmt.text.tokenizer import Tokenizer
+from nmt.text.vocab import EOS
 
 _ROWS: Final = 32
 """Lines that are drawn beside each other, always so many, so that none depends on how many are wanted."""

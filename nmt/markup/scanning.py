@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
-from nmt.corpus.sections import Begun
+from nmt.io.lines import Begun
 
 LINES: Final = 100
 """Lines after which a tag, a message, or code within a sentence is taken for unclosed, and text is text again."""

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from nmt.config import Settings, parse_settings, to_toml
 from nmt.config.load import describe_misfit
 from nmt.config.model import CELLS, Stack
-from nmt.errors import ModelError
-from nmt.files import read_json, read_regular, replacing, sha256, write_text
+from nmt.errors import ConfigError, ModelError
+from nmt.io.files import read_json, read_regular, replacing, sha256, write_text
 from nmt.models.build import build_language_model, build_model
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
-from nmt.subword import Tokenizers, load_tokenizers
+from nmt.text.tokenizer import Tokenizers, load_tokenizers
+from nmt.text.vocab import EOS
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.toml", "model.json"
@@ -358,3 +359,42 @@ def _check_hash(path: Path, hashes: Sequence[str]) -> None:
         raise ModelError(f"{path} is no regular file")
     if sha256(path) not in hashes:
         raise ModelError(f"{path} has been altered: its SHA-256 is not the one in {CARD}")
+
+
+Side = Literal["src", "tgt"]
+
+
+def export_vectors(folder: Path, *, side: Side | None = None) -> Iterator[str]:
+    """Return the lines of a model's vectors: "pieces numbers", then each piece and its numbers.
+
+    Special pieces have no line. Numbers come back as the same float32.
+
+    Args:
+        folder: A translation model or a language model.
+        side: Whose vectors; None: the source's, or those of a language model, which has only these.
+
+    Raises:
+        ModelError: The folder is no model.
+        ConfigError: The source of a language model is asked for.
+    """
+    model, _ = load_either(folder, device=torch.device("cpu"))
+    tokenizers = load_own_tokenizers(folder)
+    if isinstance(model, Seq2Seq):
+        embedding = model.tgt_embedding if side == "tgt" else model.src_embedding
+        tokenizer = tokenizers.tgt if side == "tgt" else tokenizers.src
+    elif side == "src":
+        raise ConfigError(f"{folder} holds a language model, which has no source; leave the side out")
+    else:
+        embedding, tokenizer = model.embedding, tokenizers.tgt
+    pieces = tokenizer.pieces
+    with torch.inference_mode():
+        table = embedding(torch.arange(len(pieces))[None]).squeeze(0)  # [V, E]
+    return lines_of(pieces[EOS + 1 :], table[EOS + 1 :])
+
+
+def lines_of(pieces: Sequence[str], table: Tensor) -> Iterator[str]:
+    """Write pieces and their vectors [N, E]; a piece of white space, which no line can hold, is left out."""
+    kept = [(i, piece) for i, piece in enumerate(pieces) if piece.split() == [piece]]
+    yield f"{len(kept)} {table.shape[1]}\n"
+    for i, piece in kept:
+        yield f"{piece} {' '.join(f'{number:.9g}' for number in table[i].tolist())}\n"

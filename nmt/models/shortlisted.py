@@ -19,7 +19,7 @@ from nmt.models.devices import SearchPrecision
 from nmt.models.kernels import int8_product
 from nmt.models.prepacked import LINEAR, quantised
 from nmt.models.seq2seq import Seq2Seq
-from nmt.vocab import PAD
+from nmt.text.vocab import PAD
 
 _COLUMN_MULTIPLE: Final = 64
 """Words multiplied together are filled up to a multiple of this: libraries sum in another order for a single one, and

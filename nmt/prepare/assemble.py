@@ -28,10 +28,9 @@ from nmt.prepared.manifest import (
     TextCounts,
     ValidationCount,
 )
-from nmt.prepared.pieces import PieceCounts, count_pieces
-from nmt.prepared.statistics import Statistics, write_statistics
-from nmt.sequences import FlatSequences
-from nmt.subword import Tokenizer
+from nmt.prepared.statistics import PieceCounts, Statistics, count_pieces, write_statistics
+from nmt.text.sequences import FlatSequences
+from nmt.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

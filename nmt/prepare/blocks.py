@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
 from nmt.corpus.cleaning import Reason
-from nmt.corpus.reading import Line, Pair
 from nmt.errors import ConfigError, DataError, ModelError
-from nmt.files import temporary_beside
+from nmt.io.files import temporary_beside
+from nmt.io.lines import Line, Pair
 from nmt.prepared.statistics import STATISTICS, Statistics
 
 R = TypeVar("R", Pair, Line)

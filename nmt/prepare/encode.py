@@ -11,14 +11,14 @@ from typing import Final, Generic
 import numpy as np
 
 from nmt.corpus.cleaning import Reason
-from nmt.corpus.overlap import Overlap, Side
+from nmt.corpus.hashes import Overlap, Side
 from nmt.prepare.blocks import BlockResult, R, Rejection, Rows, as_npy, whole
 from nmt.prepare.kinds import RecordKind, TextColumns
 from nmt.prepare.sift import Sifted
 from nmt.prepared.arrow import Ids
 from nmt.prepared.statistics import Statistics
-from nmt.sequences import FlatSequences
-from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
+from nmt.text.sequences import FlatSequences
+from nmt.text.tokenizer import Tokenizer, Tokenizers, load_tokenizers
 
 REJECTIONS: Final = "rejected.jsonl"
 _VALUES: Final = "{}.values.npy"

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Generic, NamedTuple
 
 from nmt.config import CorpusSettings, DataSettings, TrainingCorpusSettings
-from nmt.corpus.reading import Line, Pair
-from nmt.corpus.sources.blocks import PairSource, R, Source
-from nmt.corpus.sources.opening import find_files, open_corpus
-from nmt.corpus.sources.plain import ParallelFiles, TextFiles, TsvFiles
+from nmt.corpus.base import PairSource, R, Source
+from nmt.corpus.opening import find_files, open_corpus
+from nmt.corpus.plain import ParallelFiles, TextFiles, TsvFiles
 from nmt.errors import ConfigError, DataError
-from nmt.files import sha256
+from nmt.io.files import sha256
+from nmt.io.lines import Line, Pair
 from nmt.prepared.manifest import InputRecord
 
 

@@ -11,18 +11,27 @@ from numpy.typing import NDArray
 
 from nmt.config import Settings
 from nmt.corpus.cleaning import REASONS, Reason, make_cleaner
-from nmt.corpus.invisible import clean
-from nmt.corpus.overlap import Keys, Overlap, hash_pairs
-from nmt.corpus.placeholders import mask, mask_pair
-from nmt.corpus.reading import Line, Pair
+from nmt.corpus.hashes import Hashes, Keys, Overlap, hash_pairs
 from nmt.errors import DataError
+from nmt.io.lines import Line, Pair
 from nmt.prepare.blocks import Fresh, R
-from nmt.prepare.duplicates import Hashes
 from nmt.prepare.tokenizing import Lines
-from nmt.prepared.columns import SRC, TEXT, TGT, Column
-from nmt.prepared.manifest import CorpusCount, Counts, OverlapCount, Tally, TextCounts, ValidationCount
-from nmt.prepared.pieces import PieceCounts
-from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL
+from nmt.prepared.manifest import (
+    SRC,
+    TEXT,
+    TGT,
+    Column,
+    CorpusCount,
+    Counts,
+    OverlapCount,
+    Tally,
+    TextCounts,
+    ValidationCount,
+)
+from nmt.prepared.statistics import PieceCounts
+from nmt.text.characters import clean
+from nmt.text.placeholders import mask, mask_pair
+from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 
 Judge = Callable[[Sequence[R]], list[Reason | None]]
 """Says of each training record why it should be rejected; it can be sent to another process."""
@@ -79,7 +88,7 @@ class RecordKind(ABC, Generic[R]):
 
     @abstractmethod
     def clean(self, record: R) -> R:
-        """Clean the texts of a record (`nmt.corpus.invisible`)."""
+        """Clean the texts of a record (`nmt.text.characters`)."""
 
     @abstractmethod
     def make_judge(self, overlap: Overlap) -> Judge[R]:

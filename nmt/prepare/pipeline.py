@@ -13,7 +13,7 @@ import numpy as np
 from nmt.config import Settings
 from nmt.config.effects import warnings_of_idle
 from nmt.errors import DataError, NmtError
-from nmt.files import naming, sha256
+from nmt.io.files import naming, sha256
 from nmt.prepare.assemble import Assembly, ValidationRecords, count_reasons
 from nmt.prepare.blocks import (
     BlockResult,
@@ -39,14 +39,14 @@ from nmt.prepared.manifest import (
     Manifest,
     TextCounts,
     check_files,
+    holds_data,
     prepared_sections,
     read_manifest,
     record_files,
     without_paths,
     write_manifest,
 )
-from nmt.prepared.placing import holds_data
-from nmt.subword import JOINT_MODEL, tokenizer_files
+from nmt.text.tokenizer import JOINT_MODEL, tokenizer_files
 
 _WORK_VERSION: Final = 3
 """Raised where the files of a work folder change."""

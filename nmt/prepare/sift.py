@@ -8,8 +8,8 @@ from typing import Final, Generic
 
 import numpy as np
 
-from nmt.corpus.overlap import Keys
-from nmt.corpus.sources.blocks import Block
+from nmt.corpus.base import Block
+from nmt.corpus.hashes import Hashes, Keys
 from nmt.prepare.blocks import (
     BlockResult,
     Places,
@@ -23,7 +23,6 @@ from nmt.prepare.blocks import (
     whole,
     write_records,
 )
-from nmt.prepare.duplicates import Hashes
 from nmt.prepare.kinds import Judge, RecordKind, TextColumns
 from nmt.prepared.statistics import Statistics
 

@@ -17,17 +17,16 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus.overlap import Overlap
-from nmt.files import replacing, write_text
+from nmt.corpus.hashes import Bits, Overlap, find_duplicates, read_bits
+from nmt.io.files import replacing, write_text
+from nmt.io.workers import map_blocks
 from nmt.prepare.blocks import BlockResult, Fresh, R, Rows, Trained, as_npy, is_whole, whole
-from nmt.prepare.duplicates import Bits, find_duplicates, read_bits
 from nmt.prepare.encode import Encoded, Encoder, Selected
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import RecordKind, draw
 from nmt.prepare.sift import Raw, Sifted, Sifter
 from nmt.prepare.tokenizing import tags_of, take_tokenizer, train_tokenizers
-from nmt.subword import Tokenizers, load_tokenizers
-from nmt.workers import map_blocks
+from nmt.text.tokenizer import Tokenizers, load_tokenizers
 
 BLOCK_READ: Final = 20_000
 """Records that are worked on at a time."""

@@ -6,24 +6,20 @@ from itertools import chain
 from pathlib import Path
 
 from nmt.config import Settings, TokenizerSettings
-from nmt.corpus.placeholders import PLACEHOLDERS
-from nmt.errors import ConfigError
-from nmt.memory import memory_limit
-from nmt.subword import (
+from nmt.errors import ConfigError, memory_limit
+from nmt.text.placeholders import PLACEHOLDERS
+from nmt.text.spm import Kind
+from nmt.text.tokenizer import (
     JOINT_MODEL,
     SRC_MODEL,
     TGT_MODEL,
-    Kind,
     Tokenizer,
     Tokenizers,
-    VocabularyTooLargeError,
     find_tokenizer,
-    load_any,
     load_tokenizers,
     tokenizer_files,
-    train_tokenizer,
 )
-from nmt.subword.apart import train_apart
+from nmt.text.tokenizer_training import VocabularyTooLargeError, load_any, train_apart, train_tokenizer
 
 Lines = Callable[[], Iterator[str]]
 """Reads lines of text anew."""
@@ -106,7 +102,7 @@ def require_joint(settings: Settings) -> None:
 def take_tokenizer(folder: Path, settings: TokenizerSettings, paths: Sequence[Path]) -> tuple[Tokenizers, list[str]]:
     """Copy tokenizers to `folder`: the joint one, or that of the source and that of the target.
 
-    They get the special ids of `nmt.vocab` if they have others; all else stays as it is.
+    They get the special ids of `nmt.text.vocab` if they have others; all else stays as it is.
 
     Args:
         folder: Where they go.

@@ -12,7 +12,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from nmt.errors import DataError
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 
 BLOCK: Final = 10_000
 """Rows of every record batch of the training data but the last: whoever reads them knows where each row is."""

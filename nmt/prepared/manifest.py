@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,7 +12,33 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nmt.config import Settings
 from nmt.config.load import describe_misfit, to_tree
 from nmt.errors import DataError
-from nmt.files import read_json, sha256, write_text
+from nmt.io.files import read_json, sha256, write_text
+
+
+def holds_data(folder: Path) -> bool:
+    """Whether a folder holds prepared data, of any format version, and nothing else; False: there is nothing in it.
+
+    Raises:
+        DataError: The folder holds something that `nmt prepare` did not write and must not delete.
+    """
+    if not os.path.lexists(folder):
+        return False
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file, expected a folder or a name that is free")
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return False
+    if MANIFEST not in names:
+        raise DataError(f"{folder} holds other files ({_some(names)}); choose another folder for the prepared data")
+    if foreign := names - read_names(folder):
+        raise DataError(f"{folder} holds files besides its prepared data ({_some(foreign)}); move them away first")
+    return True
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:3]
+    return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
+
 
 FORMAT_VERSION: Final = 2
 
@@ -261,3 +288,20 @@ def _table_without_paths(value: Any) -> Any:
     if not (isinstance(value, list | tuple) and value and isinstance(value[0], dict)):
         return value
     return [{key: entry for key, entry in table.items() if key not in _CORPUS_PATHS} for table in value]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of pieces: the source, the target, or a text."""
+
+    ids: str
+    """What the ids are called in the Arrow files."""
+    text: str
+    """What the validation text is called there."""
+    vocabulary: str
+    """The file that lists its pieces."""
+
+
+SRC: Final = Column("src", "src_text", SRC_VOCABULARY)
+TGT: Final = Column("tgt", "tgt_text", TGT_VOCABULARY)
+TEXT: Final = Column("ids", "text", VOCABULARY)

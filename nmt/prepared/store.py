@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from nmt.config import SearchSettings, Settings
 from nmt.config.load import as_stored, describe_misfit
-from nmt.corpus.numbers import usual_zero
 from nmt.errors import DataError
 from nmt.prepared.arrow import map_ids, read_texts
-from nmt.prepared.columns import SRC, TEXT, TGT
 from nmt.prepared.manifest import (
     MANIFEST,
+    SRC,
+    TEXT,
+    TGT,
     TRAIN,
     VALID,
     CorpusCount,
@@ -28,8 +29,9 @@ from nmt.prepared.manifest import (
     check_files,
     read_manifest,
 )
-from nmt.sequences import FlatSequences, Sequences
-from nmt.subword import Tokenizer, Tokenizers, load_tokenizers
+from nmt.text.placeholders import usual_zero
+from nmt.text.sequences import FlatSequences, Sequences
+from nmt.text.tokenizer import Tokenizer, Tokenizers, load_tokenizers
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,10 @@ import torch
 from torch import Tensor
 
 from nmt.models.tensors import Rows, joined, padded
-from nmt.search.candidates import Candidates, best_candidates
-from nmt.search.frontier import Limits, Written, word_ids
-from nmt.search.penalties import Scoring
+from nmt.search.frontier import Candidates, Limits, Written, best_candidates, word_ids
 from nmt.search.protocol import Hypothesis, SearchState
-from nmt.vocab import BOS, EOS
+from nmt.search.rules import Scoring
+from nmt.text.vocab import BOS, EOS
 
 
 @dataclass(frozen=True)

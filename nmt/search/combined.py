@@ -10,7 +10,7 @@ from torch import Tensor
 from nmt.batching import SourceBatch
 from nmt.models.tensors import Rows, Takable
 from nmt.search.protocol import Memory, SearchableModel, State
-from nmt.vocab import BOS, EOS
+from nmt.text.vocab import BOS, EOS
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,10 @@ import torch
 from torch import Tensor
 
 from nmt.search.beam import Beams
-from nmt.search.candidates import Candidates, best_candidates
-from nmt.search.frontier import Limits, word_ids
-from nmt.search.penalties import Scoring
+from nmt.search.frontier import Candidates, Limits, best_candidates, word_ids
 from nmt.search.protocol import Hypothesis, SearchState
-from nmt.search.rules import places
-from nmt.vocab import EOS, PAD
+from nmt.search.rules import Scoring, places
+from nmt.text.vocab import EOS, PAD
 
 
 class Progress(NamedTuple):

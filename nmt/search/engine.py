@@ -16,7 +16,7 @@ from nmt.models.tensors import padded
 from nmt.search.frontier import Frontier
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, Sentence, State
 from nmt.search.replay import Recorder, Replayed, recorder_for
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 
 ENCODED_AT_ONCE: Final = 128
 """Sentences that the encoder reads together: enough for its products to be fast."""

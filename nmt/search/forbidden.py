@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmt.surfaces import SPACE_MARK
-from nmt.unspaced import continues, is_sign, takes_signs
-from nmt.vocab import EOS, PAD
+from nmt.text.characters import continues, is_sign, takes_signs
+from nmt.text.vocab import EOS, PAD, SPACE_MARK
 
 _OTHER_CONTINUING, _OTHER_BORDER, _OTHER_SIGN = 0, 1, 2
 """The symbols of characters that none of the texts has."""

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from nmt.models.tensors import Rows
 from nmt.search.frontier import Limits, Written, word_ids
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis, SearchState
-from nmt.vocab import BOS, EOS
+from nmt.search.rules import Scoring
+from nmt.text.vocab import BOS, EOS
 
 
 @dataclass(frozen=True)

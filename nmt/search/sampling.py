@@ -9,11 +9,10 @@ from torch import Tensor
 
 from nmt.errors import UsageError
 from nmt.models.tensors import Rows
-from nmt.search.candidates import best_candidates
-from nmt.search.frontier import Limits, Written, word_ids
-from nmt.search.penalties import Scoring
+from nmt.search.frontier import Limits, Written, best_candidates, word_ids
 from nmt.search.protocol import Hypothesis, SearchState
-from nmt.vocab import BOS, EOS
+from nmt.search.rules import Scoring
+from nmt.text.vocab import BOS, EOS
 
 _LOOKED_AT: Final = 64
 """Words among which the most probable ones that have `top_p` together are looked for first."""

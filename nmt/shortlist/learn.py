@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmt.batching import Batch, cut_batches
-from nmt.errors import ModelError
+from nmt.errors import ModelError, counted
 from nmt.models.devices import Precision, autocast, choose_device, choose_precision, use_threads
 from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.prepared import PreparedData
-from nmt.sequences import FlatSequences, Rows
 from nmt.shortlist.lexicon import PER_WORD, SPECIALS, Lexicon, save_lexicon
-from nmt.training.logbook import Logbook, Silence
-from nmt.training.pairs import TrainingPairs
-from nmt.vocab import EOS, PAD
-from nmt.wording import counted
+from nmt.text.sequences import FlatSequences, Rows
+from nmt.text.vocab import EOS, PAD
+from nmt.training.feeding import TrainingPairs
+from nmt.training.observers import Logbook, Silence
 
 PAIRS: Final = 200_000
 """Training pairs that are read if there are more."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nmt.errors import ConfigError, ModelError
 from nmt.models.folder import LEXICON, lexicon_file, put_lexicon, read_tensors, read_vocabularies
-from nmt.vocab import BOS, EOS, PAD, UNK
+from nmt.text.vocab import BOS, EOS, PAD, UNK
 
 SPECIALS: Final = (PAD, UNK, BOS, EOS)
 """In every shortlist, at these indices."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nmt.config import Settings
 from nmt.errors import ModelError
-from nmt.files import building, sha256
+from nmt.io.files import building, sha256
 from nmt.models.build import build_language_model, build_model, count_parameters
 from nmt.models.devices import choose_device, choose_precision, use_threads
 from nmt.models.folder import (
@@ -24,12 +24,12 @@ from nmt.models.folder import (
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, PreparedText
-from nmt.subword import load_tokenizers, tokenizer_files
+from nmt.text.tokenizer import load_tokenizers, tokenizer_files
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
-from nmt.training.reports import Scores
-from nmt.training.stream import TextStream
-from nmt.training.text_validation import TextValidator
-from nmt.training.validation import validate_sets
+from nmt.training.language_modelling import TextValidator
+from nmt.training.observers import Scores
+from nmt.training.text_feeding import TextStream
+from nmt.training.translation import validate_sets
 
 
 @dataclass(frozen=True)

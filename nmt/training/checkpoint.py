@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.errors import ModelError
-from nmt.files import make_folder, remove_leftovers, replacing
+from nmt.io.files import make_folder, remove_leftovers, replacing
 from nmt.models.folder import load_tensors, model_tensors
 from nmt.models.language_model import LanguageModel
-from nmt.training.carry import Carry
-from nmt.training.state import TrainingState
+from nmt.training.state import Carry, TrainingState
 from nmt.training.update import MovingAverage
 
 FORMAT_VERSION = 3

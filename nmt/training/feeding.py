@@ -1,19 +1,245 @@
-"""What an update is made from: padded batches, assembled by a background thread while the one before is in use."""
+"""The training pairs as they are read: in which order, padded into batches, segmented anew in every epoch if wanted."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from nmt.batching import Batch, TargetBatch, TrainingBatch
+from nmt.batching import (
+    LONGEST_ROW,
+    Batch,
+    Batches,
+    BatchPlan,
+    Lengths,
+    RowNumbers,
+    TargetBatch,
+    TrainingBatch,
+    plan_epoch,
+    source_batch,
+    target_batch,
+)
+from nmt.errors import DataError
+from nmt.text.sequences import FlatSequences, Rows, Sequences
+from nmt.text.vocab import PAD
 from nmt.training.distributed import Ranks
-from nmt.training.order import DataOrder
-from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
-from nmt.vocab import PAD
+
+_BLOCK = 2000
+"""Pairs cut at a time when only their lengths are wanted."""
+
+
+class Resample(Protocol):
+    """Something that cuts sentences into pieces anew."""
+
+    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
+        """Return the `wanted` rows in that order, cut anew: a function of the rows and the seed."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingPairs:
+    """The corpus, or some of its pairs."""
+
+    src: Sequences
+    tgt: Sequences
+    reverse_source: bool
+    resamplers: tuple[Resample, Resample] | None = None
+    """Cut sources and targets anew in each pass; None: they stay as they were prepared."""
+
+    def __len__(self) -> int:
+        return len(self.src)
+
+    def take(self, rows: Rows, *, seed: int) -> "TrainingPairs":
+        """Return the pairs of `rows` alone, in that order, cut as in the pass that has this seed."""
+        if self.resamplers is None:
+            return TrainingPairs(self.src.take(rows), self.tgt.take(rows), self.reverse_source)
+        src, tgt = self.resamplers
+        return TrainingPairs(
+            src.resample(self.src, rows, seed=seed), tgt.resample(self.tgt, rows, seed=seed), self.reverse_source
+        )
+
+    def lengths(self, *, seed: int) -> tuple[Lengths, Lengths]:
+        """Return the lengths of all sources and targets in the pass that has this seed, in 4 bytes a pair.
+
+        Raises:
+            DataError: There is a pair that no batch can hold.
+        """
+        if self.resamplers is None:
+            return _narrow(self.src.lengths), _narrow(self.tgt.lengths)
+        src, tgt = np.empty(len(self), dtype=np.uint16), np.empty(len(self), dtype=np.uint16)
+        for first in range(0, len(self), _BLOCK):
+            rows = np.arange(first, min(first + _BLOCK, len(self)))
+            block = self.take(rows, seed=seed)
+            src[rows], tgt[rows] = _narrow(block.src.lengths, first), _narrow(block.tgt.lengths, first)
+        return src, tgt
+
+    def pieces(self) -> int:
+        """Count the target pieces, `</s>` included."""
+        return int(self.tgt.lengths.sum(dtype=np.int64)) + len(self)
+
+    def batch(self, rows: Rows) -> Batch:
+        """Pad the pairs of `rows`."""
+        src, tgt, all_rows = self.src.take(rows), self.tgt.take(rows), np.arange(len(rows))
+        return Batch(source_batch(src, all_rows, reverse_source=self.reverse_source), target_batch(tgt, all_rows))
+
+
+def _narrow(lengths: NDArray[np.int32], first: int = 0) -> Lengths:
+    if lengths.max(initial=0) > LONGEST_ROW:
+        row = int(lengths.argmax())
+        raise DataError(
+            f"training pair {first + row + 1:,} has a side of {lengths[row]:,} pieces, "
+            f"expected at most {LONGEST_ROW:,}; prepare the data with a smaller data.max_pieces"
+        )
+    return lengths.astype(np.uint16)
+
+
+MOST: Final = 2**32
+"""Pairs that can be numbered with 32 bits."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many pairs of the training text, each seen `weight` times in a pass."""
+
+    pairs: int
+    weight: float = 1.0
+
+    @property
+    def copies(self) -> int:
+        """Times that every pair is seen in every pass."""
+        return int(self.weight)
+
+    @property
+    def sampled(self) -> int:
+        """Pairs that are seen once more, others in every pass."""
+        return round((self.weight - self.copies) * self.pairs)
+
+    @property
+    def drawn(self) -> int:
+        """Pairs of a pass."""
+        return self.copies * self.pairs + self.sampled
+
+
+def pairs_of_pass(shares: Sequence[Share]) -> int:
+    """Count the pairs of a pass.
+
+    Raises:
+        DataError: There are too many, or none.
+    """
+    stored, drawn = sum(share.pairs for share in shares), sum(share.drawn for share in shares)
+    if max(stored, drawn) > MOST:
+        raise DataError(
+            f"a pass would have {max(stored, drawn):,} pairs to draw from or to see, expected at most {MOST:,}"
+        )
+    if not drawn:
+        raise DataError(f"no pass has a pair: there are {stored:,} in all, and the weights of the corpora leave none")
+    return drawn
+
+
+def draw_rows(shares: Sequence[Share], *, seed: int, epoch: int) -> RowNumbers | None:
+    """Draw the rows of a pass: as many copies of each as its weight has ones, and a sample for the fraction.
+
+    Args:
+        shares: The corpora, whose rows lie end to end.
+        seed: Of the run.
+        epoch: Number of the pass.
+
+    Returns:
+        Row numbers, those of a corpus behind those of the corpora before it; None: every row once.
+    """
+    if all(share.weight == 1 for share in shares):
+        return None
+    parts, first = list[RowNumbers](), 0
+    for number, share in enumerate(shares, start=1):
+        rows = np.arange(first, first + share.pairs, dtype=np.uint32)
+        parts.append(np.repeat(rows, share.copies))
+        if share.sampled:
+            np.random.default_rng([seed, epoch, number]).shuffle(rows)
+            parts.append(np.sort(rows[: share.sampled]))
+        first += share.pairs
+    return np.concatenate(parts)
+
+
+_Planned = tuple[int, BatchPlan]
+"""A pass, and its plan."""
+
+
+@dataclass
+class DataOrder:
+    """Passes over the pairs, a pure function of the seed.
+
+    A position counts pairs, so the batch size may change within a pass: what was seen under the old one is left out of
+    the plan for the new one, and still every pair is seen in every pass as often as it was drawn for it.
+    """
+
+    pairs: TrainingPairs
+    batch_tokens: int
+    seed: int
+    shares: tuple[Share, ...] = ()
+    """The corpora in the pairs, end to end, and how often a pass sees each; none: every pair once."""
+    _last: _Planned | None = field(default=None, init=False, repr=False)
+    """The plan made last: it is asked for more than once, and takes seconds for many pairs."""
+    _ahead: "Future[_Planned] | None" = field(default=None, init=False, repr=False)
+
+    def plan(self, epoch: int) -> BatchPlan:
+        """Cut a whole pass into batches."""
+        if self._ahead is not None:
+            self._last, self._ahead = self._ahead.result(), None
+        if self._last is None or self._last[0] != epoch:
+            self._last = None  # makes room
+            self._last = self._whole(epoch)
+        return self._last[1]
+
+    def plan_ahead(self, epoch: int) -> None:
+        """Begin to plan a pass in the background, while the caller does something else."""
+        worker = ThreadPoolExecutor(max_workers=1)
+        self._ahead = worker.submit(self._whole, epoch)
+        worker.shutdown(wait=False)
+
+    @property
+    def padding(self) -> float:
+        """Share of padding in the pass planned last."""
+        return (self._last[1] if self._last else self.plan(0)).padding
+
+    def pass_seed(self, epoch: int) -> int:
+        """Mix run seed and pass into the seed of how words are cut in that pass."""
+        return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+
+    def left(self, position: Position) -> tuple[Position, Batches]:
+        """Return the batches of the current pass that are still to come.
+
+        Args:
+            position: Where to begin.
+
+        Returns:
+            The position, its last part one of this order's batch size; and the batches, in their order.
+        """
+        parts, epoch = position.parts, position.epoch
+        if not parts or parts[-1][0] != self.batch_tokens:
+            parts = (*parts, (self.batch_tokens, 0))
+        (first_tokens, seen), *others = parts
+        if not others:
+            return Position(epoch, parts), self.plan(epoch).batches.after(seen)
+        self._last = None
+        rows = draw_rows(self.shares, seed=self.seed, epoch=epoch)
+        batches = self._plan(epoch, rows, first_tokens).batches.after(seen)
+        for batch_tokens, seen in others:
+            rows = batches.sorted_rows()
+            batches = self._plan(epoch, rows, batch_tokens).batches.after(seen)
+        return Position(epoch, parts), batches
+
+    def _whole(self, epoch: int) -> _Planned:
+        rows = draw_rows(self.shares, seed=self.seed, epoch=epoch)
+        return epoch, self._plan(epoch, rows, self.batch_tokens)
+
+    def _plan(self, epoch: int, rows: RowNumbers | None, batch_tokens: int) -> BatchPlan:
+        src, tgt = self.pairs.lengths(seed=self.pass_seed(epoch))
+        return plan_epoch(src, tgt, batch_tokens=batch_tokens, seed=self.seed, epoch=epoch, rows=rows)
+
 
 T = TypeVar("T")
 

@@ -17,8 +17,16 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
-from nmt.training.records import Records
-from nmt.training.reports import Observer, SaveBest, Scores, StepReport, StopRequest, Validate, ValidationReport
+from nmt.training.observers import (
+    Observer,
+    Records,
+    SaveBest,
+    Scores,
+    StepReport,
+    StopRequest,
+    Validate,
+    ValidationReport,
+)
 from nmt.training.state import Position, TrainingState
 from nmt.training.update import Schedule, Updater
 

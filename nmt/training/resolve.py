@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt.config import Settings, load_settings
+from nmt.config.fit import fit_settings
 from nmt.config.load import to_tree
 from nmt.errors import ConfigError
 from nmt.models.folder import CONFIG, read_settings
 from nmt.prepared.manifest import prepared_sections, without_paths
 from nmt.training.checkpoint import list_checkpoints
-from nmt.training.fitting import fit_settings
 
 _SHAPE = "the weights depend on it"
 _FIXED = {

@@ -12,11 +12,10 @@ from nmt.models.devices import Precision
 from nmt.models.folder import Vocabularies
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
-from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
 from nmt.training.loop import Updates
-from nmt.training.reports import Scores, StopRequest
-from nmt.training.state import Position
+from nmt.training.observers import Scores, StopRequest
+from nmt.training.state import Carry, Position
 
 
 @dataclass(frozen=True)

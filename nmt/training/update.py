@@ -13,13 +13,12 @@ from torch.optim import Optimizer
 
 from nmt.batching import TrainingBatch
 from nmt.config import TrainingSettings
-from nmt.errors import TrainingError
-from nmt.memory import is_out_of_memory
+from nmt.errors import TrainingError, is_out_of_memory
 from nmt.models.devices import Precision, autocast
 from nmt.models.kernels import move_towards
-from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
+from nmt.training.state import Carry
 
 ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nmt.errors import NmtError
+from nmt.io.arriving import CHARACTERS_AT_ONCE, LineSource
 from nmt.markup import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.protocol import Hypothesis, Sentence
-from nmt.streams import CHARACTERS_AT_ONCE, LineSource
-from nmt.translate.lines import InputLine, LineReader
+from nmt.translate.reading import InputLine, LineReader
 from nmt.translate.result import Translation
 
 _LINES_AHEAD: Final = 10_000

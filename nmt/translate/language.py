@@ -10,9 +10,8 @@ from typing import Any, Generic, Self
 import torch
 
 from nmt.config import Settings
-from nmt.corpus.invisible import normaliser
 from nmt.errors import ModelError
-from nmt.files import sha256
+from nmt.io.files import sha256
 from nmt.lm.scorer import BlockReader, make_readers, score_apart
 from nmt.models.devices import SearchPrecision
 from nmt.models.folder import load_language_model, load_own_tokenizers
@@ -20,9 +19,10 @@ from nmt.models.inference import for_search
 from nmt.models.language_model import LanguageModel
 from nmt.search.combined import FusedModel, TextModel
 from nmt.search.engine import Engine, Start
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State
-from nmt.subword import Tokenizer, tokenizer_files
+from nmt.search.rules import Scoring
+from nmt.text.characters import normaliser
+from nmt.text.tokenizer import Tokenizer, tokenizer_files
 
 Found = list[tuple[int, list[Hypothesis]]]
 """Numbers of sentences, each with its hypotheses, best first."""

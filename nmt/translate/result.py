@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.alignment import Link
-from nmt.splitting import join_sentences
+from nmt.text.alignment import Link
+from nmt.text.sentences import join_sentences
 
 
 @dataclass(frozen=True)

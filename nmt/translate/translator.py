@@ -1,7 +1,7 @@
-"""A trained model with what surrounds it."""
+"""A trained model with what surrounds it, and a translation as a job that worker processes share."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -11,28 +11,28 @@ from typing import Any, Literal, Self, cast
 from torch import nn
 
 from nmt.config import SearchSettings, Settings
-from nmt.corpus.invisible import normaliser
-from nmt.corpus.sections import sections_of
 from nmt.errors import ConfigError, ModelError, NmtWarning
-from nmt.files import sha256
+from nmt.io.arriving import FileLines, LineSource
+from nmt.io.files import sha256
+from nmt.io.lines import sections_of
 from nmt.markup import Region
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
 from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
+from nmt.search.choose import Kind, start_of
 from nmt.search.combined import Ensemble
 from nmt.search.engine import Engine
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import SearchableModel
-from nmt.search.starting import Kind, start_of
+from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
-from nmt.streams import FileLines
-from nmt.subword import Tokenizers, tokenizer_files
+from nmt.text.characters import normaliser
+from nmt.text.tokenizer import Tokenizers, tokenizer_files
 from nmt.translate.flow import Flow, translate_source
 from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage
-from nmt.translate.lines import LineReader
 from nmt.translate.options import DEFAULT, Options
+from nmt.translate.reading import LineReader
 from nmt.translate.result import Translation, whole_lines
 from nmt.translate.words import check_tag, check_words, continuing, forbid, opening
 
@@ -281,3 +281,63 @@ def _check_fit(first: Path, settings: Settings, folder: Path, other: Settings) -
             f"{folder} has model.reverse_source = {str(other.model.reverse_source).lower()}, "
             f"{first} has the opposite; the models of an ensemble read in one direction"
         )
+
+
+Translations = list[list[Translation]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that are translated together."""
+
+    first_line: int
+    """The number of the first one."""
+    lines: list[str]
+    opened: Region | None = None
+    """What of the markup of a document is open before the first one."""
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+def blocks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[Block]:
+    """Cut a source into blocks of at most `size` lines; an empty one says that no more has arrived yet."""
+    done, opened, wait = 0, None, True
+    while not source.ended:
+        block = Block(done, source.take(size, wait=wait), opened)
+        done += len(block)
+        opened = options.left_open(block.lines, opened)
+        wait = not block.lines and not wait
+        yield block
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which models translate, where, and how."""
+
+    folders: tuple[Path, ...]
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Precision | None
+    options: Options
+    language_model: Path | None = None
+    """A language model that has a say."""
+
+    def load(self) -> Translator:
+        """Load the models; see `Translator.load`."""
+        return Translator.load(
+            *self.folders, device=self.device, precision=self.precision, language_model=self.language_model
+        )
+
+    def translate(self, source: LineSource, *, block: int) -> Generator[Translations, None, None]:
+        """Translate all lines of a source in this process; see `translate_source`."""
+        found = translate_source(self.load().flow(self.options), source, block=block)
+        yield from whole_lines(found, markup=self.options.markup)
+
+    def start(self) -> Callable[[Block], Translations]:
+        """Load the models in a worker process; return what translates a block there."""
+        return partial(_translate, self.load(), self.options)
+
+
+def _translate(translator: Translator, options: Options, block: Block) -> Translations:
+    flow = translator.flow(options, first_line=block.first_line, opened=block.opened)
+    return list(chain.from_iterable(translate_source(flow, FileLines(block.lines), block=len(block))))

@@ -6,14 +6,13 @@ from typing import Final
 
 import torch
 
-from nmt.corpus.placeholders import PLACEHOLDERS, Kind
 from nmt.errors import ConfigError, UsageError
 from nmt.search.forbidden import ForbiddenWords, WholeWords
-from nmt.subword import Tokenizer
-from nmt.surfaces import SPACE_MARK
+from nmt.text.characters import continues, is_sign, is_unspaced
+from nmt.text.placeholders import PLACEHOLDERS, Kind
+from nmt.text.tokenizer import Tokenizer
+from nmt.text.vocab import EOS, SPACE_MARK, UNK
 from nmt.translate.options import Options
-from nmt.unspaced import continues, is_sign, is_unspaced
-from nmt.vocab import EOS, UNK
 
 Spelled = tuple[tuple[int, ...], ...]
 """Words, or sequences of them, as pieces."""

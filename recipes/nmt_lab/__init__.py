@@ -6,8 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from nmt.errors import ConfigError
-from nmt.wording import install
+from nmt.errors import ConfigError, install
 
 if TYPE_CHECKING:
     from nmt_lab.common import Lab

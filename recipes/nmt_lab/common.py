@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from nmt.config.model import Cell
-from nmt.files import written
+from nmt.io.files import written
 from nmt.models.cells import Recurrence, State, make_layer
 from nmt.models.embedding import Dropout, WordEmbedding
 from nmt.models.encoder import RecurrentEncoder, gather_positions
-from nmt.pictures import STYLE, drawing
+from nmt.report.pictures import STYLE, drawing
 
 BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
 """Told apart by the colour-blind too (Okabe and Ito, 2008)."""

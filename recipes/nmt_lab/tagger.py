@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.demo import read_phrasebook
+from nmt.phrasebook import read_phrasebook
 from nmt_lab.common import BLUE, GREEN, ORANGE, PURPLE, Labeller, Options, padded, picture, train
 
 TAGS: Final = ("other", "noun", "verb", "adjective", "number", "name")

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.demo import read_phrasebook
+from nmt.phrasebook import read_phrasebook
 from nmt_lab.common import BLUE, Network, Options, make_network, padded, picture, updates
 
 LINES: Final = 4000

@@ -31,7 +31,7 @@ from nmt.models.cells import Recurrence, RecurrentLayer, make_layer
 from nmt.models.cells.ssru import SSRU
 from nmt.models.devices import autocast, choose_precision, prepare_for_training
 from nmt.prepared import PreparedData
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 from nmt.training.objectives import TrainingLoss
 from nmt.training.objectives.full import FullSoftmax
 

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
-from nmt.corpus.reading import read_lines
+from nmt.io.lines import read_lines
 
 LINES: Final = 1000
 ASKED: Final = 30

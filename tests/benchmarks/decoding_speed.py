@@ -25,19 +25,18 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 
-from nmt.corpus.reading import read_lines
+from nmt.io.lines import read_lines
 from nmt.metrics import bleu
 from nmt.models.devices import SearchPrecision
 from nmt.models.prepacked import LINEAR, PrepackedLinear
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
-from nmt.search.candidates import FORBIDDEN
 from nmt.search.engine import Engine
-from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
+from nmt.search.frontier import FORBIDDEN, Limits
 from nmt.search.protocol import Sentence
+from nmt.search.rules import Scoring
+from nmt.text.vocab import EOS
 from nmt.translate import Options, Translator
-from nmt.vocab import EOS
 
 LINES: Final = 1000
 ROUNDS: Final = 3

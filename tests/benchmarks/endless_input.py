@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Final
 
-from nmt.corpus.reading import read_lines
+from nmt.io.lines import read_lines
 
 FILE_LINES: Final = 50_000
 """Lines that are translated as a file as well, at most."""

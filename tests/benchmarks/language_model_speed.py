@@ -28,11 +28,11 @@ from nmt.config import load_settings
 from nmt.models.build import build_language_model
 from nmt.models.folder import load_language_model
 from nmt.prepared import PreparedText
-from nmt.sequences import Sequences
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import TrainingSummary, train
-from nmt.training.stream import Parts, TextStream
-from nmt.vocab import EOS
+from nmt.text.sequences import Sequences
+from nmt.text.vocab import EOS
+from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.text_feeding import Parts, TextStream
+from nmt.training.trainer import TrainingSummary, train
 
 ROWS, STEPS, SIZE, RATE, NORM = 20, 20, 200, 20.0, 0.25
 TURN = 100

@@ -191,7 +191,7 @@ def bare(folder: Path, number: int) -> tuple[int, float, float]:
     """Encode the text of pairs in a plain loop; return how many, and the seconds of clock and processor."""
     from sentencepiece import SentencePieceProcessor
 
-    from nmt.subword import JOINT_MODEL
+    from nmt.text.tokenizer import JOINT_MODEL
 
     processor = SentencePieceProcessor(model_file=str(folder / "data" / JOINT_MODEL))
     texts = []

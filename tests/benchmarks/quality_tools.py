@@ -20,10 +20,10 @@ import torch
 
 from nmt.config import load_settings
 from nmt.prepared import PreparedData
-from nmt.training.pairs import TrainingPairs
-from nmt.training.reports import StepReport, ValidationReport
+from nmt.training.feeding import TrainingPairs
+from nmt.training.observers import StepReport, ValidationReport
 from nmt.training.resampling import make_resamplers
-from nmt.training.run import train
+from nmt.training.trainer import train
 
 ROUNDS = 3
 STEPS = 60

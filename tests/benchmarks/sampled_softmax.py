@@ -25,9 +25,9 @@ from nmt.models.build import build_model
 from nmt.models.folder import load_tensors
 from nmt.prepared import PreparedData
 from nmt.training.checkpoint import list_checkpoints, read_weights
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import train
-from nmt.training.validation import Validator
+from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.trainer import train
+from nmt.training.translation import Validator
 
 SETTINGS = [
     "model.embedding_size=256",

@@ -23,13 +23,12 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from nmt.batching import plan_epoch
 from nmt.config import load_settings
-from nmt.demo import read_phrasebook
-from nmt.files import sha256
+from nmt.io.files import sha256
+from nmt.phrasebook import read_phrasebook
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
-from nmt.prepared.columns import SRC, TGT
-from nmt.prepared.manifest import TRAIN, Counts, FileRecord, read_manifest, write_manifest
-from nmt.training.records import METRICS
+from nmt.prepared.manifest import SRC, TGT, TRAIN, Counts, FileRecord, read_manifest, write_manifest
+from nmt.training.observers import METRICS
 
 FEW = 1000
 BLOCK = 10_000

@@ -27,8 +27,8 @@ import torch
 from nmt.config import Settings, load_settings
 from nmt.models.devices import choose_precision
 from nmt.prepared import PreparedData
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import train
+from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.trainer import train
 
 CORE = 0
 ROUNDS = 3

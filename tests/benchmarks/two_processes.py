@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nmt.training.records import read_metrics
+from nmt.training.observers import read_metrics
 
 ROUNDS = 3
 SETTINGS = [

@@ -15,7 +15,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 from typer.testing import CliRunner
 
-from nmt.corpus.sources import FORMATS
+from nmt.corpus import FORMATS
 from nmt_cli.main import app
 
 PAGE = (Path(__file__).parents[2] / "docs/corpora.md").read_text(encoding="utf-8")

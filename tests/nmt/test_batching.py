@@ -20,7 +20,7 @@ from nmt.batching import (
     source_batch,
     target_batch,
 )
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 
 ROWS = [[5, 6, 7], [8], [9, 10]]
 

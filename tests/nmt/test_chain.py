@@ -21,7 +21,7 @@ from nmt.models.build import build_language_model
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.prepare.pipeline import prepare
 from nmt.prepare.tokenizing import train_tokenizers
-from nmt.subword import SRC_MODEL, TGT_MODEL, load_tokenizers
+from nmt.text.tokenizer import SRC_MODEL, TGT_MODEL, load_tokenizers
 from nmt.translate import Options, Translation, Translator
 
 

@@ -169,7 +169,7 @@ def change_tensor(path: Path, rng: random.Random) -> str:
 
 def change_tokenizer(path: Path, rng: random.Random) -> str:
     """Put one in its place that cuts into more or fewer pieces."""
-    from nmt.subword import train_tokenizer
+    from nmt.text.tokenizer_training import train_tokenizer
 
     kind: Any = rng.choice(["unigram", "bpe", "word", "char", "byte"])
     words = " ".join(f"{word} {word}o" for word in ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log"))
@@ -234,7 +234,7 @@ def hang_up(number: int, frame: FrameType | None) -> None:
 def read_model(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt translate`, `lm score`, `vectors`, `shortlist`, `tune`, `plot`, `average` and `train` do."""
     from nmt.lm import LanguageScorer
-    from nmt.models.exporting import export_vectors
+    from nmt.models.folder import export_vectors
     from nmt.prepared import PreparedData
     from nmt.shortlist.learn import add_lexicon
     from nmt.translate import Options, Translator
@@ -256,7 +256,7 @@ def read_language_model(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt lm`, `translate --lm`, `vectors`, `plot`, `average` and `train` do."""
     from nmt.lm import Generation, Generator, LanguageScorer
     from nmt.lm.filtering import Difference
-    from nmt.models.exporting import export_vectors
+    from nmt.models.folder import export_vectors
     from nmt.prepared import PreparedText
     from nmt.search.sampling import Sampling
     from nmt.translate import Translator
@@ -271,8 +271,8 @@ def read_language_model(base: Path, folder: Path, done: str) -> None:
 
 
 def read_run(data: Any, folder: Path, done: str) -> None:
+    from nmt.report.curves import draw_curves, read_curves
     from nmt.training.averaging import average_run
-    from nmt.training.plot import draw_curves, read_curves
 
     if done.startswith("metrics.jsonl"):  # a picture takes half a second
         attempt(lambda: draw_curves(folder))
@@ -283,10 +283,11 @@ def read_run(data: Any, folder: Path, done: str) -> None:
 
 def read_data(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt inspect`, `train` and `shortlist` do."""
-    from nmt.inspection import inspect, inspection_tree
-    from nmt.inspection.page import to_page
+    from nmt.report.gathering import inspect
+    from nmt.report.measures import inspection_tree
+    from nmt.report.page import to_page
     from nmt.shortlist.learn import add_lexicon
-    from nmt.training.tasks import open_data
+    from nmt.training.trainer import open_data
 
     attempt(lambda: (to_page(found := inspect(folder)), inspection_tree(found)))
     small = ["model.embedding_size=8", "model.hidden_size=8", "model.encoder_layers=1"]
@@ -307,9 +308,9 @@ def open_pairs(folder: Path) -> Any:
 
 def go_on(data: Any, folder: Path, *wishes: str, steps: int = 2) -> None:
     """Begin a run, or go on with it, and stop it after some steps."""
-    from nmt.training.logbook import Silence
+    from nmt.training.observers import Silence
     from nmt.training.resolve import resolve_settings
-    from nmt.training.run import train
+    from nmt.training.trainer import train
 
     settings, _ = resolve_settings(data.settings, folder, recipe=None, overrides=[*wishes, "training.threads=1"])
     train(data, folder, settings, observer=Silence(), stop=StopsAfter(steps))

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from nmt.corpus.reading import Pair
-from nmt.inspection import Inspection, inspect
-from nmt.inspection.measures import CORPUS
+from nmt.io.lines import Pair
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import CorpusCount, OverlapCount
+from nmt.report.gathering import Inspection, inspect
+from nmt.report.measures import CORPUS
 from nmt_cli.inspect import show
 
 

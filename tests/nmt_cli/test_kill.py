@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nmt.files import sha256
+from nmt.io.files import sha256
 from nmt.prepared import PreparedData
 from nmt.training.checkpoint import list_checkpoints
-from nmt.training.records import read_metrics
+from nmt.training.observers import read_metrics
 
 # everything that has a state: momentum, average, accumulated batches, resampling, plateaus, several passes
 SETTINGS = [

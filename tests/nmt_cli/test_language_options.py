@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from nmt.subword import tokenizer_files, train_tokenizer
+from nmt.text.tokenizer import tokenizer_files
+from nmt.text.tokenizer_training import train_tokenizer
 from nmt.translate import Options, Translator
 
 Invoke = Callable[..., Result]

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.lm.filtering import Difference
-from nmt.subword import tokenizer_files
+from nmt.text.tokenizer import tokenizer_files
 from nmt_cli.main import app
 
 MakeLanguageModel = Callable[..., Path]

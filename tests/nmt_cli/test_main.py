@@ -16,8 +16,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from nmt.errors import NmtError, UsageError
-from nmt.memory import describe_out_of_memory
+from nmt.errors import NmtError, UsageError, describe_out_of_memory
 from nmt_cli import main
 from nmt_cli.main import app
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nmt.training.checkpoint import TrainingState
-from nmt.training.reports import Scores, StepReport, ValidationReport
-from nmt.training.run import TrainingSummary
+from nmt.training.observers import Scores, StepReport, ValidationReport
+from nmt.training.trainer import TrainingSummary
 from nmt_cli.train import TrainingView, stopping_on_signals
 
 STEP = StepReport(

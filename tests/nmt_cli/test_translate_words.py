@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from nmt.translate import Options, Translator
-from nmt.translate.job import Block
+from nmt.translate.translator import Block
 
 Run = Callable[..., str]
 Invoke = Callable[..., Result]
@@ -100,7 +100,7 @@ def test_markup_survives(run: Run, refused: Run) -> None:
 def test_markup_goes_over_line_ends_whoever_works_on_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     page = ["<p>bat <a", ' href="cow">cow</a></p> ', "<style>", "  den { fig }", "</style>", "", "hat"] * 72
     found = run("--markup", lines=page)
-    monkeypatch.setattr("nmt.workers.map_in_processes", _map_here)
+    monkeypatch.setattr("nmt.io.workers.map_in_processes", _map_here)
     assert run("--markup", "--workers", "2", lines=page) == found
     assert found.split("\n")[-8:] == [
         *("<p>bato <a", ' href="cow">cowo</a></p> ', "<style>", "  den { fig }", "</style>", "", "hato"),

@@ -9,7 +9,7 @@ import pytest
 
 from nmt.errors import ConfigError
 from nmt.translate import Part, Translation
-from nmt_cli.streams import STREAM
+from nmt_cli.arguments import STREAM
 from nmt_cli.translation_output import OutputOptions, writer
 
 Capture = pytest.CaptureFixture[bytes]
@@ -179,7 +179,7 @@ def test_pictures_are_numbered_by_line_and_by_part_where_there_are_several(
     capsysbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[Path, dict[str, Any]]] = []
-    monkeypatch.setattr("nmt.heatmap.draw_attention", lambda path, **figure: drawn.append((path, figure)) or "")
+    monkeypatch.setattr("nmt.report.pictures.draw_attention", lambda path, **figure: drawn.append((path, figure)) or "")
     folder = tmp_path / "a" / "plots"
     written(capsysbinary, options(attention_plot=folder))
     assert folder.is_dir()
@@ -193,7 +193,7 @@ def test_pictures_are_numbered_by_line_and_by_part_where_there_are_several(
 def test_characters_that_no_font_has_are_named_once(
     capsysbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.heatmap.draw_attention", lambda path, **figure: frozenset("क्खघग"))
+    monkeypatch.setattr("nmt.report.pictures.draw_attention", lambda path, **figure: frozenset("क्खघग"))
     with writer(options(attention_plot=tmp_path / "plots")) as write:
         write([[BEST], [CUT]], 0)
     expected = "no installed font has क ख ग and 2 other characters: boxes stand for them in the pictures; "

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.metrics import Score
-from nmt.subword import tokenizer_files, train_tokenizer
+from nmt.text.tokenizer import tokenizer_files
+from nmt.text.tokenizer_training import train_tokenizer
 from nmt.translate import Options, Translation, Translator
 from nmt.tuning import Plan, Point, Tried, Validation, WeightValues
 from nmt_cli.main import app

@@ -13,7 +13,7 @@ from nmt.batching import Batch, Segment
 from nmt.config import TrainingSettings
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
-from nmt.training.carry import Carry
+from nmt.training.state import Carry
 
 
 class Objective(Protocol):

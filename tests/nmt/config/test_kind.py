@@ -3,7 +3,7 @@ import re
 import pytest
 
 from nmt.config import load_settings
-from nmt.config.kind import check_kind
+from nmt.config.fit import check_kind
 from nmt.errors import ConfigError
 
 TEXT, PAIRS = "data.train_text=['a']", "data.train_src=['a']"

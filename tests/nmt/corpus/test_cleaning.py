@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from nmt.config.data import DataSettings
 from nmt.corpus.cleaning import REASONS, Cleaner, Reason, make_cleaner
-from nmt.corpus.overlap import Overlap
-from nmt.corpus.reading import Pair
+from nmt.corpus.hashes import Overlap
 from nmt.errors import ConfigError
+from nmt.io.lines import Pair
 
 HELDOUT = Overlap.from_sets({"validation": [Pair("held out", "zurückgehalten", "f", 1)], "test": []})
 STRICT = {"max_symbol_share": 0.5, "min_script_share": 0.5, "src_lang": "en", "tgt_lang": "ru"}

@@ -10,8 +10,8 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from nmt.corpus import languages
 from nmt.corpus.languages import LanguageFilter, is_foreign
-from nmt.corpus.reading import Pair
 from nmt.errors import ConfigError
+from nmt.io.lines import Pair
 
 SENTENCES = {
     "cs": "Dva muži stojí na ulici a čekají.",

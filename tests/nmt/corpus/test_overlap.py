@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.corpus.overlap import SIDES, Keys, Overlap, Side, hash_pairs
-from nmt.corpus.reading import Pair
+from nmt.corpus.hashes import SIDES, Keys, Overlap, Side, hash_pairs
+from nmt.io.lines import Pair
 
 TEXT = st.text(max_size=5)
 

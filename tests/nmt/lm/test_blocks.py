@@ -13,7 +13,7 @@ from nmt.lm.scorer import RunningText, make_readers, score_apart
 from nmt.models.build import build_language_model
 from nmt.models.devices import Precision
 from nmt.models.language_model import LanguageModel
-from nmt.vocab import EOS
+from nmt.text.vocab import EOS
 
 Array = NDArray[np.float64]
 

@@ -12,7 +12,8 @@ from nmt.errors import DataError, ModelError
 from nmt.lm import LanguageScorer
 from nmt.lm.filtering import Difference, at_most, copy_chosen, differences, lowest, read_sides
 from nmt.lm.scorer import LineScore
-from nmt.subword import tokenizer_files, train_tokenizer
+from nmt.text.tokenizer import tokenizer_files
+from nmt.text.tokenizer_training import train_tokenizer
 
 MakeLanguageModel = Callable[..., Path]
 

@@ -4,7 +4,7 @@ import pytest
 
 from nmt.lm import LineScore, Totals
 from nmt.lm.scorer import perplexity
-from nmt.vocab import EOS, UNK
+from nmt.text.vocab import EOS, UNK
 
 HALVES = LineScore(ids=(7, UNK, EOS), log_probs=(math.log(0.5),) * 3, characters=6, space_separated=2)
 BLANK = LineScore(ids=(), log_probs=(), characters=0, space_separated=0)

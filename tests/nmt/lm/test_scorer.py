@@ -7,9 +7,9 @@ import torch
 
 from nmt.config import load_settings
 from nmt.errors import DataError, ModelError
+from nmt.io.arriving import FileLines
 from nmt.lm import LanguageScorer, LineScore
-from nmt.streams import FileLines
-from nmt.vocab import EOS, UNK
+from nmt.text.vocab import EOS, UNK
 
 LINES = ["bat cow den", "", "fig gum", " \t", "hat", "jam kit log map bat cow"]
 

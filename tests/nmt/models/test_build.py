@@ -14,7 +14,7 @@ from nmt.models.cells.fused import FusedLayer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.embedding import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 
 CELLS = get_args(Cell)
 

@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from nmt.errors import ConfigError
-from nmt.models.exporting import Side, export_vectors, lines_of
-from nmt.models.folder import load_language_model, load_model
-from nmt.models.vectors import find_vectors
-from nmt.subword import load_tokenizers
-from nmt.vocab import EOS
+from nmt.models.folder import Side, export_vectors, lines_of, load_language_model, load_model
+from nmt.text.tokenizer import load_tokenizers
+from nmt.text.vocab import EOS
+from nmt.training.word_vectors import find_vectors
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from nmt.config import Settings, load_settings
 from nmt.config.model import Cell
 from nmt.errors import ModelError
-from nmt.files import replacing, sha256
+from nmt.io.files import replacing, sha256
 from nmt.models.build import build_language_model, build_model
 from nmt.models.folder import (
     ModelFolder,
@@ -262,7 +262,7 @@ def test_a_kill_while_a_lexicon_is_written_leaves_a_model_that_loads(
         with replacing(path) as file:
             yield file
 
-    monkeypatch.setattr("nmt.files.replacing", replace_and_die)
+    monkeypatch.setattr("nmt.io.files.replacing", replace_and_die)
     monkeypatch.setattr("nmt.models.folder.replacing", replace_and_die)
     with pytest.raises(KeyboardInterrupt):
         put_lexicon(folder.path, b"new words")

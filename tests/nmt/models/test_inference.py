@@ -21,10 +21,10 @@ from nmt.search.beam import Beams
 from nmt.search.engine import Engine, Start
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis, Sentence
-from nmt.sequences import FlatSequences
-from nmt.vocab import EOS
+from nmt.search.rules import Scoring
+from nmt.text.sequences import FlatSequences
+from nmt.text.vocab import EOS
 
 TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
 SHAPES: dict[str, tuple[int, dict[str, object]]] = {

@@ -8,7 +8,7 @@ from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.models.build import build_model
 from nmt.models.seq2seq import Seq2Seq
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 
 SRC = FlatSequences.from_lists([[4, 5, 6], [7], [8, 9, 4, 5, 6]])
 TGT = FlatSequences.from_lists([[4, 5], [6, 7, 8, 9], [5]])

@@ -11,10 +11,10 @@ from nmt.models.inference import for_inference
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput, ShortlistedState
 from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis, State, StepDecoder
-from nmt.sequences import FlatSequences
-from nmt.vocab import EOS
+from nmt.search.rules import Scoring
+from nmt.text.sequences import FlatSequences
+from nmt.text.vocab import EOS
 from tests.nmt.search.alone import greedy_search
 
 VOCAB_SIZE = 1000

@@ -7,8 +7,8 @@ from typing import TypeVar
 import pytest
 
 from nmt.config import Settings, load_settings
-from nmt.corpus.reading import Line, Pair
-from nmt.corpus.sources.blocks import Block
+from nmt.corpus.base import Block
+from nmt.io.lines import Line, Pair
 
 Pairs = list[tuple[str, str]]
 

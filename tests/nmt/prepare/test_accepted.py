@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 
 from nmt.config import load_settings
-from nmt.corpus.overlap import Overlap
-from nmt.corpus.reading import Pair
-from nmt.corpus.sources.plain import ParallelFiles
+from nmt.corpus.hashes import Overlap
+from nmt.corpus.plain import ParallelFiles
+from nmt.io.lines import Pair
 from nmt.prepare.blocks import Fresh, Trained
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import PairKind

@@ -10,7 +10,7 @@ from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import Counts, OverlapCount, ValidationCount
 from nmt.prepared.statistics import read_statistics
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 
 Pairs = list[tuple[str, str]]
 MakeSettings = Callable[..., Settings]

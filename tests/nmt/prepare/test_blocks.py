@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nmt.corpus.reading import Line, Pair
+from nmt.io.lines import Line, Pair
 from nmt.prepare.blocks import (
     Places,
     Rows,

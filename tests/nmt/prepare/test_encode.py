@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from nmt.config import load_settings
-from nmt.corpus.overlap import Overlap
-from nmt.corpus.reading import Line, Pair
-from nmt.corpus.sources.plain import ParallelFiles
+from nmt.corpus.hashes import Overlap, find_duplicates
+from nmt.corpus.plain import ParallelFiles
+from nmt.io.lines import Line, Pair
 from nmt.prepare.blocks import Fresh, Rows
-from nmt.prepare.duplicates import find_duplicates
 from nmt.prepare.encode import Encoded, Encoder, Selected, by_column, encode
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import LineKind, PairKind
 from nmt.prepare.sift import Raw, Sifter
 from nmt.prepare.stages import Accepted
-from nmt.subword import JOINT_MODEL, Tokenizer, Tokenizers, train_tokenizer
+from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, Tokenizers
+from nmt.text.tokenizer_training import train_tokenizer
 
 from .conftest import BlockOf
 

@@ -7,9 +7,9 @@ import pytest
 from datasets import Dataset
 
 from nmt.config import DataSettings
-from nmt.corpus.reading import Pair
-from nmt.corpus.sources import hub
+from nmt.corpus import hub
 from nmt.errors import ConfigError, DataError
+from nmt.io.lines import Pair
 from nmt.prepare.inputs import Fingerprint, Inputs, find_pairs, find_test, find_text, record_inputs
 
 

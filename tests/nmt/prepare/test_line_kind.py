@@ -2,11 +2,11 @@ import pickle
 from pathlib import Path
 
 from nmt.config import load_settings
-from nmt.corpus.overlap import Overlap
-from nmt.corpus.reading import Line
+from nmt.corpus.hashes import Overlap
+from nmt.io.lines import Line
 from nmt.prepare.inputs import find_text
 from nmt.prepare.kinds import LineKind
-from nmt.subword import JOINT_MODEL
+from nmt.text.tokenizer import JOINT_MODEL
 
 
 def corpus(*overrides: str) -> LineKind:

@@ -1,10 +1,10 @@
 import pickle
 
 from nmt.config import load_settings
-from nmt.corpus.overlap import Overlap
-from nmt.corpus.reading import Pair
+from nmt.corpus.hashes import Overlap
+from nmt.io.lines import Pair
 from nmt.prepare.kinds import PairKind
-from nmt.subword import JOINT_MODEL, SRC_MODEL, TGT_MODEL
+from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 
 TEXTS = ["7", "7"], ["7", "a"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from nmt.config import load_settings
-from nmt.corpus.overlap import Overlap
-from nmt.corpus.reading import Line, Pair
+from nmt.corpus.hashes import Overlap
+from nmt.io.lines import Line, Pair
 from nmt.prepare.blocks import Rejection, Rows
 from nmt.prepare.kinds import LineKind, PairKind
 from nmt.prepare.sift import Raw, Sifted, Sifter

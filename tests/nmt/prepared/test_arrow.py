@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
-from nmt.files import sha256
+from nmt.io.files import sha256
 from nmt.prepared.arrow import Ids, map_ids, read_texts, write_train, write_valid
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 
 ROWS = st.lists(st.integers(0, 2**31 - 1), max_size=5)
 SIZE = 2**31

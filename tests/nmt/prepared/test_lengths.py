@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from nmt.prepared.lengths import LONGEST, RATIO_BINS, Lengths, count_ratios, ratio_of_bin, to_counts
+from nmt.prepared.statistics import LONGEST, RATIO_BINS, Lengths, count_ratios, ratio_of_bin, to_counts
 
 STORED = TypeAdapter(Lengths)
 

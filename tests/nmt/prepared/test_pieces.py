@@ -1,6 +1,7 @@
-from nmt.prepared.pieces import PieceCounts, count_pieces
-from nmt.sequences import FlatSequences
-from nmt.subword import Tokenizer, train_tokenizer
+from nmt.prepared.statistics import PieceCounts, count_pieces
+from nmt.text.sequences import FlatSequences
+from nmt.text.tokenizer import Tokenizer
+from nmt.text.tokenizer_training import train_tokenizer
 
 # No merges beyond the characters fit in 10 pieces: 4 specials, the word mark, a, b, c, d, e.
 TOKENIZER = Tokenizer(train_tokenizer(["a b c d e"], kind="bpe", vocab_size=10))

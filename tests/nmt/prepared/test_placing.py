@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import DataError
-from nmt.prepared.manifest import FORMAT_VERSION, Counts, Manifest, record_files, write_manifest
-from nmt.prepared.placing import holds_data
+from nmt.prepared.manifest import FORMAT_VERSION, Counts, Manifest, holds_data, record_files, write_manifest
 
 COUNTS = Counts(
     read=1, rejected={}, heldout=0, train=1, valid=1, valid_dropped=0,

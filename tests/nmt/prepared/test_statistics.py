@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.corpus.reading import Line, Pair
 from nmt.errors import DataError
-from nmt.prepared.lengths import RATIO_BINS
-from nmt.prepared.statistics import EXAMPLES, EXCERPT, STATISTICS, Statistics, read_statistics, write_statistics
-from nmt.sequences import FlatSequences
-from nmt.subword import Tokenizer, train_tokenizer
+from nmt.io.lines import Line, Pair
+from nmt.prepared.statistics import (
+    EXAMPLES,
+    EXCERPT,
+    RATIO_BINS,
+    STATISTICS,
+    Statistics,
+    read_statistics,
+    write_statistics,
+)
+from nmt.text.sequences import FlatSequences
+from nmt.text.tokenizer import Tokenizer
+from nmt.text.tokenizer_training import train_tokenizer
 
 SIDES = ("src", "tgt")
 

@@ -5,8 +5,8 @@ import torch
 from nmt.search.beam import Beams
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis, State, StepDecoder
+from nmt.search.rules import Scoring
 
 
 def run(decoder: StepDecoder[State], state: State, frontier: Frontier) -> list[list[Hypothesis]]:

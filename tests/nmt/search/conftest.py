@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nmt.batching import SourceBatch
 from nmt.search.replay import Work
-from nmt.vocab import EOS
+from nmt.text.vocab import EOS
 
 CONTEXTS = 97
 POSITIONS = 3

@@ -7,10 +7,10 @@ import torch
 
 from nmt.config import SearchSettings
 from nmt.errors import ModelError
-from nmt.search.batches import search_batches
+from nmt.search.choose import search_batches
 from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
-from nmt.vocab import EOS
+from nmt.search.rules import Scoring
+from nmt.text.vocab import EOS
 from tests.nmt.search.alone import beam_search, greedy_search
 
 

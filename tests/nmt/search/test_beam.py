@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from nmt.search.beam import Beams
 from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis
-from nmt.vocab import BOS, EOS, PAD, UNK
+from nmt.search.rules import Scoring
+from nmt.text.vocab import BOS, EOS, PAD, UNK
 from tests.nmt.search.alone import beam_search, run
 
 RandomDecoder = Callable[..., Any]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nmt.search.candidates import Candidates, best_candidates, candidates_by_blocks, candidates_by_key, word_log_probs
+from nmt.search.frontier import Candidates, best_candidates, candidates_by_blocks, candidates_by_key, word_log_probs
 
 
 def test_pad_unk_and_bos_are_impossible_and_keep_their_probability() -> None:

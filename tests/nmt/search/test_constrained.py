@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from nmt.search.constrained import ConstrainedBeams, Required
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis
-from nmt.search.rules import Forbidden, Prefix
-from nmt.vocab import EOS
+from nmt.search.rules import Forbidden, Prefix, Scoring
+from nmt.text.vocab import EOS
 from tests.nmt.search.alone import beam_search, run
 
 RandomDecoder = Callable[..., Any]

@@ -16,9 +16,9 @@ from nmt.search.beam import Beams
 from nmt.search.engine import Engine
 from nmt.search.frontier import Frontier, Limits
 from nmt.search.greedy import Greedy
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis, Sentence
-from nmt.vocab import EOS
+from nmt.search.rules import Scoring
+from nmt.text.vocab import EOS
 from tests.nmt.search.alone import beam_search
 
 RandomDecoder = Callable[..., Any]

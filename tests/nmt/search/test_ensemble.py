@@ -10,9 +10,9 @@ from nmt.search.beam import Beams
 from nmt.search.combined import Ensemble, EnsembleState
 from nmt.search.engine import Engine
 from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis, Sentence
-from nmt.vocab import BOS
+from nmt.search.rules import Scoring
+from nmt.text.vocab import BOS
 
 RandomModel = Callable[[int], Any]
 

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.models.tensors import tensors_of
-from nmt.search.candidates import FORBIDDEN
 from nmt.search.forbidden import ForbiddenWords
-from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
-from nmt.search.rules import Forbidden
-from nmt.vocab import EOS
+from nmt.search.frontier import FORBIDDEN, Limits
+from nmt.search.rules import Forbidden, Scoring
+from nmt.text.vocab import EOS
 from tests.nmt.search.alone import beam_search, greedy_search
 
 SPECIAL = ["", "\ufffc", "", ""]

@@ -10,8 +10,8 @@ from torch import Tensor
 from nmt.models.tensors import tensors_of
 from nmt.search.frontier import Limits, Written, word_ids
 from nmt.search.greedy import Greedy
-from nmt.search.penalties import Scoring
-from nmt.vocab import BOS, EOS, PAD, UNK
+from nmt.search.rules import Scoring
+from nmt.text.vocab import BOS, EOS, PAD, UNK
 from tests.nmt.search.alone import run
 
 RandomDecoder = Callable[..., Any]

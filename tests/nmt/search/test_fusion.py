@@ -10,13 +10,13 @@ from torch import Tensor
 
 from nmt.config import SearchSettings
 from nmt.models.tensors import tensors_of, with_tensors
+from nmt.search.choose import Kind, start_of
 from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.rules import places
 from nmt.search.sampling import Sampling
-from nmt.search.starting import Kind, start_of
-from nmt.vocab import BOS, EOS, PAD, UNK
+from nmt.text.vocab import BOS, EOS, PAD, UNK
 
 RandomModel = Callable[[int], Any]
 

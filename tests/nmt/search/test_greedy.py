@@ -11,9 +11,9 @@ from torch import Tensor
 
 from nmt.search.frontier import Limits
 from nmt.search.greedy import Greedy
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis
-from nmt.vocab import BOS, EOS
+from nmt.search.rules import Scoring
+from nmt.text.vocab import BOS, EOS
 from tests.nmt.search.alone import beam_search, greedy_search, run
 
 A, B = 4, 5

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from nmt.search.penalties import Scoring
+from nmt.search.rules import Scoring
 
 
 def test_the_length_penalty_is_that_of_gnmt() -> None:

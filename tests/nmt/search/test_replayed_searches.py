@@ -13,12 +13,12 @@ from nmt.models.build import build_language_model, build_model
 from nmt.models.inference import AutocastModel
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.search.choose import Kind, start_of
 from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.replay import CudaGraphs, Work
 from nmt.search.sampling import Sampling
-from nmt.search.starting import Kind, start_of
 
 VOCAB = 40
 SOURCES = [[4 + (7 * n + m) % 30 for m in range(2 + 5 * n % 11)] for n in range(48)]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nmt.search.rules import AtMost, NoRepeatNgram, Prefix, Rule
-from nmt.vocab import EOS
+from nmt.text.vocab import EOS
 
 A, B, C, D = 4, 5, 6, 7
 VOCAB = 8

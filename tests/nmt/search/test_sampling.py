@@ -10,11 +10,10 @@ from torch import Tensor
 from nmt.errors import ConfigError
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis
-from nmt.search.rules import Forbidden, NoRepeatNgram
+from nmt.search.rules import Forbidden, NoRepeatNgram, Scoring
 from nmt.search.sampling import Sampled, Sampling, uniform_numbers
-from nmt.vocab import EOS
+from nmt.text.vocab import EOS
 from tests.nmt.search.alone import greedy_search, run
 
 RandomDecoder = Callable[..., Any]

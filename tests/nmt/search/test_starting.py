@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from nmt.config import SearchSettings
-from nmt.search import starting
+from nmt.search import choose
 from nmt.search.beam import Beams
+from nmt.search.choose import Kind, start_of
 from nmt.search.constrained import ConstrainedBeams
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Frontier
@@ -17,8 +18,7 @@ from nmt.search.greedy import Greedy
 from nmt.search.protocol import Sentence
 from nmt.search.rules import Asked, Forbidden, NoRepeatNgram, Prefix
 from nmt.search.sampling import Sampled, Sampling
-from nmt.search.starting import Kind, start_of
-from nmt.vocab import EOS
+from nmt.text.vocab import EOS
 from tests.nmt.search.alone import run
 
 PLAIN = Kind()
@@ -94,7 +94,7 @@ class OnlyTwice(NamedTuple):
 def test_a_new_rule_is_one_class_and_its_name_in_the_list(
     random_decoder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
-    monkeypatch.setattr(starting, "RULES", (*starting.RULES, OnlyTwice))
+    monkeypatch.setattr(choose, "RULES", (*choose.RULES, OnlyTwice))
     decoder = random_decoder(1, vocab_size=7, sizes=[40])
     sentences, lengths = [Sentence((4,) * 39)], torch.tensor([40])
     settings = SearchSettings(min_length_ratio=0.15, max_length_ratio=0.2)

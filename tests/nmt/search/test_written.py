@@ -3,7 +3,7 @@ from torch import Tensor
 
 from nmt.search.frontier import Written
 from nmt.search.protocol import Hypothesis
-from nmt.vocab import PAD
+from nmt.text.vocab import PAD
 
 
 def words(*rows: list[list[int]]) -> Tensor:

@@ -13,12 +13,12 @@ from nmt.errors import ModelError
 from nmt.models.folder import load_model
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
-from nmt.sequences import FlatSequences
 from nmt.shortlist import learn
 from nmt.shortlist.learn import MassTable, Reader, add_lexicon, coverage, learn_lexicon
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
-from nmt.training.logbook import Logbook, Silence
-from nmt.training.pairs import TrainingPairs
+from nmt.text.sequences import FlatSequences
+from nmt.training.feeding import TrainingPairs
+from nmt.training.observers import Logbook, Silence
 
 
 class Diagonal:

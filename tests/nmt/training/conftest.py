@@ -13,16 +13,13 @@ from nmt.models.build import build_model
 from nmt.models.folder import model_tensors
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedText
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import Feed
+from nmt.training.feeding import DataOrder, Feed, TrainingPairs
 from nmt.training.loop import Trainer
 from nmt.training.objectives import TrainingLoss, make_objective
-from nmt.training.order import DataOrder
-from nmt.training.pairs import TrainingPairs
-from nmt.training.records import Records
-from nmt.training.reports import Scores, StepReport, StopRequest, ValidationReport
+from nmt.training.observers import Records, Scores, StepReport, StopRequest, ValidationReport
 from nmt.training.state import TrainingState
 from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
 

@@ -16,11 +16,11 @@ from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.averaging import average_into, average_run
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
-from nmt.training.logbook import Silence
-from nmt.training.run import train
-from nmt.training.stream import TextStream
-from nmt.training.text_validation import TextValidator
-from nmt.training.validation import Validator
+from nmt.training.language_modelling import TextValidator
+from nmt.training.observers import Silence
+from nmt.training.text_feeding import TextStream
+from nmt.training.trainer import train
+from nmt.training.translation import Validator
 from nmt.translate import Translator
 
 CPU = torch.device("cpu")

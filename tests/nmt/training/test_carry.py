@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from nmt.batching import Segment
-from nmt.training.carry import Carry
 from nmt.training.distributed import Ranks
+from nmt.training.state import Carry
 
 CPU = torch.device("cpu")
 

@@ -14,10 +14,9 @@ from nmt.config import ModelSettings, TrainingSettings
 from nmt.errors import ModelError
 from nmt.models.build import build_language_model, build_model
 from nmt.models.seq2seq import Seq2Seq
-from nmt.training.carry import Carry
 from nmt.training.checkpoint import Checkpoints, checkpoint_step, list_checkpoints, read_weights
 from nmt.training.distributed import Ranks
-from nmt.training.state import Horizon, Position, TrainingState
+from nmt.training.state import Carry, Horizon, Position, TrainingState
 from nmt.training.update import MovingAverage, make_optimizer
 
 STATE = TrainingState(step=1, position=Position(2, ((800, 7),)), horizon=Horizon(0, 3, 800, 1, 9), best_score=2.5)

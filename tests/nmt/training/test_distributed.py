@@ -17,7 +17,7 @@ from nmt.errors import TrainingError
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Ranks, joined_ranks
-from nmt.training.records import read_metrics
+from nmt.training.observers import read_metrics
 
 LIMIT = 120
 Launch = Callable[..., "subprocess.Popen[str]"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
-from nmt.training.order import Share, draw_rows, pairs_of_pass
+from nmt.training.feeding import Share, draw_rows, pairs_of_pass
 
 
 def counts(*shares: Share, seed: int = 1, epoch: int = 0) -> Counter[int]:

@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from nmt.batching import Batch
-from nmt.sequences import FlatSequences, Rows
+from nmt.text.sequences import FlatSequences, Rows
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import Feed, UpdateData
-from nmt.training.order import DataOrder
-from nmt.training.pairs import TrainingPairs
+from nmt.training.feeding import DataOrder, Feed, TrainingPairs, UpdateData
 from nmt.training.state import Position
 
 ALONE = Ranks()

@@ -15,12 +15,11 @@ from nmt.models.folder import load_language_model
 from nmt.prepared import PreparedText
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.language import LanguageTask
-from nmt.training.records import read_metrics
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import TrainingSummary, train
+from nmt.training.language_modelling import LanguageTask
+from nmt.training.observers import StepReport, ValidationReport, read_metrics
 from nmt.training.state import Position
 from nmt.training.task import Place
+from nmt.training.trainer import TrainingSummary, train
 
 CPU = torch.device("cpu")
 
@@ -139,7 +138,7 @@ def test_a_run_that_forgets_its_state_when_it_is_stopped_would_end_elsewhere(
     settings = changed(counting_settings, max_epochs=2)
     run(counting_data, tmp_path / "straight", settings, Listener())
     run(counting_data, tmp_path / "stopped", settings, Listener(stop_at=20))
-    monkeypatch.setattr("nmt.training.carry.Carry.restore", lambda *_: None)
+    monkeypatch.setattr("nmt.training.state.Carry.restore", lambda *_: None)
     run(counting_data, tmp_path / "stopped", settings, Listener())
     assert weights(tmp_path / "stopped") != weights(tmp_path / "straight")
 

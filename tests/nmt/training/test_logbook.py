@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import ModelError
-from nmt.training.logbook import LOG, Logbook, Silence
-from nmt.training.reports import Observer, Scores, StepReport, ValidationReport
+from nmt.training.observers import LOG, Logbook, Observer, Scores, Silence, StepReport, ValidationReport
 
 STEP = StepReport(
     step=50,

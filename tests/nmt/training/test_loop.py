@@ -8,7 +8,7 @@ import pytest
 
 from nmt.errors import TrainingError
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints
-from nmt.training.records import read_metrics
+from nmt.training.observers import read_metrics
 from nmt.training.state import TrainingState
 
 MakeRun = Callable[..., Any]

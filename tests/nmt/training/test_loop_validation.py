@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nmt.training.reports import Scores
+from nmt.training.observers import Scores
 
 MakeRun = Callable[..., Any]
 

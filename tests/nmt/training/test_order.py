@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from nmt.batching import plan_epoch
 from nmt.errors import DataError
-from nmt.sequences import FlatSequences, Rows, Sequences
-from nmt.training.order import DataOrder, Share, draw_rows
-from nmt.training.pairs import TrainingPairs
+from nmt.text.sequences import FlatSequences, Rows, Sequences
+from nmt.training.feeding import DataOrder, Share, TrainingPairs, draw_rows
 from nmt.training.state import Position
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from nmt.errors import DataError
-from nmt.sequences import FlatSequences, Rows, Sequences
-from nmt.training import pairs as module
-from nmt.training.pairs import TrainingPairs
-from nmt.vocab import BOS, EOS, PAD
+from nmt.text.sequences import FlatSequences, Rows, Sequences
+from nmt.text.vocab import BOS, EOS, PAD
+from nmt.training import feeding as module
+from nmt.training.feeding import TrainingPairs
 
 SRC = [[10, 11, 12], [], [13], [14, 15]]
 TGT = [[20], [21, 22], [], [23, 24, 25, 26]]

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nmt.training.plot import curves_figure, read_curves
+from nmt.report.curves import curves_figure, read_curves
 
 
 def further(tmp_path: Path, *names: str) -> Figure:

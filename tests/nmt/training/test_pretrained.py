@@ -14,9 +14,9 @@ from nmt.models.folder import load_model, model_tensors
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
-from nmt.training.pretrained import start_from_vectors, start_language_model_from_vectors
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import train
+from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.trainer import train
+from nmt.training.word_vectors import start_from_vectors, start_language_model_from_vectors
 
 SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
 SRC = [*SPECIALS, "▁the", "▁dog", "▁runs", "s"]

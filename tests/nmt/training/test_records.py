@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nmt.training.records import Records, read_metrics
+from nmt.training.observers import Records, read_metrics
 
 
 def test_records_are_json_lines(tmp_path: Path) -> None:

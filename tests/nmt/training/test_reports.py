@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from nmt.training.reports import Scores
+from nmt.training.observers import Scores
 
 
 def test_perplexity_is_how_many_equally_likely_words_would_be_as_hard() -> None:

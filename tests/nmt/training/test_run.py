@@ -14,10 +14,8 @@ from nmt.prepared import PreparedData
 from nmt.prepared.manifest import FileRecord
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Ranks
-from nmt.training.logbook import Logbook
-from nmt.training.records import read_metrics
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import train
+from nmt.training.observers import Logbook, StepReport, ValidationReport, read_metrics
+from nmt.training.trainer import train
 
 
 class Listener:

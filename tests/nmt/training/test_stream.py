@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.sequences import FlatSequences
-from nmt.training.stream import Parts, TextStream
-from nmt.vocab import EOS, PAD
+from nmt.text.sequences import FlatSequences
+from nmt.text.vocab import EOS, PAD
+from nmt.training.text_feeding import Parts, TextStream
 
 E, P = EOS, PAD
 # 4 5 </s> 6 </s> </s> 7 8 9 </s>: ten words

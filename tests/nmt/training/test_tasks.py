@@ -7,9 +7,9 @@ from nmt.config import Settings
 from nmt.errors import DataError
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.distributed import Ranks
-from nmt.training.language import LanguageTask
+from nmt.training.language_modelling import LanguageTask
 from nmt.training.task import Place
-from nmt.training.tasks import make_task, open_data
+from nmt.training.trainer import make_task, open_data
 from nmt.training.translation import TranslationTask
 
 PLACE = Place(torch.device("cpu"), "fp32", Ranks())

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.state import Position
-from nmt.training.stream import Parts, TextStream
-from nmt.training.text_feeding import TextFeed
+from nmt.training.text_feeding import Parts, TextFeed, TextStream
 
 ALONE = Ranks()
 # 28 words with the ends; in 3 parts 10 columns, the last part two words short

@@ -8,11 +8,11 @@ from torch.nn import functional
 from nmt.config import ModelSettings
 from nmt.models.build import build_language_model
 from nmt.models.language_model import LanguageModel
-from nmt.sequences import FlatSequences
-from nmt.training import text_validation
-from nmt.training.stream import TextStream
-from nmt.training.text_validation import TextValidator
-from nmt.vocab import EOS
+from nmt.text.sequences import FlatSequences
+from nmt.text.vocab import EOS
+from nmt.training import language_modelling
+from nmt.training.language_modelling import TextValidator
+from nmt.training.text_feeding import TextStream
 
 RNG = np.random.default_rng(0)
 STREAM = TextStream(FlatSequences.from_lists([RNG.integers(4, 12, RNG.integers(1, 9)).tolist() for _ in range(40)]))
@@ -58,7 +58,7 @@ def test_the_model_is_handed_back_ready_to_train_on() -> None:
 
 def test_where_it_looks_up_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = TextValidator(STREAM, "fp32")(model(), After())
-    monkeypatch.setattr(text_validation, "_STEPS", 7)
+    monkeypatch.setattr(language_modelling, "_STEPS", 7)
     parts = TextValidator(STREAM, "fp32")(model(), After())
     assert whole is not None
     assert parts is not None
@@ -67,7 +67,7 @@ def test_where_it_looks_up_makes_no_difference(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("looks", [0, 2])
 def test_a_stop_cuts_validation_short(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_validation, "_STEPS", 50)
+    monkeypatch.setattr(language_modelling, "_STEPS", 50)
     given = model()
     assert TextValidator(STREAM, "fp32")(given, After(looks)) is None
     assert given.training

@@ -11,10 +11,10 @@ from nmt.errors import DataError
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import CorpusCount, Counts
 from nmt.training.distributed import Ranks
-from nmt.training.reports import StepReport, ValidationReport
-from nmt.training.run import TrainingSummary, train
+from nmt.training.observers import StepReport, ValidationReport
 from nmt.training.state import Position
 from nmt.training.task import Place
+from nmt.training.trainer import TrainingSummary, train
 from nmt.training.translation import TranslationTask
 
 HERE = Place(torch.device("cpu"), "fp32", Ranks())

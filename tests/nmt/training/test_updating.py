@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from nmt.config import ModelSettings
 from nmt.models.build import build_model
 from nmt.models.seq2seq import Seq2Seq
-from nmt.sequences import FlatSequences
+from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import UpdateData
+from nmt.training.feeding import TrainingPairs, UpdateData
 from nmt.training.objectives import TrainingLoss
 from nmt.training.objectives.full import FullSoftmax
-from nmt.training.pairs import TrainingPairs
 from nmt.training.state import Position
 from nmt.training.update import MovingAverage, Updater
 

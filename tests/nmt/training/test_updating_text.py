@@ -11,14 +11,13 @@ from nmt.config import ModelSettings
 from nmt.errors import TrainingError
 from nmt.models.build import build_language_model
 from nmt.models.language_model import LanguageModel
-from nmt.sequences import FlatSequences
-from nmt.training.carry import Carry
+from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.objectives import SegmentLoss
 from nmt.training.objectives.full import FullSoftmax
-from nmt.training.state import Position
-from nmt.training.stream import Parts, TextStream
+from nmt.training.state import Carry, Position
+from nmt.training.text_feeding import Parts, TextStream
 from nmt.training.update import Updater
 
 CPU = torch.device("cpu")

@@ -10,9 +10,9 @@ from nmt.config import Settings, load_settings
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
 from nmt.search.protocol import Hypothesis
-from nmt.sequences import FlatSequences
-from nmt.training import validation
-from nmt.training.validation import Validator
+from nmt.text.sequences import FlatSequences
+from nmt.training import translation
+from nmt.training.translation import Validator
 
 CPU = torch.device("cpu")
 
@@ -88,7 +88,7 @@ def test_bleu_finds_words_as_the_settings_or_the_references_say(
 def test_a_stop_cuts_validation_short(
     toy_data: PreparedData, toy_settings: Settings, toy_model: Path, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
-    monkeypatch.setattr(validation, "_BLOCK", 5)
+    monkeypatch.setattr(translation, "_BLOCK", 5)
     model, _ = load_model(toy_model, device=CPU)
     validator = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")
     assert validator(model, After(looks)) is None
@@ -101,7 +101,7 @@ def test_blocks_of_sentences_do_not_change_the_score(
     model, _ = load_model(toy_model, device=CPU)
     validator = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "fp32")
     whole = validator(model, Never())
-    monkeypatch.setattr(validation, "_BLOCK", 3)
+    monkeypatch.setattr(translation, "_BLOCK", 3)
     assert validator(model, Never()) == whole
 
 
@@ -128,7 +128,7 @@ def test_placeholders_are_filled_as_they_were_read_before_scoring(
         src = tgt = Words()
 
     found = [[Hypothesis((0, 2, 0, 1, 3), -1.0, -1.0, reads)]]
-    monkeypatch.setattr("nmt.training.validation.search_batches", lambda *args, **kwargs: found)
+    monkeypatch.setattr("nmt.training.translation.search_batches", lambda *args, **kwargs: found)
     validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
     score = validator.bleu(torch.nn.Identity(), Never())  # type: ignore[arg-type]
     assert score is not None

@@ -11,10 +11,11 @@ from nmt.batching import SourceBatch
 from nmt.config import Settings, load_settings
 from nmt.models.build import build_model
 from nmt.models.inference import for_inference
-from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
+from nmt.text.tokenizer import Tokenizer, Tokenizers
+from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.vocab import PAD
 from nmt.translate import Options, Translator
 from nmt.translate.options import DEFAULT
-from nmt.vocab import PAD
 
 TEXT = ["the dog runs .", "the cat sleeps .", "a dog and a cat run .", "[NUM] dogs sleep .", "ABCDEFGHIJ", "0123456789"]
 

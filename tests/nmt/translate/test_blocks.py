@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import ConfigError, ModelError
+from nmt.io.arriving import FileLines
 from nmt.markup import compile_pattern
 from nmt.search.sampling import Sampling
-from nmt.streams import FileLines
-from nmt.terms import Terminology
 from nmt.translate import Options, Translation
-from nmt.translate.job import Block, Job, blocks_of
+from nmt.translate.options import Terminology
+from nmt.translate.translator import Block, Job, blocks_of
 
 LINES = ["bat cow", "", "den fig gum", "hat", "jam kit", "log map bat", "cow"]
 SAMPLES = Options(sampling=Sampling(temperature=3.0, seed=5), n_best=2)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from nmt.config import Settings
 from nmt.errors import DataError, ModelError
+from nmt.io.arriving import FileLines
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.sampling import Sampling
-from nmt.streams import FileLines
-from nmt.subword import Tokenizers
+from nmt.text.tokenizer import Tokenizers
 from nmt.translate import Flow, Options, Translation, Translator, translate_source
-from nmt.translate.lines import LineReader
+from nmt.translate.reading import LineReader
 
 Found = list[list[Translation]]
 

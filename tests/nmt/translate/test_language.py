@@ -7,11 +7,11 @@ import torch
 
 from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
-from nmt.search.penalties import Scoring
 from nmt.search.protocol import Hypothesis
-from nmt.subword import Tokenizer, tokenizer_files
+from nmt.search.rules import Scoring
+from nmt.text.tokenizer import Tokenizer, tokenizer_files
+from nmt.text.vocab import EOS
 from nmt.translate.language import Rescoring, TargetLanguage
-from nmt.vocab import EOS
 
 MakeLanguageModel = Callable[..., Path]
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import pytest
 from nmt.config import Settings, load_settings
 from nmt.errors import ConfigError
 from nmt.search.sampling import Sampling
-from nmt.terms import Terminology
 from nmt.translate import Options
+from nmt.translate.options import Terminology
 
 OTHERS: dict[str, Any] = {
     "beam_size": 7,

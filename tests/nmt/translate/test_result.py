@@ -1,6 +1,6 @@
 import numpy as np
 
-from nmt.alignment import Link
+from nmt.text.alignment import Link
 from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
 
 

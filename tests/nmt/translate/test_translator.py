@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.config import Settings, TrainingCorpusSettings, load_settings
-from nmt.corpus import sections
-from nmt.corpus.sources import compressed
 from nmt.errors import ConfigError, ModelError, NmtWarning
+from nmt.io import compressed
+from nmt.io import lines as lines_module
 from nmt.markup import compile_pattern
 from nmt.models.build import build_model
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.models.inference import for_inference
 from nmt.search.sampling import Sampling
-from nmt.subword import Tokenizer, Tokenizers, tokenizer_files, train_tokenizer
+from nmt.text.tokenizer import Tokenizer, Tokenizers, tokenizer_files
+from nmt.text.tokenizer_training import train_tokenizer
 from nmt.translate import Options, Translator
 
 from .conftest import TEXT, Echo, EchoWith, Place, best_texts
@@ -154,7 +155,7 @@ def test_replacing_unknown_words_in_a_model_of_pieces_is_warned_about(echo: Tran
 def test_a_line_of_any_length_is_one_line_made_of_its_sections(
     echo: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (compressed, sections):
+    for module in (compressed, lines_module):
         monkeypatch.setattr(module, "SECTION_BYTES", 40)
     line = " ".join(["the dog runs ."] * 10)
     lines = ["a dog", line, "", "a cat"]
@@ -171,7 +172,7 @@ def test_a_line_of_any_length_is_one_line_made_of_its_sections(
 def test_a_long_line_of_which_the_model_has_read_nothing_was_not_cut_for_it(
     echo: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (compressed, sections):
+    for module in (compressed, lines_module):
         monkeypatch.setattr(module, "SECTION_BYTES", 40)
     [[one]] = echo.translate([" ".join(["\U0001f600"] * 50)])
     assert (one.text, one.parts, one.cut) == (" ".join(["\U0001f600"] * 50), 0, False)
@@ -180,7 +181,7 @@ def test_a_long_line_of_which_the_model_has_read_nothing_was_not_cut_for_it(
 def test_sections_of_a_document_keep_the_white_space_between_them(
     echo: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (compressed, sections):
+    for module in (compressed, lines_module):
         monkeypatch.setattr(module, "SECTION_BYTES", 24)
     line = "<p>the dog <b>runs</b>  </p><script>if (a  <  b) { c  = 1 }</script>   a cat"
     assert best_texts(echo, [line], Options(markup=True)) == [line]

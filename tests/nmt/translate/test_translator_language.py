@@ -9,7 +9,7 @@ import torch
 
 from nmt.errors import ModelError
 from nmt.search.sampling import Sampling
-from nmt.subword import tokenizer_files
+from nmt.text.tokenizer import tokenizer_files
 from nmt.translate import Options, Translator
 from nmt.translate.language import TargetLanguage
 

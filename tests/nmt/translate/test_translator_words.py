@@ -9,8 +9,8 @@ from nmt.config import load_settings
 from nmt.models.folder import load_model
 from nmt.search.sampling import Sampling
 from nmt.shortlist.lexicon import Lexicon
-from nmt.terms import Terminology
 from nmt.translate import Options, Translator, translator
+from nmt.translate.options import Terminology
 from nmt.translate.translator import Shortlister
 
 from .conftest import best_texts

@@ -5,16 +5,17 @@ import pytest
 import torch
 from sentencepiece import SentencePieceTrainer
 
-from nmt.corpus.reading import normalise
 from nmt.errors import ConfigError
+from nmt.io.lines import normalise
 from nmt.markup import compile_pattern
 from nmt.search.forbidden import ForbiddenWords
-from nmt.subword import Tokenizer, Tokenizers, train_tokenizer
-from nmt.subword.proto import Kind
-from nmt.terms import Terminology
+from nmt.text.spm import Kind
+from nmt.text.tokenizer import Tokenizer, Tokenizers
+from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.vocab import EOS, UNK
 from nmt.translate import Options, Translator
+from nmt.translate.options import Terminology
 from nmt.translate.words import check_tag, check_words, continuing, forbid, opening, spell, spell_within
-from nmt.vocab import EOS, UNK
 
 from .conftest import EchoWith
 

@@ -16,16 +16,16 @@ from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import Precision, autocast
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
-from nmt.sequences import FlatSequences
-from nmt.training.carry import Carry
+from nmt.text.sequences import FlatSequences
+from nmt.text.vocab import EOS, PAD
 from nmt.training.distributed import Ranks
+from nmt.training.feeding import TrainingPairs
 from nmt.training.objectives import SegmentLoss, TrainingLoss, make_objective, r_drop, word_features
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.objectives.r_drop import RDrop
 from nmt.training.objectives.sampled import SampledSoftmax, SamplerKind, make_sampler, sampled_loss
-from nmt.training.pairs import TrainingPairs
-from nmt.training.stream import Parts, TextStream
-from nmt.vocab import EOS, PAD
+from nmt.training.state import Carry
+from nmt.training.text_feeding import Parts, TextStream
 
 CPU = torch.device("cpu")
 COUNTS = np.arange(12)

@@ -1,0 +1,141 @@
+"""Lines of JSON, each an object that holds a source and its translation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, repeat
+from json import JSONDecodeError, JSONDecoder
+from pathlib import Path
+from typing import Any, Final
+
+from nmt.corpus.base import Block, PairFiles, to_lines
+from nmt.corpus.fields import Field, describe, shown
+from nmt.errors import DataError
+from nmt.io.compressed import read_chunks
+from nmt.io.lines import SKIP_HINT, LineCutter, Lines, OnBadRecord, Pair
+
+# Numbers are of no use here, and long ones take Python very long.
+_DECODER: Final = JSONDecoder(parse_int=float)
+_KINDS: Final = {dict: "an object", list: "a list", float: "a number", bool: "true or false", type(None): "null"}
+
+
+@dataclass(frozen=True)
+class JsonBlock(Block[Pair]):
+    """Lines of a file; a blank one is a pair with empty sides, and null is an empty text."""
+
+    raw: Lines
+    src: Field
+    tgt: Field
+    on_bad_record: OnBadRecord = "error"
+    """What a line leads to that holds no such fields of text."""
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def records(self) -> list[Pair]:
+        """Decode the lines."""
+        lines = self.raw.decode().removesuffix("\n").split("\n")
+        rows = [self._texts(line, row) for row, line in enumerate(lines)]
+        texts = zip(*(row or ("", "") for row in rows), strict=True)
+        sides = (to_lines(side, self._where, self.raw.on_bad_utf8) for side in texts)
+        pairs = list(map(Pair, *sides, repeat(self.raw.file), count(self.raw.first)))
+        for number, row in enumerate(rows):
+            if row is None:
+                pairs[number] = pairs[number]._replace(fault="broken")
+        for number in self.raw.too_long:
+            pairs[number] = pairs[number]._replace(fault="too_long")
+        return pairs
+
+    def _texts(self, line: str, row: int) -> tuple[str, str] | None:
+        """Return both texts of a line; None: it is left out."""
+        if not line or line.isspace():
+            return "", ""
+        try:
+            tree = _DECODER.decode(line)
+            src, tgt = _take(tree, self.src), _take(tree, self.tgt)
+        except (JSONDecodeError, RecursionError, LookupError, TypeError):
+            tree = src = tgt = None
+        if isinstance(tree, str):  # before a line has the fields, a text would be taken for both of them
+            src = tgt = None
+        if isinstance(src, str) and isinstance(tgt, str):
+            return src, tgt
+        if self.on_bad_record == "skip":
+            return None
+        raise self._error(line, self._where(row))
+
+    def _error(self, line: str, where: str) -> DataError:
+        """Say what is wrong with a line."""
+        tree = read_object(line, where)
+        for field in (self.src, self.tgt):
+            name = ".".join(map(shown, field))
+            try:
+                value = _take(tree, field)
+            except (LookupError, TypeError):
+                return DataError(f"{where}: {describe(tree)}; expected {name}, as in the first line{SKIP_HINT}")
+            if not isinstance(value, str):
+                return DataError(f"{where}: the field {name} holds {_kind(value)}, expected text{SKIP_HINT}")
+        raise AssertionError(line)
+
+    def _where(self, row: int) -> str:
+        return f"{self.raw.file}, line {self.raw.first + row}"
+
+
+class JsonFiles(PairFiles):
+    """Files of JSON lines; the first line of each that has them says which fields are read."""
+
+    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
+        cutter = LineCutter(read_chunks(path, self._meter))
+        fields: tuple[Field, Field] | None = None
+        failures: list[DataError] = []
+        while lines := cutter.reach(size):
+            raw = Lines.take(cutter, lines, str(path), self._on_bad_utf8)
+            fields = fields or self._find_fields(raw, failures)
+            yield JsonBlock(raw, *(fields or ((), ())), self._on_bad_record)
+        if fields is None and failures:
+            raise failures[0]
+
+    def _find_fields(self, raw: Lines, failures: list[DataError]) -> tuple[Field, Field] | None:
+        """Look at the first line that is not blank, or that has the fields where others are left out; None: none is.
+
+        What was wrong with the first of those that are left out is added to `failures`.
+        """
+        for number, line in enumerate(raw.decode().split("\n"), start=raw.first):
+            if line and not line.isspace():
+                where = f"{raw.file}, line {number}"
+                try:
+                    return self._wanted.find(read_object(line, where), where)
+                except DataError as error:
+                    if self._on_bad_record == "error":
+                        raise
+                    if not failures:
+                        failures.append(error)
+        return None
+
+
+def read_object(line: str, where: str) -> dict[str, Any]:
+    """Read a line.
+
+    Raises:
+        DataError: It is no JSON object.
+    """
+    try:
+        tree = _DECODER.decode(line)
+    except JSONDecodeError as error:
+        raise DataError(f"{where}: found no JSON at character {error.pos + 1}: {error.msg}{SKIP_HINT}") from error
+    except RecursionError as error:
+        raise DataError(f"{where}: found JSON that is nested too deeply{SKIP_HINT}") from error
+    if not isinstance(tree, dict):
+        raise DataError(f"{where}: found {_kind(tree)}, expected an object with a source and a target{SKIP_HINT}")
+    return tree
+
+
+def _take(tree: Any, field: Field) -> Any:
+    """Take a field; null, there or above it, is an empty text."""
+    for name in field:
+        if tree is None:
+            break
+        tree = tree[name]
+    return "" if tree is None else tree
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "text")

@@ -1,0 +1,153 @@
+"""Texts in columns of Arrow, sent from process to process as the bytes that they are; Parquet files of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count, repeat
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from nmt.corpus.base import Block, PairFiles, to_lines
+from nmt.corpus.fields import Field, first_line, shown
+from nmt.errors import DataError
+from nmt.io.compressed import CHUNK
+from nmt.io.lines import BYTES_AT_ONCE, DECODING_ERRORS, LONGEST_LINE, OnBadUtf8, Pair, bad_utf8
+
+
+@dataclass(frozen=True)
+class ArrowBlock(Block[Pair]):
+    """Rows of a file or a dataset."""
+
+    data: bytes = field(repr=False)
+    """A stream of one batch with two columns of text."""
+    rows: int
+    file: str
+    first: int
+    """The number of the first row, counted from 1."""
+    on_bad_utf8: OnBadUtf8
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def records(self) -> list[Pair]:
+        """Decode both columns."""
+        batch = pa.ipc.open_stream(self.data).read_next_batch()
+        columns = map(self._texts, batch.columns)
+        pairs = map(Pair, *columns, repeat(self.file), count(self.first))
+        return [
+            pair
+            if max(len(pair.src), len(pair.tgt)) <= LONGEST_LINE
+            else pair._replace(src="", tgt="", fault="too_long")
+            for pair in pairs
+        ]
+
+    def _texts(self, column: Any) -> list[str]:
+        """Decode a column; a null is an empty text."""
+        try:
+            values = column.to_pylist()
+        except UnicodeDecodeError:  # Arrow takes text as it comes
+            values = [self._decode(value, row) for row, value in enumerate(column.cast(pa.large_binary()).to_pylist())]
+        return to_lines([value or "" for value in values], self._where, self.on_bad_utf8)
+
+    def _decode(self, value: bytes | None, row: int) -> str | None:
+        try:
+            return None if value is None else value.decode("utf-8", DECODING_ERRORS[self.on_bad_utf8])
+        except UnicodeDecodeError as error:
+            raise bad_utf8(self._where(row), error.start + 1, error.object[error.start]) from error
+
+    def _where(self, row: int) -> str:
+        return f"{self.file}, row {self.first + row}"
+
+
+def find_tree(schema: Any) -> dict[str, Any]:
+    """Return the columns of a schema by name; structs hold columns themselves."""
+    return {column.name: _subtree(column.type) for column in schema}
+
+
+def cut_batch(
+    batch: Any, fields: tuple[Field, Field], *, file: str, first: int, on_bad_utf8: OnBadUtf8
+) -> Iterator[ArrowBlock]:
+    """Put a batch into a block; it is several where the texts are very long.
+
+    Args:
+        batch: Rows with these fields.
+        fields: Where source and target are.
+        file: What an error calls the origin of the rows.
+        first: The number of the first row, counted from 1.
+        on_bad_utf8: What bad bytes lead to.
+
+    Raises:
+        DataError: A field holds something else than text.
+    """
+    texts = pa.record_batch([_take(batch, field, file) for field in fields], names=["src", "tgt"])
+    parts = 1 + texts.nbytes // BYTES_AT_ONCE
+    rows = max(1, -(-len(texts) // parts))
+    for start in range(0, len(texts), rows):
+        part = texts.slice(start, rows)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, part.schema) as writer:
+            writer.write_batch(part)
+        yield ArrowBlock(sink.getvalue().to_pybytes(), len(part), file, first + start, on_bad_utf8)
+
+
+def _subtree(kind: Any) -> Any:
+    return {inner.name: _subtree(inner.type) for inner in kind} if pa.types.is_struct(kind) else kind
+
+
+def _take(batch: Any, field: Field, file: str) -> Any:
+    column = batch.column(batch.schema.get_all_field_indices(field[0])[0])
+    if len(field) > 1:
+        column = pc.struct_field(column, list(field[1:]))
+    _refuse_damaged(column, file)
+    if not _is_text(column.type):
+        raise DataError(f"{file}: the field {'.'.join(map(shown, field))} holds {column.type}, expected text")
+    return column.cast(pa.large_string())
+
+
+def _refuse_damaged(column: Any, file: str) -> None:
+    """Refuse a column whose texts would be looked for outside the file; bad bytes in them are another matter."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise DataError(f"{file} is damaged: {first_line(error)}") from error
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+class ParquetFiles(PairFiles):
+    """Files of rows; the columns of each say which fields are read. No row group or column is read as a whole."""
+
+    can_be_compressed = False  # the end of a file is read first, and its columns are compressed anyway
+
+    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
+        with _naming(path), path.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=CHUNK) as file:
+            fields = self._wanted.find(find_tree(file.schema_arrow), str(path))
+            columns = [".".join(field) for field in fields]
+            before, on_disk, rows = self._meter.bytes, path.stat().st_size, 0
+            for batch in file.iter_batches(size, columns=columns, use_threads=False):
+                first = rows + 1
+                rows += len(batch)
+                self._meter.bytes = before + on_disk * rows // max(rows, file.metadata.num_rows)
+                yield from cut_batch(batch, fields, file=str(path), first=first, on_bad_utf8=self._on_bad_utf8)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn the errors of reading into one that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError) as error:  # damage may come out as text that is no UTF-8
+        raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error
+    except OSError as error:
+        if error.strerror is None:  # how Arrow says that data do not fit together
+            raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error
+        raise DataError(f"cannot read {path}: {error.strerror}") from error

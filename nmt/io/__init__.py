@@ -1,0 +1,1 @@
+"""Files that are whole or absent, compressed files, lines as they arrive, and worker processes."""

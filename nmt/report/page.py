@@ -1,0 +1,133 @@
+"""The page: one HTML file that needs nothing else, no scripts either. How it looks is in page.html.j2."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from nmt.errors import counted
+from nmt.prepared.statistics import EXAMPLES
+from nmt.report import measures
+from nmt.report.gathering import Inspection, Vocabulary
+
+_POINTS: Final = 80
+
+
+@dataclass(frozen=True)
+class PlotAxis:
+    """Which numbers a side of a plot shows."""
+
+    title: str
+    low: float
+    high: float
+    ticks: Sequence[float]
+    spec: str = ",.0f"
+    """How they are written."""
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """Return how far along the axis a value is: 0 to 1."""
+        low, high, value = (math.log(one) if self.log else one for one in (self.low, self.high, value))
+        return (value - low) / (high - low) if high > low else 0.0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves over one pair of axes."""
+
+    label: str
+    across: PlotAxis
+    up: PlotAxis
+    curves: dict[str, list[tuple[float, float]]]
+    """Points from left to right, by the names of the curves."""
+    spec: str
+    """How their heights are written."""
+
+
+def to_page(inspection: Inspection) -> str:
+    """Write the page, which shows the same wherever it is opened.
+
+    All text of the corpus is escaped, and the page forbids browsers to load anything for it.
+    """
+    pages = Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: measures.visible(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    pages.filters |= {"show": format, "json": lambda value: json.dumps(value, ensure_ascii=False)}
+    curves = [side.vocabulary for side in inspection.sides if side.vocabulary.occurs]
+    return pages.get_template("page.html.j2").render(
+        inspection=inspection,
+        counts=inspection.manifest.counts,
+        settings=inspection.settings,
+        pairs=inspection.pairs,
+        sides=inspection.sides,
+        noun=inspection.noun,
+        plots=[coverage_plot(curves), rank_plot(curves)] if curves else [],
+        most_examples=EXAMPLES,
+        length_columns=["in all", "mean", *(f"{name} have at most" for name in measures.QUANTILES), "longest"],
+        valid_columns=[
+            inspection.noun,
+            "left out: empty",
+            *(f"{side.name}: {what}" for side in inspection.sides for what in ("pieces", "mean", "unknown")),
+        ],
+        measures=measures,
+        percent=measures.percent,
+        counted=counted,
+        count_axis=count_axis,
+    )
+
+
+def coverage_plot(vocabularies: Sequence[Vocabulary]) -> Plot:
+    """Show which share of the text the most frequent pieces cover."""
+    largest = max(len(one.coverage) for one in vocabularies)
+    return Plot(
+        "Share of the running pieces that the most frequent pieces cover",
+        across=PlotAxis("most frequent pieces", 1, largest, powers(1, largest), log=True),
+        up=PlotAxis("", 0, 1, (0, 0.25, 0.5, 0.75, 1), ".0%"),
+        curves={one.name: _points(one.coverage.tolist()) for one in vocabularies},
+        spec=".2%",
+    )
+
+
+def rank_plot(vocabularies: Sequence[Vocabulary]) -> Plot:
+    """Show how often the pieces occur that do."""
+    counts = {one.name: one.counts[one.by_frequency] for one in vocabularies}
+    seen = {name: found[found > 0].tolist() for name, found in counts.items()}
+    largest, most = max(map(len, seen.values())), max(found[0] for found in seen.values())
+    return Plot(
+        "How often the pieces occur, by rank",
+        across=PlotAxis("rank of the piece", 1, largest, powers(1, largest), log=True),
+        up=PlotAxis("", 1, most, powers(1, most), log=True),
+        curves={name: _points(found) for name, found in seen.items()},
+        spec=",.0f",
+    )
+
+
+def _points(heights: Sequence[float]) -> list[tuple[float, float]]:
+    """Choose ranks, counted from 1, that lie evenly on a logarithmic axis, with what is there."""
+    ranks = np.unique(np.geomspace(1, len(heights), _POINTS).round().astype(int)).tolist()
+    return [(rank, heights[rank - 1]) for rank in ranks]
+
+
+def count_axis(bars: Sequence[measures.Bar]) -> PlotAxis:
+    """Make an axis from 0 to the highest bar with three to six round numbers, where it is not tiny."""
+    most = max((1, *(bar.rows for bar in bars)))
+    rough = most / 4
+    power = 10 ** math.floor(math.log10(rough)) if rough > 1 else 1
+    step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough), 10 * power)
+    return PlotAxis("", 0, most, range(0, most + 1, step))
+
+
+def powers(low: float, high: float) -> list[float]:
+    """List the powers of ten from `low` to `high`, thinned out where there are many."""
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    return [10.0**power for power in range(first, last + 1, max(1, (last - first) // 4))]

@@ -1,0 +1,1 @@
+"""Text and its pieces: characters, tokenizers and their training, placeholders, word alignment."""

@@ -1,0 +1,295 @@
+"""One training run from prepared data to a model folder: started, or continued where it stood."""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nmt.config import Settings
+from nmt.config.effects import warnings_of_idle
+from nmt.config.fit import fit_settings
+from nmt.errors import ModelError, counted
+from nmt.io.files import is_leftover
+from nmt.models.build import count_parameters
+from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
+from nmt.models.folder import CARD, CONFIG, ModelFolder, refuse_more_than_is_there
+from nmt.prepared import PreparedData, PreparedText, holds_text
+from nmt.training.checkpoint import Checkpoints, list_checkpoints
+from nmt.training.distributed import Ranks
+from nmt.training.language_modelling import LanguageTask
+from nmt.training.loop import Trainer
+from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, StopRequest, ValidationReport
+from nmt.training.resolve import OTHER_DATA
+from nmt.training.state import Horizon, TrainingState
+from nmt.training.task import Place, Task
+from nmt.training.translation import TranslationTask
+from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
+
+
+def open_data(folder: Path) -> PreparedData | PreparedText:
+    """Open prepared data, pairs or text.
+
+    Raises:
+        DataError: They are missing, incomplete, altered, or of another format version.
+    """
+    return PreparedText.open(folder) if holds_text(folder) else PreparedData.open(folder)
+
+
+def make_task(data: PreparedData | PreparedText, settings: Settings, place: Place) -> Task:
+    """Put together a model and the data that it learns from.
+
+    Raises:
+        ConfigError: A setting does not fit the data.
+    """
+    if isinstance(data, PreparedData):
+        return TranslationTask(data, settings, place)
+    return LanguageTask(data, settings, place)
+
+
+_ALONE = Ranks()
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a run ended."""
+
+    finished: bool
+    """False if it was asked to stop."""
+    state: TrainingState
+    parameters: int
+    padding: float
+    """Share of padding among the cells of a pass."""
+
+
+def train(
+    data: PreparedData | PreparedText,
+    model_dir: Path,
+    settings: Settings,
+    *,
+    observer: Observer,
+    stop: StopRequest,
+    ranks: Ranks = _ALONE,
+    changes: Sequence[str] = (),
+) -> TrainingSummary:
+    """Train a model on prepared data into `model_dir`, continuing the run that is there.
+
+    Args:
+        data: Prepared pairs for a translation model, prepared text for a language model.
+        model_dir: The folder of the run.
+        settings: All of them.
+        observer: Told what happens.
+        stop: Looked at after every step.
+        ranks: Where several processes train, each calls this with its own; the first one writes and tells the observer.
+        changes: Settings that differ from those the run was begun with, one line each, for the log.
+
+    Raises:
+        ConfigError: The settings ask for what the data or this kind of model cannot give.
+        ModelError: The folder holds something else, or is in use, or has no checkpoint that can be used.
+        TrainingError: The loss exploded, memory ran out, or another process has ended.
+    """
+    settings = fit_settings(settings, prepared=data.settings)
+    if not ranks.is_first:
+        return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
+    _refuse_foreign(model_dir)
+    is_text = settings.model.kind == "lm"
+    with Logbook(model_dir, observer, of_text=is_text) as logbook:
+        for warning in warnings_of_idle(settings, "model", "training", "search"):
+            logbook.on_message(f"warning: {warning}")
+        for change in changes:
+            logbook.on_message(f"setting changed: {change}")
+        return _Run(data, model_dir, settings, logbook, stop, ranks).go()
+
+
+@dataclass
+class _Run:
+    """What the parts of a run are made from."""
+
+    data: PreparedData | PreparedText
+    model_dir: Path
+    settings: Settings
+    observer: Observer
+    stop: StopRequest
+    ranks: Ranks
+
+    def __post_init__(self) -> None:
+        training = self.settings.training
+        self.threads = use_threads(training.threads)
+        self.device = choose_device(training.device, index=self.ranks.local_rank)
+        self.precision = choose_precision(training.precision, self.device)
+        prepare_for_training(self.device)
+        self.task = make_task(self.data, self.settings, Place(self.device, self.precision, self.ranks))
+        if checkpoints := list_checkpoints(self.model_dir):  # whoever made the folder chose its settings
+            largest = max(checkpoints, key=lambda path: path.stat().st_size if path.is_file() else 0)
+            refuse_more_than_is_there(largest, self.settings, self.task.vocabularies)
+        else:
+            self.task.plan_ahead()  # while the model is made
+            self.task.start_from_vectors(self.observer.on_message)
+        self.model = self.task.model
+        self.optimizer = make_optimizer(training, self.model.parameters())
+        self.average = MovingAverage(self.model, decay=training.ema_decay) if training.ema_decay else None
+        self.checkpoints = Checkpoints(
+            self.model_dir,
+            self.model,
+            self.optimizer,
+            average=self.average,
+            keep=training.keep_checkpoints,
+            carry=self.task.carry,
+        )
+        self.parameters = count_parameters(self.model)
+
+    def go(self) -> TrainingSummary:
+        """Begin or continue, and train."""
+        state = self._begin_or_continue()
+        schedule = self._schedule(state)
+        if over := self._is_over(state, schedule):
+            self.observer.on_message(over)
+            return self._summary(state, finished=True)
+        sizes, files = self.task.vocabularies, self.task.tokenizer_files
+        folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
+        if self.ranks.is_first:
+            folder.create()
+            if not list_checkpoints(self.model_dir):  # from here on the run can be continued
+                self.checkpoints.save(state)
+        self.observer.on_message(
+            f"{self.parameters:,} parameters, {self.task.describe(state.position)}, "
+            f"{self.device.type} {self.precision}, {counted(self.threads, 'thread')}"
+            + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
+        )
+        if warning := _too_short(schedule):
+            self.observer.on_message(warning)
+        with self._records(state) as records:
+            finished = self._trainer(state, schedule, folder, records).run()
+        return self._summary(state, finished=finished)
+
+    def _begin_or_continue(self) -> TrainingState:
+        if self.ranks.is_first:
+            self.checkpoints.clean_up()
+        state = self.checkpoints.load_newest(on_damage=self.observer.on_message)
+        step = -1 if state is None else state.step
+        (first,) = self.ranks.from_first((step,))  # nor does anybody write before all have read
+        if first != step:
+            raise ModelError(f"{self.model_dir} holds step {step} here, but step {first:.0f} for the first process")
+        if state is None:
+            return TrainingState(data=self.task.data_digest)
+        if state.data != self.task.data_digest:
+            which = f" than {self.task.data_folder}"
+            raise ModelError(OTHER_DATA.format(model_dir=self.model_dir, which=which))
+        self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
+        return state
+
+    def _is_over(self, state: TrainingState, schedule: Schedule) -> str | None:
+        """Say that there is nothing left to do, or nothing."""
+        training, step = self.settings.training, state.step
+        if state.validated < step == schedule.total_steps:
+            return None
+        if step >= schedule.total_steps:
+            limit = "max_steps" if training.max_steps else "max_epochs"
+            return f"the run is at its last step already: {step:,}; raise training.{limit} to go on"
+        if 0 < training.patience <= state.stale:
+            return (
+                f"the run has stopped early at step {step:,}, after {counted(state.stale, 'validation')} without a "
+                "better score; raise training.patience to go on"
+            )
+        return None
+
+    def _trainer(
+        self, state: TrainingState, schedule: Schedule, folder: ModelFolder, records: Records | None
+    ) -> Trainer:
+        training = self.settings.training
+
+        def save_best(report: ValidationReport, state: TrainingState) -> None:
+            folder.save(self.model, _card(report, state, self.parameters))
+
+        return Trainer(
+            model=self.model,
+            updater=Updater(
+                loss=self.ranks.wrap(self.task.make_loss(), self.device),
+                optimizer=self.optimizer,
+                device=self.device,
+                precision=self.precision,
+                clip_norm=training.clip_norm or math.inf,
+                clip_value=training.clip_value or math.inf,
+                average=self.average,
+                ranks=self.ranks,
+                on_message=self.observer.on_message,
+                carry=self.task.carry,
+            ),
+            feed=self.task.feed,
+            schedule=schedule,
+            settings=training,
+            log_every=self._log_every(state),
+            state=state,
+            checkpoints=self.checkpoints,
+            validate=self.task.validate,
+            save_best=save_best,
+            records=records,
+            observer=self.observer,
+            stop=self.stop,
+            ranks=self.ranks,
+        )
+
+    def _log_every(self, state: TrainingState) -> int:
+        every = self.settings.training.log_every
+        return max(1, round(self.task.steps_of_pass(state.position.epoch) / 10)) if every == "tenth" else every
+
+    def _schedule(self, state: TrainingState) -> Schedule:
+        training = self.settings.training
+        wanted = Horizon(training.max_steps, training.max_epochs, self.task.batch_tokens, training.accumulate)
+        if state.horizon is None or replace(state.horizon, steps=0) != wanted:
+            steps = training.max_steps or state.step + self.task.steps_left(state.position)
+            state.horizon = replace(wanted, steps=steps)
+        return Schedule(
+            training.schedule,
+            training.learning_rate,
+            training.warmup_steps,
+            state.horizon.steps,
+            training.decay_after_epochs,
+            training.decay_factor,
+        )
+
+    def _records(self, state: TrainingState) -> "Records | nullcontext[None]":
+        if not self.ranks.is_first:
+            return nullcontext()
+        return Records(self.model_dir, step=state.step, tensorboard=self.settings.training.tensorboard)
+
+    def _summary(self, state: TrainingState, *, finished: bool) -> TrainingSummary:
+        return TrainingSummary(finished, state, self.parameters, self.task.padding)
+
+
+def _too_short(schedule: Schedule) -> str | None:
+    """Say that the run ends before the warm-up does, or nothing."""
+    steps, warmup = schedule.total_steps, schedule.warmup_steps
+    if steps >= warmup:
+        return None
+    return (
+        f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = {warmup:,}: the learning "
+        f"rate ends at {schedule.rate(steps):.3g} on its way to {schedule.peak:g}; lower training.warmup_steps, or "
+        "train longer"
+    )
+
+
+def _refuse_foreign(model_dir: Path) -> None:
+    if model_dir.exists() and not model_dir.is_dir():
+        raise ModelError(f"{model_dir} is a file; a model needs a folder")
+    if not model_dir.is_dir() or list_checkpoints(model_dir):
+        return
+    if (model_dir / CARD).exists():
+        raise ModelError(f"{model_dir} holds a model without the checkpoint to continue from; choose another folder")
+    foreign = [path for path in model_dir.iterdir() if path.name != LOG and not is_leftover(path)]
+    if foreign and not (model_dir / CONFIG).exists():
+        raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")
+
+
+def _card(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, object]:
+    bleu: dict[str, object] = {} if report.bleu is None else {"valid_bleu": report.bleu}
+    bleu |= {} if report.signature is None else {"valid_bleu_signature": report.signature}
+    return {
+        "step": report.step,
+        "valid_loss": report.loss,
+        "valid_perplexity": report.perplexity,
+        **bleu,
+        "target_words": state.tokens,
+        "seconds": round(state.seconds, 1),
+        "parameters": parameters,
+    }

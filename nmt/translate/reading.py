@@ -1,0 +1,305 @@
+"""Lines of text made ready for the model, and their translations made into text."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmt.config import SearchSettings, Settings
+from nmt.io.lines import Begun
+from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, is_wordless, reinsert, take_out
+from nmt.search.protocol import Hypothesis, Sentence
+from nmt.text.alignment import align_words, join_pieces, replace_unknown
+from nmt.text.characters import normaliser
+from nmt.text.placeholders import (
+    Kind,
+    Originals,
+    fill,
+    fill_pieces,
+    mask,
+    masked_spans,
+    place,
+    unmask,
+    unwritten,
+    written_for,
+)
+from nmt.text.sentences import split_sentences, split_text
+from nmt.text.tokenizer import Tokenizers
+from nmt.text.vocab import UNK, show_piece
+from nmt.translate.options import Options
+from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
+from nmt.translate.words import Spelled, copied, spell, spell_within
+
+
+@dataclass(frozen=True)
+class LinePart:
+    """What is translated at once: a line, a sentence of it, or a part that is not too long for the model."""
+
+    text: str
+    """As it stands in the line."""
+    masked: str
+    """As the model reads it: with the tag, if there is one, and with placeholders that stand for `originals`."""
+    ids: list[int]
+    originals: Originals
+    continues: bool = False
+    """Whether it begins within a word of the line."""
+
+
+@dataclass(frozen=True)
+class InputLine:
+    """A line on its way through the model."""
+
+    marked: Marked
+    prefix: str
+    """How its translation has to begin."""
+    prefix_ids: tuple[int, ...]
+    parts: tuple[LinePart, ...]
+    required: tuple[Spelled, ...]
+    """What has to appear in the translation of each part."""
+    cut: bool
+    """Whether something in it is too long for the model."""
+    begun: int | None = None
+    """Where it is a section of a line that goes on, how many words it has."""
+    kept: str | None = None
+    """What comes back as it is, as the model knows nothing of it; then there are no parts."""
+
+    def sentence(self, part: int, first: int) -> Sentence:
+        """Return what the model is to translate; parts are numbered from `first`, and the first has the prefix."""
+        prefix = () if part else self.prefix_ids
+        return Sentence(tuple(self.parts[part].ids), number=first + part, prefix=prefix, required=self.required[part])
+
+
+@dataclass(frozen=True)
+class LineReader:
+    """Makes lines ready for a model, and text of what it finds."""
+
+    tokenizers: Tokenizers
+    settings: Settings
+    options: Options
+
+    def read(self, lines: Sequence[str], opened: Region | None = None) -> list[InputLine]:
+        """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences.
+
+        Args:
+            lines: Some that follow each other.
+            opened: What of the markup is open before them.
+        """
+        pairs = [self.options.text_of(line) for line in lines]
+        texts, prefixes = [text for text, _ in pairs], [self._normalise(prefix) for _, prefix in pairs]
+        prefix_ids = spell(self.tokenizers.tgt, prefixes, self._normalise) if any(prefixes) else ((),) * len(prefixes)
+        marked = self._taken_out(texts, opened)
+        plain = [self._normalise(one.plain) for one in marked]  # markup is kept as it stands
+        kept = [
+            text if not prefix and self._knows_nothing(whole, one.lacks) else None
+            for text, prefix, whole, one in zip(texts, prefixes, plain, marked, strict=True)
+        ]
+        plain = ["" if text is not None else whole for text, whole in zip(kept, plain, strict=True)]
+        wholes = [split_sentences(text) if self.options.document else [text] for text in plain]
+        encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
+        read = []
+        for line, text, one, whole, sentences, prefix, ids in zip(
+            lines, kept, marked, plain, wholes, prefixes, prefix_ids, strict=True
+        ):
+            first = [next(encoded) for sentence in sentences if sentence]
+            parts = [part for too_long in first for part in self._fitting(too_long)]
+            read.append(
+                InputLine(
+                    marked=one,
+                    prefix=prefix,
+                    prefix_ids=ids,
+                    parts=_in_words(whole, parts),
+                    required=self._required(parts, prefix),
+                    cut=len(parts) > len(first),
+                    begun=len(whole.split()) if isinstance(line, Begun) else None,
+                    kept=text,
+                )
+            )
+        return read
+
+    def write(self, line: InputLine, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
+        """Make translations of a line from the hypotheses of its parts, best first."""
+        written = self._write(line, found)
+        return written if line.begun is None else [replace(one, begun=line.begun) for one in written]
+
+    def _write(self, line: InputLine, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
+        if not line.parts:
+            blank = nothing(alignment=self.options.alignment or self.options.details, details=self.options.details)
+            if line.kept is not None:
+                return [replace(blank, text=one_line(line.kept))]
+            prefix = join_pieces(self._pieces((), line.prefix))
+            return [self._with_markup(replace(blank, text=one_line(prefix)), line.marked)]
+        linked = self.options.alignment or self.options.details or bool(line.marked.spans)
+        parts = [
+            [self._translated(part, hypothesis, "" if i else line.prefix, linked) for hypothesis in hypotheses]
+            for i, (part, hypotheses) in enumerate(zip(line.parts, found, strict=True))
+        ]
+        return [replace(self._with_markup(one, line.marked), cut=line.cut) for one in join_ranks(parts)]
+
+    def lacks(self, sentence: Sentence, found: Sequence[Hypothesis]) -> bool:
+        """Tell whether a hypothesis has fewer placeholders than it has to."""
+        return any(
+            hypothesis.ids.count(index) < sentence.required.count((index,))
+            for index in self.copied.values()
+            for hypothesis in found
+        )
+
+    @cached_property
+    def copied(self) -> dict[Kind, int]:
+        """The pieces of placeholders."""
+        return copied(self.tokenizers.tgt, self.settings.tokenizer.placeholders)
+
+    @cached_property
+    def _normalise(self) -> Callable[[str], str]:
+        return normaliser(cleans=self.settings.data.clean_invisible)
+
+    @cached_property
+    def _search(self) -> SearchSettings:
+        return self.options.search(self.settings)
+
+    @property
+    def carries(self) -> bool:
+        """Whether anything may be carried over."""
+        return self._known is not None
+
+    @cached_property
+    def _known(self) -> frozenset[str] | None:
+        """The characters that are read; what lacks others is carried over. None: nothing is."""
+        return self.tokenizers.src.characters if self._search.carry_unknown else None
+
+    def _unread(self, text: str) -> list[Stretch]:
+        if self._known is None or self._known.issuperset(text):
+            return []
+        return find_unread(text, self._known, masked_spans(text, self.settings.tokenizer.placeholders))
+
+    def _taken_out(self, texts: Sequence[str], opened: Region | None) -> list[Marked]:
+        """Take out markup, where it is kept, and what is carried over."""
+        marked = []
+        for text in texts:
+            if self.options.markup:
+                one = extract(text, self.options.keep, opened, unread=self._unread)
+                opened = one.opened
+            else:
+                plain = self._normalise(text)
+                unread = self._unread(plain)
+                found = Scanned(0, unread, len(plain), None)
+                one = replace(take_out(plain, found), lacks=True) if unread else Marked(plain, ())
+            marked.append(self._looked_up(one) if self.options.unknown and one.lacks else one)
+        return marked
+
+    def _looked_up(self, marked: Marked) -> Marked:
+        words = self.options.unknown or {}
+        return replace(marked, spans=tuple(replace(one, text=words.get(one.text, one.text)) for one in marked.spans))
+
+    def _knows_nothing(self, plain: str, lacks: bool) -> bool:
+        """Tell whether a text is none to be translated: all is carried over or masked, but for marks and digits."""
+        if self._known is None or self.options.required or not (lacks or self.settings.tokenizer.placeholders):
+            return False
+        masked, originals = self._mask(plain)
+        return (lacks or any(originals.values())) and is_wordless(unmask(masked, {kind: [] for kind in originals}))
+
+    def _fitting(self, part: LinePart) -> list[LinePart]:
+        """Cut a part that is too long for the model."""
+        limit = self.settings.data.max_pieces
+        if len(part.ids) <= limit:
+            return [part]
+        texts = split_text(part.text, count=lambda some: [len(one.ids) for one in self._encode(some)], limit=limit)
+        return self._encode(texts)
+
+    def _required(self, parts: Sequence[LinePart], prefix: str) -> tuple[Spelled, ...]:
+        """Find what each part has to contain: its terms and placeholders; the last one what every translation has to.
+
+        The first lacks what the prefix has literally.
+        """
+        words = [list(self.options.terms.required(part.text)) if self.options.terms else [] for part in parts]
+        if words:
+            words[-1] += self.options.required
+        spelled = [spell_within(self.tokenizers.tgt, some, self._normalise) if some else () for some in words]
+        return tuple(
+            some + self._placeholders(part, "" if i else prefix)
+            for i, (some, part) in enumerate(zip(spelled, parts, strict=True))
+        )
+
+    def _placeholders(self, part: LinePart, prefix: str) -> Spelled:
+        if not part.originals:
+            return ()
+        left = unwritten(part.originals, prefix)
+        return tuple((index,) for kind, index in self.copied.items() for _ in left[kind])
+
+    def _encode(self, texts: Sequence[str]) -> list[LinePart]:
+        tag = f"{self.options.tag} " if self.options.tag else ""
+        masked = [(tag + reads, originals) for reads, originals in map(self._mask, texts)]
+        rows = self.tokenizers.src.encode([reads for reads, _ in masked])
+        return [
+            LinePart(text, reads, ids, originals)
+            for text, (reads, originals), ids in zip(texts, masked, rows, strict=True)
+        ]
+
+    def _mask(self, text: str) -> tuple[str, Originals]:
+        return mask(text, self.settings.tokenizer.placeholders)
+
+    def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str, linked: bool) -> Piecewise:
+        """Make text of a hypothesis; `linked`: say which words belong together, as far as attention tells."""
+        if hypothesis.attention is None and not part.originals:
+            text = one_line(self._decoded(hypothesis.ids, prefix))
+            return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
+        src = self.tokenizers.src.split(part.masked)[self._tag_pieces :]
+        tgt = self._pieces(hypothesis.ids, prefix)
+        attention: NDArray[np.float32] | None = None
+        joined = self._decoded(hypothesis.ids, prefix)
+        if hypothesis.attention is not None:
+            attention = np.asarray(hypothesis.attention, dtype=np.float32)[:, self._tag_pieces :]
+            if self.options.unknown is not None:
+                tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
+                joined = join_pieces(tgt)
+        placed = place(part.originals, src, tgt, attention, written=prefix)
+        filling = written_for(joined, placed.filling, self._search.zero_digit)
+        text = one_line(fill(joined, filling))
+        one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
+        if attention is not None:
+            if linked:
+                sides = fill_pieces(src, part.originals), fill_pieces(tgt, filling)
+                one = replace(one, alignment=tuple(align_words(*sides, attention)))
+            if self.options.details:
+                one = replace(one, details=(Part(tuple(map(show_piece, src)), tuple(map(show_piece, tgt)), attention),))
+        return Piecewise(one, len(part.text.split()), len(text.split()), part.continues)
+
+    def _decoded(self, ids: Sequence[int], prefix: str) -> str:
+        if UNK in ids:
+            return join_pieces(self._pieces(ids, prefix))
+        [text] = self.tokenizers.tgt.decode([ids])
+        return text
+
+    def _pieces(self, ids: Sequence[int], prefix: str) -> list[str]:
+        """Return the pieces of a translation; those of its prefix as they stand there, unknown characters too."""
+        begun = self.tokenizers.tgt.split(prefix) if prefix else []
+        return [*begun, *(self._tgt_pieces[index] for index in ids[len(begun) :])]
+
+    def _with_markup(self, one: Translation, marked: Marked) -> Translation:
+        if not self.options.markup and not marked.spans:
+            return one
+        text = one_line(reinsert(one.text, marked, one.alignment or ()))
+        return replace(
+            one, text=text, alignment=one.alignment if self.options.alignment or self.options.details else None
+        )
+
+    @cached_property
+    def _tag_pieces(self) -> int:
+        """How many pieces the tag has, which is no word of the line."""
+        return len(self.tokenizers.src.split(self.options.tag)) if self.options.tag else 0
+
+    @cached_property
+    def _tgt_pieces(self) -> list[str]:
+        return self.tokenizers.tgt.surfaces
+
+
+def _in_words(line: str, parts: Sequence[LinePart]) -> tuple[LinePart, ...]:
+    """Find out which parts of a line begin within a word of it."""
+    if len(parts) < 2:
+        return tuple(parts)
+    sizes = [len("".join(part.text.split())) for part in parts]
+    word_starts = {0, *accumulate(len(word) for word in line.split())}
+    begins = accumulate(sizes, initial=0)
+    return tuple(replace(part, continues=begin not in word_starts) for part, begin in zip(parts, begins, strict=False))
