@@ -76,12 +76,7 @@ def check_test_tag(data_dir: Path, settings: Settings) -> None:
 
 
 def translate_test(
-    model_dir: Path,
-    src: Path,
-    test_dir: Path,
-    settings: Settings,
-    *,
-    on_lines: Callable[[int, int], None],
+    model_dir: Path, src: Path, test_dir: Path, settings: Settings, *, on_lines: Callable[[int, int], None]
 ) -> tuple[Path, bool]:
     """Translate the test source, unless that has been done with the same model, text, tag and search settings.
 

@@ -97,10 +97,7 @@ _TABLE = (
     _Idle("training", ("betas",), lambda s: s.training.optimizer == "sgd", 'training.optimizer = "sgd"'),
     _Idle("training", ("momentum",), lambda s: s.training.optimizer != "sgd", "Adam"),
     _Idle(
-        "training",
-        ("plateau_patience",),
-        lambda s: s.training.schedule != "plateau",
-        'a schedule other than "plateau"',
+        "training", ("plateau_patience",), lambda s: s.training.schedule != "plateau", 'a schedule other than "plateau"'
     ),
     _Idle(
         "training",

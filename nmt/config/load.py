@@ -79,10 +79,7 @@ _BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt
 
 
 def load_settings(
-    recipe: Path | str | None = None,
-    overrides: Sequence[str] = (),
-    *,
-    base: Settings | None = None,
+    recipe: Path | str | None = None, overrides: Sequence[str] = (), *, base: Settings | None = None
 ) -> Settings:
     """Merge defaults, `base`, the recipe and `section.key=value` overrides, later ones winning.
 

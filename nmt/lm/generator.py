@@ -108,13 +108,7 @@ class Generator:
 
     @torch.inference_mode()
     def _draw(
-        self,
-        state: LanguageModelState,
-        numbers: Tensor,
-        generation: Generation,
-        *,
-        prefix: Sequence[int],
-        wanted: int,
+        self, state: LanguageModelState, numbers: Tensor, generation: Generation, *, prefix: Sequence[int], wanted: int
     ) -> tuple[list[list[int]], LanguageModelState]:
         """Draw a line in each row.
 

@@ -15,17 +15,7 @@ from nmt.config.effects import warnings_of_idle
 from nmt.errors import DataError, NmtError
 from nmt.io.files import naming, sha256
 from nmt.prepare.assemble import Assembly, ValidationRecords, count_reasons
-from nmt.prepare.blocks import (
-    BlockResult,
-    Fresh,
-    R,
-    forget,
-    keyed,
-    locked,
-    put_in_place,
-    recover,
-    work_folder,
-)
+from nmt.prepare.blocks import BlockResult, Fresh, R, forget, keyed, locked, put_in_place, recover, work_folder
 from nmt.prepare.encode import by_column
 from nmt.prepare.inputs import Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind

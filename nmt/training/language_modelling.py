@@ -111,11 +111,7 @@ class LanguageTask:
     def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
         """Put the word vectors that the settings name, if any, into the model, which has learnt nothing yet."""
         start_language_model_from_vectors(
-            self.model,
-            self.settings,
-            pieces=self.data.tokenizer.pieces,
-            counts=self.data.counts,
-            on_message=on_message,
+            self.model, self.settings, pieces=self.data.tokenizer.pieces, counts=self.data.counts, on_message=on_message
         )
 
     @property

@@ -259,12 +259,7 @@ def start_from_vectors(model: Seq2Seq, data: PreparedData, settings: Settings, *
 
 
 def start_language_model_from_vectors(
-    model: LanguageModel,
-    settings: Settings,
-    *,
-    pieces: Sequence[str],
-    counts: NDArray[np.int64],
-    on_message: OnMessage,
+    model: LanguageModel, settings: Settings, *, pieces: Sequence[str], counts: NDArray[np.int64], on_message: OnMessage
 ) -> None:
     """Put the word vectors that the settings name into a language model that has learnt nothing yet.
 

@@ -47,13 +47,7 @@ class TargetLanguage:
 
     @classmethod
     def load(
-        cls,
-        folder: Path,
-        *,
-        beside: Path,
-        settings: Settings,
-        device: torch.device,
-        precision: SearchPrecision,
+        cls, folder: Path, *, beside: Path, settings: Settings, device: torch.device, precision: SearchPrecision
     ) -> Self:
         """Load a language model.
 

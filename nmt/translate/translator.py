@@ -233,12 +233,7 @@ class Translator:
             n_best=options.n_best,
         )
         return RescoringEngine(
-            model,
-            start,
-            rescoring=rescoring,
-            batch_tokens=batch_tokens,
-            reverse_source=reverse_source,
-            beams=beams,
+            model, start, rescoring=rescoring, batch_tokens=batch_tokens, reverse_source=reverse_source, beams=beams
         )
 
     def _searched(self, shortlist: int) -> SearchableModel[Any, Any]:

@@ -28,12 +28,7 @@ _COMPARED: Final[dict[str, tuple[Cell, str]]] = {
     "GRU": ("gru", GREEN),
     "LSTM": ("lstm", BLUE),
 }
-_STYLE: Final = {
-    **STYLE,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
+_STYLE: Final = {**STYLE, "axes.titlelocation": "left", "legend.frameon": False, "figure.constrained_layout.use": True}
 
 
 def nobody(loss: float) -> None:

@@ -39,8 +39,7 @@ def test_the_library_does_nothing_on_import(path: Path) -> None:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         declaration = isinstance(
-            node,
-            ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.FunctionDef | ast.ClassDef,
+            node, ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.FunctionDef | ast.ClassDef
         )
         for_type_checkers = isinstance(node, ast.If) and name_of(node.test) == "TYPE_CHECKING"
         assert docstring or declaration or for_type_checkers, f"line {node.lineno} acts on import"

@@ -78,9 +78,7 @@ def test_an_empty_row_is_eos_alone() -> None:
 
 def test_rows_need_not_be_neighbours_in_the_flat_array() -> None:
     flat = FlatSequences(
-        np.array([99, 5, 6, 99, 7], dtype=np.int32),
-        np.array([4, 1], dtype=np.int64),
-        np.array([1, 2], dtype=np.int32),
+        np.array([99, 5, 6, 99, 7], dtype=np.int32), np.array([4, 1], dtype=np.int64), np.array([1, 2], dtype=np.int32)
     )
     assert flat.padded(np.array([0, 1])).tolist() == [[7, 0], [5, 6]]
     assert flat.row(1) == [5, 6]

@@ -5,15 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.chain import (
-    TestTexts,
-    check_test_tag,
-    find_test_text,
-    find_test_texts,
-    read_test,
-    score_test,
-    translate_test,
-)
+from nmt.chain import TestTexts, check_test_tag, find_test_text, find_test_texts, read_test, score_test, translate_test
 from nmt.config import Settings, TokenizerSettings, load_settings
 from nmt.errors import ConfigError
 from nmt.lm.scorer import LanguageScorer, Totals

@@ -28,21 +28,7 @@ import pytest
 
 SECONDS: Final = 30
 MOST_MEMORY: Final = 3 << 30
-ODD: Final = (
-    None,
-    -1,
-    0,
-    10**9,
-    10**30,
-    1e308,
-    "x",
-    "../../etc/passwd",
-    "/dev/zero",
-    [],
-    {},
-    [[]],
-    True,
-)
+ODD: Final = (None, -1, 0, 10**9, 10**30, 1e308, "x", "../../etc/passwd", "/dev/zero", [], {}, [[]], True)
 """What takes the place of a value."""
 Way = Callable[[Path, random.Random], str | None]
 

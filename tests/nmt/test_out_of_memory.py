@@ -25,11 +25,7 @@ def test_memory_that_runs_out_is_known_whoever_says_so(error: BaseException) -> 
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("could not create a primitive"),
-        SystemError("error return without exception set"),
-    ],
+    "error", [RuntimeError("could not create a primitive"), SystemError("error return without exception set")]
 )
 def test_what_may_have_other_reasons_counts_under_a_limit_only(
     error: BaseException, monkeypatch: pytest.MonkeyPatch

@@ -8,11 +8,7 @@ from nmt.phrasebook import MOST_PAIRS, TranslatedSentence, choose_examples, writ
 def test_the_corpus_is_written_as_text_that_settings_find(tmp_path: Path) -> None:
     overrides = write_corpus(tmp_path / "corpus", train_pairs=3000)
     data = load_settings(overrides=overrides).data
-    sides = [
-        (data.train_src[0], data.train_tgt[0]),
-        (data.valid_src, data.valid_tgt),
-        (data.test_src, data.test_tgt),
-    ]
+    sides = [(data.train_src[0], data.train_tgt[0]), (data.valid_src, data.valid_tgt), (data.test_src, data.test_tgt)]
     for (src, tgt), count in zip(sides, (3000, 500, 500), strict=True):
         assert src is not None
         assert tgt is not None

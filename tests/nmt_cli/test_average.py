@@ -51,10 +51,7 @@ def test_the_new_model_translates(toy_model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
-    [
-        (["nowhere", "out"], "model folder nowhere does not exist"),
-        ([".", "out"], ". holds no checkpoints to average"),
-    ],
+    [(["nowhere", "out"], "model folder nowhere does not exist"), ([".", "out"], ". holds no checkpoints to average")],
 )
 def test_what_cannot_be_averaged_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str

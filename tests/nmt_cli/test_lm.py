@@ -20,10 +20,7 @@ from nmt_cli.main import app
 
 ROOT = Path(__file__).parents[2]
 NMT = [sys.executable, "-m", "nmt_cli", "lm"]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data")),
-}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data"))}
 StartProcess = Callable[..., "subprocess.Popen[Any]"]
 LINES = ["bat cow den", "", "fig \u4e09", "hat jam"]
 TEXT = "".join(f"{line}\n" for line in LINES)

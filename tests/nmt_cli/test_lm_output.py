@@ -10,12 +10,7 @@ from nmt_cli.lm import sentence, to_json, to_table
 
 # 2 bits for each of 1,000 pieces: a perplexity of 4, of 16 for half as many units, and half a bit for 4 times as many
 TOTALS = Totals(
-    lines=100,
-    pieces=1000,
-    unknown=0,
-    log_probability=-2000 * math.log(2),
-    characters=4000,
-    space_separated=500,
+    lines=100, pieces=1000, unknown=0, log_probability=-2000 * math.log(2), characters=4000, space_separated=500
 )
 
 

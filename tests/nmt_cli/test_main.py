@@ -37,10 +37,7 @@ COMMANDS = [
     "lab",
 ]
 NMT = [sys.executable, "-m", "nmt_cli"]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data")),
-}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data"))}
 StartProcess = Callable[..., "subprocess.Popen[Any]"]
 
 

@@ -84,8 +84,7 @@ def test_a_recipe_alone_names_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    ['train_src = ["no"]\ntrain_tgt = ["no"]\nvalid_src = "no"\nvalid_tgt = "no"', 'train_text = ["no"]'],
+    "recipe", ['train_src = ["no"]\ntrain_tgt = ["no"]\nvalid_src = "no"\nvalid_tgt = "no"', 'train_text = ["no"]']
 )
 def test_text_of_the_command_line_replaces_that_of_the_recipe(recipe: str) -> None:
     Path("r.toml").write_text(f"[data]\n{recipe}\n")

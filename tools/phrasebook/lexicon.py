@@ -129,8 +129,7 @@ def read_lexicon(folder: Traversable) -> Lexicon:
         for word in _words(read_table(folder, file), file):
             reader.add(part, word, build(word))
     return Lexicon(
-        categories={name: tuple(entries) for name, entries in reader.categories.items()},
-        constants=reader.constants,
+        categories={name: tuple(entries) for name, entries in reader.categories.items()}, constants=reader.constants
     )
 
 

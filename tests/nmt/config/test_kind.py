@@ -9,10 +9,7 @@ from nmt.errors import ConfigError
 TEXT, PAIRS = "data.train_text=['a']", "data.train_src=['a']"
 
 
-@pytest.mark.parametrize(
-    "wishes",
-    [[], [PAIRS], [PAIRS, "model.kind=translation"], [TEXT], [TEXT, "model.kind=lm"]],
-)
+@pytest.mark.parametrize("wishes", [[], [PAIRS], [PAIRS, "model.kind=translation"], [TEXT], [TEXT, "model.kind=lm"]])
 def test_a_kind_that_is_unset_or_fits_the_text_is_right(wishes: list[str]) -> None:
     check_kind(load_settings(overrides=wishes))
 

@@ -82,10 +82,7 @@ def test_urls_have_no_script() -> None:
     ("settings", "message"),
     [
         ({}, r"^data\.src_lang is not set, but data\.min_script_share needs it; expected"),
-        (
-            {"src_lang": "en"},
-            r"^data\.tgt_lang is not set, but data\.min_script_share needs it; expected",
-        ),
+        ({"src_lang": "en"}, r"^data\.tgt_lang is not set, but data\.min_script_share needs it; expected"),
         (
             {"src_lang": "en", "tgt_lang": "xx"},
             r"^data\.tgt_lang is 'xx', whose script data\.min_script_share does not",

@@ -94,8 +94,7 @@ def test_the_lead_is_what_the_package_itself_says() -> None:
 
 def test_a_missing_language_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(
-        ConfigError,
-        match=r"^data\.tgt_lang is not set, but data\.identify_languages needs it; expected a code such as",
+        ConfigError, match=r"^data\.tgt_lang is not set, but data\.identify_languages needs it; expected a code such as"
     ):
         LanguageFilter.make("en", None)
 

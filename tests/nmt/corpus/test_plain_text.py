@@ -104,11 +104,7 @@ def test_text_is_read_line_by_line_with_its_origin_and_blank_lines(tmp_path: Pat
     source = TextFiles([one, two], "error")
     assert source.files == (one, two)
     assert [len(block) for block in source.blocks(10)] == [2, 1]
-    assert list(source.records()) == [
-        Line("caf\u00e9", str(one), 1),
-        Line("", str(one), 2),
-        Line("x\ty", str(two), 1),
-    ]
+    assert list(source.records()) == [Line("caf\u00e9", str(one), 1), Line("", str(one), 2), Line("x\ty", str(two), 1)]
 
 
 def test_bad_bytes_of_a_text_are_an_error_or_are_replaced(tmp_path: Path) -> None:

@@ -32,11 +32,7 @@ def test_the_first_two_columns_are_taken_and_blank_lines_are_empty_pairs(tmp_pat
 
 
 def test_columns_are_named_by_number_or_by_the_first_line_which_is_no_pair_then(scored: Path) -> None:
-    expected = [
-        Pair("Va !", "Go.", str(scored), 2),
-        Pair("", "", str(scored), 3),
-        Pair("Salut", "Hi.", str(scored), 4),
-    ]
+    expected = [Pair("Va !", "Go.", str(scored), 2), Pair("", "", str(scored), 3), Pair("Salut", "Hi.", str(scored), 4)]
     assert read(scored, "text fr", "text en") == expected
     assert read(scored, "3", "2")[1:] == expected
 

@@ -145,10 +145,7 @@ def test_search_on_a_gpu_leaves_threads_and_memory_alone(monkeypatch: pytest.Mon
 
 
 def asked_of_mallopt(
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    largest: int,
-    prepare: Callable[[torch.device], None] = prepare_for_training,
+    monkeypatch: pytest.MonkeyPatch, *, largest: int, prepare: Callable[[torch.device], None] = prepare_for_training
 ) -> list[tuple[int, int]]:
     """Prepare with a glibc that takes thresholds up to `largest`."""
     calls = []

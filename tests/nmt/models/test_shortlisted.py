@@ -162,9 +162,7 @@ def test_a_shortlist_of_all_words_changes_no_translation(model: Seq2Seq) -> None
     sources = random_sources(20, seed=6)
     inner = for_inference(model, "fp32")
     outer = ShortlistedModel(
-        inner,
-        ShortlistedOutput(model.output, "fp32"),
-        choose=lambda ids: torch.arange(VOCAB_SIZE).repeat(len(ids), 1),
+        inner, ShortlistedOutput(model.output, "fp32"), choose=lambda ids: torch.arange(VOCAB_SIZE).repeat(len(ids), 1)
     )
     batch = batch_of(sources)
     without = translated(inner, inner.start(inner.encode(batch)))

@@ -3,14 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from nmt.io.lines import Line, Pair
-from nmt.prepare.blocks import (
-    Places,
-    Rows,
-    as_npy,
-    read_places,
-    read_records,
-    write_records,
-)
+from nmt.prepare.blocks import Places, Rows, as_npy, read_places, read_records, write_records
 
 PAIRS = [Pair("a\u2028\t\0", "é", "one", 1), Pair("b", "f", "one", 3), Pair("c", "g", "two", 2)]
 

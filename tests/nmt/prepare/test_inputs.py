@@ -39,10 +39,7 @@ def test_paths_count_from_the_root_and_absolute_ones_do_not(tmp_path: Path) -> N
 
 
 def test_corpora_come_in_the_order_of_the_settings_with_weight_tag_and_name(folder: Path) -> None:
-    corpora = [
-        {"path": ["d.tsv"], "weight": 0.5, "tag": "<d>", "name": "fourth"},
-        {"src": ["b.en"], "tgt": ["b.fr"]},
-    ]
+    corpora = [{"path": ["d.tsv"], "weight": 0.5, "tag": "<d>", "name": "fourth"}, {"src": ["b.en"], "tgt": ["b.fr"]}]
     inputs = found(root=folder, corpora=corpora, train_tsv=["c.tsv"], train_src=["a.en"], train_tgt=["a.fr"])
     assert [(one.name, one.weight, one.tag) for one in inputs.train] == [
         ("a.en", 1.0, None),

@@ -91,9 +91,7 @@ def test_where_memory_is_limited_a_tokenizer_is_trained_apart_and_is_the_same(
 
 def test_a_default_too_large_for_the_corpus_is_reduced_with_a_warning(tmp_path: Path) -> None:
     tokenizers, warnings = train(tmp_path)
-    assert warnings == [
-        f"the corpus gives at most {len(tokenizers.src)} pieces, not the default 8000: using these",
-    ]
+    assert warnings == [f"the corpus gives at most {len(tokenizers.src)} pieces, not the default 8000: using these"]
     with pytest.raises(ConfigError, match=f"at most {len(tokenizers.src)} pieces"):
         train(tmp_path, vocab_size=len(tokenizers.src) + 1)
 

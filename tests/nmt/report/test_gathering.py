@@ -212,7 +212,4 @@ def test_every_unit_has_its_lengths(make_folder: MakeFolder) -> None:
 
 def test_every_set_is_named(make_folder: MakeFolder) -> None:
     _, target = inspect(make_folder()).sides
-    assert {name: column.unknown for name, column in target.sets.items()} == {
-        "training": 1,
-        "validation: news": 1,
-    }
+    assert {name: column.unknown for name, column in target.sets.items()} == {"training": 1, "validation: news": 1}

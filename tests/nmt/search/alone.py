@@ -26,12 +26,6 @@ def greedy_search(decoder: StepDecoder[State], state: State, *, limits: Limits, 
 
 @torch.inference_mode()
 def beam_search(
-    decoder: StepDecoder[State],
-    state: State,
-    *,
-    limits: Limits,
-    beam_size: int,
-    scoring: Scoring,
-    n_best: int = 1,
+    decoder: StepDecoder[State], state: State, *, limits: Limits, beam_size: int, scoring: Scoring, n_best: int = 1
 ) -> list[list[Hypothesis]]:
     return run(decoder, state, Beams.start(limits, beam_size=beam_size, n_best=n_best, scoring=scoring))

@@ -71,13 +71,7 @@ def all_hypotheses(decoder: Any, *, limit: int, vocab_size: int, alpha: float) -
 
 
 def search(
-    decoder: Any,
-    sentences: Sequence[int],
-    limits: Sequence[int],
-    *,
-    beams: int,
-    alpha: float,
-    n_best: int = 1,
+    decoder: Any, sentences: Sequence[int], limits: Sequence[int], *, beams: int, alpha: float, n_best: int = 1
 ) -> list[list[Hypothesis]]:
     return beam_search(
         decoder,

@@ -100,10 +100,7 @@ def test_sentences_leave_and_join() -> None:
     together = first.take(torch.tensor([1])).join(second)
     assert together.words.tolist() == [[[6, 7]], [[8, PAD]]]
     assert together.attention is not None
-    assert together.attention[:, 0].tolist() == [
-        [[4.0, 5.0, 0.0], [6.0, 7.0, 0.0]],
-        [[9.0, 9.0, 9.0], [0.0, 0.0, 0.0]],
-    ]
+    assert together.attention[:, 0].tolist() == [[[4.0, 5.0, 0.0], [6.0, 7.0, 0.0]], [[9.0, 9.0, 9.0], [0.0, 0.0, 0.0]]]
     plain = written_as(first.words).join(written_as(second.words))
     assert plain.attention is None
     assert plain.room.tolist() == [2, 2, 1]

@@ -127,10 +127,7 @@ def test_a_code_may_name_the_script_or_a_region() -> None:
 
 
 def test_a_missing_language_is_an_error_that_names_the_setting() -> None:
-    with pytest.raises(
-        ConfigError,
-        match=r"^data\.src_lang is not set, but data\.min_script_share needs it; expected",
-    ):
+    with pytest.raises(ConfigError, match=r"^data\.src_lang is not set, but data\.min_script_share needs it; expected"):
         scripts(None)
 
 

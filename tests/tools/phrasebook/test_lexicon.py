@@ -151,12 +151,7 @@ def test_grammatical_words_are_closed(lexicon: Lexicon) -> None:
             'fr = "mangeur"',
             "verbs.toml: entry 'eat': no pattern of conjugation.toml fits 'mangeur'; expected an end such as 'er'",
         ),
-        (
-            "conjugation.toml",
-            'future = "ger", ',
-            "",
-            "conjugation.toml: pattern 'ger': future is missing",
-        ),
+        ("conjugation.toml", 'future = "ger", ', "", "conjugation.toml: pattern 'ger': future is missing"),
         (
             "phrases.toml",
             'fr = ["mon", "ma", "mes", "mes"]',

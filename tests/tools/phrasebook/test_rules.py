@@ -84,10 +84,7 @@ def test_a_rule_that_makes_a_kind_keeps_its_weight(lexicon: Lexicon) -> None:
             'makes = "x"\nslots = { n = "noun meal" }\nen = "{n}"\nfr = "{n.past}"',
             "r.toml: rule 1 (x): fr asks for the form 'past' of noun bread/pain; expected one of ''",
         ),
-        (
-            'makes = "x"\nslots = { x = "x" }\nen = "{x}"\nfr = "{x}"',
-            "the rules run in a circle: x -> x",
-        ),
+        ('makes = "x"\nslots = { x = "x" }\nen = "{x}"\nfr = "{x}"', "the rules run in a circle: x -> x"),
     ],
 )
 def test_a_malformed_rule_is_named(lexicon: Lexicon, rule: str, message: str) -> None:
