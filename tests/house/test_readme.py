@@ -103,12 +103,6 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_file_of_the_code_that_a_page_names_exists(page: Path) -> None:
-    for named in re.findall(r"`((?:nmt|cli|tests|tools|data|recipes)/[\w/.-]+)[`:]", page.read_text(encoding="utf-8")):
-        assert (ROOT / named).exists(), named
-
-
 @pytest.mark.parametrize("page", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
 def test_every_make_target_that_is_named_exists(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
