@@ -103,8 +103,8 @@ class DecoderState(Rows):
     """The same at all steps."""
 
     @property
-    def words(self) -> None:
-        """Every word is scored."""
+    def pieces(self) -> None:
+        """Every piece is scored."""
         return None
 
     def select(self, parents: Tensor) -> "DecoderState":

@@ -40,7 +40,7 @@ class ShortlistedMemory:
     """Encoded sources and the words that their translations may be made from."""
 
     memory: Memory
-    words: Tensor
+    pieces: Tensor
     """[B, L]."""
 
 
@@ -71,7 +71,7 @@ class ShortlistedState:
     """The state of the decoder and the words that are scored."""
 
     decoder: DecoderState
-    words: Tensor
+    pieces: Tensor
     """[B, L]."""
     layer: _Layer | None
     """What scores them; None where the batch has changed since it was last needed."""
@@ -87,11 +87,11 @@ class ShortlistedState:
 
     def take(self, sentences: Tensor) -> "ShortlistedState":
         """Keep `sentences` [B'], in this order."""
-        return ShortlistedState(self.decoder.take(sentences), self.words.index_select(0, sentences), None)
+        return ShortlistedState(self.decoder.take(sentences), self.pieces.index_select(0, sentences), None)
 
     def join(self, other: "ShortlistedState") -> "ShortlistedState":
         """Append the sentences of `other`, whose shortlists are as long."""
-        return ShortlistedState(self.decoder.join(other.decoder), torch.cat([self.words, other.words]), None)
+        return ShortlistedState(self.decoder.join(other.decoder), torch.cat([self.pieces, other.pieces]), None)
 
 
 class ShortlistedOutput:
@@ -148,13 +148,13 @@ class ShortlistedModel:
 
     def start(self, memory: ShortlistedMemory) -> ShortlistedState:
         """Return the decoder's state before `<s>`, with one beam a sentence."""
-        return ShortlistedState(self._model.start(memory.memory), memory.words, None)
+        return ShortlistedState(self._model.start(memory.memory), memory.pieces, None)
 
     def step(self, prev_ids: Tensor, state: ShortlistedState) -> tuple[Tensor, ShortlistedState]:
         """Score the words of each sentence after `prev_ids` [B, K]: logits [B, K, L] and the next state."""
         features, decoder = self._model.decoder.step(self._model.tgt_embedding(prev_ids), state.decoder)
-        layer = state.layer or self._output.layer(state.words)
-        return layer.logits(features), ShortlistedState(decoder, state.words, layer)
+        layer = state.layer or self._output.layer(state.pieces)
+        return layer.logits(features), ShortlistedState(decoder, state.pieces, layer)
 
 
 class _FloatRows:

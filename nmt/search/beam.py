@@ -6,7 +6,7 @@ The rules, for K beams and one sentence (what shares its batch changes nothing):
 - Those among the first K of them that end in `</s>` are finished. The first K others live on: `</s>` takes no live
   hypothesis its place.
 - After the last step allowed the live hypotheses are finished as they are: their log-probability has no `</s>` in it,
-  and their length counts the words alone.
+  and their length counts the pieces alone.
 - The score of a finished hypothesis is that of `Scoring`; of equal ones the earlier finished is better, then the more
   probable, then the one of the lower beam. The K best are kept.
 - A sentence is over when no live hypothesis can come to rank among its n best finished ones. As log-probabilities only
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from nmt.models.tensors import Rows, joined, padded
-from nmt.search.frontier import Candidates, Limits, Written, best_candidates, word_ids
+from nmt.search.frontier import Candidates, Limits, Written, best_candidates, piece_ids
 from nmt.search.protocol import Hypothesis, SearchState
 from nmt.search.rules import Scoring
 from nmt.text.vocab import BOS, EOS
@@ -37,14 +37,14 @@ class _Finished(Rows):
     log_probs: Tensor
     """[B, K] float32."""
     lengths: Tensor
-    """How many words they have, [B, K]."""
+    """How many pieces they have, [B, K]."""
     written: Written
 
     @classmethod
     def none(cls, log_probs: Tensor, written: Written, beam_size: int) -> Self:
         """Begin with nothing, for sentences whose only hypotheses are `log_probs` [B, 1] and `written`."""
         written = written.select(torch.zeros(len(log_probs), beam_size, dtype=torch.int64, device=log_probs.device))
-        lengths = torch.zeros_like(written.words[:, :, 0])
+        lengths = torch.zeros_like(written.pieces[:, :, 0])
         nothing = torch.full_like(lengths, -math.inf, dtype=torch.float32)
         return cls(nothing.double(), nothing, lengths, written)
 
@@ -65,7 +65,7 @@ class Beams(Rows):
     log_probs: Tensor
     """Of live hypotheses, [B, K] float32 (before the first step, [B, 1]); -inf where there is none."""
     ids: Tensor
-    """Their last words, [B, K]."""
+    """Their last pieces, [B, K]."""
     written: Written
     coverage: Tensor | None
     """How much they have read of each source position, [B, K, S], -1 on padding; only with a coverage penalty."""
@@ -93,12 +93,12 @@ class Beams(Rows):
             n_best: Hypotheses wanted for each sentence, at most K.
             scoring: The penalties.
             src_lengths: Source positions, [B]; only a coverage penalty asks for them.
-            with_attention: Keep the attention of each word.
+            with_attention: Keep the attention of each piece.
         """
         if not 1 <= n_best <= beam_size:
             raise ValueError(f"a beam of {beam_size} gives 1 to {beam_size} hypotheses, not {n_best}")
         written = Written.start(limits.longest, 1, with_attention=with_attention)
-        ids = torch.full_like(written.words[:, :, 0], BOS)  # [B, 1]
+        ids = torch.full_like(written.pieces[:, :, 0], BOS)  # [B, 1]
         coverage = None
         if scoring.coverage_penalty and src_lengths is not None:
             padding = torch.arange(int(src_lengths.max()), device=ids.device) >= src_lengths[:, None]
@@ -116,7 +116,7 @@ class Beams(Rows):
         """Make a step from logits [B, K, V]."""
         log_probs = self.limits.log_probs(logits, state, self.written)
         candidates = best_candidates(log_probs, self.log_probs, 2 * self.beam_size)
-        return self.advance(candidates._replace(ids=word_ids(candidates.ids, state)), state.attention)
+        return self.advance(candidates._replace(ids=piece_ids(candidates.ids, state)), state.attention)
 
     def over(self) -> Tensor:
         """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
@@ -175,15 +175,15 @@ class Beams(Rows):
         if ended.is_cpu and not bool((ended > -math.inf).any()):
             return self.finished
         parents = candidates.parents[:, :beam_size]
-        words = self.limits.lengths[:, None].expand_as(parents)
-        scores = self.scoring.score(ended, words + 1, self._covered(parents, attention))
-        return self.finished.merge(_Finished(scores, ended, words, self.written.select(parents)))
+        pieces = self.limits.lengths[:, None].expand_as(parents)
+        scores = self.scoring.score(ended, pieces + 1, self._covered(parents, attention))
+        return self.finished.merge(_Finished(scores, ended, pieces, self.written.select(parents)))
 
     def _closed(self, last: Tensor) -> _Finished:
         """Finish the live hypotheses of sentences that have made their `last` step, [B]."""
         log_probs = self.log_probs.masked_fill(~last[:, None], -math.inf)
-        words = self.limits.lengths[:, None].expand_as(self.ids)
-        return _Finished(self.scoring.score(log_probs, words, self.coverage), log_probs, words, self.written)
+        pieces = self.limits.lengths[:, None].expand_as(self.ids)
+        return _Finished(self.scoring.score(log_probs, pieces, self.coverage), log_probs, pieces, self.written)
 
     def _covered(self, parents: Tensor, attention: Tensor) -> Tensor | None:
         """Return how much each of `parents` [B, N] has read of each source position with this step's attention."""

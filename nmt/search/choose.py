@@ -34,9 +34,9 @@ def search_batches(
         model: In evaluation mode.
         sources: Source pieces, without `</s>`.
         settings: Beam size, length penalty, longest output, and the budget rows x beams x longest source of a batch.
-        reverse_source: Whether the model reads its sources last word first.
+        reverse_source: Whether sources are reversed.
         n_best: Hypotheses wanted for each source, at most the beam size.
-        with_attention: Keep what each word has read.
+        with_attention: Keep the attention of each piece.
 
     Returns:
         For each source, in order, its hypotheses, best first: at least one.
@@ -73,15 +73,15 @@ class Kind(Asked):
     sampling: Sampling | None = None
     """Draw them at random."""
     with_attention: bool = False
-    """Keep the attention of each word."""
+    """Keep the attention of each piece."""
     allow_unknown: bool = False
     """Let `<unk>` be produced."""
     constrained: bool = False
     """Heed what sentences require."""
     continuing: frozenset[int] = frozenset()
-    """Words that go on within a word, before which a required one has not ended yet."""
+    """Pieces that go on within a word, before which a required one has not ended yet."""
     opening: Mapping[int, int] = field(default_factory=dict)
-    """Words that begin a text, and what each of them is elsewhere, where scripts have no spaces."""
+    """Pieces that begin a text, and what each of them is elsewhere, where scripts have no spaces."""
     weighed: bool = False
     """The model's scores are sums of weighted log-probabilities, as those of `nmt.search.combined`."""
 
@@ -89,7 +89,7 @@ class Kind(Asked):
 def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
     """Choose the kind of search.
 
-    Samples if that is asked for; a beam search with constraints where words are required; greedy search where one
+    Samples if that is asked for; a beam search with constraints where pieces are required; greedy search where one
     hypothesis is wanted from a beam of one, and no coverage penalty, of which it knows nothing; else a beam search.
     """
     greedy = settings.beam_size == 1 and kind.n_best == 1 and not (kind.constrained or settings.coverage_penalty)
@@ -138,5 +138,5 @@ def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: Search
         longest = longest + torch.tensor([len(sentence.prefix) for sentence in sentences], device=pieces.device)
     made = (rule.of(sentences, longest, settings, kind) for rule in RULES)
     rules = [rule for rule in made if rule is not None]
-    never = tuple(word for word in FORBIDDEN if not (word == UNK and kind.allow_unknown))
+    never = tuple(piece for piece in FORBIDDEN if not (piece == UNK and kind.allow_unknown))
     return Limits.start(longest, shortest, rules, never=never, weighed=kind.weighed)

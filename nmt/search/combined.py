@@ -1,4 +1,4 @@
-"""Models that choose words together: an ensemble, or a translation model and a language model (shallow fusion)."""
+"""Models combined at every step: an ensemble, or a translation model and a language model (shallow fusion)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +28,9 @@ class EnsembleState(Rows, Generic[State]):
         return sum(others, start=first) / self.attending if others else first
 
     @property
-    def words(self) -> Tensor | None:
-        """The word that each logit of a sentence scores, [B, V], the same for all models; None: all, in order."""
-        return self.states[0].words
+    def pieces(self) -> Tensor | None:
+        """The piece that each logit of a sentence scores, [B, V], the same for all models; None: all, in order."""
+        return self.states[0].pieces
 
     def select(self, parents: Tensor) -> "EnsembleState[State]":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
@@ -38,7 +38,7 @@ class EnsembleState(Rows, Generic[State]):
 
 
 class Ensemble(Generic[Memory, State]):
-    """Models with the same vocabularies, which choose words by the mean of their probabilities.
+    """Models with the same vocabularies, averaged in probability at every step.
 
     The mean is the arithmetic one (Sutskever et al., 2014, sec. 3.6). One model gives exactly what it gives alone.
     """
@@ -70,7 +70,7 @@ class Ensemble(Generic[Memory, State]):
         return EnsembleState(tuple(model.start(encoded) for model, encoded in pairs), self._attending)
 
     def step(self, prev_ids: Tensor, state: EnsembleState[State]) -> tuple[Tensor, EnsembleState[State]]:
-        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state.
+        """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state.
 
         The logits of several models are the logarithms of summed probabilities, in float32.
         """
@@ -94,14 +94,14 @@ Text = TypeVar("Text", bound=TextState)
 
 
 class TextModel(Protocol[Text]):
-    """A language model that goes word by word."""
+    """A language model that is stepped piece by piece."""
 
     def start(self, batch: int) -> Text:
-        """Return the state before the first word of `batch` texts, with one beam each; the first word is `</s>`."""
+        """Return the state before the first piece of `batch` texts, with one beam each; the first piece is `</s>`."""
         ...
 
     def step(self, prev_ids: Tensor, state: Text) -> tuple[Tensor, Text]:
-        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
         ...
 
 
@@ -118,9 +118,9 @@ class FusedState(Rows, Generic[State, Text]):
         return self.translation.attention
 
     @property
-    def words(self) -> Tensor | None:
-        """The word that each score of a sentence is for, [B, V], as the translation model has it; None: all."""
-        return self.translation.words
+    def pieces(self) -> Tensor | None:
+        """The piece that each score of a sentence is for, [B, V], as the translation model has it; None: all."""
+        return self.translation.pieces
 
     def select(self, parents: Tensor) -> "FusedState[State, Text]":
         """Reorder beams: the new beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
@@ -128,7 +128,7 @@ class FusedState(Rows, Generic[State, Text]):
 
 
 class FusedModel(Generic[Memory, State, Text]):
-    """Shallow fusion (Gulcehre et al., 2015, sec. 4.1): log p(y | x) + weight * log p(y) is what words are chosen by.
+    """Shallow fusion (Gulcehre et al., 2015, sec. 4.1): log p(y | x) + weight * log p(y) is what pieces are chosen by.
 
     What it gives are such sums and no logits: a search has to leave them as they are (`Kind.weighed`). None is above 0.
     """
@@ -162,18 +162,18 @@ class FusedModel(Generic[Memory, State, Text]):
         return FusedState(state, self._text_model.start(len(state.attention)))
 
     def step(self, prev_ids: Tensor, state: FusedState[State, Text]) -> tuple[Tensor, FusedState[State, Text]]:
-        """Score every next word after `prev_ids` [B, K]: sums of log-probabilities, [B, K, V], and the next state.
+        """Score every next piece after `prev_ids` [B, K]: sums of log-probabilities, [B, K, V], and the next state.
 
         Where the translation model scores a shortlist, its probabilities are those among the list, the language
-        model's those among all words.
+        model's those among all pieces.
         """
         logits, translation = self._model.step(prev_ids, state.translation)
         # where a decoder begins with <s>, a language model reads the end of the sentence before
         text_logits, text = self._text_model.step(prev_ids.masked_fill(prev_ids == BOS, EOS), state.text)
         text_log_probs = text_logits.log_softmax(dim=-1, dtype=torch.float32)
-        words = translation.words
-        if words is not None:
-            text_log_probs = text_log_probs.gather(2, words[:, None].expand(-1, prev_ids.shape[1], -1))
+        pieces = translation.pieces
+        if pieces is not None:
+            text_log_probs = text_log_probs.gather(2, pieces[:, None].expand(-1, prev_ids.shape[1], -1))
         # two operations: a fused one may round otherwise at the end of a tensor (docs/decisions/0010)
         scores = logits.log_softmax(dim=-1, dtype=torch.float32).add_(text_log_probs.mul_(self._weight))
         return scores, FusedState(translation, text)

@@ -1,10 +1,10 @@
-"""Beam search for translations that contain given words.
+"""Beam search for translations that contain given sequences of pieces.
 
 Grid beam search (Hokamp & Liu, 2017) with dynamic beam allocation (Post & Vilar, 2018): the hypotheses that have met
-equally many of the required words form a bank, and the places of the beam are shared out among the banks, for what has
+equally many of the required pieces form a bank, and the places of the beam are shared out among the banks, for what has
 met more of them is less probable. The rules, for K beams and one sentence:
 
-- The candidates of a step are the 2K most probable words behind each live hypothesis, and each word that a required
+- The candidates of a step are the 2K most probable pieces behind each live hypothesis, and each piece that a required
   sequence needs next. Those that have met everything may end, the others not.
 - The banks take turns, the one that has met most first: each takes its best candidate that goes on, until K are taken.
 - Candidates that end are finished if they are among the K best of their bank.
@@ -12,11 +12,11 @@ met more of them is less probable. The rules, for K beams and one sentence:
   has no finished hypothesis at all, those that have met most are finished instead.
 - All else is as in `nmt.search.beam`. A sentence that requires nothing has a single bank, and gets what it gets there.
 
-A required sequence is met where its words stand side by side. If one breaks off, its words are no longer met, but for
-those that begin it anew; so it is with one that the next word continues, as a piece without a mark continues the piece
+A required sequence is met where its pieces stand side by side. If one breaks off, its pieces are no longer met, but for
+those that begin it anew; so it is with one that the next piece continues, as a piece without a mark continues the word
 before it: who asks for "eine" does not mean "einem". Where scripts have no spaces, the first piece of a text has a mark
 that the same piece has nowhere else: either begins a sequence. The same one required twice has to come twice, the
-second time behind the first; different ones may overlap. One that is impossible (it holds an unknown word, or is
+second time behind the first; different ones may overlap. One that is impossible (it holds an unknown piece, or is
 forbidden too) is never met.
 """
 
@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from nmt.search.beam import Beams
-from nmt.search.frontier import Candidates, Limits, best_candidates, word_ids
+from nmt.search.frontier import Candidates, Limits, best_candidates, piece_ids
 from nmt.search.protocol import Hypothesis, SearchState
 from nmt.search.rules import Scoring, places
 from nmt.text.vocab import EOS, PAD
@@ -41,13 +41,13 @@ class Progress(NamedTuple):
     """How far a hypothesis is with each required sequence."""
 
     met: tuple[int, ...]
-    """Words of it that have been met, of all its occurrences in a row."""
+    """Pieces of it that have been met, of all its occurrences in a row."""
     just_met: tuple[bool, ...]
-    """Whether the last word has completed it."""
+    """Whether the last piece has completed it."""
 
 
 class Required:
-    """The sequences of words that the translation of one sentence has to contain."""
+    """The sequences of pieces that the translation of one sentence has to contain."""
 
     def __init__(
         self,
@@ -56,10 +56,13 @@ class Required:
         copied: Set[int] = frozenset(),
         opening: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        """Require the sequences, none of them empty or with an end; behind none of them, a `continuing` word, unless it
-        is a single word that is `copied`. An `opening` word begins them as well as the one that it stands for."""
+        """Require sequences, none of them empty or with an end.
+
+        Behind none of them comes a `continuing` piece, unless it is a single one that is `copied`. An `opening` piece
+        begins them as well as the one that it stands for.
+        """
         if not all(sequences) or any(EOS in sequence for sequence in sequences):
-            raise ValueError("a required sequence has at least one word, and none of its words is </s>")
+            raise ValueError("a required sequence has at least one piece, and none of its pieces is </s>")
         counts = Counter(tuple(sequence) for sequence in sequences)
         self._sequences = tuple(counts)
         self._wanted = tuple(len(sequence) * count for sequence, count in counts.items())
@@ -68,27 +71,27 @@ class Required:
         self._opening = opening
         self._breakable = tuple(len(sequence) > 1 or sequence[0] not in copied for sequence in counts)
         self.total = sum(self._wanted)
-        """Words that are required."""
+        """Pieces that are required."""
         self.begin = Progress((0,) * len(counts), (False,) * len(counts))
 
-    def advance(self, progress: Progress, word: int) -> Progress:
-        """Return the progress of a hypothesis that `word` continues."""
-        broken = word in self._continuing
+    def advance(self, progress: Progress, piece: int) -> Progress:
+        """Return the progress of a hypothesis that `piece` continues."""
+        broken = piece in self._continuing
         steps = [
-            self._advance(n, met, word, undone=broken and just_met and self._breakable[n])
+            self._advance(n, met, piece, undone=broken and just_met and self._breakable[n])
             for n, (met, just_met) in enumerate(zip(*progress, strict=True))
         ]
         return Progress(tuple(met for met, _ in steps), tuple(just_met for _, just_met in steps))
 
     def needed(self, progress: Progress) -> set[int]:
-        """Return the words that would bring a hypothesis on."""
+        """Return the pieces that would bring a hypothesis on."""
         unmet = self._unmet(progress)
         return {sequence[met % len(sequence)] for sequence, met in unmet}
 
     def met(self, progress: Progress) -> int:
-        """Count the words that a hypothesis has met: whole sequences, and the longest part of another one.
+        """Count the pieces that a hypothesis has met: whole sequences, and the longest part of another one.
 
-        Counted so, each word needed next makes it more.
+        Counted so, each piece needed next makes it more.
         """
         part = max((met % len(sequence) for sequence, met in self._unmet(progress)), default=0)
         return part + sum(
@@ -99,7 +102,7 @@ class Required:
         states = zip(self._sequences, progress.met, self._wanted, strict=True)
         return [(sequence, met) for sequence, met, wanted in states if met < wanted]
 
-    def _advance(self, n: int, met: int, word: int, *, undone: bool) -> tuple[int, bool]:
+    def _advance(self, n: int, met: int, piece: int, *, undone: bool) -> tuple[int, bool]:
         """Follow one sequence as Knuth, Morris & Pratt (1977) do; `undone`: what is just met breaks off."""
         sequence, borders = self._sequences[n], self._borders[n]
         if undone:
@@ -108,9 +111,9 @@ class Required:
             return met, False
         else:
             whole, part = met - met % len(sequence), met % len(sequence)
-        while part and sequence[part] != word:
+        while part and sequence[part] != piece:
             part = borders[part - 1]
-        part += sequence[part] == (word if part else self._opening.get(word, word))
+        part += sequence[part] == (piece if part else self._opening.get(piece, piece))
         return whole + part, part == len(sequence)
 
 
@@ -120,7 +123,7 @@ class _Option(NamedTuple):
     cost: float
     """The negative log-probability of the whole hypothesis."""
     parent: int
-    word: int
+    piece: int
 
 
 @dataclass(frozen=True)
@@ -158,10 +161,10 @@ class ConstrainedBeams:
             n_best: Hypotheses wanted for each sentence, at most K.
             scoring: The penalties.
             src_lengths: Source positions, [B]; only a coverage penalty asks for them.
-            with_attention: Keep the attention of each word.
-            continuing: Words that continue the word before them: behind what is required, they make another one of it.
-            copied: Words of which that is not so.
-            opening: Words that begin a text, and what each of them is elsewhere.
+            with_attention: Keep the attention of each piece.
+            continuing: Pieces that continue a word: behind what is required, they make another word of it.
+            copied: Pieces of which that is not so.
+            opening: Pieces that begin a text, and what each of them is elsewhere.
         """
         beams = Beams.start(
             limits,
@@ -176,7 +179,7 @@ class ConstrainedBeams:
 
     @property
     def ids(self) -> Tensor:
-        """The words to go on from, [B, K]."""
+        """The pieces to go on from, [B, K]."""
         return self.beams.ids
 
     def grow(self, logits: Tensor, state: SearchState) -> tuple["ConstrainedBeams", Tensor]:
@@ -224,21 +227,21 @@ class ConstrainedBeams:
         count = 2 * self.beams.beam_size
         # [B * K, 2K]: of each hypothesis alone
         best = best_candidates(log_probs.flatten(0, 1)[:, None], totals.reshape(-1, 1), count)
-        likely = word_ids(best.ids.view(batch, -1), state).view(batch, beams, -1)
+        likely = piece_ids(best.ids.view(batch, -1), state).view(batch, beams, -1)
         needed = self._needed(likely.device)  # [B, K, N]
-        index = places(needed.flatten(1), state.words).view(needed.shape)
+        index = places(needed.flatten(1), state.pieces).view(needed.shape)
         costs = -torch.cat([best.log_probs.view(likely.shape), log_probs.gather(2, index) + totals[:, :, None]], dim=2)
-        words = torch.cat([likely, needed], dim=2)
-        return [_sorted(*both) for both in zip(costs.tolist(), words.tolist(), strict=True)]
+        pieces = torch.cat([likely, needed], dim=2)
+        return [_sorted(*both) for both in zip(costs.tolist(), pieces.tolist(), strict=True)]
 
     def _needed(self, device: torch.device) -> Tensor:
-        """Return the words that bring each live hypothesis on, PAD behind the last one, [B, K, N]."""
+        """Return the pieces that bring each live hypothesis on, PAD behind the last one, [B, K, N]."""
         rows = [
             [sorted(required.needed(progress)) for progress in live]
             for required, live in zip(self.required, self.progress, strict=True)
         ]
-        size = max(len(words) for row in rows for words in row)
-        filled = [[words + [PAD] * (size - len(words)) for words in row] for row in rows]
+        size = max(len(pieces) for row in rows for pieces in row)
+        filled = [[pieces + [PAD] * (size - len(pieces)) for pieces in row] for row in rows]
         return torch.tensor(filled, dtype=torch.int64, device=device)
 
     def _choose(self, sentence: int, options: list[_Option]) -> tuple[list[_Option], list[_Option]]:
@@ -247,13 +250,13 @@ class ConstrainedBeams:
         banks: dict[int, list[_Option]] = {}
         for option in options:
             met = self._met(sentence, option)
-            if option.word != EOS or met == total:
+            if option.piece != EOS or met == total:
                 banks.setdefault(met, []).append(option)
-        ended = [option for option in banks.get(total, [])[:beam_size] if option.word == EOS]
+        ended = [option for option in banks.get(total, [])[:beam_size] if option.piece == EOS]
         turns = [
             (turn, -met, option)
             for met, bank in banks.items()
-            for turn, option in enumerate(option for option in bank if option.word != EOS)
+            for turn, option in enumerate(option for option in bank if option.piece != EOS)
         ]
         return ended, sorted(option for _, _, option in sorted(turns)[:beam_size])
 
@@ -267,15 +270,15 @@ class ConstrainedBeams:
         return self.required[sentence].met(self._followed(sentence, option))
 
     def _followed(self, sentence: int, option: _Option) -> Progress:
-        return self.required[sentence].advance(self.progress[sentence][option.parent], option.word)
+        return self.required[sentence].advance(self.progress[sentence][option.parent], option.piece)
 
 
-def _sorted(costs: list[list[float]], words: list[list[int]]) -> list[_Option]:
+def _sorted(costs: list[list[float]], pieces: list[list[int]]) -> list[_Option]:
     """Sort the possible candidates of a sentence: equal ones go by lower beam, then by lower id; each comes once."""
     options = {
-        _Option(cost, parent, word)
-        for parent, row in enumerate(zip(costs, words, strict=True))
-        for cost, word in zip(*row, strict=True)
+        _Option(cost, parent, piece)
+        for parent, row in enumerate(zip(costs, pieces, strict=True))
+        for cost, piece in zip(*row, strict=True)
         if cost < math.inf
     }
     return sorted(options)
@@ -290,16 +293,16 @@ def _candidates(
         ends = [_Option(math.inf, 0, EOS)] * (beam_size - len(ended))
         goes = [_Option(math.inf, 0, PAD)] * (beam_size - len(going))
         rows.append([*ended, *ends, *going, *goes])
-    costs, parents, words = (torch.tensor([[option[part] for option in row] for row in rows]) for part in range(3))
-    return Candidates(-costs.to(device), parents.to(device), words.to(device))
+    costs, parents, pieces = (torch.tensor([[option[part] for option in row] for row in rows]) for part in range(3))
+    return Candidates(-costs.to(device), parents.to(device), pieces.to(device))
 
 
 def _borders(sequence: Sequence[int]) -> list[int]:
     """Return for each beginning of a sequence the longest shorter one that it ends in."""
     borders = [0]
-    for word in sequence[1:]:
+    for piece in sequence[1:]:
         length = borders[-1]
-        while length and sequence[length] != word:
+        while length and sequence[length] != piece:
             length = borders[length - 1]
-        borders.append(length + (sequence[length] == word))
+        borders.append(length + (sequence[length] == piece))
     return borders

@@ -103,7 +103,7 @@ class Engine(Generic[Memory, State]):
             model: In evaluation mode.
             start: Makes frontiers: it decides what kind of search this is.
             batch_tokens: Budget of sentences x beams x longest source of what is searched at once.
-            reverse_source: Whether the model reads its sources last word first.
+            reverse_source: Whether sources are reversed.
             beams: Hypotheses of a sentence.
             recorder: Records the steps of batches; None: CUDA graphs on a GPU, on a CPU nothing.
         """
@@ -224,5 +224,5 @@ class Engine(Generic[Memory, State]):
         """Put the attention into the order in which people read the source, without `</s>` and padding."""
         if hypothesis.attention is None:
             return hypothesis
-        attention = padded(hypothesis.attention[:, :pieces], pieces, dim=1).cpu()  # no word yet: no width yet
+        attention = padded(hypothesis.attention[:, :pieces], pieces, dim=1).cpu()  # no piece yet: no width yet
         return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)

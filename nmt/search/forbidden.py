@@ -207,7 +207,7 @@ class ForbiddenWords:
         """Pieces behind which it does not matter what was before, [V]."""
 
     def states(self, written: Tensor, lengths: Tensor) -> Tensor:
-        """Return the states of hypotheses [B, K, T], of which [B] words are written: [B, K]."""
+        """Return the states of hypotheses [B, K, T], of which [B] pieces are written: [B, K]."""
         last = _last(written, lengths, 1)  # [B, K, 1]
         states = self._read(last)
         b, k = (~self._resets[last.squeeze(2)]).nonzero(as_tuple=True)
@@ -219,16 +219,16 @@ class ForbiddenWords:
         """Return the same, where to look at values would be to wait for a device."""
         return self._read(_last(written, lengths, self.window))
 
-    def rows(self, states: Tensor, words: Tensor | None, *, last: Tensor) -> Tensor:
+    def rows(self, states: Tensor, pieces: Tensor | None, *, last: Tensor) -> Tensor:
         """Return which of the masks hypotheses in `states` [B, K] obey: [B, K].
 
         Args:
             states: [B, K].
-            words: The words that each sentence is made of, [B, V]; None: all.
+            pieces: The pieces that each sentence may be made of, [B, V]; None: all.
             last: Whether the next step is the last one, [B].
         """
-        if words is not None:
-            last = last | ~self._frees[words].any(dim=1)
+        if pieces is not None:
+            last = last | ~self._frees[pieces].any(dim=1)
         rows: Tensor = states + self._size * last[:, None]
         return rows
 

@@ -19,7 +19,7 @@ FORBIDDEN: Final = (PAD, UNK, BOS)
 """What no translation contains as a rule. The probability of these ids is lost, not shared out among the others."""
 
 _BLOCK: Final = 64
-"""Words of which only the best is looked at first."""
+"""Pieces of which only the best is looked at first."""
 
 
 class Candidates(NamedTuple):
@@ -30,18 +30,18 @@ class Candidates(NamedTuple):
     parents: Tensor
     """The beam that is continued, [B, C]; 0 beyond the possible ones."""
     ids: Tensor
-    """The word that continues it, [B, C]; PAD beyond the possible ones."""
+    """The piece that continues it, [B, C]; PAD beyond the possible ones."""
 
 
-def word_log_probs(logits: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
+def piece_log_probs(logits: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
     """Turn logits [..., V] into float32 log-probabilities, -inf for what is `never` produced."""
     return forbidding(logits.log_softmax(dim=-1, dtype=torch.float32), never)
 
 
 def forbidding(log_probs: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
     """Put -inf into log-probabilities [..., V] for what is `never` produced; all others stay as they are."""
-    for word in never:
-        log_probs[..., word] = -math.inf
+    for piece in never:
+        log_probs[..., piece] = -math.inf
     return log_probs
 
 
@@ -49,7 +49,7 @@ def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates
     """Find the `count` best of all K x V continuations; equal ones go by lower beam, then by lower id.
 
     Args:
-        log_probs: Of each next word, [B, K, V].
+        log_probs: Of each next piece, [B, K, V].
         totals: Of the hypotheses so far, [B, K].
         count: C, the candidates wanted.
     """
@@ -64,10 +64,10 @@ def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates
 
 
 def candidates_by_blocks(log_probs: Tensor, totals: Tensor, count: int) -> tuple[Candidates, Tensor]:
-    """Find the best continuations in the blocks of words whose best word is among the best blocks' best.
+    """Find the best continuations in the blocks of pieces whose best piece is among the best blocks' best.
 
-    As no word is better than the best of its block, C + 1 blocks hold the C + 1 best words. Which of equal blocks, or
-    of equal words at the edge of the choice, get in is left to the library; where that may break the rule of
+    As no piece is better than the best of its block, C + 1 blocks hold the C + 1 best pieces. Which of equal blocks, or
+    of equal pieces at the edge of the choice, get in is left to the library; where that may break the rule of
     `best_candidates`, a flag says so.
 
     Returns:
@@ -108,7 +108,7 @@ def candidates_by_key(log_probs: Tensor, totals: Tensor, count: int) -> Candidat
 
 
 def _block_maxima(log_probs: Tensor) -> Tensor:
-    """Return the best of every 64 words, [B, K, blocks]; the last block may be smaller."""
+    """Return the best of every 64 pieces, [B, K, blocks]; the last block may be smaller."""
     batch, beams, vocab_size = log_probs.shape
     count = vocab_size // _BLOCK
     whole = count * _BLOCK
@@ -134,9 +134,9 @@ _ROOM_MULTIPLE: Final = 32
 
 @dataclass(frozen=True)
 class Written(Rows):
-    """The words of B sentences' K hypotheses, and where asked for the attention with which each was chosen."""
+    """The pieces of B sentences' K hypotheses, and where asked for the attention with which each was chosen."""
 
-    words: Tensor
+    pieces: Tensor
     """[B, K, T], PAD behind the last one."""
     attention: Tensor | None
     """[B, K, T, S], zero on padding."""
@@ -153,39 +153,39 @@ class Written(Rows):
 
     def select(self, parents: Tensor) -> "Written":
         """Copy hypotheses: the new one k of sentence b is `parents[b, k]`; parents [B, K']."""
-        pick = picker(parents, self.words.shape[1])
-        return replace(self, words=pick(self.words), attention=mapped(pick, self.attention))
+        pick = picker(parents, self.pieces.shape[1])
+        return replace(self, pieces=pick(self.pieces), attention=mapped(pick, self.attention))
 
     def write(self, places: Tensor, ids: Tensor, attention: Tensor) -> "Written":
-        """Put words [B, K] at `places` [B], and the attention [B, K, S] that they came with."""
+        """Put pieces [B, K] at `places` [B], and the attention [B, K, S] that they came with."""
         index = places[:, None, None].expand(-1, ids.shape[1], 1)
-        words = self.words.scatter(2, index, ids[:, :, None])
+        pieces = self.pieces.scatter(2, index, ids[:, :, None])
         if self.attention is None:
-            return Written(words, None, self.room)
+            return Written(pieces, None, self.room)
         size = max(self.attention.shape[3], attention.shape[2])
         rows = padded(attention, size, dim=2)[:, :, None]  # [B, K, 1, S]
         wider = padded(self.attention, size, dim=3)  # [B, K, T, S]
-        return Written(words, wider.scatter(2, index[..., None].expand_as(rows), rows), self.room)
+        return Written(pieces, wider.scatter(2, index[..., None].expand_as(rows), rows), self.room)
 
     def beside(self, other: "Written") -> "Written":
         """Append to each sentence the hypotheses that `other` has of it."""
         attention = None
         if self.attention is not None and other.attention is not None:
             attention = joined(self.attention, other.attention, dim=1)
-        return Written(joined(self.words, other.words, dim=1), attention, self.room)
+        return Written(joined(self.pieces, other.pieces, dim=1), attention, self.room)
 
     def hypothesis(self, sentence: int, beam: int, length: int, log_prob: float, score: float) -> Hypothesis:
-        """Return the first `length` words of a hypothesis with what is said about it."""
+        """Return the first `length` pieces of a hypothesis with what is said about it."""
         attention = None if self.attention is None else self.attention[sentence, beam, :length].clone()
-        return Hypothesis(tuple(self.words[sentence, beam, :length].tolist()), log_prob, score, attention)
+        return Hypothesis(tuple(self.pieces[sentence, beam, :length].tolist()), log_prob, score, attention)
 
     def take(self, sentences: Tensor) -> "Written":
         """Keep `sentences` [B'], in this order, and no more places than they may need."""
         room = self.room.index_select(0, sentences)
         width = _width(room)
-        words = self.words[:, :, :width].index_select(0, sentences)
+        pieces = self.pieces[:, :, :width].index_select(0, sentences)
         attention = None if self.attention is None else self.attention[:, :, :width].index_select(0, sentences)
-        return Written(words, attention, room)
+        return Written(pieces, attention, room)
 
 
 def _width(room: Tensor) -> int:
@@ -203,7 +203,7 @@ class Frontier(Takable, Protocol):
 
     @property
     def ids(self) -> Tensor:
-        """The words to go on from, [B, K]."""
+        """The last pieces, [B, K]."""
         ...
 
     def grow(self, logits: Tensor, state: SearchState) -> tuple[Self, Tensor | None]:
@@ -212,7 +212,7 @@ class Frontier(Takable, Protocol):
         A sentence that is over may be grown further: what has been found for it then stays the same.
 
         Args:
-            logits: Of each next word, [B, K, V].
+            logits: Of each next piece, [B, K, V].
             state: The state that came with them.
 
         Returns:
@@ -236,13 +236,13 @@ class Limits(Rows):
     lengths: Tensor
     """Steps made, [B]."""
     shortest: Tensor
-    """Fewest words of a translation, `</s>` not counted, [B]."""
+    """Minimum pieces of a translation, without `</s>`, [B]."""
     longest: Tensor
     """Most steps, [B]; after the last one a hypothesis ends as it is."""
     rules: tuple[Rule, ...]
     """What may not come next."""
     never: tuple[int, ...]
-    """Words that may never come."""
+    """Pieces that may never come."""
     weighed: bool = False
     """Whether what the model gives are no logits but sums of weighted log-probabilities, which stay as they are."""
 
@@ -268,16 +268,16 @@ class Limits(Rows):
         return cls(none, shortest, longest, tuple(rules), tuple(never), weighed)
 
     def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
-        """Turn logits [B, K, V] into log-probabilities, -inf for words that may not come next: [B, K, V].
+        """Turn logits [B, K, V] into log-probabilities, -inf for pieces that may not come next: [B, K, V].
 
-        Where rules leave no word at all, `</s>` may come.
+        Where rules leave no piece at all, `</s>` may come.
         """
-        log_probs = forbidding(logits, self.never) if self.weighed else word_log_probs(logits, self.never)
+        log_probs = forbidding(logits, self.never) if self.weighed else piece_log_probs(logits, self.never)
         ends = log_probs[:, :, EOS].clone()
         log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
         if self.rules:
             for rule in self.rules:
-                rule.apply(log_probs, words=state.words, written=written.words, lengths=self.lengths)
+                rule.apply(log_probs, pieces=state.pieces, written=written.pieces, lengths=self.lengths)
             stuck = log_probs.amax(dim=2) == -math.inf
             log_probs[:, :, EOS] = torch.where(stuck, ends, log_probs[:, :, EOS])
         return log_probs
@@ -288,6 +288,6 @@ class Limits(Rows):
         return replace(self, lengths=lengths.minimum(self.longest))
 
 
-def word_ids(chosen: Tensor, state: SearchState) -> Tensor:
-    """Turn places among the logits of a sentence, [B, N], into the words that they score."""
-    return chosen if state.words is None else state.words.gather(1, chosen)
+def piece_ids(chosen: Tensor, state: SearchState) -> Tensor:
+    """Turn indices among the logits of a sentence, [B, N], into the ids of their pieces."""
+    return chosen if state.pieces is None else state.pieces.gather(1, chosen)

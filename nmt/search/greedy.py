@@ -1,4 +1,4 @@
-"""Greedy search: the best word at every step."""
+"""Greedy search: the best piece at every step."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nmt.models.tensors import Rows
-from nmt.search.frontier import Limits, Written, word_ids
+from nmt.search.frontier import Limits, Written, piece_ids
 from nmt.search.protocol import Hypothesis, SearchState
 from nmt.search.rules import Scoring
 from nmt.text.vocab import BOS, EOS
@@ -15,15 +15,15 @@ from nmt.text.vocab import BOS, EOS
 
 @dataclass(frozen=True)
 class Greedy(Rows):
-    """A frontier of one hypothesis a sentence: the most probable word follows, the lowest id among equals."""
+    """A frontier of one hypothesis a sentence: the most probable piece follows, the lowest id among equals."""
 
     limits: Limits
     log_probs: Tensor
     """[B] float32."""
     ids: Tensor
-    """Last words, [B, 1]."""
+    """Last pieces, [B, 1]."""
     ended: Tensor
-    """Whether the last word is `</s>`, [B]."""
+    """Whether the last piece is `</s>`, [B]."""
     written: Written
     scoring: Scoring
     replayable: ClassVar[bool] = True
@@ -32,7 +32,7 @@ class Greedy(Rows):
     def start(cls, limits: Limits, *, scoring: Scoring, with_attention: bool = False) -> Self:
         """Begin with `<s>`."""
         written = Written.start(limits.longest, 1, with_attention=with_attention)
-        ids = torch.full_like(written.words[:, :, 0], BOS)
+        ids = torch.full_like(written.pieces[:, :, 0], BOS)
         log_probs = torch.zeros(len(ids), device=ids.device)
         return cls(limits, log_probs, ids, torch.zeros_like(log_probs, dtype=torch.bool), written, scoring)
 
@@ -41,7 +41,7 @@ class Greedy(Rows):
         log_probs = self.limits.log_probs(logits, state, self.written)
         best, ids = log_probs.squeeze(1).max(dim=1, keepdim=True)  # [B, 1]
         over = self.over()
-        ids = torch.where(over[:, None], self.ids, word_ids(ids, state))
+        ids = torch.where(over[:, None], self.ids, piece_ids(ids, state))
         grown = replace(
             self,
             limits=self.limits.step(~over),
@@ -59,6 +59,6 @@ class Greedy(Rows):
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return the hypothesis of each sentence."""
         scores = self.scoring.score(self.log_probs[:, None], self.limits.lengths[:, None], None).squeeze(1)
-        words = self.limits.lengths - self.ended.long()
-        found = zip(words.tolist(), self.log_probs.tolist(), scores.tolist(), strict=True)
+        pieces = self.limits.lengths - self.ended.long()
+        found = zip(pieces.tolist(), self.log_probs.tolist(), scores.tolist(), strict=True)
         return [[self.written.hypothesis(b, 0, *one)] for b, one in enumerate(found)]

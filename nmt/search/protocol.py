@@ -20,9 +20,9 @@ class Sentence:
     number: int = 0
     """Tells it from the others of a search; random numbers depend on it."""
     prefix: tuple[int, ...] = ()
-    """The words that its translation has to begin with."""
+    """The pieces that its translation has to begin with."""
     required: tuple[tuple[int, ...], ...] = ()
-    """Sequences of words that have to appear in its translation."""
+    """Sequences of pieces that have to appear in its translation."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Hypothesis:
     """A finished hypothesis."""
 
     ids: tuple[int, ...]
-    """The words, without `</s>`."""
+    """The pieces, without `</s>`."""
     log_probability: float
-    """Natural logarithm of the probability of the words and of `</s>`, where the hypothesis got to one; with a language
-    model, that of the translation model plus the weighted one of the language model."""
+    """Natural logarithm of the probability of the pieces and of `</s>`, where the hypothesis got to one; with a
+    language model, that of the translation model plus the weighted one of the language model."""
     score: float
     """The log-probability over the length penalty, and the coverage penalty: what hypotheses are ranked by."""
     attention: Tensor | None = field(default=None, compare=False)
-    """How much each word read of each source position, [T, S] float32, where it was asked for."""
+    """How much each piece read of each source position, [T, S] float32, where it was asked for."""
 
 
 class SearchState(Takable, Protocol):
@@ -49,8 +49,8 @@ class SearchState(Takable, Protocol):
         ...
 
     @property
-    def words(self) -> Tensor | None:
-        """The word that each logit of a sentence scores, [B, V], ascending, special ids first; None: all, in order."""
+    def pieces(self) -> Tensor | None:
+        """The id of the piece that each logit scores, [B, V], ascending, special ids first; None: all, in order."""
         ...
 
     def select(self, parents: Tensor) -> Self:
@@ -66,7 +66,7 @@ class StepDecoder(Protocol[State]):
     """A decoder that makes one step for all beams of all sentences."""
 
     def step(self, prev_ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
         ...
 
 

@@ -77,7 +77,7 @@ class Asked:
 
 
 class Rule(Protocol):
-    """Makes words impossible, for each of B sentences by itself; `RULES` lists the kinds there are."""
+    """Makes pieces impossible, for each of B sentences by itself; `RULES` lists the kinds there are."""
 
     @classmethod
     def of(
@@ -86,14 +86,14 @@ class Rule(Protocol):
         """Bind new sentences, of at most `longest` steps each, [B]; None: of no search with these settings."""
         ...
 
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
-        """Set the log-probabilities of words that may not come next to -inf, in place.
+    def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Set the log-probabilities of pieces that may not come next to -inf, in place.
 
         Args:
-            log_probs: Of the next words, [B, K, V].
-            words: The word that each of them is of, [B, V]; None: all words in order.
-            written: What each hypothesis consists of so far, [B, K, T], PAD behind the last word.
-            lengths: How many words that is, [B].
+            log_probs: Of the next pieces, [B, K, V].
+            pieces: The piece that each of them is of, [B, V]; None: all pieces in order.
+            written: What each hypothesis consists of so far, [B, K, T], PAD behind the last piece.
+            lengths: How many pieces that is, [B].
         """
         ...
 
@@ -107,11 +107,11 @@ class Rule(Protocol):
 
 
 class NoRepeatNgram:
-    """No sequence of `size` words comes twice in a hypothesis (Paulus et al., 2018, sec. 2.5)."""
+    """No sequence of `size` pieces comes twice in a hypothesis (Paulus et al., 2018, sec. 2.5)."""
 
     def __init__(self, size: int) -> None:
         if size < 1:
-            raise ValueError(f"an n-gram that may not come twice has at least 1 word, found a size of {size}")
+            raise ValueError(f"an n-gram that may not come twice has at least 1 piece, found a size of {size}")
         self.size = size
 
     @classmethod
@@ -121,8 +121,8 @@ class NoRepeatNgram:
         """Bind all sentences alike, if the settings say so."""
         return NoRepeatNgram(settings.no_repeat_ngram) if settings.no_repeat_ngram else None
 
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
-        """Make each word impossible that has followed the last `size` - 1 words before."""
+    def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make each piece impossible that has followed the last `size` - 1 pieces before."""
         before = self.size - 1
         count = written.shape[2] - before  # places where an n-gram may begin
         if count < 1:
@@ -131,7 +131,7 @@ class NoRepeatNgram:
         repeated = (begins + before < lengths[:, None])[:, None].expand(-1, written.shape[1], -1)  # [B, K, N]
         for n, last in enumerate(_last(written, lengths, before)):
             repeated = repeated & (written[:, :, n : n + count] == last[:, :, None])
-        _forbid(log_probs, written[:, :, before:].where(repeated, PAD), words)
+        _forbid(log_probs, written[:, :, before:].where(repeated, PAD), pieces)
 
     def take(self, sentences: Tensor) -> "NoRepeatNgram":
         """Return itself: it is the same for all sentences."""
@@ -143,16 +143,16 @@ class NoRepeatNgram:
 
 
 class Prefix(NamedTuple):
-    """The words that each translation begins with.
+    """The pieces that each translation begins with.
 
-    They keep their log-probabilities. A word that is impossible anyway, as an unknown one is, costs nothing: so a
+    They keep their log-probabilities. A piece that is impossible anyway, as an unknown one is, costs nothing: so a
     prefix comes whatever the other rules say, if this is the last one of them.
     """
 
-    words: Tensor
-    """[B, P]; the last words of shorter prefixes are of no meaning."""
+    pieces: Tensor
+    """[B, P]; the last pieces of shorter prefixes are of no meaning."""
     lengths: Tensor
-    """Words in each prefix, [B]; 0: none."""
+    """Pieces in each prefix, [B]; 0: none."""
 
     @classmethod
     def of(
@@ -162,37 +162,37 @@ class Prefix(NamedTuple):
         if not asked.with_prefixes:
             return None
         lengths = torch.tensor([len(sentence.prefix) for sentence in sentences])
-        words = torch.zeros(len(sentences), int(lengths.max()), dtype=torch.int64)
+        pieces = torch.zeros(len(sentences), int(lengths.max()), dtype=torch.int64)
         for row, sentence in enumerate(sentences):
-            words[row, : len(sentence.prefix)] = torch.tensor(sentence.prefix, dtype=torch.int64)
-        return Prefix(words.to(longest.device), lengths.to(longest.device))
+            pieces[row, : len(sentence.prefix)] = torch.tensor(sentence.prefix, dtype=torch.int64)
+        return Prefix(pieces.to(longest.device), lengths.to(longest.device))
 
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
-        """Make all words but the next one of the prefix impossible; where `words` are given, that one is among them."""
+    def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make all pieces but the next one of the prefix impossible; of a shortlist, that one is a part."""
         running = (lengths < self.lengths)[:, None, None]  # [B, 1, 1]
-        if not self.words.shape[1] or (running.is_cpu and not bool(running.any())):
+        if not self.pieces.shape[1] or (running.is_cpu and not bool(running.any())):
             return
-        forced = self.words.gather(1, lengths.clamp(max=self.words.shape[1] - 1)[:, None])  # [B, 1]
-        index = places(forced, words)[:, :, None].expand(-1, log_probs.shape[1], -1)  # [B, K, 1]
+        forced = self.pieces.gather(1, lengths.clamp(max=self.pieces.shape[1] - 1)[:, None])  # [B, 1]
+        index = places(forced, pieces)[:, :, None].expand(-1, log_probs.shape[1], -1)  # [B, K, 1]
         kept = log_probs.gather(2, index)
         log_probs.masked_fill_(running, -math.inf)
         log_probs.scatter_(2, index, kept.masked_fill(running & (kept == -math.inf), 0.0))
 
     def take(self, sentences: Tensor) -> "Prefix":
         """Keep `sentences` [B'], in this order."""
-        return Prefix(self.words[sentences], self.lengths[sentences])
+        return Prefix(self.pieces[sentences], self.lengths[sentences])
 
     def join(self, other: "Prefix") -> "Prefix":
         """Append the sentences of `other`."""
-        size = max(self.words.shape[1], other.words.shape[1])
-        rows = [nn.functional.pad(part, (0, size - part.shape[1])) for part in (self.words, other.words)]
+        size = max(self.pieces.shape[1], other.pieces.shape[1])
+        rows = [nn.functional.pad(part, (0, size - part.shape[1])) for part in (self.pieces, other.pieces)]
         return Prefix(torch.cat(rows), torch.cat([self.lengths, other.lengths]))
 
 
 class AtMost(NamedTuple):
-    """Some words come at most so many times."""
+    """Some pieces come at most so many times."""
 
-    words: Tensor
+    pieces: Tensor
     """[N]."""
     counts: Tensor
     """How often each may come in the translation of each sentence, [B, N]."""
@@ -201,24 +201,24 @@ class AtMost(NamedTuple):
     def of(
         cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
     ) -> "AtMost | None":
-        """Bind sentences to what they require of the words that are copied, if any are."""
+        """Bind sentences to what they require of the pieces that are copied, if any are."""
         if not asked.copied:
             return None
-        counts = [[sentence.required.count((word,)) for word in asked.copied] for sentence in sentences]
+        counts = [[sentence.required.count((piece,)) for piece in asked.copied] for sentence in sentences]
         return AtMost(torch.tensor(asked.copied, device=longest.device), torch.tensor(counts, device=longest.device))
 
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
-        """Make each word impossible that has come as often as it may."""
-        came = torch.stack([(written == word).sum(dim=2) for word in self.words], dim=2)  # [B, K, N]
-        _forbid(log_probs, self.words.where(came >= self.counts[:, None], PAD), words)
+    def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        """Make each piece impossible that has come as often as it may."""
+        came = torch.stack([(written == piece).sum(dim=2) for piece in self.pieces], dim=2)  # [B, K, N]
+        _forbid(log_probs, self.pieces.where(came >= self.counts[:, None], PAD), pieces)
 
     def take(self, sentences: Tensor) -> "AtMost":
         """Keep `sentences` [B'], in this order."""
-        return AtMost(self.words, self.counts[sentences])
+        return AtMost(self.pieces, self.counts[sentences])
 
     def join(self, other: "AtMost") -> "AtMost":
         """Append the sentences of `other`."""
-        return AtMost(self.words, torch.cat([self.counts, other.counts]))
+        return AtMost(self.pieces, torch.cat([self.counts, other.counts]))
 
 
 class Forbidden(NamedTuple):
@@ -235,31 +235,31 @@ class Forbidden(NamedTuple):
         """Bind sentences to the texts that are forbidden, if any are."""
         return Forbidden(asked.forbidden, longest) if asked.forbidden else None
 
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+    def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make pieces impossible that would end a forbidden text, or leave no other way than to end it."""
         table = self.table
         if not log_probs.is_cpu:
             states = table.states_without_looking(written, lengths)
-            log_probs.masked_fill_(self.masks(states, words, lengths), -math.inf)
+            log_probs.masked_fill_(self.masks(states, pieces, lengths), -math.inf)
             return
-        if words is None:
+        if pieces is None:
             log_probs.index_fill_(2, table.always, -math.inf)
         else:
-            log_probs.masked_fill_(table.never[words][:, None], -math.inf)
-        rows = self._rows(table.states(written, lengths), words, lengths)
+            log_probs.masked_fill_(table.never[pieces][:, None], -math.inf)
+        rows = self._rows(table.states(written, lengths), pieces, lengths)
         b, k = table.bans[rows].nonzero(as_tuple=True)
         if len(b):
             chosen = rows[b, k]
-            masks = table.masks[chosen] if words is None else table.masks[chosen[:, None], words[b]]
+            masks = table.masks[chosen] if pieces is None else table.masks[chosen[:, None], pieces[b]]
             log_probs[b, k] = log_probs[b, k].masked_fill_(masks, -math.inf)
 
-    def masks(self, states: Tensor, words: Tensor | None, lengths: Tensor) -> Tensor:
+    def masks(self, states: Tensor, pieces: Tensor | None, lengths: Tensor) -> Tensor:
         """Return what hypotheses in `states` [B, K] may not be continued with, [B, K, V]; see `apply`."""
-        rows = self._rows(states, words, lengths)
-        return self.table.masks[rows] if words is None else self.table.masks[rows[:, :, None], words[:, None]]
+        rows = self._rows(states, pieces, lengths)
+        return self.table.masks[rows] if pieces is None else self.table.masks[rows[:, :, None], pieces[:, None]]
 
-    def _rows(self, states: Tensor, words: Tensor | None, lengths: Tensor) -> Tensor:
-        return self.table.rows(states, words, last=lengths + 1 >= self.longest)
+    def _rows(self, states: Tensor, pieces: Tensor | None, lengths: Tensor) -> Tensor:
+        return self.table.rows(states, pieces, last=lengths + 1 >= self.longest)
 
     def take(self, sentences: Tensor) -> "Forbidden":
         """Keep `sentences` [B'], in this order."""
@@ -274,21 +274,21 @@ RULES: Final[tuple[type[Rule], ...]] = (NoRepeatNgram, AtMost, Forbidden, Prefix
 """All kinds of rules, in the order in which they are applied: a prefix comes whatever the others say."""
 
 
-def places(ids: Tensor, words: Tensor | None) -> Tensor:
-    """Find words [B, N] among the `words` [B, V] that are scored: [B, N], the place of PAD for those that are not."""
-    if words is None:
+def places(ids: Tensor, pieces: Tensor | None) -> Tensor:
+    """Find pieces [B, N] among the `pieces` [B, V] that are scored: [B, N], the place of PAD for those that are not."""
+    if pieces is None:
         return ids
-    found = torch.searchsorted(words.contiguous(), ids.contiguous()).clamp(max=words.shape[1] - 1)
-    return found.where(words.gather(1, found) == ids, PAD)
+    found = torch.searchsorted(pieces.contiguous(), ids.contiguous()).clamp(max=pieces.shape[1] - 1)
+    return found.where(pieces.gather(1, found) == ids, PAD)
 
 
 def _last(written: Tensor, lengths: Tensor, count: int) -> list[Tensor]:
-    """Return the last `count` words of each hypothesis, [B, K] each; -2 before the first word."""
+    """Return the last `count` pieces of each hypothesis, [B, K] each; -2 before the first piece."""
     index = lengths[:, None] - torch.arange(count, 0, -1, device=lengths.device)  # [B, count]
     last = written.gather(2, index.clamp(min=0)[:, None].expand(-1, written.shape[1], -1))
     return list(last.masked_fill((index < 0)[:, None], -2).unbind(dim=2))
 
 
-def _forbid(log_probs: Tensor, ids: Tensor, words: Tensor | None) -> None:
-    """Make words [B, K, N] impossible; PAD is so anyway."""
-    log_probs.scatter_(2, places(ids.flatten(1), words).view(ids.shape), -math.inf)
+def _forbid(log_probs: Tensor, ids: Tensor, pieces: Tensor | None) -> None:
+    """Make pieces [B, K, N] impossible; PAD is so anyway."""
+    log_probs.scatter_(2, places(ids.flatten(1), pieces).view(ids.shape), -math.inf)

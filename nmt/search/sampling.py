@@ -9,25 +9,25 @@ from torch import Tensor
 
 from nmt.errors import UsageError
 from nmt.models.tensors import Rows
-from nmt.search.frontier import Limits, Written, best_candidates, word_ids
+from nmt.search.frontier import Limits, Written, best_candidates, piece_ids
 from nmt.search.protocol import Hypothesis, SearchState
 from nmt.search.rules import Scoring
 from nmt.text.vocab import BOS, EOS
 
 _LOOKED_AT: Final = 64
-"""Words among which the most probable ones that have `top_p` together are looked for first."""
+"""Pieces among which the most probable ones that have `top_p` together are looked for first."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """The distribution that words are drawn from, and the seed."""
+    """The distribution that pieces are sampled from, and the seed."""
 
     temperature: float = 1.0
-    """Log-probabilities are divided by it: below 1 the probable words become more probable still."""
+    """Log-probabilities are divided by it: below 1 the probable pieces become more probable still."""
     top_k: int = 0
-    """Only so many of the most probable words are drawn (Fan et al., 2018, sec. 5.1); 0: all."""
+    """Sample only from this many of the most probable pieces (Fan et al., 2018, sec. 5.1); 0: all."""
     top_p: float = 1.0
-    """Only the fewest of the most probable words that have this probability together, after `temperature` and `top_k`
+    """Only the fewest of the most probable pieces that have this probability together, after `temperature` and `top_k`
     (Holtzman et al., 2020, sec. 3.1)."""
     seed: int = 1
     """Each seed draws other translations."""
@@ -43,7 +43,7 @@ class Sampling:
                 raise UsageError(f"{name} = {getattr(self, name)} of sampling: expected {expected}")
 
     def draw(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
-        """Draw words.
+        """Draw pieces.
 
         Args:
             log_probs: R distributions, -inf for what is impossible, [R, V].
@@ -52,7 +52,7 @@ class Sampling:
         Returns:
             What each number draws from its distribution, [R, N].
         """
-        # the most probable word becomes 0, so that no temperature is too low
+        # the most probable piece becomes 0, so that no temperature is too low
         heated = (log_probs - log_probs.amax(dim=1, keepdim=True)) / self.temperature
         weights = heated.softmax(dim=1)
         if not self.top_k and self.top_p == 1:
@@ -61,12 +61,12 @@ class Sampling:
         return self._draw(log_probs, weights, uniform, min(self.top_k or looked_at, weights.shape[1]))
 
     def _draw(self, log_probs: Tensor, weights: Tensor, uniform: Tensor, count: int) -> Tensor:
-        """Draw from the `count` most probable words, or from more of them where those have not `top_p` together."""
+        """Draw from the `count` most probable pieces, or from more of them where those have not `top_p` together."""
         best = best_candidates(log_probs[:, None], torch.zeros_like(weights[:, :1]), count).ids  # [R, count]
         mass = weights.gather(1, best).cumsum(dim=1, dtype=torch.float64)
         total = mass[:, -1:]
         enough = self.top_p * (total if self.top_k else torch.ones_like(total))
-        last = torch.searchsorted(mass, enough).clamp(max=count - 1)  # the first word that makes it enough
+        last = torch.searchsorted(mass, enough).clamp(max=count - 1)  # the first piece that makes it enough
         drawn = best.gather(1, _inverse(mass.minimum(mass.gather(1, last)), uniform))
         if self.top_k or count == weights.shape[1]:
             return drawn
@@ -79,10 +79,9 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Sampled(Rows):
-    """A frontier of K samples a sentence, drawn word by word.
+    """A frontier of K samples a sentence, drawn piece by piece.
 
-    The random number for a word is made from the seed, the sentence's number, the sample and the step, and from nothing
-    else.
+    The random number for a piece is made from the seed, the sentence's number, the sample and the step alone.
     """
 
     limits: Limits
@@ -91,7 +90,7 @@ class Sampled(Rows):
     log_probs: Tensor
     """Of the samples, by the model alone, [B, K] float32 (before the first step, [B, 1])."""
     ids: Tensor
-    """Their last words, [B, K]."""
+    """Their last pieces, [B, K]."""
     lengths: Tensor
     """Their steps, [B, K]."""
     ended: Tensor
@@ -122,12 +121,12 @@ class Sampled(Rows):
             count: Samples of each sentence, K.
             sampling: What they are drawn from.
             scoring: The length penalty of the score; it changes no choice.
-            with_attention: Keep the attention of each word.
+            with_attention: Keep the attention of each piece.
         """
         if count < 1:
             raise ValueError(f"at least 1 sample of each sentence has to be drawn, not {count}")
         written = Written.start(limits.longest, 1, with_attention=with_attention)
-        ids = torch.full_like(written.words[:, :, 0], BOS)  # [B, 1]
+        ids = torch.full_like(written.pieces[:, :, 0], BOS)  # [B, 1]
         lengths = torch.zeros_like(ids)
         log_probs = torch.zeros(ids.shape, device=ids.device)
         return cls(limits, numbers, log_probs, ids, lengths, lengths.bool(), written, sampling, scoring, count)
@@ -142,9 +141,9 @@ class Sampled(Rows):
         parents = samples.div(self.count // beams, rounding_mode="floor")
         log_probs = log_probs.flatten(1).gather(1, parents * vocab_size + drawn)
         if beams == self.count:
-            return self._with(word_ids(drawn, state), log_probs, state.attention), None
+            return self._with(piece_ids(drawn, state), log_probs, state.attention), None
         attention = state.attention.index_select(1, parents)
-        return self._spread(parents)._with(word_ids(drawn, state), log_probs, attention), parents.expand(batch, -1)
+        return self._spread(parents)._with(piece_ids(drawn, state), log_probs, attention), parents.expand(batch, -1)
 
     def over(self) -> Tensor:
         """Tell in which sentences every sample has come to `</s>` or to its last step, [B]."""
@@ -171,7 +170,7 @@ class Sampled(Rows):
         return replace(self, log_probs=log_probs, ids=ids, lengths=lengths, ended=ended, written=written)
 
     def _with(self, ids: Tensor, log_probs: Tensor, attention: Tensor) -> "Sampled":
-        """Append words [B, K] with their log-probabilities and attention [B, K, S] to the samples that go on."""
+        """Append pieces [B, K] with their log-probabilities and attention [B, K, S] to the samples that go on."""
         over = self.over()
         going = ~(self.ended | over[:, None])
         ids = ids.where(going, self.ids)

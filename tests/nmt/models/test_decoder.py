@@ -125,7 +125,7 @@ def test_a_state_tells_what_the_last_step_has_read() -> None:
     torch.testing.assert_close(state.attention[:, :1], decoder.read(embedded[:, :1], source)[1])
     swapped = state.select(torch.tensor([[1, 0], [1, 0]]))
     assert torch.equal(swapped.attention, state.attention.flip(1))
-    assert state.words is None
+    assert state.pieces is None
 
 
 def test_without_input_feeding_later_words_do_not_change_earlier_features() -> None:

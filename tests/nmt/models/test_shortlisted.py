@@ -65,7 +65,7 @@ def begin(model: ShortlistedModel, sources: list[list[int]]) -> tuple[Tensor, Sh
 
 def follow(model: ShortlistedModel, logits: Tensor, state: ShortlistedState) -> tuple[Tensor, ShortlistedState]:
     """Go on from each sentence's first beam with its best words, in another order of beams."""
-    ids = state.words.gather(1, logits[:, 0].topk(BEAMS).indices)
+    ids = state.pieces.gather(1, logits[:, 0].topk(BEAMS).indices)
     return model.step(ids, state.select(torch.tensor([1, 0, 2]).expand(len(ids), -1)))
 
 
@@ -93,7 +93,7 @@ def test_the_logits_are_those_of_the_listed_words_without_a_shortlist(
     full, _ = inner.step(prev_ids, inner.start(inner.encode(batch_of(sources))))
     logits, state = outer.step(prev_ids, outer.start(outer.encode(batch_of(sources))))
     assert logits.shape == (7, 1, LISTED)
-    torch.testing.assert_close(logits, full.gather(2, state.words[:, None]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits, full.gather(2, state.pieces[:, None]), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.needs("int8")
@@ -105,7 +105,7 @@ def test_in_8_bits_the_sums_are_exact(model: Seq2Seq) -> None:
     logits, state = outer.step(prev_ids, outer.start(outer.encode(batch_of(sources))))
     scales = model.output.weight.abs().amax(dim=1) / 127
     integers = (model.output.weight / scales[:, None]).round().long()
-    for row, words in enumerate(state.words):
+    for row, words in enumerate(state.pieces):
         sums = integers[words] @ (features[row, 0] * 127).round().long()
         assert torch.equal(logits[row, 0], sums.float() * (scales[words] / 127) + model.output.bias[words])
 
@@ -146,7 +146,7 @@ def test_sentences_that_come_and_go_take_their_words_along(model: Seq2Seq, preci
     kept = torch.tensor([6, 1, 4])
     state, logits = state.take(kept).join(later), torch.cat([logits[kept], later_logits])
     rows = [6, 1, 4, 8, 9, 10, 11]
-    assert torch.equal(state.words, of_first_word(torch.tensor([sources[row][:1] for row in rows])))
+    assert torch.equal(state.pieces, of_first_word(torch.tensor([sources[row][:1] for row in rows])))
     logits, state = follow(searched, logits, state)
     for row, found in zip(rows, logits, strict=True):
         assert torch.equal(found, expected[row][2])
@@ -176,7 +176,7 @@ def test_translations_are_made_of_listed_words(model: Seq2Seq) -> None:
     searched = shortlisted(model, "fp32")
     memory = searched.encode(batch_of(sources))
     found = translated(searched, searched.start(memory))
-    for hypothesis, words in zip(found, memory.words.tolist(), strict=True):
+    for hypothesis, words in zip(found, memory.pieces.tolist(), strict=True):
         assert hypothesis.ids
         assert set(hypothesis.ids) <= set(words) - {EOS}
 

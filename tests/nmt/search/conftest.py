@@ -23,14 +23,14 @@ LOOKS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.d
 
 @dataclass(frozen=True)
 class TableState:
-    """Which sentence each row is, how long its source is, [B], and a number made of the words of each beam, [B, K]."""
+    """Which sentence each row is, how long its source is, [B], and a number made of the pieces of each beam, [B, K]."""
 
     sentences: Tensor
     sizes: Tensor
     contexts: Tensor
     attention: Tensor
     """[B, K, S], where S is the longest source."""
-    words: None = None
+    pieces: None = None
 
     def select(self, parents: Tensor) -> "TableState":
         index = parents[:, :, None].expand(-1, -1, self.attention.shape[2])
@@ -93,18 +93,18 @@ class TableDecoder:
         attention = self.reading[rows, contexts, : int(state.sizes.max())]
         return self.table[rows, contexts], replace(state, contexts=contexts, attention=attention)
 
-    def next_log_probs(self, sentence: int, words: Sequence[int]) -> Tensor:
-        """Score the words after `<s>` and `words`, [V], as one who knows the table would."""
-        return self.table[sentence, self._context(words)].log_softmax(dim=0)
+    def next_log_probs(self, sentence: int, pieces: Sequence[int]) -> Tensor:
+        """Score the pieces after `<s>` and `pieces`, [V], as one who knows the table would."""
+        return self.table[sentence, self._context(pieces)].log_softmax(dim=0)
 
-    def next_attention(self, sentence: int, words: Sequence[int]) -> Tensor:
-        """Tell how much the word after `<s>` and `words` reads of each source position of its sentence, [S]."""
-        return self.reading[sentence, self._context(words), : int(self.sizes[sentence])]
+    def next_attention(self, sentence: int, pieces: Sequence[int]) -> Tensor:
+        """Tell how much the piece after `<s>` and `pieces` reads of each source position of its sentence, [S]."""
+        return self.reading[sentence, self._context(pieces), : int(self.sizes[sentence])]
 
-    def _context(self, words: Sequence[int]) -> int:
+    def _context(self, pieces: Sequence[int]) -> int:
         context = 0
-        for word in (2, *words):
-            context = (31 * context + word) % CONTEXTS
+        for piece in (2, *pieces):
+            context = (31 * context + piece) % CONTEXTS
         return context
 
 
@@ -197,7 +197,7 @@ def random_decoder() -> Callable[..., TableDecoder]:
 
 @pytest.fixture
 def random_model() -> Callable[[int], TableModel]:
-    """Make a model of a random decoder with 11 words."""
+    """Make a model of a random decoder with 11 pieces."""
     return lambda seed: TableModel(TableDecoder.random(seed, vocab_size=11, sentences=SENTENCES))
 
 

@@ -21,8 +21,8 @@ RandomDecoder = Callable[..., Any]
 SEARCHES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def hypothesis_of(words: tuple[int, ...], total: float, *, length: int, alpha: float) -> Hypothesis:
-    return Hypothesis(words, total, total / math.pow((5 + length) / 6, alpha))
+def hypothesis_of(pieces: tuple[int, ...], total: float, *, length: int, alpha: float) -> Hypothesis:
+    return Hypothesis(pieces, total, total / math.pow((5 + length) / 6, alpha))
 
 
 def slow_beam_search(
@@ -31,31 +31,31 @@ def slow_beam_search(
     """Search one sentence to the last step allowed, with lists."""
     finished: list[Hypothesis] = []
 
-    def finish(words: tuple[int, ...], total: np.float32, length: int) -> None:
-        hypothesis = hypothesis_of(words, float(total), length=length, alpha=alpha)
-        penalty = beta * slow_coverage(decoder, sentence, words, length) if beta else 0.0
+    def finish(pieces: tuple[int, ...], total: np.float32, length: int) -> None:
+        hypothesis = hypothesis_of(pieces, float(total), length=length, alpha=alpha)
+        penalty = beta * slow_coverage(decoder, sentence, pieces, length) if beta else 0.0
         finished.append(replace(hypothesis, score=hypothesis.score + penalty))
 
     live: list[tuple[np.float32, tuple[int, ...]]] = [(np.float32(0), ())]
     for length in range(1, limit + 1):
         candidates = []
-        for beam, (total, words) in enumerate(live):
-            for word, log_prob in enumerate(decoder.next_log_probs(sentence, words).numpy()):
-                if word not in (PAD, UNK, BOS) and (word != EOS or length > min(shortest, limit - 1)):
-                    candidates.append((-(total + log_prob), beam, word))
+        for beam, (total, pieces) in enumerate(live):
+            for piece, log_prob in enumerate(decoder.next_log_probs(sentence, pieces).numpy()):
+                if piece not in (PAD, UNK, BOS) and (piece != EOS or length > min(shortest, limit - 1)):
+                    candidates.append((-(total + log_prob), beam, piece))
         best = sorted(candidates)[: 2 * beams]
-        for cost, beam, word in best[:beams]:
-            if word == EOS:
+        for cost, beam, piece in best[:beams]:
+            if piece == EOS:
                 finish(live[beam][1], -cost, length)
-        live = [(-cost, (*live[beam][1], word)) for cost, beam, word in best if word != EOS][:beams]
-    for total, words in live:
-        finish(words, total, limit)
+        live = [(-cost, (*live[beam][1], piece)) for cost, beam, piece in best if piece != EOS][:beams]
+    for total, pieces in live:
+        finish(pieces, total, limit)
     return sorted(finished, key=lambda hypothesis: -hypothesis.score)
 
 
-def slow_coverage(decoder: Any, sentence: int, words: tuple[int, ...], steps: int) -> float:
+def slow_coverage(decoder: Any, sentence: int, pieces: tuple[int, ...], steps: int) -> float:
     """Add up the logarithms of how much each source position was read, at most once, in the steps of a hypothesis."""
-    read = sum(decoder.next_attention(sentence, words[:step]).double() for step in range(steps))
+    read = sum(decoder.next_attention(sentence, pieces[:step]).double() for step in range(steps))
     return sum(math.log(min(max(share, 1e-6), 1.0)) for share in read.tolist())
 
 
@@ -63,10 +63,10 @@ def all_hypotheses(decoder: Any, *, limit: int, vocab_size: int, alpha: float) -
     """List everything that can be said within `limit` steps."""
     found = []
     for length in range(limit + 1):
-        for words in itertools.product(range(EOS + 1, vocab_size), repeat=length):
-            produced = words if length == limit else (*words, EOS)
-            total = sum(decoder.next_log_probs(0, words[:i])[word].item() for i, word in enumerate(produced))
-            found.append(hypothesis_of(words, total, length=len(produced), alpha=alpha))
+        for pieces in itertools.product(range(EOS + 1, vocab_size), repeat=length):
+            produced = pieces if length == limit else (*pieces, EOS)
+            total = sum(decoder.next_log_probs(0, pieces[:i])[piece].item() for i, piece in enumerate(produced))
+            found.append(hypothesis_of(pieces, total, length=len(produced), alpha=alpha))
     return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
 
@@ -138,7 +138,7 @@ def test_coverage_and_a_shortest_length_change_what_a_slow_search_says_they_chan
         assert [h.score for h in found[sentence]] == pytest.approx([h.score for h in expected], rel=1e-6)
 
 
-def test_the_attention_of_a_hypothesis_is_that_with_which_its_words_were_chosen(random_decoder: RandomDecoder) -> None:
+def test_the_attention_of_a_hypothesis_is_that_with_which_its_pieces_were_chosen(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(2, vocab_size=9, sentences=2, sizes=[4, 2])
     limits = Limits.start(torch.tensor([6, 6]))
     frontier = Beams.start(limits, beam_size=4, n_best=4, scoring=Scoring(1.0), with_attention=True)
@@ -197,7 +197,7 @@ def test_at_the_step_limit_live_hypotheses_end_without_the_probability_of_an_end
     decoder.table[:] = torch.tensor([-math.inf, -math.inf, -math.inf, 0.1, 0.7, 0.2]).log()
     decoder.table[:, :, :3] = -math.inf
     [found] = search(decoder, [0], [2], beams=2, alpha=1.0, n_best=2)
-    # 4 4 and 4 5 or 5 4 are closed with two words; `</s>` after 4 costs more
+    # 4 4 and 4 5 or 5 4 are closed with two pieces; `</s>` after 4 costs more
     assert [hypothesis.ids for hypothesis in found] == [(4, 4), (4, 5)]
     assert found[0].log_probability == pytest.approx(math.log(0.7 * 0.7))
     assert found[0].score == pytest.approx(math.log(0.7 * 0.7) / (7 / 6))
@@ -261,7 +261,7 @@ def test_what_has_been_found_stays_when_a_sentence_that_is_over_goes_on(
     assert len(found) == 3
 
 
-def test_one_decoder_without_any_possible_word_finds_nothing_and_its_neighbour_all(
+def test_one_decoder_without_any_possible_piece_finds_nothing_and_its_neighbour_all(
     random_decoder: RandomDecoder,
 ) -> None:
     decoder = random_decoder(1, vocab_size=9, sentences=2)

@@ -7,27 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nmt.search.frontier import Candidates, best_candidates, candidates_by_blocks, candidates_by_key, word_log_probs
+from nmt.search.frontier import Candidates, best_candidates, candidates_by_blocks, candidates_by_key, piece_log_probs
 
 
 def test_pad_unk_and_bos_are_impossible_and_keep_their_probability() -> None:
-    log_probs = word_log_probs(torch.zeros(2, 5))
+    log_probs = piece_log_probs(torch.zeros(2, 5))
     assert log_probs[1, :3].tolist() == [-math.inf] * 3
     torch.testing.assert_close(log_probs[:, 3:].exp(), torch.full((2, 2), 0.2))
 
 
 def test_low_precision_logits_are_normalised_in_float32() -> None:
-    log_probs = word_log_probs(torch.zeros(1, 3000, dtype=torch.bfloat16))
+    log_probs = piece_log_probs(torch.zeros(1, 3000, dtype=torch.bfloat16))
     assert log_probs.dtype == torch.float32
     torch.testing.assert_close(log_probs[0, 3], torch.tensor(-math.log(3000)))
 
 
 def slow_candidates(log_probs: Tensor, totals: Tensor, count: int) -> list[list[tuple[float, int, int]]]:
-    """List the best continuations of each sentence as (log-probability, beam, word), possible ones only."""
+    """List the best continuations of each sentence as (log-probability, beam, piece), possible ones only."""
     found = []
     for sentence, total in zip((log_probs + totals[:, :, None]).tolist(), totals.tolist(), strict=True):
-        rows = [(-value, beam, word) for beam, row in enumerate(sentence) for word, value in enumerate(row)]
-        found.append([(-cost, beam, word) for cost, beam, word in sorted(r for r in rows if r[0] < math.inf)[:count]])
+        rows = [(-value, beam, piece) for beam, row in enumerate(sentence) for piece, value in enumerate(row)]
+        found.append([(-cost, beam, piece) for cost, beam, piece in sorted(r for r in rows if r[0] < math.inf)[:count]])
         assert len(total) == len(sentence)
     return found
 
@@ -37,7 +37,7 @@ def listed(candidates: Candidates) -> list[list[tuple[float, int, int]]]:
     return [[one for one in zip(*row, strict=True) if one[0] > -math.inf] for row in rows]
 
 
-def test_candidates_come_best_first_with_parent_and_word() -> None:
+def test_candidates_come_best_first_with_parent_and_piece() -> None:
     log_probs = torch.tensor([[[-2.0, 0.0, -8.0], [0.0, -6.0, -5.0]]])
     totals = torch.tensor([[-1.0, -2.0]])
     candidates = best_candidates(log_probs, totals, 3)
@@ -46,7 +46,7 @@ def test_candidates_come_best_first_with_parent_and_word() -> None:
     assert candidates.ids.tolist() == [[1, 0, 0]]
 
 
-def test_equals_go_by_lower_beam_then_lower_word() -> None:
+def test_equals_go_by_lower_beam_then_lower_piece() -> None:
     log_probs = torch.tensor([[[-5.0, -1.0, -1.0], [-1.0, -5.0, -1.0]]])
     candidates = best_candidates(log_probs, torch.zeros(1, 2), 4)
     assert candidates.parents.tolist() == [[0, 0, 1, 1]]

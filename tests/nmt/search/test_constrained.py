@@ -42,11 +42,11 @@ def limits_of(*longest: int) -> Limits:
     return Limits.start(torch.tensor(longest))
 
 
-def occurrences(words: Sequence[int], sequence: Sequence[int]) -> int:
+def occurrences(pieces: Sequence[int], sequence: Sequence[int]) -> int:
     """Count how often a sequence comes, each time behind the last."""
     count = place = 0
-    while place + len(sequence) <= len(words):
-        if list(words[place : place + len(sequence)]) == list(sequence):
+    while place + len(sequence) <= len(pieces):
+        if list(pieces[place : place + len(sequence)]) == list(sequence):
             count += 1
             place += len(sequence)
         else:
@@ -54,18 +54,18 @@ def occurrences(words: Sequence[int], sequence: Sequence[int]) -> int:
     return count
 
 
-def contains(words: Sequence[int], required: Sequences) -> bool:
-    return all(occurrences(words, sequence) >= required.count(sequence) for sequence in required)
+def contains(pieces: Sequence[int], required: Sequences) -> bool:
+    return all(occurrences(pieces, sequence) >= required.count(sequence) for sequence in required)
 
 
 def all_hypotheses(decoder: Any, *, limit: int, vocab_size: int, alpha: float) -> list[tuple[float, tuple[int, ...]]]:
     """List everything that can be said within `limit` steps with its score, the best first."""
     found = []
     for length in range(limit + 1):
-        for words in itertools.product(range(A, vocab_size), repeat=length):
-            produced = words if length == limit else (*words, EOS)
-            total = sum(decoder.next_log_probs(0, words[:i])[word].item() for i, word in enumerate(produced))
-            found.append((total / math.pow((5 + len(produced)) / 6, alpha), words))
+        for pieces in itertools.product(range(A, vocab_size), repeat=length):
+            produced = pieces if length == limit else (*pieces, EOS)
+            total = sum(decoder.next_log_probs(0, pieces[:i])[piece].item() for i, piece in enumerate(produced))
+            found.append((total / math.pow((5 + len(produced)) / 6, alpha), pieces))
     return sorted(found, reverse=True)
 
 
@@ -80,10 +80,10 @@ def test_a_beam_as_wide_as_the_language_finds_the_best_that_contain_what_is_requ
 ) -> None:
     decoder = random_decoder(11, vocab_size=7)
     everything = all_hypotheses(decoder, limit=4, vocab_size=7, alpha=alpha)
-    expected = [(score, words) for score, words in everything if contains(words, required)]
+    expected = [(score, pieces) for score, pieces in everything if contains(pieces, required)]
     assert 0 < len(expected) < len(everything)
     [found] = search(decoder, [0], [required], limits=limits_of(4), beams=121, alpha=alpha, n_best=121)
-    assert [hypothesis.ids for hypothesis in found] == [words for _, words in expected]
+    assert [hypothesis.ids for hypothesis in found] == [pieces for _, pieces in expected]
     assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected], rel=1e-5)
     [best] = search(decoder, [0], [required], limits=limits_of(4), beams=121, alpha=alpha)
     assert best == found[:1]
@@ -104,7 +104,7 @@ def test_what_is_required_is_found_by_any_beam_as_soon_as_there_are_steps_enough
     assert len({hypothesis.ids for hypothesis in found}) == len(found)
     for hypothesis in found:
         produced = hypothesis.ids if len(hypothesis.ids) == limit else (*hypothesis.ids, EOS)
-        total = sum(decoder.next_log_probs(0, produced[:i])[word].item() for i, word in enumerate(produced))
+        total = sum(decoder.next_log_probs(0, produced[:i])[piece].item() for i, piece in enumerate(produced))
         assert hypothesis.log_probability == pytest.approx(total, rel=1e-4)
 
 
@@ -193,12 +193,12 @@ def test_the_prefix_counts_and_what_is_forbidden_stays_out(random_decoder: Rando
 
 
 class ShortState:
-    """A state whose logits score few words."""
+    """A state whose logits score few pieces."""
 
     def __init__(self, state: Any) -> None:
         self.state = state
 
-    words = torch.tensor([[0, 1, 2, EOS, B, 7]])
+    pieces = torch.tensor([[0, 1, 2, EOS, B, 7]])
 
     @property
     def attention(self) -> Any:
@@ -208,13 +208,13 @@ class ShortState:
         return ShortState(self.state.select(parents))
 
 
-def test_required_words_are_looked_up_in_the_shortlist(random_decoder: RandomDecoder) -> None:
+def test_required_pieces_are_looked_up_in_the_shortlist(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(1, vocab_size=9)
 
     class Short:
         def step(self, prev_ids: Any, state: Any) -> tuple[Any, ShortState]:
             logits, state = decoder.step(prev_ids, state.state)
-            return logits[:, :, ShortState.words[0]], ShortState(state)
+            return logits[:, :, ShortState.pieces[0]], ShortState(state)
 
     frontier = ConstrainedBeams.start(limits_of(5), [[[7, B, 7]]], beam_size=3, n_best=1, scoring=Scoring(1.0))
     [[found]] = run(Short(), ShortState(decoder.start([0])), frontier)
@@ -222,11 +222,11 @@ def test_required_words_are_looked_up_in_the_shortlist(random_decoder: RandomDec
     assert set(found.ids) <= {B, 7}
 
 
-def followed(required: Required, *words: int) -> tuple[int, set[int]]:
-    """Tell how much has been met by `words`, and what is needed next."""
+def followed(required: Required, *pieces: int) -> tuple[int, set[int]]:
+    """Tell how much has been met by `pieces`, and what is needed next."""
     progress = required.begin
-    for word in words:
-        progress = required.advance(progress, word)
+    for piece in pieces:
+        progress = required.advance(progress, piece)
     return required.met(progress), required.needed(progress)
 
 
@@ -254,7 +254,7 @@ def test_of_sequences_that_begin_alike_the_longest_part_counts() -> None:
     assert followed(required, A, B, A) == (3, {C})
 
 
-def test_a_sequence_that_the_next_word_continues_is_not_met() -> None:
+def test_a_sequence_that_the_next_piece_continues_is_not_met() -> None:
     required = Required([[A, B]], {C})
     assert followed(required, A, B) == followed(required, A, B, A) == (2, set())
     assert followed(required, A, B, C) == (0, {A})
@@ -283,13 +283,13 @@ def test_what_opens_a_text_begins_a_sequence_too() -> None:
     assert followed(required, A, B, C) == (2, {B})
 
 
-def test_sequences_without_words_or_with_an_end_are_refused() -> None:
+def test_sequences_without_pieces_or_with_an_end_are_refused() -> None:
     for sequences in ([[A], []], [[A, EOS]]):
-        with pytest.raises(ValueError, match=r"^a required sequence has at least one word, and none of its words is"):
+        with pytest.raises(ValueError, match=r"^a required sequence has at least one piece, and none of its pieces is"):
             Required(sequences)
 
 
-def test_what_is_copied_stays_met_whatever_word_follows_it() -> None:
+def test_what_is_copied_stays_met_whatever_piece_follows_it() -> None:
     for copied, met in ((frozenset[int](), 0), (frozenset({4}), 1)):
         required = Required([[4]], continuing=frozenset({5}), copied=copied)
         progress = required.advance(required.advance(required.begin, 4), 5)

@@ -253,7 +253,7 @@ def test_it_is_hungry_until_enough_wait_and_busy_until_all_are_over(model: Table
 
 
 @pytest.mark.parametrize("beam_size", [1, 2])
-def test_the_attention_of_no_words_is_as_wide_as_the_source(model: TableModel, beam_size: int) -> None:
+def test_the_attention_of_no_pieces_is_as_wide_as_the_source(model: TableModel, beam_size: int) -> None:
     model.decoder.table[:, :, EOS] = 50.0
     engine = engine_of(model, beam_size=beam_size)
     engine.add([ALL[0], ALL[8]])

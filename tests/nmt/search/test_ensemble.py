@@ -38,13 +38,13 @@ def translate(model: Any, *, batch_tokens: int = 4000) -> list[list[Hypothesis]]
     return [found[number] for number in range(len(SOURCES))]
 
 
-def only_state(attention: Tensor, words: Tensor | None = None) -> Any:
+def only_state(attention: Tensor, pieces: Tensor | None = None) -> Any:
     @dataclass
     class State:
         attention: Tensor
-        words: Tensor | None
+        pieces: Tensor | None
 
-    return State(attention, words)
+    return State(attention, pieces)
 
 
 def test_one_model_gives_what_it_gives_alone(models: list[Any]) -> None:
@@ -64,7 +64,7 @@ def test_probabilities_are_averaged(models: list[Any]) -> None:
     torch.testing.assert_close(logits[0, 0].softmax(dim=0), (alone[0] + alone[1] + alone[2]) / 3)
 
 
-def test_a_word_that_no_float_could_hold_the_probability_of_keeps_its_logarithm(models: list[Any]) -> None:
+def test_a_piece_that_no_float_could_hold_the_probability_of_keeps_its_logarithm(models: list[Any]) -> None:
     for model in models:
         model.decoder.table[:, :, 4] = -1000.0
     ensemble = Ensemble(models)
@@ -86,10 +86,10 @@ def test_attention_is_averaged() -> None:
 
 
 def test_the_shortlist_is_that_of_the_models() -> None:
-    words = torch.tensor([[0, 1, 2, 3, 9]])
+    pieces = torch.tensor([[0, 1, 2, 3, 9]])
     attention = torch.ones(1, 1, 1)
-    assert EnsembleState((only_state(attention, words), only_state(attention, words)), 2).words is words
-    assert EnsembleState((only_state(attention),), 1).words is None
+    assert EnsembleState((only_state(attention, pieces), only_state(attention, pieces)), 2).pieces is pieces
+    assert EnsembleState((only_state(attention),), 1).pieces is None
 
 
 def test_models_together_find_what_the_table_of_their_means_finds(models: list[Any], random_model: RandomModel) -> None:

@@ -31,12 +31,12 @@ def laid_out(rows: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
     return written, torch.tensor([len(beams[0]) for beams in rows])
 
 
-def masked(rule: Forbidden, rows: Sequence[Sequence[Sequence[int]]], words: Tensor | None = None) -> Tensor:
+def masked(rule: Forbidden, rows: Sequence[Sequence[Sequence[int]]], listed: Tensor | None = None) -> Tensor:
     """Return what the rule makes impossible, [B, K, V]."""
     written, lengths = laid_out(rows)
-    size = len(rule.table.never) if words is None else words.shape[1]
+    size = len(rule.table.never) if listed is None else listed.shape[1]
     log_probs = torch.zeros(*written.shape[:2], size)
-    rule.apply(log_probs, words=words, written=written, lengths=lengths)
+    rule.apply(log_probs, pieces=listed, written=written, lengths=lengths)
     return log_probs == -math.inf
 
 
@@ -102,10 +102,10 @@ def test_a_word_in_bytes_is_forbidden_too() -> None:
 def test_a_shortlist_without_a_way_on_is_not_led_to_a_whole_word() -> None:
     rule = rule_of(["Hund"], HUND, [99, 99])
     hund, en, dot = (4 + HUND.index(piece) for piece in ("▁Hund", "en", "."))
-    words = torch.tensor([[0, 1, 2, EOS, hund, en], [0, 1, 2, EOS, hund, dot]])
-    mask = masked(rule, [[[]], [[]]], words)
+    listed = torch.tensor([[0, 1, 2, EOS, hund, en], [0, 1, 2, EOS, hund, dot]])
+    mask = masked(rule, [[[]], [[]]], listed)
     assert mask[:, 0, EOS:].tolist() == [[False, False, False], [False, True, False]]
-    behind = masked(rule, [[[hund]], [[hund]]], words)
+    behind = masked(rule, [[[hund]], [[hund]]], listed)
     assert behind[:, 0, EOS:].tolist() == [[True, True, False], [True, True, True]]
 
 
@@ -182,10 +182,10 @@ def test_a_device_that_no_one_waits_for_is_told_the_same(
 def test_on_a_device_no_value_is_looked_at(listed: bool) -> None:
     meta = torch.device("meta")  # it has no values
     rule = Forbidden(ForbiddenWords(["Hund"], [*SPECIAL, *HUND], meta), torch.full((2,), 9, device=meta))
-    words = torch.zeros(2, 6, dtype=torch.int64, device=meta) if listed else None
+    shortlist = torch.zeros(2, 6, dtype=torch.int64, device=meta) if listed else None
     log_probs = torch.zeros(2, 3, 6 if listed else 4 + len(HUND), device=meta)
     written, lengths = (torch.zeros(*shape, dtype=torch.int64, device=meta) for shape in ((2, 3, 8), (2,)))
-    rule.apply(log_probs, words=words, written=written, lengths=lengths)
+    rule.apply(log_probs, pieces=shortlist, written=written, lengths=lengths)
     assert tensors_of(rule) == [rule.longest]  # recorded steps share the tables
 
 

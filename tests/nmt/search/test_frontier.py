@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nmt.models.tensors import tensors_of
-from nmt.search.frontier import Limits, Written, word_ids
+from nmt.search.frontier import Limits, Written, piece_ids
 from nmt.search.greedy import Greedy
 from nmt.search.rules import Scoring
 from nmt.text.vocab import BOS, EOS, PAD, UNK
@@ -18,43 +18,43 @@ RandomDecoder = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class OnlyWords:
+class OnlyPieces:
     """A state of which only the shortlist is looked at."""
 
-    words: Tensor | None
+    pieces: Tensor | None
 
 
 @dataclass(frozen=True)
 class Never:
-    """A rule for each of B sentences: its word may not come once so many are written."""
+    """A rule for each of B sentences: its piece may not come once so many are written."""
 
-    word: Tensor
+    piece: Tensor
     after: Tensor
 
-    def apply(self, log_probs: Tensor, *, words: Tensor | None, written: Tensor, lengths: Tensor) -> None:
-        assert words is None or words.shape == (len(log_probs), log_probs.shape[2])
+    def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
+        assert pieces is None or pieces.shape == (len(log_probs), log_probs.shape[2])
         assert written.shape[:2] == log_probs.shape[:2]
-        for row, (word, after) in enumerate(zip(self.word.tolist(), self.after.tolist(), strict=True)):
+        for row, (piece, after) in enumerate(zip(self.piece.tolist(), self.after.tolist(), strict=True)):
             if lengths[row] >= after:
-                log_probs[row, :, word] = -math.inf
+                log_probs[row, :, piece] = -math.inf
 
     def take(self, sentences: Tensor) -> "Never":
-        return Never(self.word[sentences], self.after[sentences])
+        return Never(self.piece[sentences], self.after[sentences])
 
     def join(self, other: "Never") -> "Never":
-        return Never(torch.cat([self.word, other.word]), torch.cat([self.after, other.after]))
+        return Never(torch.cat([self.piece, other.piece]), torch.cat([self.after, other.after]))
 
 
 def limits_of(longest: list[int], shortest: list[int] | None = None, **more: Any) -> Limits:
     return Limits.start(torch.tensor(longest), None if shortest is None else torch.tensor(shortest), **more)
 
 
-def possible(limits: Limits, *, vocab_size: int = 6, state: Any = OnlyWords(None)) -> list[list[int]]:
+def possible(limits: Limits, *, vocab_size: int = 6, state: Any = OnlyPieces(None)) -> list[list[int]]:
     """List what may come next in each sentence."""
     batch = len(limits.longest)
     written = Written.start(limits.longest, 1, with_attention=False)
     log_probs = limits.log_probs(torch.zeros(batch, 1, vocab_size), state, written)
-    return [[word for word in range(vocab_size) if row[word] > -math.inf] for row in log_probs[:, 0].tolist()]
+    return [[piece for piece in range(vocab_size) if row[piece] > -math.inf] for row in log_probs[:, 0].tolist()]
 
 
 def test_weighed_scores_stay_as_they_are_but_for_what_may_never_come() -> None:
@@ -66,7 +66,7 @@ def test_weighed_scores_stay_as_they_are_but_for_what_may_never_come() -> None:
         limits_of([4], weighed=True).join(limits).take(torch.tensor([1])),
     ):
         written = Written.start(one.longest, 1, with_attention=False)
-        found = one.log_probs(scores.clone(), OnlyWords(None), written)
+        found = one.log_probs(scores.clone(), OnlyPieces(None), written)
         assert found.tolist() == [[[-math.inf, -math.inf, -math.inf, -1.0, -2.5, -7.0]]]
 
 
@@ -100,10 +100,10 @@ def test_what_may_never_come_is_pad_unk_and_bos_unless_said_otherwise() -> None:
     assert possible(limits_of([5], never=(PAD, BOS))) == [[UNK, EOS, 4, 5]]
 
 
-def test_log_probabilities_are_those_of_all_words_whether_possible_or_not() -> None:
+def test_log_probabilities_are_those_of_all_pieces_whether_possible_or_not() -> None:
     limits = limits_of([5], [1])
     written = Written.start(limits.longest, 2, with_attention=False)
-    log_probs = limits.log_probs(torch.zeros(1, 2, 8), OnlyWords(None), written)
+    log_probs = limits.log_probs(torch.zeros(1, 2, 8), OnlyPieces(None), written)
     assert log_probs[0, :, 4:].tolist() == [pytest.approx([math.log(1 / 8)] * 4)] * 2
 
 
@@ -119,7 +119,7 @@ def test_rules_hold_for_their_own_sentences_and_come_and_go_with_them() -> None:
 
 def test_rules_are_told_the_shortlist() -> None:
     rule = Never(torch.tensor([4]), torch.tensor([0]))
-    assert possible(limits_of([5], rules=[rule]), state=OnlyWords(torch.arange(6)[None])) == [[EOS, 5]]
+    assert possible(limits_of([5], rules=[rule]), state=OnlyPieces(torch.arange(6)[None])) == [[EOS, 5]]
 
 
 def test_limits_leave_and_join_with_their_sentences() -> None:
@@ -136,10 +136,10 @@ def test_a_sentence_without_a_single_step_is_refused() -> None:
         limits_of([3, -2])
 
 
-def test_places_among_the_logits_become_words() -> None:
+def test_places_among_the_logits_become_pieces() -> None:
     chosen = torch.tensor([[0, 2], [2, 1]])
-    assert word_ids(chosen, OnlyWords(None)) is chosen
-    assert word_ids(chosen, OnlyWords(torch.tensor([[3, 9, 20], [3, 7, 8]]))).tolist() == [[3, 20], [8, 7]]
+    assert piece_ids(chosen, OnlyPieces(None)) is chosen
+    assert piece_ids(chosen, OnlyPieces(torch.tensor([[3, 9, 20], [3, 7, 8]]))).tolist() == [[3, 20], [8, 7]]
 
 
 def test_a_search_goes_on_until_every_sentence_is_over_and_no_longer(random_decoder: RandomDecoder) -> None:
@@ -151,7 +151,7 @@ def test_a_search_goes_on_until_every_sentence_is_over_and_no_longer(random_deco
     assert decoder.steps == [(3, 1)] * 4
 
 
-def test_where_rules_leave_no_word_the_end_may_come() -> None:
-    nothing_but_end = tuple(Never(torch.tensor([word, 0]), torch.tensor([0, 0])) for word in (EOS, 4, 5))
+def test_where_rules_leave_no_piece_the_end_may_come() -> None:
+    nothing_but_end = tuple(Never(torch.tensor([piece, 0]), torch.tensor([0, 0])) for piece in (EOS, 4, 5))
     limits = limits_of([9, 9], [3, 3], rules=nothing_but_end)
     assert possible(limits) == [[EOS], [4, 5]]

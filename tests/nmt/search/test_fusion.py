@@ -44,7 +44,7 @@ class Read:
 
 @dataclass(frozen=True)
 class TableText:
-    """A language model that reads its logits from a table [CONTEXTS, V], by all the words before."""
+    """A language model that reads its logits from a table [CONTEXTS, V], by all the pieces before."""
 
     table: Tensor
 
@@ -55,12 +55,12 @@ class TableText:
         contexts = (17 * state.contexts + prev_ids) % CONTEXTS
         return self.table[contexts], Read(contexts)
 
-    def log_probability(self, words: tuple[int, ...]) -> float:
-        """Sum the log-probabilities of words, as one who knows the table would; `</s>` stands before the first."""
+    def log_probability(self, pieces: tuple[int, ...]) -> float:
+        """Sum the log-probabilities of pieces, as one who knows the table would; `</s>` stands before the first."""
         context, total = 0, 0.0
-        for before, word in itertools.pairwise((EOS, *words)):
+        for before, piece in itertools.pairwise((EOS, *pieces)):
             context = (17 * context + before) % CONTEXTS
-            total += float(self.table[context].log_softmax(dim=0)[word])
+            total += float(self.table[context].log_softmax(dim=0)[piece])
         return total
 
 
@@ -82,9 +82,9 @@ def search(model: Any, settings: SearchSettings, kind: Kind, *, sources: Any = S
     return [found[number] for number in range(len(sources))]
 
 
-def translation_log_probability(model: Any, source: tuple[int, ...], words: tuple[int, ...]) -> float:
+def translation_log_probability(model: Any, source: tuple[int, ...], pieces: tuple[int, ...]) -> float:
     sentence = sum(source) % 7
-    parts = [model.decoder.next_log_probs(sentence, words[:i])[word] for i, word in enumerate(words)]
+    parts = [model.decoder.next_log_probs(sentence, pieces[:i])[piece] for i, piece in enumerate(pieces)]
     return float(sum(parts))
 
 
@@ -97,7 +97,7 @@ def test_a_wide_beam_finds_the_sums_that_all_translations_written_out_have(
     random_model: RandomModel, text_model: TableText, weight: float, source: tuple[int, ...]
 ) -> None:
     model, longest = random_model(5), 3
-    model.decoder.table[:, :, 9:] = -math.inf  # words 4 to 8 only
+    model.decoder.table[:, :, 9:] = -math.inf  # pieces 4 to 8 only
     kind = replace(WEIGHED, n_best=5)
     # 10 steps more than the ratio says; the start function is told to take them back
     settings = SearchSettings(beam_size=60, length_penalty=0.5, batch_tokens=100_000)
@@ -111,16 +111,16 @@ def test_a_wide_beam_finds_the_sums_that_all_translations_written_out_have(
     engine.add([Sentence(source)])
     [(_, found)] = [one for _ in range(longest) for one in engine.step()]
     everything = [
-        (*words, EOS) for length in range(longest) for words in itertools.product(range(4, 9), repeat=length)
+        (*pieces, EOS) for length in range(longest) for pieces in itertools.product(range(4, 9), repeat=length)
     ] + list(itertools.product(range(4, 9), repeat=longest))  # those that come to no end are finished as they are
     sums = {
-        words: translation_log_probability(model, source, words) + weight * text_model.log_probability(words)
-        for words in everything
+        pieces: translation_log_probability(model, source, pieces) + weight * text_model.log_probability(pieces)
+        for pieces in everything
     }
-    best = sorted(sums, key=lambda words: -sums[words] / ((5 + len(words)) / 6) ** 0.5)[:5]
-    assert [one.ids for one in found] == [tuple(word for word in words if word != EOS) for words in best]
-    assert [one.log_probability for one in found] == pytest.approx([sums[words] for words in best], abs=1e-4)
-    divided = [sums[words] / ((5 + len(words)) / 6) ** 0.5 for words in best]
+    best = sorted(sums, key=lambda pieces: -sums[pieces] / ((5 + len(pieces)) / 6) ** 0.5)[:5]
+    assert [one.ids for one in found] == [tuple(piece for piece in pieces if piece != EOS) for pieces in best]
+    assert [one.log_probability for one in found] == pytest.approx([sums[pieces] for pieces in best], abs=1e-4)
+    divided = [sums[pieces] / ((5 + len(pieces)) / 6) ** 0.5 for pieces in best]
     assert [one.score for one in found] == pytest.approx(divided, abs=1e-4)
 
 
@@ -129,17 +129,17 @@ def test_greedy_search_takes_the_best_sum_at_every_step(random_model: RandomMode
     [[found]] = search(
         FusedModel(model, text_model, weight=0.5), SearchSettings(beam_size=1), WEIGHED, sources=[(7, 8)]
     )
-    words: tuple[int, ...] = ()
-    while len(words) < 14 and EOS not in words:
+    pieces: tuple[int, ...] = ()
+    while len(pieces) < 14 and EOS not in pieces:
         sums = {
-            word: translation_log_probability(model, (7, 8), (*words, word))
-            + 0.5 * text_model.log_probability((*words, word))
-            for word in range(VOCAB)
-            if word not in SPECIALS
+            piece: translation_log_probability(model, (7, 8), (*pieces, piece))
+            + 0.5 * text_model.log_probability((*pieces, piece))
+            for piece in range(VOCAB)
+            if piece not in SPECIALS
         }
-        words = (*words, max(sums, key=lambda word: sums[word]))
-    assert found.ids == tuple(word for word in words if word != EOS)
-    assert found.log_probability == pytest.approx(sums[words[-1]], abs=1e-4)
+        pieces = (*pieces, max(sums, key=lambda piece: sums[piece]))
+    assert found.ids == tuple(piece for piece in pieces if piece != EOS)
+    assert found.log_probability == pytest.approx(sums[pieces[-1]], abs=1e-4)
 
 
 def test_a_language_model_of_weight_zero_changes_nothing(random_model: RandomModel, text_model: TableText) -> None:
@@ -177,13 +177,13 @@ def test_samples_are_drawn_from_the_product_of_both(random_model: RandomModel, t
     settings = SearchSettings(max_length_ratio=0.01)
     [found] = search(FusedModel(model, text_model, weight=0.5), settings, kind, sources=[(6,)])
     sums = {
-        word: translation_log_probability(model, (6,), (word,)) + 0.5 * text_model.log_probability((word,))
-        for word in range(VOCAB)
-        if word not in SPECIALS
+        piece: translation_log_probability(model, (6,), (piece,)) + 0.5 * text_model.log_probability((piece,))
+        for piece in range(VOCAB)
+        if piece not in SPECIALS
     }
     total = sum(map(math.exp, sums.values()))
-    for word, one in sums.items():
-        share = sum((sample.ids[:1] or (EOS,)) == (word,) for sample in found) / len(found)
+    for piece, one in sums.items():
+        share = sum((sample.ids[:1] or (EOS,)) == (piece,) for sample in found) / len(found)
         assert share == pytest.approx(math.exp(one) / total, abs=0.03)
 
 
@@ -196,10 +196,10 @@ def test_an_ensemble_is_one_translation_model(random_model: RandomModel, text_mo
 
 @dataclass(frozen=True)
 class Shortlisted:
-    """A model that scores some words only."""
+    """A model that scores some pieces only."""
 
     model: Any
-    words: Tensor
+    pieces: Tensor
 
     @property
     def device(self) -> torch.device:
@@ -209,17 +209,17 @@ class Shortlisted:
         return self.model.encode(src)
 
     def start(self, memory: Any) -> Any:
-        return ShortlistedState(self.model.start(memory), self.words.expand(len(memory), -1))
+        return ShortlistedState(self.model.start(memory), self.pieces.expand(len(memory), -1))
 
     def step(self, prev_ids: Tensor, state: Any) -> tuple[Tensor, Any]:
         logits, after = self.model.step(prev_ids, state.state)
-        return logits[:, :, self.words], ShortlistedState(after, state.words)
+        return logits[:, :, self.pieces], ShortlistedState(after, state.pieces)
 
 
 @dataclass(frozen=True)
 class ShortlistedState:
     state: Any
-    words: Tensor
+    pieces: Tensor
 
     @property
     def attention(self) -> Tensor:
@@ -227,22 +227,22 @@ class ShortlistedState:
         return attention
 
     def select(self, parents: Tensor) -> "ShortlistedState":
-        return ShortlistedState(self.state.select(parents), self.words)
+        return ShortlistedState(self.state.select(parents), self.pieces)
 
 
-def test_of_a_shortlist_the_words_listed_are_scored(random_model: RandomModel, text_model: TableText) -> None:
-    model, words = random_model(5), torch.tensor([0, 1, 2, 3, 6, 9])
-    fused = FusedModel(Shortlisted(model, words), text_model, weight=0.5)
+def test_of_a_shortlist_the_pieces_listed_are_scored(random_model: RandomModel, text_model: TableText) -> None:
+    model, pieces = random_model(5), torch.tensor([0, 1, 2, 3, 6, 9])
+    fused = FusedModel(Shortlisted(model, pieces), text_model, weight=0.5)
     scores, state = fused.step(torch.tensor([[BOS]]), fused.start([3]))
-    text = torch.tensor([text_model.log_probability((int(word),)) for word in words])
-    among = model.decoder.table[3, BOS % 97, words].log_softmax(dim=0)
+    text = torch.tensor([text_model.log_probability((int(piece),)) for piece in pieces])
+    among = model.decoder.table[3, BOS % 97, pieces].log_softmax(dim=0)
     torch.testing.assert_close(scores[0, 0], among + 0.5 * text)
-    assert state.words.tolist() == [words.tolist()]
-    assert places(torch.tensor([[6]]), state.words).tolist() == [[4]]
+    assert state.pieces.tolist() == [pieces.tolist()]
+    assert places(torch.tensor([[6]]), state.pieces).tolist() == [[4]]
     scores, _ = fused.step(torch.tensor([[6]]), state)
-    text = torch.tensor([text_model.log_probability((6, int(word))) for word in words]) - text[4]
+    text = torch.tensor([text_model.log_probability((6, int(piece))) for piece in pieces]) - text[4]
     torch.testing.assert_close(
-        scores[0, 0], model.decoder.next_log_probs(3, [6])[words].log_softmax(dim=0) + 0.5 * text
+        scores[0, 0], model.decoder.next_log_probs(3, [6])[pieces].log_softmax(dim=0) + 0.5 * text
     )
 
 

@@ -24,7 +24,7 @@ RandomDecoder = Callable[..., Any]
 class Nothing:
     """The state of a decoder that remembers nothing."""
 
-    words = None
+    pieces = None
     attention = torch.zeros(1, 1, 1)
 
     def select(self, parents: Tensor) -> "Nothing":
@@ -36,22 +36,22 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Chain:
-    """A Markov chain: the next word depends on the last one alone."""
+    """A Markov chain: the next piece depends on the last one alone."""
 
     probabilities: dict[int, dict[int, float]]
 
     def step(self, prev_ids: Tensor, state: Nothing) -> tuple[Tensor, Nothing]:
         rows = torch.zeros(6, 6)
         for last, after in self.probabilities.items():
-            for word, probability in after.items():
-                rows[last, word] = probability
+            for piece, probability in after.items():
+                rows[last, piece] = probability
         return rows.log()[prev_ids], state
 
 
 CHAIN = Chain({BOS: {A: 0.5, B: 0.25, EOS: 0.25}, A: {B: 0.5, A: 0.25, EOS: 0.25}, B: {EOS: 0.75, A: 0.25}})
 
 
-def test_greedy_follows_the_most_probable_words_to_the_end() -> None:
+def test_greedy_follows_the_most_probable_pieces_to_the_end() -> None:
     [found] = greedy_search(CHAIN, Nothing(), limits=Limits.start(torch.tensor([9])), scoring=Scoring(1.0))
     assert found.ids == (A, B)
     assert found.log_probability == pytest.approx(math.log(0.5 * 0.5 * 0.75))
@@ -74,7 +74,7 @@ def test_an_end_in_the_first_step_is_an_empty_hypothesis() -> None:
     assert found == Hypothesis((), 0.0, 0.0)
 
 
-def test_of_equal_words_the_lowest_is_taken() -> None:
+def test_of_equal_pieces_the_lowest_is_taken() -> None:
     [found] = greedy_search(
         Chain({BOS: {A: 0.5, B: 0.5}, A: {EOS: 1.0}}),
         Nothing(),
@@ -137,7 +137,7 @@ def test_what_has_been_found_stays_when_a_sentence_that_is_over_goes_on(random_d
     assert len({len(hypothesis.ids) for hypothesis in found.values()}) > 2
 
 
-def test_the_attention_of_a_hypothesis_is_that_with_which_its_words_were_chosen(random_decoder: RandomDecoder) -> None:
+def test_the_attention_of_a_hypothesis_is_that_with_which_its_pieces_were_chosen(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(4, vocab_size=9, sentences=2, sizes=[4, 2])
     frontier = Greedy.start(Limits.start(torch.tensor([6, 6])), scoring=Scoring(), with_attention=True)
     for sentence, [found] in enumerate(run(decoder, decoder.start([0, 1]), frontier)):

@@ -97,7 +97,7 @@ def test_all_cells_input_feeding_and_ensembles_are_replayed_too(recordings: Any)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_words_that_a_language_model_has_a_say_in_are_replayed_too(model: Seq2Seq, recordings: Any, cell: str) -> None:
+def test_pieces_that_a_language_model_has_a_say_in_are_replayed_too(model: Seq2Seq, recordings: Any, cell: str) -> None:
     fused = FusedModel(model, language_model_of(CELLS[cell]), weight=0.4)
     settings, kind = SearchSettings(beam_size=3), Kind(n_best=2, weighed=True)
     found = search(fused, settings, kind, recordings)
@@ -105,7 +105,7 @@ def test_words_that_a_language_model_has_a_say_in_are_replayed_too(model: Seq2Se
     assert_same(found, search(fused, settings, kind))
 
 
-def test_what_words_are_required_is_known_on_the_host_so_that_search_is_not_recorded(
+def test_what_pieces_are_required_is_known_on_the_host_so_that_search_is_not_recorded(
     model: Seq2Seq, recordings: Any
 ) -> None:
     found = search(model, SearchSettings(beam_size=3), Kind(constrained=True), recordings)

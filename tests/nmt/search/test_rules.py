@@ -18,25 +18,25 @@ def scores(batch: int, beams: int, vocab_size: int = VOCAB) -> Tensor:
 
 def hypotheses(*sentences: Sequence[Sequence[int]]) -> Tensor:
     """Lay out hypotheses with two places more than the longest needs."""
-    size = 2 + max(len(words) for beams in sentences for words in beams)
-    return torch.tensor([[[*words, *[0] * (size - len(words))] for words in beams] for beams in sentences])
+    size = 2 + max(len(pieces) for beams in sentences for pieces in beams)
+    return torch.tensor([[[*pieces, *[0] * (size - len(pieces))] for pieces in beams] for beams in sentences])
 
 
-def impossible(rule: Rule, *sentences: Sequence[Sequence[int]], words: Tensor | None = None) -> list[list[list[int]]]:
-    """Name the words that may follow no more, but for PAD."""
+def impossible(rule: Rule, *sentences: Sequence[Sequence[int]], pieces: Tensor | None = None) -> list[list[list[int]]]:
+    """Name the pieces that may follow no more, but for PAD."""
     written = hypotheses(*sentences)
-    log_probs = scores(*written.shape[:2], VOCAB if words is None else words.shape[1])
+    log_probs = scores(*written.shape[:2], VOCAB if pieces is None else pieces.shape[1])
     lengths = torch.tensor([len(beams[0]) for beams in sentences])
-    rule.apply(log_probs, words=words, written=written, lengths=lengths)
+    rule.apply(log_probs, pieces=pieces, written=written, lengths=lengths)
     found = (log_probs[:, :, 1:] == -math.inf).tolist()
-    names = torch.arange(VOCAB).expand(len(written), -1) if words is None else words
+    names = torch.arange(VOCAB).expand(len(written), -1) if pieces is None else pieces
     return [
         [[int(name) for name, gone in zip(row[1:], beam, strict=True) if gone] for beam in beams]
         for row, beams in zip(names, found, strict=True)
     ]
 
 
-def test_a_word_that_would_make_an_ngram_come_twice_is_impossible() -> None:
+def test_a_piece_that_would_make_an_ngram_come_twice_is_impossible() -> None:
     assert impossible(NoRepeatNgram(2), [[A, B, A], [A, B, C]]) == [[[B], []]]
     assert impossible(NoRepeatNgram(3), [[A, B, C, A, B], [A, B, A, B, A]]) == [[[C], [B]]]
     assert impossible(NoRepeatNgram(2), [[A, B, A, C, A]]) == [[[B, C]]]
@@ -46,7 +46,7 @@ def test_of_overlapping_ngrams_the_second_is_a_repetition() -> None:
     assert impossible(NoRepeatNgram(2), [[A, A]]) == [[[A]]]
 
 
-def test_no_word_may_come_twice_where_the_ngrams_are_words() -> None:
+def test_no_piece_may_come_twice_where_the_ngrams_are_pieces() -> None:
     assert impossible(NoRepeatNgram(1), [[A, C, A]]) == [[[A, C]]]
 
 
@@ -60,26 +60,26 @@ def test_sentences_of_different_lengths_repeat_nothing_of_each_other() -> None:
     assert impossible(NoRepeatNgram(2), [[A, B, A]], [[B]], [[C, D, C, D]]) == [[[B]], [[]], [[C]]]
 
 
-def test_words_repeat_under_the_numbers_of_a_shortlist() -> None:
-    words = torch.tensor([[0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, D]])
-    found = impossible(NoRepeatNgram(2), [[A, C, A]], [[B, D, B]], words=words)
+def test_pieces_repeat_under_the_numbers_of_a_shortlist() -> None:
+    pieces = torch.tensor([[0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, D]])
+    found = impossible(NoRepeatNgram(2), [[A, C, A]], [[B, D, B]], pieces=pieces)
     assert found == [[[C]], [[D]]]
 
 
-def test_a_repeated_word_that_the_shortlist_lacks_changes_nothing() -> None:
-    words = torch.tensor([[0, 1, 2, EOS, A, C]])
-    assert impossible(NoRepeatNgram(2), [[A, B, A]], [[A, D, A]], words=words.expand(2, -1)) == [[[]], [[]]]
+def test_a_repeated_piece_that_the_shortlist_lacks_changes_nothing() -> None:
+    pieces = torch.tensor([[0, 1, 2, EOS, A, C]])
+    assert impossible(NoRepeatNgram(2), [[A, B, A]], [[A, D, A]], pieces=pieces.expand(2, -1)) == [[[]], [[]]]
 
 
-def forced(lengths: Sequence[int], words: Tensor | None = None) -> Tensor:
-    """Apply the prefixes A B, C and none to three sentences that have so many words."""
+def forced(lengths: Sequence[int], pieces: Tensor | None = None) -> Tensor:
+    """Apply the prefixes A B, C and none to three sentences that have so many pieces."""
     prefix = Prefix(torch.tensor([[A, B], [C, 0], [0, 0]]), torch.tensor([2, 1, 0]))
-    log_probs = -torch.arange(3 * 2 * (VOCAB if words is None else words.shape[1])).float().view(3, 2, -1)
-    prefix.apply(log_probs, words=words, written=torch.zeros(3, 2, 4).long(), lengths=torch.tensor(lengths))
+    log_probs = -torch.arange(3 * 2 * (VOCAB if pieces is None else pieces.shape[1])).float().view(3, 2, -1)
+    prefix.apply(log_probs, pieces=pieces, written=torch.zeros(3, 2, 4).long(), lengths=torch.tensor(lengths))
     return log_probs
 
 
-def test_the_next_word_of_a_prefix_keeps_its_log_probability_and_no_other_is_possible() -> None:
+def test_the_next_piece_of_a_prefix_keeps_its_log_probability_and_no_other_is_possible() -> None:
     log_probs = forced([0, 0, 0])
     assert (log_probs[:2] > -math.inf).nonzero().tolist() == [[0, 0, A], [0, 1, A], [1, 0, C], [1, 1, C]]
     assert log_probs[0, :, A].tolist() == [-4.0, -12.0]
@@ -94,17 +94,17 @@ def test_behind_its_prefix_a_sentence_goes_on_as_it_likes() -> None:
 
 
 def test_a_prefix_is_looked_up_in_the_shortlist() -> None:
-    words = torch.tensor([[0, 1, 2, EOS, A, B], [0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, C]])
-    log_probs = forced([1, 0, 0], words)
+    pieces = torch.tensor([[0, 1, 2, EOS, A, B], [0, 1, 2, EOS, A, C], [0, 1, 2, EOS, B, C]])
+    log_probs = forced([1, 0, 0], pieces)
     assert (log_probs[:2] > -math.inf).nonzero().tolist() == [[0, 0, 5], [0, 1, 5], [1, 0, 5], [1, 1, 5]]
     assert log_probs[0, :, 5].tolist() == [-5.0, -11.0]
 
 
-def test_a_prefix_word_that_is_impossible_costs_nothing() -> None:
+def test_a_prefix_piece_that_is_impossible_costs_nothing() -> None:
     log_probs = scores(2, 1)
     log_probs[:, :, A] = -math.inf
     Prefix(torch.tensor([[A], [0]]), torch.tensor([1, 0])).apply(
-        log_probs, words=None, written=torch.zeros(2, 1, 4).long(), lengths=torch.tensor([0, 0])
+        log_probs, pieces=None, written=torch.zeros(2, 1, 4).long(), lengths=torch.tensor([0, 0])
     )
     assert log_probs[0, 0, A] == 0.0
     assert log_probs[1, 0].tolist() == [-1.0] * 4 + [-math.inf] + [-1.0] * 3
@@ -114,7 +114,7 @@ def test_prefixes_of_different_sizes_are_joined_and_taken() -> None:
     joined = Prefix(torch.tensor([[A, B]]), torch.tensor([2])).join(Prefix(torch.zeros(1, 0).long(), torch.tensor([0])))
     joined = joined.join(Prefix(torch.tensor([[C]]), torch.tensor([1])))
     taken = joined.take(torch.tensor([2, 0]))
-    assert taken.words.tolist() == [[C, 0], [A, B]]
+    assert taken.pieces.tolist() == [[C, 0], [A, B]]
     assert taken.lengths.tolist() == [1, 2]
 
 
@@ -128,15 +128,17 @@ def test_a_rule_of_all_sentences_is_its_own_part() -> None:
 
 
 def test_a_rule_without_sense_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^an n-gram that may not come twice has at least 1 word, found a size of 0$"):
+    with pytest.raises(
+        ValueError, match=r"^an n-gram that may not come twice has at least 1 piece, found a size of 0$"
+    ):
         NoRepeatNgram(0)
 
 
-def test_some_words_come_at_most_so_many_times() -> None:
+def test_some_pieces_come_at_most_so_many_times() -> None:
     rule = AtMost(torch.tensor([4, 5]), torch.tensor([[1, 0], [2, 1]]))
     written = torch.tensor([[[4, 6, 0], [6, 6, 0]], [[4, 5, 0], [4, 4, 0]]])
     log_probs = torch.zeros(2, 2, 7)
-    rule.apply(log_probs, words=None, written=written, lengths=torch.tensor([2, 2]))
+    rule.apply(log_probs, pieces=None, written=written, lengths=torch.tensor([2, 2]))
     assert (log_probs[:, :, 4:6] == -math.inf).tolist() == [
         [[True, True], [False, True]],
         [[False, True], [True, False]],

@@ -47,7 +47,7 @@ def limits_of(*longest: int) -> Limits:
 
 
 def log_probs_of(*probabilities: float) -> Tensor:
-    """Make one row, whose words are impossible up to the fourth, `</s>`."""
+    """Make one row, whose pieces are impossible up to the fourth, `</s>`."""
     return torch.tensor([[0.0, 0.0, 0.0, *probabilities]]).log()
 
 
@@ -55,25 +55,25 @@ EVENLY = (torch.arange(1000) + 0.5)[None].double() / 1000
 
 
 def shares(sampling: Sampling, log_probs: Tensor) -> dict[int, float]:
-    """Tell how often each word is drawn by numbers that lie evenly between 0 and 1."""
+    """Tell how often each piece is drawn by numbers that lie evenly between 0 and 1."""
     drawn = Counter(sampling.draw(log_probs, EVENLY).flatten().tolist())
-    return {word: count / 1000 for word, count in sorted(drawn.items())}
+    return {piece: count / 1000 for piece, count in sorted(drawn.items())}
 
 
 FOUR = log_probs_of(0.1, 0.4, 0.2, 0.3)
 
 
-def test_words_are_drawn_as_often_as_they_are_probable() -> None:
+def test_pieces_are_drawn_as_often_as_they_are_probable() -> None:
     assert shares(Sampling(), FOUR) == pytest.approx({3: 0.1, 4: 0.4, 5: 0.2, 6: 0.3})
 
 
-def test_only_the_k_most_probable_words_are_drawn() -> None:
+def test_only_the_k_most_probable_pieces_are_drawn() -> None:
     assert shares(Sampling(top_k=2), FOUR) == pytest.approx({4: 4 / 7, 6: 3 / 7}, abs=1e-3)
     assert shares(Sampling(top_k=1), FOUR) == {4: 1.0}
     assert shares(Sampling(top_k=99), FOUR) == pytest.approx({3: 0.1, 4: 0.4, 5: 0.2, 6: 0.3})
 
 
-def test_only_the_fewest_words_that_have_probability_p_together_are_drawn() -> None:
+def test_only_the_fewest_pieces_that_have_probability_p_together_are_drawn() -> None:
     halves = log_probs_of(0.5, 0.25, 0.125, 0.125)
     assert shares(Sampling(top_p=0.5), halves) == {3: 1.0}
     assert shares(Sampling(top_p=0.51), halves) == pytest.approx({3: 2 / 3, 4: 1 / 3}, abs=1e-3)
@@ -87,12 +87,12 @@ def test_p_is_the_share_of_what_k_leaves() -> None:
     assert shares(Sampling(top_k=2, top_p=0.6), FOUR) == pytest.approx({4: 4 / 7, 6: 3 / 7}, abs=1e-3)
 
 
-def test_of_equal_words_at_the_edge_the_lowest_are_drawn() -> None:
+def test_of_equal_pieces_at_the_edge_the_lowest_are_drawn() -> None:
     assert set(shares(Sampling(top_k=2), log_probs_of(0.25, 0.25, 0.25, 0.25))) == {3, 4}
     assert set(shares(Sampling(top_p=0.7), log_probs_of(0.25, 0.25, 0.25, 0.25))) == {3, 4, 5}
 
 
-def test_the_temperature_sharpens_before_words_are_cut_off() -> None:
+def test_the_temperature_sharpens_before_pieces_are_cut_off() -> None:
     # squares: 1, 16, 4 and 9 of 30
     assert shares(Sampling(temperature=0.5), FOUR) == pytest.approx(
         {3: 1 / 30, 4: 16 / 30, 5: 4 / 30, 6: 0.3}, abs=1e-3
@@ -102,7 +102,7 @@ def test_the_temperature_sharpens_before_words_are_cut_off() -> None:
     assert shares(Sampling(temperature=1e-6), FOUR) == {4: 1.0}
 
 
-def test_a_flat_distribution_over_many_words_is_cut_at_the_same_place_as_any() -> None:
+def test_a_flat_distribution_over_many_pieces_is_cut_at_the_same_place_as_any() -> None:
     log_probs = torch.full((2, 1000), -math.log(1000))
     log_probs[1, 500:] -= 20
     drawn = Sampling(top_p=0.5).draw(log_probs, EVENLY.expand(2, -1).contiguous())
@@ -122,13 +122,13 @@ def test_samples_are_as_frequent_as_they_are_probable(random_decoder: RandomDeco
     [found] = sample(decoder, [0], limits=limits_of(2), count=4000)
     counts = Counter(hypothesis.ids for hypothesis in found)
     chi_square = 0.0
-    for words in [(), (4,), (5,), (4, 4), (4, 5), (5, 4), (5, 5)]:
-        produced = words if len(words) == 2 else (*words, EOS)
+    for pieces in [(), (4,), (5,), (4, 4), (4, 5), (5, 4), (5, 5)]:
+        produced = pieces if len(pieces) == 2 else (*pieces, EOS)
         probability = 1.0
-        for i, word in enumerate(produced):
-            possible = decoder.next_log_probs(0, words[:i])[EOS:].softmax(dim=0)
-            probability *= float(possible[word - EOS])
-        chi_square += (counts[words] - 4000 * probability) ** 2 / (4000 * probability)
+        for i, piece in enumerate(produced):
+            possible = decoder.next_log_probs(0, pieces[:i])[EOS:].softmax(dim=0)
+            probability *= float(possible[piece - EOS])
+        chi_square += (counts[pieces] - 4000 * probability) ** 2 / (4000 * probability)
     assert sum(counts.values()) == 4000
     assert chi_square < 16.81  # 99 % of such numbers with 6 degrees of freedom
 
@@ -140,7 +140,7 @@ def test_the_log_probability_is_that_of_the_model_alone(random_decoder: RandomDe
     assert len({len(hypothesis.ids) for hypothesis in found}) > 2
     for hypothesis in found:
         produced = hypothesis.ids if len(hypothesis.ids) == 6 else (*hypothesis.ids, EOS)
-        total = sum(decoder.next_log_probs(0, produced[:i])[word].item() for i, word in enumerate(produced))
+        total = sum(decoder.next_log_probs(0, produced[:i])[piece].item() for i, piece in enumerate(produced))
         assert hypothesis.log_probability == pytest.approx(total, rel=1e-5)
         assert hypothesis.score == pytest.approx(total / ((5 + len(produced)) / 6), rel=1e-5)
 
@@ -206,7 +206,7 @@ def test_fewer_samples_are_the_first_of_more(random_decoder: RandomDecoder) -> N
     assert sample(decoder, [0], limits=limits_of(8), count=3) == [five[:3]]
 
 
-def test_a_low_temperature_and_a_single_word_are_greedy_search(random_decoder: RandomDecoder) -> None:
+def test_a_low_temperature_and_a_single_piece_are_greedy_search(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(3, vocab_size=20, sentences=6)
     limits = limits_of(*[9] * 6)
     greedy = greedy_search(decoder, decoder.start(range(6)), limits=limits, scoring=Scoring(1.0))
@@ -227,7 +227,7 @@ def test_samples_keep_to_the_rules(random_decoder: RandomDecoder) -> None:
         assert (5, 6) not in zip(hypothesis.ids, hypothesis.ids[1:], strict=False)
 
 
-def test_each_word_of_a_sample_has_the_attention_that_it_came_with(random_decoder: RandomDecoder) -> None:
+def test_each_piece_of_a_sample_has_the_attention_that_it_came_with(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(3, vocab_size=9)
     [found] = sample(decoder, [0], limits=limits_of(5), count=4, with_attention=True)
     for hypothesis in found:
@@ -235,13 +235,13 @@ def test_each_word_of_a_sample_has_the_attention_that_it_came_with(random_decode
         previous = 2
         assert hypothesis.attention is not None
         assert len(hypothesis.attention) == len(hypothesis.ids)
-        for word, row in zip(hypothesis.ids, hypothesis.attention, strict=True):
+        for piece, row in zip(hypothesis.ids, hypothesis.attention, strict=True):
             _, state = decoder.step(torch.tensor([[previous]]), state)
             assert torch.equal(row, state.attention[0, 0])
-            previous = word
+            previous = piece
 
 
-def test_a_decoder_without_any_possible_word_gives_no_sample(random_decoder: RandomDecoder) -> None:
+def test_a_decoder_without_any_possible_piece_gives_no_sample(random_decoder: RandomDecoder) -> None:
     decoder = random_decoder(1, vocab_size=9, sentences=2)
     decoder.table[0] = math.nan
     for sampling in (Sampling(), Sampling(top_k=2), Sampling(top_p=0.5)):

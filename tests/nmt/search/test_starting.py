@@ -71,14 +71,14 @@ def test_the_prefix_has_the_last_word_and_lets_forbidden_words_end_later() -> No
 
 
 class OnlyTwice(NamedTuple):
-    """No word comes more than twice."""
+    """No piece comes more than twice."""
 
     @classmethod
     def of(cls, sentences: Any, longest: torch.Tensor, settings: SearchSettings, asked: Asked) -> "OnlyTwice | None":
         return OnlyTwice() if asked.with_prefixes else None
 
     def apply(
-        self, log_probs: torch.Tensor, *, words: torch.Tensor | None, written: torch.Tensor, lengths: torch.Tensor
+        self, log_probs: torch.Tensor, *, pieces: torch.Tensor | None, written: torch.Tensor, lengths: torch.Tensor
     ) -> None:
         counts = torch.nn.functional.one_hot(written, log_probs.shape[2]).sum(dim=2)
         log_probs[:, :, EOS + 1 :].masked_fill_(counts[:, :, EOS + 1 :] > 1, -math.inf)
