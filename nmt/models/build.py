@@ -10,12 +10,11 @@ from nmt.config import ModelSettings
 from nmt.config.model import Stack
 from nmt.errors import ConfigError
 from nmt.models.attention import make_attention
-from nmt.models.cells import Recurrence, RecurrentLayer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
 from nmt.models.embedding import Dropout, VariationalDropout, WordEmbedding
-from nmt.models.encoder import RecurrentEncoder, StateEncoder
 from nmt.models.language_model import LanguageModel
-from nmt.models.seq2seq import Seq2Seq
+from nmt.models.seq2seq import RecurrentEncoder, Seq2Seq, StateEncoder
 
 
 def build_model(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.models.attention import Attention, Memory
-from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.embedding import Dropout
 from nmt.models.tensors import Rows, mapped, picker
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from nmt.batching import SourceBatch
 from nmt.models.attention import Memory
-from nmt.models.cells import RecurrentLayer
+from nmt.models.cells.layer import RecurrentLayer
 from nmt.models.decoder import DecoderState
 from nmt.models.devices import SearchPrecision, autocast
+from nmt.models.kernels import LINEAR
 from nmt.models.language_model import LanguageModel, LanguageModelState
-from nmt.models.prepacked import LINEAR
 from nmt.models.seq2seq import Seq2Seq
 
 M = TypeVar("M", bound=Seq2Seq | LanguageModel)

@@ -1,4 +1,5 @@
-"""Every private or undocumented call into torch, each with a way round it in plain torch for where it is missing.
+"""Every private or undocumented call into torch, each with a way round it in plain torch for where it is missing; and
+the prepacked linear layers, for inference on a CPU, that are made of them.
 
 A new torch may change any of them without a word. tests/nmt/models/test_kernels.py holds what each has to give.
 """
@@ -8,7 +9,7 @@ from operator import attrgetter
 from typing import Any, Final, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 Fused = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
@@ -20,8 +21,15 @@ Moments = tuple[Tensor, Tensor]
 ZERO_POINT: Final = 128
 """What stands for zero in the unsigned bytes of 8-bit products."""
 
-_LAID_OUT_FOR: Final = 64
-"""For how many rows oneDNN lays a weight out."""
+INT8_LIMIT: Final = 127
+"""What the largest value becomes in 8 bits."""
+
+ROW_MULTIPLE: Final = 32
+"""Rows are filled up to a multiple of this: below it, libraries choose kernels that sum in another order."""
+
+ROWS_AT_ONCE: Final = 1024
+"""More rows are multiplied in parts. For each number of rows oneDNN generates code anew and keeps it, a quarter to a
+half MiB in the midst of what others have freed: so there are only 32 numbers."""
 
 
 def find(name: str) -> Callable[..., Any] | None:
@@ -41,7 +49,7 @@ def prepacked_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[T
     if lay_out is None or multiply is None:
         kept = weight.clone()
         return lambda rows: functional.linear(rows, kept, bias)
-    laid_out = lay_out(weight.contiguous(), _LAID_OUT_FOR)
+    laid_out = lay_out(weight.contiguous(), 64)  # rows that the layout is best for
     return lambda rows: multiply(rows, laid_out, bias, "none", [], "")
 
 
@@ -65,13 +73,9 @@ def _onednn_product_for(weight: Tensor) -> Callable[..., Tensor] | None:
     """Return oneDNN's product with a weight; None where it has none for this type on this machine."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
-    if weight.dtype == torch.bfloat16:
-        supported = find("ops.mkldnn._is_mkldnn_bf16_supported")
-        if supported is None or not supported():
-            return None
-    elif weight.dtype != torch.float32:
-        return None
-    return find("ops.mkldnn._linear_pointwise")
+    supported = find("ops.mkldnn._is_mkldnn_bf16_supported")
+    has_type = bool(supported and supported()) if weight.dtype == torch.bfloat16 else weight.dtype == torch.float32
+    return find("ops.mkldnn._linear_pointwise") if has_type else None
 
 
 def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, float, Tensor | None], Tensor]:
@@ -89,14 +93,10 @@ def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, 
             return products if bias is None else products.add_(bias)
 
         return plain
-    laid_out, zeros = lay_out(weight, None), torch.zeros(len(weight), dtype=torch.int32)
-
-    def fast(rows: Tensor, scale: float, bias: Tensor | None) -> Tensor:
-        scaled = (laid_out, scales, zeros)
-        products: Tensor = multiply(rows, scale, ZERO_POINT, *scaled, bias, 1.0, 0, torch.float32, "none", [], "")
-        return products
-
-    return fast
+    scaled = (lay_out(weight, None), scales, torch.zeros(len(weight), dtype=torch.int32))
+    return lambda rows, scale, bias: multiply(
+        rows, scale, ZERO_POINT, *scaled, bias, 1.0, 0, torch.float32, "none", [], ""
+    )
 
 
 def int8_product(rows: Tensor, columns: Tensor) -> Tensor:
@@ -129,16 +129,20 @@ def fused_layer(
     """
     run = find(name)
     if run is None:
-        return _fused_layer_by_steps(name, inputs, state, weights, batch_sizes)
+        steps = inputs.unbind(1) if batch_sizes is None else torch.split(inputs, batch_sizes.tolist())
+        last, outputs = tuple(state), []
+        for rows in steps:  # of a packed sequence fewer and fewer rows go on
+            new = fused_step(name, rows, [part[: len(rows)] for part in last], weights)
+            last = tuple(torch.cat([after, before[len(rows) :]]) for after, before in zip(new, last, strict=True))
+            outputs.append(new[0])
+        return torch.stack(outputs, dim=1) if batch_sizes is None else torch.cat(outputs), *last
     first = [part.unsqueeze(0).contiguous() for part in state]  # [1, B, H]
     hx = first if name == "lstm" else first[0]
     # biases, layers, dropout between layers, training, two directions: what nn.LSTM and the others would say
     flags = (True, 1, 0.0, training, False)
-    found = (
-        run(inputs, hx, weights, *flags, True) if batch_sizes is None else run(inputs, batch_sizes, hx, weights, *flags)
-    )
-    outputs, *last = found
-    return outputs, *(part.squeeze(0) for part in last)
+    sequences = (inputs, hx, weights, *flags, True)
+    output, *parts = run(*sequences) if batch_sizes is None else run(inputs, batch_sizes, hx, weights, *flags)
+    return output, *(part.squeeze(0) for part in parts)
 
 
 def fused_step(name: Fused, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -160,18 +164,6 @@ def fused_step(name: Fused, inputs: Tensor, state: Sequence[Tensor], weights: Se
         return (torch.lerp(candidate, state[0], torch.sigmoid(z + from_z)),)
     squash = torch.tanh if name == "rnn_tanh" else torch.relu
     return (squash(projected + recurrent),)
-
-
-def _fused_layer_by_steps(
-    name: Fused, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor], batch_sizes: Tensor | None
-) -> tuple[Tensor, ...]:
-    steps = inputs.unbind(1) if batch_sizes is None else torch.split(inputs, batch_sizes.tolist())
-    last, outputs = tuple(state), []
-    for rows in steps:  # of a packed sequence fewer and fewer rows go on
-        new = fused_step(name, rows, [part[: len(rows)] for part in last], weights)
-        last = tuple(torch.cat([after, before[len(rows) :]]) for after, before in zip(new, last, strict=True))
-        outputs.append(new[0])
-    return torch.stack(outputs, dim=1) if batch_sizes is None else torch.cat(outputs), *last
 
 
 def normalised(x: Tensor, gain: Tensor | None, bias: Tensor | None, *, epsilon: float) -> tuple[Tensor, Moments]:
@@ -220,3 +212,96 @@ def cpu_has_int8() -> bool:
 def _cpu_has(name: str) -> bool:
     capability, supported = find("backends.cpu.get_cpu_capability"), find(f"cpu.{name}")
     return bool(capability and capability().startswith("AVX512") and supported and supported())
+
+
+class PrepackedLinear(nn.Module):
+    """y = x W^T + b over the last dimension of x, in float32 in and out; subclasses multiply.
+
+    A row of the result depends on that row of the input alone, to the last bit, whatever the number of rows and
+    wherever among them it stands (docs/decisions/0010).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
+        """Copy a weight [O, I] and a bias [O]; `bounded`: every x lies in [-1, 1]."""
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.bounded = bounded
+        self.bias = None if bias is None else bias.detach().float().clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply x [..., I]: [..., O] float32."""
+        rows = x.reshape(-1, self.in_features)
+        parts = [self.multiply(some)[: len(some)] for some in torch.split(rows, ROWS_AT_ONCE)]
+        products = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return products.view(*x.shape[:-1], self.out_features)
+
+    def multiply(self, rows: Tensor) -> Tensor:
+        """Multiply rows [R, I], filled up: [R', O]."""
+        raise NotImplementedError
+
+
+class _Fp32Linear(PrepackedLinear):
+    """In float32 throughout."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
+        super().__init__(weight, bias, bounded=bounded)
+        self._product = prepacked_product(weight.detach().float(), self.bias)
+
+    def multiply(self, rows: Tensor) -> Tensor:
+        return self._product(filled_up(rows))
+
+
+class _Bf16Linear(PrepackedLinear):
+    """bfloat16 factors and results, float32 sums."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
+        super().__init__(weight, bias, bounded=bounded)
+        self._product = prepacked_product(weight.detach().bfloat16())
+
+    def multiply(self, rows: Tensor) -> Tensor:
+        products = self._product(filled_up(rows.bfloat16())).float()
+        return products if self.bias is None else products.add_(self.bias)
+
+
+class _Int8Linear(PrepackedLinear):
+    """Weights in 8 bits with a scale for each output, inputs in 8 bits with a scale for each row, exact integer sums.
+
+    The scales are those that reach the largest value of their row, symmetric around zero (Wu et al., 2020,
+    sec. 3.1). A row's scale is found when it comes, so it depends on no other row and on no calibration; rows of
+    bounded values all have the scale 1 / 127.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
+        super().__init__(weight, bias, bounded=bounded)
+        self._product = prepacked_int8_product(*quantised(weight))
+
+    def multiply(self, rows: Tensor) -> Tensor:
+        if self.bounded:
+            return self._product(_bytes(rows * INT8_LIMIT), 1 / INT8_LIMIT, self.bias)
+        scales = rows.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12).div_(INT8_LIMIT)  # [R, 1]
+        products = self._product(_bytes(rows / scales), 1.0, None)
+        products[: len(rows)].mul_(scales)
+        return products if self.bias is None else products.add_(self.bias)
+
+
+LINEAR: Final[dict[str, type[PrepackedLinear]]] = {"fp32": _Fp32Linear, "bf16": _Bf16Linear, "int8": _Int8Linear}
+"""The layer of each search precision."""
+
+
+def _bytes(rows: Tensor) -> Tensor:
+    """Round `rows` to integers in unsigned bytes, and fill them up."""
+    # to signed bytes and from there to unsigned ones: ten times as fast as the direct way
+    return filled_up(rows.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT))
+
+
+def filled_up(rows: Tensor) -> Tensor:
+    """Append rows of zeros to `rows` [R, *] up to a multiple of ROW_MULTIPLE."""
+    missing = -len(rows) % ROW_MULTIPLE
+    return functional.pad(rows, (0, 0, 0, missing)) if missing else rows.contiguous()
+
+
+def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round a weight [O, I] to 8 bits: the integers, [O, I], and the scale that makes weights of them, [O]."""
+    weight = weight.detach().float()
+    scales = weight.abs().amax(dim=1).clamp_(min=1e-12).div_(INT8_LIMIT)
+    return (weight / scales[:, None]).round_().to(torch.int8), scales

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from nmt.models.cells import Recurrence, RecurrentLayer, State, Weights, make_layer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.embedding import Dropout, WordEmbedding
 from nmt.models.tensors import Rows, mapped, picker
 

@@ -1,13 +1,111 @@
-"""The encoder-decoder: ids in, features or logits out."""
+"""The encoder, and the encoder-decoder: ids in, features or logits out."""
+
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from nmt.batching import Batch, SourceBatch
 from nmt.models.attention import Memory
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, make_layer
 from nmt.models.decoder import DecoderState, RecurrentDecoder
-from nmt.models.embedding import WordEmbedding
-from nmt.models.encoder import RecurrentEncoder
+from nmt.models.embedding import Dropout, WordEmbedding
+
+
+class RecurrentEncoder(nn.Module):
+    """Stacked recurrent layers, the first `bidirectional_layers` in both directions (Schuster & Paliwal, 1997).
+
+    All of them are bidirectional, or none, or the lowest one (GNMT: Wu et al., 2016, sec. 3.2): each direction then has
+    half of the cells of a layer.
+
+    Padding is always behind the real positions: each direction is a layer of its own, and the backward one reads
+    rows that are mirrored within their own length. So no padding is ever read before a real word, and the fused
+    whole-sequence kernels serve without packing.
+
+    `dropouts` work on the input of every layer but the first, so there is one layer more than they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        recurrence: Recurrence,
+        embedding_size: int,
+        hidden_size: int,
+        bidirectional_layers: int,
+        residual: bool,
+        dropouts: Sequence[Dropout],
+    ) -> None:
+        super().__init__()
+        inputs = [embedding_size] + [hidden_size] * len(dropouts)
+        halves = [hidden_size // 2] * bidirectional_layers
+        sizes = halves + [hidden_size] * (len(inputs) - bidirectional_layers)
+        self.forward_layers = nn.ModuleList(
+            make_layer(recurrence, input_size=i, hidden_size=size) for i, size in zip(inputs, sizes, strict=True)
+        )
+        self.backward_layers = nn.ModuleList(
+            make_layer(recurrence, input_size=i, hidden_size=half) for i, half in zip(inputs, halves, strict=False)
+        )
+        self.residual = residual
+        self.dropouts = nn.ModuleList(dropouts)
+
+    def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode padded sources.
+
+        Args:
+            embedded: Word vectors, [B, S, E].
+            lengths: Real positions of each row, [B].
+
+        Returns:
+            The outputs, [B, S, H] (meaningless behind `lengths`), and what the decoder starts from, [B, N]: the last
+            outputs of each direction side by side, N = H.
+        """
+        mirror = mirrored_positions(lengths, embedded.shape[1])  # [B, S]
+        x, ends = embedded, list[State]()
+        for i, layer in enumerate(self.forward_layers):
+            source = self.dropouts[i - 1](x) if i else x
+            y, end = self._read(cast(RecurrentLayer, layer), source, lengths)
+            if i < len(self.backward_layers):
+                backward = cast(RecurrentLayer, self.backward_layers[i])
+                mirrored, other = self._read(backward, gather_positions(source, mirror), lengths)
+                y = torch.cat([y, gather_positions(mirrored, mirror)], dim=2)  # [B, S, H]
+                end = tuple(torch.cat(parts, dim=1) for parts in zip(end, other, strict=True))
+            x = x + y if self.residual and x.shape == y.shape else y
+            ends.append(end)
+        return x, self._summary(ends)
+
+    def _read(self, layer: RecurrentLayer, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run a layer over [B, S, I]; return its outputs and what is needed of its last state, parts [B, *]."""
+        outputs = layer(inputs)
+        return outputs, (gather_positions(outputs, (lengths - 1)[:, None]).squeeze(1),)
+
+    def _summary(self, ends: Sequence[State]) -> Tensor:
+        return ends[-1][0]
+
+
+class StateEncoder(RecurrentEncoder):
+    """The encoder that hands on its whole last state: every part of it, of every layer, side by side [B, L * P * H]."""
+
+    def _read(self, layer: RecurrentLayer, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        return layer.read(inputs, lengths)
+
+    def _summary(self, ends: Sequence[State]) -> Tensor:
+        return torch.cat([part for state in ends for part in state], dim=1)
+
+
+def mirrored_positions(lengths: Tensor, size: int) -> Tensor:
+    """Map each position to its mirror image within the row's real part, [B, `size`]; padding stays where it is."""
+    position = torch.arange(size, device=lengths.device)
+    mirror = lengths[:, None] - 1 - position
+    return torch.where(mirror >= 0, mirror, position)
+
+
+def gather_positions(x: Tensor, positions: Tensor) -> Tensor:
+    """Pick `positions` [B, P] from rows of `x` [B, S, H]: [B, P, H]."""
+    batch, size, width = x.shape
+    start = torch.arange(batch, device=x.device)[:, None] * size
+    picked = x.reshape(batch * size, width).index_select(0, (start + positions).flatten())
+    return picked.view(batch, positions.shape[1], width)
 
 
 class Seq2Seq(nn.Module):

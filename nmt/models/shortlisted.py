@@ -16,8 +16,7 @@ from nmt.batching import SourceBatch
 from nmt.models.attention import Memory
 from nmt.models.decoder import DecoderState
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import int8_product
-from nmt.models.prepacked import LINEAR, quantised
+from nmt.models.kernels import LINEAR, int8_product, quantised
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.vocab import PAD
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from nmt.config.model import Cell
 from nmt.io.files import written
-from nmt.models.cells import Recurrence, State, make_layer
+from nmt.models.cells.layer import Recurrence, State, make_layer
 from nmt.models.embedding import Dropout, WordEmbedding
-from nmt.models.encoder import RecurrentEncoder, gather_positions
+from nmt.models.seq2seq import RecurrentEncoder, gather_positions
 from nmt.report.pictures import STYLE, drawing
 
 BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"

@@ -27,7 +27,7 @@ from nmt.batching import Batch, plan_epoch, source_batch, target_batch
 from nmt.config import ModelSettings, TrainingSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_model, count_parameters
-from nmt.models.cells import Recurrence, RecurrentLayer, make_layer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, make_layer
 from nmt.models.cells.ssru import SSRU
 from nmt.models.devices import autocast, choose_precision, prepare_for_training
 from nmt.prepared import PreparedData

@@ -28,7 +28,7 @@ from torch import Tensor
 from nmt.io.lines import read_lines
 from nmt.metrics import bleu
 from nmt.models.devices import SearchPrecision
-from nmt.models.prepacked import LINEAR, PrepackedLinear
+from nmt.models.kernels import LINEAR, PrepackedLinear
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
 from nmt.search.engine import Engine

@@ -10,7 +10,7 @@ import pytest
 import nmt_lab
 from nmt.config.model import Cell
 from nmt.models import encoder
-from nmt.models.cells import Recurrence, make_layer
+from nmt.models.cells.layer import Recurrence, make_layer
 from nmt_lab import LABS, common, describe, load
 from nmt_lab.common import Options
 

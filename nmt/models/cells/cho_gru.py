@@ -19,8 +19,25 @@ from nmt.models.cells.layer import (
     without_autocast,
 )
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import prepacked_product
-from nmt.models.prepacked import LINEAR
+from nmt.models.kernels import LINEAR, prepacked_product
+
+
+class _PrepackedChoGRU(PrepackedLayer):
+    """GRU whose reset gate comes before the product; its gates stand in the order reset, update, candidate."""
+
+    def __init__(self, layer: "ChoGRU", precision: SearchPrecision) -> None:
+        super().__init__(layer, precision)
+        input_weight, recurrent_weight, candidate_weight, bias = (weight.detach() for weight in layer.weights())
+        self.projection = LINEAR[precision](input_weight, bias)
+        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.candidate = LINEAR[precision](candidate_weight, None, bounded=True)
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        (h,) = state
+        size = self.hidden_size
+        r, z = self.recurrent(h).add_(projected[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
+        n = fast_tanh(self.candidate(r * h).add_(projected[:, 2 * size :]))
+        return (((h - n) * z).add_(n),)
 
 
 @cell("cho_gru")
@@ -31,8 +48,7 @@ class ChoGRU(RecurrentLayer):
     The library's GRU has r * (U_n h + c_n) in the place of U_n (r * h). Biases start at zero.
     """
 
-    state_parts = 1
-    bounded = True
+    form = _PrepackedChoGRU
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
@@ -61,10 +77,6 @@ class ChoGRU(RecurrentLayer):
         recurrent = (self.thinned_for_steps(self.recurrent_weight), self.thinned_for_steps(self.candidate_weight))
         return self.input_weight, *recurrent, self.bias
 
-    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
-        """Copy the layer in prepacked form."""
-        return _PrepackedChoGRU(self, precision)
-
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], the state [B, H], which keeps its type."""
         (h,) = state
@@ -74,25 +86,6 @@ class ChoGRU(RecurrentLayer):
         r, z = torch.sigmoid(gates + functional.linear(h, recurrent_weight)).chunk(2, dim=1)
         n = torch.tanh(candidates + functional.linear((r * h).to(h.dtype), candidate_weight))
         return (torch.lerp(n, widened(h), z).to(h.dtype),)
-
-
-class _PrepackedChoGRU(PrepackedLayer):
-    """GRU whose reset gate comes before the product; its gates stand in the order reset, update, candidate."""
-
-    def __init__(self, layer: ChoGRU, precision: SearchPrecision) -> None:
-        super().__init__(layer)
-        input_weight, recurrent_weight, candidate_weight, bias = (weight.detach() for weight in layer.weights())
-        self.projection = LINEAR[precision](input_weight, bias)
-        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
-        self.candidate = LINEAR[precision](candidate_weight, None, bounded=True)
-
-    def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
-        (h,) = state
-        size = self.hidden_size
-        r, z = self.recurrent(h).add_(projected[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
-        n = fast_tanh(self.candidate(r * h).add_(projected[:, 2 * size :]))
-        return (((h - n) * z).add_(n),)
 
 
 class _Recurrence(torch.autograd.Function):

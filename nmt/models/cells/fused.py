@@ -1,6 +1,7 @@
 """Cells that the library computes over whole sequences in one fused call."""
 
-from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -9,28 +10,23 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, fast_tanh, initialise_gates
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import Fused, fused_layer, fused_step
-from nmt.models.prepacked import LINEAR
+from nmt.models.kernels import LINEAR, Fused, fused_layer, fused_step
 
 
 class FusedLayer(RecurrentLayer):
     """A cell of the library, computed by its fused layer (cuDNN, oneDNN). Biases start at zero."""
 
     kernel: ClassVar[Fused]
-    form: ClassVar[type["_PrepackedFused"]]
+    library: ClassVar[Callable[..., nn.RNNBase]]
+    """What holds the weights."""
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
-        self.fused = self.make(input_size, hidden_size)
+        self.fused = self.library(input_size, hidden_size, batch_first=True)
         input_weight, recurrent_weight, input_bias, recurrent_bias = self.fused.all_weights[0]
         initialise_gates(input_weight=input_weight, recurrent_weight=recurrent_weight)
         nn.init.zeros_(input_bias)
         nn.init.zeros_(recurrent_bias)
-
-    @staticmethod
-    @abstractmethod
-    def make(input_size: int, hidden_size: int) -> nn.RNNBase:
-        """Make the library's layer, which holds the weights."""
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I] from a state, or from zeros."""
@@ -55,16 +51,10 @@ class FusedLayer(RecurrentLayer):
         new = fused_step(self.kernel, inputs, state, weights)
         return tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
 
-    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
-        """Copy the layer in prepacked form."""
-        return self.form(self, precision)
-
 
 class _PrepackedFused(PrepackedLayer):
-    """A cell of the library."""
-
     def __init__(self, layer: FusedLayer, precision: SearchPrecision) -> None:
-        super().__init__(layer)
+        super().__init__(layer, precision)
         input_weight, recurrent_weight, input_bias, recurrent_bias = (
             self.arranged(weight.detach()) for weight in layer.weights()
         )
@@ -85,7 +75,6 @@ class _PrepackedLSTM(_PrepackedFused):
         return torch.cat([i, f, o, 2 * g])
 
     def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
         h, c = state
         gates = self.recurrent(h).add_(projected).sigmoid_()  # [R, 4 * H]
         i, f, o, g = gates.chunk(4, dim=1)
@@ -95,24 +84,16 @@ class _PrepackedLSTM(_PrepackedFused):
 
 @cell("lstm")
 class LSTM(FusedLayer):
-    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000).
-
-    The bias of its forget gate starts at one (Jozefowicz et al., 2015).
-    """
+    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000), whose forget gate starts with a bias of one (Jozefowicz
+    et al., 2015)."""
 
     kernel = "lstm"
+    library = nn.LSTM
     form = _PrepackedLSTM
-    state_parts = 2
-    bounded = True
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__(input_size=input_size, hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
         nn.init.ones_(self.forget_bias())
-
-    @staticmethod
-    def make(input_size: int, hidden_size: int) -> nn.LSTM:
-        """Make the library's layer."""
-        return nn.LSTM(input_size, hidden_size, batch_first=True)
 
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
@@ -132,10 +113,7 @@ class LSTM(FusedLayer):
 
 
 class _PrepackedGRU(_PrepackedFused):
-    """GRU."""
-
     def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
         (h,) = state
         size = self.hidden_size
         recurrent = self.recurrent(h)  # [R, 3 * H]
@@ -150,21 +128,12 @@ class GRU(FusedLayer):
     """GRU (Cho et al., 2014). Its reset gate comes after the product (`ChoGRU`: before it)."""
 
     kernel = "gru"
+    library = nn.GRU
     form = _PrepackedGRU
-    state_parts = 1
-    bounded = True
-
-    @staticmethod
-    def make(input_size: int, hidden_size: int) -> nn.GRU:
-        """Make the library's layer."""
-        return nn.GRU(input_size, hidden_size, batch_first=True)
 
 
 class _PrepackedRNN(_PrepackedFused):
-    """Simple RNN with tanh."""
-
     def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
         return (fast_tanh(self.recurrent(state[0]).add_(projected)),)
 
 
@@ -173,21 +142,12 @@ class RNN(FusedLayer):
     """Simple RNN, squashed by tanh (Elman, 1990)."""
 
     kernel = "rnn_tanh"
+    library = nn.RNN
     form = _PrepackedRNN
-    state_parts = 1
-    bounded = True
-
-    @staticmethod
-    def make(input_size: int, hidden_size: int) -> nn.RNN:
-        """Make the library's layer."""
-        return nn.RNN(input_size, hidden_size, batch_first=True)
 
 
 class _PrepackedReluRNN(_PrepackedFused):
-    """Simple RNN with max(0, x)."""
-
     def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
         return (self.recurrent(state[0]).add_(projected).relu_(),)
 
 
@@ -196,11 +156,5 @@ class ReluRNN(FusedLayer):
     """Simple RNN, squashed by max(0, x)."""
 
     kernel = "rnn_relu"
+    library = partial(nn.RNN, nonlinearity="relu")
     form = _PrepackedReluRNN
-    state_parts = 1
-    bounded = False
-
-    @staticmethod
-    def make(input_size: int, hidden_size: int) -> nn.RNN:
-        """Make the library's layer."""
-        return nn.RNN(input_size, hidden_size, batch_first=True, nonlinearity="relu")

@@ -1,18 +1,21 @@
 """What every recurrent layer is: its state, its weights, whole sequences and single steps."""
 
 import copy
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import ClassVar, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from nmt.config.model import Cell
+from nmt.config.model import CELLS, Cell
+from nmt.models import cells
 from nmt.models.devices import SearchPrecision
 from nmt.models.embedding import drop_cells
-from nmt.models.prepacked import ROW_MULTIPLE, PrepackedLinear, filled_up
+from nmt.models.kernels import ROW_MULTIPLE, PrepackedLinear, filled_up
 
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM of any kind, (h, c), or, for an SSRU, (c,), each [B, H]."""
@@ -38,12 +41,12 @@ class RecurrentLayer(nn.Module, ABC):
     (Merity et al., 2018, sec. 2), which leaves the way in which a sequence is computed as it is.
     """
 
-    cell: ClassVar[str]
-    """Its name in the settings."""
     state_parts: int
     """How many tensors the state has."""
     bounded: bool
     """Whether outputs lie in [-1, 1] where the first state does."""
+    form: "ClassVar[type[PrepackedLayer] | None]" = None
+    """Its prepacked form, if there is one."""
 
     def __init__(self, *, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__()
@@ -104,8 +107,8 @@ class RecurrentLayer(nn.Module, ABC):
         return None
 
     def prepacked(self, precision: SearchPrecision) -> "RecurrentLayer":
-        """Copy the layer for inference on a CPU: as it is, unless a cell has a `PrepackedLayer`."""
-        return copy.deepcopy(self)
+        """Copy the layer for inference on a CPU: in its prepacked form, or else as it is."""
+        return self.form(self, precision) if self.form else copy.deepcopy(self)
 
     def zeros(self, inputs: Tensor) -> State:
         """Return the state before the first step over `inputs` [B, *, I], parts [B, H]."""
@@ -134,7 +137,7 @@ class PrepackedLayer(RecurrentLayer):
     projection: PrepackedLinear
     """What inputs are multiplied with."""
 
-    def __init__(self, layer: RecurrentLayer) -> None:
+    def __init__(self, layer: RecurrentLayer, precision: SearchPrecision) -> None:
         super().__init__(hidden_size=layer.hidden_size, recurrent_dropout=0.0)
         self.state_parts = layer.state_parts
         self.bounded = layer.bounded
@@ -143,7 +146,7 @@ class PrepackedLayer(RecurrentLayer):
         would compute, and round otherwise."""
 
     def project(self, inputs: Tensor) -> Tensor:
-        """Make of inputs [*, R, I] what no state is needed for, [*, R, G * H]."""
+        """Compute from inputs [*, R, I] what needs no state, [*, R, G * H]."""
         return self.projection(inputs)  # type: ignore[no-any-return]
 
     @abstractmethod
@@ -200,14 +203,22 @@ LAYERS: Final[dict[str, Callable[..., RecurrentLayer]]] = {}
 
 
 def cell(name: str) -> Callable[[type[L]], type[L]]:
-    """Register a layer under the name that its cell has in the settings."""
+    """Register a layer under the name that its cell has in the settings, which say what its state and outputs are."""
 
     def register(layer: type[L]) -> type[L]:
-        layer.cell = name
+        layer.state_parts, layer.bounded = len(CELLS[name].state.split(", ")), CELLS[name].bounded
         LAYERS[name] = layer
         return layer
 
     return register
+
+
+def make_layer(recurrence: Recurrence, *, input_size: int, hidden_size: int) -> RecurrentLayer:
+    """Make a freshly initialised layer of a cell, which is registered by one of the files of this folder."""
+    for module in pkgutil.iter_modules(cells.__path__):
+        import_module(f"{cells.__name__}.{module.name}")
+    make = LAYERS[recurrence.cell]
+    return make(input_size=input_size, hidden_size=hidden_size, recurrent_dropout=recurrence.dropout)
 
 
 def kept_until(lengths: Tensor, t: int, new: State, old: State) -> State:
@@ -232,12 +243,7 @@ def without_autocast(x: Tensor) -> torch.autocast:
 
 def widened(x: Tensor) -> Tensor:
     """Return `x` in the type in which gates and memory are computed: float32, or float64 as it is."""
-    return x.to(wide_type(x))
-
-
-def wide_type(x: Tensor) -> torch.dtype:
-    """Return the type in which gates and memory are computed beside `x`."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def fast_tanh(x: Tensor) -> Tensor:

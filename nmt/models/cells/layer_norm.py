@@ -19,11 +19,34 @@ from nmt.models.cells.layer import (
     without_autocast,
 )
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import normalised, prepacked_product, through_norm
-from nmt.models.prepacked import LINEAR
+from nmt.models.kernels import LINEAR, normalised, prepacked_product, through_norm
 
 EPSILON: Final = 1e-5
 """Added to the variances."""
+
+
+class _PrepackedLayerNormLSTM(PrepackedLayer):
+    """LSTM with layer normalisation: of each row by itself, as everything here."""
+
+    def __init__(self, layer: "LayerNormLSTM", precision: SearchPrecision) -> None:
+        super().__init__(layer, precision)
+        input_weight, recurrent_weight, *_ = layer.weights()
+        self.projection = LINEAR[precision](input_weight, None)
+        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.input_gain, self.recurrent_gain = layer.input_gain.detach().clone(), layer.recurrent_gain.detach().clone()
+        self.bias = layer.bias.detach().clone()
+        self.cell_gain, self.cell_bias = layer.cell_gain.detach().clone(), layer.cell_bias.detach().clone()
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Multiply inputs [*, R, I] and normalise them."""
+        return normalised_gates(self.projection(inputs), self.input_gain, self.bias)
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        h, c = state
+        gates = normalised_gates(self.recurrent(h), self.recurrent_gain, None).add_(projected)  # [R, 4 * H]
+        i, f, g, o = gates.chunk(4, dim=1)
+        c = (f.sigmoid() * c).add_(i.sigmoid() * fast_tanh(g))
+        return o.sigmoid() * fast_tanh(normalised_memory(c, self.cell_gain, self.cell_bias)), c
 
 
 @cell("layer_norm_lstm")
@@ -36,8 +59,7 @@ class LayerNormLSTM(RecurrentLayer):
     bias of the forget gate at one, the other biases at zero.
     """
 
-    state_parts = 2
-    bounded = True
+    form = _PrepackedLayerNormLSTM
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
@@ -73,12 +95,8 @@ class LayerNormLSTM(RecurrentLayer):
         """Return the bias of the forget gate, [H]."""
         return self.bias[1]
 
-    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
-        """Copy the layer in prepacked form."""
-        return _PrepackedLayerNormLSTM(self, precision)
-
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
-        """Make one step: inputs [B, I], state parts [B, H], which keep their types."""
+        """Make one step: inputs [B, I], state parts [B, H]."""
         h, c = state
         input_weight, recurrent_weight, input_gain, recurrent_gain, bias, cell_gain, cell_bias = weights
         gates = normalised_gates(functional.linear(inputs, input_weight), input_gain, bias)
@@ -99,31 +117,6 @@ def normalised_gates(products: Tensor, gain: Tensor, bias: Tensor | None) -> Ten
 def normalised_memory(c: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
     """Normalise c [*, H]; gain and bias [H]."""
     return functional.layer_norm(c, gain.shape, gain, bias, EPSILON)
-
-
-class _PrepackedLayerNormLSTM(PrepackedLayer):
-    """LSTM with layer normalisation: of each row by itself, as everything here."""
-
-    def __init__(self, layer: LayerNormLSTM, precision: SearchPrecision) -> None:
-        super().__init__(layer)
-        input_weight, recurrent_weight, *_ = layer.weights()
-        self.projection = LINEAR[precision](input_weight, None)
-        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
-        self.input_gain, self.recurrent_gain = layer.input_gain.detach().clone(), layer.recurrent_gain.detach().clone()
-        self.bias = layer.bias.detach().clone()
-        self.cell_gain, self.cell_bias = layer.cell_gain.detach().clone(), layer.cell_bias.detach().clone()
-
-    def project(self, inputs: Tensor) -> Tensor:
-        """Multiply inputs [*, R, I] and normalise them."""
-        return normalised_gates(self.projection(inputs), self.input_gain, self.bias)
-
-    def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
-        h, c = state
-        gates = normalised_gates(self.recurrent(h), self.recurrent_gain, None).add_(projected)  # [R, 4 * H]
-        i, f, g, o = gates.chunk(4, dim=1)
-        c = (f.sigmoid() * c).add_(i.sigmoid() * fast_tanh(g))
-        return o.sigmoid() * fast_tanh(normalised_memory(c, self.cell_gain, self.cell_bias)), c
 
 
 class _Recurrence(torch.autograd.Function):

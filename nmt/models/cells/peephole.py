@@ -15,13 +15,32 @@ from nmt.models.cells.layer import (
     cell,
     fast_tanh,
     initialise_gates,
-    wide_type,
     widened,
     without_autocast,
 )
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import prepacked_product
-from nmt.models.prepacked import LINEAR
+from nmt.models.kernels import LINEAR, prepacked_product
+
+
+class _PrepackedPeepholeLSTM(PrepackedLayer):
+    """LSTM with peepholes; its gates stand in the order input, forget, cell, output."""
+
+    def __init__(self, layer: "PeepholeLSTM", precision: SearchPrecision) -> None:
+        super().__init__(layer, precision)
+        input_weight, recurrent_weight, bias, peepholes = (weight.detach() for weight in layer.weights())
+        self.projection = LINEAR[precision](input_weight, bias)
+        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
+        self.peepholes = peepholes.clone()
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        h, c = state
+        size = self.hidden_size
+        sums = self.recurrent(h).add_(projected)  # [R, 4 * H]
+        seen = c.repeat(1, 2).mul_(self.peepholes[:2].flatten())
+        i, f = seen.add_(sums[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
+        c = (f * c).add_(i * fast_tanh(sums[:, 2 * size : 3 * size]))
+        o = (c * self.peepholes[2]).add_(sums[:, 3 * size :]).sigmoid_()
+        return o * fast_tanh(c), c
 
 
 @cell("peephole_lstm")
@@ -33,8 +52,7 @@ class PeepholeLSTM(RecurrentLayer):
     Peepholes start at zero, the bias of the forget gate at one, the other biases at zero.
     """
 
-    state_parts = 2
-    bounded = True
+    form = _PrepackedPeepholeLSTM
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
@@ -64,12 +82,8 @@ class PeepholeLSTM(RecurrentLayer):
         """Return the bias of the forget gate, [H]."""
         return self.bias[self.hidden_size : 2 * self.hidden_size]
 
-    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
-        """Copy the layer in prepacked form."""
-        return _PrepackedPeepholeLSTM(self, precision)
-
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
-        """Make one step: inputs [B, I], state parts [B, H], which keep their types."""
+        """Make one step: inputs [B, I], state parts [B, H]."""
         h, c = state
         input_weight, recurrent_weight, bias, peepholes = weights
         gates = functional.linear(inputs, input_weight, bias) + functional.linear(h, recurrent_weight)
@@ -79,28 +93,6 @@ class PeepholeLSTM(RecurrentLayer):
         new = f * old + i * torch.tanh(g)
         o = torch.sigmoid(o + peepholes[2] * new)
         return (o * torch.tanh(new)).to(h.dtype), new.to(c.dtype)
-
-
-class _PrepackedPeepholeLSTM(PrepackedLayer):
-    """LSTM with peepholes; its gates stand in the order input, forget, cell, output."""
-
-    def __init__(self, layer: PeepholeLSTM, precision: SearchPrecision) -> None:
-        super().__init__(layer)
-        input_weight, recurrent_weight, bias, peepholes = (weight.detach() for weight in layer.weights())
-        self.projection = LINEAR[precision](input_weight, bias)
-        self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
-        self.peepholes = peepholes.clone()
-
-    def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
-        h, c = state
-        size = self.hidden_size
-        sums = self.recurrent(h).add_(projected)  # [R, 4 * H]
-        seen = c.repeat(1, 2).mul_(self.peepholes[:2].flatten())
-        i, f = seen.add_(sums[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
-        c = (f * c).add_(i * fast_tanh(sums[:, 2 * size : 3 * size]))
-        o = (c * self.peepholes[2]).add_(sums[:, 3 * size :]).sigmoid_()
-        return o * fast_tanh(c), c
 
 
 class _Recurrence(torch.autograd.Function):
@@ -113,8 +105,8 @@ class _Recurrence(torch.autograd.Function):
         """Run from projected inputs [T, B, 4 * H]; return all h, [T, B, H], and the last c, [B, H]."""
         length, batch, _ = projected.shape
         size = h.shape[1]
-        gates = projected.to(wide_type(projected), copy=True)
         first_h, first_c, holes = h.to(projected.dtype), widened(c), widened(peepholes)
+        gates = projected.to(first_c.dtype, copy=True)
         cells, squashed = gates.new_empty(length, batch, size), gates.new_empty(length, batch, size)
         outputs = projected.new_empty(length, batch, size)
         with without_autocast(projected):

@@ -9,7 +9,24 @@ from torch.nn import functional
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, widened
 from nmt.models.devices import SearchPrecision
-from nmt.models.prepacked import LINEAR
+from nmt.models.kernels import LINEAR
+
+
+class _PrepackedSSRU(PrepackedLayer):
+    """SSRU."""
+
+    def __init__(self, layer: "SSRU", precision: SearchPrecision) -> None:
+        super().__init__(layer, precision)
+        weight, bias = (part.detach() for part in layer.weights())
+        self.projection = LINEAR[precision](weight, torch.cat([bias, torch.zeros_like(bias)]))
+
+    def advance(self, projected: Tensor, state: State) -> State:
+        forget, candidates = projected.chunk(2, dim=1)
+        return (((state[0] - candidates) * forget.sigmoid()).add_(candidates),)
+
+    def output(self, state: State) -> Tensor:
+        """Return the output that goes with a state, [B, H]."""
+        return torch.relu(state[0])
 
 
 @cell("ssru")
@@ -21,8 +38,7 @@ class SSRU(RecurrentLayer):
     recurrent weights that could be dropped.
     """
 
-    state_parts = 1
-    bounded = False
+    form = _PrepackedSSRU
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:
         super().__init__(hidden_size=hidden_size, recurrent_dropout=recurrent_dropout)
@@ -44,10 +60,6 @@ class SSRU(RecurrentLayer):
         """Return input weights [2 * H, I] and the forget gate's bias [H]."""
         return self.input_weight, self.bias
 
-    def prepacked(self, precision: SearchPrecision) -> PrepackedLayer:
-        """Copy the layer in prepacked form."""
-        return _PrepackedSSRU(self, precision)
-
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         """Make one step: inputs [B, I], the state [B, H], which keeps its type."""
         input_weight, bias = weights
@@ -58,24 +70,6 @@ class SSRU(RecurrentLayer):
     def forget_bias(self) -> Tensor:
         """Return the bias of the forget gate, [H]: all of them."""
         return self.bias
-
-    def output(self, state: State) -> Tensor:
-        """Return the output that goes with a state, [B, H]."""
-        return torch.relu(state[0])
-
-
-class _PrepackedSSRU(PrepackedLayer):
-    """SSRU."""
-
-    def __init__(self, layer: SSRU, precision: SearchPrecision) -> None:
-        super().__init__(layer)
-        weight, bias = (part.detach() for part in layer.weights())
-        self.projection = LINEAR[precision](weight, torch.cat([bias, torch.zeros_like(bias)]))
-
-    def advance(self, projected: Tensor, state: State) -> State:
-        """Make one step."""
-        forget, candidates = projected.chunk(2, dim=1)
-        return (((state[0] - candidates) * forget.sigmoid()).add_(candidates),)
 
     def output(self, state: State) -> Tensor:
         """Return the output that goes with a state, [B, H]."""
@@ -97,7 +91,6 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Go back through the steps."""
         forget, candidates, cells, first = ctx.saved_tensors
         d_cells, last = d_outputs.clone(), len(cells) - 1
         for t in range(last, 0, -1):

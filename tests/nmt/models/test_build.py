@@ -9,8 +9,8 @@ from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.errors import ConfigError
 from nmt.models.build import build_language_model, build_model, count_parameters
-from nmt.models.cells import Recurrence, RecurrentLayer, make_layer
 from nmt.models.cells.fused import FusedLayer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, make_layer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.embedding import Dropout, VariationalDropout
 from nmt.models.seq2seq import Seq2Seq
@@ -154,7 +154,7 @@ def layers_of(**changes: object) -> dict[str, tuple[str, int]]:
     """Return cell and size of every recurrent layer by its name."""
     model = model_of(settings_of(**changes))
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, RecurrentLayer)}
-    cells = {name: layer.cell if isinstance(layer, FusedLayer) else "ssru" for name, layer in layers.items()}
+    cells = {name: layer.kernel if isinstance(layer, FusedLayer) else "ssru" for name, layer in layers.items()}
     return {name: (cells[name], layer.hidden_size) for name, layer in layers.items()}
 
 
@@ -175,7 +175,7 @@ def test_encoder_and_decoder_have_cells_and_sizes_of_their_own_or_those_of_both(
 def test_a_language_model_has_the_cell_and_the_size_of_a_decoder() -> None:
     settings = settings_of(kind="lm", decoder_cell="gru", decoder_size=10, decoder_layers=2)
     model = build_language_model(settings, vocab_size=11, seed=1)
-    assert [(layer.cell, layer.hidden_size) for layer in model.layers] == [("gru", 10), ("gru", 10)]
+    assert [(layer.kernel, layer.hidden_size) for layer in model.layers] == [("gru", 10), ("gru", 10)]
 
 
 def test_sizes_set_for_both_sides_build_what_the_common_one_builds() -> None:

@@ -6,7 +6,7 @@ import torch
 
 from nmt.config.model import Cell
 from nmt.models.attention import Memory, make_attention
-from nmt.models.cells import Recurrence
+from nmt.models.cells.layer import Recurrence
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
 from nmt.models.embedding import Dropout, VariationalDropout
 

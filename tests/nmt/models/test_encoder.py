@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from nmt.models.cells import Recurrence
+from nmt.models.cells.layer import Recurrence
 from nmt.models.embedding import Dropout
-from nmt.models.encoder import RecurrentEncoder, StateEncoder, gather_positions, mirrored_positions
+from nmt.models.seq2seq import RecurrentEncoder, StateEncoder, gather_positions, mirrored_positions
 
 
 def encoder_of(

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nmt.models.devices import SearchPrecision
-from nmt.models.prepacked import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, Int8Linear, PrepackedLinear, filled_up
+from nmt.models.kernels import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, PrepackedLinear, filled_up
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")
@@ -119,7 +119,7 @@ def integers(rows: int, columns: int, *, seed: int) -> Tensor:
 @pytest.mark.parametrize("inputs", [1, 3, 16, 65, 256, 1000])
 def test_sums_of_8_bit_integers_are_exact(inputs: int) -> None:
     x, weight, bias = integers(40, inputs, seed=1), integers(70, inputs, seed=2), integers(1, 70, seed=3)[0]
-    found = Int8Linear(weight.float(), bias.float())(x.float())
+    found = LINEAR["int8"](weight.float(), bias.float())(x.float())
     assert torch.equal(found.long(), x @ weight.T + bias)
     assert torch.equal(found, found.round())
 
@@ -129,14 +129,14 @@ def test_the_worst_sums_of_8_bit_integers_do_not_overflow() -> None:
     weight = torch.full((32, 1000), 127.0)
     weight[1::2] *= -1
     for sign in (1, -1):
-        found = Int8Linear(weight, None)(torch.full((1, 1000), sign * 127.0))
+        found = LINEAR["int8"](weight, None)(torch.full((1, 1000), sign * 127.0))
         assert found[0, :2].tolist() == [sign * 127.0 * 127 * 1000, -sign * 127.0 * 127 * 1000]
 
 
 @INT8
 def test_bounded_rows_share_one_scale_that_holds_one_as_it_is() -> None:
     weight = integers(8, 30, seed=2)
-    layer = Int8Linear(weight.float(), None, bounded=True)
+    layer = LINEAR["int8"](weight.float(), None, bounded=True)
     x = torch.randint(-127, 128, (5, 30), generator=torch.Generator().manual_seed(4))
     torch.testing.assert_close(layer(x / 127), (x @ weight.T).float() / 127, rtol=1e-6, atol=1e-4)
     assert layer(torch.full((1, 30), 0.003)).tolist() == [[0.0] * 8]  # less than half a step
@@ -144,7 +144,7 @@ def test_bounded_rows_share_one_scale_that_holds_one_as_it_is() -> None:
 
 @INT8
 def test_rows_of_very_different_sizes_keep_their_own_scales() -> None:
-    layer, x = Int8Linear(drawn(16, 64, seed=1), None), drawn(2, 64)
+    layer, x = LINEAR["int8"](drawn(16, 64, seed=1), None), drawn(2, 64)
     torch.testing.assert_close(layer(x * 1024), layer(x) * 1024, rtol=1e-6, atol=0)
 
 

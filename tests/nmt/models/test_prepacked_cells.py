@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nmt.config.model import Cell
-from nmt.models.cells import Recurrence, RecurrentLayer, State, make_layer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, make_layer
 from nmt.models.devices import SearchPrecision
 
 pytestmark = pytest.mark.usefixtures("without_gradients")

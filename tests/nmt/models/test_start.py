@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
-from nmt.models.cells import RecurrentLayer
+from nmt.models.cells.layer import RecurrentLayer
 from nmt.models.seq2seq import Seq2Seq
 
 CELLS: tuple[Cell, ...] = get_args(Cell)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.models.cells import Recurrence, make_layer
 from nmt.models.cells.fused import FusedLayer
+from nmt.models.cells.layer import Recurrence, make_layer
 
 
 def layer_of(cell: str) -> FusedLayer:

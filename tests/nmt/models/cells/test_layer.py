@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config.model import Cell
-from nmt.models.cells import Recurrence, RecurrentLayer, State, make_layer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, make_layer
 
 CELLS: list[Cell] = ["lstm", "gru", "rnn", "rnn_relu", "peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
 OWN: list[Cell] = ["peephole_lstm", "layer_norm_lstm", "cho_gru", "ssru"]
