@@ -212,7 +212,7 @@ def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) 
     if found != expected:
         raise DataError(
             f"{hypothesis} has {counted(found, 'line')} but {reference} has {expected:,}; "
-            "scoring needs one translation a line"
+            "scoring needs one translation per line"
         )
     if expected == 0:
         raise DataError(f"{reference} has no lines; there is nothing to score")

@@ -116,7 +116,7 @@ def run_preparation(
     data_dir: Path, settings: "Settings", *, table: "Console", force: bool = False, workers: int | None = None
 ) -> "PreparationReport":
     """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
-    from nmt.config.fit import check_kind
+    from nmt.config.load import check_kind
     from nmt.errors import ConfigError, DataError, ModelError, NmtError
     from nmt.prepare.blocks import work_folder
     from nmt.prepare.pipeline import prepare as prepare_data

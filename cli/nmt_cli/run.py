@@ -49,7 +49,7 @@ def run(
       nmt run recipes/lm-small.toml --set data.root=ptb
     """
     from nmt.config import load_settings
-    from nmt.config.fit import check_kind
+    from nmt.config.load import check_kind
 
     folder = work or Path("runs") / recipe.stem
     settings = load_settings(recipe, overrides or [])

@@ -1,38 +1,39 @@
-"""Settings of the text and its tokenizer: where the text is, which of it is kept, and into which pieces it is cut."""
+"""Settings of the text: where it is, and which of it is kept."""
 
-import unicodedata
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from nmt.config.section import Section, is_reserved
-
-_BREAKING: Final = ("Cc", "Cs", "Zl", "Zp")
-"""Categories of characters that break lines and tables: control characters, surrogates, line and paragraph ends."""
+from nmt.config.section import Section
+from nmt.text.vocab import SPACE_MARK, breaks_lines, is_reserved
 
 
 def _must_be_a_piece(tag: str) -> str:
-    if is_reserved(tag) or "\u2581" in tag or _breaks_lines(tag):
+    if is_reserved(tag) or SPACE_MARK in tag or breaks_lines(tag):
         raise ValueError(f"found the tag {tag!r}, which no piece of a tokenizer can be; choose another name")
     return tag
 
 
-def _breaks_lines(text: str) -> bool:
-    return any(unicodedata.category(character) in _BREAKING for character in text)
+def _must_fit_a_line(name: str) -> str:
+    if breaks_lines(name):
+        raise ValueError(f"found the name {name!r}, expected no control characters and no line ends")
+    return name
 
 
 Tag = Annotated[str, Field(pattern=r"^<[^\s<>]+>$"), AfterValidator(_must_be_a_piece)]
+Files = Annotated[tuple[str, ...], BeforeValidator(lambda files: (files,) if isinstance(files, str) else files)]
+"""One file needs no list."""
 
 
 class CorpusSettings(Section):
     """One corpus of many: where it is, and what it counts for."""
 
-    src: tuple[str, ...] = ()
+    src: Files = ()
     """Source side, text files or patterns such as "part-*.en.gz"; with `tgt`, instead of `path`."""
-    tgt: tuple[str, ...] = ()
+    tgt: Files = ()
     """Target side, as many files as `src`, line by line their translations."""
-    path: tuple[str, ...] = ()
+    path: Files = ()
     """Files or patterns that hold both sides, their format told by their names; or "hf:NAME", "hf:NAME:CONFIG"."""
     src_field: str | None = None
     """Where the source is: a column or field, "translation.en" for nested ones, or a TMX language; else a guess."""
@@ -40,36 +41,24 @@ class CorpusSettings(Section):
     """Where the target is."""
     split: str | None = None
     """Split of a Hugging Face dataset; "train" for training, "validation" for validation."""
-    name: str | None = None
+    name: Annotated[str, AfterValidator(_must_fit_a_line)] | None = None
     """What reports call it; else what its first file is called."""
     tag: Tag | None = None
     """A piece such as "<news>" put before each of its source sentences."""
-
-    @field_validator("src", "tgt", "path", mode="before")
-    @classmethod
-    def _one_file_needs_no_list(cls, files: object) -> object:
-        return (files,) if isinstance(files, str) else files
-
-    @field_validator("name")
-    @classmethod
-    def _name_must_fit_a_line(cls, name: str | None) -> str | None:
-        if _breaks_lines(name or ""):
-            raise ValueError(f"found the name {name!r}, expected no control characters and no line ends")
-        return name
 
 
 class TrainingCorpusSettings(CorpusSettings):
     """A corpus to train on."""
 
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
-    """How often each of its pairs is seen in a pass: 2 is twice, 0.5 is half of them, drawn anew in each pass."""
+    """How often each pair is seen per epoch: 2: twice; 0.5: half of them, sampled anew in each epoch."""
 
 
 class DataSettings(Section):
     """Which text is read, and which pairs are kept."""
 
     root: Path = Path()
-    """The folder from which relative paths below count, itself counting from the recipe; unset: the working folder."""
+    """The folder that relative paths below start at, itself relative to the recipe; unset: the working folder."""
     train_src: tuple[Path, ...] = ()
     """Source side of the training text, one or several files (.gz .xz .bz2 .zst are read as they are)."""
     train_tgt: tuple[Path, ...] = ()
@@ -85,7 +74,7 @@ class DataSettings(Section):
     valid_tgt: Path | None = None
     """Target side of the validation text."""
     validation: tuple[CorpusSettings, ...] = ()
-    """Further sets of validation pairs, each with its tag; the first set of all decides what is best."""
+    """Further sets of validation pairs, each with its tag; the first set chooses the best model."""
     valid_text: Path | None = None
     """Validation text of a language model; without it, lines at the end of the training text are held out."""
     test_src: Path | None = None
@@ -114,11 +103,11 @@ class DataSettings(Section):
     drop_copies: bool = True
     """Reject a pair whose source is its target."""
     drop_overlap: tuple[Literal["source", "target", "pair"], ...] = ()
-    """Reject pairs of which the source, the target or both stand in the validation or test text."""
+    """Reject pairs whose source, target or both are in the validation or test text."""
     min_script_share: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Smallest share of letters of the script of `src_lang`, or `tgt_lang`; 0 does not look."""
+    """Smallest share of letters of the script of `src_lang`, or `tgt_lang`; 0: off."""
     max_symbol_share: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Largest share of digits, punctuation and symbols in a side, spaces left aside; 1 does not look."""
+    """Largest share of digits, punctuation and symbols in a side, spaces left aside; 1: off."""
     identify_languages: bool = False
     """Reject pairs with a side in another language than `src_lang`, `tgt_lang` (optional extra `langid`)."""
     on_bad_utf8: Literal["error", "replace"] = "error"
@@ -131,77 +120,3 @@ class DataSettings(Section):
     like, in the text that is prepared and in that which the model translates (docs/cleaning.md has the rule)."""
     seed: int = Field(default=1, ge=0)
     """Seed of the held-out choice and of the sample that the tokenizer is trained on."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The tags without which no sentence of the training text stands; none where some text has no tag."""
-        found = [corpus.tag for corpus in self.corpora]
-        if self.train_src or self.train_tsv or None in found:
-            return ()
-        return tuple(dict.fromkeys(tag for tag in found if tag))
-
-
-class TokenizerSettings(Section):
-    """How text is cut into pieces (SentencePiece)."""
-
-    kind: Literal["unigram", "bpe", "word", "char", "byte"] = "unigram"
-    """Subwords (unigram: Kudo, 2018; byte-pair encoding: Sennrich et al., 2016), words, characters or bytes."""
-    file: Path | None = None
-    """A tokenizer to use instead of a new one: that of a model or data folder, or a .model (from `data.root`)."""
-    src_file: Path | None = None
-    """A tokenizer for the source alone; needs `tgt_file` as well, and `joint = false`."""
-    tgt_file: Path | None = None
-    """A tokenizer for the target alone."""
-    vocab_size: int = Field(default=8000, ge=16)
-    """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent."""
-    joint: bool = True
-    """One model and vocabulary for both languages; false: one for each. A text alone has one."""
-    character_coverage: float = Field(default=1.0, ge=0.98, le=1.0)
-    """Share of the characters of the corpus that get a piece; 0.9995 suits Chinese or Japanese."""
-    byte_fallback: bool = False
-    """Cut characters that have no piece into their UTF-8 bytes instead of `<unk>`; for subwords and characters."""
-    min_frequency: int = Field(default=1, ge=1)
-    """How often a word, or a character, has to occur to get a piece; for the kinds word and char."""
-    symbols: tuple[str, ...] = ()
-    """Pieces of your own, such as "<b>", that are never cut and never merged; tags need no mention here."""
-    placeholders: tuple[Literal["number", "url"], ...] = ()
-    """What is replaced by [NUM] or [URL] before translation and put back after it."""
-    max_training_lines: int = Field(default=500_000, ge=1)
-    """Sample size for tokenizer training, in pairs or lines: all of them have to fit into the memory."""
-
-    @field_validator("symbols")
-    @classmethod
-    def _symbols_must_be_pieces(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in symbols:
-            if len(symbol) < 2 or "\u2581" in symbol or any(one.isspace() for one in symbol):
-                raise ValueError(f"found the symbol {symbol!r}, expected two characters or more and no space in them")
-            if is_reserved(symbol):
-                raise ValueError(f"found the symbol {symbol!r}, which is the name of a special piece or of a byte")
-        return tuple(dict.fromkeys(symbols))
-
-    @model_validator(mode="after")
-    def _files_must_fit_the_vocabularies(self) -> "TokenizerSettings":
-        if (self.src_file is None) != (self.tgt_file is None):
-            found, missing = ("src_file", "tgt_file") if self.src_file else ("tgt_file", "src_file")
-            raise ValueError(f"tokenizer.{found} is the tokenizer of one side: name the other with tokenizer.{missing}")
-        if self.src_file is not None and self.file is not None:
-            raise ValueError("tokenizer.file is for both sides: leave it out, or tokenizer.src_file and tgt_file")
-        if self.src_file is not None and self.joint:
-            raise ValueError("tokenizer.src_file and tgt_file are two tokenizers: they need tokenizer.joint = false")
-        return self
-
-    @model_validator(mode="after")
-    def _training_must_fit_the_kind(self) -> "TokenizerSettings":
-        if self.file or self.src_file:  # these know their kind, and are not trained
-            return self
-        if self.byte_fallback and self.kind in ("word", "byte"):
-            raise ValueError(
-                "tokenizer.byte_fallback cuts characters without a piece into bytes: it needs a tokenizer of the kind "
-                f'unigram, bpe or char, found tokenizer.kind = "{self.kind}"'
-            )
-        if self.min_frequency > 1 and self.kind not in ("word", "char"):
-            raise ValueError(
-                "tokenizer.min_frequency leaves out rare words or characters: it needs a tokenizer of the kind word or "
-                f'char, found tokenizer.kind = "{self.kind}"'
-            )
-        return self

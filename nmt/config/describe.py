@@ -1,12 +1,11 @@
 """What every setting is, for people: type and range, default, documentation, and what makes no use of it."""
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nmt.config.effects import causes_of_idleness
-from nmt.config.load import Settings
+from nmt.config.load import Settings, did_you_mean
 from nmt.errors import UsageError
 
 
@@ -27,7 +26,7 @@ def describe_settings(names: Iterable[str] = ()) -> list[Description]:
     """Describe the settings of these names, in the order of the tree; all of them where there is no name.
 
     Args:
-        names: Sections, settings or parts of their names.
+        names: Of sections or settings, else parts of such names.
 
     Raises:
         UsageError: A name is that of no setting.
@@ -38,7 +37,13 @@ def describe_settings(names: Iterable[str] = ()) -> list[Description]:
         for section in schema["properties"]
         for one in _describe_table(schema["properties"][section], section, schema["$defs"])
     ]
-    wanted = {one.name for name in names for one in _found(name, known)}
+    full = {one.name.rpartition(".")[2]: one.name for one in known} | {one.name: one.name for one in known}
+    wanted = set[str]()
+    for name in names:
+        exact = {one.name for one in known if one.name == name or one.name.startswith(f"{name}.")}
+        if not (found := exact or {one.name for one in known if name in one.name}):
+            raise UsageError(f"there is no setting {name}{did_you_mean(name, full)}")
+        wanted |= found
     return [one for one in known if not wanted or one.name in wanted]
 
 
@@ -64,7 +69,6 @@ def _describe_table(table: Mapping[str, Any], prefix: str, tables: Mapping[str, 
 
 
 def _target(schema: Mapping[str, Any]) -> str:
-    """Name the table that a schema refers to."""
     return str(schema["$ref"]).rpartition("/")[2]
 
 
@@ -85,13 +89,3 @@ def _type(schema: Mapping[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
     return " ".join([schema.get("format", schema["type"]), " and ".join(limits)]).rstrip()
-
-
-def _found(name: str, known: list[Description]) -> list[Description]:
-    """Return the settings of a section, of a name, or else those whose name has it within."""
-    exact = [one for one in known if one.name == name or one.name.startswith(f"{name}.")]
-    if found := exact or [one for one in known if name in one.name]:
-        return found
-    full = {one.name: one.name for one in known} | {one.name.rpartition(".")[2]: one.name for one in known}
-    close = difflib.get_close_matches(name, full, n=1)
-    raise UsageError(f"there is no setting {name}{f'; did you mean {full[close[0]]}?' if close else ''}")

@@ -9,10 +9,10 @@ from nmt.config.search import SearchSettings
 
 
 class _Idle(NamedTuple):
-    """Settings of a section that nothing is done with as long as a condition holds."""
+    """Settings of a section that have no effect as long as a condition holds."""
 
     section: str
-    names: tuple[str, ...]
+    names: str
     holds: Callable[[Settings], bool]
     cause: str
     """What makes no use of them."""
@@ -36,121 +36,95 @@ def _every_place_has_its_rate(settings: Settings) -> bool:
     )
 
 
-def _every_stack_has_its(name: str) -> Callable[[Settings], bool]:
-    """Return what says whether encoder and decoder, or the language model, each have a setting of their own."""
+def _every_side_has_its(name: str) -> Callable[[Settings], bool]:
+    sides = {"lm": ("decoder",), "translation": ("encoder", "decoder")}
+    return lambda s: all(getattr(s.model, f"{side}_{name}") is not None for side in sides[s.model.kind])
 
-    def holds(settings: Settings) -> bool:
-        sides = ("decoder",) if settings.model.kind == "lm" else ("encoder", "decoder")
-        return all(getattr(settings.model, f"{side}_{name}") is not None for side in sides)
 
-    return holds
+def _is_lm(settings: Settings) -> bool:
+    return settings.model.kind == "lm"
 
+
+def _has_text(settings: Settings) -> bool:
+    return bool(settings.data.train_text)
+
+
+def _has_tokenizer(settings: Settings) -> bool:
+    return bool(settings.tokenizer.file or settings.tokenizer.src_file)
+
+
+_OF_SOURCE = (
+    "encoder_cell encoder_size encoder_layers encoder_dropout bidirectional reverse_source attention decoder_init"
+)
+_OF_PAIRS = (
+    "max_characters max_pieces max_length_ratio drop_duplicates drop_copies drop_overlap min_script_share "
+    "max_symbol_share identify_languages"
+)
 
 _TABLE = (
+    _Idle("model", _OF_SOURCE, _is_lm, "a language model"),
+    _Idle("training", "batch_tokens bleu_tokenizer", _is_lm, "a language model"),
+    _Idle("search", " ".join(SearchSettings.model_fields), _is_lm, "a language model"),
+    _Idle("training", "segment_rows segment_steps carry_state", lambda s: not _is_lm(s), "a translation model"),
+    _Idle("model", "cell", _every_side_has_its("cell"), "a model whose every cell is set"),
+    _Idle("model", "hidden_size", _every_side_has_its("size"), "a model whose every size is set"),
+    _Idle("model", "dropout", _every_place_has_its_rate, "a model whose every dropout is set"),
+    _Idle(
+        "model", "encoder_dropout", lambda s: not _is_lm(s) and s.model.encoder_layers == 1, "model.encoder_layers = 1"
+    ),
+    _Idle("model", "decoder_dropout", lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
+    _Idle("model", "variational_dropout", lambda s: not _is_dropping(s), "a model without dropout"),
     _Idle(
         "model",
-        (
-            *("encoder_cell", "encoder_size", "encoder_layers", "encoder_dropout"),
-            *("bidirectional", "reverse_source", "attention", "decoder_init"),
-        ),
-        lambda s: s.model.kind == "lm",
-        "a language model",
-    ),
-    _Idle("training", ("batch_tokens", "bleu_tokenizer"), lambda s: s.model.kind == "lm", "a language model"),
-    _Idle("search", tuple(SearchSettings.model_fields), lambda s: s.model.kind == "lm", "a language model"),
-    _Idle(
-        "training",
-        ("segment_rows", "segment_steps", "carry_state"),
-        lambda s: s.model.kind == "translation",
-        "a translation model",
-    ),
-    _Idle("model", ("cell",), _every_stack_has_its("cell"), "a model whose every cell is set"),
-    _Idle("model", ("hidden_size",), _every_stack_has_its("size"), "a model whose every size is set"),
-    _Idle("model", ("dropout",), _every_place_has_its_rate, "a model whose every dropout is set"),
-    _Idle(
-        "model",
-        ("encoder_dropout",),
-        lambda s: s.model.kind == "translation" and s.model.encoder_layers == 1,
-        "model.encoder_layers = 1",
-    ),
-    _Idle("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
-    _Idle("model", ("variational_dropout",), lambda s: not _is_dropping(s), "a model without dropout"),
-    _Idle(
-        "model",
-        ("init_range",),
+        "init_range",
         lambda s: s.model.start() != "uniform" and s.model.init_range > 0,
         'a model.init other than "uniform"',
     ),
     _Idle(
         "model",
-        ("forget_bias",),
+        "forget_bias",
         lambda s: not any(CELLS[stack.cell].forget_gate for stack in s.model.stacks()),
         "a cell without a forget gate",
     ),
-    _Idle("training", ("sampler", "samples"), lambda s: s.training.objective == "full", 'training.objective = "full"'),
+    _Idle("training", "sampler samples", lambda s: s.training.objective == "full", 'training.objective = "full"'),
     _Idle(
         "training",
-        ("label_smoothing",),
+        "label_smoothing",
         lambda s: s.training.objective == "sampled" and s.training.label_smoothing > 0,
         'training.objective = "sampled"',
     ),
-    _Idle("training", ("betas",), lambda s: s.training.optimizer == "sgd", 'training.optimizer = "sgd"'),
-    _Idle("training", ("momentum",), lambda s: s.training.optimizer != "sgd", "Adam"),
+    _Idle("training", "betas", lambda s: s.training.optimizer == "sgd", 'training.optimizer = "sgd"'),
+    _Idle("training", "momentum", lambda s: s.training.optimizer != "sgd", "Adam"),
     _Idle(
-        "training", ("plateau_patience",), lambda s: s.training.schedule != "plateau", 'a schedule other than "plateau"'
+        "training", "plateau_patience", lambda s: s.training.schedule != "plateau", 'a schedule other than "plateau"'
     ),
     _Idle(
         "training",
-        ("decay_after_epochs", "decay_factor"),
+        "decay_after_epochs decay_factor",
         lambda s: s.training.schedule != "epoch_decay",
         'a schedule other than "epoch_decay"',
     ),
-    _Idle("training", ("max_epochs",), lambda s: s.training.max_steps > 0, "a run of training.max_steps"),
+    _Idle("training", "max_epochs", lambda s: s.training.max_steps > 0, "a run of training.max_steps"),
+    _Idle("search", "coverage_penalty", lambda s: not _is_lm(s) and s.search.beam_size == 1, "search.beam_size = 1"),
     _Idle(
         "search",
-        ("coverage_penalty",),
-        lambda s: s.model.kind == "translation" and s.search.beam_size == 1,
-        "search.beam_size = 1",
-    ),
-    _Idle(
-        "search",
-        ("zero_digit",),
-        lambda s: s.model.kind == "translation" and "number" not in s.tokenizer.placeholders,
+        "zero_digit",
+        lambda s: not _is_lm(s) and "number" not in s.tokenizer.placeholders,
         "a model without numbers among its tokenizer.placeholders",
     ),
+    _Idle("data", _OF_PAIRS, _has_text, "text for a language model"),
+    _Idle("tokenizer", "joint", _has_text, "text for a language model"),
     _Idle(
         "data",
-        (
-            "max_characters",
-            "max_pieces",
-            "max_length_ratio",
-            "drop_duplicates",
-            "drop_copies",
-            "drop_overlap",
-            "min_script_share",
-            "max_symbol_share",
-            "identify_languages",
-        ),
-        lambda s: bool(s.data.train_text),
-        "text for a language model",
-    ),
-    _Idle("tokenizer", ("joint",), lambda s: bool(s.data.train_text), "text for a language model"),
-    _Idle(
-        "data",
-        ("heldout_pairs",),
+        "heldout_pairs",
         lambda s: any((s.data.valid_src, s.data.validation, s.data.valid_text)),
         "a preparation with validation text",
     ),
+    _Idle("tokenizer", "character_coverage max_training_lines", _has_tokenizer, "a tokenizer from a file"),
     _Idle(
         "tokenizer",
-        ("character_coverage", "max_training_lines"),
-        lambda s: bool(s.tokenizer.file or s.tokenizer.src_file),
-        "a tokenizer from a file",
-    ),
-    _Idle(
-        "tokenizer",
-        ("vocab_size", "character_coverage", "max_training_lines"),
-        lambda s: s.tokenizer.kind == "byte" and not (s.tokenizer.file or s.tokenizer.src_file),
+        "vocab_size character_coverage max_training_lines",
+        lambda s: s.tokenizer.kind == "byte" and not _has_tokenizer(s),
         'tokenizer.kind = "byte"',
     ),
 )
@@ -164,16 +138,12 @@ def warnings_of_idle(settings: Settings, *sections: str) -> list[str]:
         if section not in sections or not holds(settings):
             continue
         mine, usual = getattr(settings, section), getattr(defaults, section)
-        idle = [
-            f"{section}.{name}"
-            for name in names
-            if name in mine.model_fields_set and getattr(mine, name) != getattr(usual, name)
-        ]
-        if idle:
+        changed = [name for name in names.split() if name in mine.model_fields_set]
+        if idle := [f"{section}.{name}" for name in changed if getattr(mine, name) != getattr(usual, name)]:
             lines.append(f"{cause} makes no use of {', '.join(idle)}")
     return lines
 
 
 def causes_of_idleness(section: str, name: str) -> tuple[str, ...]:
     """Say what makes no use of a setting."""
-    return tuple(one.cause for one in _TABLE if one.section == section and name in one.names)
+    return tuple(one.cause for one in _TABLE if one.section == section and name in one.names.split())

@@ -1,16 +1,21 @@
-"""The settings: one frozen, typed tree. The string under each field is its documentation."""
+"""The settings: one frozen, typed tree; read from TOML, written as such, and fitted to the data.
+
+The string under each field is its documentation.
+"""
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import tomli_w
 from pydantic import BaseModel, ValidationError, model_validator
 
-from nmt.config.data import DataSettings, TokenizerSettings
-from nmt.config.model import ModelSettings
+from nmt.config.data import DataSettings
+from nmt.config.model import ModelSettings, TokenizerSettings
 from nmt.config.search import SearchSettings
 from nmt.config.section import Section
 from nmt.config.training import TrainingSettings
@@ -27,53 +32,46 @@ class Settings(Section):
     search: SearchSettings = SearchSettings()
 
     @model_validator(mode="after")
-    def _sections_must_agree(self) -> "Settings":
+    def _sections_must_agree(self) -> Self:
+        for fault in chain(self._faults(), self._faults_of_vectors()):
+            raise ValueError(fault)
+        return self
+
+    def _faults(self) -> Iterator[str]:
         if self.model.tied_embeddings == "all" and not self.tokenizer.joint:
-            raise ValueError(
-                'model.tied_embeddings = "all" needs tokenizer.joint = true; with two vocabularies use "target"'
-            )
+            yield 'model.tied_embeddings = "all" needs tokenizer.joint = true; with two vocabularies use "target"'
         if self.model.attention == "none" and self.search.coverage_penalty:
-            raise ValueError(
+            yield (
                 "search.coverage_penalty asks how much was read of each source position, but model.attention = "
                 f'"none" reads none: set search.coverage_penalty = 0, found {self.search.coverage_penalty}'
             )
         if self.training.r_drop and self.training.objective != "full":
-            raise ValueError('training.r_drop compares whole distributions: it needs training.objective = "full"')
+            yield 'training.r_drop compares whole distributions: it needs training.objective = "full"'
         if self.training.subword_sampling and self.tokenizer.kind in ("word", "char", "byte"):
-            raise ValueError(
-                "training.subword_sampling cuts words into other pieces: it needs a tokenizer of the kind unigram or "
-                f'bpe, found tokenizer.kind = "{self.tokenizer.kind}"'
+            yield (
+                "training.subword_sampling segments text anew: it needs a tokenizer of the kind unigram or bpe, found "
+                f'tokenizer.kind = "{self.tokenizer.kind}"'
             )
-        return self
 
-    @model_validator(mode="after")
-    def _vectors_must_fit_the_tables(self) -> "Settings":
+    def _faults_of_vectors(self) -> Iterator[str]:
         model, tying = self.model, self.model.tying(joint=self.tokenizer.joint)
+        learning = "_vectors = true needs a table that is not the output layer's, which has to learn: set "
         if model.freeze_tgt_vectors and tying != "none":
-            raise ValueError(
-                "model.freeze_tgt_vectors = true needs a table that is not the output layer's, which has to learn: "
-                f'set model.tied_embeddings = "none", found "{model.tied_embeddings}"'
-            )
+            yield f'model.freeze_tgt{learning}model.tied_embeddings = "none", found "{model.tied_embeddings}"'
         if model.freeze_src_vectors and tying == "all":
-            raise ValueError(
-                "model.freeze_src_vectors = true needs a table that is not the output layer's, which has to learn: "
-                f'set model.tied_embeddings = "target" or "none", found "{model.tied_embeddings}"'
-            )
-        files = {model.src_vectors, model.tgt_vectors} - {None}
-        if tying == "all" and len(files) == 2:
-            raise ValueError(
+            allowed = 'model.tied_embeddings = "target" or "none"'
+            yield f'model.freeze_src{learning}{allowed}, found "{model.tied_embeddings}"'
+        if tying == "all" and model.src_vectors and model.tgt_vectors and model.src_vectors != model.tgt_vectors:
+            yield (
                 f"source and target share one table, but model.src_vectors is {model.src_vectors} and "
                 f'model.tgt_vectors {model.tgt_vectors}: name one file, or set model.tied_embeddings = "target"'
             )
-        return self
 
 
 _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
 _LONGEST = 500
 """Characters of a value that an error shows."""
-_AS_BEFORE: dict[str, dict[str, Any]] = {"data": {"clean_invisible": False}}
-"""What stored settings of before mean that lack a setting: nothing changes for what was made with them."""
 _BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt_vectors"))
 """Paths that count from the folder of the recipe that sets them."""
 
@@ -121,12 +119,10 @@ def parse_settings(text: str, *, where: str) -> Settings:
 
 def as_stored(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Complete a stored tree with what settings that are newer than it stand for: that all is as it was before."""
-    complete = dict(tree)
-    for name, as_before in _AS_BEFORE.items():
-        section = tree.get(name, {})
-        if isinstance(section, dict):  # else it is refused for that
-            complete[name] = {**as_before, **section}
-    return complete
+    data = tree.get("data", {})
+    if not isinstance(data, dict):  # it is refused for that
+        return dict(tree)
+    return {**tree, "data": {"clean_invisible": False, **data}}
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -148,7 +144,12 @@ def parse_override(text: str) -> dict[str, Any]:
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and section and key):
         raise UsageError(f"--set {text}: expected section.key=value, for example training.seed=7")
-    tree = {section: {key: _toml_value(value.strip())}}
+    found: Any = value.strip()
+    with suppress(tomllib.TOMLDecodeError):
+        parsed = tomllib.loads(f"value = {found}")["value"]
+        # a folder may be called 2024-01-01; no setting is a date
+        found = parsed if isinstance(parsed, (str, int, float, list, dict)) else found
+    tree = {section: {key: found}}
     _refuse_unknown(tree, where="--set")
     return tree
 
@@ -192,15 +193,6 @@ def _parse_toml(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where} is not valid TOML: it is nested too deeply") from error
 
 
-def _toml_value(text: str) -> Any:
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-    # a folder may be called 2024-01-01; no setting is a date
-    return value if isinstance(value, (str, int, float, list, dict)) else text
-
-
 def _merge(tree: dict[str, Any], update: Mapping[str, Mapping[str, Any]]) -> None:
     for section, values in update.items():
         tree.setdefault(section, {}).update(values)
@@ -210,7 +202,9 @@ def _refuse_unknown(table: dict[str, Any], *, where: str) -> None:
     sections = _sections()
     for section, values in table.items():
         if section not in sections:
-            raise ConfigError(f"{where}: unknown section [{section}]{_nearest(section, list(sections))}")
+            raise ConfigError(
+                f"{where}: unknown section [{section}]{did_you_mean(section, {name: name for name in sections})}"
+            )
         if not isinstance(values, dict):
             raise ConfigError(f"{where}: [{section}] must be a table of settings, found {values!r}")
         for key in values:
@@ -221,17 +215,16 @@ def _refuse_unknown(table: dict[str, Any], *, where: str) -> None:
 
 def _nearest_setting(section: str, key: str) -> str:
     names = setting_names()
-    keys = [name.partition(".")[2] for name in names]
-    for known, cutoff in ((keys, 1.0), (list(_sections()[section].model_fields), _NEAR), (keys, _VERY_NEAR)):
-        if close := difflib.get_close_matches(key, known, n=1, cutoff=cutoff):
-            here = f"{section}.{close[0]}"
-            return f"; did you mean {here if here in names else names[keys.index(close[0])]}?"
-    return ""
+    keys = {name.partition(".")[2]: name for name in reversed(names)}
+    here = {name: f"{section}.{name}" for name in _sections()[section].model_fields}
+    known = ((keys, 1.0), (here, _NEAR), (keys, _VERY_NEAR))
+    return next(filter(None, (did_you_mean(key, some, nearness=nearness) for some, nearness in known)), "")
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
-    return f"; did you mean {close[0]}?" if close else ""
+def did_you_mean(name: str, known: Mapping[str, str], *, nearness: float = _NEAR) -> str:
+    """Suggest what stands in `known` under the name that is most like this one; "" where none is like it."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=nearness)
+    return f"; did you mean {known[close[0]]}?" if close else ""
 
 
 def _validate(tree: dict[str, Any], *, where: str) -> Settings:
@@ -247,6 +240,8 @@ def describe_misfit(error: ValidationError, section: str = "") -> str:
     first = error.errors(include_url=False)[0]
     name = section + ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "expected":
+        return f"{name}: {message}, found {first['input']!r}"
     if first["type"] == "value_error":
         return f"{name}: {message}" if name else message
     if first["type"] == "missing":
@@ -257,3 +252,58 @@ def describe_misfit(error: ValidationError, section: str = "") -> str:
     return (
         f"{name} = {found if len(found) <= _LONGEST else found[:_LONGEST] + '...'}: {message[0].lower()}{message[1:]}"
     )
+
+
+def check_kind(settings: Settings) -> None:
+    """Refuse a kind of model that cannot learn from the text that `data` names, before anything is done with that text.
+
+    Text for a language model makes it one, so only a kind that was set can be wrong.
+
+    Raises:
+        ConfigError: A language model is wished for without its text, or a translation model with that of the other.
+    """
+    data, model = settings.data, settings.model
+    if model.kind == "lm" and not data.train_text:
+        named = (name for name in ("train_src", "train_tgt", "train_tsv", "corpora") if getattr(data, name))
+        pairs = next((f"data.{name} names pairs" for name in named), "it is not set")
+        raise ConfigError(f'model.kind = "lm" learns from the text of data.train_text, but {pairs}')
+    if data.train_text and model.kind == "translation" and "kind" in model.model_fields_set:
+        raise ConfigError(
+            'model.kind = "translation" learns from pairs, but data.train_text names text for a language model; '
+            'set model.kind = "lm", or leave it unset'
+        )
+
+
+def fit_settings(settings: Settings, *, prepared: Settings) -> Settings:
+    """Return the settings as the data and the kind of model want them.
+
+    A language model is chosen by its loss, and learns without label smoothing unless told otherwise: what it is asked
+    for is a distribution over pieces, not the likeliest one.
+
+    Args:
+        settings: What the user wishes.
+        prepared: What the data were prepared with, and so the kind of model that can learn from them.
+
+    Raises:
+        ConfigError: The data are of another kind than the model, or a setting makes no sense for it.
+    """
+    kind = settings.model.kind
+    if kind != prepared.model.kind:
+        found, wanted = ("pairs", "text with `nmt prepare --text`") if kind == "lm" else ("text", "pairs")
+        raise ConfigError(f'model.kind = "{kind}", but the data hold {found}; prepare {wanted}, or leave it unset')
+    if kind == "translation":
+        return settings
+    for section, name, why in (
+        ("model", "input_feeding", "it has no attention"),
+        ("training", "subword_sampling", "its text stays as it was prepared"),
+        ("training", "r_drop", "what it carries on is the state of one pass"),
+    ):
+        if value := getattr(getattr(settings, section), name):
+            shown = str(value).lower()
+            raise ConfigError(f"{section}.{name} = {shown} makes no sense for a language model: {why}; leave it unset")
+    training = settings.training
+    if training.best_by == "bleu" and "best_by" in training.model_fields_set:
+        raise ConfigError('training.best_by = "bleu" needs translations; for a language model leave it unset')
+    own = {"best_by": "loss", "label_smoothing": 0.0}
+    unset = {name: value for name, value in own.items() if name not in training.model_fields_set}
+    return settings.model_copy(update={"training": training.model_copy(update=unset)})

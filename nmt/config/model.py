@@ -1,12 +1,81 @@
-"""Settings of the model."""
+"""Settings of the model: of its tokenizer, which cuts text into pieces, and of its network."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from nmt.config.section import Rate, Section, expecting
+from nmt.config.section import Expected, Rate, Section
+from nmt.text.vocab import SPACE_MARK, is_reserved
+
+
+class TokenizerSettings(Section):
+    """How text is cut into pieces (SentencePiece)."""
+
+    kind: Literal["unigram", "bpe", "word", "char", "byte"] = "unigram"
+    """Subwords (unigram: Kudo, 2018; byte-pair encoding: Sennrich et al., 2016), words, characters or bytes."""
+    file: Path | None = None
+    """A tokenizer to use instead of a new one: that of a model or data folder, or a .model (from `data.root`)."""
+    src_file: Path | None = None
+    """A tokenizer for the source alone; needs `tgt_file` as well, and `joint = false`."""
+    tgt_file: Path | None = None
+    """A tokenizer for the target alone."""
+    vocab_size: int = Field(default=8000, ge=16)
+    """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent."""
+    joint: bool = True
+    """One model and vocabulary for both languages; false: one for each. A text alone has one."""
+    character_coverage: float = Field(default=1.0, ge=0.98, le=1.0)
+    """Share of the characters of the corpus that get a piece; 0.9995 suits Chinese or Japanese."""
+    byte_fallback: bool = False
+    """Cut characters that have no piece into their UTF-8 bytes instead of `<unk>`; for subwords and characters."""
+    min_frequency: int = Field(default=1, ge=1)
+    """How often a word, or a character, has to occur to get a piece; for the kinds word and char."""
+    symbols: tuple[str, ...] = ()
+    """User-defined pieces, such as "<b>", that are never cut and never merged; tags need no mention here."""
+    placeholders: tuple[Literal["number", "url"], ...] = ()
+    """What is replaced by [NUM] or [URL] before translation and put back after it."""
+    max_training_lines: int = Field(default=500_000, ge=1)
+    """Sample size for tokenizer training, in pairs or lines: all of them have to fit into the memory."""
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols_must_be_pieces(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in symbols:
+            if len(symbol) < 2 or SPACE_MARK in symbol or any(one.isspace() for one in symbol):
+                raise ValueError(f"found the symbol {symbol!r}, expected two characters or more and no space in them")
+            if is_reserved(symbol):
+                raise ValueError(f"found the symbol {symbol!r}, which is the name of a special piece or of a byte")
+        return tuple(dict.fromkeys(symbols))
+
+    @model_validator(mode="after")
+    def _values_must_agree(self) -> Self:
+        for fault in self._faults():
+            raise ValueError(fault)
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        if (self.src_file is None) != (self.tgt_file is None):
+            found, missing = ("src_file", "tgt_file") if self.src_file else ("tgt_file", "src_file")
+            yield f"tokenizer.{found} is the tokenizer of one side: name the other with tokenizer.{missing}"
+        if self.src_file is not None and self.file is not None:
+            yield "tokenizer.file is for both sides: leave it out, or tokenizer.src_file and tgt_file"
+        if self.src_file is not None and self.joint:
+            yield "tokenizer.src_file and tgt_file are two tokenizers: they need tokenizer.joint = false"
+        if self.file or self.src_file:  # these know their kind, and are not trained
+            return
+        if self.byte_fallback and self.kind in ("word", "byte"):
+            yield (
+                "tokenizer.byte_fallback cuts characters without a piece into bytes: it needs a tokenizer of the kind "
+                f'unigram, bpe or char, found tokenizer.kind = "{self.kind}"'
+            )
+        if self.min_frequency > 1 and self.kind not in ("word", "char"):
+            yield (
+                "tokenizer.min_frequency leaves out rare words or characters: it needs a tokenizer of the kind word or "
+                f'char, found tokenizer.kind = "{self.kind}"'
+            )
 
 
 @dataclass(frozen=True)
@@ -40,7 +109,7 @@ if TYPE_CHECKING:
 else:
     Cell = Literal[tuple(CELLS)]
 
-LayerRates = Annotated[Rate | tuple[Rate, ...] | None, expecting("a rate from 0 to below 1, or a list of such rates")]
+LayerRates = Annotated[Rate | tuple[Rate, ...] | None, Expected("a rate from 0 to below 1, or a list of such rates")]
 
 
 @dataclass(frozen=True)
@@ -66,7 +135,7 @@ class ModelSettings(Section):
     decoder_cell: Cell | None = None
     """The cell of the decoder, or of the language model; unset: `cell`."""
     embedding_size: int = Field(default=256, ge=1)
-    """Size of the word vectors, source and target."""
+    """Size of the embeddings, source and target."""
     hidden_size: int = Field(default=512, ge=1)
     """Size of the decoder state and of the encoder output (a bidirectional encoder gives half to each direction)."""
     encoder_size: int | None = Field(default=None, ge=1)
@@ -77,21 +146,21 @@ class ModelSettings(Section):
     """Stacked recurrent layers of the encoder."""
     decoder_layers: int = Field(default=1, ge=1)
     """Stacked recurrent layers of the decoder, or of the language model."""
-    bidirectional: Annotated[bool | Literal["first"], expecting('true, false or "first"')] = True
+    bidirectional: Annotated[bool | Literal["first"], Expected('true, false or "first"')] = True
     """Read the source in both directions in every encoder layer, in none, or in the first one only (GNMT: Wu et al.,
     2016, sec. 3.2)."""
     reverse_source: bool = True
-    """Feed the source last word first (Sutskever et al., 2014)."""
+    """Reverse the source (Sutskever et al., 2014)."""
     attention: Literal["dot", "scaled_dot", "general", "additive", "none"] = "general"
-    """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015); none: it reads none of them
-    and knows of the source what it starts from (Sutskever et al., 2014)."""
+    """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015); none: the decoder sees the
+    source only in its initial state (Sutskever et al., 2014)."""
     decoder_init: Literal["bridge", "copy", "zeros"] = "bridge"
     """What the decoder starts from: a layer of its own over the encoder's last output; the encoder's last state, layer
     by layer; zeros."""
     input_feeding: bool = False
     """Feed the attentional vector to the next step (Luong et al., 2015, sec. 3.3): slower, one step at a time."""
     init: Literal["auto", "orthogonal", "xavier", "he", "uniform"] = "auto"
-    """How matrices start: recurrent ones orthogonal, what reads inputs as xavier; all but word vectors as xavier
+    """How matrices start: recurrent ones orthogonal, what reads inputs as xavier; all but embeddings as xavier
     (Glorot & Bengio, 2010) or he (He et al., 2015); uniform: all weights within `init_range`. Auto: uniform where
     that is set, else orthogonal."""
     init_range: float = Field(default=0.0, ge=0.0)
@@ -101,7 +170,7 @@ class ModelSettings(Section):
     which draws it within `init_range` of that."""
     residual: bool = False
     """Add the input of a recurrent layer to its output where their sizes agree."""
-    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    dropout: Rate = 0.3
     """Dropout on embeddings, between layers and before the output layer."""
     embedding_dropout: Rate | None = None
     """Dropout on embeddings; unset: `dropout`."""
@@ -113,9 +182,9 @@ class ModelSettings(Section):
     """Dropout before the output layer, on decoder state and context; unset: `dropout`."""
     variational_dropout: bool = False
     """Drop the same cells at all positions of a sentence (Gal & Ghahramani, 2016) in all these places."""
-    recurrent_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    recurrent_dropout: Rate = 0.0
     """Share of the recurrent weights dropped in each update, alike at all steps (Merity et al., 2018, sec. 2)."""
-    word_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    word_dropout: Rate = 0.0
     """Share of the input pieces, source and target, whose vector is zeroed."""
     tied_embeddings: Literal["auto", "none", "target", "all"] = "auto"
     """Shared tables: target input with output, or also the source; auto: all with a joint vocabulary, else target."""
@@ -124,114 +193,81 @@ class ModelSettings(Section):
     tgt_vectors: Path | None = None
     """Word vectors that the target's start from, or those of a language model."""
     freeze_src_vectors: bool = False
-    """Pieces that have a vector in `src_vectors` keep it; false: they learn on from it."""
+    """Freeze pieces that have a vector in `src_vectors`; false: they are trained further."""
     freeze_tgt_vectors: bool = False
-    """Pieces that have a vector in `tgt_vectors` keep it; false: they learn on from it."""
+    """Freeze pieces that have a vector in `tgt_vectors`; false: they are trained further."""
 
     @model_validator(mode="after")
-    def _every_layer_but_the_first_has_its_rate(self) -> "ModelSettings":
-        encoder = ("encoder", self.encoder_dropout, self.encoder_layers)
-        decoder = ("decoder", self.decoder_dropout, self.decoder_layers)
-        for side, rates, layers in (encoder, decoder):
-            if isinstance(rates, tuple) and len(rates) != layers - 1:
-                raise ValueError(
-                    f"{side}_dropout lists {len(rates)}, expected {layers - 1}: a rate for every layer but the first "
-                    f"of {side}_layers = {layers}"
-                )
+    def _values_must_agree(self) -> Self:
+        sides = [self._faults_of_attention(), self._faults_of_copying()] if self.kind == "translation" else []
+        for fault in chain(*sides, self._faults()):
+            raise ValueError(fault)
         return self
 
-    @model_validator(mode="after")
-    def _something_of_the_source_must_be_read(self) -> "ModelSettings":
-        if self.kind == "lm" or self.attention != "none":
-            return self
-        if self.decoder_init == "zeros":
-            raise ValueError(
+    def _faults_of_attention(self) -> Iterator[str]:
+        encoder, decoder = self.encoder_stack().size, self.decoder_stack().size
+        if self.attention == "none" and self.decoder_init == "zeros":
+            yield (
                 'attention = "none" with decoder_init = "zeros" lets the decoder know nothing of the source: set '
                 'decoder_init = "bridge" or "copy", or another attention'
             )
-        if self.input_feeding:
-            raise ValueError(
+        if self.attention == "none" and self.input_feeding:
+            yield (
                 'input_feeding = true feeds what attention has read, but attention = "none" reads nothing: set '
                 "input_feeding = false, or another attention"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _what_is_copied_must_fit(self) -> "ModelSettings":
-        if self.kind == "translation" and self.decoder_init == "copy" and self.encoder_layers != self.decoder_layers:
-            raise ValueError(
-                'decoder_init = "copy" gives each layer of the decoder the state of one of the encoder: it needs as '
-                f"many of both, found encoder_layers = {self.encoder_layers} and decoder_layers = {self.decoder_layers}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _copied_states_must_be_alike(self) -> "ModelSettings":
-        if self.kind == "lm" or self.decoder_init != "copy":
-            return self
-        encoder, decoder = self.encoder_stack(), self.decoder_stack()
-        if encoder.size != decoder.size:
-            raise ValueError(
-                'decoder_init = "copy" gives the decoder the state of the encoder: expected them to be as wide, found '
-                f"an encoder of {encoder.size} cells and a decoder of {decoder.size}"
-            )
-        one, other = CELLS[encoder.cell], CELLS[decoder.cell]
-        if (one.state, one.bounded) != (other.state, other.bounded):
-            raise ValueError(
-                'decoder_init = "copy" gives the decoder the state of the encoder: expected cells whose states have '
-                f'the same parts and bounds, found "{encoder.cell}" and "{decoder.cell}"'
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _dot_products_are_of_vectors_of_one_size(self) -> "ModelSettings":
-        if self.kind == "lm" or self.attention not in ("dot", "scaled_dot"):
-            return self
-        encoder, decoder = self.encoder_stack().size, self.decoder_stack().size
-        if encoder != decoder:
-            raise ValueError(
+        if self.attention in ("dot", "scaled_dot") and encoder != decoder:
+            yield (
                 f'attention = "{self.attention}" multiplies states of the decoder with outputs of the encoder: '
                 f'expected them to be as wide, or "general" or "additive", found encoder_size = {encoder} and '
                 f"decoder_size = {decoder}"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _recurrent_weights_must_exist_to_be_dropped(self) -> "ModelSettings":
+    def _faults_of_copying(self) -> Iterator[str]:
+        if self.decoder_init != "copy":
+            return
+        encoder, decoder = self.encoder_stack(), self.decoder_stack()
+        one, other = CELLS[encoder.cell], CELLS[decoder.cell]
+        if encoder.layers != decoder.layers:
+            yield (
+                'decoder_init = "copy" gives each layer of the decoder the state of one of the encoder: it needs as '
+                f"many of both, found encoder_layers = {encoder.layers} and decoder_layers = {decoder.layers}"
+            )
+        if encoder.size != decoder.size:
+            yield (
+                'decoder_init = "copy" gives the decoder the state of the encoder: expected them to be as wide, found '
+                f"an encoder of {encoder.size} cells and a decoder of {decoder.size}"
+            )
+        if (one.state, one.bounded) != (other.state, other.bounded):
+            yield (
+                'decoder_init = "copy" gives the decoder the state of the encoder: expected cells whose states have '
+                f'the same parts and bounds, found "{encoder.cell}" and "{decoder.cell}"'
+            )
+
+    def _faults(self) -> Iterator[str]:
+        for side in ("encoder", "decoder"):
+            rates, layers = getattr(self, f"{side}_dropout"), getattr(self, f"{side}_layers")
+            if isinstance(rates, tuple) and len(rates) != layers - 1:
+                yield (
+                    f"{side}_dropout lists {len(rates)}, expected {layers - 1}: a rate for every layer but the first "
+                    f"of {side}_layers = {layers}"
+                )
         if self.recurrent_dropout and not any(CELLS[stack.cell].recurrent_weights for stack in self.stacks()):
-            raise ValueError(
+            yield (
                 f'recurrent_dropout must be 0 for cell "{self.decoder_stack().cell}", which has no recurrent weights, '
                 f"found {self.recurrent_dropout}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _what_is_uniform_must_have_a_range(self) -> "ModelSettings":
         if self.init == "uniform" and not self.init_range:
-            raise ValueError(
-                'init = "uniform" draws all weights within plus and minus init_range: expected one above 0, found 0'
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _halves_must_be_whole(self) -> "ModelSettings":
+            yield 'init = "uniform" draws all weights within plus and minus init_range: expected one above 0, found 0'
         size = self.encoder_stack().size
         if self.kind == "translation" and self.bidirectional and size % 2:
             name = "hidden_size" if self.encoder_size is None else "encoder_size"
-            raise ValueError(f"{name} must be even for a bidirectional encoder, found {size}")
-        return self
-
-    @model_validator(mode="after")
-    def _vectors_must_have_a_use(self) -> "ModelSettings":
+            yield f"{name} must be even for a bidirectional encoder, found {size}"
         if self.kind == "lm" and (self.src_vectors or self.freeze_src_vectors):
-            raise ValueError("a language model has no source: its word vectors are tgt_vectors, not src_vectors")
-        for side, vectors, freeze in (
-            ("src", self.src_vectors, self.freeze_src_vectors),
-            ("tgt", self.tgt_vectors, self.freeze_tgt_vectors),
-        ):
-            if freeze and vectors is None:
-                raise ValueError(f"freeze_{side}_vectors = true needs the file of {side}_vectors")
-        return self
+            yield "a language model has no source: its word vectors are tgt_vectors, not src_vectors"
+        for side in ("src", "tgt"):
+            if getattr(self, f"freeze_{side}_vectors") and getattr(self, f"{side}_vectors") is None:
+                yield f"freeze_{side}_vectors = true needs the file of {side}_vectors"
 
     def encoder_stack(self) -> Stack:
         """Say what the layers of the encoder are."""

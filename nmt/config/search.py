@@ -22,9 +22,9 @@ class SearchSettings(Section):
     length_penalty: float = Field(default=1.0, ge=0.0)
     """Exponent of the length normalisation (Wu et al., 2016, eq. 14); 0: none."""
     coverage_penalty: float = Field(default=0.0, ge=0.0)
-    """Weight of the penalty for source pieces that the attention has left unread (Wu et al., 2016, eq. 14); 0: none."""
+    """Weight of the coverage penalty (Wu et al., 2016, eq. 14); 0: none."""
     min_length_ratio: float = Field(default=0.0, ge=0.0)
-    """Fewest pieces of a translation: this times those of the source, and no more than the most."""
+    """Minimum pieces of a translation per source piece, capped by the maximum."""
     max_length_ratio: float = Field(default=2.0, gt=0.0, le=100.0)
     """Most pieces of a translation: this times those of the source, plus ten. Where the data have more than one target
     piece for each source piece, as from Chinese, a new run has twice their mean ratio by default."""
@@ -32,9 +32,9 @@ class SearchSettings(Section):
     """Weight of the log-probabilities of a language model, where `--lm` names one (Gulcehre et al., 2015, sec. 4.1);
     `nmt tune` finds it; 0: none."""
     no_repeat_ngram: int = Field(default=0, ge=0)
-    """No sequence of so many pieces comes twice in a translation; 0: any may."""
+    """No n-gram of this many pieces is repeated in a translation; 0: off."""
     carry_unknown: bool = True
-    """Carry over what the vocabulary of the source lacks, emoji and words of other scripts, to its place in the
+    """Copy emoji and words with characters that the source vocabulary lacks to their place in the
     translation; a line of nothing else comes back as it is."""
     zero_digit: Annotated[str | None, AfterValidator(_must_be_a_zero)] = None
     """The zero of the digits in which translations have masked numbers, such as that of Arabic. A new run has that of

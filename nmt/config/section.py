@@ -1,15 +1,11 @@
 """What the sections of the settings have in common."""
 
-import re
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from nmt.text.vocab import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
-
-_BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
-
-Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -19,18 +15,14 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-def is_reserved(piece: str) -> bool:
-    """Whether a piece has the name of a special one or of a byte, so that none of the user's can have it."""
-    return piece in (PAD_PIECE, UNK_PIECE, BOS_PIECE, EOS_PIECE) or _BYTE.fullmatch(piece) is not None
+@dataclass(frozen=True)
+class Expected:
+    """Lets a field of several types say what it expects, where pydantic would tell of each of its types."""
 
+    what: str
 
-def expecting(what: str) -> WrapValidator:
-    """Let a field of several types say what it expects, where pydantic would tell of each of its types."""
-
-    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise ValueError(f"expected {what}, found {value!r}") from error
-
-    return WrapValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the field, with an error of its own."""
+        return core_schema.custom_error_schema(
+            handler(source), "expected", custom_error_message=f"expected {self.what}"
+        )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nmt.config.section import Decay, Section, expecting
+from nmt.config.section import Expected, Rate, Section
 
 BleuTokenizer = Literal[
     "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K", "none"
@@ -17,7 +17,7 @@ class TrainingSettings(Section):
 
     objective: Literal["full", "sampled"] = "full"
     """Softmax over the whole vocabulary, or over the gold pieces and sampled ones (Jean et al., 2015)."""
-    label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
+    label_smoothing: Rate = 0.1
     """Probability mass spread over the whole vocabulary (full objective only); unset, a language model has none."""
     sampler: Literal["log_uniform", "unigram"] = "log_uniform"
     """Distribution of the sampled pieces over frequency ranks (sampled objective only)."""
@@ -26,39 +26,40 @@ class TrainingSettings(Section):
     batch_tokens: int = Field(default=800, ge=1)
     """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch."""
     segment_rows: int = Field(default=20, ge=1)
-    """Parts that a language model's text is cut into; a batch reads on in all of them."""
+    """Parallel streams that a language model's text is cut into; each is one row of every batch."""
     segment_steps: int = Field(default=35, ge=1)
-    """Pieces of each part in a batch of a language model: through so many steps the error goes back."""
+    """Steps of truncated BPTT: pieces per segment of a language model."""
     carry_state: bool = True
-    """A language model starts a segment with the state the one before has left; false: zeros. Validation carries it."""
+    """Stateful training of a language model: a segment starts from the state at the end of the one before; false: from
+    zeros. Validation always carries it over."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are summed for one update."""
     subword_sampling: float = Field(default=0.0, ge=0.0, le=100.0)
-    """Cut the words anew in each pass: for unigram the smoothing (Kudo, 2018), for bpe the dropout rate; 0: off."""
+    """Segment the text anew in each epoch: the smoothing of unigram (Kudo, 2018) or the dropout rate of bpe; 0: off."""
     r_drop: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass."""
-    ema_decay: float = Field(default=0.0, ge=0.0, lt=1.0)
+    ema_decay: Rate = 0.0
     """Decay of the moving average of the weights, which is then validated and kept; 0: none."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """The update rule."""
     learning_rate: float = Field(default=0.002, gt=0.0)
     """Peak learning rate."""
-    betas: tuple[Decay, Decay] = (0.9, 0.98)
+    betas: tuple[Rate, Rate] = (0.9, 0.98)
     """Decay rates of Adam's moment estimates."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """Weight decay: decoupled for adamw, an L2 penalty for adam and sgd."""
-    momentum: float = Field(default=0.0, ge=0.0, lt=1.0)
+    momentum: Rate = 0.0
     """Momentum of sgd."""
     schedule: Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"] = "cosine"
-    """What follows the warm-up: nothing, 1/sqrt(step), cosine to zero, halving on plateaus, a factor for each pass."""
+    """What follows the warm-up: nothing, 1/sqrt(step), cosine to zero, halving on plateaus, a factor for each epoch."""
     warmup_steps: int = Field(default=400, ge=0)
     """Steps in which the learning rate rises linearly from zero."""
     plateau_patience: int = Field(default=2, ge=1)
     """Validations without a better loss before the plateau schedule halves the rate."""
     decay_after_epochs: int = Field(default=4, ge=0)
-    """Passes at the full rate before the epoch_decay schedule begins to lower it."""
+    """Epochs at the full learning rate before epoch_decay lowers it."""
     decay_factor: float = Field(default=0.5, gt=0.0, le=1.0)
-    """What the rate is multiplied by at the start of every later pass (epoch_decay schedule only)."""
+    """What the rate is multiplied by at the start of every later epoch (epoch_decay schedule only)."""
     clip_norm: float = Field(default=1.0, ge=0.0)
     """Largest global norm of the gradient; 0: no clipping."""
     clip_value: float = Field(default=0.0, ge=0.0)
@@ -66,23 +67,23 @@ class TrainingSettings(Section):
     max_steps: int = Field(default=0, ge=0)
     """Updates to make; 0: as many as `max_epochs` gives."""
     max_epochs: int = Field(default=12, ge=1)
-    """Passes over the training data."""
+    """Epochs: passes over the training data."""
     validate_every: int = Field(default=500, ge=1)
     """Steps between validations."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between checkpoints of the whole training state."""
     keep_checkpoints: int = Field(default=3, ge=1)
-    """Checkpoints to keep; the newest that is whole is continued from."""
+    """Checkpoints to keep; a run continues from the newest undamaged one."""
     patience: int = Field(default=0, ge=0)
     """Validations without a better score before training stops early; 0: never."""
     best_by: Literal["bleu", "loss"] = "bleu"
     """The validation score that chooses the best model; unset, for a language model the loss."""
     bleu_tokenizer: BleuTokenizer | Literal["auto"] = "auto"
-    """How the words of translations are found for BLEU, as sacrebleu names it; auto: as suits the target's script."""
+    """Tokenizer of sacrebleu for validation BLEU; auto: the one that suits the target's script."""
     log_every: Annotated[
-        Annotated[int, Field(ge=1)] | Literal["tenth"], expecting('a number of steps, 1 or more, or "tenth"')
+        Annotated[int, Field(ge=1)] | Literal["tenth"], Expected('a number of steps, 1 or more, or "tenth"')
     ] = 50
-    """Steps between records in metrics.jsonl and train.log; "tenth": a tenth of a pass, rounded."""
+    """Steps between records in metrics.jsonl and train.log; "tenth": a tenth of an epoch, rounded."""
     seed: int = Field(default=1, ge=0)
     """Seed of the weights, the batches, the dropout and the samples."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

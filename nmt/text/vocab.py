@@ -16,15 +16,25 @@ UNK_PIECE: Final = "<unk>"
 BOS_PIECE: Final = "<s>"
 EOS_PIECE: Final = "</s>"
 
-
 SPACE_MARK: Final = "\u2581"
 """What SentencePiece writes for a space; every word of a text has one before it."""
 UNKNOWN: Final = "\u2047"
 """How an unknown character is written."""
 
 _LONE_BYTE: Final = re.compile("[\udc80-\udcff]")
+_BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
 _HIDDEN: Final = ("Cc", "Zl", "Zp", "Cs")
 """Categories of characters that nobody sees, or that break a line."""
+
+
+def is_reserved(piece: str) -> bool:
+    """Whether a piece has the name of a special one or of a byte, so that none of the user's can have it."""
+    return piece in (PAD_PIECE, UNK_PIECE, BOS_PIECE, EOS_PIECE) or _BYTE.fullmatch(piece) is not None
+
+
+def breaks_lines(text: str) -> bool:
+    """Whether a text has control characters, lone surrogates, or ends of lines or paragraphs."""
+    return any(unicodedata.category(character) in _HIDDEN for character in text)
 
 
 def surface(piece: str, *, byte: bool) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt.config import Settings, load_settings
-from nmt.config.fit import fit_settings
-from nmt.config.load import to_tree
+from nmt.config.load import fit_settings, to_tree
 from nmt.errors import ConfigError
 from nmt.models.folder import CONFIG, read_settings
 from nmt.prepared.manifest import prepared_sections, without_paths

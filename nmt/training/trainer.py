@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nmt.config import Settings
 from nmt.config.effects import warnings_of_idle
-from nmt.config.fit import fit_settings
+from nmt.config.load import fit_settings
 from nmt.errors import ModelError, counted
 from nmt.io.files import is_leftover
 from nmt.models.build import count_parameters

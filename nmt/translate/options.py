@@ -238,9 +238,9 @@ class Options(SearchSettings):
         Raises:
             ConfigError: It is asked for.
         """
-        asked = "which words belong together" if self.alignment else "which source word an unknown one stands for"
+        asked = "word alignment" if self.alignment else "UNK replacement"
         if self.alignment or self.unknown is not None:
-            raise ConfigError(f'{asked} is read from attention, and the model has none (model.attention = "none")')
+            raise ConfigError(f'{asked} needs attention, and the model has none (model.attention = "none")')
 
     def search(self, settings: Settings) -> SearchSettings:
         """Return the settings of the search: these where they say something, else those of the model.
@@ -262,15 +262,13 @@ class Options(SearchSettings):
             raise UsageError(f"search.precision = {self.precision} is chosen when a model is loaded; say it there")
         if self.n_best < 1 or (self.n_best > search.beam_size and not self.sampling):
             raise UsageError(
-                f"{self.n_best} translations of each line were asked for, but search.beam_size = {search.beam_size} "
+                f"{self.n_best} translations per line were requested, but search.beam_size = {search.beam_size} "
                 f"gives 1 to {search.beam_size}"
             )
         if self.sampling:
             self._check_sampling()
         if self.lm_rescore and search.beam_size == 1:
-            raise UsageError(
-                "search.beam_size = 1 leaves nothing to put in order by a language model: give it 2 or more"
-            )
+            raise UsageError("search.beam_size = 1 leaves nothing to rescore: set it to 2 or more")
         if search.min_length_ratio > search.max_length_ratio:
             raise UsageError(
                 f"search.min_length_ratio = {search.min_length_ratio} is above "
@@ -280,24 +278,20 @@ class Options(SearchSettings):
             raise UsageError(f"search.shortlist = {search.shortlist}: expected a multiple of {MULTIPLE}, or 0")
         if search.shortlist and (self.prefix_after_tab or self.required or self.terms):
             raise UsageError(
-                f"search.shortlist = {search.shortlist} leaves out words that are asked for by a prefix, a term or as "
-                "required; use it without them, or set it to 0"
+                f"search.shortlist = {search.shortlist} lacks pieces that a prefix, a term or a required word needs; "
+                "use it without them, or set it to 0"
             )
 
     def _check_sampling(self) -> None:
         """Refuse what would be of no use; what the model's own settings hold is no error."""
         for name in ("beam_size", "coverage_penalty"):
             if name in self.model_fields_set:
-                raise UsageError(
-                    f"search.{name} = {getattr(self, name)} does nothing for translations that are drawn at random; "
-                    "leave one of them out"
-                )
+                found = f"search.{name} = {getattr(self, name)}"
+                raise UsageError(f"{found} has no effect on sampling; leave one of them out")
         if self.required or self.terms:
-            raise UsageError("words cannot be required of translations that are drawn at random; leave one of them out")
+            raise UsageError("required words cannot be combined with sampling; leave one of them out")
         if self.lm_rescore:
-            raise UsageError(
-                "translations that are drawn at random are not put in order by a language model; leave one of them out"
-            )
+            raise UsageError("samples cannot be rescored by a language model; leave one of them out")
 
 
 DEFAULT: Final = Options()

@@ -197,14 +197,18 @@ class Translator:
         """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""
         check_words(self.tokenizers.tgt, options, normalise)
         check_tag(self.tokenizers.src, options.tag)
-        if options.tag is None and (tags := self.settings.data.tags):
-            warnings.warn(f"the model has learnt every sentence with a tag: {', '.join(tags)}; name one", NmtWarning, 3)
+        data = self.settings.data
+        tags = [corpus.tag for corpus in data.corpora if corpus.tag]
+        all_tagged = tags and len(tags) == len(data.corpora) and not (data.train_src or data.train_tsv)
+        if options.tag is None and all_tagged:
+            known = ", ".join(dict.fromkeys(tags))
+            warnings.warn(f"all training sentences of this model have a tag: {known}; name one", NmtWarning, 3)
         if not self.attends:
             options.refuse_without_attention()
         if options.unknown == {} and self.tokenizers.tgt.kind != "word":
             warnings.warn(
-                f"a model of pieces (tokenizer.kind = {self.tokenizers.tgt.kind}) hardly ever says <unk>: there is "
-                "next to nothing to replace; what its vocabulary lacks is carried over (search.carry_unknown)",
+                f"a model of pieces (tokenizer.kind = {self.tokenizers.tgt.kind}) hardly ever writes <unk>, so there "
+                "is almost nothing to replace; words that its vocabulary lacks are copied (search.carry_unknown)",
                 NmtWarning,
                 3,
             )

@@ -132,7 +132,7 @@ def test_scoring_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str], capl
 
 def test_different_numbers_of_lines_are_refused() -> None:
     with pytest.raises(
-        DataError, match=r"^the hypothesis has 1 line but the reference has 2; scoring needs one translation a line$"
+        DataError, match=r"^the hypothesis has 1 line but the reference has 2; scoring needs one translation per line$"
     ):
         bleu(["a"], ["a", "b"])
 
@@ -159,7 +159,7 @@ def test_lines_end_at_newlines_only(tmp_path: Path) -> None:
 def test_a_file_of_another_length_is_named(tmp_path: Path) -> None:
     (tmp_path / "ref").write_text("a\nb\nc\n")
     (tmp_path / "out").write_text("a\nb\n")
-    message = f"{tmp_path / 'out'} has 2 lines but {tmp_path / 'ref'} has 3; scoring needs one translation a line"
+    message = f"{tmp_path / 'out'} has 2 lines but {tmp_path / 'ref'} has 3; scoring needs one translation per line"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         score_files(tmp_path / "ref", [tmp_path / "ref", tmp_path / "out"])
 

@@ -63,14 +63,8 @@ def test_what_is_about_a_language_model_needs_one(refused: Run, arguments: list[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--lm-rescore", "--sample"],
-            "translations that are drawn at random are not put in order by a language model; leave one of them out",
-        ),
-        (
-            ["--lm-rescore", "--beam", "1"],
-            "search.beam_size = 1 leaves nothing to put in order by a language model: give it 2 or more",
-        ),
+        (["--lm-rescore", "--sample"], "samples cannot be rescored by a language model; leave one of them out"),
+        (["--lm-rescore", "--beam", "1"], "search.beam_size = 1 leaves nothing to rescore: set it to 2 or more"),
     ],
 )
 def test_what_a_language_model_cannot_put_in_order_is_an_error(

@@ -97,14 +97,14 @@ def test_several_references_are_counted_in_the_signatures(folder: Path, paired: 
     assert signature.startswith("BLEU   nrefs:2|")
     (folder / "second").write_text("a\n")
     result = CliRunner().invoke(app, ["score", *options])
-    assert result.stderr == "error: second has 1 line but ref has 2; scoring needs one translation a line\n"
+    assert result.stderr == "error: second has 1 line but ref has 2; scoring needs one translation per line\n"
 
 
 def test_a_different_number_of_lines_is_an_error(folder: Path) -> None:
     (folder / "short").write_text("a\n")
     result = CliRunner().invoke(app, ["score", "ref", "short"])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "error: short has 1 line but ref has 2; scoring needs one translation a line\n"
+    assert result.stderr == "error: short has 1 line but ref has 2; scoring needs one translation per line\n"
 
 
 @pytest.mark.usefixtures("folder")

@@ -47,7 +47,7 @@ def test_what_is_out_of_range_is_wrong_usage_or_an_error(refused: Run) -> None:
     message = refused("--length-penalty", "inf", code=2)
     assert message == "error: settings: search.length_penalty = inf: input should be a finite number\n"
     message = refused("--n-best", "6", code=2)
-    assert message == ("error: 6 translations of each line were asked for, but search.beam_size = 5 gives 1 to 5\n")
+    assert message == ("error: 6 translations per line were requested, but search.beam_size = 5 gives 1 to 5\n")
 
 
 def test_the_size_of_a_shortlist_is_a_multiple_of_16_which_the_help_says(refused: Run) -> None:
@@ -127,19 +127,9 @@ def test_what_is_about_samples_needs_samples(refused: Run, arguments: list[str])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--beam", "3"],
-            "search.beam_size = 3 does nothing for translations that are drawn at random; leave one of them out",
-        ),
-        (
-            ["--coverage-penalty", "0"],
-            "search.coverage_penalty = 0.0 does nothing for translations that are drawn at random; "
-            "leave one of them out",
-        ),
-        (
-            ["--must", "mapo"],
-            "words cannot be required of translations that are drawn at random; leave one of them out",
-        ),
+        (["--beam", "3"], "search.beam_size = 3 has no effect on sampling; leave one of them out"),
+        (["--coverage-penalty", "0"], "search.coverage_penalty = 0.0 has no effect on sampling; leave one of them out"),
+        (["--must", "mapo"], "required words cannot be combined with sampling; leave one of them out"),
     ],
 )
 def test_samples_that_cannot_be_drawn_are_an_error(refused: Run, arguments: list[str], message: str) -> None:

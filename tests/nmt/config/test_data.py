@@ -47,11 +47,3 @@ def test_one_file_of_a_corpus_needs_no_list(table: str) -> None:
     settings = load_settings(overrides=[f'data.{table}=[{{src = "a.en", tgt = "a.fr"}}, {{path = "b.tsv"}}]'])
     first, second = getattr(settings.data, table)
     assert (first.src, first.tgt, second.path) == (("a.en",), ("a.fr",), ("b.tsv",))
-
-
-def test_a_text_that_is_tagged_throughout_has_tags_to_choose_from() -> None:
-    def tags(*found: str | None, **more: object) -> tuple[str, ...]:
-        return DataSettings.model_validate({"corpora": [{"path": "a.tsv", "tag": tag} for tag in found], **more}).tags
-
-    assert tags("<a>", "<b>", "<a>") == ("<a>", "<b>")
-    assert tags("<a>", None) == tags("<a>", train_src=["x"]) == tags("<a>", train_tsv=["x"]) == tags() == ()

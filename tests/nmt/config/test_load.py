@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.config import Settings, load_settings, parse_settings, to_toml
-from nmt.config.load import parse_override, read_recipe, setting_names, to_tree
+from nmt.config.load import check_kind, fit_settings, parse_override, read_recipe, setting_names, to_tree
 from nmt.errors import ConfigError
 from nmt.prepare.inputs import find_pairs
 
@@ -291,3 +291,85 @@ def test_dropout_rates_survive_writing_and_reading(
     assert (settings.model.embedding_dropout, settings.model.decoder_dropout) == (None, None)
     assert parse_settings(to_toml(settings), where="config.toml") == settings
     assert load_settings(base=settings) == settings
+
+
+TEXT, PAIRS = "data.train_text=['a']", "data.train_src=['a']"
+
+
+@pytest.mark.parametrize("wishes", [[], [PAIRS], [PAIRS, "model.kind=translation"], [TEXT], [TEXT, "model.kind=lm"]])
+def test_a_kind_that_is_unset_or_fits_the_text_is_right(wishes: list[str]) -> None:
+    check_kind(load_settings(overrides=wishes))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        (
+            [TEXT, "model.kind=translation"],
+            'model.kind = "translation" learns from pairs, but data.train_text names text for a language model; '
+            'set model.kind = "lm", or leave it unset',
+        ),
+        (
+            [PAIRS, "model.kind=lm"],
+            'model.kind = "lm" learns from the text of data.train_text, but data.train_src names pairs',
+        ),
+        (
+            ["data.corpora=[{path=['a.tsv']}]", "model.kind=lm"],
+            'model.kind = "lm" learns from the text of data.train_text, but data.corpora names pairs',
+        ),
+        (["model.kind=lm"], 'model.kind = "lm" learns from the text of data.train_text, but it is not set'),
+    ],
+)
+def test_a_kind_that_does_not_fit_the_text_is_refused(wishes: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        check_kind(load_settings(overrides=wishes))
+
+
+OF_PAIRS, OF_TEXT = Settings(), load_settings(overrides=["model.kind=lm"])
+
+
+def fitted(*overrides: str, prepared: Settings = OF_TEXT) -> Settings:
+    return fit_settings(load_settings(overrides=list(overrides), base=prepared), prepared=prepared)
+
+
+def test_settings_for_translation_stay_as_they_are() -> None:
+    wished = load_settings(overrides=["training.r_drop=1", "training.best_by=bleu"])
+    assert fit_settings(wished, prepared=OF_PAIRS) is wished
+
+
+def test_a_language_model_is_chosen_by_its_loss_and_learns_without_smoothing() -> None:
+    training = fitted().training
+    assert (training.best_by, training.label_smoothing) == ("loss", 0.0)
+
+
+def test_smoothing_that_is_wished_for_stays() -> None:
+    assert fitted("training.label_smoothing=0.1", "training.best_by=loss").training.label_smoothing == 0.1
+
+
+def test_fitting_twice_changes_nothing() -> None:
+    once = fitted()
+    assert fit_settings(once, prepared=OF_TEXT) == once
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ("training.r_drop=1.5", r"^training\.r_drop = 1\.5 makes no sense for a language model: .*; leave it unset$"),
+        ("training.subword_sampling=0.2", r"^training\.subword_sampling = 0\.2 makes no sense for a language model: "),
+        ("model.input_feeding=true", r"^model\.input_feeding = true makes no sense for a language model: .* attention"),
+        ("training.best_by=bleu", r'^training\.best_by = "bleu" needs translations; for a language model leave it'),
+    ],
+)
+def test_what_makes_no_sense_for_a_language_model_is_refused(wish: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fitted(wish)
+
+
+def test_a_language_model_does_not_learn_from_pairs() -> None:
+    with pytest.raises(ConfigError, match=r'^model\.kind = "lm", but the data hold pairs; prepare text with `nmt prep'):
+        fitted("model.kind=lm", prepared=OF_PAIRS)
+
+
+def test_a_translation_model_does_not_learn_from_text() -> None:
+    with pytest.raises(ConfigError, match=r'^model\.kind = "translation", but the data hold text; prepare pairs, or'):
+        fitted("model.kind=translation")

@@ -123,5 +123,5 @@ def test_a_job_can_be_sent_to_another_process(toy_model: Path, tmp_path: Path) -
 def test_a_job_that_cannot_be_done_says_so_when_it_starts(toy_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nowhere does not exist$"):
         next(job(tmp_path / "nowhere", Options()).translate(FileLines(LINES), block=3))
-    with pytest.raises(ConfigError, match=r"^9 translations of each line were asked for"):
+    with pytest.raises(ConfigError, match=r"^9 translations per line were requested"):
         next(job(toy_model, Options(n_best=9)).translate(FileLines(LINES), block=3))

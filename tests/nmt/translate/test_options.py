@@ -63,23 +63,21 @@ def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str
 
 @pytest.mark.parametrize("count", [0, 6])
 def test_a_beam_gives_no_more_translations_than_it_has_places(count: int) -> None:
-    expected = f"^{count} translations of each line were asked for, but search.beam_size = 5 gives 1 to 5$"
+    expected = f"^{count} translations per line were requested, but search.beam_size = 5 gives 1 to 5$"
     with pytest.raises(ConfigError, match=expected):
         Options(n_best=count).search(Settings())
 
 
 def test_any_number_of_translations_can_be_drawn_at_random() -> None:
     assert Options(n_best=6, sampling=Sampling()).search(Settings()).beam_size == 5
-    with pytest.raises(ConfigError, match=r"^0 translations of each line were asked for"):
+    with pytest.raises(ConfigError, match=r"^0 translations per line were requested"):
         Options(n_best=0, sampling=Sampling()).search(Settings())
 
 
 @pytest.mark.parametrize("wish", [{"beam_size": 5}, {"coverage_penalty": 0.0}])
 def test_what_is_about_searching_for_the_best_cannot_be_asked_of_random_translations(wish: dict[str, Any]) -> None:
     [(name, value)] = wish.items()
-    expected = (
-        f"^search.{name} = {value} does nothing for translations that are drawn at random; leave one of them out$"
-    )
+    expected = f"^search.{name} = {value} has no effect on sampling; leave one of them out$"
     with pytest.raises(ConfigError, match=expected):
         Options(sampling=Sampling(), **wish).search(Settings())
     of_the_model = load_settings(overrides=[f"search.{name}=3"])
@@ -88,14 +86,14 @@ def test_what_is_about_searching_for_the_best_cannot_be_asked_of_random_translat
 
 @pytest.mark.parametrize("words", [{"required": ("dog",)}, {"terms": Terminology()}])
 def test_words_cannot_be_required_of_random_translations(words: dict[str, Any]) -> None:
-    expected = "^words cannot be required of translations that are drawn at random; leave one of them out$"
+    expected = "^required words cannot be combined with sampling; leave one of them out$"
     with pytest.raises(ConfigError, match=expected):
         Options(sampling=Sampling(), **words).search(Settings())
 
 
 @pytest.mark.parametrize("words", [{"required": ("dog",)}, {"terms": Terminology()}, {"prefix_after_tab": True}])
 def test_a_shortlist_is_refused_where_words_are_given(words: dict[str, Any]) -> None:
-    expected = r"^search\.shortlist = 64 leaves out words that are asked for by a prefix, a term or as required; use it"
+    expected = r"^search\.shortlist = 64 lacks pieces that a prefix, a term or a required word needs; use it"
     with pytest.raises(ConfigError, match=expected):
         Options(shortlist=64, **words).search(Settings())
     assert Options(shortlist=64, forbidden=("dog",)).search(Settings()).shortlist == 64

@@ -1,6 +1,7 @@
 import re
 import shutil
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -145,7 +146,9 @@ def test_unknown_words_are_copied_or_looked_up(echo: Translator) -> None:
 
 
 def test_replacing_unknown_words_in_a_model_of_pieces_is_warned_about(echo: Translator) -> None:
-    with pytest.warns(NmtWarning, match=r"^a model of pieces \(tokenizer\.kind = unigram\) hardly ever says <unk>: "):
+    with pytest.warns(
+        NmtWarning, match=r"^a model of pieces \(tokenizer\.kind = unigram\) hardly ever writes <unk>, so there "
+    ):
         echo.translate([], Options(unknown={}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -314,17 +317,13 @@ def test_what_is_no_model_is_named(toy_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "what"),
-    [
-        ({"alignment": True}, "which words belong together"),
-        ({"unknown": {}}, "which source word an unknown one stands for"),
-    ],
+    ("wish", "what"), [({"alignment": True}, "word alignment"), ({"unknown": {}}, "UNK replacement")]
 )
 def test_a_model_without_attention_refuses_what_only_attention_says(
     wish: dict[str, Any], what: str, random_model: Translator
 ) -> None:
     plain = replace(random_model, attends=False)
-    message = f'{what} is read from attention, and the model has none (model.attention = "none")'
+    message = f'{what} needs attention, and the model has none (model.attention = "none")'
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         plain.translate(["the dog runs ."], Options(**wish))
     assert random_model.translate(["the dog runs ."], Options(**wish))
@@ -355,11 +354,21 @@ def test_a_folder_may_be_named_by_a_str(toy_model: Path) -> None:
 
 
 def test_a_model_of_tagged_text_asks_for_a_tag(toy: Translator) -> None:
-    tagged = TrainingCorpusSettings(path=("a.tsv",), tag="<a>")
-    data = toy.settings.data.model_copy(update={"train_src": (), "corpora": (tagged,)})
-    translator = replace(toy, settings=toy.settings.model_copy(update={"data": data}))
-    with pytest.warns(NmtWarning, match=r"^the model has learnt every sentence with a tag: <a>; name one$"):
-        translator.translate(["bat"])
+    def translator(tags: Sequence[str | None], **data: object) -> Translator:
+        corpora = tuple(TrainingCorpusSettings(path=("a.tsv",), tag=tag) for tag in tags)
+        changes = {"train_src": (), "corpora": corpora, **data}
+        settings = toy.settings.model_copy(update={"data": toy.settings.data.model_copy(update=changes)})
+        return replace(toy, settings=settings)
+
+    with pytest.warns(NmtWarning, match=r"^all training sentences of this model have a tag: <a>, <b>; name one$"):
+        translator(["<a>", "<b>", "<a>"]).translate(["bat"])
+    for untagged in (
+        translator([]),
+        translator(["<a>", None]),
+        translator(["<a>"], train_src=(Path("x"),)),
+        translator(["<a>"], train_tsv=(Path("x"),)),
+    ):
+        assert best_texts(untagged, ["bat"]) == ["bato"]
 
 
 @dataclass(frozen=True)
