@@ -9,12 +9,12 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NewType, Self, TypeVar
+from typing import Any, Final, NamedTuple, NewType, Self
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -22,13 +22,14 @@ from filelock import lock_descriptor
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
+from nmt.corpus.base import R
 from nmt.corpus.cleaning import Reason
+from nmt.corpus.hashes import Hashes, Keys
 from nmt.errors import ConfigError, DataError, ModelError
 from nmt.io.files import temporary_beside
-from nmt.io.lines import Line, Pair
+from nmt.prepared.arrow import Ids
 from nmt.prepared.statistics import STATISTICS, Statistics
-
-R = TypeVar("R", Pair, Line)
+from nmt.text.sequences import FlatSequences
 
 # Records are counted in four ways, each from 0. Those of one block:
 Places = NewType("Places", NDArray[np.int64])
@@ -41,6 +42,13 @@ Fresh = NewType("Fresh", NDArray[np.int64])
 Trained = NewType("Trained", NDArray[np.int64])
 """Where records stand among those of them that are not held out either."""
 
+HASHES: Final = "hashes.npy"
+KEYS: Final = "keys.npy"
+REJECTED: Final = "rejected.json"
+REJECTIONS: Final = "rejected.jsonl"
+VALUES: Final = "{}.values.npy"
+LENGTHS: Final = "{}.lengths.npy"
+_RECORDS: Final = "records.arrow"
 _ORIGIN: Final = {"file": pa.dictionary(pa.int32(), pa.string()), "line": pa.int64()}
 """The types of the fields that are not text."""
 _PLACE: Final = "place"
@@ -92,33 +100,78 @@ class BlockResult:
         return Statistics.from_tree(json.loads((self.folder / STATISTICS).read_bytes()))
 
 
-def read_records(path: Path, record: type[R], rows: Rows | None = None) -> list[R]:
-    """Read the records of a block, or those of some rows."""
-    table = _read(path)
-    if rows is not None:
-        table = table.take(rows)
-    return list(map(record, *(_to_list(table.column(name)) for name in _stored(record))))
+@dataclass(frozen=True)
+class Sifted(BlockResult):
+    """A block that has been through the first stage."""
+
+    accepted: int
+    corpus: int
+    """The number of its corpus."""
+
+    def hashes(self) -> Hashes:
+        """Return the hashes of the accepted records."""
+        hashes: Hashes = np.load(self.folder / HASHES)
+        return hashes
+
+    def keys(self, rows: Rows) -> Keys:
+        """Read by what overlap of some of the accepted records is found."""
+        return Keys.of_sides(*np.load(self.folder / KEYS)[:, rows])
+
+    def records(self, record: type[R], rows: Rows | None = None) -> list[R]:
+        """Read the accepted records, or those of some rows."""
+        table = self._read()
+        if rows is not None:
+            table = table.take(rows)
+        return list(map(record, *(_to_list(table.column(name)) for name in _stored(record))))
+
+    def texts(self, record: type[R], rows: Rows) -> tuple[list[str], ...]:
+        """Read the texts of some of the accepted records: a list of the first ones, and of the second ones of pairs."""
+        table = self._read()
+        return tuple(_to_list(table.column(name).take(rows)) for name in _stored(record) if name not in _ORIGIN)
+
+    def places(self) -> Places:
+        """Read where each accepted record stood in the block."""
+        return Places(self._read().column(_PLACE).to_numpy())
+
+    def rejections(self) -> list[Rejection]:
+        """Read what was rejected."""
+        return [Rejection(*one) for one in json.loads((self.folder / REJECTED).read_bytes())]
+
+    def _read(self) -> pa.RecordBatch:
+        with pa.OSFile(str(self.folder / _RECORDS), "rb") as file:
+            return pa.ipc.open_file(file, options=_READING).get_batch(0)
 
 
-def read_columns(path: Path, record: type[R], rows: Rows) -> tuple[list[str], ...]:
-    """Read the texts of the records of some rows: a list of the first ones, and of the second ones if there are two."""
-    table = _read(path)
-    return tuple(_to_list(table.column(name).take(rows)) for name in _stored(record) if name not in _ORIGIN)
+@dataclass(frozen=True)
+class Encoded(BlockResult):
+    """What has become of the accepted records of a block; what the first stage has rejected is not counted again."""
+
+    kept: int
+    overlap: dict[str, dict[str, int]]
+    """What the kept ones have in common with the text that models are judged by."""
+
+    def ids(self, names: Iterable[str]) -> Ids:
+        """Map the id columns."""
+        columns = {}
+        for name in names:
+            lengths = np.load(self.folder / LENGTHS.format(name))
+            # An empty file cannot be mapped.
+            values = np.load(self.folder / VALUES.format(name), mmap_mode="r" if len(lengths) else None)
+            columns[name] = FlatSequences.end_to_end(values, lengths)
+        return columns
 
 
-def read_places(path: Path) -> Places:
-    """Read where each record stood in its block."""
-    return Places(_read(path).column(_PLACE).to_numpy())
-
-
-def write_records(path: Path, record: type[R], records: Sequence[R], places: Places) -> None:
-    """Write records of a block, none of which has a fault, and where each stood in it."""
+def write_records(folder: Path, record: type[R], records: Sequence[R], places: Places) -> None:
+    """Write the accepted records of a block, none of which has a fault, and where each stood in it."""
     names = _stored(record)
     columns = zip(*map(itemgetter(*range(len(names))), records), strict=True) if records else [() for _ in names]
     arrays = {
         name: pa.array(column, _ORIGIN.get(name, pa.string())) for name, column in zip(names, columns, strict=True)
     }
-    _write(path, {**arrays, _PLACE: pa.array(places)})
+    batch = pa.record_batch({**arrays, _PLACE: pa.array(places)})
+    path = str(folder / _RECORDS)
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, batch.schema, options=_WRITING) as writer:
+        writer.write_batch(batch)
 
 
 def as_npy(array: NDArray[Any]) -> memoryview:
@@ -131,17 +184,6 @@ def as_npy(array: NDArray[Any]) -> memoryview:
 def _stored(record: type[R]) -> list[str]:
     """Name the fields that are written: records with a fault are not accepted."""
     return [name for name in record._fields if name != "fault"]
-
-
-def _write(path: Path, columns: dict[str, pa.Array]) -> None:
-    batch = pa.record_batch(columns)
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema, options=_WRITING) as writer:
-        writer.write_batch(batch)
-
-
-def _read(path: Path) -> pa.RecordBatch:
-    with pa.OSFile(str(path), "rb") as file:
-        return pa.ipc.open_file(file, options=_READING).get_batch(0)
 
 
 def _to_list(column: pa.Array) -> list[Any]:

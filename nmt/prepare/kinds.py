@@ -4,30 +4,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar, Final, Generic
+from typing import Any, ClassVar, Final, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmt.config import Settings
+from nmt.corpus.base import R
 from nmt.corpus.cleaning import REASONS, Reason, make_cleaner
 from nmt.corpus.hashes import Hashes, Keys, Overlap, hash_pairs
 from nmt.errors import DataError
 from nmt.io.lines import Line, Pair
-from nmt.prepare.blocks import Fresh, R
+from nmt.prepare.blocks import Fresh
 from nmt.prepare.tokenizing import Lines
-from nmt.prepared.manifest import (
-    SRC,
-    TEXT,
-    TGT,
-    Column,
-    CorpusCount,
-    Counts,
-    OverlapCount,
-    Tally,
-    TextCounts,
-    ValidationCount,
-)
+from nmt.prepared.manifest import SRC, TEXT, TGT, Column, Counts, Tally, TextCounts
 from nmt.prepared.statistics import PieceCounts
 from nmt.text.characters import clean
 from nmt.text.placeholders import mask, mask_pair
@@ -39,21 +29,10 @@ TextColumns = tuple[list[str], ...]
 """The texts of some records: a list of the first ones, and of the second ones where there are two."""
 MaskedTexts = Callable[[], Iterator[tuple[str, ...]]]
 """Reads the masked texts of training records anew."""
+Pieces = Mapping[str, PieceCounts]
+"""Those of each column."""
 
 _CHUNK: Final = 1 << 20
-
-
-@dataclass(frozen=True)
-class Found:
-    """What has been counted."""
-
-    tally: Tally
-    corpora: tuple[CorpusCount, ...]
-    validation: tuple[ValidationCount, ...]
-    overlap: dict[str, OverlapCount]
-    train: Mapping[str, PieceCounts]
-    """The pieces of each column."""
-    valid: Mapping[str, PieceCounts]
 
 
 class RecordKind(ABC, Generic[R]):
@@ -73,14 +52,14 @@ class RecordKind(ABC, Generic[R]):
     settings: Settings
 
     @property
-    @abstractmethod
     def max_pieces(self) -> float:
         """Most pieces that a text of a training record may have."""
+        return inf
 
     @property
-    @abstractmethod
     def drops_duplicates(self) -> bool:
         """Whether a training record is rejected that occurred before."""
+        return False
 
     def read(self, records: Iterable[R]) -> list[R]:
         """Clean records that have been read of what nobody sees, where that is wanted."""
@@ -94,17 +73,17 @@ class RecordKind(ABC, Generic[R]):
     def make_judge(self, overlap: Overlap) -> Judge[R]:
         """Make a judge of training records; `overlap` is the text that models are judged by."""
 
-    @abstractmethod
-    def hashes(self, records: Sequence[R]) -> Hashes:
-        """Return what tells each record from any other."""
+    def hashes(self, records: Sequence[R]) -> Hashes | None:
+        """Return what tells each record from any other, where duplicates are dropped."""
+        return None
 
-    @abstractmethod
     def overlap(self, sets: Mapping[str, Iterable[R]]) -> Overlap:
-        """Remember text that models are judged by."""
+        """Remember text that models are judged by, where training records should have nothing in common with it."""
+        return Overlap({})
 
-    @abstractmethod
     def keys(self, records: Sequence[R]) -> Keys | None:
         """Return by what it is found that such text has anything in common with training records."""
+        return None
 
     def heldout_size(self, accepted: int) -> int:
         """Return how many of the accepted training records are held out for validation.
@@ -132,17 +111,17 @@ class RecordKind(ABC, Generic[R]):
     def mask_train(self, texts: TextColumns, tag: str | None) -> TextColumns:
         """Put placeholders into the texts of training records, and the tag of their corpus before them."""
 
-    @abstractmethod
     def mask_valid(self, texts: TextColumns, tags: Sequence[str | None]) -> TextColumns:
         """Put placeholders into the texts of validation records, and before each first text its tag."""
+        return self.mask_train(texts, None)
 
     @abstractmethod
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
         """Say which of the masked texts the tokenizer of each file is trained on."""
 
     @abstractmethod
-    def count(self, found: Found) -> Counts | TextCounts:
-        """Make the counts of the manifest."""
+    def count(self, tally: Tally, parts: Mapping[str, Any], train: Pieces, valid: Pieces) -> Counts | TextCounts:
+        """Make the counts of the manifest: of the records, of the parts that pairs have, and of the pieces."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +156,9 @@ class PairKind(RecordKind[Pair]):
         """Make the cleaner that the settings ask for."""
         return make_cleaner(self.settings.data, overlap).reasons
 
-    def hashes(self, records: Sequence[Pair]) -> Hashes:
+    def hashes(self, records: Sequence[Pair]) -> Hashes | None:
         """Hash both sides together."""
-        return hash_pairs(records)
+        return hash_pairs(records) if self.drops_duplicates else None
 
     def overlap(self, sets: Mapping[str, Iterable[Pair]]) -> Overlap:
         """Remember both sides and pairs."""
@@ -221,14 +200,12 @@ class PairKind(RecordKind[Pair]):
             return {JOINT_MODEL: lambda: (text for pair in masked() for text in pair)}
         return {SRC_MODEL: lambda: (src for src, _ in masked()), TGT_MODEL: lambda: (tgt for _, tgt in masked())}
 
-    def count(self, found: Found) -> Counts:
+    def count(self, tally: Tally, parts: Mapping[str, Any], train: Pieces, valid: Pieces) -> Counts:
         """Count the pieces of both sides."""
-        src, tgt = found.train[SRC.ids], found.train[TGT.ids]
+        src, tgt = train[SRC.ids], train[TGT.ids]
         return Counts(
-            **dict(found.tally),
-            corpora=found.corpora,
-            validation=found.validation,
-            overlap=found.overlap,
+            **dict(tally),
+            **parts,
             src_pieces=src.total,
             tgt_pieces=tgt.total,
             src_vocabulary=src.vocabulary,
@@ -238,7 +215,7 @@ class PairKind(RecordKind[Pair]):
 
 @dataclass(frozen=True)
 class LineKind(RecordKind[Line]):
-    """Text that is read on and on: its lines keep their order, and none is missing but blank ones."""
+    """Text that is read on and on: its lines keep their order, may come again, and none is missing but blank ones."""
 
     settings: Settings
 
@@ -248,8 +225,6 @@ class LineKind(RecordKind[Line]):
     valid_options = "--valid-text"
     columns = (TEXT,)
     reasons = ("empty", "too_long")
-    max_pieces = inf
-    drops_duplicates = False
 
     def clean(self, record: Line) -> Line:
         """Clean the line."""
@@ -258,18 +233,6 @@ class LineKind(RecordKind[Line]):
     def make_judge(self, overlap: Overlap) -> Judge[Line]:
         """Make a judge that wants more than white space."""
         return _judge
-
-    def hashes(self, records: Sequence[Line]) -> Hashes:
-        """Return none: lines may come again."""
-        return np.zeros(0, dtype=np.uint64)
-
-    def overlap(self, sets: Mapping[str, Iterable[Line]]) -> Overlap:
-        """Remember nothing: text may hold anything."""
-        return Overlap.from_sets({})
-
-    def keys(self, records: Sequence[Line]) -> None:
-        """Return nothing: text may hold anything."""
-        return
 
     def hold_out(self, accepted: int, size: int) -> Fresh:
         """Choose the last ones, which follow from the rest of the text."""
@@ -284,23 +247,19 @@ class LineKind(RecordKind[Line]):
         kinds = self.settings.tokenizer.placeholders
         return ([mask(text, kinds)[0] for text in texts[0]],) if kinds else texts
 
-    def mask_valid(self, texts: TextColumns, tags: Sequence[str | None]) -> TextColumns:
-        """Mask as for training."""
-        return self.mask_train(texts, None)
-
     def tokenizer_texts(self, masked: MaskedTexts) -> Mapping[str, Lines]:
         """All lines, for the only tokenizer."""
         return {JOINT_MODEL: lambda: (text for (text,) in masked())}
 
-    def count(self, found: Found) -> TextCounts:
+    def count(self, tally: Tally, parts: Mapping[str, Any], train: Pieces, valid: Pieces) -> TextCounts:
         """Count the pieces, in the validation text the unknown ones too."""
-        pieces, heard = found.train[TEXT.ids], found.valid[TEXT.ids]
+        pieces, judged = train[TEXT.ids], valid[TEXT.ids]
         return TextCounts(
-            **dict(found.tally),
+            **dict(tally),
             pieces=pieces.total,
             vocabulary=pieces.vocabulary,
-            valid_pieces=heard.total,
-            valid_unknown=heard.unknown,
+            valid_pieces=judged.total,
+            valid_unknown=judged.unknown,
         )
 
 

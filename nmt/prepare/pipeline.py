@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,22 +13,42 @@ import numpy as np
 
 from nmt.config import Settings
 from nmt.config.effects import warnings_of_idle
+from nmt.corpus.base import R
+from nmt.corpus.hashes import Overlap
 from nmt.errors import DataError, NmtError
 from nmt.io.files import naming, sha256
-from nmt.prepare.assemble import Assembly, ValidationRecords, count_reasons
-from nmt.prepare.blocks import BlockResult, Fresh, R, forget, keyed, locked, put_in_place, recover, work_folder
-from nmt.prepare.encode import by_column
-from nmt.prepare.inputs import Inputs, find_pairs, find_text, record_inputs
+from nmt.prepare.blocks import (
+    REJECTIONS,
+    BlockResult,
+    Encoded,
+    Fresh,
+    Sifted,
+    Trained,
+    forget,
+    keyed,
+    locked,
+    put_in_place,
+    recover,
+    work_folder,
+)
+from nmt.prepare.inputs import Corpus, Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind
-from nmt.prepare.stages import BLOCK_READ, Accepted, OnProgress, StageProgress, Stages
+from nmt.prepare.stages import BLOCK_READ, OnProgress, StageProgress, Stages, by_column, encode
 from nmt.prepare.tokenizing import require_joint, resolve_tokenizer
+from nmt.prepared.arrow import Ids, write_train, write_valid
 from nmt.prepared.manifest import (
     FORMAT_VERSION,
     REJECTED,
+    TRAIN,
+    VALID,
+    CorpusCount,
     Counts,
     InputRecord,
     Manifest,
+    OverlapCount,
+    Tally,
     TextCounts,
+    ValidationCount,
     check_files,
     holds_data,
     prepared_sections,
@@ -36,10 +57,145 @@ from nmt.prepared.manifest import (
     without_paths,
     write_manifest,
 )
-from nmt.text.tokenizer import JOINT_MODEL, tokenizer_files
+from nmt.prepared.statistics import PieceCounts, Statistics, count_pieces, write_statistics
+from nmt.text.sequences import FlatSequences
+from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, tokenizer_files
 
 _WORK_VERSION: Final = 3
 """Raised where the files of a work folder change."""
+
+
+@dataclass(frozen=True)
+class ValidationRecords(Generic[R]):
+    """The records of a validation set, none of them with an empty text."""
+
+    name: str
+    """That of its corpus."""
+    records: list[R]
+    tags: Sequence[str | None]
+    """What is put before the first text of each record: those that are held out are of several corpora."""
+    dropped: int = 0
+    """Records of the set that had an empty text."""
+
+
+@dataclass(frozen=True)
+class Assembly(Generic[R]):
+    """The last stage: what the others have left, block by block, becomes the files of a data folder."""
+
+    kind: RecordKind[R]
+    corpora: Sequence[Corpus[R]]
+    sifted: Sequence[Sifted]
+    encoded: Sequence[Encoded]
+    """The same blocks."""
+    valid: Sequence[ValidationRecords[R]]
+    heldout: int
+    """How many training records became validation records."""
+    tokenizers: Mapping[str, Tokenizer]
+    """By the columns."""
+
+    def write(self, folder: Path, on_progress: OnProgress) -> tuple[Counts | TextCounts, dict[str, str]]:
+        """Write all files but the tokenizers and the manifest.
+
+        Returns:
+            The counts, and the SHA-256 of the files for which it is known.
+        """
+        on_progress(StageProgress("writing", 0, sum(block.kept for block in self.encoded)))
+        statistics = Statistics.empty(list(self.tokenizers))
+        for block in chain(self.sifted, self.encoded):
+            statistics.merge(block.statistics())
+        valid = self._write_valid(folder / VALID, statistics)
+        train = {name: PieceCounts(tokenizer) for name, tokenizer in self.tokenizers.items()}
+        digest = write_train(folder / TRAIN, train, self._count(train, on_progress))
+        for column in self.kind.columns:
+            path = folder / column.vocabulary
+            path.write_text("".join(train[column.ids].lines()), encoding="utf-8", newline="")
+        with (folder / REJECTED).open("wb") as file:
+            for encoded in self.encoded:
+                with (encoded.folder / REJECTIONS).open("rb") as part:
+                    shutil.copyfileobj(part, file)
+        write_statistics(folder, statistics)
+        return self._count_all(train, valid), {TRAIN: digest}
+
+    def _write_valid(self, path: Path, statistics: Statistics) -> dict[str, PieceCounts]:
+        """Write the validation sets end to end, and count their pieces."""
+        kind, found = self.kind, []
+        for one in self.valid:
+            masked = kind.mask_valid(kind.texts(one.records), one.tags)
+            found.append(encode(self.tokenizers, masked))
+            statistics.keep_valid(one.name, dict(zip(self.tokenizers, masked, strict=True)), found[-1], self.tokenizers)
+        ids = {
+            name: FlatSequences.end_to_end(
+                np.concatenate([columns[name].values for columns in found]),
+                np.concatenate([columns[name].lengths for columns in found]),
+            )
+            for name in self.tokenizers
+        }
+        texts = kind.texts([record for one in self.valid for record in one.records])
+        write_valid(path, dict(zip((column.text for column in kind.columns), texts, strict=True)), ids)
+        return count_pieces(self.tokenizers, ids)
+
+    def _count(self, counts: Mapping[str, PieceCounts], on_progress: OnProgress) -> Iterator[Ids]:
+        """Give the ids of all blocks, and count their pieces."""
+        done, total = 0, sum(block.kept for block in self.encoded)
+        for block in self.encoded:
+            ids = block.ids(counts)
+            for name, rows in ids.items():
+                counts[name].add(rows)
+            yield ids
+            done += block.kept
+            on_progress(StageProgress("writing", done, total))
+
+    def _count_all(self, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]) -> Counts | TextCounts:
+        corpora = tuple(self._count_corpus(number, corpus) for number, corpus in enumerate(self.corpora))
+        rejected = count_reasons([*self.sifted, *self.encoded])
+        overlap: dict[str, Counter[str]] = {}
+        for block in self.encoded:
+            for name, sides in block.overlap.items():
+                overlap.setdefault(name, Counter()).update(sides)
+        tally = Tally(
+            read=sum(corpus.read for corpus in corpora),
+            rejected={reason: rejected[reason] for reason in self.kind.reasons},
+            heldout=self.heldout,
+            train=sum(corpus.train for corpus in corpora),
+            valid=sum(len(one.records) for one in self.valid),
+            valid_dropped=sum(one.dropped for one in self.valid),
+        )
+        parts = {
+            "corpora": corpora,
+            "validation": tuple(
+                ValidationCount(
+                    name=one.name,
+                    pairs=len(one.records),
+                    dropped=one.dropped,
+                    tags=tuple(dict.fromkeys(tag for tag in one.tags if tag)),
+                )
+                for one in self.valid
+            ),
+            "overlap": {name: OverlapCount(**sides) for name, sides in overlap.items()},
+        }
+        return self.kind.count(tally, parts, train, valid)
+
+    def _count_corpus(self, number: int, corpus: Corpus[R]) -> CorpusCount:
+        blocks = [both for both in zip(self.sifted, self.encoded, strict=True) if both[0].corpus == number]
+        read, train = sum(sifted.read for sifted, _ in blocks), sum(encoded.kept for _, encoded in blocks)
+        rejected = count_reasons(chain.from_iterable(blocks))
+        return CorpusCount(
+            name=corpus.name,
+            weight=corpus.weight,
+            tag=corpus.tag,
+            read=read,
+            rejected={reason: rejected[reason] for reason in self.kind.reasons},
+            heldout=read - rejected.total() - train,
+            train=train,
+        )
+
+
+def count_reasons(blocks: Iterable[BlockResult]) -> Counter[str]:
+    """Count what the stages have rejected, by reason."""
+    counts: Counter[str] = Counter()
+    for block in blocks:
+        counts.update(block.rejected)
+    return counts
 
 
 @dataclass(frozen=True)
@@ -73,14 +229,10 @@ class PreparationReport:
         return self.folder / REJECTED
 
 
-def ignore_progress(progress: StageProgress) -> None:
-    """Show nothing."""
-
-
 def prepare(
     data_dir: Path,
     settings: Settings,
-    on_progress: OnProgress = ignore_progress,
+    on_progress: OnProgress = lambda progress: None,
     *,
     force: bool = False,
     workers: int | None = None,
@@ -127,8 +279,8 @@ class _Preparation(Generic[R]):
 
     kind: RecordKind[R]
     inputs: Inputs[R]
-    tokenizers: Sequence[Path]
-    """Those to use instead of new ones."""
+    tokenizers: Mapping[str, Path]
+    """Those to use instead of new ones, by their settings."""
     on_progress: OnProgress
     workers: int
     block: int
@@ -136,7 +288,8 @@ class _Preparation(Generic[R]):
     def run(self, data_dir: Path, *, force: bool) -> PreparationReport:
         """Make the folder, or find that it is up to date."""
         settings = self.kind.settings
-        records = record_inputs([*self.inputs.named, *self._name_tokenizers()], settings.data.root)
+        named = [*self.inputs.named, *((setting, (path,)) for setting, path in self.tokenizers.items())]
+        records = record_inputs(named, settings.data.root)
         key = self._key(records)
         recover(data_dir)
         if holds_data(data_dir) and not force:
@@ -152,14 +305,15 @@ class _Preparation(Generic[R]):
             stages = Stages(work, self.kind, self.inputs.train, self.on_progress, self.workers, self.block)
             assembly, warnings = self._go_through(stages)
             manifest = self._assemble(work / "result", stages.tokenizers, assembly, records)
-            _check_place(data_dir, force=force)
+            try:
+                has_come = holds_data(data_dir) and not force
+            except DataError as error:  # that can be moved away, so the work is kept
+                raise NmtError(f"{error}; the same command continues from here") from error
+            if has_come:
+                raise NmtError(f"{data_dir} holds data that were not there before; `nmt prepare --force` replaces them")
             put_in_place(work / "result", data_dir)
         idle = warnings_of_idle(settings, "data", "tokenizer")
         return PreparationReport(data_dir, manifest, tuple(chain(idle, warnings)))
-
-    def _name_tokenizers(self) -> list[tuple[str, tuple[Path, ...]]]:
-        names = ["file"] if len(self.tokenizers) == 1 else ["src_file", "tgt_file"]
-        return [(f"tokenizer.{name}", (path,)) for name, path in zip(names, self.tokenizers, strict=False)]
 
     def _key(self, records: tuple[InputRecord, ...]) -> dict[str, Any]:
         """Return what the work of a run depends on, so that no other one takes it up."""
@@ -179,16 +333,25 @@ class _Preparation(Generic[R]):
         kind, corpora = self.kind, self.inputs.train
         valid = self._read_valid()
         test = {"test": kind.read(self.inputs.test.source.records())} if self.inputs.test else {}
-        sifted = stages.sift(kind.overlap(_records_of(valid) | test))
+
+        def overlap() -> Overlap:  # without validation records nothing is known of what they have in common
+            return kind.overlap(
+                ({"validation": [record for one in valid for record in one.records]} if valid else {}) | test
+            )
+
+        sifted = stages.sift(overlap())
         if not any(block.accepted for block in sifted):
             raise DataError(f"no training {kind.noun} are left after cleaning: {self._describe(sifted)}")
         accepted = stages.compare(sifted)
         heldout = Fresh(np.zeros(0, dtype=np.int64))
         if not valid:
             heldout = kind.hold_out(accepted.total, kind.heldout_size(accepted.total))
-            valid = [_take_out(accepted, heldout)]
-        tokenizers, warnings = stages.make_tokenizers(accepted, heldout, self.tokenizers)
-        encoded = stages.encode(accepted, heldout, kind.overlap(_records_of(valid) | test))
+            # Without any held out, their numbers among those trained on are the same.
+            chosen = accepted.read(Trained(heldout), heldout=Fresh(heldout[:0]))
+            taken = [(record, corpus.tag) for corpus, records in chosen for record in records]
+            valid = [ValidationRecords("held out", [record for record, _ in taken], [tag for _, tag in taken])]
+        tokenizers, warnings = stages.make_tokenizers(accepted, heldout, list(self.tokenizers.values()))
+        encoded = stages.encode(accepted, heldout, overlap())
         if not any(block.kept for block in encoded):
             reasons = self._describe(chain(sifted, encoded))
             raise DataError(f"no training {kind.noun} are left after encoding: {reasons}")
@@ -233,28 +396,3 @@ class _Preparation(Generic[R]):
         )
         write_manifest(folder, manifest)
         return manifest
-
-
-def _records_of(valid: Sequence[ValidationRecords[R]]) -> dict[str, list[R]]:
-    """Return the validation text as what training records may have in common with it; none: nothing is known of it."""
-    return {"validation": [record for one in valid for record in one.records]} if valid else {}
-
-
-def _take_out(accepted: Accepted[R], heldout: Fresh) -> ValidationRecords[R]:
-    """Read the records that are held out; each keeps the tag of its corpus."""
-    found = [(record, corpus.tag) for corpus, records in accepted.read_heldout(heldout) for record in records]
-    return ValidationRecords("held out", [record for record, _ in found], [tag for _, tag in found])
-
-
-def _check_place(data_dir: Path, *, force: bool) -> None:
-    """Make sure that nothing is lost which has come into the folder since the beginning.
-
-    Raises:
-        NmtError: There is something. It can be moved away, so the work is kept, unlike after a `DataError`.
-    """
-    try:
-        taken = holds_data(data_dir)
-    except DataError as error:
-        raise NmtError(f"{error}; the same command goes on from here") from error
-    if taken and not force:
-        raise NmtError(f"{data_dir} holds data that were not there before; `nmt prepare --force` replaces them")

@@ -1,40 +1,209 @@
 """The stages of a preparation, each of which goes on where an earlier run was killed.
 
-Blocks of the corpora are cleaned and put on disk (`sift`), their hashes are compared (`duplicates`), validation records
-and the sample for the tokenizer are drawn (`kinds`), and the blocks are encoded (`encode`). The process that calls this
-hands out blocks and does nothing for each line. Its memory holds a few numbers for each block, a bit for each record,
-the validation text, and what SentencePiece makes of the sample.
+Blocks of the corpora are cleaned and put on disk (`Sifter`), their hashes are compared, validation records and the
+sample for the tokenizer are drawn, and the blocks are encoded (`Encoder`). The process that has the `Stages` hands out
+blocks and does nothing for each line. Its memory holds a few numbers for each block, a bit for each record, the
+validation text, and what SentencePiece makes of the sample.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.corpus.hashes import Bits, Overlap, find_duplicates, read_bits
+from nmt.corpus.base import Block, R
+from nmt.corpus.cleaning import Reason
+from nmt.corpus.hashes import Bits, Overlap, Side, find_duplicates, read_bits
 from nmt.io.files import replacing, write_text
 from nmt.io.workers import map_blocks
-from nmt.prepare.blocks import BlockResult, Fresh, R, Rows, Trained, as_npy, is_whole, whole
-from nmt.prepare.encode import Encoded, Encoder, Selected
+from nmt.prepare.blocks import (
+    HASHES,
+    KEYS,
+    LENGTHS,
+    REJECTED,
+    REJECTIONS,
+    VALUES,
+    BlockResult,
+    Encoded,
+    Fresh,
+    Places,
+    Rejection,
+    Rows,
+    Sifted,
+    Trained,
+    as_npy,
+    is_whole,
+    whole,
+    write_records,
+)
 from nmt.prepare.inputs import Corpus
-from nmt.prepare.kinds import RecordKind, draw
-from nmt.prepare.sift import Raw, Sifted, Sifter
-from nmt.prepare.tokenizing import tags_of, take_tokenizer, train_tokenizers
-from nmt.text.tokenizer import Tokenizers, load_tokenizers
+from nmt.prepare.kinds import Judge, RecordKind, TextColumns, draw
+from nmt.prepare.tokenizing import tags_of, take_tokenizers, train_tokenizers
+from nmt.prepared.arrow import Ids
+from nmt.prepared.statistics import Statistics
+from nmt.text.sequences import FlatSequences
+from nmt.text.tokenizer import Tokenizer, Tokenizers, load_tokenizers
 
 BLOCK_READ: Final = 20_000
 """Records that are worked on at a time."""
 
 _WARNINGS: Final = "warnings.json"
 
-Done = TypeVar("Done", bound=BlockResult)
-Waiting = TypeVar("Waiting", Raw[Any], Selected)
+
+@dataclass(frozen=True)
+class Raw(Generic[R]):
+    """A block as it comes from its corpus."""
+
+    folder: Path
+    """Where it goes to."""
+    corpus: int
+    block: Block[R]
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+
+@dataclass(frozen=True)
+class Sifter(Generic[R]):
+    """The first stage, in whichever process is free: reads and cleans a block."""
+
+    kind: RecordKind[R]
+    judge: Judge[R]
+
+    def __call__(self, raw: Raw[R]) -> Sifted:
+        """Write the records that there is no reason against, and what the others were rejected for."""
+        kind = self.kind
+        records = kind.read(raw.block.records())
+        reasons = self.judge(records)
+        statistics = Statistics.empty([column.ids for column in kind.columns])
+        rejections = []
+        for place, (record, reason) in enumerate(zip(records, reasons, strict=True)):
+            if reason is not None:
+                statistics.reject(record, reason, seed=kind.settings.data.seed)
+                rejections.append(Rejection(place, record.file, record.line, reason))
+        places = Places(np.array([place for place, reason in enumerate(reasons) if reason is None], dtype=np.int64))
+        accepted = [records[place] for place in places]
+        rejected = dict(Counter[str](rejection.reason for rejection in rejections))
+        sifted = Sifted(raw.folder, len(records), rejected, len(accepted), raw.corpus)
+        with whole(raw.folder) as folder:
+            write_records(folder, kind.record, accepted, places)
+            (folder / REJECTED).write_text(json.dumps(rejections), encoding="utf-8")
+            if (hashes := kind.hashes(accepted)) is not None:
+                (folder / HASHES).write_bytes(as_npy(hashes))
+            if keys := kind.keys(accepted):
+                (folder / KEYS).write_bytes(as_npy(np.stack([keys.source, keys.target])))
+            sifted.note(folder, statistics)
+        return sifted
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A block, and what is trained on of it."""
+
+    folder: Path
+    """Where its ids go to."""
+    sifted: Sifted
+    rows: Rows
+    """Those to train on: neither duplicates nor held out."""
+    duplicates: Rows
+    tag: str | None
+
+    def __len__(self) -> int:
+        return self.sifted.read
+
+
+def by_column(kind: RecordKind[R], tokenizers: Tokenizers) -> dict[str, Tokenizer]:
+    """Give each id column its tokenizer; one text has one, the joint one."""
+    return dict(zip((column.ids for column in kind.columns), (tokenizers.src, tokenizers.tgt), strict=False))
+
+
+def encode(tokenizers: Mapping[str, Tokenizer], masked: TextColumns) -> dict[str, FlatSequences]:
+    """Cut each text into the pieces of its column."""
+    columns = zip(tokenizers.items(), masked, strict=True)
+    return {name: tokenizer.encode_flat(texts) for (name, tokenizer), texts in columns}
+
+
+class Encoder(Generic[R]):
+    """The last stage but one, in whichever process is free: turns what is trained on into ids."""
+
+    def __init__(self, kind: RecordKind[R], tokenizers: Path, overlap: Overlap, drop_overlap: tuple[Side, ...]) -> None:
+        """Load the tokenizers of a folder.
+
+        Args:
+            kind: What the records are.
+            tokenizers: The folder.
+            overlap: The text that models are judged by, records that are held out too.
+            drop_overlap: Where overlap is a reason in this stage: the first one could not know records held out.
+        """
+        self._kind: RecordKind[R] = kind
+        self._tokenizers = by_column(kind, load_tokenizers(tokenizers))
+        self._overlap = overlap
+        self._drop_overlap = drop_overlap
+
+    def __call__(self, selected: Selected) -> Encoded:
+        """Write the ids of a block, and all that was rejected of it in any stage."""
+        kind, sifted, rows = self._kind, selected.sifted, selected.rows
+        masked = kind.mask_train(sifted.texts(kind.record, rows), selected.tag)
+        ids = encode(self._tokenizers, masked)
+        against = self._reasons(sifted, rows, ids)
+        kept = np.ones(len(rows), dtype=np.bool_)
+        kept[list(against)] = False
+        if against:
+            ids = {
+                name: FlatSequences.end_to_end(one.values[np.repeat(kept, one.lengths)], one.lengths[kept])
+                for name, one in ids.items()
+            }
+            masked = tuple(list(compress(texts, kept.tolist())) for texts in masked)
+        statistics = Statistics.empty(list(ids))
+        statistics.keep(dict(zip(ids, masked, strict=True)), ids, self._tokenizers)
+        reasons: dict[int, Reason] = dict.fromkeys(selected.duplicates.tolist(), "duplicate")
+        reasons |= {int(rows[index]): reason for index, reason in against.items()}
+        rejections = sorted(self._reject(sifted, reasons, statistics) + sifted.rejections())
+        overlap = self._overlap.count(sifted.keys(Rows(rows[kept]))) if self._overlap.sets else {}
+        rejected = dict(Counter[str](reasons.values()))
+        encoded = Encoded(selected.folder, len(selected), rejected, int(kept.sum()), overlap)
+        with whole(encoded.folder) as folder:
+            for name, column in ids.items():
+                (folder / VALUES.format(name)).write_bytes(as_npy(column.values))
+                (folder / LENGTHS.format(name)).write_bytes(as_npy(column.lengths))
+            with (folder / REJECTIONS).open("w", encoding="utf-8", newline="") as file:
+                for _, origin, line, reason in rejections:
+                    file.write(json.dumps({"file": origin, "line": line, "reason": reason}, ensure_ascii=False) + "\n")
+            encoded.note(folder, statistics)
+        return encoded
+
+    def _reject(self, sifted: Sifted, reasons: Mapping[int, Reason], statistics: Statistics) -> list[Rejection]:
+        """Note what was rejected in this stage, by its rows."""
+        if not reasons:
+            return []
+        rows = Rows(np.array(list(reasons), dtype=np.int64))
+        places, records = sifted.places()[rows].tolist(), sifted.records(self._kind.record, rows)
+        rejections = []
+        for place, record, reason in zip(places, records, reasons.values(), strict=True):
+            statistics.reject(record, reason, seed=self._kind.settings.data.seed)
+            rejections.append(Rejection(place, record.file, record.line, reason))
+        return rejections
+
+    def _reasons(self, sifted: Sifted, rows: Rows, ids: Ids) -> dict[int, Reason]:
+        """Say which records should not be trained on, by their indices in `rows`."""
+        lengths = np.array([column.lengths for column in ids.values()])
+        reasons: dict[int, Reason] = {}
+        for index in np.flatnonzero(lengths.max(axis=0) > self._kind.max_pieces).tolist():
+            reasons[index] = "too_many_pieces"
+        for index in np.flatnonzero(lengths.min(axis=0) == 0).tolist():
+            reasons[index] = "empty"
+        if self._drop_overlap:
+            flags = self._overlap.flag(sifted.keys(rows), self._drop_overlap)
+            reasons |= dict.fromkeys(np.flatnonzero(flags).tolist(), "overlap")
+        return reasons
 
 
 @dataclass(frozen=True)
@@ -75,10 +244,6 @@ class Accepted(Generic[R]):
                 sifted = selected.sifted
                 yield self.corpora[sifted.corpus], sifted.records(self.record, Rows(selected.rows[here]))
 
-    def read_heldout(self, heldout: Fresh) -> Iterator[tuple[Corpus[R], list[R]]]:
-        """Read the records that are held out, as `read` does."""
-        return self.read(Trained(heldout), heldout=Fresh(heldout[:0]))  # without any held out, these are the same
-
     def select(self, heldout: Fresh, *, folder: Path) -> Iterator[Selected]:
         """Say of each block what is trained on; its ids will have a folder of their own in `folder`."""
         start = 0
@@ -97,6 +262,10 @@ class Accepted(Generic[R]):
                 bits = read_bits(self.duplicates, first, sifted.accepted)
             yield sifted, Rows(np.flatnonzero(~bits)), Rows(np.flatnonzero(bits))
             first += sifted.accepted
+
+
+Done = TypeVar("Done", bound=BlockResult)
+Waiting = TypeVar("Waiting", Raw[Any], Selected)
 
 
 @dataclass(frozen=True)
@@ -154,13 +323,18 @@ class Stages(Generic[R]):
         if not is_whole(self.tokenizers):
             with whole(self.tokenizers) as folder:
                 if given:
-                    _, warnings = take_tokenizer(folder, settings.tokenizer, given)
+                    warnings = take_tokenizers(folder, settings.tokenizer, given)
                 else:
                     self.on_progress(StageProgress("training the tokenizer", 0))
                     rng = np.random.default_rng((settings.data.seed, 1))
                     drawn = draw(rng, accepted.total - len(heldout), settings.tokenizer.max_training_lines)
-                    texts = self.kind.tokenizer_texts(partial(self._masked, accepted, heldout, Trained(drawn)))
-                    _, warnings = train_tokenizers(folder, settings.tokenizer, texts, tags=tags_of(settings))
+
+                    def masked() -> Iterator[tuple[str, ...]]:
+                        for _, records in accepted.read(Trained(drawn), heldout=heldout):
+                            yield from zip(*self.kind.mask_train(self.kind.texts(records), None), strict=True)
+
+                    texts = self.kind.tokenizer_texts(masked)
+                    warnings = train_tokenizers(folder, settings.tokenizer, texts, tags=tags_of(settings))
                 write_text(folder / _WARNINGS, json.dumps(warnings))
         return load_tokenizers(self.tokenizers), json.loads((self.tokenizers / _WARNINGS).read_bytes())
 
@@ -169,7 +343,7 @@ class Stages(Generic[R]):
         folder = self.work / "encoded"
         folder.mkdir(exist_ok=True)
         drop_overlap = self.kind.settings.data.drop_overlap if len(heldout) else ()
-        make = partial(Encoder.load, self.kind, self.tokenizers, overlap, drop_overlap)
+        make = partial(Encoder, self.kind, self.tokenizers, overlap, drop_overlap)
         total = sum(block.read for block in accepted.blocks)
         self.on_progress(StageProgress("encoding", 0, total))
         return self._finish("encoding", make, accepted.select(heldout, folder=folder), Encoded, lambda: total)
@@ -198,11 +372,6 @@ class Stages(Generic[R]):
                 done[result.folder.name] = result
                 self.on_progress(StageProgress(stage, sum(one.read for one in done.values()), total()))
         return [done[name] for name in sorted(done)]
-
-    def _masked(self, accepted: Accepted[R], heldout: Fresh, sample: Trained) -> Iterator[tuple[str, ...]]:
-        """Read the sample, with placeholders."""
-        for _, records in accepted.read(sample, heldout=heldout):
-            yield from zip(*self.kind.mask_train(self.kind.texts(records), None), strict=True)
 
 
 @dataclass

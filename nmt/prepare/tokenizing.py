@@ -8,73 +8,55 @@ from pathlib import Path
 from nmt.config import Settings, TokenizerSettings
 from nmt.errors import ConfigError, memory_limit
 from nmt.text.placeholders import PLACEHOLDERS
-from nmt.text.spm import Kind
-from nmt.text.tokenizer import (
-    JOINT_MODEL,
-    SRC_MODEL,
-    TGT_MODEL,
-    Tokenizer,
-    Tokenizers,
-    find_tokenizer,
-    load_tokenizers,
-    tokenizer_files,
-)
+from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer, find_tokenizer, tokenizer_files
 from nmt.text.tokenizer_training import VocabularyTooLargeError, load_any, train_apart, train_tokenizer
 
 Lines = Callable[[], Iterator[str]]
 """Reads lines of text anew."""
 
 
-def resolve_tokenizer(settings: Settings) -> tuple[Settings, tuple[Path, ...]]:
+def resolve_tokenizer(settings: Settings) -> tuple[Settings, dict[str, Path]]:
     """Find the tokenizers that the settings name, and take over their kind, that of the target where there are two.
 
     Returns:
-        The settings, and the files: none if tokenizers are to be trained, the one of `tokenizer.file`, or those of
-        `tokenizer.src_file` and `tokenizer.tgt_file`.
+        The settings, and the files by the settings that name them, that of the source first; none: tokenizers are to be
+        trained.
 
     Raises:
         ConfigError: The settings ask for another kind, or for pieces that a tokenizer lacks; or they name two for a
             text that has one.
         ModelError: There is no tokenizer that can be used.
     """
-    tokenizer, root = settings.tokenizer, settings.data.root
-    if tokenizer.file is not None:
-        paths = {"tokenizer.file": find_tokenizer(root / tokenizer.file)}
-    elif tokenizer.src_file is not None and tokenizer.tgt_file is not None:
-        if settings.data.train_text:
-            raise ConfigError("tokenizer.src_file and tgt_file are for pairs: name that of a text with tokenizer.file")
-        paths = {
-            "tokenizer.src_file": find_tokenizer(root / tokenizer.src_file),
-            "tokenizer.tgt_file": find_tokenizer(root / tokenizer.tgt_file),
-        }
-    else:
-        return settings, ()
-    kinds = [_check(name, path, settings) for name, path in paths.items()]
-    changed = tokenizer.model_copy(update={"kind": kinds[-1]})
-    return settings.model_copy(update={"tokenizer": changed}), tuple(paths.values())
-
-
-def _check(name: str, path: Path, settings: Settings) -> Kind:
-    """Make sure that a tokenizer is what the settings ask for; return its kind."""
-    wanted, found = settings.tokenizer, Tokenizer(load_any(path))
-    if "kind" in wanted.model_fields_set and wanted.kind != found.kind:
-        raise ConfigError(
-            f'tokenizer.kind = "{wanted.kind}", but {path} ({name}) is of the kind {found.kind}; '
-            "leave one of the two settings out"
-        )
-    for kind in wanted.placeholders:
-        if found.kind != "word" and PLACEHOLDERS[kind] not in found.symbols:
+    wanted = settings.tokenizer
+    if wanted.src_file and settings.data.train_text:
+        raise ConfigError("tokenizer.src_file and tgt_file are for pairs: name that of a text with tokenizer.file")
+    named = {
+        "tokenizer.file": wanted.file,
+        "tokenizer.src_file": wanted.src_file,
+        "tokenizer.tgt_file": wanted.tgt_file,
+    }
+    paths = {setting: find_tokenizer(settings.data.root / path) for setting, path in named.items() if path}
+    for setting, path in paths.items():
+        found, name = Tokenizer(load_any(path)), f"{path} ({setting})"
+        if "kind" in wanted.model_fields_set and wanted.kind != found.kind:
             raise ConfigError(
-                f'tokenizer.placeholders has "{kind}", but {path} ({name}) has no piece {PLACEHOLDERS[kind]}; '
-                "leave one of the two out"
+                f'tokenizer.kind = "{wanted.kind}", but {name} is of the kind {found.kind}; '
+                "leave one of the two settings out"
             )
-    for symbol in wanted.symbols:
-        if symbol not in found.symbols:
-            raise ConfigError(f"tokenizer.symbols has {symbol}, but {path} ({name}) has no such piece that stays whole")
-    for tag in tags_of(settings):
-        if tag not in found.symbols and name != "tokenizer.tgt_file":
-            raise ConfigError(f"a corpus has the tag {tag}, but {path} ({name}) has no such piece that stays whole")
-    return found.kind
+        for kind in wanted.placeholders:
+            if found.kind != "word" and PLACEHOLDERS[kind] not in found.symbols:
+                raise ConfigError(
+                    f'tokenizer.placeholders has "{kind}", but {name} has no piece {PLACEHOLDERS[kind]}; '
+                    "leave one of the two out"
+                )
+        for symbol in wanted.symbols:
+            if symbol not in found.symbols:
+                raise ConfigError(f"tokenizer.symbols has {symbol}, but {name} has no such piece that stays whole")
+        for tag in tags_of(settings) if setting != "tokenizer.tgt_file" else ():
+            if tag not in found.symbols:
+                raise ConfigError(f"a corpus has the tag {tag}, but {name} has no such piece that stays whole")
+        settings = settings.model_copy(update={"tokenizer": wanted.model_copy(update={"kind": found.kind})})
+    return settings, paths
 
 
 def tags_of(settings: Settings) -> tuple[str, ...]:
@@ -99,44 +81,39 @@ def require_joint(settings: Settings) -> None:
         raise ConfigError(f"{path} (tokenizer.file) has a tokenizer for each language, expected one for both")
 
 
-def take_tokenizer(folder: Path, settings: TokenizerSettings, paths: Sequence[Path]) -> tuple[Tokenizers, list[str]]:
+def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[Path]) -> list[str]:
     """Copy tokenizers to `folder`: the joint one, or that of the source and that of the target.
 
     They get the special ids of `nmt.text.vocab` if they have others; all else stays as it is.
 
-    Args:
-        folder: Where they go.
-        settings: What `resolve_tokenizer` found to be right.
-        paths: The files that it found.
-
     Returns:
-        As `train_tokenizers`.
+        Warnings for the user.
     """
-    names = [JOINT_MODEL] if len(paths) == 1 else [SRC_MODEL, TGT_MODEL]
-    for name, path in zip(names, paths, strict=True):
-        (folder / name).write_bytes(load_any(path))
-    tokenizers, warnings = load_tokenizers(folder), list[str]()
-    for path, tokenizer in zip(paths, (tokenizers.src, tokenizers.tgt), strict=False):
-        warnings += _find_unused(settings, path, tokenizer)
-    return tokenizers, warnings
-
-
-def _find_unused(settings: TokenizerSettings, path: Path, tokenizer: Tokenizer) -> Iterator[str]:
-    for kind, symbol in PLACEHOLDERS.items():
-        if kind not in settings.placeholders and symbol in tokenizer.symbols:
-            yield f'{path} has a piece {symbol}, but tokenizer.placeholders has no "{kind}": nothing becomes it'
-    if "vocab_size" in settings.model_fields_set and settings.vocab_size != len(tokenizer):
-        yield f"tokenizer.vocab_size = {settings.vocab_size} is not used: {path} has {len(tokenizer)} pieces"
-    if settings.byte_fallback and not tokenizer.has_bytes:
-        yield f"tokenizer.byte_fallback = true is not used: {path} has no pieces of bytes"
-    if settings.min_frequency > 1:
-        yield f"tokenizer.min_frequency = {settings.min_frequency} is not used: {path} has been trained"
+    warnings = []
+    for name, path in zip([JOINT_MODEL] if len(paths) == 1 else [SRC_MODEL, TGT_MODEL], paths, strict=True):
+        model = load_any(path)
+        (folder / name).write_bytes(model)
+        tokenizer = Tokenizer(model)
+        for kind, symbol in PLACEHOLDERS.items():
+            if kind not in settings.placeholders and symbol in tokenizer.symbols:
+                warnings.append(
+                    f'{path} has a piece {symbol}, but tokenizer.placeholders has no "{kind}": nothing becomes it'
+                )
+        if "vocab_size" in settings.model_fields_set and settings.vocab_size != len(tokenizer):
+            warnings.append(
+                f"tokenizer.vocab_size = {settings.vocab_size} is not used: {path} has {len(tokenizer)} pieces"
+            )
+        if settings.byte_fallback and not tokenizer.has_bytes:
+            warnings.append(f"tokenizer.byte_fallback = true is not used: {path} has no pieces of bytes")
+        if settings.min_frequency > 1:
+            warnings.append(f"tokenizer.min_frequency = {settings.min_frequency} is not used: {path} has been trained")
+    return warnings
 
 
 def train_tokenizers(
     folder: Path, settings: TokenizerSettings, texts: Mapping[str, Lines], *, tags: Sequence[str] = ()
-) -> tuple[Tokenizers, list[str]]:
-    """Train a model for each file that `texts` names: the joint one, or one for each language.
+) -> list[str]:
+    """Train a model for each file of `folder` that `texts` names: the joint one, or one for each language.
 
     Args:
         folder: Where they go.
@@ -145,7 +122,7 @@ def train_tokenizers(
         tags: Those of the corpora, see `tags_of`: pieces of the vocabulary of the source.
 
     Returns:
-        The tokenizers, whose files are in `folder`, and warnings for the user.
+        Warnings for the user.
     """
     warnings = []
     for name, lines in texts.items():
@@ -155,8 +132,8 @@ def train_tokenizers(
         sample = folder / f"{name}.sample" if memory_limit() is not None else None
         model, warning = _train(name, settings, lines, tuple(dict.fromkeys(symbols)), sample)
         (folder / name).write_bytes(model)
-        warnings.extend(warning)
-    return load_tokenizers(folder), warnings
+        warnings += warning
+    return warnings
 
 
 def _train(

@@ -17,7 +17,7 @@ from datasets import Dataset
 from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
-from nmt.prepare.assemble import Assembly
+from nmt.prepare.pipeline import Assembly
 from nmt.prepare.stages import StageProgress as Now
 from nmt.prepared import PreparedData
 from nmt_cli.main import app

@@ -7,7 +7,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from nmt.config import CorpusSettings, Settings, TokenizerSettings, TrainingCorpusSettings, load_settings
 from nmt.errors import ConfigError, ModelError
 from nmt.prepare import tokenizing
-from nmt.prepare.tokenizing import require_joint, resolve_tokenizer, tags_of, take_tokenizer, train_tokenizers
+from nmt.prepare.tokenizing import require_joint, resolve_tokenizer, tags_of, take_tokenizers, train_tokenizers
 from nmt.text.spm import Kind
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizers, load_tokenizers
 
@@ -19,7 +19,8 @@ TGT = [f"le {name} voit" for name in NAMES]
 def train(folder: Path, **settings: object) -> tuple[Tokenizers, list[str]]:
     tokenizer = TokenizerSettings.model_validate(settings)
     both: dict[str, list[str]] = {JOINT_MODEL: [*SRC, *TGT]} if tokenizer.joint else {SRC_MODEL: SRC, TGT_MODEL: TGT}
-    return train_tokenizers(folder, tokenizer, {name: partial(iter, lines) for name, lines in both.items()})
+    warnings = train_tokenizers(folder, tokenizer, {name: partial(iter, lines) for name, lines in both.items()})
+    return load_tokenizers(folder), warnings
 
 
 @pytest.fixture
@@ -35,9 +36,11 @@ def taking(path: Path, *overrides: str) -> Settings:
 
 
 def take(path: Path, *overrides: str) -> tuple[Tokenizers, list[str]]:
-    (path.parent / "data").mkdir()
+    folder = path.parent / "data"
+    folder.mkdir()
     settings, paths = resolve_tokenizer(taking(path, *overrides))
-    return take_tokenizer(path.parent / "data", settings.tokenizer, paths)
+    warnings = take_tokenizers(folder, settings.tokenizer, list(paths.values()))
+    return load_tokenizers(folder), warnings
 
 
 @pytest.fixture
@@ -127,19 +130,19 @@ def test_fewer_words_or_characters_than_asked_for_are_a_warning_and_than_the_def
 
 def test_without_a_file_the_settings_stay_as_they_are() -> None:
     settings = load_settings(None, ["tokenizer.kind=bpe"])
-    assert resolve_tokenizer(settings) == (settings, ())
+    assert resolve_tokenizer(settings) == (settings, {})
 
 
 @pytest.mark.parametrize("name", ["model", "model/joint.spm.model"])
 def test_a_tokenizer_is_found_in_its_folder_or_by_itself_and_gives_its_kind(model: Path, name: str) -> None:
     settings, paths = resolve_tokenizer(load_settings(None, [f"data.root={model.parent}", f"tokenizer.file={name}"]))
-    assert (paths, settings.tokenizer.kind) == ((model / JOINT_MODEL,), "bpe")
+    assert (paths, settings.tokenizer.kind) == ({"tokenizer.file": model / JOINT_MODEL}, "bpe")
     assert resolve_tokenizer(settings) == (settings, paths)
 
 
 def test_of_two_tokenizers_that_of_the_target_is_taken(tmp_path: Path) -> None:
     train(tmp_path, kind="word", joint=False)
-    assert resolve_tokenizer(taking(tmp_path))[1] == (tmp_path / TGT_MODEL,)
+    assert resolve_tokenizer(taking(tmp_path))[1] == {"tokenizer.file": tmp_path / TGT_MODEL}
 
 
 def test_another_kind_than_that_of_the_file_is_refused(model: Path) -> None:
@@ -191,10 +194,11 @@ def two(own: Path, model: Path, *overrides: str) -> Settings:
 def test_each_side_can_have_a_tokenizer_of_its_own_and_another_kind(own: Path, model: Path, tmp_path: Path) -> None:
     train(model, kind="char")
     settings, paths = resolve_tokenizer(two(own, model))
-    assert (paths, settings.tokenizer.kind) == ((own, model / JOINT_MODEL), "char")
+    assert (list(paths.values()), settings.tokenizer.kind) == ([own, model / JOINT_MODEL], "char")
     require_joint(settings)
     (tmp_path / "data").mkdir()
-    tokenizers, warnings = take_tokenizer(tmp_path / "data", settings.tokenizer, paths)
+    warnings = take_tokenizers(tmp_path / "data", settings.tokenizer, list(paths.values()))
+    tokenizers = load_tokenizers(tmp_path / "data")
     assert (tokenizers.joint, tokenizers.src.kind, tokenizers.tgt.kind, warnings) == (False, "bpe", "char", [])
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [SRC_MODEL, TGT_MODEL]
 
@@ -234,12 +238,12 @@ def tagged(settings: Settings, *tags: str) -> Settings:
 
 def test_the_tokenizer_of_the_source_has_to_have_the_tags(own: Path, model: Path) -> None:
     assert tags_of(tagged(taking(own), "<b>", "<i>", "<b>")) == ("<b>", "<i>")
-    assert resolve_tokenizer(tagged(taking(own), "<b>"))[1] == (own,)
+    assert resolve_tokenizer(tagged(taking(own), "<b>"))[1] == {"tokenizer.file": own}
     with pytest.raises(
         ConfigError, match=r"^a corpus has the tag <i>, but .*own\.model \(tokenizer\.file\) has no such piece"
     ):
         resolve_tokenizer(tagged(taking(own), "<b>", "<i>"))
-    assert resolve_tokenizer(tagged(two(own, model), "<b>"))[1][0] == own
+    assert resolve_tokenizer(tagged(two(own, model), "<b>"))[1]["tokenizer.src_file"] == own
     with pytest.raises(ConfigError, match=r"but .*joint\.spm\.model \(tokenizer\.src_file\) has no such piece"):
         resolve_tokenizer(tagged(two(model, own), "<b>"))
 
@@ -266,7 +270,8 @@ def test_a_placeholder_is_a_word_like_others_to_a_tokenizer_of_words(tmp_path: P
 def test_symbols_and_tags_are_pieces_of_a_trained_tokenizer(tmp_path: Path, kind: Kind) -> None:
     settings = TokenizerSettings(kind=kind, symbols=("<b>",), placeholders=("number",), vocab_size=40)
     texts = {JOINT_MODEL: partial(iter, [*SRC, *TGT])}
-    tokenizers, _ = train_tokenizers(tmp_path, settings, texts, tags=["<news>", "<b>"])
+    train_tokenizers(tmp_path, settings, texts, tags=["<news>", "<b>"])
+    tokenizers = load_tokenizers(tmp_path)
     expected = {"word": ["\u2581<b>", "\u2581<news>"]}.get(kind, ["[NUM]", "<b>", "<news>"])
     assert tokenizers.src.pieces[4 : 4 + len(expected)] == expected
 
@@ -274,7 +279,8 @@ def test_symbols_and_tags_are_pieces_of_a_trained_tokenizer(tmp_path: Path, kind
 def test_tags_are_pieces_of_the_source_alone(tmp_path: Path) -> None:
     texts = {SRC_MODEL: partial(iter, SRC), TGT_MODEL: partial(iter, TGT)}
     settings = TokenizerSettings(kind="char", joint=False, symbols=("<b>",))
-    tokenizers, _ = train_tokenizers(tmp_path, settings, texts, tags=["<news>"])
+    train_tokenizers(tmp_path, settings, texts, tags=["<news>"])
+    tokenizers = load_tokenizers(tmp_path)
     assert (tokenizers.src.symbols, tokenizers.tgt.symbols) == ({"<b>", "<news>"}, {"<b>"})
 
 

@@ -12,16 +12,65 @@ from nmt.config import load_settings
 from nmt.corpus.hashes import Overlap, find_duplicates
 from nmt.corpus.plain import ParallelFiles
 from nmt.io.lines import Line, Pair
-from nmt.prepare.blocks import Fresh, Rows
-from nmt.prepare.encode import Encoded, Encoder, Selected, by_column, encode
+from nmt.prepare.blocks import Encoded, Fresh, Rejection, Rows, Sifted
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import LineKind, PairKind
-from nmt.prepare.sift import Raw, Sifter
-from nmt.prepare.stages import Accepted
+from nmt.prepare.stages import Accepted, Encoder, Raw, Selected, Sifter, by_column, encode
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, Tokenizers
 from nmt.text.tokenizer_training import train_tokenizer
 
 from .conftest import BlockOf
+
+PAIRS = [Pair("a", "b", "f", 1), Pair("", "b", "f", 2), Pair("c", "c", "f", 3), Pair("a", "b", "f", 4)]
+
+
+def sift(folder: Path, pairs: Sequence[Pair]) -> Sifted:
+    kind = PairKind(load_settings(None))
+    return Sifter(kind, kind.make_judge(Overlap({})))(Raw(folder, 1, BlockOf(pairs)))
+
+
+def test_accepted_pairs_are_written_and_rejected_ones_listed(tmp_path: Path) -> None:
+    sifted = sift(tmp_path / "block", PAIRS)
+    assert sifted == Sifted(tmp_path / "block", 4, {"empty": 1, "copy": 1}, accepted=2, corpus=1)
+    assert sifted.records(Pair) == [PAIRS[0], PAIRS[3]]
+    assert sifted.records(Pair, Rows(np.array([1]))) == [PAIRS[3]]
+    assert sifted.texts(Pair, Rows(np.array([0]))) == (["a"], ["b"])
+    assert sifted.places().tolist() == [0, 3]
+    assert sifted.rejections() == [Rejection(1, "f", 2, "empty"), Rejection(2, "f", 3, "copy")]
+    assert {reason: len(examples) for reason, examples in sifted.statistics().rejected.items()} == {
+        "empty": 1,
+        "copy": 1,
+    }
+
+
+def test_equal_pairs_have_equal_hashes_and_are_kept_here(tmp_path: Path) -> None:
+    sifted = sift(tmp_path / "block", PAIRS)
+    first, second = sifted.hashes().tolist()
+    assert first == second
+    keys = sifted.keys(Rows(np.array([0, 1])))
+    assert (len(set(keys.source.tolist())), len(set(keys.target.tolist()))) == (1, 1)
+
+
+def test_a_cleaned_block_is_found_again(tmp_path: Path) -> None:
+    assert Sifted.find(tmp_path / "block") is None
+    sifted = sift(tmp_path / "block", PAIRS)
+    assert Sifted.find(tmp_path / "block") == sifted
+
+
+def test_a_block_of_which_nothing_is_accepted_is_one_too(tmp_path: Path) -> None:
+    sifted = sift(tmp_path / "block", PAIRS[1:3])
+    assert (sifted.read, sifted.accepted, sifted.records(Pair)) == (2, 0, [])
+    assert sifted.hashes().tolist() == []
+
+
+def test_lines_have_neither_hashes_nor_keys(tmp_path: Path) -> None:
+    kind = LineKind(load_settings(None))
+    lines = [Line("a", "f", 1), Line("", "f", 2)]
+    sifted = Sifter(kind, kind.make_judge(Overlap({})))(Raw(tmp_path / "block", 0, BlockOf(lines)))
+    assert sifted.records(Line) == lines[:1]
+    assert json.loads((tmp_path / "block" / "summary.json").read_bytes())["rejected"] == {"empty": 1}
+    assert not list((tmp_path / "block").glob("*.npy"))
+
 
 # No merges beyond the characters fit in 10 pieces: 4 specials, the word mark, a, b, c, d, e.
 MODEL = train_tokenizer(["a b c d e"], kind="bpe", vocab_size=10)
@@ -46,7 +95,7 @@ def encode_pairs(
     sifted = Sifter(kind, kind.make_judge(Overlap({})))(Raw(folder / "sifted", 0, BlockOf(pairs)))
     bits = find_duplicates([sifted.hashes()], sifted.accepted, folder / "buckets")
     held = kind.overlap({"validation": overlap} if overlap else {})
-    load = partial(Encoder.load, kind, folder, held, kind.settings.data.drop_overlap)
+    load = partial(Encoder, kind, folder, held, kind.settings.data.drop_overlap)
     corpus = Corpus("f", ParallelFiles([], [], "error", name="f"), tag)
     held_rows = Fresh(np.array(heldout, dtype=np.int64))
     [selected] = Accepted(Pair, [corpus], [sifted], bits).select(held_rows, folder=folder)
@@ -112,7 +161,7 @@ def test_the_tag_is_part_of_the_source(folder: Path) -> None:
     assert tgt == [MARK, B]
 
 
-def test_a_block_is_found_again(folder: Path) -> None:
+def test_an_encoded_block_is_found_again(folder: Path) -> None:
     assert Encoded.find(folder / "encoded") is None
     encoded = encode_pairs(folder, [("a", "b"), ("a", "b")])
     assert Encoded.find(folder / "encoded") == encoded == Encoded(folder / "encoded", 2, {"duplicate": 1}, 1, {})
@@ -128,7 +177,7 @@ def test_lines_are_encoded_without_any_of_that(folder: Path) -> None:
     kind = LineKind(load_settings(None))
     lines = [Line(text, "f", number) for number, text in enumerate(("a", "a", "", "\u2581"), start=1)]
     sifted = Sifter(kind, kind.make_judge(Overlap({})))(Raw(folder / "sifted", 0, BlockOf(lines)))
-    encoder = Encoder.load(kind, folder, Overlap({}), ())
+    encoder = Encoder(kind, folder, Overlap({}), ())
     encoded = encoder(Selected(folder / "encoded", sifted, Rows(np.arange(3)), Rows(np.arange(0)), None))
     column = encoded.ids(["ids"])["ids"]
     assert [column.row(row) for row in range(encoded.kept)] == [[MARK, A], [MARK, A]]
