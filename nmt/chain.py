@@ -5,9 +5,12 @@ Each is only done when it has to be.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from nmt.config import Settings
 from nmt.errors import ConfigError
@@ -27,19 +30,11 @@ DATA, MODEL, TEST = "data", "model", "test"
 HYPOTHESES, STAMP, SCORES = "hypotheses.txt", "made-from.json", "scores.json"
 
 _BLOCK = 1000
+_TOTALS: Final = {"words" if field.name == "pieces" else field.name: field.name for field in fields(Totals)}
+"""The fields of `Totals` by their names in the file, which has always called pieces words."""
 
 
-@dataclass(frozen=True)
-class TestTexts:
-    """The test text of a recipe."""
-
-    __test__ = False
-
-    src: Path
-    tgt: Path
-
-
-def find_test_texts(settings: Settings) -> TestTexts | None:
+def find_test_texts(settings: Settings) -> tuple[Path, Path] | None:
     """Return the test files that the settings name, relative ones from `data.root`; None if they name none.
 
     Raises:
@@ -47,8 +42,7 @@ def find_test_texts(settings: Settings) -> TestTexts | None:
     """
     if settings.data.test_text is not None:
         raise ConfigError("data.test_text is the test text of a language model, but data.train_text is not set")
-    found = find_test(settings.data)
-    return found and TestTexts(*found)
+    return find_test(settings.data)
 
 
 def find_test_text(settings: Settings) -> Path | None:
@@ -64,10 +58,10 @@ def find_test_text(settings: Settings) -> Path | None:
 
 
 def check_test_tag(data_dir: Path, settings: Settings) -> None:
-    """Refuse a tag of the test text that a model trained on these data would know nothing of.
+    """Refuse a tag of the test text that the tokenizer of these data does not have, before the training.
 
     Raises:
-        ConfigError: The tokenizer of the source has no such piece.
+        ConfigError: That is so.
     """
     try:
         check_tag(load_tokenizers(data_dir).src, settings.data.test_tag)
@@ -78,18 +72,17 @@ def check_test_tag(data_dir: Path, settings: Settings) -> None:
 def translate_test(
     model_dir: Path, src: Path, test_dir: Path, settings: Settings, *, on_lines: Callable[[int, int], None]
 ) -> tuple[Path, bool]:
-    """Translate the test source, unless that has been done with the same model, text, tag and search settings.
+    """Translate the test source with its tag, unless that has been done with the same model, text and settings.
 
     Args:
-        model_dir: The model.
+        model_dir: The model, whose search settings stand for those that are not set.
         src: The source side of the test text.
         test_dir: Where the translations go.
-        settings: `search` says how to translate, the model's what it leaves open; `data.test_tag` what is put before
-            each sentence.
+        settings: Those of the recipe.
         on_lines: Told how many lines of how many are done.
 
     Returns:
-        The file of translations, one a line, and whether it was made now.
+        The file of translations, one per line, and whether it was made now.
     """
     hypotheses, stamp = test_dir / HYPOTHESES, test_dir / STAMP
     search = read_settings(model_dir).search.model_copy(update=settings.search.model_dump(exclude_unset=True))
@@ -115,9 +108,9 @@ def translate_test(
     return hypotheses, True
 
 
-def score_test(hypotheses: Path, texts: TestTexts, settings: Settings) -> tuple[Score, ...]:
+def score_test(hypotheses: Path, tgt: Path, settings: Settings) -> tuple[Score, ...]:
     """Score translations against the test target, and keep the scores beside them."""
-    references = list(read_lines(texts.tgt, on_bad_utf8=settings.data.on_bad_utf8))
+    references = list(read_lines(tgt, on_bad_utf8=settings.data.on_bad_utf8))
     scoring = ScoreOptions(tokenizer=tokenizer_for(settings, references))
     scores = score_lines(list(read_lines(hypotheses)), references, scoring)
     records = [{"metric": one.name, "score": one.score, "signature": one.signature} for one in scores]
@@ -126,28 +119,22 @@ def score_test(hypotheses: Path, texts: TestTexts, settings: Settings) -> tuple[
 
 
 def read_test(model_dir: Path, text: Path, test_dir: Path, settings: Settings) -> Totals:
-    """Let a language model read the test text on and on, unless the same model has read the same text already.
+    """Score a test text with a language model that carries its state through the whole text.
 
-    Args:
-        model_dir: The model.
-        text: The test text.
-        test_dir: Where the totals are kept.
-        settings: `training` says where to compute.
-
-    Returns:
-        What it makes of the whole text, each line read after all that stand before it.
+    That is not done again if `test_dir` holds the totals of the same model on the same text.
     """
     kept, made_from = test_dir / SCORES, {"model": sha256(model_dir / WEIGHTS), "text": sha256(text)}
-    before = _read_json(kept)
-    if isinstance(before, dict) and before.get("made_from") == made_from:
-        return Totals(**{"pieces" if name == "words" else name: one for name, one in before["totals"].items()})
+    match _read_json(kept):
+        case {"made_from": before, "totals": {**found}} if before == made_from and found.keys() == _TOTALS.keys():
+            with suppress(ValidationError):  # a damaged file: the text is read again
+                named = {_TOTALS[str(name)]: value for name, value in found.items()}
+                return TypeAdapter(Totals).validate_python(named)
     training = settings.training
     scorer = LanguageScorer.load(model_dir, device=training.device, threads=max(1, training.threads))
     totals = Totals().plus(scorer.score_text(list(read_lines(text, on_bad_utf8=settings.data.on_bad_utf8))))
     make_folder(test_dir)
-    # the file has always called them words
-    named = {"words" if name == "pieces" else name: value for name, value in asdict(totals).items()}
-    record = {"perplexity": totals.perplexity, "totals": named, "made_from": made_from}
+    values = dict(zip(_TOTALS, asdict(totals).values(), strict=True))
+    record = {"perplexity": totals.perplexity, "totals": values, "made_from": made_from}
     write_text(kept, json.dumps(record, indent=2) + "\n")
     return totals
 

@@ -1,17 +1,14 @@
 """The corpus files of `nmt demo`, and the sentences that it shows."""
 
-from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
+from nmt.config import DataSettings
 from nmt.io.files import write_text
 from nmt.io.lines import read_lines
 
-SRC, TGT = "en", "fr"
-PARTS: Final[tuple[Literal["train", "valid", "test"], ...]] = ("train", "valid", "test")
-MOST_PAIRS: Final = 20_000
-"""Training pairs of the phrasebook."""
+_LANGUAGES = {"src": "en", "tgt": "fr"}
 
 
 def read_phrasebook(part: Literal["train", "valid", "test", "tagged"]) -> list[tuple[str, str]]:
@@ -20,38 +17,21 @@ def read_phrasebook(part: Literal["train", "valid", "test", "tagged"]) -> list[t
         return [(left, right) for left, _, right in (line.partition("\t") for line in read_lines(path))]
 
 
-def write_corpus(folder: Path, *, train_pairs: int = MOST_PAIRS) -> list[str]:
-    """Write the phrasebook, with its first training pairs, as text; return the overrides that make a recipe read it."""
+def write_corpus(folder: Path, *, train_pairs: int) -> DataSettings:
+    """Write the phrasebook, with its first training pairs, as text; return the settings that name the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        pairs = read_phrasebook(part)[: train_pairs if part == "train" else None]
-        for side, language in enumerate((SRC, TGT)):
-            write_text(folder / f"{part}.{language}", "".join(pair[side] + "\n" for pair in pairs))
-    return [
-        f'data.root="{folder}"',
-        f'data.train_src=["train.{SRC}"]',
-        f'data.train_tgt=["train.{TGT}"]',
-        *(
-            f'data.{part}_{side}="{part}.{language}"'
-            for part in PARTS[1:]
-            for side, language in (("src", SRC), ("tgt", TGT))
-        ),
-    ]
+    parts = {"train": read_phrasebook("train")[:train_pairs]}
+    parts |= {"valid": read_phrasebook("valid"), "test": read_phrasebook("test")}
+    named: dict[str, object] = {"root": folder}
+    for part, pairs in parts.items():
+        for (side, language), texts in zip(_LANGUAGES.items(), zip(*pairs, strict=True), strict=True):
+            file = f"{part}.{language}"
+            write_text(folder / file, "".join(f"{text}\n" for text in texts))
+            named[f"{part}_{side}"] = [file] if part == "train" else file
+    return DataSettings.model_validate(named)
 
 
-@dataclass(frozen=True)
-class TranslatedSentence:
-    """An unseen sentence, how it was translated, and how it should have been."""
-
-    src: str
-    hypothesis: str
-    reference: str
-
-
-def choose_examples(src: Path, hypotheses: Path, references: Path, *, count: int) -> list[TranslatedSentence]:
-    """Pick `count` sentences spread over the whole test text, from first to last."""
-    examples = [
-        TranslatedSentence(*lines) for lines in zip(*map(read_lines, (src, hypotheses, references)), strict=True)
-    ]
-    step = max(1, len(examples) // count)
-    return examples[::step][:count]
+def choose_examples(src: Path, hypotheses: Path, references: Path, *, count: int) -> list[tuple[str, str, str]]:
+    """Pick `count` sentences of a test text, from first to last, each with its translation and its reference."""
+    examples = list(zip(*map(read_lines, (src, hypotheses, references)), strict=True))
+    return examples[:: max(1, len(examples) // count)][:count]

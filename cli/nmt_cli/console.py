@@ -159,3 +159,11 @@ def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]
     with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as bar:
         task = bar.add_task(name)
         yield lambda text: bar.update(task, description=text)
+
+
+@contextmanager
+def counting(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows on stderr how much of how much is done."""
+    with progress() as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,18 +1,13 @@
 """`nmt demo`: the whole chain on the built-in phrasebook."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nmt_cli.arguments import SetOption
 from nmt_cli.console import results, say
 from nmt_cli.run import run_stages, show_scores
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from nmt.phrasebook import TranslatedSentence
 
 
 def demo(
@@ -34,26 +29,23 @@ def demo(
     """
     from importlib.resources import as_file, files
 
+    from rich.table import Table
+
+    from nmt.config import Settings, load_settings
     from nmt.phrasebook import choose_examples, write_corpus
 
     say(f"writing {pairs:,} phrasebook pairs: {work / 'corpus'}")
-    corpus = write_corpus(work / "corpus", train_pairs=pairs)
+    corpus = Settings(data=write_corpus(work / "corpus", train_pairs=pairs))
     with as_file(files("nmt_data") / "demo.toml") as recipe:
-        result = run_stages(recipe, work, [*corpus, *(overrides or [])])
-    if result is None:
+        settings = load_settings(recipe, overrides or (), base=corpus)
+        tested = run_stages(settings, work, recipe=recipe, overrides=overrides or ())
+    if tested is None:
         raise AssertionError("the demo has test sentences")
-    results.print(_to_table(choose_examples(result.texts.src, result.hypotheses, result.texts.tgt, count=show)))
-    show_scores(result)
-    say(f"try it: echo 'Where is the station?' | nmt translate {result.model_dir}")
-
-
-def _to_table(examples: "list[TranslatedSentence]") -> "Table":
-    from rich.table import Table
-
     table = Table("", "unseen sentence", "translation", box=None, pad_edge=False)
-    for example in examples:
-        right = example.hypothesis == example.reference
-        table.add_row(*("=" if right else "≠", example.src, example.hypothesis))
-        if not right:
-            table.add_row("", "", f"expected: {example.reference}", style="dim")
-    return table
+    for src, hypothesis, reference in choose_examples(tested.src, tested.hypotheses, tested.tgt, count=show):
+        table.add_row("=" if hypothesis == reference else "≠", src, hypothesis)
+        if hypothesis != reference:
+            table.add_row("", "", f"expected: {reference}", style="dim")
+    results.print(table)
+    show_scores(tested.scores)
+    say(f"try it: echo 'Where is the station?' | nmt translate {work / 'model'}")

@@ -1,28 +1,26 @@
 """`nmt run`: a recipe from text to scores."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from nmt_cli.arguments import SetOption
-from nmt_cli.console import console, progress, results, say
+from nmt_cli.console import console, counting, results, say
 from nmt_cli.prepare import run_preparation
 from nmt_cli.train import run_training
 
 if TYPE_CHECKING:
-    from nmt.chain import TestTexts
     from nmt.config import Settings
     from nmt.metrics import Score
 
 
-@dataclass(frozen=True)
-class ChainResult:
-    """What the stages left."""
+class Tested(NamedTuple):
+    """The two sides of a test text, its translations, and their scores."""
 
-    model_dir: Path
-    texts: "TestTexts"
+    src: Path
+    tgt: Path
     hypotheses: Path
     scores: "tuple[Score, ...]"
 
@@ -36,10 +34,11 @@ def run(
 ) -> None:
     """Run a recipe: prepare, train, translate the test text, score. Finished stages are not repeated.
 
-    Where the recipe names text of one language, it trains a language model, and tells the perplexity of the test text.
+    Where the recipe names text of one language, it trains a language model, and reports the perplexity of the test
+    text.
 
-    Relative names of text count from data.root, which counts from the recipe's own folder. In a recipe without it they
-    count from the working folder; root = "." makes that the recipe's.
+    Relative names of text are relative to data.root, which is relative to the recipe's own folder. In a recipe without
+    it they are relative to the working folder; root = "." makes that the recipe's.
 
     \b
     Examples:
@@ -55,59 +54,54 @@ def run(
     settings = load_settings(recipe, overrides or [])
     check_kind(settings)
     if settings.data.train_text:
-        _run_on_text(recipe, folder, overrides or [])
-    elif result := run_stages(recipe, folder, overrides or []):
-        show_scores(result)
+        _run_on_text(settings, folder, recipe=recipe, overrides=overrides or [])
+    elif tested := run_stages(settings, folder, recipe=recipe, overrides=overrides or []):
+        show_scores(tested.scores)
 
 
-def run_stages(recipe: Path, work: Path, overrides: list[str]) -> ChainResult | None:
-    """Run the stages in `work`, and return what they left; None if the recipe names no test text.
+def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> Tested | None:
+    """Run the stages in `work`, and return what the last ones left; None if the settings name no test text.
+
+    Args:
+        settings: What to prepare and to test, and how.
+        work: The folder for data, model and translations.
+        recipe: Where the settings of the training come from.
+        overrides: Those that the command line changes.
 
     Raises:
         typer.Exit: The user stopped the training.
     """
-    from nmt.chain import DATA, MODEL, TEST, check_test_tag, find_test_texts, score_test
-    from nmt.config import load_settings
+    from nmt.chain import MODEL, TEST, find_test_texts, score_test, translate_test
 
-    settings = load_settings(recipe, overrides)
     texts = find_test_texts(settings)
-    say(f"1/4 prepare: {work / DATA}")
-    run_preparation(work / DATA, settings, table=console)
-    check_test_tag(work / DATA, settings)
-    say(f"2/4 train: {work / MODEL}")
-    if trained := run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides):
-        say(trained)
+    _prepare_and_train(settings, work, recipe=recipe, overrides=overrides, stages=4)
     if texts is None:
         say(f"the recipe names no test text (data.test_src, data.test_tgt); the model is {work / MODEL}")
         return None
-    say(f"3/4 translate: {texts.src}")
-    hypotheses, made = _translate_with_progress(work / MODEL, texts.src, work / TEST, settings)
+    src, tgt = texts
+    say(f"3/4 translate: {src}")
+    with counting("translating") as show:
+        hypotheses, made = translate_test(work / MODEL, src, work / TEST, settings, on_lines=show)
     say(f"{hypotheses}{'' if made else ' is up to date'}")
-    say(f"4/4 score: {texts.tgt}")
-    return ChainResult(work / MODEL, texts, hypotheses, score_test(hypotheses, texts, settings))
+    say(f"4/4 score: {tgt}")
+    return Tested(src, tgt, hypotheses, score_test(hypotheses, tgt, settings))
 
 
-def show_scores(result: ChainResult) -> None:
-    """Print the scores with their signatures on stdout."""
-    for one in result.scores:
+def show_scores(scores: "tuple[Score, ...]") -> None:
+    """Print scores with their signatures on stdout."""
+    for one in scores:
         results.print(f"{one.name:<5} {one.score:6.2f}  {one.signature}", soft_wrap=True)
 
 
-def _run_on_text(recipe: Path, work: Path, overrides: list[str]) -> None:
+def _run_on_text(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> None:
     """Run the stages of a language model in `work`, and print the perplexity of the test text on stdout.
 
-    The text is read on and on, as in validation, whether or not the model was trained so (`training.carry_state`).
+    The state is carried through the whole text, as in validation, whatever `training.carry_state` is.
     """
-    from nmt.chain import DATA, MODEL, TEST, find_test_text, read_test
-    from nmt.config import load_settings
+    from nmt.chain import MODEL, TEST, find_test_text, read_test
 
-    settings = load_settings(recipe, overrides)
     text = find_test_text(settings)
-    say(f"1/3 prepare: {work / DATA}")
-    run_preparation(work / DATA, settings, table=console)
-    say(f"2/3 train: {work / MODEL}")
-    if trained := run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides):
-        say(trained)
+    _prepare_and_train(settings, work, recipe=recipe, overrides=overrides, stages=3)
     if text is None:
         say(f"the recipe names no test text (data.test_text); the model is {work / MODEL}")
         return
@@ -117,13 +111,14 @@ def _run_on_text(recipe: Path, work: Path, overrides: list[str]) -> None:
     results.print(f"PPL   {found.perplexity:6.2f}  {conditions}", soft_wrap=True)
 
 
-def _translate_with_progress(model_dir: Path, src: Path, test_dir: Path, settings: "Settings") -> tuple[Path, bool]:
-    from nmt.chain import translate_test
+def _prepare_and_train(
+    settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str], stages: int
+) -> None:
+    from nmt.chain import DATA, MODEL, check_test_tag
 
-    with progress() as bar:
-        task = bar.add_task("translating", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        return translate_test(model_dir, src, test_dir, settings, on_lines=show)
+    say(f"1/{stages} prepare: {work / DATA}")
+    run_preparation(work / DATA, settings, table=console)
+    check_test_tag(work / DATA, settings)
+    say(f"2/{stages} train: {work / MODEL}")
+    if trained := run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides):
+        say(trained)

@@ -7,7 +7,7 @@ import typer
 
 from nmt.errors import counted
 from nmt_cli.arguments import ModelDir
-from nmt_cli.console import progress, results
+from nmt_cli.console import counting, results
 
 
 def shortlist(
@@ -34,12 +34,7 @@ def shortlist(
     from nmt.shortlist.learn import PAIRS, SIZE, add_lexicon
 
     data = PreparedData.open(data_dir)
-    with progress() as bar:
-        task = bar.add_task("reading pairs")
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with counting("reading pairs") as show:
         learnt = add_lexicon(model_dir, data, size=size or SIZE, max_pairs=pairs or PAIRS, on_progress=show)
     results.print(
         f"learnt from {counted(learnt.pairs, 'pair')}: translations of {counted(learnt.translated, 'source piece')}"

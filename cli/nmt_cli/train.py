@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -66,7 +66,7 @@ def train(
         results.print(summary, soft_wrap=True)
 
 
-def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: list[str]) -> str:
+def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> str:
     """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step.
 
     Args:

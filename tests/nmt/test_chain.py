@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.chain import TestTexts, check_test_tag, find_test_text, find_test_texts, read_test, score_test, translate_test
+from nmt.chain import check_test_tag, find_test_text, find_test_texts, read_test, score_test, translate_test
 from nmt.config import Settings, TokenizerSettings, load_settings
 from nmt.errors import ConfigError
 from nmt.lm.scorer import LanguageScorer, Totals
@@ -84,9 +84,8 @@ def test_the_tokenizer_of_the_data_has_to_have_the_tag_of_the_test_text(tmp_path
 def test_scores_are_kept_beside_the_translations(
     toy_model: Path, toy_text: Path, toy_settings: Settings, tmp_path: Path
 ) -> None:
-    texts = TestTexts(toy_text / "test.src", toy_text / "test.tgt")
-    path, _, _ = translate(toy_model, texts.src, tmp_path, toy_settings)
-    scores = score_test(path, texts, toy_settings)
+    path, _, _ = translate(toy_model, toy_text / "test.src", tmp_path, toy_settings)
+    scores = score_test(path, toy_text / "test.tgt", toy_settings)
     assert [score.metric for score in scores] == ["bleu", "chrf", "ter"]
     assert scores[0].score > 80
     kept = json.loads((tmp_path / "scores.json").read_text())
@@ -96,14 +95,12 @@ def test_scores_are_kept_beside_the_translations(
 def test_chinese_is_scored_by_words_that_are_found_in_it(toy_settings: Settings, tmp_path: Path) -> None:
     for name in ("test.tgt", "hypotheses.txt"):
         (tmp_path / name).write_text("小狗在花园里跑得很快。\n", encoding="utf-8")
-    scores = score_test(
-        tmp_path / "hypotheses.txt", TestTexts(tmp_path / "test.tgt", tmp_path / "test.tgt"), toy_settings
-    )
+    scores = score_test(tmp_path / "hypotheses.txt", tmp_path / "test.tgt", toy_settings)
     assert "|tok:zh|" in scores[0].signature
 
 
 def test_test_files_count_from_the_root_of_the_data(toy_text: Path, toy_settings: Settings) -> None:
-    assert find_test_texts(toy_settings) == TestTexts(toy_text / "test.src", toy_text / "test.tgt")
+    assert find_test_texts(toy_settings) == (toy_text / "test.src", toy_text / "test.tgt")
     assert find_test_texts(Settings()) is None
 
 
@@ -160,3 +157,15 @@ def test_a_language_model_reads_a_test_text_once(language_model: Path, tmp_path:
     assert (test_dir / "scores.json").stat().st_mtime_ns == made
     text.write_text("a b\n", encoding="utf-8")
     assert read_test(language_model, text, test_dir, settings).pieces == 3
+
+
+@pytest.mark.parametrize("damaged", [None, [], {}, {"words": "many"}, {"of_the_future": 1}, {"lines": [3]}])
+def test_damaged_totals_are_computed_anew(language_model: Path, tmp_path: Path, damaged: object) -> None:
+    text, kept, settings = tmp_path / "test.txt", tmp_path / "test" / "scores.json", Settings()
+    text.write_text("a b\n", encoding="utf-8")
+    found = read_test(language_model, text, kept.parent, settings)
+    whole = json.loads(kept.read_text())
+    totals = {**whole["totals"], **damaged} if isinstance(damaged, dict) and damaged else damaged
+    kept.write_text(json.dumps({**whole, "totals": totals}))
+    assert read_test(language_model, text, kept.parent, settings) == found
+    assert json.loads(kept.read_text()) == whole
