@@ -1,4 +1,4 @@
-"""The weights of a search that translate validation text best: a grid is tried, then what lies around its best."""
+"""The weights of a search that translate a validation set best: a grid is tried, then what lies around its best."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A point, and how good the translations are that it gives."""
+    """A point, and the score of its translations."""
 
     point: Point
     score: Score
@@ -36,20 +36,13 @@ class WeightValues:
 
     values: tuple[float, ...]
     """Those that are tried first."""
-    step: float
-    """How far they lie apart; 0 where there is nothing to try."""
-
-    @classmethod
-    def fixed(cls, value: float) -> Self:
-        """Try nothing but this value."""
-        return cls((value,), 0.0)
+    step: float = 0.0
+    """How far they lie apart; 0: the one value is not tuned."""
 
     def around(self, value: float, share: float) -> list[float]:
         """Return `value` and what lies a `share` of a step below and above it, none below 0."""
-        if not self.step:
-            return [value]
         found = (round(value + sign * share * self.step, _DIGITS) for sign in (-1, 0, 1))
-        return [one for one in found if one >= 0]
+        return [one for one in found if one >= 0] if self.step else [value]
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ def best_of(tried: Sequence[Tried], usual_penalty: float) -> Tried:
 
 @dataclass(frozen=True)
 class Validation:
-    """Text with its translation, and how translations are scored."""
+    """A validation set, and how its translations are scored."""
 
     src: list[str]
     tgt: list[str]
@@ -135,19 +128,18 @@ class Validation:
         return cls(src_lines, tgt_lines, metric)
 
     def translate(self, translator: Translator, options: Options, point: Point) -> list[str]:
-        """Translate the text with the weights of `point`."""
-        wish = options.model_copy(update=point._asdict())
-        return [best.text for best, *_ in translator.translate(self.src, wish)]
+        """Translate the source with the weights of `point`."""
+        found = translator.translate(self.src, options.model_copy(update=point._asdict()))
+        return [best.text for best, *_ in found]
 
     def score(self, hypotheses: Sequence[str], settings: Settings) -> Score:
         """Score translations; the settings are those of the model that made them."""
         return score_lines(hypotheses, self.tgt, self._scoring(settings))[0]
 
     def p_value(self, usual: Sequence[str], best: Sequence[str], settings: Settings) -> float:
-        """Return how probable it is that a difference as large as that of two translations is chance.
+        """Return the p of the difference of two translations by a paired bootstrap test (Koehn, 2004).
 
-        That is a paired bootstrap test (Koehn, 2004). Who has chosen the better one on the same text should ask for a
-        smaller value than otherwise.
+        Where the better one was chosen on the same text, only smaller values than otherwise are significant.
         """
         _, (found,) = compare([("usual", usual), ("best", best)], [self.tgt], self._scoring(settings))
         assert found.p_value is not None
@@ -167,12 +159,10 @@ def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penal
         UsageError: There is nothing to tune.
     """
     plan = DEFAULT
-    if not with_language_model:
-        plan = replace(plan, lm_weights=WeightValues.fixed(0.0))
-    elif lm_weight is not None:
-        plan = replace(plan, lm_weights=WeightValues.fixed(lm_weight))
+    if lm_weight is not None or not with_language_model:
+        plan = replace(plan, lm_weights=WeightValues((lm_weight or 0.0,)))
     if length_penalty is not None:
-        plan = replace(plan, length_penalties=WeightValues.fixed(length_penalty))
+        plan = replace(plan, length_penalties=WeightValues((length_penalty,)))
     if not (plan.lm_weights.step or plan.length_penalties.step):
         given = "the length penalty is given, and there is no language model to weigh"
         if with_language_model:

@@ -1,4 +1,4 @@
-"""`nmt tune`: the weight of a language model and the length penalty that translate validation text best."""
+"""`nmt tune`: the weight of a language model and the length penalty that translate a validation set best."""
 
 import json
 import shlex
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 _SIGNIFICANT: Final = 0.05
-"""Differences with a larger p are usually not taken for more than chance."""
+"""Differences with a larger p usually count as chance."""
 
 
 def tune(
     model_dir: ModelDir,
-    src: Annotated[Path, typer.Option(metavar="FILE", help="Validation text, one sentence a line.")],
-    tgt: Annotated[Path, typer.Option(metavar="FILE", help="The right translations, line by line.")],
+    src: Annotated[Path, typer.Option(metavar="FILE", help="Source of a validation set, one sentence per line.")],
+    tgt: Annotated[Path, typer.Option(metavar="FILE", help="Reference translations, line by line.")],
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
     lm_weight: Annotated[
@@ -60,12 +60,12 @@ def tune(
     device: DeviceOption = "auto",
     batch_tokens: Annotated[int | None, setting("batch_tokens")] = None,
 ) -> None:
-    """Find the weight of a language model and the length penalty with which validation text is translated best.
+    """Find the weight of a language model and the length penalty that translate a validation set best.
 
     A grid of values is tried, then what lies around its best, twice; the text is translated anew for every point.
-    The line before the last compares the best with what is used without tuning: the smaller p, the surer. As the best
-    was chosen on the same text, only a p well below 0.05 is evidence. The last line is what to tell `nmt translate`.
-    Without --lm the length penalty alone is tuned.
+    The line before the last compares the best with what is used without tuning: the smaller p, the more significant. As
+    the best was chosen on the same text, only a p well below 0.05 is evidence. The last line has the options for `nmt
+    translate`. Without --lm the length penalty alone is tuned.
 
     \b
     Examples:
@@ -105,8 +105,8 @@ def tune(
         p_value = validation.p_value(texts[usual.point], texts[best.point], translator.settings)
         if file is not None:
             file.write(_as_json(tried, best, usual, p_value))
-    points, lines = counted(len(tried), "point"), counted(len(validation.src), "line")
-    say(f"{points}, each a translation of {lines}: {time.monotonic() - start:.0f} s")
+    lines = counted(len(validation.src), "line")
+    say(f"{counted(len(tried), 'point')}, each a translation of {lines}: {time.monotonic() - start:.0f} s")
     results.print(f"best: {best.score.name} {best.score.score:.2f}  {best.score.signature}", soft_wrap=True)
     results.print(_compare(best, usual, p_value), soft_wrap=True)
     alike = {"--tag": tag, "--ensemble": ensemble, "--beam": beam_size, "--precision": precision}
@@ -131,7 +131,7 @@ def _try_all(score_of: "Callable[[Point], Score]", plan: "Plan") -> "list[Tried]
 
 
 def _as_options(point: "Point", lm: Path | None, *, rescoring: bool, alike: "Mapping[str, object]") -> str:
-    """Say how `nmt translate` is told: what was found, and what it was found with, where that was chosen."""
+    """Write the options of `nmt translate`: what was found, and `alike`, those that it was found with."""
     parts = [] if lm is None else ["--lm", str(lm), "--lm-weight", f"{point.lm_weight:.4g}"]
     parts += ["--lm-rescore"] if rescoring else []
     parts += ["--length-penalty", f"{point.length_penalty:.4g}"]
@@ -154,16 +154,6 @@ def _compare(best: "Tried", usual: "Tried", p_value: float) -> str:
 
 
 def _as_json(tried: "list[Tried]", best: "Tried", usual: "Tried", p_value: float) -> bytes:
-    table = {
-        "metric": best.score.metric,
-        "signature": best.score.signature,
-        "points": [_to_json(one) for one in tried],
-        "best": _to_json(best),
-        "usual": _to_json(usual),
-        "p_value": p_value,
-    }
-    return (json.dumps(table, indent=2) + "\n").encode()
-
-
-def _to_json(one: "Tried") -> dict[str, float]:
-    return {**one.point._asdict(), "score": one.score.score}
+    *points, chosen, before = ({**one.point._asdict(), "score": one.score.score} for one in (*tried, best, usual))
+    table: dict[str, Any] = {"metric": best.score.metric, "signature": best.score.signature, "points": points}
+    return (json.dumps({**table, "best": chosen, "usual": before, "p_value": p_value}, indent=2) + "\n").encode()

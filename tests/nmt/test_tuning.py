@@ -48,7 +48,7 @@ def test_no_point_is_tried_twice_and_none_below_zero() -> None:
 
 
 def test_a_fixed_weight_is_not_refined() -> None:
-    plan = Plan(WeightValues.fixed(0.3), WeightValues((0.0, 1.0), 1.0), rounds=1)
+    plan = Plan(WeightValues((0.3,)), WeightValues((0.0, 1.0), 1.0), rounds=1)
     tried = list(try_points(lambda point: scored(point.length_penalty), plan))
     assert [one.point for one in tried] == [(0.3, 0.0), (0.3, 1.0), (0.3, 0.5), (0.3, 1.5)]
     assert plan.most == 4
@@ -68,7 +68,7 @@ def test_of_equal_points_the_one_of_the_smallest_weight_and_the_usual_penalty_is
 
 
 def test_where_nothing_is_better_the_usual_penalty_stays() -> None:
-    plan = Plan(WeightValues.fixed(0.0), usual_penalty=0.5)
+    plan = Plan(WeightValues((0.0,)), usual_penalty=0.5)
     assert best_of(list(try_points(lambda point: scored(0.0), plan)), plan.usual_penalty).point == (0.0, 0.5)
 
 
@@ -82,8 +82,8 @@ def test_the_usual_penalty_is_tried_too_wherever_it_lies() -> None:
 
 
 def test_what_is_given_is_not_compared_with_what_it_is_given_instead_of() -> None:
-    assert Plan(WeightValues.fixed(0.3), WeightValues((0.0, 1.0), 1.0)).with_usual(0.7).usual == (0.3, 0.7)
-    assert Plan(length_penalties=WeightValues.fixed(0.2)).with_usual(0.7).usual == (0.0, 0.2)
+    assert Plan(WeightValues((0.3,)), WeightValues((0.0, 1.0), 1.0)).with_usual(0.7).usual == (0.3, 0.7)
+    assert Plan(length_penalties=WeightValues((0.2,))).with_usual(0.7).usual == (0.0, 0.2)
 
 
 def test_what_is_always_better_is_no_chance_and_what_is_the_same_may_be() -> None:
@@ -97,11 +97,11 @@ def test_what_has_no_value_yet_is_planned() -> None:
     both = plan_for(with_language_model=True, lm_weight=None, length_penalty=None)
     assert both == Plan()
     weight = plan_for(with_language_model=True, lm_weight=None, length_penalty=0.7)
-    assert (weight.lm_weights, weight.length_penalties) == (Plan().lm_weights, WeightValues.fixed(0.7))
+    assert (weight.lm_weights, weight.length_penalties) == (Plan().lm_weights, WeightValues((0.7,)))
     penalty = plan_for(with_language_model=True, lm_weight=0.3, length_penalty=None)
-    assert (penalty.lm_weights, penalty.length_penalties) == (WeightValues.fixed(0.3), Plan().length_penalties)
+    assert (penalty.lm_weights, penalty.length_penalties) == (WeightValues((0.3,)), Plan().length_penalties)
     alone = plan_for(with_language_model=False, lm_weight=None, length_penalty=None)
-    assert (alone.lm_weights, alone.length_penalties) == (WeightValues.fixed(0.0), Plan().length_penalties)
+    assert (alone.lm_weights, alone.length_penalties) == (WeightValues((0.0,)), Plan().length_penalties)
 
 
 def test_nothing_to_tune_is_an_error() -> None:
