@@ -1,16 +1,20 @@
-"""`nmt translate`: lines in, translations out, in the same order."""
+"""`nmt translate`: lines in, translations out in the same order, with files of alignments and pictures beside them."""
 
+import errno
+import json
+import os
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from nmt.errors import counted
+from nmt.errors import UsageError, counted
 from nmt_cli.arguments import (
     STREAM,
     STREAM_BLOCK,
@@ -25,141 +29,112 @@ from nmt_cli.arguments import (
     check_language_options,
     drawn_by,
     open_lines,
+    open_output,
     refuse_replacing,
     setting,
     with_search_options,
 )
 from nmt_cli.console import status, warn
-from nmt_cli.translation_output import OutputOptions, writer
 
 if TYPE_CHECKING:
     from nmt.io.arriving import LineSource
     from nmt.search.sampling import Sampling
-    from nmt.translate import Options
-    from nmt.translate.translator import Job, Translations
+    from nmt.translate import Options, Translation
+    from nmt.translate.translator import Translations
 
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
+_EXAMPLES: Final = 3
 
-
-_output_option = partial(typer.Option, rich_help_panel="Output")
-_search_option = partial(typer.Option, rich_help_panel="Search")
-_drawn_option = partial(typer.Option, rich_help_panel="Random translations")
-_words_option = partial(typer.Option, rich_help_panel="Words")
-_text_option = partial(typer.Option, rich_help_panel="Text")
-_compute_option = partial(typer.Option, rich_help_panel="Computation")
+_output = partial(typer.Option, rich_help_panel="Output")
+_words = partial(typer.Option, rich_help_panel="Words")
+_text = partial(typer.Option, rich_help_panel="Text")
 
 
 @with_search_options
 def translate(
     model_dir: ModelDir,
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence a line; - is stdin.")
+        Path, typer.Argument(metavar="INPUT", help="Text to translate, one sentence per line; - is stdin.")
     ] = STREAM,
-    output: Annotated[
-        Path, _output_option("--output", "-o", metavar="FILE", help="Where translations go; - is stdout.")
-    ] = STREAM,
+    output: Annotated[Path, _output("--output", "-o", metavar="FILE", help="The translations; - is stdout.")] = STREAM,
     n_best: Annotated[
         int,
-        _search_option(
+        typer.Option(
             metavar="N",
             min=1,
             max=1000,
-            help="Above 1: up to so many lines for each input line, as Moses writes them: `line ||| text ||| score`, "
-            "the first line being 0 (in JSON and in pictures, 1).",
+            help="Up to N lines per input line, in the format of Moses: `line ||| text ||| score`, the first line "
+            "being 0 (in JSON and in pictures, 1).",
+            rich_help_panel="Search",
         ),
     ] = 1,
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
-    sample: Annotated[bool, _drawn_option("--sample", help="Draw translations at random: `--n-best` of them.")] = False,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Sample `--n-best` translations.", rich_help_panel="Random translations")
+    ] = False,
     temperature: Annotated[float | None, drawn_by("temperature", panel="Random translations")] = None,
     top_k: Annotated[int | None, drawn_by("top_k", panel="Random translations")] = None,
     top_p: Annotated[float | None, drawn_by("top_p", panel="Random translations")] = None,
     seed: Annotated[int | None, drawn_by("seed", panel="Random translations")] = None,
     terms: Annotated[
-        Path | None,
-        _words_option(
-            metavar="FILE", help="File of `source term <tab> target term`: the targets appear where the sources do."
-        ),
+        Path | None, _words(metavar="FILE", help="Terminology, one `source term <tab> target term` per line.")
     ] = None,
     must: Annotated[
-        list[str] | None, _words_option(metavar="WORDS", help="Words that every translation contains; repeatable.")
+        list[str] | None, _words(metavar="WORDS", help="Words that every translation contains; repeatable.")
     ] = None,
     must_not: Annotated[
-        list[str] | None,
-        _words_option(
-            metavar="WORDS",
-            help="Words that no translation contains, just as written; forms that only begin so may come; repeatable.",
-        ),
+        list[str] | None, _words(metavar="WORDS", help="Words that no translation has, in just this form; repeatable.")
     ] = None,
     prefix_after_tab: Annotated[
-        bool, _words_option("--prefix-after-tab", help="Input lines are `source <tab> how the translation begins`.")
+        bool, _words("--prefix-after-tab", help="Input lines are `source <tab> how the translation begins`.")
     ] = False,
     replace_unknown: Annotated[
-        bool,
-        _words_option(
-            "--replace-unknown",
-            help="UNK replacement: where a model of words says <unk>, put in the source word that it attends to most.",
-        ),
+        bool, _words("--replace-unknown", help="Replace <unk> by the source word with the most attention.")
     ] = False,
     dictionary: Annotated[
         Path | None,
-        _words_option(
+        _words(
             metavar="FILE",
-            help="File of `source word <tab> target word` for --replace-unknown, which this turns on, and for what is "
+            help="Lines of `source word <tab> target word` for --replace-unknown, which it turns on, and for what is "
             "carried over.",
         ),
     ] = None,
     document: Annotated[
-        bool,
-        _text_option(
-            "--document", help="Lines are paragraphs: their sentences are translated one by one and joined again."
-        ),
+        bool, _text("--document", help="Lines are paragraphs: their sentences are translated one by one and joined.")
     ] = False,
     markup: Annotated[
-        bool,
-        _text_option(
-            "--markup",
-            help="Keep tags, scripts, styles, code, {placeholders} and format codes as they are, over line ends too.",
-        ),
+        bool, _text("--markup", help="Keep tags, scripts, code, {placeholders} and format codes, over line ends too.")
     ] = False,
     tag: TagOption = None,
-    keep: Annotated[
-        str | None, _text_option(metavar="REGEX", help="Keep what matches as well; turns on --markup.")
-    ] = None,
+    keep: Annotated[str | None, _text(metavar="REGEX", help="Keep what matches as well; turns on --markup.")] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     output_format: Annotated[
         Literal["text", "json"],
-        _output_option("--format", help="json: an object a line, with scores, pieces and alignments."),
+        _output("--format", help="json: an object per line with scores, pieces and alignments."),
     ] = "text",
     scores: Annotated[
-        bool,
-        _output_option(
-            "--scores",
-            help="Put the score and a tab before each translation; n-best lists and JSON have scores anyway.",
-        ),
+        bool, _output("--scores", help="Put the score and a tab before each translation of plain text.")
     ] = False,
     alignment: Annotated[
-        Path | None,
-        _output_option(
-            metavar="FILE",
-            help="Write word alignments there, a line for each input line: `0-0 1-2`, source-target, without markup.",
-        ),
+        Path | None, _output(metavar="FILE", help="Write word alignments as `0-0 1-2`, source-target, without markup.")
     ] = None,
     attention_plot: Annotated[
-        Path | None,
-        _output_option(metavar="DIR", help="Draw the attention of each line there as a PNG; needs the extra `plot`."),
+        Path | None, _output(metavar="DIR", help="Draw each line's attention there as a PNG; needs the extra `plot`.")
     ] = None,
     ensemble: EnsembleOption = None,
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
     device: DeviceOption = "auto",
-    workers: Annotated[int, _compute_option(metavar="N", min=1, help="Processes; each uses one CPU core.")] = 1,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes; each uses one CPU core.", rich_help_panel="Computation")
+    ] = 1,
     *,
     search: dict[str, Any],
 ) -> None:
     """Translate a file or stdin, one output line for each input line.
 
-    From stdin, whatever has arrived is translated at once.
+    Lines from stdin are translated as they arrive.
 
     \b
     Examples:
@@ -170,10 +145,12 @@ def translate(
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
     from nmt.corpus.plain import refuse_markup
+    from nmt.io.workers import map_in_processes
     from nmt.markup import compile_pattern
     from nmt.translate import Options
     from nmt.translate.options import Terminology, load_dictionary
-    from nmt.translate.translator import Job
+    from nmt.translate.result import whole_lines
+    from nmt.translate.translator import Job, blocks_of
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     read = [path for path in (source, terms, dictionary) if path is not None]
@@ -182,7 +159,7 @@ def translate(
         **search,
         n_best=n_best,
         lm_rescore=lm_rescore,
-        sampling=_sampling(sample, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}),
+        sampling=_sampling(sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed),
         alignment=alignment is not None or attention_plot is not None,
         details=attention_plot is not None or output_format == "json",
         unknown=load_dictionary(dictionary) if dictionary else {} if replace_unknown else None,
@@ -200,77 +177,17 @@ def translate(
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
-    with (
-        _noticing(lines, options, name=name) as watched,
-        closing(_translations(job, watched, block=block_of(source), workers=workers)) as found,
-    ):
-        _write(found, form, name=name, document=document)
+    with _noticing(lines, options, name=name) as watched:
+        if workers > 1:
+            blocks = map_in_processes(job.start, blocks_of(watched, STREAM_BLOCK, options), workers=workers)
+            translations = whole_lines(blocks, markup=options.markup)
+        else:
+            translations = job.translate(watched, block=block_of(source))
+        with closing(translations) as found:
+            _write(found, form, name=name, document=document)
 
 
-@contextmanager
-def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
-    """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
-    from nmt.io.arriving import WatchedLines
-    from nmt.markup import LINES, Unclosed
-
-    if not options.markup:
-        yield WatchedLines(lines, _Beginning(name).read)
-        return
-    unclosed = Unclosed(options.keep)
-
-    def read(taken: list[str]) -> None:
-        for number, text in unclosed.read(options.text_of(line)[0] for line in taken):
-            warn(f"{name}, line {number}: {text[:_SHOWN]!r} is not closed in {LINES} lines, which are kept as they are")
-
-    yield WatchedLines(lines, read)
-    if unclosed.place:
-        number, text = unclosed.place
-        warn(f"{name}, line {number}: {text[:_SHOWN]!r} is never closed, so all that follows was kept as it is")
-
-
-class _Beginning:
-    """Waits for the first line that is not blank."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._over = False
-
-    def read(self, lines: list[str]) -> None:
-        from nmt.corpus.plain import begins_markup
-
-        first = next(filter(str.strip, lines), "") if not self._over else ""
-        self._over = self._over or bool(first)
-        if begins_markup(first):
-            warn(f"{self._name} begins as HTML or XML, but is translated as plain text; --markup keeps its tags")
-
-
-def _translations(
-    job: "Job", lines: "LineSource", *, block: int, workers: int
-) -> "Generator[Translations, None, None]":
-    from nmt.io.workers import map_in_processes
-    from nmt.translate.result import whole_lines
-    from nmt.translate.translator import blocks_of
-
-    if workers > 1:
-        found = map_in_processes(job.start, blocks_of(lines, STREAM_BLOCK, job.options), workers=workers)
-        return whole_lines(found, markup=job.options.markup)
-    return job.translate(lines, block=block)
-
-
-def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, document: bool) -> None:
-    """Write what is found as it is found, and say which lines of the input `name` were too long."""
-    done, start = 0, time.monotonic()
-    visible = form.output != STREAM or not sys.stdout.isatty()
-    with writer(form) as write, status("translating", visible=visible) as show:
-        for translations in found:
-            write(translations, done)
-            _warn_of_cuts_and_losses(translations, done, name=name, document=document)
-            done += len(translations)
-            show(f"{counted(done, 'line')}, {done / (time.monotonic() - start):,.0f} lines/s")
-
-
-def _sampling(wanted: bool, values: "dict[str, float | int | None]") -> "Sampling | None":
-    from nmt.errors import UsageError
+def _sampling(wanted: bool, **values: float | None) -> "Sampling | None":
     from nmt.search.sampling import Sampling
 
     given = {name: value for name, value in values.items() if value is not None}
@@ -281,11 +198,62 @@ def _sampling(wanted: bool, values: "dict[str, float | int | None]") -> "Samplin
     return None
 
 
-def _warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, document: bool) -> None:
+@contextmanager
+def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
+    """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
+    from nmt.corpus.plain import begins_markup
+    from nmt.io.arriving import WatchedLines
+    from nmt.markup import LINES, Unclosed
+
+    unclosed, begun = Unclosed(options.keep), False
+
+    def watch_tags(taken: list[str]) -> None:
+        for number, text in unclosed.read(options.text_of(line)[0] for line in taken):
+            warn(f"{name}, line {number}: {text[:_SHOWN]!r} is not closed in {LINES} lines, which are kept as they are")
+
+    def watch_for_markup(taken: list[str]) -> None:
+        nonlocal begun
+        first = "" if begun else next(filter(str.strip, taken), "")
+        begun = begun or bool(first)
+        if begins_markup(first):
+            warn(f"{name} begins as HTML or XML, but is translated as plain text; --markup keeps its tags")
+
+    yield WatchedLines(lines, watch_tags if options.markup else watch_for_markup)
+    if unclosed.place:
+        number, text = unclosed.place
+        warn(f"{name}, line {number}: {text[:_SHOWN]!r} is never closed, so all that follows was kept as it is")
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where translations go, and in which form."""
+
+    output: Path
+    format: Literal["text", "json"]
+    scores: bool
+    n_best: bool
+    alignment: Path | None
+    attention_plot: Path | None
+
+
+def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, document: bool) -> None:
+    """Write what is found as it is found, and say which lines of the input `name` were too long."""
+    done, start = 0, time.monotonic()
+    visible = form.output != STREAM or not sys.stdout.isatty()
+    with writer(form) as write, status("translating", visible=visible) as show:
+        for translations in found:
+            write(translations, done)
+            warn_of_cuts_and_losses(translations, done, name=name, document=document)
+            done += len(translations)
+            show(f"{counted(done, 'line')}, {done / (time.monotonic() - start):,.0f} lines/s")
+
+
+def warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, document: bool) -> None:
+    """Say which lines after the first `done` were translated in parts, and which lack numbers or URLs."""
     hint = "" if document else "; --document translates sentences one by one"
     cuts, losses = list[str](), list[str]()
     for number, translations in enumerate(found, start=done + 1):
-        best, *_ = translations
+        best = translations[0]
         if best.cut:
             cuts.append(f"line {number}: too long for the model, so it was translated in {best.parts} parts{hint}")
         for rank, one in enumerate(translations, start=1):
@@ -294,3 +262,91 @@ def _warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, doc
                 losses.append(f"line {number}: {which} found no place for {', '.join(one.lost)}")
     for message in (*cuts, *losses):
         warn(f"{name}, {message}")
+
+
+@contextmanager
+def writer(options: OutputOptions) -> "Iterator[Callable[[Translations, int], None]]":
+    """Give a function that writes the translations of lines, the first of which has this index, counted from 0.
+
+    It writes to stdout, devices and named pipes at once, and to files that get their names when all is done.
+
+    Raises:
+        UsageError: Options exclude each other.
+    """
+    from nmt.text.alignment import pharaoh
+
+    if options.scores and (options.n_best or options.format == "json"):
+        raise UsageError("--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out")
+    if options.alignment and options.alignment.resolve() == options.output.resolve():
+        raise UsageError(f"translations and alignments cannot both go to {options.alignment}")
+    boxes = set[str]()
+    with ExitStack() as files:
+        out = files.enter_context(open_output(options.output))
+        links = files.enter_context(open_output(options.alignment)) if options.alignment else None
+        if folder := options.attention_plot:
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+            folder.mkdir(parents=True, exist_ok=True)
+
+        def write(found: "Translations", first: int) -> None:
+            _put(out, _as_lines(found, first, options))
+            if links:
+                _put(links, (pharaoh(best.alignment or ()) for best, *_ in found))
+            if folder:
+                boxes.update(_draw(folder, found, first))
+
+        yield write
+    if boxes:
+        letters_first = sorted(boxes, key=lambda character: (not character.isalpha(), character))
+        more = len(boxes) - _EXAMPLES
+        shown = " ".join(letters_first[:_EXAMPLES]) + (f" and {counted(more, 'other character')}" if more > 0 else "")
+        warn(f"no installed font has {shown}: boxes stand for them in the pictures; install one, of the Noto fonts say")
+
+
+def _put(file: IO[bytes], lines: Iterable[str]) -> None:
+    file.write("".join(f"{line}\n" for line in lines).encode("utf-8"))
+    file.flush()
+
+
+def _as_lines(found: "Translations", first: int, options: OutputOptions) -> Iterator[str]:
+    for index, translations in enumerate(found, start=first):
+        best = translations[0]
+        if options.format == "json":
+            record = {"line": index + 1, "translations": [_to_tree(one) for one in translations]}
+            yield json.dumps(record, ensure_ascii=False)
+        elif options.n_best:
+            yield from (f"{index} ||| {one.text} ||| {one.score:.4f}" for one in translations)
+        else:
+            yield f"{best.score:.4f}\t{best.text}" if options.scores else best.text
+
+
+def _to_tree(one: "Translation") -> dict[str, Any]:
+    from nmt.text.alignment import pharaoh
+
+    return {
+        "text": one.text,
+        "score": one.score,
+        "log_probability": one.log_probability,
+        "alignment": pharaoh(one.alignment or ()),
+        "parts": [
+            {"source_pieces": list(part.src), "pieces": [piece for piece in part.tgt if piece]}
+            for part in one.details or ()
+        ],
+    }
+
+
+def _draw(folder: Path, found: "Translations", first: int) -> Iterator[str]:
+    """Draw a picture for each line; give the characters that no font has."""
+    from nmt.report.pictures import draw_attention
+
+    for number, (best, *_) in enumerate(found, start=first + 1):
+        details = best.details or ()
+        for index, part in enumerate(details, start=1):
+            suffix, title = (f"-{index}", f", part {index}") if len(details) > 1 else ("", "")
+            yield from draw_attention(
+                folder / f"line-{number}{suffix}.png",
+                src_pieces=part.src,
+                tgt_pieces=part.tgt,
+                weights=part.attention,
+                title=f"line {number}{title}",
+            )

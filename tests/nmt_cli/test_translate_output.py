@@ -10,7 +10,7 @@ import pytest
 from nmt.errors import ConfigError
 from nmt.translate import Part, Translation
 from nmt_cli.arguments import STREAM
-from nmt_cli.translation_output import OutputOptions, writer
+from nmt_cli.translate import OutputOptions, warn_of_cuts_and_losses, writer
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -207,3 +207,12 @@ def test_translations_and_alignments_cannot_share_a_file(tmp_path: Path) -> None
     ):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_numbers_without_a_place_are_named_with_their_line(capsys: pytest.CaptureFixture[str]) -> None:
+    whole, lacking = Translation("a", 0.0, 0.0, 1), Translation("b", 0.0, 0.0, 1, lost=("7", "1 234"))
+    warn_of_cuts_and_losses([[lacking], [whole], [whole, lacking]], 10, name="test.en", document=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: test.en, line 11: the translation found no place for 7, 1 234",
+        "warning: test.en, line 13: translation 2 found no place for 7, 1 234",
+    ]
