@@ -4,8 +4,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nmt.errors import counted
+from nmt.errors import DataError, UsageError, counted
 from nmt_cli.arguments import (
     STREAM,
     DeviceOption,
@@ -26,7 +26,6 @@ from nmt_cli.arguments import (
     refuse_replacing,
 )
 from nmt_cli.console import results, say, status
-from nmt_cli.lm_filter import filter_corpus
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,20 +33,22 @@ if TYPE_CHECKING:
     from nmt.lm import LineScore, Totals
 
 
-_compute_option = partial(typer.Option, rich_help_panel="Computation")
-_output_option = partial(typer.Option, rich_help_panel="Output")
+Files = list[Path] | None
+
+_compute = partial(typer.Option, rich_help_panel="Computation")
+_output = partial(typer.Option, rich_help_panel="Output")
 
 _ModelDir = Annotated[
     Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a language model that `nmt train` wrote.")
 ]
-_Threads = Annotated[int, _compute_option(metavar="N", min=1, help="CPU threads; last digits may depend on them.")]
+_Threads = Annotated[int, _compute(metavar="N", min=1, help="CPU threads; last digits may depend on them.")]
 
 lm = typer.Typer(name="lm", no_args_is_help=True)
 
 
 @lm.callback()
 def language_model() -> None:
-    """Language models: how probable a text is, and texts at random.
+    """Language models: perplexity, sampling and data selection.
 
     \b
     Examples:
@@ -59,31 +60,28 @@ def language_model() -> None:
 def score(
     model_dir: _ModelDir,
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Text to score, one sentence a line; - is stdin.")
+        Path, typer.Argument(metavar="INPUT", help="Text to score, one sentence per line; - is stdin.")
     ] = STREAM,
-    output: Annotated[
-        Path, _output_option("--output", "-o", metavar="FILE", help="Where the scores go; - is stdout.")
-    ] = STREAM,
+    output: Annotated[Path, _output("--output", "-o", metavar="FILE", help="The scores; - is stdout.")] = STREAM,
     output_format: Annotated[
         Literal["text", "json"],
-        _output_option("--format", help="json: an object a line, with the pieces and their log-probabilities."),
+        _output("--format", help="json: an object per line, with the pieces and their log-probabilities."),
     ] = "text",
     total: Annotated[
-        bool,
-        _output_option("--total", help="Print the totals only, on stdout: a table, or JSON. Else they go to stderr."),
+        bool, _output("--total", help="Print the totals only, on stdout: a table, or JSON. Else they go to stderr.")
     ] = False,
     carry: Annotated[
         bool | None,
         typer.Option(
             "--carry/--independent",
-            help="Lines follow each other as in a text, which is how test perplexities are published, or are scored "
-            "each by itself.",
+            help="Carry the state over from line to line, as published test perplexities do, or score each line on its "
+            "own.",
             show_default="as the model was trained: training.carry_state",
         ),
     ] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], _compute_option(help="Arithmetic; auto: bf16 where the hardware has it.")
+        Literal["auto", "fp32", "bf16"], _compute(help="Arithmetic; auto: bf16 where the hardware has it.")
     ] = "fp32",
     device: DeviceOption = "auto",
     threads: _Threads = 1,
@@ -118,7 +116,17 @@ def score(
         else:
             results.print(to_table(totals, carried=carried))
         return
-    with _score_writer(output, output_format, pieces=scorer.tokenizer.pieces) as write:
+    with open_output(output) as file:
+
+        def write(scores: "Sequence[LineScore]", first: int) -> None:
+            for number, one in enumerate(scores, start=first + 1):
+                if output_format == "json":
+                    line = _to_json(number, one, scorer.tokenizer.pieces)
+                else:
+                    line = f"{one.perplexity:.4f}\t{one.log_probability:.4f}\t{one.pieces}"
+                file.write(f"{line}\n".encode())
+            file.flush()
+
         totals = _counted(found, write, visible=output != STREAM or not sys.stdout.isatty())
     say(sentence(totals, carried=carried))
 
@@ -127,13 +135,13 @@ def generate(
     model_dir: _ModelDir,
     lines: Annotated[int, typer.Option(metavar="N", min=1, help="Lines to write.")] = 10,
     max_length: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Most pieces of a line; then it ends as it is.")
+        int, typer.Option(metavar="N", min=1, help="Maximum pieces per line; longer lines are cut.")
     ] = 200,
     prefix: Annotated[
         str, typer.Option(metavar="TEXT", help="How each line begins; with --carry, the first.", show_default="nothing")
     ] = "",
     carry: Annotated[
-        bool, typer.Option("--carry", help="Write one text: each line goes on from those before it.")
+        bool, typer.Option("--carry", help="Carry the state over from line to line: all lines are one text.")
     ] = False,
     temperature: Annotated[float, drawn_by("temperature", panel="Random choice")] = 1.0,
     top_k: Annotated[int, drawn_by("top_k", panel="Random choice")] = 0,
@@ -142,7 +150,7 @@ def generate(
     device: DeviceOption = "auto",
     threads: _Threads = 1,
 ) -> None:
-    """Write lines that the model finds probable, drawn at random, each up to its `</s>`.
+    """Sample lines from the model, each up to its `</s>`.
 
     \b
     Examples:
@@ -160,6 +168,119 @@ def generate(
     for line in text:
         sys.stdout.buffer.write(f"{line}\n".encode())
         sys.stdout.buffer.flush()
+
+
+def filter_corpus(
+    in_domain: Annotated[
+        list[Path], typer.Option(metavar="LM", help="Model of the domain; two for both sides, source first.")
+    ],
+    general: Annotated[list[Path], typer.Option(metavar="LM", help="Model of text of all kinds; two for both sides.")],
+    src: Annotated[Files, typer.Option(metavar="FILE", help="Source text; repeatable.")] = None,
+    tgt: Annotated[Files, typer.Option(metavar="FILE", help="Target text, aligned line by line.")] = None,
+    text: Annotated[Files, typer.Option(metavar="FILE", help="Instead: text in one language.")] = None,
+    side: Annotated[
+        Literal["src", "tgt", "both"] | None,
+        typer.Option(help="Which side of the pairs is scored.", show_default="both"),
+    ] = None,
+    keep: Annotated[
+        float | None, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Keep this share of the lines.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(metavar="X", help="Keep lines of this score and below.")] = None,
+    output_src: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the kept source lines go.")] = None,
+    output_tgt: Annotated[Path | None, typer.Option(metavar="FILE", help="Where their translations go.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where the kept lines of --text go.")
+    ] = None,
+    scores: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the score of every line there.")] = None,
+    on_bad_utf8: OnBadUtf8Option = "error",
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic.")] = "fp32",
+    device: DeviceOption = "auto",
+) -> None:
+    """Keep the lines of a corpus that are most like a domain, by cross-entropy difference (Moore & Lewis, 2010).
+
+    A line's score is its cross-entropy, in nats per piece, under the model of the domain less that under the general
+    one; with both sides, the sum of both. The lowest are kept, in their order, but no blank lines. The files are read
+    twice.
+
+    \b
+    Examples:
+      nmt lm filter --text web.en --in-domain lm-news --general lm-web \\
+          --keep 0.2 --output news.en
+      nmt lm filter --src web.en --tgt web.fr --side src \\
+          --in-domain lm-news --general lm-web --threshold 0 \\
+          --output-src news.en --output-tgt news.fr
+    """
+    from nmt.io.files import written
+    from nmt.lm.filtering import Difference, at_most, copy_chosen, differences, lowest, read_sides
+
+    sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
+    if (keep is None) == (threshold is None):
+        raise UsageError("give one of --keep and --threshold: which lines are kept")
+    if threshold is not None and not math.isfinite(threshold):
+        raise typer.BadParameter("Input should be a finite number", param_hint="'--threshold'")
+    _check_files([path for paths in sides for path in paths], [*outputs, *([scores] if scores else [])])
+    models = _models(side, in_domain, general, text=bool(text))
+    judges = [pair and Difference.load(*pair, device=device, precision=precision) for pair in models]
+    with ExitStack() as stack:
+        # opened before anything is scored: what cannot be written to should not come out hours later
+        files = [stack.enter_context(written(path)) for path in outputs]
+        score_file = stack.enter_context(written(scores)) if scores else None
+        with status("scoring") as show:
+            rows = read_sides(sides, on_bad_utf8)
+            found = differences(rows, judges, on_rows=lambda done: show(f"{counted(done, 'line')} scored"))
+        chosen = at_most(found, threshold) if threshold is not None else lowest(found, keep or 0.0)
+        copy_chosen(sides, files, chosen, on_bad_utf8)
+        if score_file:
+            score_file.writelines(f"{score:.6f}\n".encode() for score in found)
+    say(f"kept {int(chosen.sum()):,} of {counted(len(chosen), 'line')}")
+
+
+def _sides(
+    src: Files, tgt: Files, text: Files, output_src: Path | None, output_tgt: Path | None, output: Path | None
+) -> tuple[list[list[Path]], list[Path]]:
+    """Return the files of each side, and where the kept lines of each go."""
+    from nmt.corpus.plain import ParallelFiles
+
+    if text:
+        if src or tgt or output_src or output_tgt or output is None:
+            raise UsageError("--text is filtered into --output, without --src, --tgt and their outputs")
+        return [text], [output]
+    if not (src and tgt) or output_src is None or output_tgt is None or output is not None:
+        raise UsageError("pairs are filtered from --src and --tgt into --output-src and --output-tgt, text from --text")
+    files = ParallelFiles(src, tgt, "error", name="")
+    return [list(files.src), list(files.tgt)], [output_src, output_tgt]
+
+
+def _check_files(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Refuse what can be read only once, two results in one file, and a result in the place of what is read."""
+    if STREAM in (*inputs, *outputs):
+        raise UsageError("- is no file; the text is read twice, and what is kept goes to files")
+    for path in inputs:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is not a regular file; it is read more than once")
+    # Devices such as /dev/null take whatever comes.
+    places = [path.resolve() for path in outputs if path.is_file() or not path.exists()]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise UsageError(f"{place} is to hold two results; give each a file of its own")
+    refuse_replacing(inputs, outputs)
+
+
+def _models(
+    side: str | None, in_domain: Sequence[Path], general: Sequence[Path], *, text: bool
+) -> list[tuple[Path, Path] | None]:
+    """Return the two models that judge each side; None: it is not scored."""
+    if text and side is not None:
+        raise UsageError("--side is about pairs; leave it out with --text")
+    wanted = (True,) if text else (side != "tgt", side != "src")
+    count = sum(wanted)
+    if (len(in_domain), len(general)) != (count, count):
+        raise UsageError(
+            f"{count} of --in-domain and of --general are needed, one for each side that is scored, found "
+            f"{len(in_domain)} and {len(general)}"
+        )
+    pairs = zip(in_domain, general, strict=True)
+    return [next(pairs) if yes else None for yes in wanted]
 
 
 def _counted(
@@ -181,27 +302,6 @@ def _counted(
     return totals
 
 
-@contextmanager
-def _score_writer(
-    output: Path, form: Literal["text", "json"], *, pieces: Sequence[str]
-) -> "Iterator[Callable[[Sequence[LineScore], int], None]]":
-    """Give a function that writes the scores of lines, the first of which has this index, counted from 0.
-
-    It writes to stdout at once, or to a file that gets its name when all is done.
-    """
-    with open_output(output) as file:
-
-        def write(scores: "Sequence[LineScore]", first: int) -> None:
-            if form == "json":
-                lines = (_json_line(number, one, pieces) for number, one in enumerate(scores, start=first + 1))
-            else:
-                lines = (f"{one.perplexity:.4f}\t{one.log_probability:.4f}\t{one.pieces}\n" for one in scores)
-            file.write("".join(lines).encode("utf-8"))
-            file.flush()
-
-        yield write
-
-
 def sentence(totals: "Totals", *, carried: bool) -> str:
     """Say the totals in one line."""
     unknown = f", {totals.unknown:,} of them unknown" if totals.unknown else ""
@@ -220,17 +320,13 @@ def to_table(totals: "Totals", *, carried: bool) -> "Table":
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    for name, value in (
-        ("lines", f"{totals.lines:,}"),
-        ("scored", _how(carried)),
-        ("pieces and </s>", f"{totals.pieces:,}"),
-        ("unknown", f"{totals.unknown:,}"),
-        ("log-probability", f"{totals.log_probability:.2f}"),
-        ("perplexity", f"{totals.perplexity:.2f}"),
-        ("perplexity per space-separated word", f"{totals.perplexity_per_space_separated_word:.2f}"),
-        ("bits a character", f"{totals.bits_per_character:.3f}"),
-    ):
-        table.add_row(name, value)
+    rows = {"lines": f"{totals.lines:,}", "scored": _how(carried), "pieces and </s>": f"{totals.pieces:,}"}
+    rows |= {"unknown": f"{totals.unknown:,}", "log-probability": f"{totals.log_probability:.2f}"}
+    rows["perplexity"] = f"{totals.perplexity:.2f}"
+    rows["perplexity per space-separated word"] = f"{totals.perplexity_per_space_separated_word:.2f}"
+    rows["bits a character"] = f"{totals.bits_per_character:.3f}"
+    for row in rows.items():
+        table.add_row(*row)
     return table
 
 
@@ -255,7 +351,7 @@ def _how(carried: bool) -> str:
     return "each after those before it" if carried else "each by itself"
 
 
-def _json_line(number: int, one: "LineScore", pieces: Sequence[str]) -> str:
+def _to_json(number: int, one: "LineScore", pieces: Sequence[str]) -> str:
     record: dict[str, Any] = {
         "line": number,
         "perplexity": _number(one.perplexity),
@@ -264,7 +360,7 @@ def _json_line(number: int, one: "LineScore", pieces: Sequence[str]) -> str:
         "pieces": [pieces[index] for index in one.ids],
         "log_probabilities": list(one.log_probs),
     }
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return json.dumps(record, ensure_ascii=False)
 
 
 def _number(value: float) -> float | None:
