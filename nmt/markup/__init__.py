@@ -2,20 +2,18 @@
 
 from nmt.markup.putting import reinsert
 from nmt.markup.scanning import LINES, Region, Scanned, Stretch, Unclosed, left_open
-from nmt.markup.spans import Marked, Span, compile_pattern, extract, find_unread, is_wordless, take_out
+from nmt.markup.spans import Marked, compile_pattern, extract, find_unread, take_out
 
 __all__ = [
     "LINES",
     "Marked",
     "Region",
     "Scanned",
-    "Span",
     "Stretch",
     "Unclosed",
     "compile_pattern",
     "extract",
     "find_unread",
-    "is_wordless",
     "left_open",
     "reinsert",
     "take_out",

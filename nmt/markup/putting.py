@@ -12,17 +12,84 @@ White space beside spans is that of the source; where there was none, a blank pa
 
 import heapq
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise, repeat, takewhile
 
 from nmt.markup.scanning import tag_of
-from nmt.markup.spans import CLOSING, OPENING, Marked, Node, Span, tree
+from nmt.markup.spans import CLOSING, OPENING, Marked, Span
 
 Link = tuple[int, int]
 """A source word and a target word, counted from 0, that translate each other."""
 Place = tuple[int, int]
 """A target word, and how many of its characters come before."""
+
+
+def reinsert(translation: str, marked: Marked, links: Iterable[Link]) -> str:
+    """Put the spans of a line into the translation of its plain text, each once, and what stood at its ends.
+
+    Apart from white space beside the spans, and references to characters that the source has as references, the
+    translation does not change. A line of nothing but markup comes out as it was.
+
+    Args:
+        translation: What became of `marked.plain`.
+        marked: What `extract` made of the line.
+        links: Word alignment, in any order; those to words that are not there are left aside.
+    """
+    write = _speller(marked.spellings)
+    words = list(re.finditer(r"\S+", translation))
+    if not marked.spans:
+        inner = write(translation)
+    elif words and marked.plain:
+        inner = _render(words, Placer(marked, translation.split(), links).in_order(), write)
+    else:
+        inner = " ".join(filter(None, (_join(marked.spans), write(translation.strip()))))
+    return marked.lead + inner + marked.tail
+
+
+@dataclass(frozen=True)
+class Node:
+    """A span, or a pair of tags with what it holds."""
+
+    first: int
+    last: int
+    """The closing tag; for a single span, itself."""
+    children: list["Node"] = field(default_factory=list)
+
+
+def tree(spans: tuple[Span, ...]) -> Node:
+    """Return a root, not itself a span, with the spans below it.
+
+    A closing tag belongs to the last open tag of its name; tags opened since then are single.
+    So is any other without a partner.
+    """
+    closer_of: dict[int, int] = {}
+    opened: list[tuple[str, int]] = []
+    waiting: Counter[str] = Counter()
+    for i, span in enumerate(spans):
+        tag = tag_of(span.text)
+        name = tag["name"].lower() if tag else ""
+        if tag and not tag["slash"]:
+            opened.append((name, i))
+            waiting[name] += 1
+        elif waiting[name]:
+            other, opener = opened.pop()
+            while other != name:  # nobody closed it
+                waiting[other] -= 1
+                other, opener = opened.pop()
+            waiting[name] -= 1
+            closer_of[opener] = i
+    path = [Node(-1, len(spans))]
+    for i in range(len(spans)):
+        if i == path[-1].last:
+            path.pop()
+            continue
+        node = Node(i, closer_of.get(i, i))
+        path[-1].children.append(node)
+        if node.last > i:
+            path.append(node)
+    return path[0]
 
 
 @dataclass(frozen=True)
@@ -34,6 +101,11 @@ class _Placed:
     node: Node
     adopted: list["_Placed"] = field(default_factory=list)
 
+    @property
+    def order(self) -> tuple[Place, Place, int]:
+        """Earlier first, of those that start together the longer."""
+        return self.start, (-self.end[0], -self.end[1]), self.node.first
+
     def holds(self, other: "_Placed") -> bool:
         """Tell whether another, which does not start before this, starts within it."""
         if other.start == other.end == self.start:
@@ -41,26 +113,17 @@ class _Placed:
         return other.start < self.end
 
 
-@dataclass(frozen=True)
 class Placer:
-    """Finds places for the spans of one line."""
+    """Finds places for the spans of one line, given the words of its translation and their alignment."""
 
-    spans: tuple[Span, ...]
-    src: list[str]
-    tgt: list[str]
-    linked: dict[int, tuple[int, int]]
-    """For a source word with links, the first and the last of its target words."""
-
-    @classmethod
-    def of(cls, marked: Marked, tgt: list[str], links: Iterable[Link]) -> "Placer":
-        """Make one for a line, the words of its translation and their alignment."""
-        src = marked.plain.split()
-        linked: dict[int, tuple[int, int]] = {}
+    def __init__(self, marked: Marked, tgt: list[str], links: Iterable[Link]) -> None:
+        self.spans, self.src, self.tgt = marked.spans, marked.plain.split(), tgt
+        self.linked: dict[int, tuple[int, int]] = {}
+        """For a source word with links, the first and the last of its target words."""
         for i, j in links:
-            if 0 <= i < len(src) and 0 <= j < len(tgt):
-                first, last = linked.get(i, (j, j))
-                linked[i] = min(first, j), max(last, j)
-        return cls(marked.spans, src, tgt, linked)
+            if 0 <= i < len(self.src) and 0 <= j < len(tgt):
+                first, last = self.linked.get(i, (j, j))
+                self.linked[i] = min(first, j), max(last, j)
 
     def in_order(self) -> list[tuple[Place, Span]]:
         """Give every span its place, in the order in which they are written."""
@@ -80,29 +143,24 @@ class Placer:
 
     def _arrange(self, outer: _Placed) -> list[_Placed]:
         """Place what a pair holds side by side: what lies within a neighbour moves into it, what crosses it shrinks."""
-        ordered = [
-            (placed.start, -placed.end[0], -placed.end[1], placed.node.first, placed)
-            for placed in [*outer.adopted, *(self._place(node, outer) for node in outer.node.children)]
-        ]
+        placed = [*outer.adopted, *(self._place(node, outer) for node in outer.node.children)]
+        ordered = [(one.order, one) for one in placed]
         heapq.heapify(ordered)
         kept: list[_Placed] = []
         last: _Placed | None = None
         while ordered:
-            *_, index, item = heapq.heappop(ordered)
+            _, item = heapq.heappop(ordered)
             if last is None or not last.holds(item):
                 kept.append(item)
                 last = item if item.start < item.end else last
             elif item.end <= last.end:
                 last.adopted.append(item)
             else:
-                rest = _Placed(min(self._next(last.end), item.end), item.end, item.node, item.adopted)
-                heapq.heappush(ordered, (rest.start, -rest.end[0], -rest.end[1], index, rest))
-        return sorted(kept, key=lambda placed: (placed.start, placed.end, placed.node.first))
-
-    def _next(self, place: Place) -> Place:
-        """Return the start of the next word if this is the end of one."""
-        word, offset = place
-        return (word + 1, 0) if offset == len(self.tgt[word]) else place
+                word, offset = last.end
+                behind = (word + 1, 0) if offset == len(self.tgt[word]) else last.end
+                rest = replace(item, start=min(behind, item.end))
+                heapq.heappush(ordered, (rest.order, rest))
+        return sorted(kept, key=lambda one: (one.start, one.end, one.node.first))
 
     def _place(self, node: Node, outer: _Placed) -> _Placed:
         held = self._held(outer.node)
@@ -168,28 +226,6 @@ def _core(word: str) -> tuple[int, int]:
     return lead, lead + len(word[lead:].rstrip(CLOSING))
 
 
-def reinsert(translation: str, marked: Marked, links: Iterable[Link]) -> str:
-    """Put the spans of a line into the translation of its plain text, each once, and what stood at its ends.
-
-    Apart from white space beside the spans, and references to characters that the source has as references, the
-    translation does not change. A line of nothing but markup comes out as it was.
-
-    Args:
-        translation: What became of `marked.plain`.
-        marked: What `extract` made of the line.
-        links: Word alignment, in any order; those to words that are not there are left aside.
-    """
-    write = _speller(marked.spellings)
-    words = list(re.finditer(r"\S+", translation))
-    if not marked.spans:
-        inner = write(translation)
-    elif words and marked.plain:
-        inner = _render(words, Placer.of(marked, translation.split(), links).in_order(), write)
-    else:
-        inner = " ".join(filter(None, (_join(marked.spans), write(translation.strip()))))
-    return marked.lead + inner + marked.tail
-
-
 def _speller(spellings: Mapping[str, tuple[str, ...]]) -> Callable[[str], str]:
     """Return what writes the n-th of a character as the source wrote the n-th, and more of it as references."""
     written = {
@@ -228,7 +264,7 @@ def _between(behind: list[Span], before: list[Span], gap: str, following: str) -
     group = [*behind, *before]
     if not group:
         return gap
-    gaps = [_left(group[0]), *_inner(group)]
+    gaps = [_left(group[0]), *_gaps(group)]
     if before:
         gaps.append(_right(before[-1], following))
     else:
@@ -251,17 +287,14 @@ def _right(span: Span, following: str) -> str:
 
 
 def _join(spans: Sequence[Span]) -> str:
-    return "".join(chain.from_iterable(zip(["", *_inner(spans)], (span.text for span in spans), strict=True)))
+    return "".join(chain.from_iterable(zip(["", *_gaps(spans)], (span.text for span in spans), strict=True)))
 
 
-def _inner(spans: Sequence[Span]) -> list[str]:
-    return [_gap(span, other) for span, other in pairwise(spans)]
-
-
-def _gap(span: Span, other: Span) -> str:
-    """Return the white space between two spans: that of the source, or of both where they meet anew."""
-    meets_in_pair = (_opens(span) and not span.after) or (_closes(other) and not other.before)
-    return "" if meets_in_pair else max(span.after, other.before, key=len)
+def _gaps(spans: Sequence[Span]) -> Iterator[str]:
+    """Give the white space between spans: that of the source, or of both where they meet anew."""
+    for span, other in pairwise(spans):
+        meets_in_pair = (_opens(span) and not span.after) or (_closes(other) and not other.before)
+        yield "" if meets_in_pair else max(span.after, other.before, key=len)
 
 
 def _opens(span: Span) -> bool:

@@ -70,13 +70,8 @@ def through(line: str, start: int, region: Region | None) -> tuple[int, Region |
     return start, region
 
 
-def is_old(region: Region | None) -> bool:
-    """Tell whether what is open has gone on for as many lines as it may, where there is a limit."""
-    return isinstance(region, Element | Tag | Message) and region.lines == LINES
-
-
 @dataclass(frozen=True)
-class Section:
+class Comment:
     """A comment, a CDATA section, a processing instruction or a declaration, up to its end mark."""
 
     end: str
@@ -159,11 +154,6 @@ def content(name: str, *, kept: bool) -> Element | None:
     return Element(name) if name and is_kept else None
 
 
-def says_kept(tag: str) -> bool:
-    """Tell whether a tag says that its element is not to be translated."""
-    return bool(_KEPT.search(tag))
-
-
 @dataclass(frozen=True)
 class Message:
     """A message in ICU's format, such as `{n, plural, one {# book} other {# books}}`, behind its first brace."""
@@ -200,11 +190,11 @@ _TAG: Final = r"""
     (?:\s[^<>"']*+(?:"[^"]*+"[^<>"']*+|'[^']*+'[^<>"']*+)*+)?/?>   # <a href="...">
 """
 _A_TAG: Final = re.compile(_TAG, re.VERBOSE)
-_SECTION_ENDS: Final = {"<!--": "-->", "<![CDATA[": "]]>", "<?": "?>", "<!": ">"}
+_COMMENT_ENDS: Final = {"<!--": "-->", "<![CDATA[": "]]>", "<?": "?>", "<!": ">"}
 _BUILT_IN: Final = re.compile(
     _TAG
     + r"""
-    | (?P<section><!--|<!\[CDATA\[|<\?(?=xml\b|php\b|=)|<!(?=(?i:doctype|entity|element|attlist|notation)\b))
+    | (?P<comment><!--|<!\[CDATA\[|<\?(?=xml\b|php\b|=)|<!(?=(?i:doctype|entity|element|attlist|notation)\b))
     | <[!?][^<>]*+>
     | (?P<unclosed></?[A-Za-z_][\w:.-]*+(?=[\s/]|$))                                         # <a, then its attributes
     | (?P<reference>&(?:[A-Za-z][A-Za-z0-9]++|\#\d++|\#[xX][0-9A-Fa-f]++);)                  # &nbsp; &#160;
@@ -266,7 +256,11 @@ def scan(line: str, opened: Region | None = None, own: re.Pattern[str] | None = 
             continue
         if left is not None:
             return Scanned(start, stretches, match.start(), left)
-        character = _character(match[0]) if match.re is not own and match["reference"] else ""
+        character = ""
+        if match.re is not own and match["reference"]:  # of a letter, digit or mark, not of a space or a symbol
+            meant = unicodedata.normalize("NFC", html.unescape(match[0]))
+            is_text = len(meant) == 1 and (unicodedata.category(meant)[0] in "LNP" or meant in _JOINERS)
+            character = meant if is_text else ""
         stretches.append(Stretch(match.start(), end, character))
         for pattern, other in searches.items():
             if other and other.start() < end:
@@ -305,7 +299,8 @@ class Unclosed:
             self._goes_on = isinstance(line, Begun)
             found = scan(line, self._opened, self._own)
             goes_on = found.opened is not None and found.end == len(line)
-            if found.start == 0 and not goes_on and is_old(self._opened):
+            is_old = isinstance(self._opened, Element | Tag | Message) and self._opened.lines == LINES
+            if found.start == 0 and not goes_on and is_old:
                 given_up.append(self._place)
             if found.end < len(line):
                 self._place = self._lines, line[found.end :]
@@ -326,9 +321,9 @@ def _search(pattern: re.Pattern[str], line: str, start: int) -> re.Match[str] | 
 def _follow(match: re.Match[str]) -> tuple[int, Region | None]:
     """Return how far what matched goes, and what is open there; its own start, if it is text after all."""
     line, end = match.string, match.end()
-    if match["section"]:
+    if match["comment"]:
         # `<!-->` is a whole comment, so the end may overlap with the start
-        return Section(_SECTION_ENDS[match["section"]]).read(line, match.start() + 2)
+        return Comment(_COMMENT_ENDS[match["comment"]]).read(line, match.start() + 2)
     if match["message"]:
         return through(line, end, Message())
     if match["head"]:
@@ -338,12 +333,5 @@ def _follow(match: re.Match[str]) -> tuple[int, Region | None]:
         reached, left = Tag("" if name.startswith("/") else name).read(line, end)
         return (match.start(), None) if left is None else (reached, left)
     if match["name"] and not match["slash"] and not match[0].endswith("/>"):
-        return through(line, end, content(match["name"].lower(), kept=says_kept(match[0])))
+        return through(line, end, content(match["name"].lower(), kept=bool(_KEPT.search(match[0]))))
     return end, None
-
-
-def _character(reference: str) -> str:
-    """Return the letter, digit or punctuation mark that a reference stands for; nothing for a space or a symbol."""
-    character = unicodedata.normalize("NFC", html.unescape(reference))
-    is_text = len(character) == 1 and (unicodedata.category(character)[0] in "LNP" or character in _JOINERS)
-    return character if is_text else ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nmt.config import SearchSettings, Settings
 from nmt.io.lines import Begun
-from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, is_wordless, reinsert, take_out
+from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, reinsert, take_out
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.text.alignment import align_words, join_pieces, replace_unknown
 from nmt.text.characters import normaliser
@@ -198,7 +198,8 @@ class LineReader:
         if self._known is None or self.options.required or not (lacks or self.settings.tokenizer.placeholders):
             return False
         masked, originals = self._mask(plain)
-        return (lacks or any(originals.values())) and is_wordless(unmask(masked, {kind: [] for kind in originals}))
+        without = unmask(masked, {kind: [] for kind in originals})
+        return (lacks or any(originals.values())) and not any(map(str.isalpha, without))
 
     def _fitting(self, part: LinePart) -> list[LinePart]:
         """Cut a part that is too long for the model."""

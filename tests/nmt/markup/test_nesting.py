@@ -1,5 +1,5 @@
 from nmt.markup import extract
-from nmt.markup.spans import Node, tree
+from nmt.markup.putting import Node, tree
 
 
 def nodes(line: str) -> list[Node]:

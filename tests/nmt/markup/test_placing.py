@@ -3,7 +3,7 @@ from nmt.markup.putting import Link, Place, Placer
 
 
 def places(line: str, translation: str, links: list[Link]) -> list[tuple[Place, str]]:
-    placer = Placer.of(extract(line), translation.split(), links)
+    placer = Placer(extract(line), translation.split(), links)
     return [(place, span.text) for place, span in placer.in_order()]
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nmt.markup import extract, reinsert
-from nmt.markup.spans import Node, tree
+from nmt.markup.putting import Node, tree
 
 FRAGMENTS = [
     "<b>",

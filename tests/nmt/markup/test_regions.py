@@ -1,6 +1,6 @@
 import pytest
 
-from nmt.markup.scanning import LINES, Element, Message, MessageHead, Region, Section, Tag, is_old, through
+from nmt.markup.scanning import Comment, Element, Message, MessageHead, Region, Tag, through
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_value_that_is_open_ends_at_its_quote() -> None:
         (Element("pre"), "<PRE x> </pre> <pre/>", (21, Element("pre", lines=1))),
         (Element("script"), "<script> </scripts> </script>", (29, None)),
         (Element("code"), "</code", (6, Tag(""))),
-        (Section("-->"), " -> --> ", (7, None)),
+        (Comment("-->"), " -> --> ", (7, None)),
         (Message(), "one {'{' it''s #}} b", (18, None)),
         (MessageHead(), " select, a {", (7, Message())),
     ],
@@ -60,9 +60,3 @@ def test_a_region_ends_where_its_kind_says(region: Region, line: str, expected: 
 def test_what_follows_a_region_directly_is_gone_through() -> None:
     assert through("><b></code> a", 0, Tag("code")) == (11, None)
     assert through(">", 0, Tag("pre")) == (1, Element("pre"))
-
-
-def test_some_regions_have_an_age() -> None:
-    assert [is_old(Tag("a", lines=lines)) for lines in (LINES - 1, LINES)] == [False, True]
-    assert not is_old(Section("-->"))
-    assert not is_old(None)

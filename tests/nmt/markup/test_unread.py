@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.markup import find_unread, is_wordless
+from nmt.markup import find_unread
 
 KNOWN = frozenset("abcdefghijklmnopqrstuvwxyzé0123456789.,❤")
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -45,9 +45,3 @@ def test_stretches_are_in_order_and_apart_and_hold_something_unknown(text: str) 
         assert text[stretch.start] not in KNOWN
         assert not any(character.isspace() for character in text[stretch.start : stretch.end])
         end = stretch.end
-
-
-def test_a_text_without_letters_of_any_script_is_wordless() -> None:
-    assert is_wordless("42, — ?! 😀")
-    assert not is_wordless("42 km")
-    assert not is_wordless("北")
