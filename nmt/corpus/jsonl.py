@@ -83,11 +83,11 @@ class JsonFiles(PairFiles):
     """Files of JSON lines; the first line of each that has them says which fields are read."""
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
-        cutter = LineCutter(read_chunks(path, self._meter))
+        cutter = LineCutter(read_chunks(path, self._meter), str(path), self._on_bad_utf8)
         fields: tuple[Field, Field] | None = None
         failures: list[DataError] = []
         while lines := cutter.reach(size):
-            raw = Lines.take(cutter, lines, str(path), self._on_bad_utf8)
+            raw = cutter.take(lines)
             fields = fields or self._find_fields(raw, failures)
             yield JsonBlock(raw, *(fields or ((), ())), self._on_bad_record)
         if fields is None and failures:

@@ -154,14 +154,11 @@ class ParallelFiles(PairSource):
         self._meters = Meter(), Meter()
         for src_path, tgt_path in zip(self.src, self.tgt, strict=True):
             src, tgt = (
-                LineCutter(read_chunks(path, meter))
+                LineCutter(read_chunks(path, meter), str(path), self._on_bad_utf8)
                 for path, meter in zip((src_path, tgt_path), self._meters, strict=True)
             )
             while lines := min(src.reach(size), tgt.reach(size)):
-                yield PairBlock(
-                    Lines.take(src, lines, str(src_path), self._on_bad_utf8),
-                    Lines.take(tgt, lines, str(tgt_path), self._on_bad_utf8),
-                )
+                yield PairBlock(src.take(lines), tgt.take(lines))
             found, expected = src.count_all(), tgt.count_all()
             if found != expected:
                 raise unequal(src_path, found, tgt_path, expected)
@@ -173,9 +170,9 @@ class TextFiles(FileSource[Line]):
     def _read(self, path: Path, size: int) -> Iterator[Block[Line]]:
         refuse_documents(path)
         refuse_markup(path)
-        cutter = LineCutter(read_chunks(path, self._meter))
+        cutter = LineCutter(read_chunks(path, self._meter), str(path), self._on_bad_utf8)
         while lines := cutter.reach(size):
-            yield LineBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8))
+            yield LineBlock(cutter.take(lines))
 
 
 def _names(paths: Sequence[Path]) -> str:
@@ -250,14 +247,14 @@ class TsvFiles(PairFiles):
         self._fields = fields
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
-        cutter = LineCutter(read_chunks(path, self._meter))
+        cutter = LineCutter(read_chunks(path, self._meter), str(path), self._on_bad_utf8)
         src, tgt = self._fields
         columns = (int(src) - 1, int(tgt) - 1) if src.isdecimal() else self._read_header(cutter, path)
         while lines := cutter.reach(size):
-            yield TsvBlock(Lines.take(cutter, lines, str(path), self._on_bad_utf8), columns, self._on_bad_record)
+            yield TsvBlock(cutter.take(lines), columns, self._on_bad_record)
 
     def _read_header(self, cutter: LineCutter, path: Path) -> tuple[int, int]:
-        header = Lines.take(cutter, 1, str(path), self._on_bad_utf8).texts() if cutter.reach(1) else [""]
+        header = cutter.take(1).texts() if cutter.reach(1) else [""]
         names = [name.strip() for name in header[0].split("\t")]
         for field in self._fields:
             if field not in names:

@@ -6,7 +6,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -20,7 +20,6 @@ SECTION_BYTES: Final = 1 << 18
 """Bytes of UTF-8 that are taken at once: no line that somebody wrote as one is nearly so long."""
 
 _COMPRESSED_CHUNK: Final = 1 << 16
-_DAMAGED: Final = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile)
 
 
 class BegunBytes(bytes):
@@ -44,7 +43,7 @@ def read_chunks(path: Path, meter: Meter) -> Iterator[bytes]:
     Raises:
         DataError: It is missing, unreadable, damaged or incomplete.
     """
-    with _naming(path), path.open("rb") as raw, _decompressed(path, raw) as file:
+    with _opened(path) as (raw, file):
         before, tell = meter.bytes, raw.tell if raw.seekable() else None
         while chunk := file.read(CHUNK):
             if tell:
@@ -53,22 +52,14 @@ def read_chunks(path: Path, meter: Meter) -> Iterator[bytes]:
 
 
 def read_raw_lines(path: Path) -> Iterator[bytes]:
-    r"""Read a file as `read_chunks` does, line by line, each with its `\n`; those of a pipe as they arrive.
-
-    Raises:
-        DataError: It is missing, unreadable, damaged or incomplete.
-    """
-    with _naming(path), path.open("rb") as raw, _decompressed(path, raw) as file:
+    r"""Read a file as `read_chunks` does, line by line, each with its `\n`; those of a pipe as they arrive."""
+    with _opened(path) as (_, file):
         yield from file
 
 
 def read_raw_sections(path: Path) -> Iterator[bytes]:
-    r"""Read a file as `read_raw_lines` does, but lines that are too long as `read_sections` does.
-
-    Raises:
-        DataError: It is missing, unreadable, damaged or incomplete.
-    """
-    with _naming(path), path.open("rb") as raw, _decompressed(path, raw) as file:
+    """Read a file as `read_raw_lines` does, but lines that are too long as `read_sections` does."""
+    with _opened(path) as (_, file):
         yield from read_sections(file.readline)
 
 
@@ -110,21 +101,17 @@ def split_suffix(path: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn the errors of reading into one that names the file."""
-    try:
-        yield
-    except _DAMAGED as error:
-        raise DataError(f"{path} is a damaged or incomplete {path.suffix} file: {error}") from error
-    except OSError as error:
-        if error.strerror is None:  # how bz2 says that its data are not bz2
-            raise DataError(f"{path} is a damaged or incomplete {path.suffix} file: {error}") from error
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _decompressed(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Open a file; give what reads it from disk, and what reads the bytes that were put into it. Errors name it."""
     opener = _OPENERS.get(path.suffix.lower())
-    return nullcontext(raw) if opener is None else opener(raw)
+    try:
+        with path.open("rb") as raw, nullcontext(raw) if opener is None else opener(raw) as file:
+            yield raw, file
+    except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError) as error:
+        # without a number it is how gzip and bz2 say that the data are not theirs
+        if isinstance(error, OSError) and error.strerror is not None:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+        raise DataError(f"{path} is a damaged or incomplete {path.suffix} file: {error}") from error
 
 
 class _ZstFile(io.RawIOBase):
@@ -142,40 +129,24 @@ class _ZstFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._ready and self._decompress():
-            pass
+        while not self._ready and (compressed := self._waiting or self._compressed.read(_COMPRESSED_CHUNK)):
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._ready = memoryview(self._frame.decompress(compressed))
+            self._waiting = self._frame.unused_data
+            self._frame = None if self._frame.eof else self._frame
+        if not self._ready and self._frame is not None:
+            raise EOFError("it ends before the end of its data")
         count = min(len(buffer), len(self._ready))
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]
         return count
 
-    def _decompress(self) -> bool:
-        """Decompress what comes next, if anything does."""
-        compressed = self._waiting or self._compressed.read(_COMPRESSED_CHUNK)
-        if not compressed:
-            if self._frame is not None:
-                raise EOFError("it ends before the end of its data")
-            return False
-        self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-        self._ready = memoryview(self._frame.decompress(compressed))
-        self._waiting = self._frame.unused_data
-        self._frame = None if self._frame.eof else self._frame
-        return True
-
-
-def _open_gz(raw: IO[bytes]) -> Any:
-    return gzip.GzipFile(fileobj=raw)
-
-
-def _open_zst(raw: IO[bytes]) -> Any:
-    return io.BufferedReader(_ZstFile(raw), CHUNK)
-
 
 _OPENERS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
-    ".gz": _open_gz,
+    ".gz": gzip.open,
     ".xz": lzma.LZMAFile,
     ".bz2": bz2.BZ2File,
-    ".zst": _open_zst,
+    ".zst": lambda raw: io.BufferedReader(_ZstFile(raw), CHUNK),
 }
 
 COMPRESSIONS: Final = tuple(_OPENERS)

@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OSError: The folder cannot be written, or the disk is full; it names `path`.
     """
     _remove_left_beside(path)
-    temporary, descriptor = _claim(path, _new_file)
+    temporary, descriptor = _claim(path, lambda name: os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         with naming(path, instead_of=temporary), open(temporary, "wb", opener=lambda *_: descriptor) as file:
             yield file
@@ -220,10 +220,6 @@ def _claim(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
         if os.path.lexists(temporary):
             return temporary, descriptor
         os.close(descriptor)  # somebody has taken it for dead before it was locked
-
-
-def _new_file(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 def _new_folder(path: Path) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,11 +72,7 @@ def read_lines(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:
 
 
 def read_in_sections(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:
-    """Read a text file as `read_lines` does, but lines that are too long to be taken at once as `Begun` and a rest.
-
-    Raises:
-        DataError: The file is missing, unreadable, damaged, or not UTF-8.
-    """
+    """Read a text file as `read_lines` does, but lines that are too long to be taken at once as `Begun` and a rest."""
     return decode_lines(read_raw_sections(path), str(path), on_bad_utf8)
 
 
@@ -123,18 +119,12 @@ LONGEST_LINE: Final = CHUNK
 _NEWLINE: Final = 10
 
 
-class Taken(NamedTuple):
-    """Lines of a stream."""
-
-    data: bytes
-    too_long: tuple[int, ...]
-    """Which of them, counted from 0, were longer than `LONGEST_LINE`, and are empty now."""
-
-
 class LineCutter:
-    r"""Lines of a stream of chunks, taken many at once; they end at `\n`, and the last may lack it."""
+    r"""Lines of a file, which is read in chunks, taken many at once; they end at `\n`, and the last may lack it."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], file: str, on_bad_utf8: OnBadUtf8) -> None:
+        self._file = file
+        self._on_bad_utf8 = on_bad_utf8
         self._pieces = _bound(chunks)
         self._data = b""
         self._start = 0
@@ -153,7 +143,7 @@ class LineCutter:
         ends = self._ends[:size]
         return min(len(ends), max(1, int(np.searchsorted(ends, self._start + BYTES_AT_ONCE, side="right"))))
 
-    def take(self, lines: int) -> Taken:
+    def take(self, lines: int) -> "Lines":
         """Take lines, as many as `reach` returned or fewer."""
         end = int(self._ends[lines - 1])
         data = self._data[self._start : end]
@@ -162,7 +152,7 @@ class LineCutter:
         self._too_long = self._too_long[len(too_long) :]
         self._start = end
         self._ends = self._ends[lines:]
-        return Taken(data, too_long)
+        return Lines(data, lines, self._file, first + 1, self._on_bad_utf8, too_long)
 
     def count_all(self) -> int:
         """Take whatever is left; return how many lines there were in all."""
@@ -236,30 +226,15 @@ class Lines:
     too_long: tuple[int, ...] = ()
     """Which of them, counted from 0, are empty because they were longer than any line may be."""
 
-    @classmethod
-    def take(cls, cutter: LineCutter, count: int, file: str, on_bad_utf8: OnBadUtf8) -> Self:
-        """Take lines from a file that is being cut."""
-        first = cutter.taken + 1
-        data, too_long = cutter.take(count)
-        return cls(data, count, file, first, on_bad_utf8, too_long)
-
     def __len__(self) -> int:
         return self.count
 
     def texts(self) -> list[str]:
-        """Return the lines as text in Unicode NFC, without white space at their ends.
-
-        Raises:
-            DataError: A line is not UTF-8; the first such line is named.
-        """
+        """Return the lines as text in Unicode NFC, without white space at their ends; for errors see `decode`."""
         return list(map(str.strip, self.composed()))
 
     def composed(self) -> list[str]:
-        r"""Return the lines as text in Unicode NFC, without `\n`, but with other white space at their ends.
-
-        Raises:
-            DataError: A line is not UTF-8; the first such line is named.
-        """
+        r"""Return the lines as text in Unicode NFC, without `\n`, but with other white space at their ends."""
         # All lines at once: nothing is composed across the end of a line.
         return unicodedata.normalize("NFC", self.decode()).removesuffix("\n").split("\n")
 

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
@@ -137,16 +136,16 @@ class _Worker(Generic[B, R]):
     def work_on(self, block: B) -> R:
         try:
             self._connection.send(block)
-            answer: _Result[R] | _Failure = self._connection.recv()
+            result, messages, failure = self._connection.recv()
         except (EOFError, OSError) as error:
             raise NmtError(
                 "a worker process ended unexpectedly (killed? out of memory?); fewer workers need less memory"
             ) from error
-        if isinstance(answer, _Failure):
-            raise answer.error from RuntimeError(f"in a worker process:\n{answer.traceback}")
-        for message in answer.warnings:  # all workers have the same to say: Python shows it once
+        if failure is not None:
+            raise failure[0] from RuntimeError(f"in a worker process:\n{failure[1]}")
+        for message in messages:  # all workers have the same to say: Python shows it once
             warnings.warn(message, NmtWarning, stacklevel=2)
-        return answer.result
+        return result  # type: ignore[no-any-return]
 
     def kill(self) -> None:
         self._process.kill()
@@ -157,24 +156,9 @@ class _Worker(Generic[B, R]):
         self._connection.close()
 
 
-@dataclass(frozen=True)
-class _Result(Generic[R]):
-    """The answer of a worker, and what users should know."""
-
-    result: R
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """The answer of a worker that failed on a block."""
-
-    error: Exception
-    traceback: str
-
-
 def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any, Any]") -> None:
-    """Answer blocks with results until the other end is closed or gone."""
+    """Answer each block with its result, the warnings, and the error and its traceback if there was one instead, until
+    the other end is closed or gone."""
     work: Callable[[B], R] | None = None
     with suppress(EOFError, OSError):
         while True:
@@ -185,13 +169,13 @@ def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any
                     warnings.simplefilter("always", NmtWarning)
                     work = work or make()
                     result = work(block)
-                connection.send(_Result(result, tuple(str(one.message) for one in caught)))
+                connection.send((result, [str(one.message) for one in caught], None))
             except Exception as error:
-                connection.send(_Failure(_portable(error), traceback.format_exc()))
+                connection.send((None, [], (_portable(error), traceback.format_exc())))
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that can be sent: one of ours or of Python as it is, in place of any other one that names it."""
+    """Return an error that can be sent: one of ours or of Python, or else one that names it."""
     for kind in type(error).__mro__:
         if kind.__module__ == NmtError.__module__:
             return kind(str(error))  # type: ignore[no-any-return]

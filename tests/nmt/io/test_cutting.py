@@ -9,8 +9,12 @@ from nmt.io import lines as cutting
 from nmt.io.lines import LineCutter
 
 
+def cutting_of(chunks: Iterator[bytes]) -> LineCutter:
+    return LineCutter(chunks, "a.txt", "error")
+
+
 def taken(chunks: Iterator[bytes], size: int) -> list[tuple[int, bytes]]:
-    cutter = LineCutter(chunks)
+    cutter = cutting_of(chunks)
     found = []
     while lines := cutter.reach(size):
         found.append((lines, cutter.take(lines).data))
@@ -29,7 +33,7 @@ def test_an_empty_line_is_a_line_but_the_end_of_the_last_one_is_not(data: bytes)
 
 
 def test_fewer_lines_may_be_taken_than_can_be_reached() -> None:
-    cutter = LineCutter(iter([b"a\nb\nc\nd\n"]))
+    cutter = cutting_of(iter([b"a\nb\nc\nd\n"]))
     assert cutter.reach(3) == 3
     assert (cutter.take(1).data, cutter.taken) == (b"a\n", 1)
     assert cutter.reach(2) == 2
@@ -49,7 +53,7 @@ def test_nothing_is_read_before_it_is_needed() -> None:
         yield b"a\nb\n"
         raise AssertionError
 
-    cutter = LineCutter(chunks())
+    cutter = cutting_of(chunks())
     assert cutter.reach(2) == 2
     assert cutter.take(2).data == b"a\nb\n"
 
@@ -78,7 +82,7 @@ def test_lines_that_are_too_long_are_empty_and_their_places_known(
     expected = data.removesuffix(b"\n").split(b"\n") if data else []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "LONGEST_LINE", 5)
-        cutter = LineCutter(iter([data[start : start + chunk] for start in range(0, len(data), chunk)]))
+        cutter = cutting_of(iter([data[start : start + chunk] for start in range(0, len(data), chunk)]))
         found: list[bytes] = []
         too_long: list[int] = []
         while reached := cutter.reach(size):
@@ -93,8 +97,10 @@ def test_a_line_without_an_end_takes_no_memory() -> None:
     chunk = bytes(cutting.LONGEST_LINE)
     tracemalloc.start()
     try:
-        cutter = LineCutter(chunk[:] for _ in range(100))
-        assert (cutter.reach(10), cutter.take(1)) == (1, (b"\n", (0,)))
+        cutter = cutting_of(chunk[:] for _ in range(100))
+        assert cutter.reach(10) == 1
+        lines = cutter.take(1)
+        assert (lines.data, lines.too_long) == (b"\n", (0,))
         assert tracemalloc.get_traced_memory()[1] < 4 * cutting.LONGEST_LINE
     finally:
         tracemalloc.stop()
