@@ -5,146 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
+from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec  # type: ignore[attr-defined]
 
 from nmt.errors import ModelError
 from nmt.io.files import read_regular
 from nmt.text.sequences import FlatSequences
-from nmt.text.spm import Kind, Model, Type
 from nmt.text.vocab import BOS, EOS, PAD, SPACE_MARK, UNK, UNK_PIECE, UNKNOWN, decode_bytes, surface
 
-_SPECIALS: Final = (PAD, UNK, BOS, EOS)
-_FIRST_CODE: Final = 0xD800
-"""Symbols are counted from here while they are characters: surrogates, which no text has."""
-
-
-class Words:
-    """Cuts text at spaces.
-
-    Every word without a piece is an `<unk>` of its own. SentencePiece makes one of several in a row, and then a model
-    would be spared words of the text whose probability it is asked for.
-    """
-
-    def __init__(self, pieces: Sequence[str], *, normalise: Callable[[str], str] = str) -> None:
-        """Take the pieces of a vocabulary, in the order of the ids, and what is to be done to a text first."""
-        self._ids = {piece[1:]: index for index, piece in _free(pieces) if piece.startswith(SPACE_MARK)}
-        self._texts = ["" if index in _SPECIALS else piece for index, piece in enumerate(pieces)]
-        self._texts[UNK] = SPACE_MARK + UNK_PIECE
-        self._normalise = normalise
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Cut texts into the ids of their words."""
-        return [[self._ids.get(word, UNK) for word in self._words(text)] for text in texts]
-
-    def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
-        """Do the same, and lay the ids end to end."""
-        return FlatSequences.from_lists(self.encode(texts))
-
-    def split(self, text: str) -> list[str]:
-        """Cut a text into its words, a mark before each."""
-        return [SPACE_MARK + word for word in self._words(text)]
-
-    def decode(self, row: Sequence[int]) -> str:
-        """Join words to text; an unknown one is written `<unk>`, as in the Penn Treebank."""
-        return "".join([self._texts[index] for index in row]).replace(SPACE_MARK, " ").removeprefix(" ")
-
-    def _words(self, text: str) -> list[str]:
-        return [word for word in self._normalise(text).replace(SPACE_MARK, " ").split(" ") if word]
-
-
-class Characters:
-    """Cuts text into characters, spaces too, but leaves symbols whole, such as placeholders.
-
-    Every character without a piece is an `<unk>` of its own, as for words, or the bytes of its UTF-8 where bytes have
-    pieces. Where nothing but these has pieces every space of a text counts, and one more is put before it.
-    """
-
-    def __init__(
-        self, pieces: Sequence[str], *, first_byte: int | None = None, normalise: Callable[[str], str] = str
-    ) -> None:
-        """Take the pieces of a vocabulary.
-
-        Args:
-            pieces: In the order of the ids. What is longer than a character and no byte is a symbol.
-            first_byte: The id of byte 0, behind which come the other 255; None: bytes have no pieces.
-            normalise: What is to be done to a text first.
-        """
-        self._bytes = range(0) if first_byte is None else range(first_byte, first_byte + 256)
-        self._ids = {piece: index for index, piece in _free(pieces) if index not in self._bytes}
-        self._spaces_count = not any(len(piece) == 1 for piece in self._ids)
-        self._texts = [surface(piece, byte=index in self._bytes) for index, piece in enumerate(pieces)]
-        for index in _SPECIALS:
-            self._texts[index] = UNKNOWN if index == UNK else ""
-        symbols = sorted((piece for piece in self._ids if len(piece) > 1), key=len, reverse=True)
-        self._codes = {symbol: chr(_FIRST_CODE + number) for number, symbol in enumerate(symbols)}
-        self._symbols = re.compile("|".join(map(re.escape, symbols)) or "(?!)")
-        self._units = re.compile("|".join([*map(re.escape, symbols), "."]), re.DOTALL)
-        self._table = np.full(0x110000, UNK, dtype=np.int32)  # from every character to its id
-        for piece, index in self._ids.items():
-            self._table[ord(self._codes.get(piece, piece))] = index
-        self._normalise = normalise
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Cut texts into the ids of their characters."""
-        flat = self.encode_flat(texts)
-        ids: list[int] = flat.values.tolist()
-        ends = (flat.starts + flat.lengths).tolist()
-        return [ids[start:end] for start, end in zip(flat.starts.tolist(), ends, strict=True)]
-
-    def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
-        """Do the same, and lay the ids end to end."""
-        coded = [self._symbols.sub(lambda match: self._codes[match[0]], self._spaced(text)) for text in texts]
-        codes = np.frombuffer("".join(coded).encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
-        lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
-        ids = self._table[codes]
-        if self._bytes:
-            ids, lengths = self._in_bytes(ids, codes, lengths)
-        return FlatSequences.end_to_end(ids, lengths.astype(np.int32))
-
-    def split(self, text: str) -> list[str]:
-        """Cut a text into its characters, or bytes as `surface` writes them."""
-        found: list[str] = []
-        for unit in self._units.findall(self._spaced(text)):
-            known = unit in self._ids or not self._bytes
-            found += [unit] if known else [self._texts[self._bytes[byte]] for byte in unit.encode()]
-        return found
-
-    def decode(self, row: Sequence[int]) -> str:
-        """Join characters to text."""
-        text = "".join([self._texts[index] for index in row]).replace(SPACE_MARK, " ").removeprefix(" ")
-        return decode_bytes(text)
-
-    def _spaced(self, text: str) -> str:
-        """Put a mark before each word, and nothing else between words; or a space before the text."""
-        text = self._normalise(text)
-        if self._spaces_count:
-            return " " + text if text else ""
-        words = text.replace(SPACE_MARK, " ").split(" ")
-        return "".join([SPACE_MARK + word for word in words if word])
-
-    def _in_bytes(
-        self, ids: NDArray[np.int32], codes: NDArray[np.uint32], lengths: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Put the bytes of characters in the place of each `<unk>`, and count those of each text in."""
-        unknown = ids == UNK
-        strange = codes[unknown]
-        sizes = np.ones(len(ids), dtype=np.int64)
-        sizes[unknown] += (strange > 0x7F).astype(np.int64) + (strange > 0x7FF) + (strange > 0xFFFF)
-        spelled = np.repeat(ids, sizes)
-        spelling = strange.tobytes().decode("utf-32-le").encode()
-        spelled[np.repeat(unknown, sizes)] = np.frombuffer(spelling, dtype=np.uint8).astype(np.int32) + self._bytes[0]
-        ends = np.cumsum(lengths)
-        behind = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-        return spelled, behind[ends] - behind[ends - lengths]
-
-
-def _free(pieces: Sequence[str]) -> list[tuple[int, str]]:
-    return [(index, piece) for index, piece in enumerate(pieces) if index not in _SPECIALS]
-
+Kind = Literal["unigram", "bpe", "word", "char", "byte"]
+Type: Any = ModelProto.SentencePiece.Type
+"""What a piece is."""
 
 JOINT_MODEL: Final = "joint.spm.model"
 SRC_MODEL: Final = "src.spm.model"
@@ -169,7 +45,16 @@ class Tokenizer:
         self._model = Model(model)
         self.kind: Kind = self._model.kind
         """What it was trained as."""
-        self._cutter = _make_cutter(self._model, processor)
+        byte_ids = [index for index, piece in enumerate(self._model.pieces) if piece.type == Type.BYTE]
+        normalise = processor.normalize if self._model.message.normalizer_spec.precompiled_charsmap else str
+        self._cutter: _Subwords | Words | Characters
+        if self.kind in ("unigram", "bpe"):
+            byte_surfaces = {index: surface(self._model.pieces[index].text, byte=True) for index in byte_ids}
+            self._cutter = _Subwords(processor, byte_surfaces)
+        elif self.kind == "word":
+            self._cutter = Words(self.pieces, normalise=normalise)
+        else:
+            self._cutter = Characters(self.pieces, first_byte=min(byte_ids, default=None), normalise=normalise)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -321,6 +206,41 @@ def special_ids(processor: SentencePieceProcessor) -> tuple[int, int, int, int]:
     return processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
 
 
+class Piece(NamedTuple):
+    """A piece, its score and what it is."""
+
+    text: str
+    score: float = 0.0
+    type: int = Type.NORMAL
+
+
+class Model:
+    """What a SentencePiece model file says, in SentencePiece's own description of it.
+
+    https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto says what the settings are.
+    """
+
+    def __init__(self, serialized: bytes) -> None:
+        """Read the bytes of a file that SentencePiece can load.
+
+        Raises:
+            ModelError: They end too early, or are none.
+        """
+        try:
+            self.message: Any = ModelProto.FromString(serialized)
+            if any(isinstance(one.piece, bytes) for one in self.message.pieces):
+                raise DecodeError("protobuf leaves a text that is no UTF-8 as bytes")
+        except DecodeError as error:
+            raise ModelError("not a SentencePiece model that can be read to its end") from error
+        self.pieces = tuple(Piece(one.piece, one.score, one.type) for one in self.message.pieces)
+        """In the order of the ids."""
+        self.kind: Kind = TrainerSpec.ModelType.Name(self.message.trainer_spec.model_type).lower()
+        """What it was trained as; a model of characters that has none, but bytes, is one of bytes."""
+        types = {piece.type for piece in self.pieces}
+        if self.kind == "char" and Type.BYTE in types and Type.NORMAL not in types:
+            self.kind = "byte"
+
+
 class _Subwords:
     """Cuts text as SentencePiece does."""
 
@@ -347,12 +267,130 @@ class _Subwords:
         return str(self._processor.decode(list(row)))
 
 
-def _make_cutter(model: Model, processor: SentencePieceProcessor) -> _Subwords | Words | Characters:
-    pieces = [piece.text for piece in model.pieces]
-    byte_ids = [index for index, piece in enumerate(model.pieces) if piece.type == Type.BYTE]
-    if model.kind in ("unigram", "bpe"):
-        return _Subwords(processor, {index: surface(pieces[index], byte=True) for index in byte_ids})
-    normalise = processor.normalize if model.normalizer.precompiled_charsmap else str
-    if model.kind == "word":
-        return Words(pieces, normalise=normalise)
-    return Characters(pieces, first_byte=byte_ids[0] if byte_ids else None, normalise=normalise)
+_SPECIALS: Final = (PAD, UNK, BOS, EOS)
+_FIRST_CODE: Final = 0xD800
+"""Symbols are counted from here while they are characters: surrogates, which no text has."""
+
+
+class Words:
+    """Cuts text at spaces.
+
+    Every word without a piece is an `<unk>` of its own. SentencePiece makes one of several in a row, and then a model
+    would be spared words of the text whose probability it is asked for.
+    """
+
+    def __init__(self, pieces: Sequence[str], *, normalise: Callable[[str], str] = str) -> None:
+        """Take the pieces of a vocabulary, in the order of the ids, and what is to be done to a text first."""
+        self._ids = {piece[1:]: index for index, piece in _free(pieces) if piece.startswith(SPACE_MARK)}
+        self._texts = ["" if index in _SPECIALS else piece for index, piece in enumerate(pieces)]
+        self._texts[UNK] = SPACE_MARK + UNK_PIECE
+        self._normalise = normalise
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Cut texts into the ids of their words."""
+        return [[self._ids.get(word, UNK) for word in self._words(text)] for text in texts]
+
+    def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
+        """Do the same, and lay the ids end to end."""
+        return FlatSequences.from_lists(self.encode(texts))
+
+    def split(self, text: str) -> list[str]:
+        """Cut a text into its words, a mark before each."""
+        return [SPACE_MARK + word for word in self._words(text)]
+
+    def decode(self, row: Sequence[int]) -> str:
+        """Join words to text; an unknown one is written `<unk>`, as in the Penn Treebank."""
+        return "".join([self._texts[index] for index in row]).replace(SPACE_MARK, " ").removeprefix(" ")
+
+    def _words(self, text: str) -> list[str]:
+        return [word for word in self._normalise(text).replace(SPACE_MARK, " ").split(" ") if word]
+
+
+class Characters:
+    """Cuts text into characters, spaces too, but leaves symbols whole, such as placeholders.
+
+    Every character without a piece is an `<unk>` of its own, as for words, or the bytes of its UTF-8 where bytes have
+    pieces. Where nothing but these has pieces every space of a text counts, and one more is put before it.
+    """
+
+    def __init__(
+        self, pieces: Sequence[str], *, first_byte: int | None = None, normalise: Callable[[str], str] = str
+    ) -> None:
+        """Take the pieces of a vocabulary.
+
+        Args:
+            pieces: In the order of the ids. What is longer than a character and no byte is a symbol.
+            first_byte: The id of byte 0, behind which come the other 255; None: bytes have no pieces.
+            normalise: What is to be done to a text first.
+        """
+        self._bytes = range(0) if first_byte is None else range(first_byte, first_byte + 256)
+        self._ids = {piece: index for index, piece in _free(pieces) if index not in self._bytes}
+        self._spaces_count = not any(len(piece) == 1 for piece in self._ids)
+        self._texts = [surface(piece, byte=index in self._bytes) for index, piece in enumerate(pieces)]
+        for index in _SPECIALS:
+            self._texts[index] = UNKNOWN if index == UNK else ""
+        symbols = sorted((piece for piece in self._ids if len(piece) > 1), key=len, reverse=True)
+        self._codes = {symbol: chr(_FIRST_CODE + number) for number, symbol in enumerate(symbols)}
+        self._symbols = re.compile("|".join(map(re.escape, symbols)) or "(?!)")
+        self._units = re.compile("|".join([*map(re.escape, symbols), "."]), re.DOTALL)
+        self._table = np.full(0x110000, UNK, dtype=np.int32)  # from every character to its id
+        for piece, index in self._ids.items():
+            self._table[ord(self._codes.get(piece, piece))] = index
+        self._normalise = normalise
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Cut texts into the ids of their characters."""
+        flat = self.encode_flat(texts)
+        ids: list[int] = flat.values.tolist()
+        ends = (flat.starts + flat.lengths).tolist()
+        return [ids[start:end] for start, end in zip(flat.starts.tolist(), ends, strict=True)]
+
+    def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
+        """Do the same, and lay the ids end to end."""
+        coded = [self._symbols.sub(lambda match: self._codes[match[0]], self._spaced(text)) for text in texts]
+        codes = np.frombuffer("".join(coded).encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
+        lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
+        ids = self._table[codes]
+        if self._bytes:
+            ids, lengths = self._in_bytes(ids, codes, lengths)
+        return FlatSequences.end_to_end(ids, lengths.astype(np.int32))
+
+    def split(self, text: str) -> list[str]:
+        """Cut a text into its characters, or bytes as `surface` writes them."""
+        found: list[str] = []
+        for unit in self._units.findall(self._spaced(text)):
+            known = unit in self._ids or not self._bytes
+            found += [unit] if known else [self._texts[self._bytes[byte]] for byte in unit.encode()]
+        return found
+
+    def decode(self, row: Sequence[int]) -> str:
+        """Join characters to text."""
+        text = "".join([self._texts[index] for index in row]).replace(SPACE_MARK, " ").removeprefix(" ")
+        return decode_bytes(text)
+
+    def _spaced(self, text: str) -> str:
+        """Put a mark before each word, and nothing else between words; or a space before the text."""
+        text = self._normalise(text)
+        if self._spaces_count:
+            return " " + text if text else ""
+        words = text.replace(SPACE_MARK, " ").split(" ")
+        return "".join([SPACE_MARK + word for word in words if word])
+
+    def _in_bytes(
+        self, ids: NDArray[np.int32], codes: NDArray[np.uint32], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Put the bytes of characters in the place of each `<unk>`, and count those of each text in."""
+        unknown = ids == UNK
+        strange = codes[unknown]
+        sizes = np.ones(len(ids), dtype=np.int64)
+        sizes[unknown] += (strange > 0x7F).astype(np.int64) + (strange > 0x7FF) + (strange > 0xFFFF)
+        spelled = np.repeat(ids, sizes)
+        spelling = strange.tobytes().decode("utf-32-le").encode()
+        spelled[np.repeat(unknown, sizes)] = np.frombuffer(spelling, dtype=np.uint8).astype(np.int32) + self._bytes[0]
+        ends = np.cumsum(lengths)
+        behind = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+        return spelled, behind[ends] - behind[ends - lengths]
+
+
+def _free(pieces: Sequence[str]) -> list[tuple[int, str]]:
+    return [(index, piece) for index, piece in enumerate(pieces) if index not in _SPECIALS]

@@ -4,45 +4,53 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
+from google.protobuf.proto import serialize_length_prefixed  # type: ignore[import-untyped]
 from sentencepiece import SentencePieceTrainer
+from sentencepiece.sentencepiece_model_pb2 import ModelProto, NormalizerSpec, TrainerSpec  # type: ignore[attr-defined]
 
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, describe_out_of_memory, is_out_of_memory
 from nmt.io.workers import map_in_processes
-from nmt.text.spm import (
-    AS_BYTES,
-    SPECIAL_PIECES,
-    SPECIAL_SETTINGS,
-    Kind,
-    Model,
-    Type,
-    keep_frequent,
-    keep_words,
-    make_byte_model,
-)
-from nmt.text.tokenizer import Tokenizer, load_processor, special_ids
+from nmt.text.tokenizer import Kind, Model, Piece, Tokenizer, Type, load_processor, special_ids
 from nmt.text.vocab import BOS, BOS_PIECE, EOS, EOS_PIECE, PAD, PAD_PIECE, SPACE_MARK, UNK, UNK_PIECE, UNKNOWN
 
+_TRAINER_KEY: Final = b"\x12"
+"""What goes before the settings of the training, and their length, in a file."""
+SPECIAL_PIECES: Final = (
+    Piece(PAD_PIECE, type=Type.CONTROL),
+    Piece(UNK_PIECE, type=Type.UNKNOWN),
+    Piece(BOS_PIECE, type=Type.CONTROL),
+    Piece(EOS_PIECE, type=Type.CONTROL),
+)
+"""In the order of the ids."""
+SPECIAL_SETTINGS: Final[Mapping[str, int | str]] = {
+    "unk_id": UNK,
+    "bos_id": BOS,
+    "eos_id": EOS,
+    "pad_id": PAD,
+    "unk_piece": UNK_PIECE,
+    "bos_piece": BOS_PIECE,
+    "eos_piece": EOS_PIECE,
+    "pad_piece": PAD_PIECE,
+}
+"""What the settings of a training say of them."""
+BYTE_PIECES: Final = tuple(Piece(f"<0x{byte:02X}>", type=Type.BYTE) for byte in range(256))
+"""Those of all bytes, in order, as SentencePiece names them."""
+_AS_BYTES: Final = NormalizerSpec(name="identity", remove_extra_whitespaces=False, escape_whitespaces=False)
+"""What a model of bytes does to text: no space is taken away, and no mark is put in the place of any."""
 _FIXED_OPTIONS: Final[dict[str, Any]] = {
     "normalization_rule_name": "identity",  # text is NFC already; NFKC would change what users wrote
     "max_sentence_length": 1 << 30,  # longer lines would be skipped
     "num_threads": 4,  # the model depends on it, so it is the same on every machine
     "minloglevel": 2,
-    "pad_id": PAD,
-    "unk_id": UNK,
-    "bos_id": BOS,
-    "eos_id": EOS,
-    "pad_piece": PAD_PIECE,
-    "unk_piece": UNK_PIECE,
-    "bos_piece": BOS_PIECE,
-    "eos_piece": EOS_PIECE,
+    **SPECIAL_SETTINGS,
 }
-_SPECIALS: Final = 4
 # SentencePiece learns nothing from a line that holds its own mark for unknown characters.
 _RESERVED: Final = "\u2585"
 
@@ -90,11 +98,11 @@ def train_tokenizer(
     """
     if kind == "byte":
         return make_byte_model(symbols)
-    least = _SPECIALS + 256 + len(symbols) + 1
+    least = len(SPECIAL_PIECES) + 256 + len(symbols) + 1
     if byte_fallback and vocab_size < least:
         raise ConfigError(
             f"tokenizer.vocab_size = {vocab_size} is too small for tokenizer.byte_fallback: 256 bytes, "
-            f"{_SPECIALS} special pieces, {len(symbols)} symbols and a character are {least} pieces"
+            f"{len(SPECIAL_PIECES)} special pieces, {len(symbols)} symbols and a character are {least} pieces"
         )
     source = _Lines(lines, kind, counting=min_frequency > 1)
     options = _FIXED_OPTIONS if kind in ("unigram", "bpe") else _FIXED_OPTIONS | {"hard_vocab_limit": False}
@@ -241,20 +249,96 @@ def adopt_model(model: bytes) -> bytes:
                     raise ModelError(f"its piece {name}, number {index}, is another than the special one of this name")
                 ids[special] = index  # it was trained without, but has the piece all the same
     others = [piece for index, piece in enumerate(read.pieces) if index not in ids]
-    adopted = read.with_pieces([*SPECIAL_PIECES, *others], {**SPECIAL_SETTINGS, "unk_surface": f" {UNKNOWN} "})
+    adopted = with_pieces(read, [*SPECIAL_PIECES, *others], {**SPECIAL_SETTINGS, "unk_surface": f" {UNKNOWN} "})
     Tokenizer(adopted)
     return adopted
+
+
+def make_byte_model(symbols: Sequence[str]) -> bytes:
+    """Make a model of the 256 bytes and of symbols, which SentencePiece can use too, with the same result.
+
+    Its pieces are the special ones, the symbols and the bytes, as in ByT5 (Xue et al., 2022), but a space goes before
+    a text, so that its first word is cut as all others are. No text has an `<unk>`.
+    """
+    pieces = (*SPECIAL_PIECES, *(Piece(symbol, type=Type.USER_DEFINED) for symbol in symbols), *BYTE_PIECES)
+    characters = {"model_type": TrainerSpec.CHAR, "byte_fallback": True, "vocab_size": len(pieces)}
+    empty = Model(ModelProto(normalizer_spec=_AS_BYTES).SerializeToString())
+    return with_pieces(empty, pieces, {**characters, **SPECIAL_SETTINGS})
+
+
+def keep_frequent(model: bytes, counts: Mapping[str, int], min_frequency: int) -> bytes:
+    """Leave characters out of a model of them that occur less often; the mark of a space stays."""
+    read = Model(model)
+    kept = [
+        piece
+        for piece in read.pieces
+        if piece.type != Type.NORMAL or piece.text == SPACE_MARK or counts[piece.text] >= min_frequency
+    ]
+    return with_pieces(read, kept, {})
+
+
+def keep_words(
+    model: bytes, counts: Mapping[str, int], *, min_frequency: int, symbols: Sequence[str], vocab_size: int
+) -> bytes:
+    """Leave words out of a model of them that occur less often, and put symbols in, before all other words.
+
+    Args:
+        model: As it was trained.
+        counts: How often each word occurs; not looked at where `min_frequency` is 1.
+        min_frequency: How often a word has to occur that is no symbol.
+        symbols: Words that are in the vocabulary, however rare.
+        vocab_size: At most so many pieces are left, the most frequent.
+    """
+    if min_frequency == 1 and not symbols:
+        return model
+    read = Model(model)
+    marked = [SPACE_MARK + symbol for symbol in symbols]
+    words = [
+        piece
+        for piece in read.pieces[len(SPECIAL_PIECES) :]
+        if piece.text not in marked and (min_frequency == 1 or counts[piece.text[1:]] >= min_frequency)
+    ]
+    pieces = [*SPECIAL_PIECES, *(Piece(text, type=Type.USER_DEFINED) for text in marked)]
+    return with_pieces(read, [*pieces, *words[: max(0, vocab_size - len(pieces))]], {})
+
+
+def with_pieces(model: Model, pieces: Sequence[Piece], settings: Mapping[str, int | str]) -> bytes:
+    """Write a model with other pieces, and with other settings of the training, by their names."""
+    settings = {**settings, "vocab_size": len(pieces)}
+    trainer, rest = TrainerSpec(), ModelProto()
+    trainer.CopyFrom(model.message.trainer_spec)
+    for name in settings:
+        trainer.ClearField(name)
+    # Models are told apart by their bytes, and these settings always stood behind all others, in this order.
+    changed = [TrainerSpec(**{name: value}).SerializeToString() for name, value in settings.items()]
+    framed = io.BytesIO()
+    serialize_length_prefixed(Empty.FromString(trainer.SerializeToString() + b"".join(changed)), framed)
+    rest.CopyFrom(model.message)
+    for name in ("pieces", "trainer_spec", "normalizer_spec"):
+        rest.ClearField(name)
+    messages = [  # as SentencePiece writes them, which does not write that one is normal
+        {"piece": piece.text, "score": piece.score, "type": None if piece.type == Type.NORMAL else piece.type}
+        for piece in pieces
+    ]
+    return b"".join(
+        [
+            ModelProto(pieces=messages).SerializeToString(),
+            _TRAINER_KEY + framed.getvalue(),
+            ModelProto(normalizer_spec=model.message.normalizer_spec).SerializeToString(),
+            rest.SerializeToString(),
+        ]
+    )
 
 
 def _check(model: Model) -> None:
     """Refuse models whose pieces mean something else than everything here expects."""
     types = {piece.type for piece in model.pieces}
-    if model.trainer.treat_whitespace_as_suffix:
+    if model.message.trainer_spec.treat_whitespace_as_suffix:
         raise ModelError("it marks the ends of words (treat_whitespace_as_suffix), expected marks at their starts")
     if model.kind == "byte":
-        if model.normalizer != AS_BYTES:
+        if model.message.normalizer_spec != _AS_BYTES:
             raise ModelError("it is a model of bytes, but does to spaces what no such model here does")
-    elif not model.normalizer.escape_whitespaces:
+    elif not model.message.normalizer_spec.escape_whitespaces:
         raise ModelError("it leaves spaces as they are (escape_whitespaces), expected marks in their place")
     if model.kind == "word" and Type.BYTE in types:
         raise ModelError("it cuts words that it does not know into bytes, expected one unknown word")
@@ -262,5 +346,5 @@ def _check(model: Model) -> None:
     if model.kind in ("char", "byte") and symbols > _MOST_SYMBOLS:
         raise ModelError(f"it has {symbols:,} symbols, expected at most {_MOST_SYMBOLS:,} in a model of characters")
     found = [piece.text for piece in model.pieces if piece.type == Type.BYTE]
-    if found and found != [f"<0x{byte:02X}>" for byte in range(256)]:
+    if found and found != [piece.text for piece in BYTE_PIECES]:
         raise ModelError("its pieces of bytes are not those of all 256 in order")

@@ -9,8 +9,7 @@ from nmt.errors import ConfigError, ModelError
 from nmt.lm import Generation, Generator
 from nmt.models.build import build_language_model
 from nmt.search.sampling import Sampling
-from nmt.text.spm import Kind
-from nmt.text.tokenizer import Tokenizer
+from nmt.text.tokenizer import Kind, Tokenizer
 from nmt.text.tokenizer_training import train_tokenizer
 from nmt.text.vocab import BOS, EOS, PAD, UNK
 

@@ -8,8 +8,7 @@ from nmt.config import CorpusSettings, Settings, TokenizerSettings, TrainingCorp
 from nmt.errors import ConfigError, ModelError
 from nmt.prepare import tokenizing
 from nmt.prepare.tokenizing import require_joint, resolve_tokenizer, tags_of, take_tokenizers, train_tokenizers
-from nmt.text.spm import Kind
-from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizers, load_tokenizers
+from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers, load_tokenizers
 
 NAMES = ["cat", "dog", "old man", "child", "teacher", "baker"] * 3
 SRC = [f"the {name} sees" for name in NAMES]

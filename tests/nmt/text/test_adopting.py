@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from nmt.errors import ModelError
-from nmt.text.spm import Model, Piece, Type, byte_pieces, make_byte_model
-from nmt.text.tokenizer import Tokenizer
-from nmt.text.tokenizer_training import adopt_model, load_any, train_tokenizer
+from nmt.text.tokenizer import Model, Piece, Tokenizer, Type
+from nmt.text.tokenizer_training import (
+    BYTE_PIECES,
+    adopt_model,
+    load_any,
+    make_byte_model,
+    train_tokenizer,
+    with_pieces,
+)
 from nmt.text.vocab import UNK
 
 LINES = ["the cat sat on the mat", "a dog ran to the café", "le chat dort", "un chien court vers le chat"] * 5
@@ -156,23 +162,23 @@ def test_a_model_that_cannot_be_used_is_refused_with_the_reason(
 
 def test_a_model_that_leaves_spaces_is_refused() -> None:
     model = Model(trained(vocab_size=27))
-    model.normalizer.escape_whitespaces = False
+    model.message.normalizer_spec.escape_whitespaces = False
     with pytest.raises(
         ModelError, match=r"^it leaves spaces as they are \(escape_whitespaces\), expected marks in their"
     ):
-        adopt_model(model.with_pieces(model.pieces))
+        adopt_model(with_pieces(model, model.pieces, {}))
 
 
 def test_models_of_characters_with_odd_pieces_are_refused() -> None:
     characters = Model(train_tokenizer(LINES, kind="char", vocab_size=99))
     symbols = [Piece(f"<{number}>", type=Type.USER_DEFINED) for number in range(2049)]
     with pytest.raises(ModelError, match=r"^it has 2,049 symbols, expected at most 2,048 in a model of characters$"):
-        adopt_model(characters.with_pieces([*characters.pieces, *symbols]))
+        adopt_model(with_pieces(characters, [*characters.pieces, *symbols], {}))
     with pytest.raises(ModelError, match=r"^its pieces of bytes are not those of all 256 in order$"):
-        adopt_model(characters.with_pieces([*characters.pieces, *byte_pieces()[::-1]], {"byte_fallback": True}))
+        adopt_model(with_pieces(characters, [*characters.pieces, *BYTE_PIECES[::-1]], {"byte_fallback": True}))
     specials = characters.pieces[:4]
     with pytest.raises(ModelError, match=r"^it is a model of bytes, but does to spaces what no such model here does$"):
-        adopt_model(characters.with_pieces([*specials, *byte_pieces()], {"byte_fallback": True}))
+        adopt_model(with_pieces(characters, [*specials, *BYTE_PIECES], {"byte_fallback": True}))
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
-from nmt.text.spm import make_byte_model
 from nmt.text.tokenizer import Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import make_byte_model, train_tokenizer
 
 BYTES = Tokenizer(make_byte_model(("<news>",)))
 SENTENCEPIECE = SentencePieceProcessor(model_proto=make_byte_model(("<news>",)))

@@ -5,13 +5,13 @@ import pytest
 from sentencepiece import SentencePieceTrainer
 
 from nmt.errors import ModelError
-from nmt.text.spm import Kind, Model, Piece, Type
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer import Kind, Model, Piece, Type
+from nmt.text.tokenizer_training import train_tokenizer, with_pieces
 
 
 def with_the_same_pieces(model: bytes) -> bytes:
     read = Model(model)
-    return read.with_pieces(read.pieces)
+    return with_pieces(read, read.pieces, {})
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
@@ -58,10 +58,10 @@ def test_settings_that_sentencepiece_does_not_know_are_kept() -> None:
 
 
 def test_changed_settings_stand_behind_the_others_in_the_order_given() -> None:
-    written = Model(b"").with_pieces([], {"unk_id": 300, "model_type": 4, "unk_piece": "<unk>"})
+    written = with_pieces(Model(b""), [], {"unk_id": 300, "model_type": 4, "unk_piece": "<unk>"})
     settings = bytes([0xC0, 0x02, 0xAC, 0x02, 0x18, 4, 0xEA, 0x02, 5]) + b"<unk>" + bytes([0x20, 0])
     assert written == bytes([0x12, len(settings)]) + settings + bytes([0x1A, 0])
-    assert Model(written).trainer.unk_id == 300
+    assert Model(written).message.trainer_spec.unk_id == 300
 
 
 def test_the_kind_that_is_not_written_is_unigram() -> None:

@@ -5,11 +5,11 @@ import pytest
 from sentencepiece import SentencePieceTrainer
 
 from nmt.errors import ModelError
-from nmt.text.spm import Kind
 from nmt.text.tokenizer import (
     JOINT_MODEL,
     SRC_MODEL,
     TGT_MODEL,
+    Kind,
     Tokenizer,
     find_tokenizer,
     load_tokenizers,

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from nmt.errors import ConfigError, DataError
-from nmt.text.spm import Kind
-from nmt.text.tokenizer import Tokenizer
+from nmt.text.tokenizer import Kind, Tokenizer
 from nmt.text.tokenizer_training import VocabularyTooLargeError, train_tokenizer
 
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.text.spm import byte_pieces
 from nmt.text.tokenizer import Characters, Words
+from nmt.text.tokenizer_training import BYTE_PIECES
 from nmt.text.vocab import BOS, EOS, PAD, UNK
 
 SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
-BYTE_NAMES = [piece.text for piece in byte_pieces()]
+BYTE_NAMES = [piece.text for piece in BYTE_PIECES]
 WORDS = Words([*SPECIALS, "\u2581the", "\u2581cat", "\u2581[NUM]"])
 CHARACTERS = Characters([*SPECIALS, "\u2581", "a", "b", "[NUM]"])
 WITH_BYTES = Characters([*SPECIALS, "[NUM]", *BYTE_NAMES, "\u2581", "a", "é"], first_byte=5)

@@ -9,8 +9,7 @@ from nmt.errors import ConfigError
 from nmt.io.lines import normalise
 from nmt.markup import compile_pattern
 from nmt.search.forbidden import ForbiddenWords
-from nmt.text.spm import Kind
-from nmt.text.tokenizer import Tokenizer, Tokenizers
+from nmt.text.tokenizer import Kind, Tokenizer, Tokenizers
 from nmt.text.tokenizer_training import train_tokenizer
 from nmt.text.vocab import EOS, UNK
 from nmt.translate import Options, Translator
