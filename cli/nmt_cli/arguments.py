@@ -220,14 +220,14 @@ def block_of(source: Path) -> int:
 
 def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = False) -> "tuple[str, LineSource]":
     """Open the input; give what messages call it, and its lines, very long ones in sections if they are to be."""
-    from nmt.corpus.plain import refuse_documents
+    from nmt.corpus import FORMATS
     from nmt.errors import DataError
     from nmt.io.arriving import ArrivingLines, FileLines
-    from nmt.io.compressed import SECTION_BYTES
+    from nmt.io.compressed import SECTION_BYTES, refuse_documents
     from nmt.io.lines import read_in_sections, read_lines
 
     if source != STREAM:
-        refuse_documents(source)
+        refuse_documents(source, FORMATS)
         return str(source), FileLines((read_in_sections if in_sections else read_lines)(source, on_bad_utf8))
     if sys.stdin is None:
         raise DataError("stdin is closed, so no text can be read from it; name a file, or pipe text into the command")

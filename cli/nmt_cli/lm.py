@@ -98,7 +98,7 @@ def score(
       nmt lm score models/en test.en --independent --output test.scores
       echo "A dog runs." | nmt lm score models/en --format json
     """
-    from nmt.corpus.plain import refuse_markup
+    from nmt.io.compressed import refuse_markup
     from nmt.lm import LanguageScorer
 
     if total and output != STREAM:

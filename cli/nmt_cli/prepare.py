@@ -175,7 +175,7 @@ def _refuse_mixtures(of_pairs: list[str], of_text: list[str]) -> None:
 def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]:
     """Return the settings that text of the command line changes: that of any kind replaces the recipe's."""
     from nmt.config import TrainingCorpusSettings
-    from nmt.corpus.opening import absolute
+    from nmt.prepare.inputs import absolute
 
     if not (corpora or any(files.values())):
         return {}
@@ -192,8 +192,8 @@ def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]
 def _validation_text(src: list[Path], tgt: list[Path], text: Path | None) -> dict[str, object]:
     """Return the settings that validation text changes; sets of the command line replace all of the recipe's."""
     from nmt.config import CorpusSettings
-    from nmt.corpus.opening import absolute
     from nmt.errors import UsageError
+    from nmt.prepare.inputs import absolute
 
     if len(src) != len(tgt):
         raise UsageError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")

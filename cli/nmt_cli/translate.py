@@ -144,7 +144,7 @@ def translate(
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
-    from nmt.corpus.plain import refuse_markup
+    from nmt.io.compressed import refuse_markup
     from nmt.io.workers import map_in_processes
     from nmt.markup import compile_pattern
     from nmt.translate import Options
@@ -201,8 +201,8 @@ def _sampling(wanted: bool, **values: float | None) -> "Sampling | None":
 @contextmanager
 def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
     """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
-    from nmt.corpus.plain import begins_markup
     from nmt.io.arriving import WatchedLines
+    from nmt.io.compressed import begins_markup
     from nmt.markup import LINES, Unclosed
 
     unclosed, begun = Unclosed(options.keep), False

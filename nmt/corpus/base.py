@@ -146,6 +146,14 @@ class PairFiles(FileSource[Pair], PairSource):
         self.name = name
         self._wanted = wanted
         self._on_bad_record: OnBadRecord = on_bad_record
+        self._choose()
+
+    def _choose(self) -> None:
+        """Choose the fields that are read, where the files need not be known for that.
+
+        Raises:
+            ConfigError: What is wanted makes no sense in this format.
+        """
 
 
 _BREAKS: Final = re.compile(r" *[\n\r\t][\n\r\t ]*")

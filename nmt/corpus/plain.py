@@ -1,88 +1,15 @@
 """Plain text: pairs of files that match line by line, lines of columns between tabs, and text in one language."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
 from pathlib import Path
-from typing import Final
 
 from nmt.corpus import FORMATS
 from nmt.corpus.base import Block, FileSource, PairFiles, PairSource
-from nmt.corpus.fields import GUESS, Wanted
 from nmt.errors import ConfigError, DataError, counted
-from nmt.io.compressed import COMPRESSIONS, Meter, read_chunks, split_suffix
-from nmt.io.lines import BOM, SKIP_HINT, Fault, Line, LineCutter, Lines, OnBadRecord, OnBadUtf8, Pair, unequal
-
-_SAVE: Final = "save it as plain text in UTF-8, one sentence a line"
-_TAKE_OUT: Final = "take its text out first, one sentence a line: all that is around it would be taken for text"
-_CORPUS: Final = f"as a corpus, nmt prepare --corpus reads it; else {_TAKE_OUT}"
-_NAME: Final = f"its name has to end in one of {' '.join(COMPRESSIONS)}"
-
-_SUFFIXES: Final = {
-    **dict.fromkeys((".doc", ".docx", ".odt", ".rtf", ".pdf", ".xls", ".xlsx", ".ods", ".pptx", ".epub"), _SAVE),
-    **dict.fromkeys((".srt", ".vtt", ".ass", ".xlf", ".xliff", ".pot"), _TAKE_OUT),
-}
-"""What to do with files of these names."""
-
-_BEGINNINGS: Final = (
-    (b"PK\x03\x04", "a zip archive, as office documents are", _SAVE),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office document", _SAVE),
-    (b"%PDF-", "a PDF", _SAVE),
-    (b"{\\rtf", "a document in RTF", _SAVE),
-    (b"PAR1", "a Parquet file", _CORPUS),
-    (b"\x1f\x8b", "compressed", _NAME),
-    (b"BZh", "compressed", _NAME),
-    (b"\xfd7zXZ\x00", "compressed", _NAME),
-    (b"\x28\xb5\x2f\xfd", "compressed", _NAME),
-)
-"""How files begin that are no text, what they are, and what to do with them."""
-
-
-_MARKUP_SUFFIXES: Final = frozenset((".html", ".htm", ".xhtml", ".xml"))
-_MARKUP: Final = re.compile(r"\s*<(?:!doctype\s+html\b|html[\s>]|\?xml\s)", re.IGNORECASE)
-_LOOKED_AT: Final = 512  # bytes: a page may begin with blank lines
-
-
-def refuse_documents(path: Path) -> None:
-    """Refuse a file that is to be read as plain text, one sentence a line, but is a document of another kind.
-
-    Raises:
-        DataError: Its name or its first bytes say so.
-    """
-    suffix, compression = split_suffix(path)
-    # a table is text, as far as anyone can tell
-    if what_to_do := _SUFFIXES.get(suffix) or (_CORPUS if suffix in FORMATS and suffix != ".tsv" else None):
-        raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
-    if compression or not path.is_file():  # what a pipe has given is gone
-        return
-    with path.open("rb") as file:
-        first = file.read(8)
-    for beginning, what, what_to_do in _BEGINNINGS:
-        if first.startswith(beginning):
-            raise DataError(f"{path} is not plain text, but {what}: {what_to_do}")
-
-
-def refuse_markup(path: Path, what_to_do: str = _TAKE_OUT) -> None:
-    """Refuse a file of HTML or XML that is to be read as plain text.
-
-    Raises:
-        DataError: Its name or its first line says so; it ends with what to do.
-    """
-    suffix, compression = split_suffix(path)
-    if suffix in _MARKUP_SUFFIXES:
-        raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
-    if compression or not path.is_file():
-        return
-    with path.open("rb") as file:
-        first = file.read(_LOOKED_AT)
-    if begins_markup(first.removeprefix(BOM).decode("utf-8", "replace")):
-        raise DataError(f"{path} is not plain text, but HTML or XML: {what_to_do}")
-
-
-def begins_markup(text: str) -> bool:
-    """Tell whether a page of HTML or XML begins so."""
-    return _MARKUP.match(text) is not None
+from nmt.io.compressed import Meter, read_chunks, refuse_documents, refuse_markup
+from nmt.io.lines import SKIP_HINT, Fault, Line, LineCutter, Lines, OnBadRecord, OnBadUtf8, Pair, unequal
 
 
 @dataclass(frozen=True)
@@ -126,9 +53,10 @@ class ParallelFiles(PairSource):
 
     def __init__(self, src: Sequence[Path], tgt: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str) -> None:
         if len(src) != len(tgt):
+            names = [", ".join(map(str, paths)) or "none" for paths in (src, tgt)]
             raise DataError(
                 f"{len(src)} source files but {len(tgt)} target files; every source file needs its target "
-                f"(source: {_names(src)}; target: {_names(tgt)})"
+                f"(source: {names[0]}; target: {names[1]})"
             )
         self.name = name
         self.src = tuple(src)
@@ -149,7 +77,7 @@ class ParallelFiles(PairSource):
     def blocks(self, size: int) -> Iterator[Block[Pair]]:
         """Cut both files of a pair after the same lines; at the end, both have to have ended."""
         for path in self.files:
-            refuse_documents(path)
+            refuse_documents(path, FORMATS)
             refuse_markup(path)
         self._meters = Meter(), Meter()
         for src_path, tgt_path in zip(self.src, self.tgt, strict=True):
@@ -168,15 +96,11 @@ class TextFiles(FileSource[Line]):
     """Files of text."""
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Line]]:
-        refuse_documents(path)
+        refuse_documents(path, FORMATS)
         refuse_markup(path)
         cutter = LineCutter(read_chunks(path, self._meter), str(path), self._on_bad_utf8)
         while lines := cutter.reach(size):
             yield LineBlock(cutter.take(lines))
-
-
-def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths)) or "none"
 
 
 @dataclass(frozen=True)
@@ -202,7 +126,12 @@ class TsvBlock(Block[Pair]):
             if len(row) < enough:
                 if any(map(str.strip, row)):
                     if self.on_bad_record == "error":
-                        raise self._too_few(len(row), enough, self.raw.first + number)
+                        columns = f"source in {src + 1}, target in {tgt + 1}"
+                        what = "source <tab> target" if self.columns == (0, 1) else columns
+                        raise DataError(
+                            f"{self.raw.file}, line {self.raw.first + number}: found {counted(len(row), 'column')}, "
+                            f"expected {enough}: {what}{SKIP_HINT}"
+                        )
                     faults[number] = "broken"
                 row[:] = [""] * enough
         texts = ((row[src].strip() for row in rows), (row[tgt].strip() for row in rows))
@@ -211,53 +140,35 @@ class TsvBlock(Block[Pair]):
             pairs[number] = pairs[number]._replace(fault=fault)
         return pairs
 
-    def _too_few(self, found: int, expected: int, line: int) -> DataError:
-        what = "source <tab> target" if self.columns == (0, 1) else f"source in {self.columns[0] + 1}, target in "
-        if self.columns != (0, 1):
-            what += str(self.columns[1] + 1)
-        return DataError(
-            f"{self.raw.file}, line {line}: found {counted(found, 'column')}, expected {expected}: {what}{SKIP_HINT}"
-        )
-
 
 class TsvFiles(PairFiles):
-    """Files of source <tab> target lines; further columns are left aside."""
+    """Files of source <tab> target lines; further columns are left aside.
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        on_bad_utf8: OnBadUtf8,
-        wanted: Wanted = GUESS,
-        *,
-        name: str,
-        on_bad_record: OnBadRecord = "error",
-    ) -> None:
-        """Say how they are read.
+    A field is a column: its number, counted from 1, or what the first line of each file calls it; that line is no pair
+    then.
+    """
 
-        A field is a column: its number, counted from 1, or what the first line of each file calls it; that line is no
-        pair then.
-        """
-        super().__init__(files, on_bad_utf8, wanted, name=name, on_bad_record=on_bad_record)
-        fields = (wanted.src_field or "1", wanted.tgt_field or "2")
+    def _choose(self) -> None:
+        fields = (self._wanted.src_field or "1", self._wanted.tgt_field or "2")
         if any(not field.strip("0") or field.isdecimal() != fields[0].isdecimal() for field in fields):
             raise ConfigError(
-                f"{name}: src_field is {fields[0]!r} and tgt_field {fields[1]!r}; for a .tsv file give the numbers of "
-                "both columns, counted from 1, or the names that its first line gives to both"
+                f"{self.name}: src_field is {fields[0]!r} and tgt_field {fields[1]!r}; for a .tsv file give the "
+                "numbers of both columns, counted from 1, or the names that its first line gives to both"
             )
         self._fields = fields
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         cutter = LineCutter(read_chunks(path, self._meter), str(path), self._on_bad_utf8)
         src, tgt = self._fields
-        columns = (int(src) - 1, int(tgt) - 1) if src.isdecimal() else self._read_header(cutter, path)
+        if src.isdecimal():
+            columns = int(src) - 1, int(tgt) - 1
+        else:
+            header = cutter.take(1).texts() if cutter.reach(1) else [""]
+            names = [name.strip() for name in header[0].split("\t")]
+            for field in self._fields:
+                if field not in names:
+                    found = ", ".join(filter(None, names)) or "none"
+                    raise DataError(f"{path}, line 1: found the columns {found}; expected one that is called {field}")
+            columns = names.index(src), names.index(tgt)
         while lines := cutter.reach(size):
             yield TsvBlock(cutter.take(lines), columns, self._on_bad_record)
-
-    def _read_header(self, cutter: LineCutter, path: Path) -> tuple[int, int]:
-        header = cutter.take(1).texts() if cutter.reach(1) else [""]
-        names = [name.strip() for name in header[0].split("\t")]
-        for field in self._fields:
-            if field not in names:
-                found = ", ".join(filter(None, names)) or "none"
-                raise DataError(f"{path}, line 1: found the columns {found}; expected one that is called {field}")
-        return names.index(self._fields[0]), names.index(self._fields[1])

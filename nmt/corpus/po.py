@@ -1,17 +1,17 @@
 """Message catalogues of gettext (PO): what programs say, and how that is translated."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import polib  # type: ignore[import-untyped]
 
 from nmt.corpus.base import Block, PairFiles, Unit, cut_strings
-from nmt.corpus.fields import GUESS, Wanted, first_line, shown
+from nmt.corpus.fields import first_line, shown
 from nmt.errors import ConfigError, DataError
 from nmt.io.compressed import Meter, read_chunks
-from nmt.io.lines import DECODING_ERRORS, SKIP_HINT, OnBadRecord, OnBadUtf8, Pair
+from nmt.io.lines import DECODING_ERRORS, SKIP_HINT, OnBadUtf8, Pair
 
 _STRING: Final = re.compile(r'(?:msg[a-z_]+(?:\[\d+\])?\s*)?"(?:[^"\\]|\\.)*"')
 """A line of an entry that is whole, with or without its keyword."""
@@ -24,21 +24,11 @@ class PoFiles(PairFiles):
     pair with an empty target.
     """
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        on_bad_utf8: OnBadUtf8,
-        wanted: Wanted = GUESS,
-        *,
-        name: str,
-        on_bad_record: OnBadRecord = "error",
-    ) -> None:
-        """Say how they are read; there are no fields to choose."""
-        if wanted.src_field:
+    def _choose(self) -> None:
+        if self._wanted.src_field:
             raise ConfigError(
-                f"{files[0]}: a .po file has a message and its translation, and no src_field and tgt_field"
+                f"{self.files[0]}: a .po file has a message and its translation, and no src_field and tgt_field"
             )
-        super().__init__(files, on_bad_utf8, wanted, name=name, on_bad_record=on_bad_record)
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         contents = _decode(path, self._on_bad_utf8, self._meter)

@@ -1,15 +1,15 @@
 """Translation memories in TMX, read as a stream: units of one text in several languages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from xml.parsers import expat
 
 from nmt.corpus.base import Block, PairFiles, Unit, cut_strings
-from nmt.corpus.fields import GUESS, Wanted, first_line, is_language, shown
+from nmt.corpus.fields import first_line, is_language, shown
 from nmt.errors import ConfigError, DataError
 from nmt.io.compressed import Meter, read_chunks
-from nmt.io.lines import LONGEST_LINE, SKIP_HINT, Fault, OnBadRecord, OnBadUtf8, Pair
+from nmt.io.lines import LONGEST_LINE, SKIP_HINT, Fault, Pair
 
 _NATIVE_CODE: Final = frozenset({"bpt", "ept", "ph", "it", "ut"})
 """Elements within a text whose contents are codes of the program that it is from."""
@@ -22,23 +22,14 @@ class TmxFiles(PairFiles):
     name other files, or become larger than any memory.
     """
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        on_bad_utf8: OnBadUtf8,
-        wanted: Wanted = GUESS,
-        *,
-        name: str,
-        on_bad_record: OnBadRecord = "error",
-    ) -> None:
-        """Say how they are read; fields are languages."""
+    def _choose(self) -> None:
+        wanted = self._wanted  # fields are languages
         src_lang, tgt_lang = wanted.src_field or wanted.src_lang, wanted.tgt_field or wanted.tgt_lang
         if src_lang is None or tgt_lang is None:
             raise ConfigError(
-                f"{name}: a .tmx file may hold many languages; say which two are read with data.src_lang and "
+                f"{self.name}: a .tmx file may hold many languages; say which two are read with data.src_lang and "
                 "data.tgt_lang (--src-lang, --tgt-lang), or with src_field and tgt_field of the corpus"
             )
-        super().__init__(files, on_bad_utf8, wanted, name=name, on_bad_record=on_bad_record)
         self._languages = (src_lang, tgt_lang)
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:

@@ -1,11 +1,15 @@
-"""Files that may be compressed, as the bytes that were put into them: in chunks, in lines, or in sections of lines."""
+"""Files that may be compressed, as the bytes that were put into them: in chunks, in lines, or in sections of lines.
+
+And files that are no plain text, told by their names and their first bytes.
+"""
 
 import bz2
 import gzip
 import io
 import lzma
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Final
@@ -151,3 +155,75 @@ _OPENERS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
 
 COMPRESSIONS: Final = tuple(_OPENERS)
 """What the name of a compressed file ends in."""
+
+BOM: Final = b"\xef\xbb\xbf"
+"""What some programs write at the start of a file in UTF-8; it is no text."""
+
+_SAVE: Final = "save it as plain text in UTF-8, one sentence a line"
+_EXTRACT: Final = "extract its text first, one sentence per line: everything around it would be read as text"
+_CORPUS: Final = f"as a corpus, nmt prepare --corpus reads it; else {_EXTRACT}"
+_NAME: Final = f"its name has to end in one of {' '.join(COMPRESSIONS)}"
+
+_SUFFIXES: Final = {
+    **dict.fromkeys((".doc", ".docx", ".odt", ".rtf", ".pdf", ".xls", ".xlsx", ".ods", ".pptx", ".epub"), _SAVE),
+    **dict.fromkeys((".srt", ".vtt", ".ass", ".xlf", ".xliff", ".pot"), _EXTRACT),
+}
+"""What to do with files of these names."""
+_BEGINNINGS: Final = (
+    (b"PK\x03\x04", "a zip archive, as office documents are", _SAVE),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office document", _SAVE),
+    (b"%PDF-", "a PDF", _SAVE),
+    (b"{\\rtf", "a document in RTF", _SAVE),
+    (b"PAR1", "a Parquet file", _CORPUS),
+    (b"\x1f\x8b", "compressed", _NAME),
+    (b"BZh", "compressed", _NAME),
+    (b"\xfd7zXZ\x00", "compressed", _NAME),
+    (b"\x28\xb5\x2f\xfd", "compressed", _NAME),
+)
+"""How files begin that are no text, what they are, and what to do with them."""
+_MARKUP_SUFFIXES: Final = frozenset((".html", ".htm", ".xhtml", ".xml"))
+_MARKUP: Final = re.compile(r"\s*<(?:!doctype\s+html\b|html[\s>]|\?xml\s)", re.IGNORECASE)
+
+
+def refuse_documents(path: Path, corpora: Container[str]) -> None:
+    """Refuse a file that is to be read as plain text, one sentence a line, but is a document of another kind.
+
+    Args:
+        path: The file.
+        corpora: How the names of files of pairs end; a table (.tsv) is text, as far as anyone can tell.
+
+    Raises:
+        DataError: Its name or its first bytes say so.
+    """
+    suffix, _ = split_suffix(path)
+    if what_to_do := _SUFFIXES.get(suffix) or (_CORPUS if suffix in corpora and suffix != ".tsv" else None):
+        raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
+    first = _beginning(path)
+    for beginning, what, what_to_do in _BEGINNINGS:
+        if first.startswith(beginning):
+            raise DataError(f"{path} is not plain text, but {what}: {what_to_do}")
+
+
+def refuse_markup(path: Path, what_to_do: str = _EXTRACT) -> None:
+    """Refuse a file of HTML or XML that is to be read as plain text.
+
+    Raises:
+        DataError: Its name or its first line says so; it ends with what to do.
+    """
+    if split_suffix(path)[0] in _MARKUP_SUFFIXES:
+        raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
+    if begins_markup(_beginning(path).removeprefix(BOM).decode("utf-8", "replace")):
+        raise DataError(f"{path} is not plain text, but HTML or XML: {what_to_do}")
+
+
+def begins_markup(text: str) -> bool:
+    """Tell whether a page of HTML or XML begins so."""
+    return _MARKUP.match(text) is not None
+
+
+def _beginning(path: Path) -> bytes:
+    """Return the first bytes of a file, for a page may begin with blank lines; none of what is compressed or a pipe."""
+    if split_suffix(path)[1] or not path.is_file():  # what a pipe has given is gone
+        return b""
+    with path.open("rb") as file:
+        return file.read(512)

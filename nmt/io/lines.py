@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import DataError, counted
-from nmt.io.compressed import CHUNK, SECTION_BYTES, BegunBytes, read_raw_lines, read_raw_sections, read_sections
+from nmt.io.compressed import BOM, CHUNK, SECTION_BYTES, BegunBytes, read_raw_lines, read_raw_sections, read_sections
 
 OnBadUtf8 = Literal["error", "replace"]
 OnBadRecord = Literal["error", "skip"]
@@ -23,9 +23,6 @@ SKIP_HINT: Final = "; --on-bad-record skip leaves out such records"
 
 DECODING_ERRORS: Final[dict[OnBadUtf8, str]] = {"error": "strict", "replace": "replace"}
 """How Python calls what bad bytes lead to."""
-
-BOM: Final = b"\xef\xbb\xbf"
-"""What some programs write at the start of a file in UTF-8; it is no text."""
 
 
 class Pair(NamedTuple):

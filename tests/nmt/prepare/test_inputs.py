@@ -202,7 +202,7 @@ def test_a_missing_file_is_named_with_its_setting() -> None:
 
 def test_a_missing_file_that_is_looked_for_in_the_root_says_so() -> None:
     with pytest.raises(
-        DataError, match=r"No such file or directory; its name counts from data\.root = recipes/corpus$"
+        DataError, match=r"No such file or directory; its path is relative to data\.root = recipes/corpus$"
     ):
         record_inputs([("data.train_tsv", (Path("recipes/corpus/none.tsv"),))], Path("recipes/corpus"))
     with pytest.raises(DataError, match=r"^cannot read /none\.tsv \(data\.train_tsv\): No such file or directory$"):

@@ -8,9 +8,9 @@ import pytest
 from nmt.config import load_settings
 from nmt.corpus import FORMATS
 from nmt.corpus.base import Block, PairFiles, Unit, cut_strings
-from nmt.corpus.opening import open_corpus
 from nmt.errors import ConfigError, DataError
 from nmt.io.lines import Pair, read_lines
+from nmt.prepare.inputs import open_corpus
 from nmt.prepare.pipeline import prepare
 
 
@@ -44,7 +44,7 @@ def test_a_new_format_is_named_where_one_is_not_known_and_refused_as_plain_text(
     for name in ("a.doc", "a.couples.gz"):
         data = load_settings(None, [f"data.root={tmp_path}", f"data.corpora=[{{path = '{name}'}}]"]).data
         with pytest.raises(ConfigError, match=r"expected \.tsv \.jsonl \.tmx \.po, these also .*, \.parquet \.couples"):
-            open_corpus(data.corpora[0], data, split="train")
+            open_corpus(data.corpora[0], data, split="train", setting="data.corpora.0")
     data = load_settings(None, [f"data.root={tmp_path}", "data.corpora=[{src = 'a.couples', tgt = 'b'}]"]).data
     with pytest.raises(DataError, match=r"a\.couples is not plain text, by its name: as a corpus, nmt prepare"):
-        next(open_corpus(data.corpora[0], data, split="train").blocks(1))
+        next(open_corpus(data.corpora[0], data, split="train", setting="data.corpora.0").blocks(1))

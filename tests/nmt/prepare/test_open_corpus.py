@@ -13,9 +13,9 @@ from datasets import Dataset
 
 from nmt.config import CorpusSettings, DataSettings
 from nmt.corpus.base import PairSource
-from nmt.corpus.opening import open_corpus
 from nmt.corpus.plain import TextFiles
 from nmt.errors import ConfigError, DataError
+from nmt.prepare.inputs import open_corpus
 
 
 def opened(root: Path, **corpus: Any) -> PairSource:
@@ -110,7 +110,7 @@ def test_an_unknown_suffix_is_an_error_with_those_that_are_known(tmp_path: Path,
         opened(tmp_path, path=[name])
     assert str(caught.value) == (
         f"{tmp_path / name}: cannot tell its format from its name; expected .tsv .jsonl .tmx .po, these also with .gz "
-        ".xz .bz2 .zst behind it, .parquet, or hf:NAME; plain text is given as src and tgt"
+        ".xz .bz2 .zst after it, .parquet, or hf:NAME; plain text is given as src and tgt"
     )
 
 
@@ -135,7 +135,7 @@ def test_patterns_that_match_nothing_and_sides_that_do_not_match_name_their_sett
 
 def test_processes_that_read_blocks_load_no_heavy_libraries() -> None:
     code = (
-        "import sys, nmt.corpus.opening\n"
+        "import sys, nmt.prepare.stages\n"
         "print([name for name in ('torch', 'datasets', 'pandas') if name in sys.modules])"
     )
     root = Path(__file__).parents[3]

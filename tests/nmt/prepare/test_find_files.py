@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from nmt.corpus.opening import find_files
 from nmt.errors import DataError
+from nmt.prepare.inputs import find_files
 
 
 def found(root: Path, *names: str) -> list[str]:

@@ -21,9 +21,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nmt.config import CorpusSettings, DataSettings, load_settings
-from nmt.corpus.opening import open_corpus
 from nmt.errors import NmtError
 from nmt.io.lines import OnBadUtf8, Pair, normalise
+from nmt.prepare.inputs import open_corpus
 from nmt.prepare.pipeline import prepare
 
 Texts = list[tuple[str, str]]
@@ -87,7 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(folder: Path, on_bad_utf8: OnBadUtf8 = "error", **corpus: list[str]) -> list[Pair] | None:
     """Read a corpus; None: it was refused, with one line that names a file."""
     data = DataSettings(root=folder, src_lang="en", tgt_lang="fr", on_bad_utf8=on_bad_utf8)
-    source = open_corpus(CorpusSettings.model_validate(corpus), data, split="train")
+    source = open_corpus(CorpusSettings.model_validate(corpus), data, split="train", setting="data.corpora.0")
     try:
         blocks = [(len(block), block.records()) for block in source.blocks(5)]
     except NmtError as error:

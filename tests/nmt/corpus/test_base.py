@@ -1,9 +1,11 @@
 import pickle
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nmt.corpus import base
-from nmt.corpus.base import Unit, cut_strings, to_lines
+from nmt.corpus.base import Block, PairFiles, StringsBlock, Unit, cut_strings, to_lines
 from nmt.errors import DataError
 from nmt.io.lines import OnBadUtf8, Pair
 
@@ -43,3 +45,25 @@ def test_few_long_texts_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> N
     units = [Unit("abcd", "e", 1), Unit("f", "g", 2), Unit("abcdefgh", "", 3), Unit("i", "j", 4)]
     blocks = cut_strings(units, 10, file="f", noun="unit", on_bad_utf8="error")
     assert [len(block) for block in blocks] == [2, 1, 1]
+
+
+class Names(PairFiles):
+    """A source whose only pair of each file is its name, twice."""
+
+    def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
+        self._meter.bytes += path.stat().st_size
+        yield StringsBlock((Unit(path.name, path.name, 1),), str(path), "line", self._on_bad_utf8)
+
+
+def test_files_are_read_in_their_order_as_often_as_asked_for(tmp_path: Path) -> None:
+    files = [tmp_path / "b", tmp_path / "a"]
+    for size, path in enumerate(files, start=1):
+        path.write_bytes(b"x" * size)
+    source = Names(files, "error", name="names")
+    assert (source.files, source.fingerprint, source.total_bytes, source.read_bytes) == (tuple(files), None, 3, 0)
+    for _ in range(2):
+        assert [(pair.src, source.read_bytes) for pair in source.records()] == [("b", 1), ("a", 3)]
+
+
+def test_a_file_that_is_missing_has_no_size() -> None:
+    assert Names([Path("none")], "error", name="names").total_bytes == 0
