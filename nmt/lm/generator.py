@@ -16,7 +16,7 @@ from nmt.errors import ConfigError, ModelError, counted
 from nmt.models.devices import choose_device, prepare_for_search, use_threads
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
-from nmt.search.frontier import piece_log_probs
+from nmt.search.frontier import forbidding
 from nmt.search.sampling import Sampling, uniform_numbers
 from nmt.text.alignment import join_pieces
 from nmt.text.characters import normaliser
@@ -145,7 +145,8 @@ class Generator:
             raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
         first_sample, place = torch.zeros_like(numbers), torch.full_like(numbers, step)
         uniform = uniform_numbers(sampling.seed, numbers, first_sample, place)
-        return sampling.draw(piece_log_probs(logits.squeeze(1)), uniform[:, None])
+        log_probs = forbidding(logits.squeeze(1).log_softmax(dim=1, dtype=torch.float32))
+        return sampling.draw(log_probs, uniform[:, None])
 
     def _prefix(self, generation: Generation) -> "_Prefix":
         plain = normaliser(cleans=self.settings.data.clean_invisible)(generation.prefix)

@@ -112,7 +112,7 @@ class Beams(Rows):
         """K."""
         return self.finished.scores.shape[1]
 
-    def grow(self, logits: Tensor, state: SearchState) -> tuple["Beams", Tensor]:
+    def grow(self, logits: Tensor, state: SearchState) -> tuple[Self, Tensor]:
         """Make a step from logits [B, K, V]."""
         log_probs = self.limits.log_probs(logits, state, self.written)
         candidates = best_candidates(log_probs, self.log_probs, 2 * self.beam_size)
@@ -121,10 +121,11 @@ class Beams(Rows):
     def over(self) -> Tensor:
         """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
         longest = self.limits.longest
-        attainable = self.scoring.attainable(self.log_probs[:, :1], longest[:, None]).squeeze(1)
+        # log-probabilities only fall, and penalties only cost
+        attainable = self.log_probs[:, 0].double() / self.scoring.divisors(longest)
         return (self.limits.lengths == longest) | (self.finished.scores[:, self.n_best - 1] >= attainable)
 
-    def join(self, other: "Beams") -> "Beams":
+    def join(self, other: Self) -> Self:
         """Append the sentences of `other`."""
         both = super().join(other)
         if self.coverage is None or other.coverage is None:
@@ -145,7 +146,7 @@ class Beams(Rows):
             for b, ranked in enumerate(zip(scores, log_probs, lengths, strict=True))
         ]
 
-    def advance(self, candidates: Candidates, attention: Tensor) -> tuple["Beams", Tensor]:
+    def advance(self, candidates: Candidates, attention: Tensor) -> tuple[Self, Tensor]:
         """Make the next frontier from the step's 2K candidates."""
         ends = candidates.ids == EOS  # [B, 2K]
         # at most one candidate a beam ends, so at least K of the 2K do not

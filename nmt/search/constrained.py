@@ -31,9 +31,9 @@ import torch
 from torch import Tensor
 
 from nmt.search.beam import Beams
-from nmt.search.frontier import Candidates, Limits, best_candidates, piece_ids
-from nmt.search.protocol import Hypothesis, SearchState
-from nmt.search.rules import Scoring, places
+from nmt.search.frontier import Candidates, best_candidates, piece_ids
+from nmt.search.protocol import SearchState
+from nmt.search.rules import places
 from nmt.text.vocab import EOS, PAD
 
 
@@ -127,10 +127,10 @@ class _Option(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ConstrainedBeams:
+class ConstrainedBeams(Beams):
     """A frontier of K live hypotheses a sentence and the best finished ones, bound to contain what is required."""
 
-    beams: Beams
+    common = frozenset({"required", "progress"})  # no tensors: taken and joined below
     required: tuple[Required, ...]
     """Of each sentence."""
     progress: tuple[tuple[Progress, ...], ...]
@@ -138,101 +138,59 @@ class ConstrainedBeams:
     replayable: ClassVar[bool] = False
 
     @classmethod
-    def start(
-        cls,
-        limits: Limits,
-        required: Sequence[Sequence[Sequence[int]]],
-        *,
-        beam_size: int,
-        n_best: int,
-        scoring: Scoring,
-        src_lengths: Tensor | None = None,
-        with_attention: bool = False,
-        continuing: Set[int] = frozenset(),
-        copied: Sequence[int] = (),
-        opening: Mapping[int, int] = MappingProxyType({}),
-    ) -> Self:
-        """Begin with one live hypothesis a sentence, `<s>`, and nothing finished; after a step there are K.
+    def of(cls, beams: Beams, required: Sequence[Required]) -> Self:
+        """Bind hypotheses that have made no step yet to what each sentence requires."""
+        return cls(**vars(beams), required=tuple(required), progress=tuple((one.begin,) for one in required))
 
-        Args:
-            limits: [B].
-            required: For each sentence, the sequences that have to appear in its translation; none: any will do.
-            beam_size: K.
-            n_best: Hypotheses wanted for each sentence, at most K.
-            scoring: The penalties.
-            src_lengths: Source positions, [B]; only a coverage penalty asks for them.
-            with_attention: Keep the attention of each piece.
-            continuing: Pieces that continue a word: behind what is required, they make another word of it.
-            copied: Pieces of which that is not so.
-            opening: Pieces that begin a text, and what each of them is elsewhere.
-        """
-        beams = Beams.start(
-            limits,
-            beam_size=beam_size,
-            n_best=n_best,
-            scoring=scoring,
-            src_lengths=src_lengths,
-            with_attention=with_attention,
-        )
-        all_required = tuple(Required(sequences, continuing, frozenset(copied), opening) for sequences in required)
-        return cls(beams, all_required, tuple((one.begin,) for one in all_required))
-
-    @property
-    def ids(self) -> Tensor:
-        """The pieces to go on from, [B, K]."""
-        return self.beams.ids
-
-    def grow(self, logits: Tensor, state: SearchState) -> tuple["ConstrainedBeams", Tensor]:
+    def grow(self, logits: Tensor, state: SearchState) -> tuple[Self, Tensor]:
         """Make a step from logits [B, K, V]."""
         options = self._options(logits, state)
-        limits, finished = self.beams.limits, self.beams.finished
-        last = (limits.lengths == limits.longest - 1).tolist()
-        found = (finished.scores[:, 0] > -math.inf).tolist()
+        last = (self.limits.lengths == self.limits.longest - 1).tolist()
+        found = (self.finished.scores[:, 0] > -math.inf).tolist()
         chosen, progress = [], []
         for b, over in enumerate(self.over().tolist()):
             ended, going = self._choose(b, [] if over else options[b])
             if last[b]:
                 going = self._closable(b, going, nothing=not (ended or found[b]))
-            chosen.append((ended, going))
-            missing = (self.required[b].begin,) * (self.beams.beam_size - len(going))
-            progress.append((*(self._followed(b, option) for option in going), *missing))
-        candidates = _candidates(chosen, self.beams.beam_size, device=logits.device)
-        beams, parents = self.beams.advance(candidates, state.attention)
-        return replace(self, beams=beams, progress=tuple(progress)), parents
+            # K candidates that end before K that go on, those that are missing being impossible
+            ends = [_Option(math.inf, 0, EOS)] * (self.beam_size - len(ended))
+            goes = [_Option(math.inf, 0, PAD)] * (self.beam_size - len(going))
+            chosen.append([*ended, *ends, *going, *goes])
+            progress.append((*(self._followed(b, option) for option in going), *[self.required[b].begin] * len(goes)))
+        parts = ([[option[part] for option in row] for row in chosen] for part in range(3))
+        costs, parents, pieces = (torch.tensor(part, device=logits.device) for part in parts)
+        beams, parents = self.advance(Candidates(-costs, parents, pieces), state.attention)
+        return replace(beams, progress=tuple(progress)), parents
 
-    def over(self) -> Tensor:
-        """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
-        return self.beams.over()
-
-    def take(self, sentences: Tensor) -> "ConstrainedBeams":
+    def take(self, sentences: Tensor) -> Self:
         """Keep `sentences` [B'], in this order."""
         rows = sentences.tolist()
-        required = tuple(self.required[row] for row in rows)
-        return ConstrainedBeams(self.beams.take(sentences), required, tuple(self.progress[row] for row in rows))
+        required, progress = tuple(self.required[row] for row in rows), tuple(self.progress[row] for row in rows)
+        return replace(super().take(sentences), required=required, progress=progress)
 
-    def join(self, other: "ConstrainedBeams") -> "ConstrainedBeams":
+    def join(self, other: Self) -> Self:
         """Append the sentences of `other`."""
-        beams = self.beams.join(other.beams)
-        return ConstrainedBeams(beams, self.required + other.required, self.progress + other.progress)
-
-    def hypotheses(self) -> list[list[Hypothesis]]:
-        """Return the best finished hypotheses of each sentence."""
-        return self.beams.hypotheses()
+        required, progress = self.required + other.required, self.progress + other.progress
+        return replace(super().join(other), required=required, progress=progress)
 
     def _options(self, logits: Tensor, state: SearchState) -> list[list[_Option]]:
-        """List the candidates of each sentence, best first."""
-        log_probs = self.beams.limits.log_probs(logits, state, self.beams.written)
+        """List the candidates of each sentence, best first: equal ones go by lower beam, then by lower id."""
+        log_probs = self.limits.log_probs(logits, state, self.written)
         batch, beams, _ = log_probs.shape
-        totals = self.beams.log_probs  # [B, K]
-        count = 2 * self.beams.beam_size
+        totals = self.log_probs  # [B, K]
         # [B * K, 2K]: of each hypothesis alone
-        best = best_candidates(log_probs.flatten(0, 1)[:, None], totals.reshape(-1, 1), count)
+        best = best_candidates(log_probs.flatten(0, 1)[:, None], totals.reshape(-1, 1), 2 * self.beam_size)
         likely = piece_ids(best.ids.view(batch, -1), state).view(batch, beams, -1)
         needed = self._needed(likely.device)  # [B, K, N]
         index = places(needed.flatten(1), state.pieces).view(needed.shape)
-        costs = -torch.cat([best.log_probs.view(likely.shape), log_probs.gather(2, index) + totals[:, :, None]], dim=2)
+        log_probs = torch.cat([best.log_probs.view(likely.shape), log_probs.gather(2, index) + totals[:, :, None]], 2)
         pieces = torch.cat([likely, needed], dim=2)
-        return [_sorted(*both) for both in zip(costs.tolist(), pieces.tolist(), strict=True)]
+        options = []
+        for costs, ids in zip((-log_probs).tolist(), pieces.tolist(), strict=True):
+            rows = enumerate(zip(costs, ids, strict=True))
+            every = {_Option(cost, parent, piece) for parent, row in rows for cost, piece in zip(*row, strict=True)}
+            options.append(sorted(option for option in every if option.cost < math.inf))
+        return options
 
     def _needed(self, device: torch.device) -> Tensor:
         """Return the pieces that bring each live hypothesis on, PAD behind the last one, [B, K, N]."""
@@ -246,7 +204,7 @@ class ConstrainedBeams:
 
     def _choose(self, sentence: int, options: list[_Option]) -> tuple[list[_Option], list[_Option]]:
         """Choose among candidates, best first: those that end, and those that go on."""
-        beam_size, total = self.beams.beam_size, self.required[sentence].total
+        beam_size, total = self.beam_size, self.required[sentence].total
         banks: dict[int, list[_Option]] = {}
         for option in options:
             met = self._met(sentence, option)
@@ -271,30 +229,6 @@ class ConstrainedBeams:
 
     def _followed(self, sentence: int, option: _Option) -> Progress:
         return self.required[sentence].advance(self.progress[sentence][option.parent], option.piece)
-
-
-def _sorted(costs: list[list[float]], pieces: list[list[int]]) -> list[_Option]:
-    """Sort the possible candidates of a sentence: equal ones go by lower beam, then by lower id; each comes once."""
-    options = {
-        _Option(cost, parent, piece)
-        for parent, row in enumerate(zip(costs, pieces, strict=True))
-        for cost, piece in zip(*row, strict=True)
-        if cost < math.inf
-    }
-    return sorted(options)
-
-
-def _candidates(
-    chosen: Sequence[tuple[list[_Option], list[_Option]]], beam_size: int, *, device: torch.device
-) -> Candidates:
-    """Lay K candidates that end before K that go on, those that are missing being impossible."""
-    rows = []
-    for ended, going in chosen:
-        ends = [_Option(math.inf, 0, EOS)] * (beam_size - len(ended))
-        goes = [_Option(math.inf, 0, PAD)] * (beam_size - len(going))
-        rows.append([*ended, *ends, *going, *goes])
-    costs, parents, pieces = (torch.tensor([[option[part] for option in row] for row in rows]) for part in range(3))
-    return Candidates(-costs.to(device), parents.to(device), pieces.to(device))
 
 
 def _borders(sequence: Sequence[int]) -> list[int]:

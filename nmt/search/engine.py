@@ -1,9 +1,10 @@
-"""Search over any number of sentences: as many at a time as the budget allows; who is over makes room for others."""
+"""Search: which kind it is, and over any number of sentences, as many at a time as the budget allows; who is over makes
+room for others."""
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic
 
 import numpy as np
@@ -11,12 +12,19 @@ import torch
 from torch import Tensor
 
 from nmt.batching import SourceBatch, source_batch
+from nmt.config import SearchSettings
 from nmt.errors import ModelError
 from nmt.models.tensors import padded
-from nmt.search.frontier import Frontier
+from nmt.search.beam import Beams
+from nmt.search.constrained import ConstrainedBeams, Required
+from nmt.search.frontier import FORBIDDEN, Frontier, Limits
+from nmt.search.greedy import Greedy
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, Sentence, State
-from nmt.search.replay import Recorder, Replayed, recorder_for
+from nmt.search.replay import CudaGraphs, Recorder, Replayed
+from nmt.search.rules import RULES, Asked, Scoring
+from nmt.search.sampling import Sampled, Sampling
 from nmt.text.sequences import FlatSequences
+from nmt.text.vocab import UNK
 
 ENCODED_AT_ONCE: Final = 128
 """Sentences that the encoder reads together: enough for its products to be fast."""
@@ -39,6 +47,81 @@ _ROW_MULTIPLE: Final = 32
 
 Start = Callable[[Sequence[Sentence], Tensor], Frontier]
 """Makes the frontier of new sentences whose sources have so many positions, `</s>` counted, [B]."""
+
+_EXTRA_STEPS: Final = 10
+"""Steps that a translation may have beyond what the length of its source allows."""
+
+
+@dataclass(frozen=True)
+class Kind(Asked):
+    """What is asked of a search beyond its settings."""
+
+    n_best: int = 1
+    """Hypotheses of each sentence."""
+    sampling: Sampling | None = None
+    """Draw them at random."""
+    with_attention: bool = False
+    """Keep the attention of each piece."""
+    allow_unknown: bool = False
+    """Let `<unk>` be produced."""
+    constrained: bool = False
+    """Heed what sentences require."""
+    continuing: frozenset[int] = frozenset()
+    """Pieces that go on within a word, before which a required one has not ended yet."""
+    opening: Mapping[int, int] = field(default_factory=dict)
+    """Pieces that begin a text, and what each of them is elsewhere, where scripts have no spaces."""
+    weighed: bool = False
+    """The model's scores are sums of weighted log-probabilities, as those of `nmt.search.combined`."""
+
+
+def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
+    """Choose the kind of search.
+
+    Samples if that is asked for; a beam search with constraints where pieces are required; greedy search where one
+    hypothesis is wanted from a beam of one, and no coverage penalty, of which it knows nothing; else a beam search.
+    """
+    greedy = settings.beam_size == 1 and kind.n_best == 1 and not (kind.constrained or settings.coverage_penalty)
+    scoring, attention = Scoring(settings.length_penalty, settings.coverage_penalty), kind.with_attention
+
+    def start(sentences: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
+        limits = _limits(sentences, src_lengths, settings, kind)
+        if kind.sampling is not None:
+            numbers = torch.tensor([sentence.number for sentence in sentences], device=src_lengths.device)
+            count, sampling = kind.n_best, kind.sampling
+            return Sampled.start(
+                limits, numbers, count=count, sampling=sampling, scoring=scoring, with_attention=attention
+            )
+        if greedy:
+            return Greedy.start(limits, scoring=scoring, with_attention=attention)
+        beams = Beams.start(
+            limits,
+            beam_size=settings.beam_size,
+            n_best=kind.n_best,
+            scoring=scoring,
+            src_lengths=src_lengths,
+            with_attention=attention,
+        )
+        if not kind.constrained:
+            return beams
+        bound = (frozenset(kind.copied), kind.opening)
+        return ConstrainedBeams.of(beams, [Required(one.required, kind.continuing, *bound) for one in sentences])
+
+    return start
+
+
+def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: SearchSettings, kind: Kind) -> Limits:
+    pieces = src_lengths - 1
+    longest = (pieces * settings.max_length_ratio).long() + _EXTRA_STEPS
+    shortest = (pieces * settings.min_length_ratio).long()
+    if kind.constrained:
+        needed = [sum(map(len, sentence.required)) for sentence in sentences]
+        longest = longest + torch.tensor(needed, device=pieces.device)
+    if kind.with_prefixes:
+        longest = longest + torch.tensor([len(sentence.prefix) for sentence in sentences], device=pieces.device)
+    made = (rule.of(sentences, longest, settings, kind) for rule in RULES)
+    rules = [rule for rule in made if rule is not None]
+    never = tuple(piece for piece in FORBIDDEN if not (piece == UNK and kind.allow_unknown))
+    return Limits.start(longest, shortest, rules, never=never, weighed=kind.weighed)
 
 
 @dataclass(frozen=True)
@@ -112,7 +195,8 @@ class Engine(Generic[Memory, State]):
         self._start = start
         self._batch_tokens = batch_tokens
         self._reverse_source = reverse_source
-        recorder = recorder or recorder_for(model.device)
+        if recorder is None and model.device.type == "cuda":
+            recorder = CudaGraphs()
         self._steps_at_once, self._row_multiple = (_STEPS_AT_ONCE, _ROW_MULTIPLE) if recorder else (1, 1)
         self._replayed = Replayed(self._advance_often, recorder) if recorder else None
         self._waiting: deque[_Group[State]] = deque()
@@ -136,9 +220,16 @@ class Engine(Generic[Memory, State]):
 
     @torch.inference_mode()
     def add(self, sentences: Sequence[Sentence]) -> None:
-        """Encode sentences together, make their first step, and let them wait for room."""
-        if sentences:
-            self._waiting.append(self._encode(sentences))
+        """Encode sentences together, make their first step while each has a single beam, and let them wait for room."""
+        if not sentences:
+            return
+        src = FlatSequences.from_lists([sentence.ids for sentence in sentences])
+        batch = source_batch(src, np.arange(len(src)), reverse_source=self._reverse_source)
+        batch = SourceBatch(batch.ids.to(self._model.device), batch.lengths.to(self._model.device))
+        state, frontier = self._model.start(self._model.encode(batch)), self._start(sentences, batch.lengths)
+        numbers = tuple(sentence.number for sentence in sentences)
+        sizes = tuple(len(sentence.ids) + 1 for sentence in sentences)
+        self._waiting.append(_Group(numbers, sizes, *self._advance(state, frontier)))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, list[Hypothesis]]]:
@@ -159,15 +250,6 @@ class Engine(Generic[Memory, State]):
         self._over = over
         self._live = None if all(over) else live
         return self._collect(live, ended) if ended else []
-
-    def _encode(self, sentences: Sequence[Sentence]) -> _Group[State]:
-        src = FlatSequences.from_lists([sentence.ids for sentence in sentences])
-        batch = source_batch(src, np.arange(len(src)), reverse_source=self._reverse_source)
-        batch = SourceBatch(batch.ids.to(self._model.device), batch.lengths.to(self._model.device))
-        state, frontier = self._model.start(self._model.encode(batch)), self._start(sentences, batch.lengths)
-        numbers = tuple(sentence.number for sentence in sentences)
-        sizes = tuple(len(sentence.ids) + 1 for sentence in sentences)
-        return _Group(numbers, sizes, *self._advance(state, frontier))  # now, while each sentence has a single beam
 
     def _advance(self, state: State, frontier: Frontier) -> tuple[State, Frontier]:
         logits, state = self._model.step(frontier.ids, state)
@@ -226,3 +308,45 @@ class Engine(Generic[Memory, State]):
             return hypothesis
         attention = padded(hypothesis.attention[:, :pieces], pieces, dim=1).cpu()  # no piece yet: no width yet
         return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)
+
+
+def search_batches(
+    model: SearchableModel[Memory, State],
+    sources: Sequence[Sequence[int]],
+    *,
+    settings: SearchSettings,
+    reverse_source: bool,
+    n_best: int = 1,
+    with_attention: bool = False,
+) -> list[list[Hypothesis]]:
+    """Search for the translations of sources.
+
+    Args:
+        model: In evaluation mode.
+        sources: Source pieces, without `</s>`.
+        settings: Beam size, length penalty, longest output, and the budget rows x beams x longest source of a batch.
+        reverse_source: Whether sources are reversed.
+        n_best: Hypotheses wanted for each source, at most the beam size.
+        with_attention: Keep the attention of each piece.
+
+    Returns:
+        For each source, in order, its hypotheses, best first: at least one.
+
+    Raises:
+        ModelError: The model gives scores that are not finite numbers.
+    """
+    start = start_of(settings, Kind(n_best=n_best, with_attention=with_attention))
+    engine = Engine(
+        model, start, batch_tokens=settings.batch_tokens, reverse_source=reverse_source, beams=settings.beam_size
+    )
+    sentences = [Sentence(tuple(ids), number) for number, ids in enumerate(sources)]
+    # the longest first: what does not fit fails early
+    waiting = sorted(sentences, key=lambda sentence: len(sentence.ids))
+    found: list[list[Hypothesis]] = [[] for _ in sentences]
+    while waiting or engine.busy:
+        if waiting and engine.hungry:
+            count = min(engine.at_once(len(waiting[-1].ids)), len(waiting))
+            engine.add([waiting.pop() for _ in range(count)])
+        for number, hypotheses in engine.step():
+            found[number] = hypotheses
+    return found

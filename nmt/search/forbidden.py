@@ -8,7 +8,7 @@ space matches white space, however much.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -30,11 +30,33 @@ def as_bytes(character: str) -> str:
 class _Match(NamedTuple):
     """A beginning of a text that ends where one has read to."""
 
-    text: int
+    text: str
     length: int
-    """Characters matched; all of them: the next one decides whether the word ends here."""
+    """Characters matched."""
     bytes: int = 0
     """Bytes of the next character that are matched too."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether only the next character can tell if the word ends here."""
+        return self.length == len(self.text)
+
+    @property
+    def spaced(self) -> bool:
+        """Whether a space within the text was read last."""
+        return not self.bytes and self.text[self.length - 1 : self.length] == " "
+
+    def further(self, character: str) -> "Iterator[_Match]":
+        """Read a character: what the match becomes, if it goes on."""
+        expected = self.text[self.length]
+        if not self.bytes and character == expected:
+            yield _Match(self.text, self.length + 1)
+        if character == " " and self.spaced:
+            yield self
+        spelled = as_bytes(expected)
+        if not expected.isascii() and character == spelled[self.bytes]:
+            last = self.bytes + 1 == len(spelled)
+            yield _Match(self.text, self.length + 1) if last else self._replace(bytes=self.bytes + 1)
 
 
 class _Read(NamedTuple):
@@ -44,10 +66,6 @@ class _Read(NamedTuple):
     """Empty: none of the texts has it."""
     continues: bool
     is_sign: bool
-
-    @classmethod
-    def of(cls, character: str) -> Self:
-        return cls(character, continues(character), is_sign(character))
 
 
 class _State(NamedTuple):
@@ -73,14 +91,25 @@ class WholeWords:
         characters = sorted(set("".join(self.texts)))
         spelled = sorted(set("".join(as_bytes(one) for one in characters if not one.isascii())) - set(characters))
         self._symbols = {character: symbol for symbol, character in enumerate([*characters, *spelled], start=3)}
-        states, moves, found = self._explore()
+        alphabet = [_Read("", True, False), _Read("", False, False), _Read("", False, True)]
+        alphabet += [_Read(one, continues(one), is_sign(one)) for one in self._symbols]
+        states, moves, found = [_State(False, frozenset())], list[list[int]](), list[list[bool]]()
+        numbers = {states[0]: 0}
+        for state in states:  # it grows meanwhile: every symbol is followed from every state that can be reached
+            steps = [self._step(state, read) for read in alphabet]
+            for following, _ in steps:
+                if following not in numbers:
+                    numbers[following] = len(states)
+                    states.append(following)
+            moves.append([numbers[following] for following, _ in steps])
+            found.append([ended for _, ended in steps])
         self.moves = np.array(moves, dtype=np.int32)
         """The next state of each state and symbol, [N, A]; state 0 is the first one."""
         self.found = np.array(found, dtype=np.bool_)
         """Whether a text then has come to its end, and the word with it, [N, A]."""
-        self.complete = np.array([any(self._complete(match) for match in state.matches) for state in states])
+        self.complete = np.array([any(match.complete for match in state.matches) for state in states])
         """Whether a text has been read up to where it ends, if the word does, [N]."""
-        self.spaced = np.array([any(self._spaced(match) for match in state.matches) for state in states])
+        self.spaced = np.array([any(match.spaced for match in state.matches) for state in states])
         """Whether a space within a text was read last, [N]."""
 
     def symbol(self, character: str) -> int:
@@ -105,57 +134,16 @@ class WholeWords:
             state = self.moves[state, symbol]
         return bool(self.complete[state])
 
-    def _explore(self) -> tuple[list[_State], list[list[int]], list[list[bool]]]:
-        """Follow every symbol from every state that can be reached."""
-        first = _State(False, frozenset())
-        numbers, states = {first: 0}, [first]
-        moves: list[list[int]] = []
-        found: list[list[bool]] = []
-        alphabet = [_Read("", True, False), _Read("", False, False), _Read("", False, True)]
-        alphabet += map(_Read.of, self._symbols)
-        for state in states:  # it grows meanwhile
-            steps = [self._step(state, read) for read in alphabet]
-            for following, _ in steps:
-                if following not in numbers:
-                    numbers[following] = len(states)
-                    states.append(following)
-            moves.append([numbers[following] for following, _ in steps])
-            found.append([ended for _, ended in steps])
-        return states, moves, found
-
     def _step(self, state: _State, read: _Read) -> tuple[_State, bool]:
         """Return the state behind a character, and whether it ends one of the texts as whole words."""
-        complete = [match for match in state.matches if self._complete(match)]
-        found = not read.is_sign and any(not (read.continues and continues(self._last(match))) for match in complete)
-        going = [match for match in state.matches if match not in complete]
-        going += [_Match(n, 0) for n, text in enumerate(self.texts) if not (state.within and continues(text[0]))]
-        matches = {further for match in going for further in self._advance(match, read.character)}
-        ended = {match for match in matches if self._complete(match) and not self._may_go_on(match)}
+        complete = [match for match in state.matches if match.complete]
+        found = not read.is_sign and any(not (read.continues and continues(match.text[-1])) for match in complete)
+        going = [match for match in state.matches if not match.complete]
+        going += [_Match(text, 0) for text in self.texts if not (state.within and continues(text[0]))]
+        matches = {further for match in going for further in match.further(read.character)}
+        # of the others a next character could make another word
+        ended = {one for one in matches if one.complete and not (continues(one.text[-1]) or takes_signs(one.text[-1]))}
         return _State(read.continues, frozenset(matches - ended)), found or bool(ended)
-
-    def _advance(self, match: _Match, character: str) -> Iterator[_Match]:
-        expected = self.texts[match.text][match.length]
-        if not match.bytes and character == expected:
-            yield _Match(match.text, match.length + 1)
-        if character == " " and self._spaced(match):
-            yield match
-        spelled = as_bytes(expected)
-        if not expected.isascii() and character == spelled[match.bytes]:
-            last = match.bytes + 1 == len(spelled)
-            yield _Match(match.text, match.length + 1) if last else match._replace(bytes=match.bytes + 1)
-
-    def _complete(self, match: _Match) -> bool:
-        return match.length == len(self.texts[match.text])
-
-    def _last(self, match: _Match) -> str:
-        return self.texts[match.text][-1]
-
-    def _may_go_on(self, match: _Match) -> bool:
-        """Tell whether a next character could make another word of a complete match."""
-        return continues(self._last(match)) or takes_signs(self._last(match))
-
-    def _spaced(self, match: _Match) -> bool:
-        return not match.bytes and self.texts[match.text][match.length - 1 : match.length] == " "
 
 
 _LONE_BYTE: Final = re.compile("[\ud800-\udfff]")
@@ -208,19 +196,19 @@ class ForbiddenWords:
 
     def states(self, written: Tensor, lengths: Tensor) -> Tensor:
         """Return the states of hypotheses [B, K, T], of which [B] pieces are written: [B, K]."""
-        last = _last(written, lengths, 1)  # [B, K, 1]
+        last = last_pieces(written, lengths, 1)  # [B, K, 1]
         states = self._read(last)
         b, k = (~self._resets[last.squeeze(2)]).nonzero(as_tuple=True)
         if len(b):
-            states[b, k] = self._read(_last(written[b, k][:, None], lengths[b], self.window)).squeeze(1)
+            states[b, k] = self._read(last_pieces(written[b, k][:, None], lengths[b], self.window)).squeeze(1)
         return states
 
     def states_without_looking(self, written: Tensor, lengths: Tensor) -> Tensor:
         """Return the same, where to look at values would be to wait for a device."""
-        return self._read(_last(written, lengths, self.window))
+        return self._read(last_pieces(written, lengths, self.window))
 
     def rows(self, states: Tensor, pieces: Tensor | None, *, last: Tensor) -> Tensor:
-        """Return which of the masks hypotheses in `states` [B, K] obey: [B, K].
+        """Return which of the masks hypotheses obey: [B, K].
 
         Args:
             states: [B, K].
@@ -267,7 +255,7 @@ def _tabulate(automaton: WholeWords, pieces: Sequence[str]) -> tuple[NDArray[np.
     return moves, found
 
 
-def _last(written: Tensor, lengths: Tensor, count: int) -> Tensor:
+def last_pieces(written: Tensor, lengths: Tensor, count: int) -> Tensor:
     """Return the last `count` of the [B] pieces of hypotheses [B, K, T], PAD before the first: [B, K, count]."""
     index = lengths[:, None] - torch.arange(count, 0, -1, device=lengths.device)  # [B, count]
     last = written.gather(2, index.clamp(min=0)[:, None].expand(-1, written.shape[1], -1))

@@ -1,6 +1,5 @@
-"""The hypotheses of several sentences while they are written: what beam, greedy and sampled
-search have in common, down to the choice of the best continuations in an order that leaves nothing to chance.
-"""
+"""The hypotheses of several sentences while they are written: what beam, greedy and sampled search have in common, down
+to the choice of the best continuations in an order that leaves nothing to chance."""
 
 import math
 from collections.abc import Sequence
@@ -31,11 +30,6 @@ class Candidates(NamedTuple):
     """The beam that is continued, [B, C]; 0 beyond the possible ones."""
     ids: Tensor
     """The piece that continues it, [B, C]; PAD beyond the possible ones."""
-
-
-def piece_log_probs(logits: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
-    """Turn logits [..., V] into float32 log-probabilities, -inf for what is `never` produced."""
-    return forbidding(logits.log_softmax(dim=-1, dtype=torch.float32), never)
 
 
 def forbidding(log_probs: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
@@ -73,8 +67,11 @@ def candidates_by_blocks(log_probs: Tensor, totals: Tensor, count: int) -> tuple
     Returns:
         The candidates, and the flags, [B].
     """
-    _, beams, vocab_size = log_probs.shape
-    best = _block_maxima(log_probs).add_(totals[:, :, None]).flatten(1)  # [B, K * blocks]
+    batch, beams, vocab_size = log_probs.shape
+    whole = vocab_size - vocab_size % _BLOCK
+    maxima = [log_probs[:, :, :whole].view(batch, beams, -1, _BLOCK).amax(dim=3)] if whole else []
+    maxima += [log_probs[:, :, whole:].amax(dim=2, keepdim=True)] if whole < vocab_size else []
+    best = torch.cat(maxima, dim=2).add_(totals[:, :, None]).flatten(1)  # [B, K * blocks]
     blocks = best.topk(min(count + 1, best.shape[1]), dim=1).indices  # [B, N]
     per_beam = best.shape[1] // beams
     parents, first = blocks.div(per_beam, rounding_mode="floor"), blocks.remainder(per_beam).mul_(_BLOCK)
@@ -105,17 +102,6 @@ def candidates_by_key(log_probs: Tensor, totals: Tensor, count: int) -> Candidat
     places = torch.arange(values.shape[1], device=values.device)
     flat = (ascending * 2**31 - places).topk(count, dim=1).indices
     return _candidates(values.gather(1, flat), flat, vocab_size)
-
-
-def _block_maxima(log_probs: Tensor) -> Tensor:
-    """Return the best of every 64 pieces, [B, K, blocks]; the last block may be smaller."""
-    batch, beams, vocab_size = log_probs.shape
-    count = vocab_size // _BLOCK
-    whole = count * _BLOCK
-    parts = [log_probs[:, :, :whole].view(batch, beams, count, _BLOCK).amax(dim=3)] if count else []
-    if whole < vocab_size:
-        parts.append(log_probs[:, :, whole:].amax(dim=2, keepdim=True))
-    return torch.cat(parts, dim=2)
 
 
 def _candidates(values: Tensor, indices: Tensor, vocab_size: int) -> Candidates:
@@ -181,11 +167,9 @@ class Written(Rows):
 
     def take(self, sentences: Tensor) -> "Written":
         """Keep `sentences` [B'], in this order, and no more places than they may need."""
-        room = self.room.index_select(0, sentences)
-        width = _width(room)
-        pieces = self.pieces[:, :, :width].index_select(0, sentences)
-        attention = None if self.attention is None else self.attention[:, :, :width].index_select(0, sentences)
-        return Written(pieces, attention, room)
+        width = _width(self.room.index_select(0, sentences))
+        attention = mapped(lambda part: part[:, :, :width], self.attention)
+        return super(Written, Written(self.pieces[:, :, :width], attention, self.room)).take(sentences)
 
 
 def _width(room: Tensor) -> int:
@@ -272,7 +256,8 @@ class Limits(Rows):
 
         Where rules leave no piece at all, `</s>` may come.
         """
-        log_probs = forbidding(logits, self.never) if self.weighed else piece_log_probs(logits, self.never)
+        log_probs = logits if self.weighed else logits.log_softmax(dim=-1, dtype=torch.float32)
+        log_probs = forbidding(log_probs, self.never)
         ends = log_probs[:, :, EOS].clone()
         log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
         if self.rules:

@@ -7,7 +7,7 @@ that stay, and what they make of it is left there.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -19,14 +19,8 @@ _RECORDINGS: Final = 32
 
 T = TypeVar("T")
 Work = Callable[[], None]
-
-
-class Recorder(Protocol):
-    """Makes work repeatable."""
-
-    def __call__(self, work: Work) -> Work:
-        """Do `work`, which reads and writes the same tensors whenever it is done, and return what does it again."""
-        ...
+Recorder = Callable[[Work], Work]
+"""Does work, which reads and writes the same tensors whenever it is done, and returns what does it again."""
 
 
 class CudaGraphs:
@@ -46,11 +40,6 @@ class CudaGraphs:
         with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
             work()
         return graph.replay
-
-
-def recorder_for(device: torch.device) -> Recorder | None:
-    """Choose what records steps on a device; None where they are best started one by one."""
-    return CudaGraphs() if device.type == "cuda" else None
 
 
 class Replayed(Generic[T]):

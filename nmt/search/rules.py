@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, Protocol, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nmt.config import SearchSettings
-from nmt.search.forbidden import ForbiddenWords
+from nmt.models.tensors import Rows, Takable
+from nmt.search.forbidden import ForbiddenWords, last_pieces
 from nmt.search.protocol import Sentence
 from nmt.text.vocab import PAD
 
@@ -26,11 +27,6 @@ class Scoring:
     coverage_penalty: float = 0.0
     """Beta: the coverage penalty is beta times the sum of log(min(how much was read of it, 1)) over the source."""
 
-    @classmethod
-    def of(cls, settings: SearchSettings) -> Self:
-        """Take the penalties from the settings."""
-        return cls(settings.length_penalty, settings.coverage_penalty)
-
     def __post_init__(self) -> None:
         for name, value in (("length", self.length_penalty), ("coverage", self.coverage_penalty)):
             if value < 0:
@@ -42,15 +38,12 @@ class Scoring:
         return ((5 + lengths.double()) / 6).log_().mul_(self.length_penalty).exp_()
 
     def score(self, log_probs: Tensor, lengths: Tensor, coverage: Tensor | None) -> Tensor:
-        """Score hypotheses.
+        """Score hypotheses: [B, N] float64.
 
         Args:
             log_probs: [B, N].
             lengths: Steps that they took, [B, N].
             coverage: How much was read of each source position in all, [B, N, S]; -1 on padding.
-
-        Returns:
-            Scores, [B, N] float64.
         """
         scores = log_probs.double() / self.divisors(lengths)
         if coverage is None:
@@ -58,10 +51,6 @@ class Scoring:
         logs = coverage.double().clamp(min=1e-6, max=1.0).log_().masked_fill_(coverage < 0, 0.0)
         total = logs.mul_(_FRACTIONS).round_().long().sum(dim=2)  # [B, N]
         return scores + self.coverage_penalty / _FRACTIONS * total.double()
-
-    def attainable(self, log_probs: Tensor, longest: Tensor) -> Tensor:
-        """Return what no continuation of hypotheses [B, N] of at most `longest` steps [B, 1] can outdo: [B, N]."""
-        return log_probs.double() / self.divisors(longest)
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ class Asked:
     """Pieces that come at most as often as a sentence requires them, whatever follows them: placeholders."""
 
 
-class Rule(Protocol):
+class Rule(Takable, Protocol):
     """Makes pieces impossible, for each of B sentences by itself; `RULES` lists the kinds there are."""
 
     @classmethod
@@ -97,29 +86,21 @@ class Rule(Protocol):
         """
         ...
 
-    def take(self, sentences: Tensor) -> Self:
-        """Keep `sentences` [B'], in this order."""
-        ...
 
-    def join(self, other: Self) -> Self:
-        """Append the sentences of `other`."""
-        ...
-
-
-class NoRepeatNgram:
+@dataclass(frozen=True)
+class NoRepeatNgram(Rows):
     """No sequence of `size` pieces comes twice in a hypothesis (Paulus et al., 2018, sec. 2.5)."""
 
-    def __init__(self, size: int) -> None:
-        if size < 1:
-            raise ValueError(f"an n-gram that may not come twice has at least 1 piece, found a size of {size}")
-        self.size = size
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"an n-gram that may not come twice has at least 1 piece, found a size of {self.size}")
 
     @classmethod
-    def of(
-        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
-    ) -> "NoRepeatNgram | None":
+    def of(cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked) -> Self | None:
         """Bind all sentences alike, if the settings say so."""
-        return NoRepeatNgram(settings.no_repeat_ngram) if settings.no_repeat_ngram else None
+        return cls(settings.no_repeat_ngram) if settings.no_repeat_ngram else None
 
     def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make each piece impossible that has followed the last `size` - 1 pieces before."""
@@ -129,20 +110,13 @@ class NoRepeatNgram:
             return
         begins = torch.arange(count, device=written.device)
         repeated = (begins + before < lengths[:, None])[:, None].expand(-1, written.shape[1], -1)  # [B, K, N]
-        for n, last in enumerate(_last(written, lengths, before)):
+        for n, last in enumerate(last_pieces(written, lengths, before).unbind(dim=2)):
             repeated = repeated & (written[:, :, n : n + count] == last[:, :, None])
         _forbid(log_probs, written[:, :, before:].where(repeated, PAD), pieces)
 
-    def take(self, sentences: Tensor) -> "NoRepeatNgram":
-        """Return itself: it is the same for all sentences."""
-        return self
 
-    def join(self, other: "NoRepeatNgram") -> "NoRepeatNgram":
-        """Return itself: it is the same for all sentences."""
-        return self
-
-
-class Prefix(NamedTuple):
+@dataclass(frozen=True)
+class Prefix(Rows):
     """The pieces that each translation begins with.
 
     They keep their log-probabilities. A piece that is impossible anyway, as an unknown one is, costs nothing: so a
@@ -155,9 +129,7 @@ class Prefix(NamedTuple):
     """Pieces in each prefix, [B]; 0: none."""
 
     @classmethod
-    def of(
-        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
-    ) -> "Prefix | None":
+    def of(cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked) -> Self | None:
         """Bind sentences to their prefixes, if those are heeded."""
         if not asked.with_prefixes:
             return None
@@ -165,7 +137,7 @@ class Prefix(NamedTuple):
         pieces = torch.zeros(len(sentences), int(lengths.max()), dtype=torch.int64)
         for row, sentence in enumerate(sentences):
             pieces[row, : len(sentence.prefix)] = torch.tensor(sentence.prefix, dtype=torch.int64)
-        return Prefix(pieces.to(longest.device), lengths.to(longest.device))
+        return cls(pieces.to(longest.device), lengths.to(longest.device))
 
     def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make all pieces but the next one of the prefix impossible; of a shortlist, that one is a part."""
@@ -178,50 +150,33 @@ class Prefix(NamedTuple):
         log_probs.masked_fill_(running, -math.inf)
         log_probs.scatter_(2, index, kept.masked_fill(running & (kept == -math.inf), 0.0))
 
-    def take(self, sentences: Tensor) -> "Prefix":
-        """Keep `sentences` [B'], in this order."""
-        return Prefix(self.pieces[sentences], self.lengths[sentences])
 
-    def join(self, other: "Prefix") -> "Prefix":
-        """Append the sentences of `other`."""
-        size = max(self.pieces.shape[1], other.pieces.shape[1])
-        rows = [nn.functional.pad(part, (0, size - part.shape[1])) for part in (self.pieces, other.pieces)]
-        return Prefix(torch.cat(rows), torch.cat([self.lengths, other.lengths]))
-
-
-class AtMost(NamedTuple):
+@dataclass(frozen=True)
+class AtMost(Rows):
     """Some pieces come at most so many times."""
 
+    common = frozenset({"pieces"})
     pieces: Tensor
     """[N]."""
     counts: Tensor
     """How often each may come in the translation of each sentence, [B, N]."""
 
     @classmethod
-    def of(
-        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
-    ) -> "AtMost | None":
+    def of(cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked) -> Self | None:
         """Bind sentences to what they require of the pieces that are copied, if any are."""
         if not asked.copied:
             return None
         counts = [[sentence.required.count((piece,)) for piece in asked.copied] for sentence in sentences]
-        return AtMost(torch.tensor(asked.copied, device=longest.device), torch.tensor(counts, device=longest.device))
+        return cls(torch.tensor(asked.copied, device=longest.device), torch.tensor(counts, device=longest.device))
 
     def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make each piece impossible that has come as often as it may."""
         came = torch.stack([(written == piece).sum(dim=2) for piece in self.pieces], dim=2)  # [B, K, N]
         _forbid(log_probs, self.pieces.where(came >= self.counts[:, None], PAD), pieces)
 
-    def take(self, sentences: Tensor) -> "AtMost":
-        """Keep `sentences` [B'], in this order."""
-        return AtMost(self.pieces, self.counts[sentences])
 
-    def join(self, other: "AtMost") -> "AtMost":
-        """Append the sentences of `other`."""
-        return AtMost(self.pieces, torch.cat([self.counts, other.counts]))
-
-
-class Forbidden(NamedTuple):
+@dataclass(frozen=True)
+class Forbidden(Rows):
     """Texts that may not appear as whole words."""
 
     table: ForbiddenWords
@@ -229,45 +184,28 @@ class Forbidden(NamedTuple):
     """Most steps of each sentence, [B]: with the last one the text ends, and with it a word."""
 
     @classmethod
-    def of(
-        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
-    ) -> "Forbidden | None":
+    def of(cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked) -> Self | None:
         """Bind sentences to the texts that are forbidden, if any are."""
-        return Forbidden(asked.forbidden, longest) if asked.forbidden else None
+        return cls(asked.forbidden, longest) if asked.forbidden else None
 
     def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make pieces impossible that would end a forbidden text, or leave no other way than to end it."""
-        table = self.table
+        table, last = self.table, lengths + 1 >= self.longest
         if not log_probs.is_cpu:
-            states = table.states_without_looking(written, lengths)
-            log_probs.masked_fill_(self.masks(states, pieces, lengths), -math.inf)
+            rows = table.rows(table.states_without_looking(written, lengths), pieces, last=last)
+            masks = table.masks[rows] if pieces is None else table.masks[rows[:, :, None], pieces[:, None]]
+            log_probs.masked_fill_(masks, -math.inf)
             return
         if pieces is None:
             log_probs.index_fill_(2, table.always, -math.inf)
         else:
             log_probs.masked_fill_(table.never[pieces][:, None], -math.inf)
-        rows = self._rows(table.states(written, lengths), pieces, lengths)
+        rows = table.rows(table.states(written, lengths), pieces, last=last)
         b, k = table.bans[rows].nonzero(as_tuple=True)
         if len(b):
             chosen = rows[b, k]
             masks = table.masks[chosen] if pieces is None else table.masks[chosen[:, None], pieces[b]]
             log_probs[b, k] = log_probs[b, k].masked_fill_(masks, -math.inf)
-
-    def masks(self, states: Tensor, pieces: Tensor | None, lengths: Tensor) -> Tensor:
-        """Return what hypotheses in `states` [B, K] may not be continued with, [B, K, V]; see `apply`."""
-        rows = self._rows(states, pieces, lengths)
-        return self.table.masks[rows] if pieces is None else self.table.masks[rows[:, :, None], pieces[:, None]]
-
-    def _rows(self, states: Tensor, pieces: Tensor | None, lengths: Tensor) -> Tensor:
-        return self.table.rows(states, pieces, last=lengths + 1 >= self.longest)
-
-    def take(self, sentences: Tensor) -> "Forbidden":
-        """Keep `sentences` [B'], in this order."""
-        return Forbidden(self.table, self.longest[sentences])
-
-    def join(self, other: "Forbidden") -> "Forbidden":
-        """Append the sentences of `other`."""
-        return Forbidden(self.table, torch.cat([self.longest, other.longest]))
 
 
 RULES: Final[tuple[type[Rule], ...]] = (NoRepeatNgram, AtMost, Forbidden, Prefix)
@@ -280,13 +218,6 @@ def places(ids: Tensor, pieces: Tensor | None) -> Tensor:
         return ids
     found = torch.searchsorted(pieces.contiguous(), ids.contiguous()).clamp(max=pieces.shape[1] - 1)
     return found.where(pieces.gather(1, found) == ids, PAD)
-
-
-def _last(written: Tensor, lengths: Tensor, count: int) -> list[Tensor]:
-    """Return the last `count` pieces of each hypothesis, [B, K] each; -2 before the first piece."""
-    index = lengths[:, None] - torch.arange(count, 0, -1, device=lengths.device)  # [B, count]
-    last = written.gather(2, index.clamp(min=0)[:, None].expand(-1, written.shape[1], -1))
-    return list(last.masked_fill((index < 0)[:, None], -2).unbind(dim=2))
 
 
 def _forbid(log_probs: Tensor, ids: Tensor, pieces: Tensor | None) -> None:

@@ -21,7 +21,7 @@ from nmt.models.folder import Vocabularies
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationSet
 from nmt.prepared.manifest import TRAIN
-from nmt.search.choose import search_batches
+from nmt.search.engine import search_batches
 from nmt.search.protocol import Hypothesis
 from nmt.text.placeholders import fill, mask, place, written_for
 from nmt.text.tokenizer import Tokenizers

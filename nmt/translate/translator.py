@@ -21,9 +21,8 @@ from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
-from nmt.search.choose import Kind, start_of
 from nmt.search.combined import Ensemble
-from nmt.search.engine import Engine
+from nmt.search.engine import Engine, Kind, start_of
 from nmt.search.protocol import SearchableModel
 from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon

@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nmt.search.beam import Beams
 from nmt.search.constrained import ConstrainedBeams, Required
 from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits
@@ -23,6 +24,13 @@ A, B, C = 4, 5, 6
 SEQUENCES = st.lists(st.lists(st.integers(A, C), min_size=1, max_size=3), max_size=3)
 
 
+def begun(
+    limits: Limits, required: Sequence[Sequences], *, beams: int, alpha: float = 1.0, n_best: int = 1
+) -> ConstrainedBeams:
+    plain = Beams.start(limits, beam_size=beams, n_best=n_best, scoring=Scoring(alpha))
+    return ConstrainedBeams.of(plain, list(map(Required, required)))
+
+
 def search(
     decoder: Any,
     sentences: Sequence[int],
@@ -33,7 +41,7 @@ def search(
     alpha: float = 1.0,
     n_best: int = 1,
 ) -> list[list[Hypothesis]]:
-    frontier = ConstrainedBeams.start(limits, required, beam_size=beams, n_best=n_best, scoring=Scoring(alpha))
+    frontier = begun(limits, required, beams=beams, alpha=alpha, n_best=n_best)
     with torch.inference_mode():
         return run(decoder, decoder.start(sentences), frontier)
 
@@ -158,8 +166,7 @@ def test_sentences_that_come_and_go_find_what_they_find_alone(random_decoder: Ra
     def begin(*numbers: int) -> tuple[Any, Any]:
         wanted = [required[number] for number in numbers]
         limits = limits_of(*[7] * len(numbers))
-        frontier = ConstrainedBeams.start(limits, wanted, beam_size=4, n_best=2, scoring=Scoring(1.0))
-        return grow(frontier, decoder.start(numbers))
+        return grow(begun(limits, wanted, beams=4, n_best=2), decoder.start(numbers))
 
     frontier, state = grow(*begin(0, 1))
     late, late_state = begin(2)
@@ -216,8 +223,7 @@ def test_required_pieces_are_looked_up_in_the_shortlist(random_decoder: RandomDe
             logits, state = decoder.step(prev_ids, state.state)
             return logits[:, :, ShortState.pieces[0]], ShortState(state)
 
-    frontier = ConstrainedBeams.start(limits_of(5), [[[7, B, 7]]], beam_size=3, n_best=1, scoring=Scoring(1.0))
-    [[found]] = run(Short(), ShortState(decoder.start([0])), frontier)
+    [[found]] = run(Short(), ShortState(decoder.start([0])), begun(limits_of(5), [[[7, B, 7]]], beams=3))
     assert occurrences(found.ids, [7, B, 7]) == 1
     assert set(found.ids) <= {B, 7}
 

@@ -5,11 +5,23 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.models.tensors import tensors_of
-from nmt.search.frontier import Limits, Written, piece_ids
+from nmt.search.frontier import (
+    Candidates,
+    Limits,
+    Written,
+    best_candidates,
+    candidates_by_blocks,
+    candidates_by_key,
+    forbidding,
+    piece_ids,
+)
 from nmt.search.greedy import Greedy
+from nmt.search.protocol import Hypothesis
 from nmt.search.rules import Scoring
 from nmt.text.vocab import BOS, EOS, PAD, UNK
 from tests.nmt.search.alone import run
@@ -155,3 +167,192 @@ def test_where_rules_leave_no_piece_the_end_may_come() -> None:
     nothing_but_end = tuple(Never(torch.tensor([piece, 0]), torch.tensor([0, 0])) for piece in (EOS, 4, 5))
     limits = limits_of([9, 9], [3, 3], rules=nothing_but_end)
     assert possible(limits) == [[EOS], [4, 5]]
+
+
+def test_pad_unk_and_bos_are_impossible_and_keep_their_probability() -> None:
+    log_probs = forbidding(torch.zeros(2, 5).log_softmax(dim=1))
+    assert log_probs[1, :3].tolist() == [-math.inf] * 3
+    torch.testing.assert_close(log_probs[:, 3:].exp(), torch.full((2, 2), 0.2))
+
+
+def test_low_precision_logits_are_normalised_in_float32() -> None:
+    limits = Limits.start(torch.tensor([9]))
+    written = Written.start(limits.longest, 1, with_attention=False)
+    log_probs = limits.log_probs(torch.zeros(1, 1, 3000, dtype=torch.bfloat16), OnlyPieces(None), written)
+    assert log_probs.dtype == torch.float32
+    torch.testing.assert_close(log_probs[0, 0, 3], torch.tensor(-math.log(3000)))
+
+
+def slow_candidates(log_probs: Tensor, totals: Tensor, count: int) -> list[list[tuple[float, int, int]]]:
+    """List the best continuations of each sentence as (log-probability, beam, piece), possible ones only."""
+    found = []
+    for sentence, total in zip((log_probs + totals[:, :, None]).tolist(), totals.tolist(), strict=True):
+        rows = [(-value, beam, piece) for beam, row in enumerate(sentence) for piece, value in enumerate(row)]
+        found.append([(-cost, beam, piece) for cost, beam, piece in sorted(r for r in rows if r[0] < math.inf)[:count]])
+        assert len(total) == len(sentence)
+    return found
+
+
+def listed(candidates: Candidates) -> list[list[tuple[float, int, int]]]:
+    rows = zip(*(part.tolist() for part in candidates), strict=True)
+    return [[one for one in zip(*row, strict=True) if one[0] > -math.inf] for row in rows]
+
+
+def test_candidates_come_best_first_with_parent_and_piece() -> None:
+    log_probs = torch.tensor([[[-2.0, 0.0, -8.0], [0.0, -6.0, -5.0]]])
+    totals = torch.tensor([[-1.0, -2.0]])
+    candidates = best_candidates(log_probs, totals, 3)
+    assert candidates.log_probs.tolist() == [[-1.0, -2.0, -3.0]]
+    assert candidates.parents.tolist() == [[0, 1, 0]]
+    assert candidates.ids.tolist() == [[1, 0, 0]]
+
+
+def test_equals_go_by_lower_beam_then_lower_piece() -> None:
+    log_probs = torch.tensor([[[-5.0, -1.0, -1.0], [-1.0, -5.0, -1.0]]])
+    candidates = best_candidates(log_probs, torch.zeros(1, 2), 4)
+    assert candidates.parents.tolist() == [[0, 0, 1, 1]]
+    assert candidates.ids.tolist() == [[1, 2, 0, 2]]
+
+
+def test_equals_at_the_edge_of_the_choice_raise_the_flag_of_their_sentence_only() -> None:
+    log_probs = torch.tensor([[[-1.0, -2.0, -2.0]], [[-1.0, -2.0, -3.0]]])
+    _, unsure = candidates_by_blocks(log_probs, torch.zeros(2, 1), 2)
+    assert unsure.tolist() == [True, False]
+    assert best_candidates(log_probs, torch.zeros(2, 1), 2).ids.tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("choose", [best_candidates, candidates_by_key])
+def test_beyond_the_possible_ones_scores_are_infinitely_low(choose: Callable[..., Candidates]) -> None:
+    candidates = choose(torch.tensor([[[-math.inf, math.nan, -1.0, -math.inf]]]), torch.zeros(1, 1), 6)
+    assert candidates.log_probs.sort(descending=True).values.tolist() == [[-1.0] + [-math.inf] * 5]
+    assert not candidates.parents.any()
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    beams=st.integers(1, 4),
+    count=st.integers(1, 12),
+    vocab_size=st.sampled_from([2, 5, 63, 64, 65, 300]),
+    levels=st.sampled_from([2, 5, 10_000]),
+)
+def test_both_ways_of_choosing_give_what_sorting_gives(
+    seed: int, beams: int, count: int, vocab_size: int, levels: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    log_probs = -torch.randint(levels, (3, beams, vocab_size), generator=generator).float() / 8
+    totals = -torch.randint(levels, (3, beams), generator=generator).float() / 8
+    log_probs[torch.rand(log_probs.shape, generator=generator) < 0.2] = -math.inf
+    totals[1, 1:] = -math.inf
+    expected = slow_candidates(log_probs, totals, count)
+    assert listed(best_candidates(log_probs, totals, count)) == expected
+    assert listed(candidates_by_key(log_probs, totals, count)) == expected
+
+
+def pieces(*rows: list[list[int]]) -> Tensor:
+    return torch.tensor(rows)
+
+
+def written_of(*limits: int, beams: int = 1, with_attention: bool = False) -> Written:
+    return Written.start(torch.tensor(limits), beams, with_attention=with_attention)
+
+
+def attention_of(value: float, *, batch: int, beams: int, size: int) -> Tensor:
+    """Make the attention of a step: beam k of sentence b reads `value` + 10 b + k of every position."""
+    per_beam = value + 10.0 * torch.arange(batch)[:, None] + torch.arange(beams)
+    return per_beam[:, :, None].expand(-1, -1, size)
+
+
+def written_as(rows: Tensor, attention: Tensor | None = None, room: tuple[int, ...] = ()) -> Written:
+    """Make what has been written; each sentence needs all of its places unless `room` says how many."""
+    return Written(rows, attention, torch.tensor(room or [rows.shape[2]] * len(rows)))
+
+
+def test_it_begins_empty_with_room_for_the_longest_and_for_one_piece_too_many() -> None:
+    written = written_of(2, 31, beams=2)
+    assert written.pieces.tolist() == [[[PAD] * 32] * 2] * 2
+    assert written.attention is None
+    assert written_of(2, 32).pieces.shape == (2, 1, 64)
+
+
+def test_when_a_long_sentence_has_left_its_places_are_gone() -> None:
+    written = written_of(70, 9, 40, with_attention=True)
+    assert written.pieces.shape == (3, 1, 96)
+    kept = written.take(torch.tensor([1, 2]))
+    assert kept.pieces.shape == (2, 1, 64)
+    assert kept.attention is not None
+    assert kept.attention.shape == (2, 1, 64, 1)
+    assert kept.room.tolist() == [10, 41]
+    assert kept.join(written_of(99, with_attention=True)).take(torch.tensor([0])).pieces.shape == (1, 1, 32)
+
+
+def test_its_places_stay_whatever_is_done_with_hypotheses() -> None:
+    written = written_of(3, 40, beams=2, with_attention=True)
+    chosen = written.select(torch.tensor([[1], [0]]))
+    changed = chosen.write(torch.tensor([0, 0]), torch.tensor([[4], [5]]), torch.zeros(2, 1, 1)).beside(written)
+    plain = written_of(3, 40).write(torch.tensor([0, 0]), torch.tensor([[4], [5]]), torch.zeros(2, 1, 1))
+    assert changed.room.tolist() == plain.room.tolist() == [4, 41]
+    assert plain.take(torch.tensor([0])).pieces.shape == (1, 1, 32)
+
+
+def test_nobody_is_left() -> None:
+    assert written_of(3, 40).take(torch.tensor([], dtype=torch.int64)).pieces.shape == (0, 1, 0)
+
+
+def test_pieces_go_to_their_places_and_what_was_there_before_stays_there() -> None:
+    before = written_as(torch.zeros(2, 2, 4, dtype=torch.int64))
+    after = before.write(torch.tensor([0, 2]), torch.tensor([[4, 5], [6, 7]]), torch.zeros(2, 2, 1))
+    assert after.pieces.tolist() == [[[4, 0, 0, 0], [5, 0, 0, 0]], [[0, 0, 6, 0], [0, 0, 7, 0]]]
+    assert not before.pieces.any()
+
+
+def test_a_hypothesis_continues_its_parent() -> None:
+    written = written_as(pieces([[4], [5]], [[6], [7]]), torch.arange(4.0).view(2, 2, 1, 1))
+    chosen = written.select(torch.tensor([[1, 1, 0], [0, 1, 0]]))
+    assert chosen.pieces.tolist() == [[[5], [5], [4]], [[6], [7], [6]]]
+    assert chosen.attention is not None
+    assert chosen.attention.flatten(1).tolist() == [[1.0, 1.0, 0.0], [2.0, 3.0, 2.0]]
+
+
+def test_attention_stands_beside_the_piece_that_it_came_with_however_wide_it_is() -> None:
+    written = written_as(torch.zeros(2, 2, 3, dtype=torch.int64), torch.zeros(2, 2, 3, 1))
+    ids = torch.tensor([[4, 5], [6, 7]])
+    written = written.write(torch.tensor([0, 0]), ids, attention_of(1, batch=2, beams=2, size=2))
+    written = written.write(torch.tensor([1, 1]), ids, attention_of(2, batch=2, beams=2, size=3))
+    written = written.write(torch.tensor([2, 1]), ids, attention_of(3, batch=2, beams=2, size=1))
+    assert written.attention is not None
+    assert written.attention[0, 1].tolist() == [[2.0, 2.0, 0.0], [3.0, 3.0, 3.0], [4.0, 0.0, 0.0]]
+    assert written.attention[1, 0].tolist() == [[11.0, 11.0, 0.0], [13.0, 0.0, 0.0], [0.0] * 3]
+
+
+def test_a_hypothesis_is_so_many_pieces_and_their_attention() -> None:
+    written = written_as(pieces([[4, 5, 6]], [[7, 8, PAD]]), torch.arange(6.0).view(2, 1, 3, 1))
+    found = written.hypothesis(1, 0, 2, -1.5, -0.5)
+    assert found == Hypothesis((7, 8), -1.5, -0.5)
+    assert found.attention is not None
+    assert found.attention.tolist() == [[3.0], [4.0]]
+    written.pieces.zero_()
+    written.attention.zero_()
+    assert found.attention.tolist() == [[3.0], [4.0]]
+    assert written_as(pieces([[4]])).hypothesis(0, 0, 0, 0.0, 0.0).attention is None
+
+
+def test_sentences_leave_and_join() -> None:
+    first = written_as(pieces([[4, 5]], [[6, 7]]), torch.arange(8.0).view(2, 1, 2, 2))
+    second = written_as(pieces([[8]]), torch.full((1, 1, 1, 3), 9.0))
+    together = first.take(torch.tensor([1])).join(second)
+    assert together.pieces.tolist() == [[[6, 7]], [[8, PAD]]]
+    assert together.attention is not None
+    assert together.attention[:, 0].tolist() == [[[4.0, 5.0, 0.0], [6.0, 7.0, 0.0]], [[9.0, 9.0, 9.0], [0.0, 0.0, 0.0]]]
+    plain = written_as(first.pieces).join(written_as(second.pieces))
+    assert plain.attention is None
+    assert plain.room.tolist() == [2, 2, 1]
+    assert written_as(first.pieces).take(torch.tensor([0])).pieces.tolist() == [[[4, 5]]]
+
+
+def test_hypotheses_of_the_same_sentences_stand_side_by_side() -> None:
+    first = written_as(pieces([[4, 5]], [[6, 7]]), torch.ones(2, 1, 2, 1))
+    second = written_as(pieces([[8], [9]], [[10], [11]]), torch.full((2, 2, 1, 2), 2.0))
+    both = first.beside(second)
+    assert both.pieces.tolist() == [[[4, 5], [8, PAD], [9, PAD]], [[6, 7], [10, PAD], [11, PAD]]]
+    assert both.attention is not None
+    assert both.attention[1].tolist() == [[[1.0, 0.0]] * 2, [[2.0, 2.0], [0.0] * 2], [[2.0, 2.0], [0.0] * 2]]

@@ -1,14 +1,25 @@
 """Replayed steps against steps made one by one; without a GPU a tape stands in for a CUDA graph."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nmt.config import ModelSettings, SearchSettings
+from nmt.models.build import build_language_model, build_model
+from nmt.models.inference import AutocastModel
+from nmt.models.language_model import LanguageModel
+from nmt.models.seq2seq import Seq2Seq
 from nmt.models.tensors import tensors_of, with_tensors
-from nmt.search.replay import Replayed, recorder_for
+from nmt.search.combined import Ensemble, FusedModel
+from nmt.search.engine import Engine, Kind, start_of
+from nmt.search.protocol import Hypothesis, Sentence
+from nmt.search.replay import CudaGraphs, Replayed, Work
+from nmt.search.sampling import Sampling
 
 
 class Pair(NamedTuple):
@@ -107,5 +118,147 @@ def test_a_step_that_changes_shapes_is_a_mistake_and_is_named(recordings: Any) -
         go_on(torch.zeros(3))
 
 
-def test_on_a_cpu_nothing_is_recorded() -> None:
-    assert recorder_for(torch.device("cpu")) is None
+VOCAB = 40
+SOURCES = [[4 + (7 * n + m) % 30 for m in range(2 + 5 * n % 11)] for n in range(48)]
+
+KINDS = {
+    "greedy": (SearchSettings(beam_size=1), Kind()),
+    "beam": (SearchSettings(beam_size=4), Kind(n_best=2)),
+    "attention": (SearchSettings(beam_size=3, coverage_penalty=0.2), Kind(with_attention=True)),
+    "rules": (SearchSettings(beam_size=3, no_repeat_ngram=2, min_length_ratio=0.5), Kind(with_prefixes=True)),
+    "sampling": (SearchSettings(), Kind(n_best=2, sampling=Sampling())),
+    "top-k": (SearchSettings(), Kind(sampling=Sampling(top_k=5, temperature=0.7))),
+    "top-p": (SearchSettings(), Kind(sampling=Sampling(top_p=0.8))),
+}
+CELLS = {
+    "lstm": ModelSettings(embedding_size=16, hidden_size=32, decoder_layers=2),
+    "input feeding": ModelSettings(embedding_size=16, hidden_size=32, input_feeding=True, cell="gru"),
+    "peepholes": ModelSettings(embedding_size=16, hidden_size=32, cell="peephole_lstm"),
+    "layer norm": ModelSettings(embedding_size=16, hidden_size=32, cell="layer_norm_lstm"),
+    "cho's gru": ModelSettings(embedding_size=16, hidden_size=32, cell="cho_gru"),
+    "ssru": ModelSettings(embedding_size=16, hidden_size=32, cell="ssru", decoder_layers=2),
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Seq2Seq:
+    return model_of(CELLS["lstm"])
+
+
+def model_of(settings: ModelSettings, seed: int = 3) -> Seq2Seq:
+    return build_model(settings, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB, joint=True, seed=seed).eval()
+
+
+def language_model_of(settings: ModelSettings) -> LanguageModel:
+    return build_language_model(settings, vocab_size=VOCAB, seed=5).eval()
+
+
+def search(
+    model: Any, settings: SearchSettings, kind: Kind, recorder: Any = None, sources: Sequence[Sequence[int]] = SOURCES
+) -> list[list[Hypothesis]]:
+    settings = settings.model_copy(update={"batch_tokens": 600})
+    engine = Engine(model, start_of(settings, kind), batch_tokens=600, reverse_source=True, recorder=recorder)
+    prefix = (5, 6) if kind.with_prefixes else ()
+    waiting = [Sentence(tuple(ids), number, prefix=prefix[: number % 3]) for number, ids in enumerate(sources)]
+    found: dict[int, list[Hypothesis]] = {}
+    while waiting or engine.busy:
+        if waiting and engine.hungry:
+            engine.add([waiting.pop() for _ in range(min(9, len(waiting)))])
+        found |= dict(engine.step())
+    return [found[number] for number in range(len(sources))]
+
+
+def assert_same(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]) -> None:
+    assert [[one.ids for one in row] for row in found] == [[one.ids for one in row] for row in expected]
+    for row, others in zip(found, expected, strict=True):
+        for one, other in zip(row, others, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+            assert (one.attention is None) == (other.attention is None)
+            if one.attention is not None and other.attention is not None:
+                torch.testing.assert_close(one.attention, other.attention, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_search_that_is_replayed_finds_what_it_finds_step_by_step(
+    model: Seq2Seq, recordings: Any, name: str
+) -> None:
+    found = search(model, *KINDS[name], recordings)
+    assert recordings.played > 3
+    assert_same(found, search(model, *KINDS[name]))
+
+
+def test_all_cells_input_feeding_and_ensembles_are_replayed_too(recordings: Any) -> None:
+    ensemble = Ensemble([model_of(settings) for settings in CELLS.values()])
+    found = search(ensemble, *KINDS["beam"], recordings)
+    assert recordings.played > 3
+    assert_same(found, search(ensemble, *KINDS["beam"]))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_pieces_that_a_language_model_has_a_say_in_are_replayed_too(model: Seq2Seq, recordings: Any, cell: str) -> None:
+    fused = FusedModel(model, language_model_of(CELLS[cell]), weight=0.4)
+    settings, kind = SearchSettings(beam_size=3), Kind(n_best=2, weighed=True)
+    found = search(fused, settings, kind, recordings)
+    assert recordings.played > 3
+    assert_same(found, search(fused, settings, kind))
+
+
+def test_what_pieces_are_required_is_known_on_the_host_so_that_search_is_not_recorded(
+    model: Seq2Seq, recordings: Any
+) -> None:
+    found = search(model, SearchSettings(beam_size=3), Kind(constrained=True), recordings)
+    assert (recordings.made, recordings.played) == (0, 0)
+    assert_same(found, search(model, SearchSettings(beam_size=3), Kind()))
+
+
+@contextmanager
+def waiting_is_an_error() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@dataclass
+class CountedGraphs:
+    """CUDA graphs whose work may not wait for the device."""
+
+    made: int = 0
+    graphs: CudaGraphs = field(default_factory=CudaGraphs)
+
+    def __call__(self, work: Work) -> Work:
+        def watched() -> None:
+            with waiting_is_an_error():
+                work()
+
+        self.made += 1
+        return self.graphs(watched)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", KINDS)
+def test_cuda_graphs_find_what_is_found_on_a_cpu(model: Seq2Seq, name: str) -> None:
+    on_gpu = model_of(CELLS["lstm"]).to("cuda")
+    graphs = CountedGraphs()
+    assert_same(search(on_gpu, *KINDS[name], graphs), search(model, *KINDS[name]))
+    assert graphs.made > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("cell", CELLS)
+def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source(cell: str) -> None:
+    found = search(AutocastModel(model_of(CELLS[cell]).to("cuda")), *KINDS["beam"])
+    assert len(found) == len(SOURCES)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("cell", CELLS)
+def test_cuda_graphs_find_what_a_language_model_has_a_say_in(model: Seq2Seq, cell: str) -> None:
+    fused = FusedModel(model, language_model_of(CELLS[cell]), weight=0.4)
+    settings, kind = SearchSettings(beam_size=3), Kind(n_best=2, weighed=True)
+    on_gpu = model_of(CELLS["lstm"]).to("cuda")
+    fused_on_gpu = FusedModel(on_gpu, language_model_of(CELLS[cell]).to("cuda"), weight=0.4)
+    graphs = CountedGraphs()
+    assert_same(search(fused_on_gpu, settings, kind, graphs), search(fused, settings, kind))
+    assert graphs.made > 0
