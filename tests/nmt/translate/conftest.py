@@ -28,7 +28,7 @@ class Place:
     """[B, S]"""
     positions: Tensor
     """[B, K]"""
-    words: None = None
+    pieces: None = None
 
     @property
     def attention(self) -> Tensor:
