@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,7 +14,7 @@ from nmt_cli.arguments import STREAM, refuse_replacing
 from nmt_cli.console import results, say
 
 if TYPE_CHECKING:
-    from nmt.report.gathering import Inspection, Side
+    from nmt.report.inspection import Bar, Inspection
 
 _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
 _BINS: Final = 19
@@ -25,18 +24,16 @@ _EXAMPLES: Final = 2
 _EXCERPT: Final = 100
 _INDENT: Final = (0, 0, 0, 2)
 
-Rows = Iterable[Sequence[str]]
-
 
 def inspect(
-    data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder that `nmt prepare` made.")],
+    data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder that `nmt prepare` wrote.")],
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The page.", show_default="DATA_DIR.html, beside the folder")
     ] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Write no page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show what is in prepared data, and why the rest was left out; write a page with the plots.
+    """Show statistics of prepared data and of rejected pairs, and write an HTML page with plots.
 
     Counts by reason, histograms of lengths, how much of the text the vocabulary covers, the most frequent unknown
     characters, what the training text has in common with validation and test text, examples of what was left out. The
@@ -58,27 +55,21 @@ def inspect(
         )
 
     from nmt.io.files import written
-    from nmt.report.gathering import inspect as look
-    from nmt.report.measures import inspection_tree
+    from nmt.report.inspection import inspect as look
+    from nmt.report.page import inspection_tree, to_page
 
     inspection = look(data_dir)
-    page = None if no_html else html or _beside(data_dir)
+    named = data_dir if data_dir.name not in ("", "..") else data_dir.resolve()
+    page = None if no_html else html or named.with_name(f"{named.name}.html")
     refuse_replacing((Path(record.path) for record in inspection.manifest.inputs), [page] if page else [])
     if as_json:
         typer.echo(json.dumps(inspection_tree(inspection), ensure_ascii=False, indent=2))
     else:
         show(inspection, results)
     if page is not None:
-        from nmt.report.page import to_page
-
         with written(page) as file:
             file.write(to_page(inspection).encode("utf-8"))
         say(f"page: {page}")
-
-
-def _beside(folder: Path) -> Path:
-    named = folder if folder.name not in ("", "..") else folder.resolve()
-    return named.with_name(f"{named.name}.html")
 
 
 def show(inspection: "Inspection", console: Console) -> None:
@@ -90,7 +81,7 @@ def show(inspection: "Inspection", console: Console) -> None:
         f"{counts.valid:,} to validate on",
         soft_wrap=True,
     )
-    for title, parts in (
+    for title, tables in (
         ("corpora", _corpora(inspection)),
         ("left out", _rejections(inspection)),
         ("lengths", _lengths(inspection)),
@@ -99,62 +90,61 @@ def show(inspection: "Inspection", console: Console) -> None:
         ("overlap", _overlap(inspection)),
         ("examples of what was left out", _examples(inspection)),
     ):
-        if shown := list(parts):
+        if shown := [table for table in tables if table.row_count]:
             console.print(f"\n{title}", style="bold")
-            for part in shown:
-                console.print(Padding(part, _INDENT, expand=False))
+            for table in shown:
+                console.print(Padding(table, _INDENT, expand=False))
 
 
 def _corpora(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.report.measures import CORPUS, corpus_rows
+    from nmt.report.inspection import CORPUS, corpus_rows
 
     if inspection.pairs and (len(inspection.pairs.corpora) > 1 or inspection.pairs.corpora[0].tag):
         yield _table(CORPUS, corpus_rows(inspection.pairs))
 
 
 def _rejections(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.report.measures import percent
+    from nmt.report.inspection import percent
 
     counts = inspection.manifest.counts
-    most = max(counts.rejected.values(), default=0)
-    rows = [
+    found = {reason: number for reason, number in counts.rejected.items() if number}
+    most = max(found.values(), default=0)
+    rows = (
         (reason, f"{number:,}", percent(number, counts.read), "█" * round(_BAR * number / most))
-        for reason, number in counts.rejected.items()
-        if number
-    ]
-    if rows:
-        yield _table(("reason", "number", "share", ""), rows)
+        for reason, number in found.items()
+    )
+    yield _table(("reason", "number", "share", ""), rows)
 
 
 def _lengths(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.report.measures import QUANTILES, UNITS, length_bars, ratio_bars
+    from nmt.report.inspection import QUANTILES, UNITS, length_bars, ratio_bars
 
     rows = []
     for side in inspection.sides:
         for unit in UNITS:
             one = side.lengths(unit)
             quantiles = [f"{one.quantile(share):,}" for share in QUANTILES.values()]
-            picture = _outline([bar.rows for bar in length_bars(one, most=_BINS)])
+            picture = _outline(length_bars(one, most=_BINS))
             rows.append((f"{side.name}, {unit}", f"{one.mean:,.1f}", *quantiles, f"{one.largest:,}", picture))
     yield _table(("", "mean", *(f"{name} ≤" for name in QUANTILES), "longest", "from 0 on"), rows)
     if inspection.pairs:
         bars = ratio_bars(inspection)
-        picture = f"{bars[0].name} {_outline([bar.rows for bar in bars])} {bars[-1].name}"
+        picture = f"{bars[0].name} {_outline(bars)} {bars[-1].name}"
         yield _table(("", "histogram"), [("target characters for each source character", picture)])
 
 
-def _outline(heights: Sequence[int]) -> str:
+def _outline(bars: "Sequence[Bar]") -> str:
     """Draw a histogram as one line of block characters."""
-    most, top = max(max(heights), 1), len(_HEIGHTS) - 1
-    return "".join(_HEIGHTS[top * height // most] if height else " " for height in heights)
+    most, top = max(1, *(bar.rows for bar in bars)), len(_HEIGHTS) - 1
+    return "".join(_HEIGHTS[top * bar.rows // most] if bar.rows else " " for bar in bars)
 
 
 def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.report.measures import RARE, SHARES
+    from nmt.report.inspection import RARE, SHARES
 
     rows, covering = [], []
     for one in inspection.vocabularies:
-        sizes = (len(one), one.running, len(one.unused), len(one.rare(RARE)))
+        sizes = (len(one), one.running, len(one.occurring(0, 0)), len(one.occurring(1, RARE)))
         rows.append((one.name, *(f"{size:,}" for size in sizes)))
         needed = map(one.needed, SHARES.values())
         covering.append((one.name, *("-" if number is None else f"{number:,}" for number in needed)))
@@ -163,7 +153,7 @@ def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
 
 
 def _unknown(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.report.measures import percent
+    from nmt.report.inspection import percent, unknown_characters
 
     rows = [
         (
@@ -176,49 +166,37 @@ def _unknown(inspection: "Inspection") -> Iterator[Table]:
         for name, column in side.sets.items()
     ]
     yield _table(("", "number", "of all pieces", "of all sentences"), rows)
-    yield from chain.from_iterable(map(_characters, inspection.sides))
-
-
-def _characters(side: "Side") -> Iterator[Table]:
-    from nmt.report.measures import name_character, unknown_characters
-
-    rows = []
-    for one in unknown_characters(side, most=_CHARACTERS):
-        named = name_character(one.character)
-        rows.append((f"{side.name}: {named.shown}", f"{one.train:,}", f"{one.valid:,}", f"{named.code} {named.name}"))
-    if rows:
-        yield _table(("", "training", "validation", ""), rows)
+    for side in inspection.sides:
+        characters = (
+            (f"{side.name}: {one.shown}", f"{one.train:,}", f"{one.valid:,}", f"{one.code} {one.name}")
+            for one in unknown_characters(side, most=_CHARACTERS)
+        )
+        yield _table(("", "training", "validation", ""), characters)
 
 
 def _overlap(inspection: "Inspection") -> Iterator[Table]:
-    if inspection.pairs and inspection.pairs.overlap:
-        rows = [
-            (f"with {name}", f"{count.source:,}", f"{count.target:,}", f"{count.pair:,}")
-            for name, count in inspection.pairs.overlap.items()
-        ]
-        yield _table(("training pairs", "same source", "same target", "same pair"), rows)
+    overlap = inspection.pairs.overlap if inspection.pairs else {}
+    rows = (
+        (f"with {name}", f"{count.source:,}", f"{count.target:,}", f"{count.pair:,}") for name, count in overlap.items()
+    )
+    yield _table(("training pairs", "same source", "same target", "same pair"), rows)
 
 
 def _examples(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.report.measures import visible
+    from nmt.report.inspection import visible
 
-    rows: list[tuple[str, str]] = []
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for reason, examples in inspection.statistics.rejected.items():
         for example in examples[:_EXAMPLES]:
-            rows.append((reason, f"{example.file}:{example.line}"))
+            table.add_row(reason, f"{example.file}:{example.line}")
             for text in example.texts:
-                cut = text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
-                rows.append(("", visible(cut)))
-    if rows:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        yield table
+                table.add_row("", visible(text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"))
+    yield table
 
 
-def _table(head: Sequence[str], rows: Rows) -> Table:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Make a table whose numbers are flush right: everything but the first column and the last one without a title."""
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(head):

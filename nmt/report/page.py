@@ -1,20 +1,27 @@
-"""The page: one HTML file that needs nothing else, no scripts either. How it looks is in page.html.j2."""
+"""What is written of an inspection: JSON, and the page, one HTML file without scripts that needs nothing else.
+
+How the page looks is in page.html.j2.
+"""
 
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter
 
 from nmt.errors import counted
-from nmt.prepared.statistics import EXAMPLES
-from nmt.report import measures
-from nmt.report.gathering import Inspection, Vocabulary
+from nmt.prepared.statistics import EXAMPLES, ColumnStatistics, Lengths, ratio_of_bin
+from nmt.report import inspection as measures
+from nmt.report.inspection import RARE, SHARES, UNITS, Bar, Inspection, Side, Vocabulary, unknown_characters
 
 _POINTS: Final = 80
+_QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_CHARACTERS: Final = 1000
+_LENGTHS: Final = TypeAdapter(Lengths)
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,12 @@ def to_page(inspection: Inspection) -> str:
         keep_trailing_newline=True,
     )
     pages.filters |= {"show": format, "json": lambda value: json.dumps(value, ensure_ascii=False)}
-    curves = [side.vocabulary for side in inspection.sides if side.vocabulary.occurs]
+    vocabularies = [side.vocabulary for side in inspection.sides]
+    curves = [one for one in vocabularies if one.counts[one.by_frequency].any()]
     return pages.get_template("page.html.j2").render(
         inspection=inspection,
         counts=inspection.manifest.counts,
-        settings=inspection.settings,
+        settings=inspection.manifest.settings,
         pairs=inspection.pairs,
         sides=inspection.sides,
         noun=inspection.noun,
@@ -118,7 +126,7 @@ def _points(heights: Sequence[float]) -> list[tuple[float, float]]:
     return [(rank, heights[rank - 1]) for rank in ranks]
 
 
-def count_axis(bars: Sequence[measures.Bar]) -> PlotAxis:
+def count_axis(bars: Sequence[Bar]) -> PlotAxis:
     """Make an axis from 0 to the highest bar with three to six round numbers, where it is not tiny."""
     most = max((1, *(bar.rows for bar in bars)))
     rough = most / 4
@@ -131,3 +139,56 @@ def powers(low: float, high: float) -> list[float]:
     """List the powers of ten from `low` to `high`, thinned out where there are many."""
     first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
     return [10.0**power for power in range(first, last + 1, max(1, (last - first) // 4))]
+
+
+def inspection_tree(inspection: Inspection) -> dict[str, Any]:
+    """Return what the page shows as plain dictionaries, for JSON."""
+    ratios = inspection.statistics.train.ratios.tolist()
+    return {
+        "folder": str(inspection.folder),
+        "counts": inspection.manifest.counts.model_dump(mode="json"),
+        "inputs": [record.model_dump(mode="json") for record in inspection.manifest.inputs],
+        "sides": {side.name: _side(side) for side in inspection.sides},
+        "ratios": {f"{ratio_of_bin(place):.4f}": rows for place, rows in enumerate(ratios) if rows},
+        "vocabularies": {one.name: _vocabulary(one) for one in inspection.vocabularies},
+        "examples": {
+            reason: [{"file": one.file, "line": one.line, "texts": list(one.texts)} for one in examples]
+            for reason, examples in inspection.statistics.rejected.items()
+        },
+        "settings": inspection.manifest.settings,
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    lengths = {}
+    for unit in UNITS:
+        one = side.lengths(unit)
+        quantiles = {f"{share:g}": one.quantile(share) for share in _QUANTILES}
+        lengths[unit] = {"mean": one.mean, "quantiles": quantiles, **_LENGTHS.dump_python(one)}
+    characters = [
+        {"character": one.character, "name": one.name, "training": one.train, "validation": one.valid}
+        for one in unknown_characters(side, most=_CHARACTERS)
+    ]
+    validation = {name: _unknown(column) for name, column in side.valid.items()}
+    unknown = {"training": _unknown(side.train), "validation": validation, "characters": characters}
+    return {"lengths": lengths, "unknown": unknown}
+
+
+def _unknown(column: ColumnStatistics) -> dict[str, int]:
+    return {
+        "pieces": column.pieces.total,
+        "unknown": column.unknown,
+        "sentences": column.pieces.rows,
+        "sentences_with_unknown": column.unknown_rows,
+    }
+
+
+def _vocabulary(one: Vocabulary) -> dict[str, Any]:
+    return {
+        "size": len(one),
+        "running_pieces": one.running,
+        "unknown_share": one.unknown_share,
+        "pieces_to_cover": {f"{share:g}": one.needed(share) for share in SHARES.values()},
+        "unused": len(one.occurring(0, 0)),
+        f"at_most_{RARE}_times": len(one.occurring(1, RARE)),
+    }

@@ -269,9 +269,8 @@ def read_run(data: Any, folder: Path, done: str) -> None:
 
 def read_data(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt inspect`, `train` and `shortlist` do."""
-    from nmt.report.gathering import inspect
-    from nmt.report.measures import inspection_tree
-    from nmt.report.page import to_page
+    from nmt.report.inspection import inspect
+    from nmt.report.page import inspection_tree, to_page
     from nmt.shortlist.learn import add_lexicon
     from nmt.training.trainer import open_data
 

@@ -9,8 +9,7 @@ from rich.console import Console
 from nmt.io.lines import Pair
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import CorpusCount, OverlapCount
-from nmt.report.gathering import Inspection, inspect
-from nmt.report.measures import CORPUS
+from nmt.report.inspection import CORPUS, Inspection, inspect
 from nmt_cli.inspect import show
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from nmt.prepared import PreparedText
 from nmt.prepared.manifest import CorpusCount, OverlapCount, ValidationCount
-from nmt.report.gathering import Inspection, Vocabulary, inspect
-from nmt.report.measures import Bar, visible
+from nmt.report.inspection import Bar, Inspection, Vocabulary, inspect, visible
 from nmt.report.page import PlotAxis, count_axis, powers, to_page
 
 MakeFolder = Callable[..., Path]
