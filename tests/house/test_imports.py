@@ -73,6 +73,15 @@ def test_every_room_has_its_floor() -> None:
     assert {room_of(path) for path in modules("nmt")} - {"__init__"} == set(FLOOR_OF)
 
 
+def test_contributing_has_the_same_floors() -> None:
+    rooms = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("Imports go one way:\n")[2].partition(".")[0]
+    )
+    *floors, commands = (set(floor.replace(",", " ").split()) for floor in rooms.split("←"))
+    assert floors == list(FLOORS)
+    assert commands == {"nmt_lab", "nmt_cli"}
+
+
 @pytest.mark.parametrize("path", modules("nmt"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_room_imports_only_from_floors_below(path: Path) -> None:
     room = room_of(path)

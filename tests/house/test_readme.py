@@ -73,28 +73,11 @@ def test_every_room_of_the_library_is_in_the_tree() -> None:
     assert {f"nmt/{room}" for room in rooms} <= set(tree_paths())
 
 
-def test_every_command_is_in_the_readme() -> None:
-    assert commands(app) == {
-        "prepare",
-        "inspect",
-        "train",
-        "translate",
-        "score",
-        "shortlist",
-        "plot",
-        "average",
-        "tune",
-        "run",
-        "demo",
-        "vectors",
-        "settings",
-        "lab",
-    }
+def test_the_readme_has_a_row_for_each_command() -> None:
     (lm,) = app.registered_groups
     assert lm.typer_instance is not None
-    assert commands(lm.typer_instance) == {"score", "generate", "filter"}
-    for name in commands(app) | {f"lm {name}" for name in commands(lm.typer_instance)}:
-        assert f"| `nmt {name}` |" in README
+    named = commands(app) | {f"lm {name}" for name in commands(lm.typer_instance)}
+    assert set(re.findall(r"^\| `nmt ([a-z ]+)` \|", README, flags=re.MULTILINE)) == named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -21,21 +21,7 @@ from nmt_cli import main
 from nmt_cli.main import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = [
-    "prepare",
-    "train",
-    "translate",
-    "score",
-    "plot",
-    "average",
-    "shortlist",
-    "tune",
-    "lm",
-    "settings",
-    "run",
-    "demo",
-    "lab",
-]
+COMMANDS = (*main.COMMANDS, "lm")
 NMT = [sys.executable, "-m", "nmt_cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "cli", "data"))}
 StartProcess = Callable[..., "subprocess.Popen[Any]"]

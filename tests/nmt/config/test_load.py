@@ -158,11 +158,7 @@ def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
         ),
         ("[training]\nlog_every = 0", 'training.log_every: expected a number of steps, 1 or more, or "tenth", found 0'),
         ("[training]\nseed = -1", "training.seed = -1: input should be greater than or equal to 0"),
-        (
-            "[model]\ncell = 'lstmm'",
-            "model.cell = 'lstmm': input should be 'lstm', 'gru', 'rnn', "
-            "'rnn_relu', 'peephole_lstm', 'layer_norm_lstm', 'cho_gru' or 'ssru'",
-        ),
+        ("[training]\noptimizer = 'adamm'", "training.optimizer = 'adamm': input should be 'adam', 'adamw' or 'sgd'"),
         (
             "[model]\ncell = 'ssru'\nrecurrent_dropout = 0.1",
             'model: recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, found 0.1',

@@ -43,7 +43,7 @@ def test_a_new_format_is_prepared_and_counted(tmp_path: Path) -> None:
 def test_a_new_format_is_named_where_one_is_not_known_and_refused_as_plain_text(tmp_path: Path) -> None:
     for name in ("a.doc", "a.couples.gz"):
         data = load_settings(None, [f"data.root={tmp_path}", f"data.corpora=[{{path = '{name}'}}]"]).data
-        with pytest.raises(ConfigError, match=r"expected \.tsv \.jsonl \.tmx \.po, these also .*, \.parquet \.couples"):
+        with pytest.raises(ConfigError, match=r"expected \.tsv .* these also .*, \.parquet \.couples,"):
             open_corpus(data.corpora[0], data, split="train", setting="data.corpora.0")
     data = load_settings(None, [f"data.root={tmp_path}", "data.corpora=[{src = 'a.couples', tgt = 'b'}]"]).data
     with pytest.raises(DataError, match=r"a\.couples is not plain text, by its name: as a corpus, nmt prepare"):

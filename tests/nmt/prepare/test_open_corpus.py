@@ -12,6 +12,7 @@ import pytest
 from datasets import Dataset
 
 from nmt.config import CorpusSettings, DataSettings
+from nmt.corpus import FORMATS
 from nmt.corpus.base import PairSource
 from nmt.corpus.plain import TextFiles
 from nmt.errors import ConfigError, DataError
@@ -106,10 +107,11 @@ def test_half_a_corpus_is_refused(folder: Path, corpus: dict[str, Any], message:
 
 @pytest.mark.parametrize("name", ["a.en", "a.json", "a.gz", "a", "a.txt.gz", "a.parquet.gz"])
 def test_an_unknown_suffix_is_an_error_with_those_that_are_known(tmp_path: Path, name: str) -> None:
+    streams = " ".join(ending for ending in FORMATS if ending != ".parquet")
     with pytest.raises(ConfigError) as caught:
         opened(tmp_path, path=[name])
     assert str(caught.value) == (
-        f"{tmp_path / name}: cannot tell its format from its name; expected .tsv .jsonl .tmx .po, these also with .gz "
+        f"{tmp_path / name}: cannot tell its format from its name; expected {streams}, these also with .gz "
         ".xz .bz2 .zst after it, .parquet, or hf:NAME; plain text is given as src and tgt"
     )
 
