@@ -2,7 +2,6 @@
 
 import ctypes
 import warnings
-from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -49,7 +48,7 @@ def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device
     return "fp32"
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Return the context in which matrix products run in `precision`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 

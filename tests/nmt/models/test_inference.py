@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.batching import source_batch
+from nmt.batching import SourceBatch, source_batch
 from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import SearchPrecision
-from nmt.models.inference import AutocastLanguageModel, AutocastModel, for_inference, for_search
+from nmt.models.inference import for_inference, for_search
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
@@ -280,12 +280,13 @@ def test_what_a_language_model_reads_is_bounded_below_a_bounded_cell_only() -> N
 
 
 def test_on_a_gpu_models_keep_their_layers_and_multiply_in_the_precision_asked_for() -> None:
-    text_model, gpu = text_model_of(), torch.device("cuda")
+    text_model, model, gpu = text_model_of(), model_of(40, hidden_size=32), torch.device("cuda")
     assert for_search(text_model, "fp32", device=gpu) is text_model
-    assert isinstance(for_search(model_of(40, hidden_size=32), "bf16", device=gpu), AutocastModel)
-    searched = for_search(text_model, "bf16", device=gpu)
-    assert isinstance(searched, AutocastLanguageModel)
+    searched, translating = for_search(text_model, "bf16", device=gpu), for_search(model, "bf16", device=gpu)
     with torch.inference_mode():  # the weights stay on the CPU here
+        src = SourceBatch(torch.tensor([[5, 6]]), torch.tensor([2]))
+        assert translating.encode(src).summary.dtype == torch.bfloat16
+        assert model.encode(src).summary.dtype == torch.float32
         logits, after = searched.step(torch.tensor([[5], [6]]), searched.start(2))
         expected, _ = text_model.step(torch.tensor([[5], [6]]), text_model.start(2))
     assert logits.dtype == torch.bfloat16

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.config import ModelSettings, SearchSettings
 from nmt.models.build import build_language_model, build_model
-from nmt.models.inference import AutocastModel
+from nmt.models.inference import for_search
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.tensors import tensors_of, with_tensors
@@ -248,7 +248,8 @@ def test_cuda_graphs_find_what_is_found_on_a_cpu(model: Seq2Seq, name: str) -> N
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("cell", CELLS)
 def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source(cell: str) -> None:
-    found = search(AutocastModel(model_of(CELLS[cell]).to("cuda")), *KINDS["beam"])
+    gpu = torch.device("cuda")
+    found = search(for_search(model_of(CELLS[cell]).to(gpu), "bf16", device=gpu), *KINDS["beam"])
     assert len(found) == len(SOURCES)
 
 
