@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings, to_toml
 from nmt.config.load import describe_misfit
-from nmt.config.model import CELLS, Stack
+from nmt.config.model import CELLS
 from nmt.errors import ConfigError, ModelError
 from nmt.io.files import read_json, read_regular, replacing, sha256, write_text
 from nmt.models.build import build_language_model, build_model
@@ -57,6 +58,7 @@ class _Card(BaseModel):
         write_text(folder / CARD, json.dumps(self.model_dump(), indent=2, ensure_ascii=False) + "\n")
 
 
+@dataclass(frozen=True)
 class ModelFolder:
     """Writes a model folder: settings and tokenizers once, then weights as often as they get better.
 
@@ -64,21 +66,18 @@ class ModelFolder:
     instant the files on disk, old or new, are among the announced ones.
     """
 
-    def __init__(
-        self, path: Path, *, settings: Settings, vocabularies: Vocabularies, tokenizers: Mapping[str, bytes]
-    ) -> None:
-        self.path = path
-        self.settings = settings
-        self.vocabularies = vocabularies
-        self.tokenizers = tokenizers
-        """Names and contents: the data folder that they are from may change in the meantime."""
+    path: Path
+    _: KW_ONLY
+    settings: Settings
+    vocabularies: Vocabularies
+    tokenizers: Mapping[str, bytes]
+    """Names and contents: the data folder that they are from may change in the meantime."""
 
     def create(self) -> None:
         """Create the folder with config.toml and copies of the tokenizer models, or bring them up to date."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._put(CONFIG, to_toml(self.settings).encode("utf-8"))
-        for name, content in self.tokenizers.items():
-            self._put(name, content)
+        for name, content in {CONFIG: to_toml(self.settings).encode("utf-8"), **self.tokenizers}.items():
+            _put(self.path, name, content)
 
     def save(self, model: nn.Module, summary: dict[str, Any]) -> None:
         """Replace the weights, and the training summary in model.json."""
@@ -92,66 +91,39 @@ class ModelFolder:
             self._write_card([new, *old], summary)
         self._write_card([new], summary)
 
-    def _put(self, name: str, content: bytes) -> None:
-        """Write a file; where weights are already, announce it beforehand as they are."""
-        path, new = self.path / name, hashlib.sha256(content).hexdigest()
-        old = sha256(path) if path.is_file() else None
-        if new == old:
-            return
-        self._announce(name, [new] if old is None else [new, old])
-        with replacing(path) as file:
-            file.write(content)
-        self._announce(name, [new])
-
-    def _announce(self, name: str, hashes: list[str]) -> None:
-        if (self.path / CARD).exists():
-            card = _read_card(self.path)
-            card.sha256[name] = hashes
-            card.write(self.path)
-
     def _write_card(self, weight_hashes: list[str], summary: dict[str, Any]) -> None:
         names = (CONFIG, *self.tokenizers)
-        fixed = {name: [sha256(self.path / name)] for name in names}
-        hashes = {WEIGHTS: weight_hashes, **fixed, **self._announced_lexicon()}
-        _Card(format_version=FORMAT_VERSION, vocabularies=self.vocabularies, sha256=hashes, training=summary).write(
-            self.path
-        )
-
-    def _announced_lexicon(self) -> dict[str, list[str]]:
-        """Return what the card says of a lexicon, which outlives the weights that it was learnt from."""
-        try:
-            hashes = _read_card(self.path).sha256
-        except ModelError:  # there is no card yet, or it is damaged and about to be replaced
-            return {}
-        return {LEXICON: hashes[LEXICON]} if LEXICON in hashes else {}
+        hashes = {WEIGHTS: weight_hashes} | {name: [sha256(self.path / name)] for name in names}
+        with suppress(ModelError, KeyError):  # there is no card yet, or it is damaged and replaced here; or no lexicon
+            hashes[LEXICON] = _read_card(self.path).sha256[LEXICON]  # it outlives the weights that it was learnt from
+        card = _Card(format_version=FORMAT_VERSION, vocabularies=self.vocabularies, sha256=hashes, training=summary)
+        card.write(self.path)
 
 
 def put_lexicon(folder: Path, content: bytes) -> None:
-    """Write the lexicon of a model folder, announced beforehand next to the one that it replaces.
+    """Write the lexicon of a model folder, or replace it.
 
     Raises:
         ModelError: The folder is no model.
     """
-    card, new = _read_card(folder), hashlib.sha256(content).hexdigest()
-    card.sha256[LEXICON] = [new, *card.sha256.get(LEXICON, [])]
-    card.write(folder)
-    with replacing(folder / LEXICON) as file:
+    _read_card(folder)
+    _put(folder, LEXICON, content)
+
+
+def _put(folder: Path, name: str, content: bytes) -> None:
+    """Write a file; where a card is already, announce it there, beforehand next to the one that it replaces."""
+    path, new = folder / name, hashlib.sha256(content).hexdigest()
+
+    def announce(hashes: list[str]) -> None:
+        if (folder / CARD).exists():
+            card = _read_card(folder)
+            card.sha256[name] = hashes
+            card.write(folder)
+
+    announce([new, sha256(path)] if path.is_file() else [new])
+    with replacing(path) as file:
         file.write(content)
-    card.sha256[LEXICON] = [new]
-    card.write(folder)
-
-
-def lexicon_file(folder: Path) -> Path | None:
-    """Find the lexicon of a model folder, and hold it against the card; None: there is none.
-
-    Raises:
-        ModelError: The folder is no model, or the lexicon has been altered.
-    """
-    path, hashes = folder / LEXICON, _read_card(folder).sha256
-    if not path.exists():
-        return None
-    _check_hash(path, hashes.get(LEXICON, []))
-    return path
+    announce([new])
 
 
 def read_vocabularies(folder: Path) -> Vocabularies:
@@ -180,12 +152,7 @@ def load_own_tokenizers(folder: Path) -> Tokenizers:
 
 
 def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings]:
-    """Load a translation model for search, ready in evaluation mode.
-
-    Raises:
-        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match; or it
-            holds a language model.
-    """
+    """Load a translation model as `load_either` does; a language model is a ModelError too."""
     model, settings = load_either(folder, device=device)
     if not isinstance(model, Seq2Seq):
         raise ModelError(f"{folder} holds a language model, expected a translation model")
@@ -193,12 +160,7 @@ def load_model(folder: Path, *, device: torch.device) -> tuple[Seq2Seq, Settings
 
 
 def load_language_model(folder: Path, *, device: torch.device) -> tuple[LanguageModel, Settings]:
-    """Load a language model, ready in evaluation mode.
-
-    Raises:
-        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match; or it
-            holds a translation model.
-    """
+    """Load a language model as `load_either` does; a translation model is a ModelError too."""
     model, settings = load_either(folder, device=device)
     if not isinstance(model, LanguageModel):
         raise ModelError(f"{folder} holds a translation model, expected a language model")
@@ -314,20 +276,19 @@ def refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabula
         ModelError: The file is smaller.
     """
     model = settings.model
-    stacks = model.stacks()
-    layers, matrices = sum(stack.layers for stack in stacks), sum(_least(stack, settings) for stack in stacks)
+    layers = matrices = 0
+    for stack in model.stacks():
+        # without recurrent weights the first layer reads nothing but embeddings
+        reads_state = CELLS[stack.cell].recurrent_weights
+        matrices += stack.size**2 // 4 if reads_state else stack.size * model.embedding_size
+        matrices += (stack.layers - 1) * stack.size**2 // 4
+        layers += stack.layers
     least = 4 * (max(sizes.src, sizes.tgt) * model.embedding_size + matrices)
     if least > weights.stat().st_size:
         raise ModelError(
             f"{weights} has {weights.stat().st_size:,} bytes, but a model of {max(sizes.src, sizes.tgt):,} pieces and "
             f"{layers:,} layers, as its vocabularies and {CONFIG} say, takes {least:,} or more"
         )
-
-
-def _least(stack: Stack, settings: Settings) -> int:
-    """Count weights that layers have at any rate: without recurrent weights the first reads nothing but words."""
-    first = stack.size**2 // 4 if CELLS[stack.cell].recurrent_weights else stack.size * settings.model.embedding_size
-    return first + (stack.layers - 1) * stack.size**2 // 4
 
 
 def _read_card(folder: Path) -> _Card:

@@ -4,20 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nmt.batching import Batch, cut_batches
 from nmt.errors import ModelError, counted
 from nmt.models.devices import Precision, autocast, choose_device, choose_precision, use_threads
 from nmt.models.folder import load_model, load_own_tokenizers
+from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
-from nmt.shortlist.lexicon import PER_WORD, SPECIALS, Lexicon, save_lexicon
-from nmt.text.sequences import FlatSequences, Rows
+from nmt.shortlist.lexicon import SPECIALS, Lexicon, save_lexicon
+from nmt.text.sequences import FlatSequences
 from nmt.text.vocab import EOS, PAD
 from nmt.training.feeding import TrainingPairs
 from nmt.training.observers import Logbook, Silence
@@ -41,19 +41,6 @@ Progress = Callable[[int, int], None]
 """Told how many of how many pairs have been read."""
 
 
-class Attends(Protocol):
-    """A model that says what it reads."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where its batches have to be."""
-        ...
-
-    def attend(self, batch: Batch) -> Tensor:
-        """Run with teacher forcing; return how much every target position reads of each source position, [B, T, S]."""
-        ...
-
-
 @dataclass(frozen=True)
 class Learnt:
     """What was learnt, and how good it is."""
@@ -70,7 +57,7 @@ class Learnt:
 class Reader:
     """A model in evaluation mode, and what it computes in."""
 
-    model: Attends
+    model: Seq2Seq
     precision: Precision
 
     @torch.inference_mode()
@@ -131,7 +118,7 @@ class MassTable:
 def learn_lexicon(
     reader: Reader, pairs: TrainingPairs, *, src_size: int, counts: NDArray[np.int64], size: int, on_progress: Progress
 ) -> Lexicon:
-    """Add up how much each target piece reads of each source piece, and keep the heaviest of each source piece.
+    """Add up how much each target piece reads of each source piece, and keep the heaviest `size` of each source piece.
 
     Args:
         reader: The model.
@@ -152,12 +139,12 @@ def learn_lexicon(
     return Lexicon(torch.from_numpy(table.heaviest(src_size, size)), torch.from_numpy(frequent.astype(np.int32)))
 
 
-def coverage(lexicon: Lexicon, src: FlatSequences, tgt: FlatSequences, *, size: int, per_word: int = PER_WORD) -> float:
+def coverage(lexicon: Lexicon, src: FlatSequences, tgt: FlatSequences, *, size: int) -> float:
     """Return the share of the target pieces that are in their sentence's shortlist; `</s>` does not count."""
     found = 0
     for first in range(0, len(src), _BLOCK_ROWS):
         rows = np.arange(first, min(first + _BLOCK_ROWS, len(src)))
-        chosen = lexicon.shortlist(torch.from_numpy(src.padded(rows)), size=size, per_word=per_word)
+        chosen = lexicon.shortlist(torch.from_numpy(src.padded(rows)), size=size)
         listed = torch.zeros(len(rows), lexicon.tgt_size, dtype=torch.bool).scatter_(1, chosen, True)
         gold = torch.from_numpy(tgt.padded(rows))
         found += int((listed.gather(1, gold) & (gold != PAD)).sum())
@@ -182,12 +169,18 @@ def add_lexicon(
     """
     model, settings = load_model(model_dir, device=choose_device("auto"))
     if settings.model.attention == "none":
-        raise ModelError(f'{model_dir} has model.attention = "none": it does not say which words translate which')
+        raise ModelError(
+            f'{model_dir} has model.attention = "none": without attention there is no telling which pieces translate '
+            "which"
+        )
     if load_own_tokenizers(model_dir).files != data.tokenizers.files:
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
     use_threads(settings.training.threads)
     reader = Reader(model, choose_precision(settings.training.precision, model.device))
-    rows = _sample(len(data.train_src), max_pairs, np.random.default_rng(settings.training.seed))
+    rows = np.arange(len(data.train_src))
+    if len(rows) > max_pairs:
+        rng = np.random.default_rng(settings.training.seed)
+        rows = np.sort(rng.choice(len(rows), size=max_pairs, replace=False))
     pairs = TrainingPairs(data.train_src.take(rows), data.train_tgt.take(rows), settings.model.reverse_source)
     src_size, counts = len(data.tokenizers.src), data.target_counts
     with Logbook(model_dir, Silence()) as logbook:  # while somebody trains, the card is theirs to write
@@ -198,10 +191,3 @@ def add_lexicon(
     src, tgt = data.valid.src, data.valid.tgt
     sizes = [size for size in SHORTLISTS if size < lexicon.tgt_size]
     return Learnt(len(pairs), translated, {size: coverage(lexicon, src, tgt, size=size) for size in sizes})
-
-
-def _sample(count: int, most: int, rng: np.random.Generator) -> Rows:
-    """Choose at most so many of `count` rows, in their order."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(rng.choice(count, size=most, replace=False))

@@ -1,4 +1,4 @@
-"""Vocabulary selection: the few target pieces that a sentence's translation is made from, known from its source."""
+"""Vocabulary selection: the few target pieces that a sentence's translation is made from, chosen by its source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nmt.errors import ConfigError, ModelError
-from nmt.models.folder import LEXICON, lexicon_file, put_lexicon, read_tensors, read_vocabularies
+from nmt.models.folder import LEXICON, check_hashes, put_lexicon, read_tensors, read_vocabularies
 from nmt.text.vocab import BOS, EOS, PAD, UNK
 
 SPECIALS: Final = (PAD, UNK, BOS, EOS)
@@ -25,7 +25,7 @@ _ROWS = 64
 
 @dataclass(frozen=True)
 class Lexicon:
-    """A lexical table and the most frequent words (Jean et al., 2015, sec. 3.2; L'Hostis et al., 2016)."""
+    """A lexical table and the most frequent pieces (Jean et al., 2015, sec. 3.2; L'Hostis et al., 2016)."""
 
     translations: Tensor
     """Target ids for each source id, best first and -1 behind the last one, [Vs, N] int32; none for special ids."""
@@ -55,59 +55,49 @@ class Lexicon:
             ConfigError: The size is no multiple of 16, or larger than the vocabulary.
         """
         if size < MULTIPLE or size % MULTIPLE:
-            raise ConfigError(f"a shortlist of {size} pieces was asked for; its size is a multiple of {MULTIPLE}")
-        if size > self.tgt_size:
             raise ConfigError(
-                f"a shortlist of {size} pieces was asked for, but the target vocabulary has {self.tgt_size}"
+                f"a shortlist of {size} pieces was requested; the size has to be a multiple of {MULTIPLE}"
             )
+        if size > self.tgt_size:
+            raise ConfigError(f"a shortlist of {size} pieces was requested; the target vocabulary has {self.tgt_size}")
         return torch.cat([self._choose(rows, size, per_word) for rows in torch.split(src_ids, _ROWS)])
 
     def _choose(self, src_ids: Tensor, size: int, per_word: int) -> Tensor:
-        candidates = self._candidates(src_ids, size, per_word)  # [B, C]
-        batch, count = candidates.shape
+        translations = self.translations[:, :per_word][src_ids].transpose(1, 2)  # [B, P, S]
+        batch, ranks, pieces = translations.shape
+        frequent = self.frequent[:size]  # among them are enough that are not chosen yet
+        start, end = len(SPECIALS), len(SPECIALS) + ranks * pieces
+        count = end + len(frequent)
+        # ids in the order of preference, with repetitions, at least `size` different ones
+        candidates = torch.empty(batch, count, dtype=torch.int64)
+        candidates[:, :start] = torch.tensor(SPECIALS)
+        candidates[:, start:end].view(translations.shape).copy_(translations)
+        candidates[:, end:] = frequent
+        candidates.clamp_(min=PAD)  # -1 is no id; PAD is chosen already
         position = torch.arange(count, dtype=torch.int32).expand(batch, -1)
         first = torch.full((batch, self.tgt_size), count, dtype=torch.int32)  # [B, Vt]
         first.scatter_reduce_(1, candidates, position, "amin")
         found = (first.gather(1, candidates) == position).cumsum(1, dtype=torch.int32)  # different ids up to here
-        full = torch.full((batch, 1), size, dtype=torch.int32)
-        last = torch.searchsorted(found, full, out_int32=True)
+        last = torch.searchsorted(found, torch.full((batch, 1), size, dtype=torch.int32), out_int32=True)
         return (first <= last).nonzero()[:, 1].view(batch, size)
-
-    def _candidates(self, src_ids: Tensor, size: int, per_word: int) -> Tensor:
-        """List ids in the order of preference, with repetitions, at least `size` different ones: [B, C]."""
-        translations = self.translations[:, :per_word][src_ids].transpose(1, 2)  # [B, P, S]
-        batch, ranks, words = translations.shape
-        frequent = self.frequent[:size]  # among them are enough that are not chosen yet
-        start, end = len(SPECIALS), len(SPECIALS) + ranks * words
-        candidates = torch.empty(batch, end + len(frequent), dtype=torch.int64)
-        candidates[:, :start] = torch.tensor(SPECIALS)
-        candidates[:, start:end].view(translations.shape).copy_(translations)
-        candidates[:, end:] = frequent
-        return candidates.clamp_(min=PAD)  # -1 is no id; PAD is chosen already
 
 
 def save_lexicon(lexicon: Lexicon, folder: Path) -> None:
-    """Put a lexicon into a model folder, in place of the one that may be there.
-
-    Raises:
-        ModelError: The folder is no model.
-    """
+    """Put a lexicon into a model folder, or replace it; a folder that is no model is a ModelError."""
     put_lexicon(folder, save({name: tensor.contiguous() for name, tensor in vars(lexicon).items()}))
 
 
-def load_lexicon(folder: Path) -> Lexicon | None:
-    """Load the lexicon of a model folder; None: it has none.
+def load_lexicon(folder: Path) -> Lexicon:
+    """Load the lexicon of a model folder.
 
     Raises:
-        ModelError: The folder is no model, or its lexicon has been altered, or is that of other vocabularies.
+        ModelError: The folder is no model, or its lexicon is missing, altered, or that of other vocabularies.
     """
-    path = lexicon_file(folder)
-    if path is None:
-        return None
-    tensors, sizes = read_tensors(path), read_vocabularies(folder)
+    check_hashes(folder, [LEXICON])
+    tensors, sizes = read_tensors(folder / LEXICON), read_vocabularies(folder)
     if not _fit(tensors, src_size=sizes.src, tgt_size=sizes.tgt):
         raise ModelError(
-            f"{path} is no lexicon of {sizes.src} source and {sizes.tgt} target pieces; "
+            f"{folder / LEXICON} is no lexicon of {sizes.src} source and {sizes.tgt} target pieces; "
             f"make a new one with `nmt shortlist`, or remove {LEXICON}"
         )
     return Lexicon(**tensors)
@@ -120,7 +110,5 @@ def _fit(tensors: dict[str, Tensor], *, src_size: int, tgt_size: int) -> bool:
     translations, frequent = tensors["translations"], tensors["frequent"]
     if translations.dim() != 2 or len(translations) != src_size or translations.shape[1] == 0:
         return False
-    if frequent.sort().values.tolist() != list(range(len(SPECIALS), tgt_size)):
-        return False
-    inside = bool((translations < tgt_size).all())
-    return inside and bool((translations[list(SPECIALS)] == -1).all())
+    inside = bool((translations < tgt_size).all() and (translations[list(SPECIALS)] == -1).all())
+    return inside and frequent.sort().values.tolist() == list(range(len(SPECIALS), tgt_size))

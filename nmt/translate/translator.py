@@ -17,7 +17,7 @@ from nmt.io.files import sha256
 from nmt.io.lines import sections_of
 from nmt.markup import Region
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
-from nmt.models.folder import load_model, load_own_tokenizers
+from nmt.models.folder import LEXICON, load_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
@@ -108,8 +108,9 @@ class Translator:
         if len(models) > 1:
             ensemble = Ensemble(models, attending=max(attending, 1))
             return cls(ensemble, tokenizers, settings, language=language, attends=attending > 0)
-        lexicon = load_lexicon(paths[0]) if chosen.type == "cpu" else None
-        shortlister = Shortlister(lexicon, loaded[0][0].output, arithmetic) if lexicon else None
+        shortlister = None
+        if chosen.type == "cpu" and (paths[0] / LEXICON).exists():
+            shortlister = Shortlister(load_lexicon(paths[0]), loaded[0][0].output, arithmetic)
         return cls(models[0], tokenizers, settings, shortlister, language, attends=attending > 0)
 
     def translate(

@@ -29,17 +29,13 @@ def test_what_was_learnt_is_printed(model: Path, toy_data: PreparedData, monkeyp
     assert re.fullmatch(r"learnt from 50 pairs: translations of \d\d source pieces", learnt)
     pattern = r"a shortlist of +(\d+) holds \d+\.\d\d% of the validation references' pieces"
     assert [re.sub(pattern, r"\1", line) for line in shares] == ["16", "32"]
-    found = load_lexicon(model)
-    assert found is not None
-    assert found.translations.shape[1] == 7
+    assert load_lexicon(model).translations.shape[1] == 7
 
 
 def test_without_options_the_defaults_of_the_help_are_used(model: Path, toy_data: PreparedData) -> None:
     result = shortlist(model, toy_data.folder)
     assert result.stdout.startswith(f"learnt from {len(toy_data.train_src)} pairs: ")
-    found = load_lexicon(model)
-    assert found is not None
-    assert found.translations.shape[1] == SIZE
+    assert load_lexicon(model).translations.shape[1] == SIZE
     text = shortlist("--help").stdout
     assert f"({SIZE})" in text
     assert f"({PAIRS})" in text

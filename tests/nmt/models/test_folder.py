@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, get_args
 
@@ -20,7 +21,6 @@ from nmt.models.folder import (
     ModelFolder,
     Vocabularies,
     check_hashes,
-    lexicon_file,
     load_either,
     load_language_model,
     load_model,
@@ -67,17 +67,19 @@ def test_a_saved_model_loads_with_the_same_weights_and_settings(folder: ModelFol
     assert (folder.path / "joint.spm.model").read_bytes() == b"pieces"
 
 
-def test_a_kill_between_the_two_files_leaves_a_model_that_loads(folder: ModelFolder) -> None:
+def test_a_kill_between_the_two_files_leaves_a_model_that_loads(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder.save(small_model(1), {})
     old_weights = (folder.path / "model.safetensors").read_bytes()
     cards: list[bytes] = []
-    original = folder._write_card
+    original = ModelFolder._write_card
 
-    def spy(hashes: list[str], summary: dict[str, float]) -> None:
-        original(hashes, summary)
+    def spy(self: ModelFolder, hashes: list[str], summary: dict[str, float]) -> None:
+        original(self, hashes, summary)
         cards.append((folder.path / "model.json").read_bytes())
 
-    folder._write_card = spy  # type: ignore[method-assign]
+    monkeypatch.setattr(ModelFolder, "_write_card", spy)
     folder.save(small_model(2), {})
     (folder.path / "model.json").write_bytes(cards[0])  # killed after the weights were replaced
     load_model(folder.path, device=CPU)
@@ -92,36 +94,39 @@ def test_new_settings_in_a_folder_that_holds_a_model_leave_a_model_that_loads(fo
     folder.save(small_model(), {})
     search = folder.settings.search.model_copy(update={"beam_size": 3})
     changed = folder.settings.model_copy(update={"search": search})
-    ModelFolder(folder.path, settings=changed, vocabularies=folder.vocabularies, tokenizers=folder.tokenizers).create()
-    _, settings = load_model(folder.path, device=torch.device("cpu"))
+    replace(folder, settings=changed).create()
+    _, settings = load_model(folder.path, device=CPU)
     assert settings.search.beam_size == 3
 
 
-@pytest.mark.parametrize("interrupted", ["announced", "replaced"])
-def test_a_kill_while_settings_are_replaced_leaves_a_model_that_loads(
-    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, interrupted: str
-) -> None:
+@contextmanager
+def killed_after(steps: int) -> Iterator[list[str]]:
+    """Kill what writes files after so many; yield the names of those that it began."""
+    names: list[str] = []
+
+    @contextmanager
+    def replace_and_die(path: Path) -> Iterator[IO[bytes]]:
+        names.append(path.name)
+        if len(names) > steps:
+            raise KeyboardInterrupt
+        with replacing(path) as file:
+            yield file
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nmt.io.files.replacing", replace_and_die)
+        patch.setattr("nmt.models.folder.replacing", replace_and_die)
+        yield names
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_kill_while_settings_are_replaced_leaves_a_model_that_loads(folder: ModelFolder, steps: int) -> None:
     folder.save(small_model(), {})
     search = folder.settings.search.model_copy(update={"beam_size": 3})
-    changed = ModelFolder(
-        folder.path,
-        settings=folder.settings.model_copy(update={"search": search}),
-        vocabularies=folder.vocabularies,
-        tokenizers=folder.tokenizers,
-    )
-    announce, calls = changed._announce, []
-
-    def announce_and_die(name: str, hashes: list[str]) -> None:
-        calls.append(name)
-        if len(calls) == 1:
-            announce(name, hashes)
-        if len(calls) == (1 if interrupted == "announced" else 2):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(changed, "_announce", announce_and_die)
-    with pytest.raises(KeyboardInterrupt):
+    changed = replace(folder, settings=folder.settings.model_copy(update={"search": search}))
+    with killed_after(steps) as names:
         changed.create()
-    load_model(folder.path, device=torch.device("cpu"))
+    assert names == ["model.json", "config.toml", "model.json"][: steps + 1]
+    load_model(folder.path, device=CPU)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -206,13 +211,12 @@ def test_nothing_in_the_folder_is_a_pickle(folder: ModelFolder) -> None:
 
 def test_a_lexicon_joins_the_folder_and_outlives_the_weights(folder: ModelFolder) -> None:
     folder.save(small_model(1), {"step": 1})
-    assert lexicon_file(folder.path) is None
+    path = folder.path / "lexicon.safetensors"
+    assert not path.exists()
     put_lexicon(folder.path, b"words")
-    path = lexicon_file(folder.path)
-    assert path is not None
     assert path.read_bytes() == b"words"
     folder.save(small_model(2), {"step": 2})
-    assert lexicon_file(folder.path) == path
+    check_hashes(folder.path, [path.name])
     load_model(folder.path, device=CPU)
     card = json.loads((folder.path / "model.json").read_text())
     assert card["training"] == {"step": 2}
@@ -223,9 +227,8 @@ def test_an_altered_lexicon_is_refused(folder: ModelFolder) -> None:
     folder.save(small_model(), {})
     put_lexicon(folder.path, b"words")
     (folder.path / "lexicon.safetensors").write_bytes(b"other")
-    for read in (lexicon_file, lambda path: load_model(path, device=CPU)):
-        with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
-            read(folder.path)
+    with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
+        load_model(folder.path, device=CPU)
 
 
 def test_a_lexicon_that_nobody_announced_is_refused_but_leaves_a_model(folder: ModelFolder) -> None:
@@ -233,7 +236,7 @@ def test_a_lexicon_that_nobody_announced_is_refused_but_leaves_a_model(folder: M
     (folder.path / "lexicon.safetensors").write_bytes(b"words")
     load_model(folder.path, device=CPU)
     with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
-        lexicon_file(folder.path)
+        check_hashes(folder.path, ["lexicon.safetensors"])
 
 
 def test_a_lexicon_that_was_removed_leaves_a_model_without_one(folder: ModelFolder) -> None:
@@ -241,36 +244,22 @@ def test_a_lexicon_that_was_removed_leaves_a_model_without_one(folder: ModelFold
     put_lexicon(folder.path, b"words")
     (folder.path / "lexicon.safetensors").unlink()
     load_model(folder.path, device=CPU)
-    assert lexicon_file(folder.path) is None
 
 
 @pytest.mark.parametrize("old", [None, b"words"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_kill_while_a_lexicon_is_written_leaves_a_model_that_loads(
-    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, old: bytes | None, steps: int
+    folder: ModelFolder, old: bytes | None, steps: int
 ) -> None:
     folder.save(small_model(), {})
     if old is not None:
         put_lexicon(folder.path, old)
-    names: list[str] = []
-
-    @contextmanager
-    def replace_and_die(path: Path) -> Iterator[IO[bytes]]:
-        names.append(path.name)
-        if len(names) > steps:
-            raise KeyboardInterrupt
-        with replacing(path) as file:
-            yield file
-
-    monkeypatch.setattr("nmt.io.files.replacing", replace_and_die)
-    monkeypatch.setattr("nmt.models.folder.replacing", replace_and_die)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_after(steps) as names:
         put_lexicon(folder.path, b"new words")
     assert names == ["model.json", "lexicon.safetensors", "model.json"][: steps + 1]
-    monkeypatch.undo()
     load_model(folder.path, device=CPU)
-    path = lexicon_file(folder.path)
-    assert (None if path is None else path.read_bytes()) == (b"new words" if steps == 2 else old)
+    path = folder.path / "lexicon.safetensors"
+    assert (path.read_bytes() if path.exists() else None) == (b"new words" if steps == 2 else old)
 
 
 def test_a_damaged_card_is_replaced_by_the_next_weights(folder: ModelFolder) -> None:
