@@ -1,13 +1,12 @@
 """From settings to a model, and how its weights start: the one place that unpacks settings."""
 
 from collections.abc import Callable, Iterator
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from nmt.config import ModelSettings
-from nmt.config.model import Stack
 from nmt.errors import ConfigError
 from nmt.models.attention import make_attention
 from nmt.models.cells.layer import Recurrence, RecurrentLayer
@@ -32,17 +31,12 @@ def build_model(
         torch.manual_seed(seed)
         tgt_table = _embedding(tgt_vocab_size, settings.embedding_size)
         src_table = tgt_table if tied == "all" else _embedding(src_vocab_size, settings.embedding_size)
-        # a tied output layer scores vectors of the embeddings' size; a free one keeps that of the decoder
-        feature_size = settings.decoder_stack().size if tied == "none" else settings.embedding_size
-        output = nn.Linear(feature_size, tgt_vocab_size)
-        nn.init.zeros_(output.bias)
-        if tied != "none":
-            output.weight = tgt_table.weight
+        output = _output(settings, tgt_table, tied=tied != "none")
         model = Seq2Seq(
             src_embedding=_words(settings, src_table, freeze=settings.freeze_src_vectors),
             tgt_embedding=_words(settings, tgt_table, freeze=settings.freeze_tgt_vectors),
             encoder=_encoder(settings),
-            decoder=_decoder(settings, feature_size=feature_size),
+            decoder=_decoder(settings, feature_size=output.in_features),
             output=output,
         )
         _start(model, settings)
@@ -51,22 +45,19 @@ def build_model(
 
 def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int) -> LanguageModel:
     """Build a freshly initialised language model; the same arguments give the same weights."""
-    stack, tied = settings.decoder_stack(), settings.tied_embeddings != "none"
+    stack = settings.decoder_stack()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         table = _embedding(vocab_size, settings.embedding_size)
-        feature_size = settings.embedding_size if tied else stack.size
-        output = nn.Linear(feature_size, vocab_size)
-        nn.init.zeros_(output.bias)
-        if tied:
-            output.weight = table.weight
+        output = _output(settings, table, tied=settings.tied_embeddings != "none")
+        direct = output.in_features == stack.size
         model = LanguageModel(
-            recurrence=_recurrence(settings, stack),
+            recurrence=Recurrence(stack.cell, settings.recurrent_dropout),
             embedding=_words(settings, table, freeze=settings.freeze_tgt_vectors),
             hidden_size=stack.size,
             residual=settings.residual,
             dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=stack.layers),
-            readout=nn.Identity() if feature_size == stack.size else nn.Linear(stack.size, feature_size),
+            readout=nn.Identity() if direct else nn.Linear(stack.size, output.in_features),
             readout_dropout=_dropout(settings, settings.readout_dropout),
             output=output,
         )
@@ -77,13 +68,6 @@ def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int)
 def count_parameters(model: nn.Module) -> int:
     """Count the numbers that are learnt, tied ones once."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def _start(model: nn.Module, settings: ModelSettings) -> None:
-    init, forget_bias = settings.start(), settings.forget_bias
-    if forget_bias is None:
-        forget_bias = 0.0 if init == "uniform" else 1.0
-    start_over(model, init, init_range=settings.init_range, forget_bias=forget_bias)
 
 
 def _embedding(vocab_size: int, size: int) -> nn.Embedding:
@@ -97,6 +81,15 @@ def _embedding(vocab_size: int, size: int) -> nn.Embedding:
     return table
 
 
+def _output(settings: ModelSettings, table: nn.Embedding, *, tied: bool) -> nn.Linear:
+    # a tied output layer scores vectors of the embeddings' size; a free one keeps that of the decoder
+    output = nn.Linear(settings.embedding_size if tied else settings.decoder_stack().size, table.num_embeddings)
+    nn.init.zeros_(output.bias)
+    if tied:
+        output.weight = table.weight
+    return output
+
+
 def _words(settings: ModelSettings, table: nn.Embedding, *, freeze: bool) -> WordEmbedding:
     dropout = _dropout(settings, settings.embedding_dropout)
     return WordEmbedding(table, dropout=dropout, word_dropout=settings.word_dropout, keeps_given=freeze)
@@ -106,7 +99,7 @@ def _encoder(settings: ModelSettings) -> RecurrentEncoder:
     make = StateEncoder if settings.decoder_init == "copy" else RecurrentEncoder
     stack = settings.encoder_stack()
     return make(
-        recurrence=_recurrence(settings, stack),
+        recurrence=Recurrence(stack.cell, settings.recurrent_dropout),
         embedding_size=settings.embedding_size,
         hidden_size=stack.size,
         bidirectional_layers=1 if settings.bidirectional == "first" else stack.layers * settings.bidirectional,
@@ -119,7 +112,7 @@ def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:
     make = InputFeedingDecoder if settings.input_feeding else RecurrentDecoder
     stack, memory_size = settings.decoder_stack(), settings.encoder_stack().size
     return make(
-        recurrence=_recurrence(settings, stack),
+        recurrence=Recurrence(stack.cell, settings.recurrent_dropout),
         sizes=DecoderSizes(settings.embedding_size, stack.size, feature_size, memory_size),
         attention=make_attention(settings.attention, query_size=stack.size, value_size=memory_size),
         residual=settings.residual,
@@ -127,10 +120,6 @@ def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:
         readout_dropout=_dropout(settings, settings.readout_dropout),
         init=settings.decoder_init,
     )
-
-
-def _recurrence(settings: ModelSettings, stack: Stack) -> Recurrence:
-    return Recurrence(stack.cell, dropout=settings.recurrent_dropout)
 
 
 def _dropout(settings: ModelSettings, rate: float | None) -> Dropout:
@@ -147,33 +136,27 @@ def _dropouts_between(
     return [_dropout(settings, rates) for _ in range(num_layers - 1)]
 
 
-Init = Literal["orthogonal", "xavier", "he", "uniform"]
-
-_DRAW: Final[dict[Init, Callable[[Tensor], Tensor]]] = {
-    "xavier": nn.init.xavier_uniform_,
-    "he": nn.init.kaiming_normal_,
-}
+_DRAW: Final[dict[str, Callable[[Tensor], Tensor]]] = {"xavier": nn.init.xavier_uniform_, "he": nn.init.kaiming_normal_}
 
 
 @torch.no_grad()
-def start_over(model: nn.Module, init: Init, *, init_range: float, forget_bias: float) -> None:
+def _start(model: nn.Module, settings: ModelSettings) -> None:
     """Draw anew what is to start otherwise than in the parts as they are made, which is "orthogonal".
 
-    Args:
-        model: Freshly made.
-        init: Glorot's uniform or He's normal for the matrices of recurrent layers, gate by gate, and of linear ones,
-            with the linear ones' biases at zero; or uniform for all weights but gains.
-        init_range: The bound of what is uniform (Zaremba et al., 2015, sec. 4.1).
-        forget_bias: What the biases of forget gates start from.
+    That is Glorot's uniform or He's normal for the matrices of recurrent layers, gate by gate, and of linear ones, with
+    the linear ones' biases at zero; or uniform for all weights but gains (Zaremba et al., 2015, sec. 4.1).
     """
+    init, forget_bias = settings.start(), settings.forget_bias
     if init == "uniform":
         for name, parameter in model.named_parameters():
             # what is normalised keeps its size
             if parameter.requires_grad and not name.endswith("gain"):
-                nn.init.uniform_(parameter, -init_range, init_range)
+                nn.init.uniform_(parameter, -settings.init_range, settings.init_range)
     elif init in _DRAW:
         for matrix in _matrices(model):
             _DRAW[init](matrix)
+    if forget_bias is None:
+        forget_bias = 0.0 if init == "uniform" else 1.0
     for layer in model.modules():
         bias = layer.forget_bias() if isinstance(layer, RecurrentLayer) else None
         if bias is not None:

@@ -16,7 +16,7 @@ DecoderInit = Literal["bridge", "copy", "zeros"]
 
 
 class Bridges(nn.ModuleList):
-    """A layer of its own for each of the decoder's, over the encoder's last outputs (Bahdanau et al., 2015, A.2.2)."""
+    """For each layer of the decoder one over the encoder's last outputs (Bahdanau et al., 2015, A.2.2)."""
 
     def __init__(self, *, memory_size: int, hidden_size: int, state_parts: int, layers: int) -> None:
         super().__init__(nn.Linear(memory_size, state_parts * hidden_size) for _ in range(layers))
@@ -125,8 +125,7 @@ class RecurrentDecoder(nn.Module):
     context joins the input of every further layer and of the readout, tanh(W [h; context]). Without attention
     (`NoAttention`) a context has no cells, and this is the plain decoder of Sutskever et al. (2014).
 
-    `dropouts` work on what every layer but the first reads from the layer below it, so there is one layer more than
-    they are.
+    `dropouts` work on what every layer but the first reads from the layer below it: they are one fewer than layers.
     """
 
     def __init__(
@@ -145,11 +144,10 @@ class RecurrentDecoder(nn.Module):
         self.residual = residual
         self.attention = attention
         hidden = sizes.hidden
-        self.first = make_layer(recurrence, input_size=self._first_input(sizes), hidden_size=hidden)
+        self.first = make_layer(recurrence, input_size=sizes.embedding + self._fed(), hidden_size=hidden)
         read = hidden + attention.context_size
         self.upper = nn.ModuleList(make_layer(recurrence, input_size=read, hidden_size=hidden) for _ in dropouts)
-        parts = self.first.state_parts
-        layers = 1 + len(dropouts)
+        parts, layers = self.first.state_parts, 1 + len(dropouts)
         self.bridges = make_init(init, memory_size=sizes.memory, hidden_size=hidden, state_parts=parts, layers=layers)
         """What makes each layer's first state from the encoder's last."""
         self.readout = nn.Linear(read, sizes.features)
@@ -173,15 +171,21 @@ class RecurrentDecoder(nn.Module):
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first step, with one beam a sentence."""
         layers = tuple(tuple(part[:, None] for part in state) for state in self._initial(memory))
-        batch, size = memory.mask.shape
-        feed = memory.summary.new_zeros(batch, 1, self._fed())
-        attention = memory.summary.new_zeros(batch, 1, size, dtype=torch.float32)
-        return DecoderState(memory, layers, feed, attention, self._draw(memory.summary))
+        summary, (batch, size) = memory.summary, memory.mask.shape
+        feed = summary.new_zeros(batch, 1, self._fed())
+        attention = summary.new_zeros(batch, 1, size, dtype=torch.float32)
+        hidden, weights, masks = self.sizes.hidden, [self.first.weights()], []
+        for layer, dropout in zip(self._upper_layers(), self.dropouts, strict=True):  # in the order of `read`
+            masks.append(cast(Dropout, dropout).draw(batch, hidden, like=summary))
+            weights.append(layer.weights())
+        masks.append(self.readout_dropout.draw(batch, hidden + self.attention.context_size, like=summary))
+        return DecoderState(memory, layers, feed, attention, Drawn(tuple(weights), tuple(masks)))
 
     def step(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one step for K beams a sentence: embedded [B, K, E]; return features [B, K, F] and the next state."""
         drawn = state.drawn
-        layers = [_step(self.first, self._step_input(embedded, state), state.layers[0], drawn.weights[0])]
+        inputs = torch.cat([embedded, state.feed], dim=2) if self._fed() else embedded
+        layers = [_step(self.first, inputs, state.layers[0], drawn.weights[0])]
         h = self.first.output(layers[0])  # [B, K, H]
         context, attention = self.attention(h, state.memory)  # [B, K, H], [B, K, S]
         for i, layer in enumerate(self._upper_layers(), start=1):
@@ -196,28 +200,11 @@ class RecurrentDecoder(nn.Module):
     def _upper_layers(self) -> list[RecurrentLayer]:
         return [cast(RecurrentLayer, layer) for layer in self.upper]
 
-    def _draw(self, summary: Tensor) -> Drawn:
-        """Draw for the sentences of `summary` [B, H], in the order of `forward`."""
-        batch, hidden = len(summary), self.sizes.hidden
-        weights, masks = [self.first.weights()], []
-        for layer, dropout in zip(self._upper_layers(), self.dropouts, strict=True):
-            masks.append(cast(Dropout, dropout).draw(batch, hidden, like=summary))
-            weights.append(layer.weights())
-        masks.append(self.readout_dropout.draw(batch, hidden + self.attention.context_size, like=summary))
-        return Drawn(tuple(weights), tuple(masks))
-
     def _fed(self) -> int:
         """How much of the last attentional vector the next step reads."""
         return 0
 
-    def _first_input(self, sizes: DecoderSizes) -> int:
-        return sizes.embedding
-
-    def _step_input(self, embedded: Tensor, state: DecoderState) -> Tensor:
-        return embedded
-
     def _initial(self, memory: Memory) -> list[State]:
-        """Make each layer's first state, parts [B, H]."""
         return cast(list[State], self.bridges(memory.summary))
 
     def _features(self, read: Tensor) -> Tensor:
@@ -238,12 +225,6 @@ class InputFeedingDecoder(RecurrentDecoder):
 
     def _fed(self) -> int:
         return self.sizes.features
-
-    def _first_input(self, sizes: DecoderSizes) -> int:
-        return sizes.embedding + sizes.features
-
-    def _step_input(self, embedded: Tensor, state: DecoderState) -> Tensor:
-        return torch.cat([embedded, state.feed], dim=2)
 
 
 def _step(layer: RecurrentLayer, inputs: Tensor, state: State, weights: Weights) -> State:

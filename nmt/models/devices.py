@@ -20,12 +20,12 @@ def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> to
     """Resolve "auto" to a GPU if there is one: the one with this `index` on this machine.
 
     Raises:
-        ConfigError: A GPU is asked for and torch sees none, or not so many.
+        ConfigError: A GPU is requested and torch sees none, or not so many.
     """
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise ConfigError('device "cuda" was asked for, but torch finds no GPU here; use "cpu" or "auto"')
+        raise ConfigError('device "cuda" was requested, but torch finds no GPU; use "cpu" or "auto"')
     if index >= torch.cuda.device_count():
         raise ConfigError(f"process {index} of this machine finds only {torch.cuda.device_count()} GPUs; start fewer")
     torch.cuda.set_device(index)
@@ -36,7 +36,7 @@ def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device
     """Resolve "auto" to bf16 where the hardware multiplies it natively.
 
     Warns:
-        NmtWarning: bf16 is asked for where the hardware lacks it; fp32 is what is used.
+        NmtWarning: bf16 is requested where the hardware lacks it; fp32 is what is used.
     """
     if name == "fp32":
         return "fp32"
@@ -57,10 +57,10 @@ def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], devic
     """Resolve "auto" to bf16 where the hardware multiplies it natively.
 
     Raises:
-        ConfigError: 8-bit integers are asked for on a GPU.
+        ConfigError: 8-bit integers are requested on a GPU.
 
     Warns:
-        NmtWarning: The hardware lacks what is asked for, or 8-bit products would not be exact; the nearest is used.
+        NmtWarning: The hardware lacks what is requested, or 8-bit products would not be exact; the nearest is used.
     """
     if name != "int8":
         return choose_precision(name, device)

@@ -1,4 +1,4 @@
-"""Word vectors, and dropout: of single cells, or of the same cells at all positions of a sentence."""
+"""Embeddings, and dropout: of single cells, or of the same cells at all positions of a sentence."""
 
 from collections.abc import Sequence
 
@@ -70,11 +70,11 @@ def dropout_mask(shape: Sequence[int], p: float, *, like: Tensor) -> Tensor:
 
 
 class WordEmbedding(nn.Module):
-    """Word vectors with dropout on their cells, and on whole words (Gal & Ghahramani, 2016, sec. 4.2).
+    """Embeddings with dropout on their cells, and on whole pieces (Gal & Ghahramani, 2016, sec. 4.2).
 
     With `keeps_given`, vectors that it is given never change. They stand in a second table of their own, which no
     optimiser, weight decay or moving average can move, and which is saved like every other weight. Its rows of zeros
-    mark the words that were given none: these have their vector in the first table, and learn.
+    mark pieces without a given vector: theirs is in the first table, and is trained.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ class WordEmbedding(nn.Module):
 
     @torch.no_grad()
     def give(self, ids: Tensor, vectors: Tensor) -> None:
-        """Start the words `ids` [N] from `vectors` [N, E], scaled by one number to the deviation of the whole table.
+        """Start the pieces `ids` [N] from `vectors` [N, E], scaled by one number to the deviation of the whole table.
 
-        The layers were made for inputs of that size (docs/decisions/0005), the words without a vector have it, and
+        The layers were made for inputs of that size (docs/decisions/0005), the pieces without a vector have it, and
         files differ: entries of one deviate by 0.05, of another by 0.4.
         """
         weight = self.table.weight

@@ -1,4 +1,4 @@
-"""The recurrent language model: what a text has said so far in, features or logits of the next word out."""
+"""The recurrent language model: the text so far in, features or logits of the next piece out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,8 +34,8 @@ class LanguageModelState(Rows):
 class LanguageModel(nn.Module):
     """Stacked recurrent layers over a text (Mikolov et al., 2010; Zaremba et al., 2015).
 
-    `dropouts` work on the input of every layer but the first, so there is one layer more than they are. A text is its
-    sentences end to end, `</s>` behind each; before its first sentence, too, a model reads `</s>`.
+    `dropouts` work on the input of every layer but the first: they are one fewer than layers. A text is its sentences
+    end to end, `</s>` after each; before its first sentence, too, a model reads `</s>`.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class LanguageModel(nn.Module):
         """Read on in B texts.
 
         Args:
-            ids: The next words of each text, [B, T].
+            ids: The next pieces of each text, [B, T].
             state: What the texts before have left; None: nothing is before.
 
         Returns:
-            The features of every next word, [B, T, F], and the state after the last word.
+            The features of every next piece, [B, T, F], and the state after the last piece.
         """
         x, last = self.embedding(ids), list[State]()
         for i, layer in enumerate(self._layers()):
@@ -85,13 +85,13 @@ class LanguageModel(nn.Module):
         return self.readout(self.readout_dropout(x)), tuple(last)
 
     def start(self, batch: int) -> LanguageModelState:
-        """Return the state before the first word of `batch` texts, with one beam each; the first word is `</s>`."""
+        """Return the state before the first piece of `batch` texts, with one beam each; that piece is `</s>`."""
         zeros = torch.zeros(batch, 1, self._layers()[0].hidden_size, device=self.device)
         layers = tuple((zeros,) * layer.state_parts for layer in self._layers())
         return LanguageModelState(layers, tuple(layer.weights() for layer in self._layers()))
 
     def step(self, prev_ids: Tensor, state: LanguageModelState) -> tuple[Tensor, LanguageModelState]:
-        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
         batch, beams = prev_ids.shape
         x, layers = self.embedding(prev_ids).flatten(0, 1), list[State]()  # [B * K, E]
         for i, layer in enumerate(self._layers()):

@@ -19,11 +19,11 @@ class RecurrentEncoder(nn.Module):
     All of them are bidirectional, or none, or the lowest one (GNMT: Wu et al., 2016, sec. 3.2): each direction then has
     half of the cells of a layer.
 
-    Padding is always behind the real positions: each direction is a layer of its own, and the backward one reads
-    rows that are mirrored within their own length. So no padding is ever read before a real word, and the fused
+    Padding is always after the real positions: each direction is a layer of its own, and the backward one reads rows
+    that are mirrored within their own length. So no padding is ever read before a real piece, and the fused
     whole-sequence kernels serve without packing.
 
-    `dropouts` work on the input of every layer but the first, so there is one layer more than they are.
+    `dropouts` work on the input of every layer but the first: they are one fewer than layers.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class RecurrentEncoder(nn.Module):
         """Encode padded sources.
 
         Args:
-            embedded: Word vectors, [B, S, E].
+            embedded: Embeddings, [B, S, E].
             lengths: Real positions of each row, [B].
 
         Returns:
-            The outputs, [B, S, H] (meaningless behind `lengths`), and what the decoder starts from, [B, N]: the last
+            The outputs, [B, S, H] (meaningless after `lengths`), and what the decoder starts from, [B, N]: the last
             outputs of each direction side by side, N = H.
         """
         mirror = mirrored_positions(lengths, embedded.shape[1])  # [B, S]
@@ -155,6 +155,6 @@ class Seq2Seq(nn.Module):
         return self.decoder.start(memory.padded())
 
     def step(self, prev_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Score every next word after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
+        """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
         features, state = self.decoder.step(self.tgt_embedding(prev_ids), state)
         return self.output(features), state

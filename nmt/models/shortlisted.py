@@ -1,7 +1,7 @@
-"""Search that scores only those words which a sentence's translation may be made from.
+"""Search with a shortlist: for each sentence, only the pieces on it are scored.
 
-The output layer multiplies by the words of all sentences of a batch at once; then each sentence takes its own. Which
-words the others have, and how many, changes none of its products: they are exact sums of integers, or come from the
+The output layer multiplies by the pieces of all sentences of a batch at once; then each sentence takes its own. Which
+pieces the others have, and how many, changes none of its products: they are exact sums of integers, or come from the
 prepacked products, whose columns know each other as little as their rows (docs/decisions/0010).
 """
 
@@ -16,47 +16,36 @@ from nmt.batching import SourceBatch
 from nmt.models.attention import Memory
 from nmt.models.decoder import DecoderState
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR, int8_product, quantised
+from nmt.models.kernels import INT8_LIMIT, LINEAR, int8_product, quantised
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.vocab import PAD
 
 _COLUMN_MULTIPLE: Final = 64
-"""Words multiplied together are filled up to a multiple of this: libraries sum in another order for a single one, and
+"""Pieces multiplied together are filled up to a multiple of this: libraries sum in another order for a single one, and
 prepare themselves anew for every number."""
 
-_INT8_LIMIT: Final = 127
-"""What a feature of 1 becomes in 8 bits."""
-
 Choose = Callable[[Tensor], Tensor]
-"""From padded sources [B, S] to the words of each, ascending and the special ids first, [B, L]."""
+"""From padded sources [B, S] to the pieces of each, ascending and the special ids first, [B, L]."""
 
-_Products = Callable[[Tensor], Tensor]
-"""From features [R, F] in [-1, 1] to what N words make of them before scale and bias, [R, N]."""
-
-
-@dataclass(frozen=True)
-class ShortlistedMemory:
-    """Encoded sources and the words that their translations may be made from."""
-
-    memory: Memory
-    pieces: Tensor
-    """[B, L]."""
+ShortlistedMemory = tuple[Memory, Tensor]
+"""Encoded sources and the pieces that their translations may be made from, [B, L]."""
 
 
 @dataclass(frozen=True)
 class _Layer:
     """The part of the output layer that a batch needs."""
 
-    products: _Products
+    products: Callable[[Tensor], Tensor]
+    """From features [R, F] in [-1, 1] to what N pieces make of them before scale and bias, [R, N]."""
     places: Tensor
-    """Where among the products the words of each sentence are, [B, 1, L]."""
+    """Where among the products the pieces of each sentence are, [B, 1, L]."""
     scales: Tensor | None
     """What the products are multiplied with, [B, 1, L]; None: 1."""
     biases: Tensor
     """[B, 1, L]."""
 
     def logits(self, features: Tensor) -> Tensor:
-        """Score the words of each sentence from features [B, K, F]: [B, K, L]."""
+        """Score the pieces of each sentence from features [B, K, F]: [B, K, L]."""
         batch, beams, _ = features.shape
         products = self.products(features.flatten(0, 1)).view(batch, beams, -1)  # [B, K, N]
         chosen = products.gather(2, self.places.expand(-1, beams, -1)).float()
@@ -67,7 +56,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class ShortlistedState:
-    """The state of the decoder and the words that are scored."""
+    """The state of the decoder and the pieces that are scored."""
 
     decoder: DecoderState
     pieces: Tensor
@@ -98,31 +87,44 @@ class ShortlistedOutput:
 
     def __init__(self, output: nn.Linear, precision: SearchPrecision) -> None:
         """Copy a layer as it was trained."""
-        self._rows: _Int8Rows | _FloatRows
-        self._rows = _Int8Rows(output.weight) if precision == "int8" else _FloatRows(output.weight, precision)
+        self._precision = precision
         self._bias = output.bias.detach().float().clone()
+        self._scales: Tensor | None = None
+        """In 8 bits, those of products of integers, [V]."""
+        if precision == "int8":
+            self._weight, scales = quantised(output.weight)
+            self._scales = scales / INT8_LIMIT
+        else:
+            kind = torch.bfloat16 if precision == "bf16" else torch.float32
+            self._weight = output.weight.detach().clone().to(kind)
 
-    def layer(self, words: Tensor) -> _Layer:
-        """Put together what scores `words` [B, L]."""
-        flat, shape = words.flatten(), (len(words), 1, words.shape[1])
+    def layer(self, pieces: Tensor) -> _Layer:
+        """Put together what scores `pieces` [B, L]."""
+        flat, shape = pieces.flatten(), (len(pieces), 1, pieces.shape[1])
         union = torch.bincount(flat, minlength=len(self._bias)).nonzero().squeeze(1)
         place = torch.empty_like(self._bias, dtype=torch.int64)  # [V]
         place[union] = torch.arange(len(union))
         union = nn.functional.pad(union, (0, -len(union) % _COLUMN_MULTIPLE), value=PAD)
-        scales = self._rows.scales
         return _Layer(
-            products=self._rows.products(union),
+            products=self._products(self._weight.index_select(0, union)),
             places=place.index_select(0, flat).view(shape),
-            scales=None if scales is None else scales.index_select(0, flat).view(shape),
+            scales=None if self._scales is None else self._scales.index_select(0, flat).view(shape),
             biases=self._bias.index_select(0, flat).view(shape),
         )
 
+    def _products(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return what multiplies by rows of the weight, [N, F]."""
+        if self._scales is None:
+            return LINEAR[self._precision](rows, None)
+        # prepacked products are laid out slower than multiplied, too slow for rows that change every few steps, and
+        # these are multiplied as fast as they are
+        columns = rows.t()  # [F, N]
+        return lambda features: int8_product((features * INT8_LIMIT).round_().to(torch.int8), columns)
+
 
 class ShortlistedModel:
-    """A model for inference that scores for each sentence a few words chosen from its source (Jean et al., 2015).
-
-    The probability of all other words is shared out among these.
-    """
+    """A model for inference that scores, for each sentence, a shortlist of pieces chosen by its source (Jean et al.,
+    2015); the probability of all others is shared out among these."""
 
     def __init__(self, model: Seq2Seq, output: ShortlistedOutput, *, choose: Choose) -> None:
         """Put a shortlist in front of a model.
@@ -142,47 +144,16 @@ class ShortlistedModel:
         return self._model.device
 
     def encode(self, src: SourceBatch) -> ShortlistedMemory:
-        """Encode padded sources, and choose the words of each."""
-        return ShortlistedMemory(self._model.encode(src), self._choose(src.ids))
+        """Encode padded sources, and choose the pieces of each."""
+        return self._model.encode(src), self._choose(src.ids)
 
     def start(self, memory: ShortlistedMemory) -> ShortlistedState:
         """Return the decoder's state before `<s>`, with one beam a sentence."""
-        return ShortlistedState(self._model.start(memory.memory), memory.pieces, None)
+        encoded, pieces = memory
+        return ShortlistedState(self._model.start(encoded), pieces, None)
 
     def step(self, prev_ids: Tensor, state: ShortlistedState) -> tuple[Tensor, ShortlistedState]:
-        """Score the words of each sentence after `prev_ids` [B, K]: logits [B, K, L] and the next state."""
+        """Score the pieces of each sentence after `prev_ids` [B, K]: logits [B, K, L] and the next state."""
         features, decoder = self._model.decoder.step(self._model.tgt_embedding(prev_ids), state.decoder)
         layer = state.layer or self._output.layer(state.pieces)
         return layer.logits(features), ShortlistedState(decoder, state.pieces, layer)
-
-
-class _FloatRows:
-    """The weight of an output layer, whose rows can be taken."""
-
-    scales = None
-
-    def __init__(self, weight: Tensor, precision: SearchPrecision) -> None:
-        self.precision: SearchPrecision = precision
-        self.weight = weight.detach().clone().to(torch.bfloat16 if precision == "bf16" else torch.float32)
-
-    def products(self, words: Tensor) -> _Products:
-        """Prepack the rows of `words` [N]."""
-        return LINEAR[self.precision](self.weight.index_select(0, words), None)
-
-
-class _Int8Rows:
-    """The weight of an output layer in 8 bits, whose rows can be taken as they are.
-
-    The library lays out prepacked products slower than it multiplies, too slow for rows that change every few steps; it
-    multiplies the plain ones as fast.
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        self.weight, scales = quantised(weight)
-        self.scales = scales / _INT8_LIMIT
-        """Of products of integers, [V]."""
-
-    def products(self, words: Tensor) -> _Products:
-        """Take the rows of `words` [N]."""
-        columns = self.weight.index_select(0, words).t()  # [F, N]
-        return lambda features: int8_product((features * _INT8_LIMIT).round_().to(torch.int8), columns)

@@ -171,7 +171,7 @@ def test_a_missing_gpu_is_an_error(toy_model: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     result = CliRunner().invoke(app, ["translate", str(toy_model), "--device", "cuda"], input=b"bat\n")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == 'error: device "cuda" was asked for, but torch finds no GPU here; use "cpu" or "auto"\n'
+    assert result.stderr == 'error: device "cuda" was requested, but torch finds no GPU; use "cpu" or "auto"\n'
 
 
 def test_models_of_one_vocabulary_decide_together(run: Run, refused: Run, toy_model: Path, tmp_path: Path) -> None:

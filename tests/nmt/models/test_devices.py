@@ -64,7 +64,7 @@ def test_int8_on_a_gpu_is_refused() -> None:
 def test_a_missing_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == CPU
-    with pytest.raises(ConfigError, match='device "cuda" was asked for, but torch finds no GPU here'):
+    with pytest.raises(ConfigError, match='device "cuda" was requested, but torch finds no GPU'):
         choose_device("cuda")
 
 

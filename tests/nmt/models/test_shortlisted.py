@@ -176,7 +176,7 @@ def test_translations_are_made_of_listed_words(model: Seq2Seq) -> None:
     searched = shortlisted(model, "fp32")
     memory = searched.encode(batch_of(sources))
     found = translated(searched, searched.start(memory))
-    for hypothesis, words in zip(found, memory.pieces.tolist(), strict=True):
+    for hypothesis, words in zip(found, memory[1].tolist(), strict=True):
         assert hypothesis.ids
         assert set(hypothesis.ids) <= set(words) - {EOS}
 
