@@ -82,11 +82,7 @@ class Attention(nn.Module):
         return padded(queries, keys.shape[2], dim=2) @ keys.transpose(1, 2)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Read from `memory` what `queries` [B, Q, H] ask for.
-
-        Returns:
-            The contexts, [B, Q, M], and the weights that made them, [B, Q, S], zero on padding.
-        """
+        """Read from `memory` what `queries` [B, Q, H] ask for: contexts [B, Q, M] and their weights, [B, Q, S]."""
         scores = self.scores(queries, memory.keys).float()
         weights = scores.masked_fill(~memory.mask[:, None, :], -math.inf).softmax(dim=2)
         contexts = weights.to(memory.values.dtype) @ memory.values

@@ -1,4 +1,7 @@
-"""The model folder: weights, settings and tokenizers, whole at every instant and checked on reading."""
+"""The model folder: weights, settings and tokenizers, whole at every instant and checked on reading.
+
+Whatever is asked of a folder that is no model, or whose files are missing, damaged or altered, is a ModelError.
+"""
 
 import hashlib
 import json
@@ -101,11 +104,7 @@ class ModelFolder:
 
 
 def put_lexicon(folder: Path, content: bytes) -> None:
-    """Write the lexicon of a model folder, or replace it.
-
-    Raises:
-        ModelError: The folder is no model.
-    """
+    """Write the lexicon of a model folder, or replace it."""
     _read_card(folder)
     _put(folder, LEXICON, content)
 
@@ -127,20 +126,12 @@ def _put(folder: Path, name: str, content: bytes) -> None:
 
 
 def read_vocabularies(folder: Path) -> Vocabularies:
-    """Read the sizes of a model's tables.
-
-    Raises:
-        ModelError: The folder is no model.
-    """
+    """Read the sizes of a model's tables."""
     return _read_card(folder).vocabularies
 
 
 def load_own_tokenizers(folder: Path) -> Tokenizers:
-    """Load the tokenizers of a model folder, and hold them against its card.
-
-    Raises:
-        ModelError: The folder is no model, or has tokenizers of other sizes than its tables.
-    """
+    """Load the tokenizers of a model folder, of the sizes that its tables have."""
     tokenizers, sizes = load_tokenizers(folder), read_vocabularies(folder)
     found = len(tokenizers.src), len(tokenizers.tgt)
     if found != (sizes.src, sizes.tgt):
@@ -168,11 +159,7 @@ def load_language_model(folder: Path, *, device: torch.device) -> tuple[Language
 
 
 def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | LanguageModel, Settings]:
-    """Load a model of whichever kind, ready in evaluation mode.
-
-    Raises:
-        ModelError: The folder is no model, was written by a newer version, or its hashes or shapes do not match.
-    """
+    """Load a model of whichever kind, ready in evaluation mode."""
     settings, sizes = _read_checked(folder)
     model: Seq2Seq | LanguageModel
     if settings.model.kind == "lm":
@@ -185,11 +172,7 @@ def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | Langua
 
 
 def check_hashes(folder: Path, names: Sequence[str]) -> None:
-    """Hold files of a model folder against its model.json.
-
-    Raises:
-        ModelError: The folder is no model, or one of the files is missing or has been altered.
-    """
+    """Hold files of a model folder against its model.json."""
     hashes = _read_card(folder).sha256
     for name in names:
         _check_hash(folder / name, hashes.get(name, []))
@@ -201,11 +184,7 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], *, where: Path) -> None:
-    """Copy named weights into the model.
-
-    Raises:
-        ModelError: A name is missing or unknown, or a shape differs.
-    """
+    """Copy named weights into the model; names and shapes have to be its own."""
     parameters = dict(model.named_parameters())
     for name in parameters.keys() ^ tensors.keys():
         where_is = "is missing from" if name in parameters else "is not part of the model but in"
@@ -219,11 +198,7 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], *, where: Path) -
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        ModelError: The file is missing or damaged.
-    """
+    """Read a safetensors file."""
     if path.exists() and not path.is_file():
         raise ModelError(f"{path} is no regular file")
     try:
@@ -254,12 +229,7 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Read the settings of a model folder.
-
-    Raises:
-        ModelError: The file cannot be read.
-        ConfigError: It holds what no settings are.
-    """
+    """Read the settings of a model folder; what no settings are is a ConfigError."""
     path = folder / CONFIG
     try:
         return parse_settings(read_regular(path).decode("utf-8"), where=str(path))
@@ -270,11 +240,7 @@ def read_settings(folder: Path) -> Settings:
 
 
 def refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabularies) -> None:
-    """Refuse sizes that the file cannot hold before memory is taken for them: a table and a matrix a layer at least.
-
-    Raises:
-        ModelError: The file is smaller.
-    """
+    """Refuse sizes that the file cannot hold before memory is taken for them: a table and a matrix a layer at least."""
     model = settings.model
     layers = matrices = 0
     for stack in model.stacks():

@@ -67,11 +67,7 @@ class LanguageModel(nn.Module):
         return self.embedding.table.weight.device
 
     def forward(self, ids: Tensor, state: TextState | None = None) -> tuple[Tensor, TextState]:
-        """Read on in B texts.
-
-        Args:
-            ids: The next pieces of each text, [B, T].
-            state: What the texts before have left; None: nothing is before.
+        """Read on in B texts, from the state that their beginnings left, or from none: the next pieces `ids` [B, T].
 
         Returns:
             The features of every next piece, [B, T, F], and the state after the last piece.

@@ -50,17 +50,15 @@ class RecurrentEncoder(nn.Module):
         self.dropouts = nn.ModuleList(dropouts)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode padded sources.
-
-        Args:
-            embedded: Embeddings, [B, S, E].
-            lengths: Real positions of each row, [B].
+        """Encode padded sources, embedded [B, S, E], of `lengths` [B] real positions.
 
         Returns:
             The outputs, [B, S, H] (meaningless after `lengths`), and what the decoder starts from, [B, N]: the last
             outputs of each direction side by side, N = H.
         """
-        mirror = mirrored_positions(lengths, embedded.shape[1])  # [B, S]
+        position = torch.arange(embedded.shape[1], device=lengths.device)
+        mirror = lengths[:, None] - 1 - position
+        mirror = torch.where(mirror >= 0, mirror, position)  # [B, S], within the real part; padding stays where it is
         x, ends = embedded, list[State]()
         for i, layer in enumerate(self.forward_layers):
             source = self.dropouts[i - 1](x) if i else x
@@ -91,13 +89,6 @@ class StateEncoder(RecurrentEncoder):
 
     def _summary(self, ends: Sequence[State]) -> Tensor:
         return torch.cat([part for state in ends for part in state], dim=1)
-
-
-def mirrored_positions(lengths: Tensor, size: int) -> Tensor:
-    """Map each position to its mirror image within the row's real part, [B, `size`]; padding stays where it is."""
-    position = torch.arange(size, device=lengths.device)
-    mirror = lengths[:, None] - 1 - position
-    return torch.where(mirror >= 0, mirror, position)
 
 
 def gather_positions(x: Tensor, positions: Tensor) -> Tensor:

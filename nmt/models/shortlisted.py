@@ -127,11 +127,11 @@ class ShortlistedModel:
     2015); the probability of all others is shared out among these."""
 
     def __init__(self, model: Seq2Seq, output: ShortlistedOutput, *, choose: Choose) -> None:
-        """Put a shortlist in front of a model.
+        """Put a shortlist in front of a model, which is shared, so that it serves without one too.
 
         Args:
-            model: Made by `for_inference`; shared, so that it serves without a shortlist too.
-            output: Made of the output layer of the model that it was made from, in its precision; shared too.
+            model: Made by `for_inference`.
+            output: Made of the output layer of the model that it was made from, in its precision.
             choose: Makes the shortlists, all of one length, each from its own source; padding changes nothing.
         """
         self._model = model

@@ -1,6 +1,6 @@
 """Values made of tensors, in frozen dataclasses and tuples: walked over, and their rows taken and joined."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
@@ -90,20 +90,18 @@ def tensors_of(value: object) -> list[Tensor]:
     return [tensor for part in _parts(value) for tensor in tensors_of(part)]
 
 
-def with_tensors(value: T, tensors: Sequence[Tensor]) -> T:
+def with_tensors(value: T, tensors: Iterable[Tensor]) -> T:
     """Return `value` with other tensors in the order of `tensors_of`, and all else as it was."""
-    return _filled(value, iter(tensors))  # type: ignore[no-any-return]
-
-
-def _filled(value: Any, tensors: Iterator[Tensor]) -> Any:
+    rest = iter(tensors)  # which is itself for the parts
+    changed: Any = value
+    parts = [with_tensors(part, rest) for part in _parts(value)]
     if isinstance(value, Tensor):
-        return next(tensors)
-    parts = [_filled(part, tensors) for part in _parts(value)]
-    if isinstance(value, tuple):
-        return tuple(parts) if type(value) is tuple else type(value)(*parts)
-    if not parts:
-        return value
-    return replace(value, **dict(zip((field.name for field in fields(value)), parts, strict=True)))
+        changed = next(rest)
+    elif isinstance(value, tuple):
+        changed = tuple(parts) if type(value) is tuple else type(value)(*parts)
+    elif parts:
+        changed = replace(changed, **dict(zip((field.name for field in fields(changed)), parts, strict=True)))
+    return changed  # type: ignore[no-any-return]
 
 
 def _parts(value: Any) -> Sequence[Any]:

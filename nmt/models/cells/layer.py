@@ -15,7 +15,7 @@ from nmt.config.model import CELLS, Cell
 from nmt.models import cells
 from nmt.models.devices import SearchPrecision
 from nmt.models.embedding import drop_cells
-from nmt.models.kernels import ROW_MULTIPLE, PrepackedLinear, filled_up
+from nmt.models.kernels import ROW_MULTIPLE, PrepackedLinear, filled_up, widened
 
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM of any kind, (h, c), or, for an SSRU, (c,), each [B, H]."""
@@ -59,25 +59,17 @@ class RecurrentLayer(nn.Module, ABC):
 
     @abstractmethod
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Run over whole sequences.
-
-        Args:
-            inputs: [B, T, I].
-            state: The state before the first step, parts [B, H]; None: zeros.
+        """Run over whole sequences [B, T, I] from a state, parts [B, H], or from zeros.
 
         Returns:
             The output of every step, [B, T, H], and the whole state after the last one, parts [B, H].
         """
 
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-        """Run over padded sequences from zeros; no padding is read.
-
-        Args:
-            inputs: [B, T, I].
-            lengths: Real positions of each row, at least 1, [B].
+        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros; no padding is read.
 
         Returns:
-            The output of every step, [B, T, H], meaningless behind `lengths`, and the whole state after the last real
+            The output of every step, [B, T, H], meaningless after `lengths`, and the whole state after the last real
             one, parts [B, H].
         """
         weights, state, outputs = self.weights(), self.zeros(widened(inputs)), list[Tensor]()
@@ -234,18 +226,3 @@ def initialise_gates(*, input_weight: Tensor, recurrent_weight: Tensor) -> None:
         nn.init.orthogonal_(gate)
     for gate in torch.split(input_weight, hidden_size):
         nn.init.xavier_uniform_(gate)
-
-
-def without_autocast(x: Tensor) -> torch.autocast:
-    """Return the context in which products on the device of `x` keep the types they are given."""
-    return torch.autocast(x.device.type, enabled=False)
-
-
-def widened(x: Tensor) -> Tensor:
-    """Return `x` in the type in which gates and memory are computed: float32, or float64 as it is."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def fast_tanh(x: Tensor) -> Tensor:
-    """Return tanh(x), four times as fast as the library's and as exact as an absolute error of 1e-7 asks."""
-    return (2 * x).sigmoid_().mul_(2).sub_(1)

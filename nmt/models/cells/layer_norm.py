@@ -7,19 +7,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import (
-    PrepackedLayer,
-    RecurrentLayer,
-    State,
-    Weights,
-    cell,
-    fast_tanh,
-    initialise_gates,
-    widened,
-    without_autocast,
-)
+from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR, normalised, prepacked_product, through_norm
+from nmt.models.kernels import LINEAR, fast_tanh, normalised, prepacked_product, through_norm, widened, without_autocast
 
 EPSILON: Final = 1e-5
 """Added to the variances."""

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, widened
+from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell
 from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR
+from nmt.models.kernels import LINEAR, widened
 
 
 class _PrepackedSSRU(PrepackedLayer):

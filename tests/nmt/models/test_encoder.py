@@ -3,7 +3,7 @@ import torch
 
 from nmt.models.cells.layer import Recurrence
 from nmt.models.embedding import Dropout
-from nmt.models.seq2seq import RecurrentEncoder, StateEncoder, gather_positions, mirrored_positions
+from nmt.models.seq2seq import RecurrentEncoder, StateEncoder, gather_positions
 
 
 def encoder_of(
@@ -19,10 +19,6 @@ def encoder_of(
         dropouts=[Dropout(dropout) for _ in range(num_layers - 1)],
     )
     return encoder.eval()
-
-
-def test_mirroring_stays_within_the_real_part() -> None:
-    assert mirrored_positions(torch.tensor([3, 1]), 4).tolist() == [[2, 1, 0, 3], [0, 1, 2, 3]]
 
 
 def test_positions_are_gathered_row_by_row() -> None:

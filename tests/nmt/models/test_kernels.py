@@ -13,8 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from nmt.models import kernels
-from nmt.models.cells.layer import widened
-from nmt.models.kernels import Fused
+from nmt.models.kernels import Fused, widened
 
 CALLS = [
     "ops.mkldnn._reorder_linear_weight",
