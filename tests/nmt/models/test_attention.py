@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from nmt.models.attention import AttentionKind, Memory, make_attention
 
@@ -65,3 +66,92 @@ def test_no_attention_reads_no_cell_of_any_position() -> None:
     context, weights = attention(torch.ones(2, 5, 4), Memory(values, attention.keys(values), mask, torch.ones(2, 4)))
     assert context.shape == (2, 5, 0)
     assert weights.tolist() == [[[0.0] * 3] * 5] * 2
+
+
+def counting_memory(*lengths: int, cells: int = 3) -> Memory:
+    """Make a memory whose values count from 1, padding too; its keys are their negatives."""
+    size = max(lengths)
+    values = torch.arange(1.0, len(lengths) * size * cells + 1).view(len(lengths), size, cells)
+    mask = torch.arange(size) < torch.tensor(lengths)[:, None]
+    return Memory(values, -values, mask, torch.arange(2.0 * len(lengths)).view(-1, 2))
+
+
+def real(memory: Memory, sentence: int, *, cells: int = 3) -> Tensor:
+    return memory.values[sentence, memory.mask[sentence], :cells]
+
+
+def test_memory_is_filled_up_to_16_positions_and_32_cells_with_zeros() -> None:
+    memory = counting_memory(2, 5)
+    padded = memory.padded()
+    assert padded.values.shape == padded.keys.shape == (2, 16, 32)
+    assert padded.mask.sum(dim=1).tolist() == [2, 5]
+    for sentence in (0, 1):
+        assert torch.equal(real(padded, sentence), real(memory, sentence))
+    assert padded.values.sum() == sum(real(memory, sentence).sum() for sentence in (0, 1))
+    assert torch.equal(padded.keys, -padded.values)
+    assert padded.summary is memory.summary
+
+
+def test_values_and_keys_of_two_sizes_are_filled_up_each_to_its_own() -> None:
+    memory = counting_memory(2, 5, cells=40)
+    padded = Memory(memory.values, memory.keys[:, :, :3], memory.mask, memory.summary).padded()
+    assert (padded.values.shape, padded.keys.shape) == ((2, 16, 64), (2, 16, 32))
+
+
+def test_what_is_full_already_stays_as_wide() -> None:
+    padded = counting_memory(32, cells=64).padded()
+    assert padded.values.shape == (1, 32, 64)
+    assert padded.padded().values.shape == (1, 32, 64)
+
+
+def test_padding_that_is_no_number_becomes_zero() -> None:
+    memory = counting_memory(1, 2)
+    memory.values[0, 1] = torch.nan
+    memory.keys[0, 1] = torch.inf
+    assert memory.padded().values.isfinite().all()
+    assert memory.padded().keys.isfinite().all()
+
+
+def test_sentences_that_stay_keep_no_more_positions_than_they_need() -> None:
+    memory = counting_memory(3, 40, 17).padded()
+    assert memory.mask.shape == (3, 48)
+    kept = memory.take(torch.tensor([2, 0]))
+    assert kept.mask.shape == (2, 32)
+    assert kept.mask.sum(dim=1).tolist() == [17, 3]
+    assert torch.equal(real(kept, 0), real(memory, 2))
+    assert torch.equal(real(kept, 1), real(memory, 0))
+    assert kept.summary.tolist() == [[4.0, 5.0], [0.0, 1.0]]
+    assert memory.take(torch.tensor([0])).keys.shape == (1, 16, 32)
+
+
+def test_nobody_stays() -> None:
+    assert counting_memory(3, 4).padded().take(torch.tensor([], dtype=torch.int64)).values.shape == (0, 0, 32)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_joined_sentences_are_as_wide_as_the_longest(order: tuple[int, int]) -> None:
+    parts = [counting_memory(2, 1).padded(), counting_memory(20).padded()]
+    first, second = (parts[i] for i in order)
+    joined = first.join(second)
+    assert joined.values.shape == joined.keys.shape == (3, 32, 32)
+    sentences = [(part, row) for part in (first, second) for row in range(len(part.mask))]
+    for sentence, (part, row) in enumerate(sentences):
+        assert torch.equal(real(joined, sentence), real(part, row))
+        assert torch.equal(joined.summary[sentence], part.summary[row])
+        assert not joined.values[sentence, ~joined.mask[sentence]].any()
+
+
+@pytest.mark.parametrize("kind", ["dot", "scaled_dot", "general", "additive"])
+def test_a_memory_that_is_filled_up_is_read_as_before(kind: AttentionKind) -> None:
+    torch.manual_seed(0)
+    attention, values = make_attention(kind, query_size=6, value_size=6), torch.randn(2, 5, 6)
+    mask = torch.arange(5) < torch.tensor([[5], [2]])
+    memory = Memory(values, attention.keys(values), mask, torch.zeros(2, 6))
+    queries = torch.randn(2, 3, 6)
+    (contexts, weights), (filled_contexts, filled_weights) = (
+        attention(queries, memory),
+        attention(queries, memory.padded()),
+    )
+    torch.testing.assert_close(filled_contexts, contexts)
+    torch.testing.assert_close(filled_weights[:, :, :5], weights)
+    assert not filled_weights[:, :, 5:].any()
