@@ -138,8 +138,8 @@ class TrainingView:
         last = self._last
         trained = f"train {self._loss(last)}, {_speed(last.tokens_per_second)}, " if last else ""
         best = "  best so far" if report.is_best else ""
-        self.on_message(f"step {report.step:,}: {trained}valid {_scores(report)}{best}")
-        for name, scores in report.others.items():
+        self.on_message(f"step {report.step:,}: {trained}valid {_scores(report.scores)}{best}")
+        for name, scores in report.scores.others.items():
             self.on_message(f"  on {name}: {_scores(scores)}")
 
     def on_message(self, message: str) -> None:
@@ -194,7 +194,7 @@ def stopping_on_signals(on_message: Callable[[str], None], *, echo: float = 0.0)
             signal.signal(number, handler)
 
 
-def _scores(found: "ValidationReport | Scores") -> str:
+def _scores(found: "Scores") -> str:
     bleu = "" if found.bleu is None else f", BLEU {found.bleu:.2f}"
     return f"loss {found.loss:.3f}, ppl {found.perplexity:.2f}{bleu}"
 

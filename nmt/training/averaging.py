@@ -1,7 +1,7 @@
 """The mean of a run's last checkpoints, as a model of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -26,9 +26,8 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, PreparedText
 from nmt.text.tokenizer import load_tokenizers, tokenizer_files
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
-from nmt.training.language_modelling import TextValidator
+from nmt.training.language_modelling import validate_text
 from nmt.training.observers import Scores
-from nmt.training.text_feeding import TextStream
 from nmt.training.translation import validate_sets
 
 
@@ -69,16 +68,27 @@ def average_run(
     if data is not None:
         _refuse_other_data(data, model_dir, settings)
     refuse_more_than_is_there(checkpoints[-1], settings, sizes)
-    model = _build(settings, sizes)
-    average_into(model, checkpoints)
-    scores = None if data is None else _validate(model, data, settings)
-    average = Average(tuple(map(checkpoint_step, checkpoints)), count_parameters(model), scores)
-    with building(out_dir) as folder:
-        written = ModelFolder(
-            folder, settings=settings, vocabularies=sizes, tokenizers=load_tokenizers(model_dir).files
+    seed = settings.training.seed
+    model = (
+        build_language_model(settings.model, vocab_size=sizes.tgt, seed=seed)
+        if settings.model.kind == "lm"
+        else build_model(
+            settings.model, src_vocab_size=sizes.src, tgt_vocab_size=sizes.tgt, joint=sizes.joint, seed=seed
         )
+    )
+    average_into(model, checkpoints)
+    average = Average(tuple(map(checkpoint_step, checkpoints)), count_parameters(model), None)
+    summary: dict[str, object] = {"averaged_steps": list(average.steps), "parameters": average.parameters}
+    if data is not None:
+        scores = _validate(model, data, settings)
+        average = replace(average, scores=scores)
+        summary |= {"valid_loss": scores.loss, "valid_perplexity": scores.perplexity}
+        if scores.bleu is not None:
+            summary |= {"valid_bleu": scores.bleu, "valid_bleu_signature": scores.signature}
+    with building(out_dir) as folder:
+        written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=tokenizers.files)
         written.create()
-        written.save(model, _summary(average))
+        written.save(model, summary)
     return average
 
 
@@ -107,7 +117,7 @@ def _choose(model_dir: Path, last: int | None) -> list[Path]:
     if not found:
         raise ModelError(f"{model_dir} holds no checkpoints to average")
     if last is not None and last > len(found):
-        raise ModelError(f"{model_dir} holds {len(found)} of the {last} checkpoints asked for")
+        raise ModelError(f"{model_dir} holds {len(found)} of the {last} requested checkpoints")
     return found if last is None else found[-last:]
 
 
@@ -122,37 +132,15 @@ def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, setti
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
 
 
-def _build(settings: Settings, sizes: Vocabularies) -> Seq2Seq | LanguageModel:
-    if settings.model.kind == "lm":
-        return build_language_model(settings.model, vocab_size=sizes.tgt, seed=settings.training.seed)
-    return build_model(
-        settings.model,
-        src_vocab_size=sizes.src,
-        tgt_vocab_size=sizes.tgt,
-        joint=sizes.joint,
-        seed=settings.training.seed,
-    )
-
-
 def _validate(model: Seq2Seq | LanguageModel, data: PreparedData | PreparedText, settings: Settings) -> Scores:
     use_threads(settings.training.threads)
     device = choose_device("auto")  # the run may have been made on another machine
     precision = choose_precision(settings.training.precision, device)
     if isinstance(model, LanguageModel):
         assert isinstance(data, PreparedText)
-        found = TextValidator(TextStream(data.valid), precision)(model.to(device), stop=Event())
+        found = validate_text(model.to(device), data.valid, precision, stop=Event())
     else:
         assert isinstance(data, PreparedData)
         found = validate_sets(model.to(device), data, settings, precision, stop=Event())
     assert found is not None  # nobody asks it to stop
     return found
-
-
-def _summary(average: Average) -> dict[str, object]:
-    summary: dict[str, object] = {"averaged_steps": list(average.steps), "parameters": average.parameters}
-    if average.scores is not None:
-        loss, bleu = average.scores.loss, average.scores.bleu
-        summary |= {"valid_loss": loss, "valid_perplexity": average.scores.perplexity}
-        if bleu is not None:
-            summary |= {"valid_bleu": bleu, "valid_bleu_signature": average.scores.signature}
-    return summary

@@ -26,7 +26,6 @@ from nmt.training.update import MovingAverage
 FORMAT_VERSION = 3
 """Of the file, and of the order in which a pass is read: a checkpoint says how far."""
 FOLDER = "checkpoints"
-_NAME = "step-{:08d}.safetensors"
 _WEIGHTS, _AVERAGE, _OPTIMIZER, _CARRIED = "model/", "average/", "optimizer/", "carried/"
 _MOMENTUM: Final = frozenset({"momentum_buffer"})
 _MOMENTS: Final = frozenset({"step", "exp_avg", "exp_avg_sq"})
@@ -74,14 +73,17 @@ class Checkpoints:
             state: The counters.
             carried: What a language model remembers of the text, as its `Carry` names it.
         """
-        path = self.model_dir / FOLDER / _NAME.format(state.step)
+        path = self.model_dir / FOLDER / f"step-{state.step:08d}.safetensors"
         make_folder(path.parent)
         tensors, counters = self._tensors(), state.to_json()
         tensors |= {f"{_CARRIED}{name}": tensor for name, tensor in carried.items()}
         metadata = {"format_version": str(FORMAT_VERSION), "state": counters, "sha256": _digest(tensors, counters)}
         with replacing(path) as file:
             file.write(save(tensors, metadata))
-        self._remove_others(state.step)
+        paths = list_checkpoints(self.model_dir)
+        kept = [path for path in paths if checkpoint_step(path) <= state.step][-self.keep :]
+        for path in set(paths).difference(kept):  # later ones were damaged, or the run has gone back before them
+            path.unlink()
 
     def load_newest(self, *, on_damage: Callable[[str], None]) -> TrainingState | None:
         """Put the run back into its newest good state, and return the counters; None if it has no checkpoint.
@@ -111,12 +113,6 @@ class Checkpoints:
         remove_leftovers(self.model_dir)
         remove_leftovers(self.model_dir / FOLDER)
 
-    def _remove_others(self, step: int) -> None:
-        paths = list_checkpoints(self.model_dir)
-        kept = [path for path in paths if checkpoint_step(path) <= step][-self.keep :]
-        for path in set(paths).difference(kept):  # later ones were damaged, or the run has gone back before them
-            path.unlink()
-
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"{_WEIGHTS}{name}": tensor for name, tensor in model_tensors(self.model).items()}
         for name, parameter in self.model.named_parameters():
@@ -128,10 +124,18 @@ class Checkpoints:
 
     def _restore(self, tensors: dict[str, Tensor], *, where: Path) -> None:
         load_tensors(self.model, _under(_WEIGHTS, tensors), where=where)
+        kept = _MOMENTUM if isinstance(self.optimizer, torch.optim.SGD) else _MOMENTS
         for name, parameter in self.model.named_parameters():
             saved = _under(f"{_OPTIMIZER}{name}/", tensors)
-            if saved:
-                self._check_kept(name, parameter, saved, where=where)
+            if saved:  # what the optimiser cannot have kept of a weight, it would fall over
+                if saved.keys() != kept:
+                    raise ModelError(
+                        f"{where}: of weight {name} the optimiser has {', '.join(sorted(saved))}, "
+                        f"expected {', '.join(sorted(kept))}"
+                    )
+                for key, value in saved.items():
+                    shape = torch.Size() if key == "step" else parameter.shape
+                    _check_form(value, shape, f"{_OPTIMIZER}{name}/{key}", where=where)
                 # Counters stay where the fused update wants them: beside the weights.
                 self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in saved.items()}
             if self.average is not None:  # a run that begins to average now starts from its weights
@@ -140,27 +144,12 @@ class Checkpoints:
                 self.average.of(parameter).copy_(average)
         if self.carry is not None:
             carried = _under(_CARRIED, tensors)
-            if carried and isinstance(self.model, LanguageModel):
-                self._check_carried(carried, self.carry.forms(self.model), where=where)
+            forms = self.carry.forms(self.model) if carried and isinstance(self.model, LanguageModel) else {}
+            if forms and carried.keys() != forms.keys():
+                raise ModelError(f"{where}: the state has {', '.join(sorted(carried))}, expected {', '.join(forms)}")
+            for name, form in forms.items():
+                _check_form(carried[name], form, f"{_CARRIED}{name}", where=where, dtypes=_CARRIED_TYPES)
             self.carry.restore(carried, next(self.model.parameters()).device)
-
-    def _check_kept(self, name: str, parameter: nn.Parameter, saved: Mapping[str, Tensor], *, where: Path) -> None:
-        """Refuse what the optimiser cannot have kept of a weight: it would fall over it."""
-        expected = _MOMENTUM if isinstance(self.optimizer, torch.optim.SGD) else _MOMENTS
-        if saved.keys() != expected:
-            raise ModelError(
-                f"{where}: of weight {name} the optimiser has {', '.join(sorted(saved))}, "
-                f"expected {', '.join(sorted(expected))}"
-            )
-        for key, value in saved.items():
-            form = torch.Size() if key == "step" else parameter.shape
-            _check_form(value, form, f"{_OPTIMIZER}{name}/{key}", where=where)
-
-    def _check_carried(self, carried: Mapping[str, Tensor], forms: Mapping[str, torch.Size], *, where: Path) -> None:
-        if carried.keys() != forms.keys():
-            raise ModelError(f"{where}: the state has {', '.join(sorted(carried))}, expected {', '.join(forms)}")
-        for name, form in forms.items():
-            _check_form(carried[name], form, f"{_CARRIED}{name}", where=where, dtypes=_CARRIED_TYPES)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

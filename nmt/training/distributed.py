@@ -10,6 +10,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nmt.errors import NmtError, TrainingError
+from nmt.models.devices import Precision
 
 _LOST = ("Connection", "connection", "Broken pipe", "Socket closed", "Timed out waiting")
 """Words of gloo and NCCL for a process that does not answer."""
@@ -43,11 +44,11 @@ class Ranks:
 
     def sum(self, value: float) -> float:
         """Add up a number over all processes."""
-        return self._reduced(value, distributed.ReduceOp.SUM)
+        return value if self.size == 1 else self.sum_of(torch.tensor(value, dtype=torch.float64)).item()
 
     def any(self, flag: bool) -> bool:
         """Tell whether any process has its flag set."""
-        return self._reduced(float(flag), distributed.ReduceOp.MAX) > 0
+        return self.sum(float(flag)) > 0
 
     def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
         """Hand the first process's numbers to all."""
@@ -83,13 +84,14 @@ class Ranks:
                 "The same command continues from the last checkpoint"
             ) from error
 
-    def _reduced(self, value: float, operation: distributed.ReduceOp.RedOpType) -> float:
-        if self.size == 1:
-            return value
-        tensor = torch.tensor(value, dtype=torch.float64)
-        with self.together():
-            distributed.all_reduce(tensor, operation)
-        return tensor.item()
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run computes."""
+
+    device: torch.device
+    precision: Precision
+    ranks: Ranks
 
 
 @contextmanager

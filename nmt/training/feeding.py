@@ -1,4 +1,4 @@
-"""The training pairs as they are read: in which order, padded into batches, segmented anew in every epoch if wanted."""
+"""The training pairs as they are read: in which order, padded into batches, segmented anew per epoch if requested."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,14 +29,14 @@ from nmt.training.distributed import Ranks
 from nmt.training.state import Position
 
 _BLOCK = 2000
-"""Pairs cut at a time when only their lengths are wanted."""
+"""Pairs segmented at a time when only their lengths are wanted."""
 
 
 class Resample(Protocol):
-    """Something that cuts sentences into pieces anew."""
+    """Something that segments sentences anew."""
 
     def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
-        """Return the `wanted` rows in that order, cut anew: a function of the rows and the seed."""
+        """Return the `wanted` rows in that order, segmented anew: a function of the rows and the seed."""
         ...
 
 
@@ -48,13 +48,13 @@ class TrainingPairs:
     tgt: Sequences
     reverse_source: bool
     resamplers: tuple[Resample, Resample] | None = None
-    """Cut sources and targets anew in each pass; None: they stay as they were prepared."""
+    """Segment sources and targets anew in each epoch; None: they stay as they were prepared."""
 
     def __len__(self) -> int:
         return len(self.src)
 
     def take(self, rows: Rows, *, seed: int) -> "TrainingPairs":
-        """Return the pairs of `rows` alone, in that order, cut as in the pass that has this seed."""
+        """Return the pairs of `rows` alone, in that order, segmented as in the epoch that has this seed."""
         if self.resamplers is None:
             return TrainingPairs(self.src.take(rows), self.tgt.take(rows), self.reverse_source)
         src, tgt = self.resamplers
@@ -63,7 +63,7 @@ class TrainingPairs:
         )
 
     def lengths(self, *, seed: int) -> tuple[Lengths, Lengths]:
-        """Return the lengths of all sources and targets in the pass that has this seed, in 4 bytes a pair.
+        """Return the lengths of all sources and targets in the epoch that has this seed, in 4 bytes a pair.
 
         Raises:
             DataError: There is a pair that no batch can hold.
@@ -103,29 +103,29 @@ MOST: Final = 2**32
 
 @dataclass(frozen=True)
 class Share:
-    """So many pairs of the training text, each seen `weight` times in a pass."""
+    """So many pairs of the training text, each seen `weight` times in an epoch."""
 
     pairs: int
     weight: float = 1.0
 
     @property
     def copies(self) -> int:
-        """Times that every pair is seen in every pass."""
+        """Times that every pair is seen in every epoch."""
         return int(self.weight)
 
     @property
     def sampled(self) -> int:
-        """Pairs that are seen once more, others in every pass."""
+        """Pairs that are seen once more, others in every epoch."""
         return round((self.weight - self.copies) * self.pairs)
 
     @property
     def drawn(self) -> int:
-        """Pairs of a pass."""
+        """Pairs of an epoch."""
         return self.copies * self.pairs + self.sampled
 
 
 def pairs_of_pass(shares: Sequence[Share]) -> int:
-    """Count the pairs of a pass.
+    """Count the pairs of an epoch.
 
     Raises:
         DataError: There are too many, or none.
@@ -133,20 +133,15 @@ def pairs_of_pass(shares: Sequence[Share]) -> int:
     stored, drawn = sum(share.pairs for share in shares), sum(share.drawn for share in shares)
     if max(stored, drawn) > MOST:
         raise DataError(
-            f"a pass would have {max(stored, drawn):,} pairs to draw from or to see, expected at most {MOST:,}"
+            f"an epoch would have {max(stored, drawn):,} pairs to draw from or to see, expected at most {MOST:,}"
         )
     if not drawn:
-        raise DataError(f"no pass has a pair: there are {stored:,} in all, and the weights of the corpora leave none")
+        raise DataError(f"no epoch has a pair: there are {stored:,} in all, and the weights of the corpora leave none")
     return drawn
 
 
 def draw_rows(shares: Sequence[Share], *, seed: int, epoch: int) -> RowNumbers | None:
-    """Draw the rows of a pass: as many copies of each as its weight has ones, and a sample for the fraction.
-
-    Args:
-        shares: The corpora, whose rows lie end to end.
-        seed: Of the run.
-        epoch: Number of the pass.
+    """Sample the rows of an epoch: as many copies of each as its weight has ones, and a sample for the fraction.
 
     Returns:
         Row numbers, those of a corpus behind those of the corpora before it; None: every row once.
@@ -164,29 +159,25 @@ def draw_rows(shares: Sequence[Share], *, seed: int, epoch: int) -> RowNumbers |
     return np.concatenate(parts)
 
 
-_Planned = tuple[int, BatchPlan]
-"""A pass, and its plan."""
-
-
 @dataclass
 class DataOrder:
-    """Passes over the pairs, a pure function of the seed.
+    """Epochs over the pairs, a pure function of the seed.
 
-    A position counts pairs, so the batch size may change within a pass: what was seen under the old one is left out of
-    the plan for the new one, and still every pair is seen in every pass as often as it was drawn for it.
+    A position counts pairs, so the batch size may change within an epoch: what was seen under the old one is left out
+    of the plan for the new one, and still every pair is seen in every epoch as often as it was drawn for it.
     """
 
     pairs: TrainingPairs
     batch_tokens: int
     seed: int
     shares: tuple[Share, ...] = ()
-    """The corpora in the pairs, end to end, and how often a pass sees each; none: every pair once."""
-    _last: _Planned | None = field(default=None, init=False, repr=False)
-    """The plan made last: it is asked for more than once, and takes seconds for many pairs."""
-    _ahead: "Future[_Planned] | None" = field(default=None, init=False, repr=False)
+    """The corpora in the pairs, end to end, and how often an epoch sees each; none: every pair once."""
+    _last: tuple[int, BatchPlan] | None = field(default=None, init=False, repr=False)
+    """The epoch planned last, and its plan: it is asked for more than once, and takes seconds for many pairs."""
+    _ahead: "Future[tuple[int, BatchPlan]] | None" = field(default=None, init=False, repr=False)
 
     def plan(self, epoch: int) -> BatchPlan:
-        """Cut a whole pass into batches."""
+        """Cut a whole epoch into batches."""
         if self._ahead is not None:
             self._last, self._ahead = self._ahead.result(), None
         if self._last is None or self._last[0] != epoch:
@@ -195,29 +186,22 @@ class DataOrder:
         return self._last[1]
 
     def plan_ahead(self, epoch: int) -> None:
-        """Begin to plan a pass in the background, while the caller does something else."""
+        """Begin to plan an epoch in the background, while the caller does something else."""
         worker = ThreadPoolExecutor(max_workers=1)
         self._ahead = worker.submit(self._whole, epoch)
         worker.shutdown(wait=False)
 
     @property
     def padding(self) -> float:
-        """Share of padding in the pass planned last."""
+        """Share of padding in the epoch planned last."""
         return (self._last[1] if self._last else self.plan(0)).padding
 
-    def pass_seed(self, epoch: int) -> int:
-        """Mix run seed and pass into the seed of how words are cut in that pass."""
+    def epoch_seed(self, epoch: int) -> int:
+        """Mix run seed and epoch into the seed of that epoch's segmentation."""
         return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
 
     def left(self, position: Position) -> tuple[Position, Batches]:
-        """Return the batches of the current pass that are still to come.
-
-        Args:
-            position: Where to begin.
-
-        Returns:
-            The position, its last part one of this order's batch size; and the batches, in their order.
-        """
+        """Return `position`, its last part one of this order's batch size, and the batches of its epoch to come."""
         parts, epoch = position.parts, position.epoch
         if not parts or parts[-1][0] != self.batch_tokens:
             parts = (*parts, (self.batch_tokens, 0))
@@ -232,12 +216,12 @@ class DataOrder:
             batches = self._plan(epoch, rows, batch_tokens).batches.after(seen)
         return Position(epoch, parts), batches
 
-    def _whole(self, epoch: int) -> _Planned:
+    def _whole(self, epoch: int) -> tuple[int, BatchPlan]:
         rows = draw_rows(self.shares, seed=self.seed, epoch=epoch)
         return epoch, self._plan(epoch, rows, self.batch_tokens)
 
     def _plan(self, epoch: int, rows: RowNumbers | None, batch_tokens: int) -> BatchPlan:
-        src, tgt = self.pairs.lengths(seed=self.pass_seed(epoch))
+        src, tgt = self.pairs.lengths(seed=self.epoch_seed(epoch))
         return plan_epoch(src, tgt, batch_tokens=batch_tokens, seed=self.seed, epoch=epoch, rows=rows)
 
 
@@ -258,7 +242,7 @@ class UpdateData:
 
 @dataclass(frozen=True)
 class Feed:
-    """Cuts the passes into updates, and every batch into the parts of the processes that share it."""
+    """Cuts the epochs into updates, and every batch into the parts of the processes that share it."""
 
     order: DataOrder
     accumulate: int
@@ -271,24 +255,26 @@ class Feed:
         return ahead(self._updates(position))
 
     def steps_left(self, position: Position, *, max_epochs: int) -> int:
-        """Count the updates from `position` to the end of `max_epochs` passes.
+        """Count the updates from `position` to the end of `max_epochs` epochs.
 
-        Passes that are drawn or cut anew differ by a few batches; this one stands for those to come.
+        Epochs that are sampled or segmented anew differ by a few batches; this one stands for those to come.
         """
         if position.epoch >= max_epochs:
             return 0
-        this_pass = len(self.order.left(position)[1])
+        this_epoch = len(self.order.left(position)[1])
         whole = len(self.order.plan(position.epoch).batches)
-        return self._steps(this_pass) + (max_epochs - position.epoch - 1) * self._steps(whole)
+        return -(-this_epoch // self.accumulate) + (max_epochs - position.epoch - 1) * -(-whole // self.accumulate)
 
-    def _steps(self, batches: int) -> int:
-        return -(-batches // self.accumulate)
+    @property
+    def padding(self) -> float:
+        """Share of padding among the cells of an epoch."""
+        return self.order.padding
 
     def _updates(self, position: Position) -> Iterator[UpdateData]:
         while True:
             place, batches = self.order.left(position)
             *before, (budget, seen) = place.parts
-            seed = self.order.pass_seed(place.epoch)
+            seed = self.order.epoch_seed(place.epoch)
             for first in range(0, len(batches), self.accumulate):
                 last = min(first + self.accumulate, len(batches))
                 group = [batches[index] for index in range(first, last)]
@@ -298,18 +284,15 @@ class Feed:
                 taken = [self.order.pairs.take(rows, seed=seed) for rows in group]
                 yield UpdateData(tuple(map(self._part, taken)), sum(pairs.pieces() for pairs in taken), after)
             position = Position(place.epoch + 1)
-            del batches  # makes room for those of the next pass
+            del batches  # makes room for those of the next epoch
 
     def _part(self, pairs: TrainingPairs) -> Batch:
         rows = np.arange(len(pairs))
         mine = rows[self.ranks.rank :: self.ranks.size]
-        batch = pairs.batch(mine) if len(mine) else _emptied(pairs.batch(rows[:1]))
+        batch = pairs.batch(mine if len(mine) else rows[:1])
+        if not len(mine):  # every process has to take part in every update: a pair without pieces to learn
+            batch = Batch(batch.src, TargetBatch.of(batch.tgt.inputs, torch.full_like(batch.tgt.outputs, PAD)))
         return batch.pinned() if self.pin else batch
-
-
-def _emptied(batch: Batch) -> Batch:
-    """Keep the shape and lose the pieces: every process has to take part in every update."""
-    return Batch(batch.src, TargetBatch.of(batch.tgt.inputs, torch.full_like(batch.tgt.outputs, PAD)))
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

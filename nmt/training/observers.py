@@ -2,23 +2,24 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from filelock import lock_descriptor
 
 from nmt.errors import ModelError
 from nmt.io.files import appending, make_folder, naming, read_regular, write_text
-from nmt.training.state import TrainingState
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+LOG, METRICS, CURVES = "train.log", "metrics.jsonl", "tensorboard"
+"""What a run writes into its folder for people."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,8 @@ class ValidationReport:
     """One validation."""
 
     step: int
-    loss: float
-    """Cross-entropy in nats a piece, full softmax, no smoothing."""
-    perplexity: float
-    bleu: float | None
-    """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
+    scores: Scores
     is_best: bool
-    others: Mapping[str, Scores] = field(default_factory=dict)
-    """What was found on further validation sets, by their names."""
-    signature: str | None = None
-    """The conditions of `bleu`, as sacrebleu writes them."""
 
 
 class Observer(Protocol):
@@ -113,16 +106,6 @@ class StopRequest(Protocol):
         ...
 
 
-Validate = Callable[[StopRequest], Scores | None]
-"""Scores the model on the validation data; None if asked to stop before the scores are known."""
-
-SaveBest = Callable[[ValidationReport, TrainingState], None]
-"""Keeps the weights of the best validation."""
-
-
-METRICS, CURVES = "metrics.jsonl", "tensorboard"
-
-
 class Records:
     """Appends records; records of steps that a resumed run makes again are dropped first."""
 
@@ -132,7 +115,7 @@ class Records:
             kept = [record for record in read_metrics(self.path) if record.step <= step]
             write_text(self.path, "".join(map(_to_line, kept)))
         self._file = appending(self.path)
-        self._make_curves = partial(_make_curves, model_dir / CURVES, step + 1) if tensorboard else None
+        self._tensorboard, self._first_step = tensorboard, step + 1
         self._curves: SummaryWriter | None = None
 
     def __enter__(self) -> "Records":
@@ -152,8 +135,12 @@ class Records:
         with naming(self.path):
             self._file.write(_to_line(Record(kind, step, rounded)))
             self._file.flush()
-        if self._make_curves is not None and self._curves is None:
-            self._curves = self._make_curves()
+        if self._tensorboard and self._curves is None:
+            from torch.utils.tensorboard import SummaryWriter  # takes a while, and the first step need not wait for it
+
+            folder = self.path.parent / CURVES
+            make_folder(folder)
+            self._curves = SummaryWriter(str(folder), purge_step=self._first_step)
         if self._curves is not None:
             for name, value in values.items():
                 self._curves.add_scalar(f"{kind}/{name}", value, step)
@@ -175,29 +162,14 @@ def read_metrics(path: Path) -> list[Record]:
         with suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             values = dict(json.loads(line).items())
             kind, step = values.pop("kind"), values.pop("step")
-            if isinstance(kind, str) and type(step) is int:
-                records.append(Record(kind, step, {name: _number(value) for name, value in values.items()}))
+            are_numbers = all(type(value) in (int, float) for value in values.values())
+            if isinstance(kind, str) and type(step) is int and are_numbers:
+                records.append(Record(kind, step, {name: float(value) for name, value in values.items()}))
     return records
-
-
-def _number(value: object) -> float:
-    if type(value) not in (int, float):
-        raise TypeError(f"{value!r} is no number")
-    return float(cast(float, value))
-
-
-def _make_curves(folder: Path, purge_step: int) -> "SummaryWriter":
-    from torch.utils.tensorboard import SummaryWriter  # takes a while, and the first step need not wait for it
-
-    make_folder(folder)
-    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 def _to_line(record: Record) -> str:
     return json.dumps({"kind": record.kind, "step": record.step, **record.values}) + "\n"
-
-
-LOG = "train.log"
 
 
 class Logbook:
@@ -247,9 +219,9 @@ class Logbook:
     def on_validation(self, report: ValidationReport) -> None:
         """Log a validation."""
         best = "  best so far" if report.is_best else ""
-        self._write(f"step {report.step}  valid {_scores(report)}{best}")
-        for name, scores in report.others.items():
-            self._write(f"step {report.step}  valid on {name}: {_scores(scores)}")
+        self._write(f"step {report.step}  valid {_told(report.scores)}{best}")
+        for name, scores in report.scores.others.items():
+            self._write(f"step {report.step}  valid on {name}: {_told(scores)}")
         self.observer.on_validation(report)
 
     def on_message(self, message: str) -> None:
@@ -264,7 +236,7 @@ class Logbook:
             self._file.flush()
 
 
-def _scores(found: ValidationReport | Scores) -> str:
+def _told(found: Scores) -> str:
     bleu = "" if found.bleu is None else f"  BLEU {found.bleu:.2f}"
     return f"loss {found.loss:.4f}  ppl {found.perplexity:.3f}{bleu}"
 

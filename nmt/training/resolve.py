@@ -13,10 +13,10 @@ from nmt.training.checkpoint import list_checkpoints
 _SHAPE = "the weights depend on it"
 _FIXED = {
     "training.seed": "the order of the batches and all random numbers depend on it",
-    "training.subword_sampling": "the batches of a pass depend on it",
+    "training.subword_sampling": "the batches of an epoch depend on it",
     "training.segment_rows": "the text is cut into so many parts",
     "training.optimizer": "the state of the optimiser is that of the old one",
-    "training.bleu_tokenizer": "the best score so far counts the words of the old one",
+    "training.bleu_tokenizer": "the best score so far was computed with the old one",
     "training.best_by": "the best score so far is one of the old kind",
 }
 _FREE = "dropout"
@@ -45,8 +45,14 @@ def resolve_settings(
         ConfigError: The data are others than those the run was begun on, a tokenizer setting that was given differs
             from the prepared data's, one changes that a begun run depends on, or one does not fit the kind of model.
     """
-    begun = _begun(model_dir)
-    if begun:
+    begun = None
+    if list_checkpoints(model_dir):
+        if not (model_dir / CONFIG).exists():
+            where = model_dir / CONFIG
+            raise ConfigError(
+                f"{model_dir} holds checkpoints, but not the settings of their run: {where} does not exist"
+            )
+        begun = read_settings(model_dir)
         if _data_of(begun) != _data_of(prepared):
             raise ConfigError(OTHER_DATA.format(model_dir=model_dir, which=" than these"))
         begun = begun.model_copy(update={"data": prepared.data, "tokenizer": prepared.tokenizer})
@@ -57,16 +63,14 @@ def resolve_settings(
         raise ConfigError(f"{name} is {new!r}, but the data was prepared with {old!r}; prepare it again, or leave it")
     settings = settings.model_copy(update={"tokenizer": prepared.tokenizer})
     settings = fit_settings(settings.model_copy(update={"data": prepared.data}), prepared=prepared)
-    return settings, _changes(begun, settings) if begun else []
-
-
-def _begun(model_dir: Path) -> Settings | None:
-    path = model_dir / CONFIG
-    if not list_checkpoints(model_dir):
-        return None
-    if not path.exists():
-        raise ConfigError(f"{model_dir} holds checkpoints, but not the settings of their run: {path} does not exist")
-    return read_settings(model_dir)
+    changes = _differences(begun, settings) if begun else {}
+    for name, (old, new) in changes.items():
+        shapes = name.startswith("model.") and not name.endswith(_FREE)
+        if reason := _SHAPE if shapes else _FIXED.get(name):
+            raise ConfigError(
+                f"{name} cannot change from {old!r} to {new!r} in a run already begun: {reason}; use a new folder"
+            )
+    return settings, [f"{name}: {old!r} -> {new!r}" for name, (old, new) in changes.items()]
 
 
 def _data_of(settings: Settings) -> tuple[object, ...]:
@@ -91,17 +95,6 @@ def _asked_of_the_tokenizer(prepared: Settings, settings: Settings) -> dict[str,
     return found
 
 
-def _changes(begun: Settings, settings: Settings) -> list[str]:
-    lines = []
-    for name, (old, new) in _differences(begun, settings).items():
-        if reason := _why_fixed(name):
-            raise ConfigError(
-                f"{name} cannot change from {old!r} to {new!r} in a run already begun: {reason}; use a new folder"
-            )
-        lines.append(f"{name}: {old!r} -> {new!r}")
-    return lines
-
-
 def _with_vectors_of(begun: Settings, settings: Settings) -> Settings:
     """Take files of word vectors for those that the run began from, where they have the same names: only a run that
     begins reads them, so in which folder they are does not matter any more."""
@@ -111,12 +104,6 @@ def _with_vectors_of(begun: Settings, settings: Settings) -> Settings:
         if old and new and old.name == new.name:
             same[side] = old
     return settings.model_copy(update={"model": settings.model.model_copy(update=same)})
-
-
-def _why_fixed(name: str) -> str | None:
-    if name.startswith("model.") and not name.endswith(_FREE):
-        return _SHAPE
-    return _FIXED.get(name)
 
 
 def _differences(old: Settings, new: Settings, *sections: str) -> dict[str, tuple[object, object]]:

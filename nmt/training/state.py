@@ -3,6 +3,7 @@ language model remembers from one segment of its text to the next.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Final
 
@@ -15,86 +16,6 @@ from nmt.config.load import describe_misfit
 from nmt.models.language_model import LanguageModel, TextState
 from nmt.training.distributed import Ranks
 
-_PREFIX = "layer"
-
-
-class Carry:
-    """The recurrent state after the last segment, where the next one starts (Mikolov et al., 2010).
-
-    Several processes share the rows of a batch, every so-manieth each; a checkpoint holds the state of all rows, so
-    another number of processes can go on from it.
-    """
-
-    def __init__(self, ranks: Ranks, *, rows: int) -> None:
-        self.ranks = ranks
-        self.rows = rows
-        """Parts that the text is cut into, those of all processes."""
-        self.state: TextState | None = None
-        """Of this process's rows, parts [B, H]; None: nothing has been read yet."""
-
-    def before(self, segment: Segment) -> TextState | None:
-        """Return the state that a segment starts with; None: zeros."""
-        if segment.is_fresh or self.state is None:
-            return None
-        rows = slice(segment.first_row, segment.first_row + len(segment))
-        return tuple(tuple(part[rows] for part in layer) for layer in self.state)
-
-    def after(self, segment: Segment, state: TextState) -> None:
-        """Keep the state that a segment has left; the states before stay as they are for those who hold them."""
-        mine = len(range(self.ranks.rank, self.rows, self.ranks.size))
-        if len(segment) == mine:
-            self.state = state
-            return
-        rows = slice(segment.first_row, segment.first_row + len(segment))
-        old = self.state or tuple(tuple(part.new_zeros(mine, *part.shape[1:]) for part in layer) for layer in state)
-        self.state = tuple(
-            tuple(_replaced(part, rows, new) for part, new in zip(*layers, strict=True))
-            for layers in zip(old, state, strict=True)
-        )
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Name the state of all rows, on the CPU; every process has to ask for it at once."""
-        if self.state is None:
-            return {}
-        return {
-            f"{_PREFIX}{i}/{j}": self._of_all(part)
-            for i, layer in enumerate(self.state)
-            for j, part in enumerate(layer)
-        }
-
-    def forms(self, model: LanguageModel) -> dict[str, torch.Size]:
-        """Say what `tensors` gives of a model that has read something, by name."""
-        return {
-            f"{_PREFIX}{i}/{j}": torch.Size((self.rows, part.shape[-1]))
-            for i, layer in enumerate(model.start(1).layers)
-            for j, part in enumerate(layer)
-        }
-
-    def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        """Take this process's rows of a state that `tensors` gave."""
-        layers: dict[str, list[Tensor]] = {}
-        for name in sorted(tensors, key=_numbers):
-            mine = tensors[name][self.ranks.rank :: self.ranks.size]
-            layers.setdefault(name.partition("/")[0], []).append(mine.to(device))
-        self.state = tuple(map(tuple, layers.values())) or None
-
-    def _of_all(self, part: Tensor) -> Tensor:
-        whole = torch.zeros(self.rows, *part.shape[1:])
-        whole[self.ranks.rank :: self.ranks.size] = part.float().cpu()
-        return self.ranks.sum_of(whole).to(part.dtype)
-
-
-def _replaced(part: Tensor, rows: slice, new: Tensor) -> Tensor:
-    part = part.clone()
-    part[rows] = new
-    return part
-
-
-def _numbers(name: str) -> tuple[int, int]:
-    layer, _, part = name.removeprefix(_PREFIX).partition("/")
-    return int(layer), int(part)
-
-
 Count = Annotated[int, Field(ge=0, le=2**62)]
 
 
@@ -102,18 +23,18 @@ Count = Annotated[int, Field(ge=0, le=2**62)]
 class Position:
     """A place in the data, in pairs, so that it means the same under another batch size.
 
-    A pair that is drawn several times for a pass counts each time. In a text, the pieces read of each part are counted:
-    (number of parts, pieces of each).
+    A pair that is drawn several times for an epoch counts each time. In a text, the pieces read of each part are
+    counted: (number of parts, pieces of each).
     """
 
     epoch: Count = 0
-    """Passes completed."""
+    """Epochs completed."""
     parts: tuple[tuple[Count, Count], ...] = ()
-    """The current pass so far: (token budget of a batch, pairs seen under it), one part for each budget it had."""
+    """The current epoch so far: (token budget of a batch, pairs seen under it), one part for each budget it had."""
 
     @property
     def pairs(self) -> int:
-        """Pairs of the current pass already seen; in a text, pieces of each part."""
+        """Pairs of the current epoch already seen; in a text, pieces of each part."""
         return sum(seen for _, seen in self.parts)
 
 
@@ -188,3 +109,64 @@ class TrainingState:
 
 
 _STATE: Final = TypeAdapter(TrainingState)
+
+
+class Carry:
+    """The recurrent state after the last segment, where the next one starts (Mikolov et al., 2010).
+
+    Several processes share the rows of a batch, every n-th each of n; a checkpoint holds the state of all rows, so
+    another number of processes can go on from it.
+    """
+
+    def __init__(self, ranks: Ranks, *, rows: int) -> None:
+        self.ranks = ranks
+        self.rows = rows
+        """Parts that the text is cut into, those of all processes."""
+        self.state: TextState | None = None
+        """Of this process's rows, parts [B, H]; None: nothing has been read yet."""
+
+    def before(self, segment: Segment) -> TextState | None:
+        """Return the state that a segment starts with; None: zeros."""
+        if segment.is_fresh or self.state is None:
+            return None
+        rows = slice(segment.first_row, segment.first_row + len(segment))
+        return tuple(tuple(part[rows] for part in layer) for layer in self.state)
+
+    def after(self, segment: Segment, state: TextState) -> None:
+        """Keep the state that a segment has left; the states before stay as they are for those who hold them."""
+        mine = len(range(self.ranks.rank, self.rows, self.ranks.size))
+        if len(segment) == mine:
+            self.state = state
+            return
+        first, last = segment.first_row, segment.first_row + len(segment)
+        old = self.state or tuple(tuple(part.new_zeros(mine, *part.shape[1:]) for part in layer) for layer in state)
+        self.state = tuple(
+            tuple(part.slice_scatter(new, start=first, end=last) for part, new in zip(*layers, strict=True))
+            for layers in zip(old, state, strict=True)
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Name the state of all rows, on the CPU; every process has to ask for it at once."""
+        tensors = {}
+        for i, layer in enumerate(self.state or ()):
+            for j, part in enumerate(layer):
+                whole = torch.zeros(self.rows, *part.shape[1:])
+                whole[self.ranks.rank :: self.ranks.size] = part.float().cpu()
+                tensors[f"layer{i}/{j}"] = self.ranks.sum_of(whole).to(part.dtype)
+        return tensors
+
+    def forms(self, model: LanguageModel) -> dict[str, torch.Size]:
+        """Say what `tensors` gives of a model that has read something, by name."""
+        return {
+            f"layer{i}/{j}": torch.Size((self.rows, part.shape[-1]))
+            for i, layer in enumerate(model.start(1).layers)
+            for j, part in enumerate(layer)
+        }
+
+    def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+        """Take this process's rows of a state that `tensors` gave."""
+        layers: dict[str, list[Tensor]] = {}
+        for name in sorted(tensors, key=lambda name: [int(number) for number in re.findall(r"\d+", name)]):
+            mine = tensors[name][self.ranks.rank :: self.ranks.size]
+            layers.setdefault(name.partition("/")[0], []).append(mine.to(device))
+        self.state = tuple(map(tuple, layers.values())) or None

@@ -78,10 +78,10 @@ class Parts:
 
 @dataclass(frozen=True)
 class TextFeed:
-    """Cuts the passes over a text into updates, and every segment into the rows of the processes that share it.
+    """Cuts the epochs over a text into updates, and every segment into the rows of the processes that share it.
 
-    A pass reads every piece once. A position counts the pieces read in each part, so the length of the segments may
-    change within a pass.
+    An epoch reads every piece once. A position counts the pieces read in each part, so the length of the segments may
+    change within an epoch.
     """
 
     parts: Parts
@@ -89,7 +89,7 @@ class TextFeed:
     """Pieces of each part in a segment."""
     accumulate: int
     carries: bool
-    """Whether a segment starts where the one before has ended; false: from zeros, as the first of a pass does."""
+    """Whether a segment starts where the one before has ended; false: from zeros, as the first of an epoch does."""
     ranks: Ranks
     pin: bool
     """Put segments into page-locked memory, from which a GPU copies without waiting."""
@@ -99,22 +99,24 @@ class TextFeed:
         return ahead(self._updates(position))
 
     def steps_left(self, position: Position, *, max_epochs: int) -> int:
-        """Count the updates from `position` to the end of `max_epochs` passes."""
+        """Count the updates from `position` to the end of `max_epochs` epochs."""
         if position.epoch >= max_epochs:
             return 0
-        this_pass = len(self._starts(position.pairs))
-        return self._updates_of(this_pass) + (max_epochs - position.epoch - 1) * self._updates_of(self.segments)
+        this_epoch, whole = len(self._starts(position.pairs)), self.segments
+        return -(-this_epoch // self.accumulate) + (max_epochs - position.epoch - 1) * -(-whole // self.accumulate)
 
     @property
     def segments(self) -> int:
-        """Segments of a pass."""
+        """Segments of an epoch."""
         return len(self._starts(0))
+
+    @property
+    def padding(self) -> float:
+        """Share of the cells of an epoch that lie behind the end of the text."""
+        return 1 - len(self.parts.stream) / (self.parts.rows * self.parts.columns)
 
     def _starts(self, column: int) -> range:
         return range(column, self.parts.columns, self.steps)
-
-    def _updates_of(self, segments: int) -> int:
-        return -(-segments // self.accumulate)
 
     def _updates(self, position: Position) -> Iterator[UpdateData]:
         epoch, column, columns = position.epoch, position.pairs, self.parts.columns

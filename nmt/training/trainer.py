@@ -13,18 +13,20 @@ from nmt.errors import ModelError, counted
 from nmt.io.files import is_leftover
 from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
-from nmt.models.folder import CARD, CONFIG, ModelFolder, refuse_more_than_is_there
+from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, refuse_more_than_is_there
 from nmt.prepared import PreparedData, PreparedText, holds_text
+from nmt.prepared.manifest import TRAIN
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
-from nmt.training.distributed import Ranks
+from nmt.training.distributed import Place, Ranks
 from nmt.training.language_modelling import LanguageTask
 from nmt.training.loop import Trainer
 from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, StopRequest, ValidationReport
 from nmt.training.resolve import OTHER_DATA
-from nmt.training.state import Horizon, TrainingState
-from nmt.training.task import Place, Task
+from nmt.training.state import Horizon, Position, TrainingState
 from nmt.training.translation import TranslationTask
 from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
+
+_ALONE = Ranks()
 
 
 def open_data(folder: Path) -> PreparedData | PreparedText:
@@ -34,20 +36,6 @@ def open_data(folder: Path) -> PreparedData | PreparedText:
         DataError: They are missing, incomplete, altered, or of another format version.
     """
     return PreparedText.open(folder) if holds_text(folder) else PreparedData.open(folder)
-
-
-def make_task(data: PreparedData | PreparedText, settings: Settings, place: Place) -> Task:
-    """Put together a model and the data that it learns from.
-
-    Raises:
-        ConfigError: A setting does not fit the data.
-    """
-    if isinstance(data, PreparedData):
-        return TranslationTask(data, settings, place)
-    return LanguageTask(data, settings, place)
-
-
-_ALONE = Ranks()
 
 
 @dataclass(frozen=True)
@@ -92,8 +80,7 @@ def train(
     if not ranks.is_first:
         return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
     _refuse_foreign(model_dir)
-    is_text = settings.model.kind == "lm"
-    with Logbook(model_dir, observer, of_text=is_text) as logbook:
+    with Logbook(model_dir, observer, of_text=settings.model.kind == "lm") as logbook:
         for warning in warnings_of_idle(settings, "model", "training", "search"):
             logbook.on_message(f"warning: {warning}")
         for change in changes:
@@ -118,13 +105,22 @@ class _Run:
         self.device = choose_device(training.device, index=self.ranks.local_rank)
         self.precision = choose_precision(training.precision, self.device)
         prepare_for_training(self.device)
-        self.task = make_task(self.data, self.settings, Place(self.device, self.precision, self.ranks))
+        place = Place(self.device, self.precision, self.ranks)
+        self.task = (
+            TranslationTask(self.data, self.settings, place)
+            if isinstance(self.data, PreparedData)
+            else LanguageTask(self.data, self.settings, place)
+        )
+        tokenizers, model = self.task.tokenizers, self.settings.model
+        self.vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
+        self.data_digest = self.data.manifest.files[TRAIN].sha256
         if checkpoints := list_checkpoints(self.model_dir):  # whoever made the folder chose its settings
             largest = max(checkpoints, key=lambda path: path.stat().st_size if path.is_file() else 0)
-            refuse_more_than_is_there(largest, self.settings, self.task.vocabularies)
+            refuse_more_than_is_there(largest, self.settings, self.vocabularies)
         else:
             self.task.plan_ahead()  # while the model is made
-            self.task.start_from_vectors(self.observer.on_message)
+            if model.src_vectors or model.tgt_vectors:
+                self.task.start_from_vectors(self.observer.on_message)
         self.model = self.task.model
         self.optimizer = make_optimizer(training, self.model.parameters())
         self.average = MovingAverage(self.model, decay=training.ema_decay) if training.ema_decay else None
@@ -144,9 +140,9 @@ class _Run:
         schedule = self._schedule(state)
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
-            return self._summary(state, finished=True)
-        sizes, files = self.task.vocabularies, self.task.tokenizer_files
-        folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
+            return TrainingSummary(True, state, self.parameters, self.task.feed.padding)
+        files = self.task.tokenizers.files
+        folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=self.vocabularies, tokenizers=files)
         if self.ranks.is_first:
             folder.create()
             if not list_checkpoints(self.model_dir):  # from here on the run can be continued
@@ -156,11 +152,18 @@ class _Run:
             f"{self.device.type} {self.precision}, {counted(self.threads, 'thread')}"
             + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
         )
-        if warning := _too_short(schedule):
-            self.observer.on_message(warning)
-        with self._records(state) as records:
+        steps, warmup = schedule.total_steps, schedule.warmup_steps
+        if steps < warmup:
+            self.observer.on_message(
+                f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = {warmup:,}: the "
+                f"learning rate ends at {schedule.rate(steps):.3g} on its way to {schedule.peak:g}; lower "
+                "training.warmup_steps, or train longer"
+            )
+        tensorboard = self.settings.training.tensorboard
+        records = Records(self.model_dir, step=state.step, tensorboard=tensorboard) if self.ranks.is_first else None
+        with records or nullcontext():
             finished = self._trainer(state, schedule, folder, records).run()
-        return self._summary(state, finished=finished)
+        return TrainingSummary(finished, state, self.parameters, self.task.feed.padding)
 
     def _begin_or_continue(self) -> TrainingState:
         if self.ranks.is_first:
@@ -171,21 +174,20 @@ class _Run:
         if first != step:
             raise ModelError(f"{self.model_dir} holds step {step} here, but step {first:.0f} for the first process")
         if state is None:
-            return TrainingState(data=self.task.data_digest)
-        if state.data != self.task.data_digest:
-            which = f" than {self.task.data_folder}"
-            raise ModelError(OTHER_DATA.format(model_dir=self.model_dir, which=which))
+            return TrainingState(data=self.data_digest)
+        if state.data != self.data_digest:
+            raise ModelError(OTHER_DATA.format(model_dir=self.model_dir, which=f" than {self.data.folder}"))
         self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
         return state
 
     def _is_over(self, state: TrainingState, schedule: Schedule) -> str | None:
-        """Say that there is nothing left to do, or nothing."""
+        """Say why there is nothing left to do; None: there is."""
         training, step = self.settings.training, state.step
         if state.validated < step == schedule.total_steps:
             return None
         if step >= schedule.total_steps:
             limit = "max_steps" if training.max_steps else "max_epochs"
-            return f"the run is at its last step already: {step:,}; raise training.{limit} to go on"
+            return f"the run is already at its last step: {step:,}; raise training.{limit} to go on"
         if 0 < training.patience <= state.stale:
             return (
                 f"the run has stopped early at step {step:,}, after {counted(state.stale, 'validation')} without a "
@@ -197,6 +199,10 @@ class _Run:
         self, state: TrainingState, schedule: Schedule, folder: ModelFolder, records: Records | None
     ) -> Trainer:
         training = self.settings.training
+        every: int | str = training.log_every
+        if every == "tenth":
+            epoch = state.position.epoch
+            every = max(1, round(self.task.feed.steps_left(Position(epoch), max_epochs=epoch + 1) / 10))
 
         def save_best(report: ValidationReport, state: TrainingState) -> None:
             folder.save(self.model, _card(report, state, self.parameters))
@@ -218,7 +224,7 @@ class _Run:
             feed=self.task.feed,
             schedule=schedule,
             settings=training,
-            log_every=self._log_every(state),
+            log_every=int(every),
             state=state,
             checkpoints=self.checkpoints,
             validate=self.task.validate,
@@ -229,16 +235,12 @@ class _Run:
             ranks=self.ranks,
         )
 
-    def _log_every(self, state: TrainingState) -> int:
-        every = self.settings.training.log_every
-        return max(1, round(self.task.steps_of_pass(state.position.epoch) / 10)) if every == "tenth" else every
-
     def _schedule(self, state: TrainingState) -> Schedule:
         training = self.settings.training
         wanted = Horizon(training.max_steps, training.max_epochs, self.task.batch_tokens, training.accumulate)
         if state.horizon is None or replace(state.horizon, steps=0) != wanted:
-            steps = training.max_steps or state.step + self.task.steps_left(state.position)
-            state.horizon = replace(wanted, steps=steps)
+            left = self.task.feed.steps_left(state.position, max_epochs=training.max_epochs)
+            state.horizon = replace(wanted, steps=training.max_steps or state.step + left)
         return Schedule(
             training.schedule,
             training.learning_rate,
@@ -247,26 +249,6 @@ class _Run:
             training.decay_after_epochs,
             training.decay_factor,
         )
-
-    def _records(self, state: TrainingState) -> "Records | nullcontext[None]":
-        if not self.ranks.is_first:
-            return nullcontext()
-        return Records(self.model_dir, step=state.step, tensorboard=self.settings.training.tensorboard)
-
-    def _summary(self, state: TrainingState, *, finished: bool) -> TrainingSummary:
-        return TrainingSummary(finished, state, self.parameters, self.task.padding)
-
-
-def _too_short(schedule: Schedule) -> str | None:
-    """Say that the run ends before the warm-up does, or nothing."""
-    steps, warmup = schedule.total_steps, schedule.warmup_steps
-    if steps >= warmup:
-        return None
-    return (
-        f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = {warmup:,}: the learning "
-        f"rate ends at {schedule.rate(steps):.3g} on its way to {schedule.peak:g}; lower training.warmup_steps, or "
-        "train longer"
-    )
 
 
 def _refuse_foreign(model_dir: Path) -> None:
@@ -282,12 +264,13 @@ def _refuse_foreign(model_dir: Path) -> None:
 
 
 def _card(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, object]:
-    bleu: dict[str, object] = {} if report.bleu is None else {"valid_bleu": report.bleu}
-    bleu |= {} if report.signature is None else {"valid_bleu_signature": report.signature}
+    scores = report.scores
+    bleu: dict[str, object] = {} if scores.bleu is None else {"valid_bleu": scores.bleu}
+    bleu |= {} if scores.signature is None else {"valid_bleu_signature": scores.signature}
     return {
         "step": report.step,
-        "valid_loss": report.loss,
-        "valid_perplexity": report.perplexity,
+        "valid_loss": scores.loss,
+        "valid_perplexity": scores.perplexity,
         **bleu,
         "target_words": state.tokens,
         "seconds": round(state.seconds, 1),

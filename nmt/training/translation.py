@@ -1,46 +1,136 @@
-"""A translation model as a run trains it: its task, and validation by cross-entropy over the full softmax
-and by BLEU of greedy translations.
-"""
+"""A translation model as a run trains it: its loss, and validation by cross-entropy and greedy BLEU."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nmt.batching import Batch, cut_batches, source_batch, target_batch
 from nmt.config import Settings
 from nmt.errors import counted
 from nmt.models.build import build_model
 from nmt.models.devices import Precision, autocast
-from nmt.models.folder import Vocabularies
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationSet
-from nmt.prepared.manifest import TRAIN
 from nmt.search.engine import search_batches
 from nmt.search.protocol import Hypothesis
 from nmt.text.placeholders import fill, mask, place, written_for
 from nmt.text.tokenizer import Tokenizers
+from nmt.training.distributed import Place
 from nmt.training.feeding import DataOrder, Feed, Share, TrainingPairs, pairs_of_pass
-from nmt.training.objectives import TrainingLoss, make_objective, word_features
 from nmt.training.objectives.full import linear_cross_entropy
 from nmt.training.observers import Scores, StopRequest
 from nmt.training.resampling import make_resamplers
 from nmt.training.state import Position
-from nmt.training.task import Place
-from nmt.training.word_vectors import start_from_vectors
+from nmt.training.update import Objective, make_objective
+from nmt.training.word_vectors import Words, give_vectors
 
 if TYPE_CHECKING:
     from nmt.metrics import Score
 
-
 _BATCH_TOKENS = 4000
 _BLOCK = 200
 """Sentences translated between two looks at whether to stop."""
+
+
+class TranslationTask:
+    """An encoder-decoder and the pairs that it learns from."""
+
+    carry = None
+    """Every pair stands alone."""
+
+    def __init__(self, data: PreparedData, settings: Settings, place: Place) -> None:
+        training = settings.training
+        self.data = data
+        self.settings = settings
+        self.place = place
+        self.tokenizers = data.tokenizers
+        self.batch_tokens = training.batch_tokens
+        if training.bleu_tokenizer != "auto":
+            from nmt.metrics import make_bleu  # loads sacrebleu, which the first step need not wait for otherwise
+
+            make_bleu(training.bleu_tokenizer)  # what it lacks is told of now, not at the first validation
+        self.shares = tuple(Share(corpus.train, corpus.weight) for corpus in data.corpora)
+        self.pairs_of_pass = pairs_of_pass(self.shares)
+        resamplers = None
+        if training.subword_sampling:
+            limit = settings.data.max_pieces
+            resamplers = make_resamplers(data.tokenizers, alpha=training.subword_sampling, max_pieces=limit)
+        pairs = TrainingPairs(data.train_src, data.train_tgt, settings.model.reverse_source, resamplers)
+        order = DataOrder(pairs, training.batch_tokens, training.seed, self.shares)
+        self.feed = Feed(order, training.accumulate, place.ranks, pin=place.device.type == "cuda")
+
+    @cached_property
+    def model(self) -> Seq2Seq:
+        """The model, freshly initialised when it is first asked for: a plan can be begun before."""
+        src, tgt = len(self.tokenizers.src), len(self.tokenizers.tgt)
+        joint, seed = self.tokenizers.joint, self.settings.training.seed
+        model = build_model(self.settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=joint, seed=seed)
+        return model.to(self.place.device)
+
+    def plan_ahead(self) -> None:
+        """Begin to plan the first epoch in the background, which takes seconds for millions of pairs."""
+        self.feed.order.plan_ahead(0)
+
+    def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
+        """Put the word vectors that the settings name into the model, which has learnt nothing yet."""
+        start_from_vectors(self.model, self.data, self.settings, on_message=on_message)
+
+    def describe(self, position: Position) -> str:
+        """Say what the epoch of `position` consists of."""
+        plan = self.feed.order.plan(position.epoch)
+        drawn = ""
+        if any(share.weight != 1 for share in self.shares):
+            drawn = f"{self.pairs_of_pass:,} sampled per epoch by the weights of their corpora, "
+        pairs, batches = counted(len(self.data.train_src), "pair"), counted(len(plan.batches), "batch", "batches")
+        return f"{pairs}, {drawn}{batches} per epoch, {plan.padding:.1%} padding"
+
+    def make_loss(self) -> nn.Module:
+        """Make the loss that the settings ask for."""
+        objective = make_objective(self.settings.training, self.data.target_counts, device=self.model.device)
+        return TrainingLoss(self.model, objective)
+
+    def validate(self, stop: StopRequest) -> Scores | None:
+        """Score the model on the validation sets; None if asked to stop before the scores are known."""
+        return validate_sets(self.model, self.data, self.settings, self.place.precision, stop=stop)
+
+
+class TrainingLoss(nn.Module):
+    """A model and its objective as one module, whose output is the loss: batches in, nats out."""
+
+    def __init__(self, model: Seq2Seq, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum the loss over the real pieces of a batch."""
+        passes, gold = zip(*(piece_features(self.model, batch) for _ in range(self.objective.passes)), strict=True)
+        return self.objective(passes, gold[0], self.model.output)
+
+
+def piece_features(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the features [N, F] and the gold ids [N] of the real target pieces of a batch."""
+    pieces = batch.tgt.pieces
+    return model(batch).flatten(0, 1)[pieces], batch.tgt.outputs.flatten()[pieces]
+
+
+def start_from_vectors(
+    model: Seq2Seq, data: PreparedData, settings: Settings, *, on_message: Callable[[str], None]
+) -> None:
+    """Put the word vectors that the settings name into a model: one file for both sides where they share a table."""
+    tokenizers, src_file, tgt_file = data.tokenizers, settings.model.src_vectors, settings.model.tgt_vectors
+    src = Words("source", tokenizers.src.pieces, data.source_counts)
+    tgt = Words("target", tokenizers.tgt.pieces, data.target_counts)
+    if src_file and tgt_file and model.src_embedding.table is model.tgt_embedding.table:  # then they are one file
+        src, tgt_file = Words("source and target", src.pieces, src.counts + tgt.counts), None
+    for embedding, words, path in ((model.src_embedding, src, src_file), (model.tgt_embedding, tgt, tgt_file)):
+        if path:
+            give_vectors(embedding, words, path, on_bad_utf8=settings.data.on_bad_utf8, on_message=on_message)
 
 
 def validate_sets(
@@ -89,7 +179,7 @@ class Validator:
             sources = source_batch(src, rows, reverse_source=self.settings.model.reverse_source)
             batch = Batch(sources, target_batch(tgt, rows)).to(model.device)
             with autocast(model.device, self.precision):
-                features, gold = word_features(model, batch)
+                features, gold = piece_features(model, batch)
                 total += float(linear_cross_entropy(features, gold, model.output, label_smoothing=0.0))
         return total / (int(tgt.lengths.sum()) + len(tgt))
 
@@ -128,88 +218,3 @@ class Validator:
             filling = place(originals, src, tgt, attention).filling
             filled.append(fill(text, written_for(text, filling, self.settings.search.zero_digit)))
         return filled
-
-
-class TranslationTask:
-    """An encoder-decoder and the pairs that it learns from."""
-
-    carry = None
-    """Every pair stands alone."""
-
-    def __init__(self, data: PreparedData, settings: Settings, place: Place) -> None:
-        self.data = data
-        self.settings = settings
-        self.place = place
-        self.data_folder: Path = data.folder
-        self.tokenizer_files = data.tokenizers.files
-        self.data_digest = data.manifest.files[TRAIN].sha256
-        self.batch_tokens = settings.training.batch_tokens
-        if settings.training.bleu_tokenizer != "auto":
-            from nmt.metrics import make_bleu  # loads sacrebleu, which the first step need not wait for otherwise
-
-            make_bleu(settings.training.bleu_tokenizer)  # what it lacks is told of now, not at the first validation
-        tokenizers = data.tokenizers
-        self.vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-        self.shares = tuple(Share(corpus.train, corpus.weight) for corpus in data.corpora)
-        self.pairs_of_pass = pairs_of_pass(self.shares)
-        self.feed = self._make_feed()
-
-    @cached_property
-    def model(self) -> Seq2Seq:
-        """The model, freshly initialised when it is first asked for: a plan can be begun before."""
-        return build_model(
-            self.settings.model,
-            src_vocab_size=self.vocabularies.src,
-            tgt_vocab_size=self.vocabularies.tgt,
-            joint=self.vocabularies.joint,
-            seed=self.settings.training.seed,
-        ).to(self.place.device)
-
-    def plan_ahead(self) -> None:
-        """Begin to plan the first pass, which takes seconds for millions of pairs."""
-        self.feed.order.plan_ahead(0)
-
-    def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
-        """Put the word vectors that the settings name, if any, into the model, which has learnt nothing yet."""
-        start_from_vectors(self.model, self.data, self.settings, on_message=on_message)
-
-    @property
-    def padding(self) -> float:
-        """Share of padding among the cells of a pass."""
-        return self.feed.order.padding
-
-    def describe(self, position: Position) -> str:
-        """Say what the pass of `position` consists of."""
-        plan = self.feed.order.plan(position.epoch)
-        drawn = ""
-        if any(share.weight != 1 for share in self.shares):
-            drawn = f"{self.pairs_of_pass:,} drawn by the weights of their corpora for each pass, "
-        pairs, batches = counted(len(self.data.train_src), "pair"), counted(len(plan.batches), "batch", "batches")
-        return f"{pairs}, {drawn}{batches} a pass, {plan.padding:.1%} padding"
-
-    def steps_left(self, position: Position) -> int:
-        """Count the updates from `position` to the end of the last pass."""
-        return self.feed.steps_left(position, max_epochs=self.settings.training.max_epochs)
-
-    def steps_of_pass(self, epoch: int) -> int:
-        """Count the updates of a pass, `epoch` others before it."""
-        return self.feed.steps_left(Position(epoch), max_epochs=epoch + 1)
-
-    def make_loss(self) -> nn.Module:
-        """Make the loss that the settings ask for."""
-        objective = make_objective(self.settings.training, self.data.target_counts, device=self.model.device)
-        return TrainingLoss(self.model, objective)
-
-    def validate(self, stop: StopRequest) -> Scores | None:
-        """Score the model on the validation sets; None if asked to stop before the scores are known."""
-        return validate_sets(self.model, self.data, self.settings, self.place.precision, stop=stop)
-
-    def _make_feed(self) -> Feed:
-        data, training, place = self.data, self.settings.training, self.place
-        resamplers = None
-        if training.subword_sampling:
-            limit = self.settings.data.max_pieces
-            resamplers = make_resamplers(data, alpha=training.subword_sampling, max_pieces=limit)
-        pairs = TrainingPairs(data.train_src, data.train_tgt, self.settings.model.reverse_source, resamplers)
-        order = DataOrder(pairs, training.batch_tokens, training.seed, self.shares)
-        return Feed(order, training.accumulate, place.ranks, pin=place.device.type == "cuda")

@@ -1,13 +1,16 @@
-"""One update: gradients of one or several batches, clipped, a step of the optimiser, and the average of the weights."""
+"""One update: the objective, gradients of one or several batches, clipped, a step, and the average of the weights."""
 
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from importlib import import_module
+from typing import Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -25,7 +28,7 @@ ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_d
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate as a pure function of the step, the plateaus and the pass."""
+    """The learning rate as a pure function of the step, the plateaus and the epoch."""
 
     kind: ScheduleKind
     peak: float
@@ -35,7 +38,7 @@ class Schedule:
     decay_factor: float = 1.0
 
     def rate(self, step: int, *, halvings: int = 0, epoch: int = 0) -> float:
-        """Return the rate of update number `step`, counted from 1, after `halvings` plateaus and `epoch` passes."""
+        """Return the rate of update number `step`, counted from 1, after `halvings` plateaus and `epoch` epochs."""
         if step <= self.warmup_steps:
             return self.peak * step / self.warmup_steps
         if self.kind == "inverse_sqrt":  # Vaswani et al., 2017, sec. 5.3, with its peak at the end of the warm-up
@@ -49,9 +52,33 @@ class Schedule:
         return self.peak * 0.5**halvings
 
 
+class Objective(Protocol):
+    """Something that turns features into a loss."""
+
+    @property
+    def passes(self) -> int:
+        """How often each batch is read, each time with its own dropout."""
+        ...
+
+    def __call__(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:
+        """Sum the loss over N pieces: features of each pass [N, F], gold ids [N], the output layer [V, F]."""
+        ...
+
+
+def make_objective(settings: TrainingSettings, counts: NDArray[np.int64], *, device: torch.device) -> Objective:
+    """Make the objective that the settings ask for; `counts` are those of the target pieces, [V]."""
+    name = "r_drop" if settings.r_drop else settings.objective
+    objective: Objective = import_module(f"nmt.training.objectives.{name}").make(settings, counts, device)
+    return objective
+
+
 def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """Make the update rule, in the library's fused form."""
-    _leave_compiler_out()
+    # Torch would load its compiler, which takes nearly as long as torch itself and has nothing to do here, to exempt
+    # these methods from compiling; it keeps what is then called in this attribute.
+    for method in (Optimizer.add_param_group, Optimizer.zero_grad):
+        plain = inspect.unwrap(method)
+        setattr(plain, "__dynamo_disable", plain)
     rate = settings.learning_rate
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -67,22 +94,11 @@ def step(optimizer: Optimizer) -> None:
     inspect.unwrap(type(optimizer).step)(optimizer)
 
 
-def _leave_compiler_out() -> None:
-    """Keep torch from loading its compiler, which takes nearly as long as torch itself and has nothing to do here.
-
-    It would be loaded to exempt these methods from compiling; torch keeps what is then called in this attribute.
-    """
-    for method in (Optimizer.add_param_group, Optimizer.zero_grad):
-        plain = inspect.unwrap(method)
-        setattr(plain, "__dynamo_disable", plain)
-
-
 class MovingAverage:
     """An exponential moving average of the weights (Polyak & Juditsky, 1992; Morishita et al., 2017, sec. 3.2).
 
-    Validation and the saved model use it in their place.
-
-    The decay is min(`decay`, (1 + n) / (10 + n)) after n updates, so that the start is soon forgotten.
+    Validation and the saved model use it in their place. The decay is min(`decay`, (1 + n) / (10 + n)) after n updates,
+    so that the start is soon forgotten.
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
@@ -138,13 +154,7 @@ class Updater:
     """Cells of the largest batch that is tried; less once memory has run out."""
 
     def update(self, data: UpdateData, *, step: int, seed: int, rate: float) -> tuple[Tensor, Tensor]:
-        """Make update number `step`, counted from 1.
-
-        Args:
-            data: Its batches.
-            step: Its number.
-            seed: Seed of its dropout and samples.
-            rate: Its learning rate.
+        """Make update number `step`, counted from 1; `seed` is that of its dropout and samples.
 
         Returns:
             The summed loss of this process's pieces, and the norm of the gradient before clipping: scalars on the

@@ -13,14 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nmt.config import Settings
 from nmt.errors import ConfigError, DataError
 from nmt.io.compressed import COMPRESSIONS
 from nmt.io.lines import DECODING_ERRORS, OnBadUtf8, read_lines
 from nmt.models.embedding import WordEmbedding
-from nmt.models.language_model import LanguageModel
-from nmt.models.seq2seq import Seq2Seq
-from nmt.prepared import PreparedData
 from nmt.text.vocab import EOS, SPACE_MARK
 
 Vector = NDArray[np.float32]
@@ -33,27 +29,46 @@ _LONGEST_WORD: Final = 1 << 16
 
 
 @dataclass(frozen=True)
-class PieceVectors:
-    """The vectors that some pieces of a vocabulary have."""
+class Words:
+    """A vocabulary and its training text."""
 
-    ids: NDArray[np.int64]
-    """Of the pieces, ascending, [N]."""
-    values: NDArray[np.float32]
-    """[N, E]."""
+    name: str
+    """As messages call it."""
+    pieces: Sequence[str]
+    """In the order of the ids."""
+    counts: NDArray[np.int64]
+    """How often the text has each, [V]."""
 
-    def share_of(self, counts: NDArray[np.int64]) -> float:
-        """Return which share of a running text these pieces are, given how often it has each piece of the vocabulary.
 
-        `</s>` is no part of the text. A text without pieces has a share of 0.
-        """
-        total = int(counts.sum() - counts[EOS])
-        return int(counts[self.ids].sum()) / max(1, total)
+def give_vectors(
+    embedding: WordEmbedding, words: Words, path: Path, *, on_bad_utf8: OnBadUtf8, on_message: Callable[[str], None]
+) -> None:
+    """Put the vectors of a file into the table of a model that has learnt nothing yet, and tell how many those are.
+
+    Raises:
+        ConfigError: They have another size than the model's, or no piece has one.
+        DataError: The file cannot be read.
+    """
+    total = len(words.pieces)
+    found = find_vectors(path, words.pieces, size=embedding.table.embedding_dim, on_bad_utf8=on_bad_utf8)
+    if not found:
+        raise ConfigError(
+            f"none of the {total:,} pieces of the model has a vector in {path}: is it for another language or another "
+            "tokenizer?"
+        )
+    embedding.give(torch.tensor(list(found)), torch.from_numpy(np.stack(list(found.values()))))
+    frozen = "" if embedding.given is None else ", frozen"
+    share = int(words.counts[list(found)].sum()) / max(1, int(words.counts.sum() - words.counts[EOS]))
+    on_message(
+        f"{words.name} vectors{frozen}: {len(found):,} of {total:,} pieces ({share:.1%} of the running text) "
+        f"from {path}"
+    )
 
 
 def find_vectors(
     path: Path, pieces: Sequence[str], *, size: int, on_bad_utf8: OnBadUtf8 = "error"
-) -> PieceVectors | None:
-    """Find the vectors of the pieces of a vocabulary in a file; None if no piece has one there.
+) -> dict[int, Vector]:
+    """Find the vectors of the pieces of a vocabulary in a file: those of the ids that have one there, ascending.
 
     A file of words serves the pieces that are whole words, which begin with the mark U+2581; a file whose words have
     that mark themselves was trained on pieces, and serves every piece that it has. A vocabulary without whole words, of
@@ -78,15 +93,11 @@ def find_vectors(
     if Path(path.stem).suffix == ".bin" and path.suffix in COMPRESSIONS:
         raise DataError(f"{path} is a compressed binary file; unpack it first")
     read = _read_binary if path.suffix == ".bin" else _read_text
-    vectors = read(path, wanted, size=size, on_bad_utf8=on_bad_utf8)
+    read_vectors = read(path, wanted, size=size, on_bad_utf8=on_bad_utf8)
+    vectors = {word: vector for word, vector in read_vectors.items() if vector.any()}
     pieces_found, words_found = _lookup(as_pieces, vectors), _lookup(as_words, vectors)
     marked = sum(i in as_words for i in pieces_found)
-    of_pieces = marked >= max(1, len(words_found)) or not as_words
-    found = pieces_found if of_pieces else words_found
-    if not found:
-        return None
-    order = sorted(found)
-    return PieceVectors(np.array(order, dtype=np.int64), np.stack([found[i] for i in order]))
+    return pieces_found if marked >= max(1, len(words_found)) or not as_words else words_found
 
 
 def _lookup(words: dict[int, str], vectors: dict[str, Vector]) -> dict[int, Vector]:
@@ -109,14 +120,20 @@ def _read_text(path: Path, wanted: Collection[str], *, size: int, on_bad_utf8: O
             continue
         if line.count(" ") == size:
             word, _, numbers = line.partition(" ")
+        elif (found := _count_numbers(line)) == size:  # the word holds spaces
+            word = line.rsplit(" ", size)[0]
+            numbers = line[len(word) + 1 :]
         else:
-            word, numbers = _cut_from_right(line, size, where)
+            raise DataError(f"{where}: found {found} numbers behind the word, expected {size}")
         word = _normal(word)
         if word in wanted and word not in vectors:
-            vectors[word] = _vector(numbers.split(" "), where)
+            for field in numbers.split(" "):
+                if not (_is_number(field) and math.isfinite(float(field))):
+                    raise DataError(f"{where}: expected a finite number, found {field[:40]!r}")
+            vectors[word] = np.array([float(field) for field in numbers.split(" ")], dtype=np.float32)
     if number == 0:
         raise DataError(f"{path} is empty; expected a word and its numbers on each line")
-    return _without_zeros(vectors)
+    return vectors
 
 
 def _is_heading(line: str, size: int, path: Path) -> bool:
@@ -138,15 +155,6 @@ def _check_size(found: int, size: int, path: Path) -> None:
         )
 
 
-def _cut_from_right(line: str, size: int, where: str) -> tuple[str, str]:
-    """Cut off the numbers behind a word that may hold spaces."""
-    found = _count_numbers(line)
-    if found != size:
-        raise DataError(f"{where}: found {found} numbers behind the word, expected {size}")
-    word, *numbers = line.rsplit(" ", size)
-    return word, " ".join(numbers)
-
-
 def _count_numbers(line: str) -> int:
     """Count the numbers at the end of a line, whose first field is no number but a word."""
     fields = line.split(" ")[1:]
@@ -162,22 +170,22 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _vector(numbers: Sequence[str], where: str) -> Vector:
-    for number in numbers:
-        if not (_is_number(number) and math.isfinite(float(number))):
-            raise DataError(f"{where}: expected a finite number, found {number[:40]!r}")
-    return np.array([float(number) for number in numbers], dtype=np.float32)
-
-
 def _read_binary(path: Path, wanted: Collection[str], *, size: int, on_bad_utf8: OnBadUtf8) -> dict[str, Vector]:
     """Read the vectors of the wanted words from a binary file of word2vec: word, space, float32 in little endian."""
     vectors: dict[str, Vector] = {}
     try:
         with path.open("rb") as file:
-            words = _read_binary_heading(file, size, path)
+            heading = file.readline(64).split()
+            if len(heading) != 2 or not all(field.isdigit() for field in heading):
+                raise DataError(
+                    f"{path} is no binary file of word2vec, which begins with two counts; of fastText's files take "
+                    "the .vec"
+                )
+            _check_size(int(heading[1]), size, path)
+            words = int(heading[0])
             for number in range(1, words + 1):
                 where = f"{path}, word {number:,} of {words:,}"
-                word = _decode(_read_word(file, where), where, on_bad_utf8)
+                word = _read_word(file, where, on_bad_utf8)
                 numbers = file.read(4 * size)
                 if len(numbers) < 4 * size:
                     raise DataError(f"{where}: the file ends there")
@@ -187,31 +195,17 @@ def _read_binary(path: Path, wanted: Collection[str], *, size: int, on_bad_utf8:
                         raise DataError(f"{where}: expected finite numbers")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    return _without_zeros(vectors)
+    return vectors
 
 
-def _read_binary_heading(file: BinaryIO, size: int, path: Path) -> int:
-    fields = file.readline(64).split()
-    if len(fields) != 2 or not all(field.isdigit() for field in fields):
-        raise DataError(
-            f"{path} is no binary file of word2vec, which begins with two counts; of fastText's files take the .vec"
-        )
-    _check_size(int(fields[1]), size, path)
-    return int(fields[0])
-
-
-def _read_word(file: BinaryIO, where: str) -> bytes:
+def _read_word(file: BinaryIO, where: str, on_bad_utf8: OnBadUtf8) -> str:
     word = bytearray()
     while (byte := file.read(1)) != b" ":
         if not byte or len(word) == _LONGEST_WORD:
             raise DataError(f"{where}: expected a word and a space behind it")
         word += byte
-    return bytes(word.lstrip(b"\n"))  # some programs end every vector with a line feed, some do not
-
-
-def _decode(word: bytes, where: str, on_bad_utf8: OnBadUtf8) -> str:
-    try:
-        return _normal(word.decode("utf-8", DECODING_ERRORS[on_bad_utf8]))
+    try:  # some programs end every vector with a line feed, some do not
+        return _normal(word.lstrip(b"\n").decode("utf-8", DECODING_ERRORS[on_bad_utf8]))
     except UnicodeDecodeError as error:
         raise DataError(
             f'{where}: the word is not UTF-8; data.on_bad_utf8 = "replace" passes over such words'
@@ -220,94 +214,3 @@ def _decode(word: bytes, where: str, on_bad_utf8: OnBadUtf8) -> str:
 
 def _normal(word: str) -> str:
     return word if word.isascii() else unicodedata.normalize("NFC", word)
-
-
-def _without_zeros(vectors: dict[str, Vector]) -> dict[str, Vector]:
-    return {word: vector for word, vector in vectors.items() if vector.any()}
-
-
-OnMessage = Callable[[str], None]
-
-
-def start_from_vectors(model: Seq2Seq, data: PreparedData, settings: Settings, *, on_message: OnMessage) -> None:
-    """Put the word vectors that the settings name into a model that has learnt nothing yet.
-
-    Args:
-        model: Not yet followed by a moving average.
-        data: What it is to be trained on.
-        settings: Name the files, or none.
-        on_message: Told for each file how many pieces have a vector there, and how much of the training text these are.
-
-    Raises:
-        ConfigError: The vectors of a file have another size than the model's, or no piece has one there.
-        DataError: A file cannot be read.
-    """
-    src_file, tgt_file = settings.model.src_vectors, settings.model.tgt_vectors
-    if src_file is None and tgt_file is None:
-        return
-    start = _Start(settings.data.on_bad_utf8, on_message)
-    src = _Words("source", data.tokenizers.src.pieces, data.source_counts)
-    tgt = _Words("target", data.tokenizers.tgt.pieces, data.target_counts)
-    if src_file and tgt_file and model.src_embedding.table is model.tgt_embedding.table:  # then they are one file
-        both = _Words("source and target", src.pieces, src.counts + tgt.counts)
-        start(model.src_embedding, both, src_file)
-        return
-    if src_file:
-        start(model.src_embedding, src, src_file)
-    if tgt_file:
-        start(model.tgt_embedding, tgt, tgt_file)
-
-
-def start_language_model_from_vectors(
-    model: LanguageModel, settings: Settings, *, pieces: Sequence[str], counts: NDArray[np.int64], on_message: OnMessage
-) -> None:
-    """Put the word vectors that the settings name into a language model that has learnt nothing yet.
-
-    Args:
-        model: Not yet followed by a moving average.
-        settings: Name a file as that of the target, or none.
-        pieces: Of the vocabulary, in the order of the ids.
-        counts: How often the training text has each, [V].
-        on_message: Told how many pieces have a vector there, and how much of the training text these are.
-
-    Raises:
-        ConfigError: The vectors have another size than the model's, or no piece has one.
-        DataError: The file cannot be read.
-    """
-    path = settings.model.tgt_vectors
-    if path:
-        start = _Start(settings.data.on_bad_utf8, on_message)
-        start(model.embedding, _Words("word", pieces, counts), path)
-
-
-@dataclass(frozen=True)
-class _Words:
-    """A vocabulary and its training text."""
-
-    name: str
-    pieces: Sequence[str]
-    counts: NDArray[np.int64]
-    """[V]."""
-
-
-@dataclass(frozen=True)
-class _Start:
-    """Reads a file into a table, and tells of it."""
-
-    on_bad_utf8: OnBadUtf8
-    on_message: OnMessage
-
-    def __call__(self, embedding: WordEmbedding, words: _Words, path: Path) -> None:
-        size, total = embedding.table.embedding_dim, len(words.pieces)
-        found = find_vectors(path, words.pieces, size=size, on_bad_utf8=self.on_bad_utf8)
-        if found is None:
-            raise ConfigError(
-                f"none of the {total:,} pieces of the model has a vector in {path}: is it of another language, or was "
-                "the text cut into other pieces?"
-            )
-        embedding.give(torch.from_numpy(found.ids), torch.from_numpy(found.values))
-        frozen = "" if embedding.given is None else ", frozen"
-        self.on_message(
-            f"{words.name} vectors{frozen}: {len(found.ids):,} of {total:,} pieces "
-            f"({found.share_of(words.counts):.1%} of the running text) from {path}"
-        )

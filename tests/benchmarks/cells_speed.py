@@ -32,8 +32,8 @@ from nmt.models.cells.ssru import SSRU
 from nmt.models.devices import autocast, choose_precision, prepare_for_training
 from nmt.prepared import PreparedData
 from nmt.text.sequences import FlatSequences
-from nmt.training.objectives import TrainingLoss
 from nmt.training.objectives.full import FullSoftmax
+from nmt.training.translation import TrainingLoss
 
 CPU = torch.device("cpu")
 VOCAB = 6000

@@ -149,7 +149,7 @@ class TakingTurns:
         self.last_step = report.step
 
     def on_validation(self, report: ValidationReport) -> None:
-        self.perplexity = report.perplexity
+        self.perplexity = report.scores.perplexity
 
     def on_message(self, message: str) -> None:
         pass

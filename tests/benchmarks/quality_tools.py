@@ -74,7 +74,7 @@ def pieces_per_second(data: PreparedData, changes: list[str]) -> float:
 
 
 def seconds_to_sample_a_pass(data: PreparedData) -> float:
-    resamplers = make_resamplers(data, alpha=0.2, max_pieces=128)
+    resamplers = make_resamplers(data.tokenizers, alpha=0.2, max_pieces=128)
     pairs = TrainingPairs(data.train_src, data.train_tgt, True, resamplers)
     before = time.perf_counter()
     pairs.lengths(seed=1)

@@ -19,7 +19,7 @@ def test_a_recipe_goes_from_text_to_scores_and_finished_stages_are_not_repeated(
     second = runner.invoke(app, arguments)
     assert second.stdout == first.stdout
     assert "data is up to date: nothing to do" in second.stderr
-    assert "the run is at its last step already" in second.stderr
+    assert "the run is already at its last step" in second.stderr
     assert "hypotheses.txt is up to date" in second.stderr
     assert (tmp_path / "w" / "test" / "hypotheses.txt").stat().st_mtime_ns == made
     assert len(json.loads((tmp_path / "w" / "test" / "scores.json").read_text())) == 3
@@ -103,7 +103,7 @@ def test_a_recipe_with_text_tells_the_perplexity_of_the_test_text(toy_text: Path
     made = (tmp_path / "w" / "test" / "scores.json").stat().st_mtime_ns
     second = run_text(toy_text, tmp_path / "w")
     assert second.stdout == first.stdout
-    assert "the run is at its last step already" in second.stderr
+    assert "the run is already at its last step" in second.stderr
     assert (tmp_path / "w" / "test" / "scores.json").stat().st_mtime_ns == made
 
 

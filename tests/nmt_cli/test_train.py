@@ -54,7 +54,7 @@ def test_a_run_reports_on_stderr_and_sums_up_on_stdout(toy_data: PreparedData, t
     assert "setting changed: training.warmup_steps: 20 -> 5" in result.stderr
     assert "continuing" in result.stderr
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25"])
-    assert "the run is at its last step already: 25; raise training.max_steps to go on" in result.stderr
+    assert "the run is already at its last step: 25; raise training.max_steps to go on" in result.stderr
 
 
 def test_data_that_are_not_there_are_one_line(tmp_path: Path) -> None:
@@ -83,4 +83,4 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     assert "stopping after this step; once more stops at once" in stderr
     assert "the same command continues from there" in stderr
     result = runner.invoke(app, [*command[3:-1], "training.max_steps=1"])
-    assert "the run is at its last step already" in result.stderr
+    assert "the run is already at its last step" in result.stderr

@@ -28,8 +28,8 @@ STEP = StepReport(
 def test_a_validation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingView() as view:
         view.on_step(STEP)
-        view.on_validation(ValidationReport(1500, 2.0, 7.389, 31.254, is_best=True))
-        view.on_validation(ValidationReport(2000, 2.0, 7.389, 31.0, is_best=False))
+        view.on_validation(ValidationReport(1500, Scores(2.0, 31.254), is_best=True))
+        view.on_validation(ValidationReport(2000, Scores(2.0, 31.0), is_best=False))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
@@ -40,7 +40,7 @@ def test_a_validation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_further_validation_set_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     others = {"news": Scores(2.5, 20.0), "talks": Scores(1.0, 40.125)}
-    TrainingView().on_validation(ValidationReport(1500, 2.0, 7.389, 31.25, is_best=True, others=others))
+    TrainingView().on_validation(ValidationReport(1500, Scores(2.0, 31.25, others), is_best=True))
     assert capsys.readouterr().err == (
         "step 1,500: valid loss 2.000, ppl 7.39, BLEU 31.25  best so far\n"
         "  on news: loss 2.500, ppl 12.18, BLEU 20.00\n"
@@ -96,7 +96,7 @@ def test_only_the_first_process_shows_anything(capsys: pytest.CaptureFixture[str
 def test_of_a_language_model_perplexity_and_words_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingView(of_text=True) as view:
         view.on_step(replace(STEP, loss=math.log(80)))
-        view.on_validation(ValidationReport(1500, 4.605, 100.0, None, is_best=True))
+        view.on_validation(ValidationReport(1500, Scores(math.log(100), None), is_best=True))
     assert capsys.readouterr().err == (
         "step 1,500: train ppl 80.00, 123,456 pieces/s, valid loss 4.605, ppl 100.00  best so far\n"
     )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,26 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.config import TrainingSettings
-
-SamplerKind = Literal["log_uniform", "unigram"]
-
-
-@dataclass(frozen=True)
-class NegativeSampler:
-    """Draws a set of distinct pieces; piece v is in it with probability `inclusion[v]`, independently of the others.
-
-    That is Poisson sampling (Hajek, 1964): no draw is wasted on a duplicate, frequent pieces are always in, and the
-    expected count of each piece, which the logits are corrected by, is known exactly.
-    """
-
-    inclusion: Tensor
-    """[V], in (0, 1]."""
-
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Draw from torch's global generator: the pieces, [K], and the log of each one's expected count, [K]."""
-        chance = torch.rand(self.inclusion.shape, device=self.inclusion.device)
-        pieces = (chance < self.inclusion).nonzero().squeeze(1)
-        return pieces, self.inclusion[pieces].log()
 
 
 class SampledSoftmax:
@@ -44,18 +23,30 @@ class SampledSoftmax:
 
     passes = 1
 
-    def __init__(self, sampler: NegativeSampler) -> None:
-        self.sampler = sampler
+    def __init__(self, inclusion: Tensor) -> None:
+        self.inclusion = inclusion
+        """How likely each piece is to be drawn, [V], in (0, 1]."""
 
     def __call__(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:
         """Sum the loss over N pieces: features of one pass [N, F], gold ids [N], the output layer [V, F]."""
         (features,) = passes
-        return sampled_loss(features, gold, output, *self.sampler.draw())
+        return sampled_loss(features, gold, output, *self.draw())
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Draw distinct pieces, [K], and return the log of each one's expected count, [K], with them.
+
+        Each is drawn independently of the others (Poisson sampling; Hajek, 1964), from torch's global generator: no
+        draw is wasted on a duplicate, frequent pieces are always in, and the expected counts are known exactly.
+        """
+        chance = torch.rand(self.inclusion.shape, device=self.inclusion.device)
+        pieces = (chance < self.inclusion).nonzero().squeeze(1)
+        return pieces, self.inclusion[pieces].log()
 
 
 def make(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> SampledSoftmax:
     """Make the objective with the settings' sampler, for pieces that occur so often in the training targets, [V]."""
-    return SampledSoftmax(make_sampler(settings.sampler, counts, samples=settings.samples, device=device))
+    inclusion = inclusion_probabilities(settings.sampler, counts, samples=settings.samples)
+    return SampledSoftmax(torch.from_numpy(inclusion).float().to(device))
 
 
 def sampled_loss(features: Tensor, gold: Tensor, output: nn.Linear, pieces: Tensor, log_counts: Tensor) -> Tensor:
@@ -70,30 +61,25 @@ def sampled_loss(features: Tensor, gold: Tensor, output: nn.Linear, pieces: Tens
     return loss
 
 
-def make_sampler(
-    kind: SamplerKind, counts: NDArray[np.int64], *, samples: int, device: torch.device
-) -> NegativeSampler:
-    """Make a sampler of `samples` pieces on average.
+def inclusion_probabilities(
+    sampler: Literal["log_uniform", "unigram"], counts: NDArray[np.int64], *, samples: int
+) -> NDArray[np.float64]:
+    """Return for each piece how likely it is to be drawn, [V]: min(1, c w), so that they sum to `samples`.
 
     Args:
-        kind: "log_uniform" falls with the frequency rank r like log((r + 2) / (r + 1)), "unigram" with the counts.
+        sampler: "log_uniform": w falls with the frequency rank r like log((r + 2) / (r + 1)); "unigram": with the
+            counts.
         counts: How often each piece occurs in the training targets, [V].
         samples: Expected size of a draw; from the vocabulary's size on, every piece is always drawn.
-        device: Where to draw.
     """
-    if kind == "unigram":
+    if samples >= len(counts):
+        return np.ones(len(counts))
+    if sampler == "unigram":
         weights = np.maximum(counts, 0.5)  # a piece never seen still has to be pushed down at times
     else:
         ranks = np.empty(len(counts))
         ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         weights = np.log((ranks + 2) / (ranks + 1))
-    return NegativeSampler(torch.from_numpy(_inclusion(weights, samples)).float().to(device))
-
-
-def _inclusion(weights: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
-    """Scale weights to inclusion probabilities min(1, c w) that sum to `samples`."""
-    if samples >= len(weights):
-        return np.ones(len(weights))
     falling = np.sort(weights)[::-1]
     rest = falling.sum() - np.concatenate([[0.0], np.cumsum(falling)[:-1]])  # the mass from each rank on
     certain = np.arange(len(weights))  # how many pieces of the head are always drawn

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,9 +30,8 @@ def test_our_own_reader_finds_every_vector_as_it_was(side: Side | None, toy_mode
     tokenizers = load_tokenizers(toy_model)
     pieces = (tokenizers.tgt if side == "tgt" else tokenizers.src).pieces
     found = find_vectors(tmp_path / "toy.vec", pieces, size=table.shape[1])
-    assert found is not None
-    assert found.ids.tolist() == list(range(EOS + 1, len(pieces)))
-    assert torch.equal(torch.from_numpy(found.values), table[EOS + 1 :])
+    assert list(found) == list(range(EOS + 1, len(pieces)))
+    assert torch.equal(torch.from_numpy(np.stack(list(found.values()))), table[EOS + 1 :])
 
 
 def test_a_language_model_has_one_side(toy_language_model: Path) -> None:

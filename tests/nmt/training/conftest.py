@@ -18,10 +18,10 @@ from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import DataOrder, Feed, TrainingPairs
 from nmt.training.loop import Trainer
-from nmt.training.objectives import TrainingLoss, make_objective
 from nmt.training.observers import Records, Scores, StepReport, StopRequest, ValidationReport
 from nmt.training.state import TrainingState
-from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
+from nmt.training.translation import TrainingLoss
+from nmt.training.update import MovingAverage, Schedule, Updater, make_objective, make_optimizer
 
 WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
 

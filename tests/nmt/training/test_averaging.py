@@ -16,9 +16,8 @@ from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.averaging import average_into, average_run
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints, read_weights
-from nmt.training.language_modelling import TextValidator
+from nmt.training.language_modelling import validate_text
 from nmt.training.observers import Silence
-from nmt.training.text_feeding import TextStream
 from nmt.training.trainer import train
 from nmt.training.translation import Validator
 from nmt.translate import Translator
@@ -109,7 +108,7 @@ def test_a_checkpoint_from_before_the_first_step_is_left_out(run: Path, tmp_path
     newest = list_checkpoints(run)[-1]
     shutil.copy(newest, newest.with_name("step-00000000.safetensors"))
     assert average_run(run, tmp_path / "out", last=None, data=None).steps == (150, 300)
-    with pytest.raises(ModelError, match="run holds 2 of the 3 checkpoints asked for"):
+    with pytest.raises(ModelError, match="run holds 2 of the 3 requested checkpoints"):
         average_run(run, tmp_path / "more", last=3, data=None)
 
 
@@ -138,7 +137,7 @@ def test_a_folder_without_checkpoints_is_named(tmp_path: Path) -> None:
 
 
 def test_asking_for_more_checkpoints_than_there_are_says_how_many(toy_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="toy holds 2 of the 99 checkpoints asked for"):
+    with pytest.raises(ModelError, match="toy holds 2 of the 99 requested checkpoints"):
         average_run(toy_model, tmp_path / "out", last=99, data=None)
 
 
@@ -190,7 +189,7 @@ def test_a_language_model_is_averaged_too(
     train(counting_data, tmp_path / "run", settings, observer=Silence(), stop=Event())
     average = average_run(tmp_path / "run", tmp_path / "out", last=2, data=counting_data)
     loaded, _ = load_language_model(tmp_path / "out", device=torch.device("cpu"))
-    scores = TextValidator(TextStream(counting_data.valid), "fp32")(loaded, stop=Event())
+    scores = validate_text(loaded, counting_data.valid, "fp32", stop=Event())
     assert average.scores is not None
     assert scores is not None
     assert average.scores.loss == pytest.approx(scores.loss)

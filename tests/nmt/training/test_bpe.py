@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nmt.text.sequences import FlatSequences
-from nmt.training.segmentation import Alphabet, BpeDropout, row_keys
+from nmt.training.resampling import Alphabet, BpeDropout, row_keys
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "ab", "▁ab", "bc", "▁", "a", "b", "c"]
 SCORES = [0.0, 0.0, 0.0, 0.0, -0.0, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0]

@@ -37,7 +37,7 @@ def test_weights_of_1_draw_nothing() -> None:
     assert draw_rows((), seed=1, epoch=0) is None
 
 
-def test_every_pass_seed_and_corpus_has_a_sample_of_its_own() -> None:
+def test_every_epoch_seed_and_corpus_has_a_sample_of_its_own() -> None:
     def sample(*, seed: int, epoch: int) -> tuple[frozenset[int], frozenset[int]]:
         found = set(counts(Share(30, 0.5), Share(30, 0.5), seed=seed, epoch=epoch))
         return frozenset(row for row in found if row < 30), frozenset(row - 30 for row in found if row >= 30)
@@ -67,14 +67,14 @@ def test_a_pass_has_the_pairs_that_were_counted(shares: list[Share]) -> None:
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
-        ((Share(4, 0.1),), "no pass has a pair: there are 4 in all, and the weights of the corpora leave none"),
+        ((Share(4, 0.1),), "no epoch has a pair: there are 4 in all, and the weights of the corpora leave none"),
         (
             (Share(2**32 + 1, 0.5),),
-            "a pass would have 4,294,967,297 pairs to draw from or to see, expected at most 4,294,967,296",
+            "an epoch would have 4,294,967,297 pairs to draw from or to see, expected at most 4,294,967,296",
         ),
         (
             (Share(2**31, 2.5),),
-            "a pass would have 5,368,709,120 pairs to draw from or to see, expected at most 4,294,967,296",
+            "an epoch would have 5,368,709,120 pairs to draw from or to see, expected at most 4,294,967,296",
         ),
     ],
 )

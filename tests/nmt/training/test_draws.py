@@ -1,6 +1,6 @@
 import numpy as np
 
-from nmt.training.segmentation import mix, row_keys, uniform
+from nmt.training.resampling import mix, row_keys, uniform
 
 
 def keys(*values: int) -> np.ndarray:

@@ -152,7 +152,7 @@ def test_the_pairs_of_a_pass_are_cut_with_the_seed_of_that_pass() -> None:
         epoch = data.after.epoch if data.after.parts else data.after.epoch - 1
         for batch in data.batches:
             for number, length in zip(pair_numbers(batch), batch.src.lengths.tolist(), strict=True):
-                assert length == 3 * (1 + (number + order.pass_seed(epoch)) % 2) + 1
+                assert length == 3 * (1 + (number + order.epoch_seed(epoch)) % 2) + 1
 
 
 @pytest.mark.parametrize(

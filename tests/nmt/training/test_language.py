@@ -14,11 +14,10 @@ from nmt.errors import ConfigError
 from nmt.models.folder import load_language_model
 from nmt.prepared import PreparedText
 from nmt.training.checkpoint import list_checkpoints
-from nmt.training.distributed import Ranks
+from nmt.training.distributed import Place, Ranks
 from nmt.training.language_modelling import LanguageTask
 from nmt.training.observers import StepReport, ValidationReport, read_metrics
 from nmt.training.state import Position
-from nmt.training.task import Place
 from nmt.training.trainer import TrainingSummary, train
 
 CPU = torch.device("cpu")
@@ -187,7 +186,7 @@ def test_the_first_message_says_what_a_pass_is(
     words = int(counting_data.train.lengths.sum()) + lines
     segments = math.ceil(math.ceil(words / 5) / 6)
     assert listener.messages[0] == (
-        f"{summary.parameters:,} parameters, {words:,} pieces in {lines:,} lines, {segments:,} segments a pass, "
+        f"{summary.parameters:,} parameters, {words:,} pieces in {lines:,} lines, {segments:,} segments per epoch, "
         "cpu fp32, 1 thread"
     )
 

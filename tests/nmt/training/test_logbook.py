@@ -21,8 +21,8 @@ STEP = StepReport(
     learning_rate=0.00123456,
     gradient_norm=0.98765,
 )
-VALIDATION = ValidationReport(step=100, loss=1.5, perplexity=4.481689, bleu=23.456, is_best=True)
-WORSE = ValidationReport(step=150, loss=1.75, perplexity=5.754603, bleu=22.0, is_best=False)
+VALIDATION = ValidationReport(100, Scores(1.5, 23.456), is_best=True)
+WORSE = ValidationReport(150, Scores(1.75, 22.0), is_best=False)
 
 HOLD_THE_LOCK = """
 import fcntl, sys
@@ -200,14 +200,14 @@ def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_language_model_has_no_bleu_to_log(tmp_path: Path) -> None:
     with Logbook(tmp_path, Silence()) as logbook:
-        logbook.on_validation(ValidationReport(40, 2.0, 7.389, None, is_best=True))
+        logbook.on_validation(ValidationReport(40, Scores(2.0, None), is_best=True))
     assert lines(tmp_path) == ["step 40  valid loss 2.0000  ppl 7.389  best so far"]
 
 
 def test_every_further_validation_set_has_a_line_of_its_own(tmp_path: Path) -> None:
     others = {"news": Scores(2.5, 20.0), "talks": Scores(1.0, None)}
     with Logbook(tmp_path, Recorder()) as logbook:
-        logbook.on_validation(ValidationReport(40, 2.0, 7.389, 31.25, is_best=True, others=others))
+        logbook.on_validation(ValidationReport(40, Scores(2.0, 31.25, others), is_best=True))
     assert lines(tmp_path) == [
         "step 40  valid loss 2.0000  ppl 7.389  BLEU 31.25  best so far",
         "step 40  valid on news: loss 2.5000  ppl 12.182  BLEU 20.00",

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.training.segmentation import IntegerMap
+from nmt.training.resampling import IntegerMap
 
 KEYS = st.integers(0, 2**62)
 

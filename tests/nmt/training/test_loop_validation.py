@@ -39,7 +39,7 @@ def test_while_bleu_is_near_zero_the_lowest_loss_chooses_and_that_is_warned_abou
     assert (run.state.best_score, run.state.best_step, run.state.step) == (2.0, 24, 28)
     assert messages == [
         "warning: validation BLEU has stayed below 1 while the loss fell; until it rises, the best model is that of "
-        'the lowest loss; whether BLEU finds the words of the target is up to training.bleu_tokenizer (now "auto")'
+        'the lowest loss; which tokenizer BLEU uses is set by training.bleu_tokenizer (now "auto")'
     ]
 
 

@@ -126,9 +126,9 @@ def test_another_pass_or_seed_brings_the_pairs_in_another_order() -> None:
 
 
 def test_every_pass_of_every_seed_has_a_seed_of_its_own() -> None:
-    seeds = {DataOrder(PAIRS, 30, seed).pass_seed(epoch) for seed in range(20) for epoch in range(20)}
+    seeds = {DataOrder(PAIRS, 30, seed).epoch_seed(epoch) for seed in range(20) for epoch in range(20)}
     assert len(seeds) == 400
-    assert DataOrder(PAIRS, 30, 1).pass_seed(2) == DataOrder(PAIRS, 90, 1).pass_seed(2)
+    assert DataOrder(PAIRS, 30, 1).epoch_seed(2) == DataOrder(PAIRS, 90, 1).epoch_seed(2)
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
@@ -194,7 +194,7 @@ def test_a_batch_size_that_changes_leaves_every_pair_as_often_as_it_was_drawn(
 def test_batches_are_cut_by_the_lengths_of_their_own_pass(epoch: int) -> None:
     pairs = TrainingPairs(PAIRS.src, PAIRS.tgt, reverse_source=False, resamplers=(Doubling(), Doubling()))
     order = DataOrder(pairs, batch_tokens=30, seed=3)
-    factor = 1 + order.pass_seed(epoch) % 2
+    factor = 1 + order.epoch_seed(epoch) % 2
     for batch in whole_pass(order, epoch):
         longest = factor * max(int(PAIRS.src.lengths[row]) for row in batch) + 1
         assert len(batch) * longest <= 30
@@ -203,4 +203,4 @@ def test_batches_are_cut_by_the_lengths_of_their_own_pass(epoch: int) -> None:
 
 
 def test_passes_of_both_kinds_are_among_those_above() -> None:
-    assert {DataOrder(PAIRS, 30, 3).pass_seed(epoch) % 2 for epoch in range(4)} == {0, 1}
+    assert {DataOrder(PAIRS, 30, 3).epoch_seed(epoch) % 2 for epoch in range(4)} == {0, 1}

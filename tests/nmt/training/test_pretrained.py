@@ -16,7 +16,8 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
 from nmt.training.observers import StepReport, ValidationReport
 from nmt.training.trainer import train
-from nmt.training.word_vectors import start_from_vectors, start_language_model_from_vectors
+from nmt.training.translation import start_from_vectors
+from nmt.training.word_vectors import Words, give_vectors
 
 SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
 SRC = [*SPECIALS, "▁the", "▁dog", "▁runs", "s"]
@@ -129,18 +130,11 @@ def test_a_shared_table_takes_the_file_of_one_side(english: Path) -> None:
 def test_a_language_model_starts_from_the_vectors_of_the_target(french: Path) -> None:
     settings = settings_of(kind="lm", tgt_vectors=french, tied_embeddings="none", freeze_tgt_vectors=True)
     model, messages = language_model_of(settings), list[str]()
-    start_language_model_from_vectors(model, settings, pieces=TGT, counts=TGT_COUNTS, on_message=messages.append)
+    words = Words("word", TGT, TGT_COUNTS)
+    give_vectors(model.embedding, words, french, on_bad_utf8="error", on_message=messages.append)
     assert model.embedding.given is not None
     assert model.embedding.given.any(1).nonzero().flatten().tolist() == [5, 6]
     assert messages == [f"word vectors, frozen: 2 of 8 pieces (30.0% of the running text) from {french}"]
-
-
-def test_a_language_model_without_a_file_starts_as_it_is() -> None:
-    settings, messages = settings_of(kind="lm"), list[str]()
-    model = language_model_of(settings)
-    start_language_model_from_vectors(model, settings, pieces=TGT, counts=TGT_COUNTS, on_message=messages.append)
-    assert torch.equal(model.embedding.table.weight, language_model_of(settings).embedding.table.weight)
-    assert messages == []
 
 
 def language_model_of(settings: Settings) -> LanguageModel:
@@ -152,8 +146,7 @@ def test_vectors_for_no_piece_at_all_are_refused(french: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         started(settings, data_of())
     assert str(refused.value) == (
-        f"none of the 8 pieces of the model has a vector in {french}: is it of another language, or was the text cut "
-        "into other pieces?"
+        f"none of the 8 pieces of the model has a vector in {french}: is it for another language or another tokenizer?"
     )
 
 

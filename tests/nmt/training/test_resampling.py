@@ -189,7 +189,7 @@ def test_any_text_keeps_its_characters(texts: list[str], seed: int, alpha: float
 
 
 def test_prepared_rows_are_cut_anew_where_they_lie(toy_data: PreparedData) -> None:
-    src, tgt = make_resamplers(toy_data, alpha=0.2, max_pieces=100)
+    src, tgt = make_resamplers(toy_data.tokenizers, alpha=0.2, max_pieces=100)
     wanted = np.array([5, len(toy_data.train_src) - 1, 0])
     for sampler, tokens, rows in (
         (src, toy_data.tokenizers.src, toy_data.train_src),
@@ -202,7 +202,7 @@ def test_prepared_rows_are_cut_anew_where_they_lie(toy_data: PreparedData) -> No
 
 
 def test_both_sides_of_a_joint_vocabulary_draw_apart(toy_data: PreparedData) -> None:
-    src, tgt = make_resamplers(toy_data, alpha=0.2, max_pieces=100)
+    src, tgt = make_resamplers(toy_data.tokenizers, alpha=0.2, max_pieces=100)
     assert src.cutter is tgt.cutter
     wanted = np.arange(50)
     found = [lists(sampler.resample(toy_data.train_src, wanted, seed=3)) for sampler in (src, tgt)]
@@ -212,7 +212,7 @@ def test_both_sides_of_a_joint_vocabulary_draw_apart(toy_data: PreparedData) -> 
 def test_separate_vocabularies_have_separate_samplers(toy_data: PreparedData) -> None:
     lines = [line.replace("[NUM] ", "") for line in LINES]
     tokenizers = Tokenizers(toy_data.tokenizers.src, Tokenizer(train_tokenizer(lines, kind="unigram", vocab_size=23)))
-    src, tgt = make_resamplers(replace(toy_data, tokenizers=tokenizers), alpha=0.2, max_pieces=100)
+    src, tgt = make_resamplers(tokenizers, alpha=0.2, max_pieces=100)
     assert src.cutter is not tgt.cutter
     assert (src.stream, tgt.stream) == (0, 1)
 
@@ -228,7 +228,7 @@ def test_a_dropout_above_1_is_an_error() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kind_and_the_symbols_are_those_of_the_tokenizers(toy_data: PreparedData, kind: Kind) -> None:
     tokenizers = Tokenizers(tokenizer(kind), tokenizer(kind))
-    src, _ = make_resamplers(replace(toy_data, tokenizers=tokenizers), alpha=0.3, max_pieces=1000)
+    src, _ = make_resamplers(tokenizers, alpha=0.3, max_pieces=1000)
     assert lists(src.resample(encoded(kind), ALL, seed=1)) == sampled(kind)
 
 

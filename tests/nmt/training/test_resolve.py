@@ -70,9 +70,9 @@ def test_a_changed_setting_is_listed(tmp_path: Path) -> None:
         ("model.hidden_size=64", "model.hidden_size cannot change from 512 to 64 .*: the weights depend on it"),
         ("training.seed=2", "training.seed cannot change from 1 to 2 .*: the order of the batches and all random"),
         ("training.optimizer='sgd'", "training.optimizer .*: the state of the optimiser is that of the old one"),
-        ("training.subword_sampling=0.1", "training.subword_sampling .*: the batches of a pass depend on it"),
+        ("training.subword_sampling=0.1", "training.subword_sampling .*: the batches of an epoch depend on it"),
         ("training.best_by='loss'", "training.best_by .*: the best score so far is one of the old kind"),
-        ("training.bleu_tokenizer=char", "training.bleu_tokenizer .*: the best score so far counts the words of the"),
+        ("training.bleu_tokenizer=char", "training.bleu_tokenizer .*: the best score so far was computed with the"),
     ],
 )
 def test_a_change_that_the_run_depends_on_is_refused_with_the_reason(

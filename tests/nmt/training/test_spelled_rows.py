@@ -3,7 +3,7 @@ import pytest
 
 from nmt.errors import ModelError
 from nmt.text.sequences import FlatSequences
-from nmt.training.segmentation import Alphabet, lay_out
+from nmt.training.resampling import Alphabet, lay_out
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "[NUM]", "▁", "a", "b", "ab", "▁ab"]
 UNK, NUM, MARK, A, B, AB, MARK_AB = 1, 4, 5, 6, 7, 8, 9

@@ -11,11 +11,12 @@ from nmt.models.language_model import LanguageModel
 from nmt.text.sequences import FlatSequences
 from nmt.text.vocab import EOS
 from nmt.training import language_modelling
-from nmt.training.language_modelling import TextValidator
+from nmt.training.language_modelling import validate_text
 from nmt.training.text_feeding import TextStream
 
 RNG = np.random.default_rng(0)
-STREAM = TextStream(FlatSequences.from_lists([RNG.integers(4, 12, RNG.integers(1, 9)).tolist() for _ in range(40)]))
+TEXT = FlatSequences.from_lists([RNG.integers(4, 12, RNG.integers(1, 9)).tolist() for _ in range(40)])
+STREAM = TextStream(TEXT)
 
 
 def model() -> LanguageModel:
@@ -43,7 +44,7 @@ def test_the_loss_is_the_mean_over_all_words_read_one_by_one() -> None:
         for before, word in zip([EOS, *words], words, strict=False):
             features, state = plain(torch.tensor([[before]]), state)
             total += functional.cross_entropy(plain.output(features)[0], torch.tensor([word])).item()
-    found = TextValidator(STREAM, "fp32")(model(), After())
+    found = validate_text(model(), TEXT, "fp32", stop=After())
     assert found is not None
     assert found.loss == pytest.approx(total / len(words), rel=1e-6)
     assert found.perplexity == pytest.approx(math.exp(total / len(words)), rel=1e-5)
@@ -52,14 +53,14 @@ def test_the_loss_is_the_mean_over_all_words_read_one_by_one() -> None:
 
 def test_the_model_is_handed_back_ready_to_train_on() -> None:
     given = model()
-    TextValidator(STREAM, "fp32")(given, After())
+    validate_text(given, TEXT, "fp32", stop=After())
     assert given.training
 
 
 def test_where_it_looks_up_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = TextValidator(STREAM, "fp32")(model(), After())
+    whole = validate_text(model(), TEXT, "fp32", stop=After())
     monkeypatch.setattr(language_modelling, "_STEPS", 7)
-    parts = TextValidator(STREAM, "fp32")(model(), After())
+    parts = validate_text(model(), TEXT, "fp32", stop=After())
     assert whole is not None
     assert parts is not None
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
@@ -69,5 +70,5 @@ def test_where_it_looks_up_makes_no_difference(monkeypatch: pytest.MonkeyPatch) 
 def test_a_stop_cuts_validation_short(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language_modelling, "_STEPS", 50)
     given = model()
-    assert TextValidator(STREAM, "fp32")(given, After(looks)) is None
+    assert validate_text(given, TEXT, "fp32", stop=After(looks)) is None
     assert given.training

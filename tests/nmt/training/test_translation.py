@@ -10,10 +10,9 @@ from nmt.config import Settings
 from nmt.errors import DataError
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import CorpusCount, Counts
-from nmt.training.distributed import Ranks
+from nmt.training.distributed import Place, Ranks
 from nmt.training.observers import StepReport, ValidationReport
 from nmt.training.state import Position
-from nmt.training.task import Place
 from nmt.training.trainer import TrainingSummary, train
 from nmt.training.translation import TranslationTask
 
@@ -63,25 +62,25 @@ def run(data: PreparedData, folder: Path, settings: Settings, *, stop_at: int | 
     return train(data, folder, settings, observer=listener, stop=listener.stop)
 
 
-def test_a_pass_is_described_with_what_is_drawn_for_it(toy_data: PreparedData, toy_settings: Settings) -> None:
+def test_an_epoch_is_described_with_what_is_sampled_for_it(toy_data: PreparedData, toy_settings: Settings) -> None:
     pairs = len(toy_data.train_src)
     plain = TranslationTask(toy_data, toy_settings, HERE).describe(Position())
     assert plain.startswith(f"{pairs:,} pairs, ")
-    assert "drawn" not in plain
+    assert "sampled" not in plain
     task = TranslationTask(with_corpora(toy_data, (20, 1.5), (pairs - 20, 2.0)), toy_settings, HERE)
     batches = len(task.feed.order.plan(3).batches)
     assert task.describe(Position(3)) == (
-        f"{pairs:,} pairs, {30 + 2 * (pairs - 20):,} drawn by the weights of their corpora for each pass, {batches:,} "
-        f"batches a pass, {task.padding:.1%} padding"
+        f"{pairs:,} pairs, {30 + 2 * (pairs - 20):,} sampled per epoch by the weights of their corpora, {batches:,} "
+        f"batches per epoch, {task.feed.padding:.1%} padding"
     )
 
 
-def test_the_steps_of_a_pass_are_those_of_its_batches_by_updates(
+def test_the_steps_of_an_epoch_are_those_of_its_batches_by_updates(
     toy_data: PreparedData, toy_settings: Settings
 ) -> None:
     task = TranslationTask(toy_data, changed(toy_settings, accumulate=3), HERE)
     batches = len(task.feed.order.plan(1).batches)
-    assert task.steps_of_pass(1) == -(-batches // 3)
+    assert task.feed.steps_left(Position(1), max_epochs=2) == -(-batches // 3)
 
 
 def test_a_run_over_weighted_corpora_has_the_steps_that_were_counted(
@@ -90,7 +89,7 @@ def test_a_run_over_weighted_corpora_has_the_steps_that_were_counted(
     settings = changed(toy_settings, max_steps=0, max_epochs=2, validate_every=1000, checkpoint_every=1000)
     data = weighted(toy_data)
     task = TranslationTask(data, settings, HERE)
-    pairs, steps = len(toy_data.train_src), task.steps_left(Position())
+    pairs, steps = len(toy_data.train_src), task.feed.steps_left(Position(), max_epochs=2)
     drawn = 2 * (pairs // 3) + round(0.5 * (pairs // 3)) + round(0.25 * (pairs - pairs // 3))
     state = run(data, tmp_path / "m", settings).state
     passes = [task.feed.order.plan(epoch).batches for epoch in range(2)]
@@ -131,7 +130,7 @@ def test_weights_change_what_is_learnt(toy_data: PreparedData, toy_settings: Set
 def test_weights_that_leave_no_pair_are_refused(toy_data: PreparedData, toy_settings: Settings) -> None:
     pairs = len(toy_data.train_src)
     data = with_corpora(toy_data, (pairs, 0.1 / pairs))
-    with pytest.raises(DataError, match=r"^no pass has a pair: "):
+    with pytest.raises(DataError, match=r"^no epoch has a pair: "):
         TranslationTask(data, toy_settings, HERE)
 
 
@@ -147,10 +146,10 @@ def test_every_validation_set_is_reported_and_the_first_decides(
     alone = Listener()
     train(toy_data, tmp_path / "alone", settings, observer=alone, stop=alone.stop)
     for report, like in zip(listener.validations, alone.validations, strict=True):
-        assert replace(report, others={}) == like
-        assert report.others.keys() == {"wrong"}
-        assert report.others["wrong"].loss != report.loss
-    assert summary.state.best_score == max(report.bleu or 0.0 for report in alone.validations)
+        assert replace(report, scores=replace(report.scores, others={})) == like
+        assert report.scores.others.keys() == {"wrong"}
+        assert report.scores.others["wrong"].loss != report.scores.loss
+    assert summary.state.best_score == max(report.scores.bleu or 0.0 for report in alone.validations)
     records = [json.loads(line) for line in (tmp_path / "m" / "metrics.jsonl").read_text().splitlines()]
     found = [record for record in records if record["kind"] == "valid"]
     assert len(found) == 2
@@ -165,4 +164,4 @@ def test_every_validation_set_is_reported_and_the_first_decides(
             "wrong/perplexity",
             "wrong/bleu",
         }
-        assert record["wrong/loss"] == pytest.approx(report.others["wrong"].loss, rel=1e-5)
+        assert record["wrong/loss"] == pytest.approx(report.scores.others["wrong"].loss, rel=1e-5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nmt.text.sequences import FlatSequences
-from nmt.training.segmentation import Alphabet, UnigramSampler, row_keys
+from nmt.training.resampling import Alphabet, UnigramSampler, row_keys
 
 SCORES = {
     "<pad>": 0.0,

@@ -12,9 +12,9 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import TrainingPairs, UpdateData
-from nmt.training.objectives import TrainingLoss
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.state import Position
+from nmt.training.translation import TrainingLoss
 from nmt.training.update import MovingAverage, Updater
 
 CPU = torch.device("cpu")

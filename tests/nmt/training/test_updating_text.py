@@ -14,7 +14,7 @@ from nmt.models.language_model import LanguageModel
 from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
-from nmt.training.objectives import SegmentLoss
+from nmt.training.language_modelling import SegmentLoss
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.state import Carry, Position
 from nmt.training.text_feeding import Parts, TextStream

@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from nmt.errors import ConfigError, DataError
-from nmt.training.word_vectors import PieceVectors, find_vectors
+from nmt.training.word_vectors import find_vectors
 
 SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
 PIECES = [*SPECIALS, "▁", "▁the", "▁House", "ing", "▁é", "[NUM]"]
@@ -21,10 +21,9 @@ def written(path: Path, text: str) -> Path:
 
 def found(path: Path, pieces: list[str] = PIECES, *, size: int = 2) -> dict[str, list[float]]:
     vectors = find_vectors(path, pieces, size=size)
-    if vectors is None:
-        return {}
-    assert vectors.values.dtype == np.float32
-    return {pieces[i]: values.tolist() for i, values in zip(vectors.ids, vectors.values, strict=True)}
+    assert list(vectors) == sorted(vectors)
+    assert all(vector.dtype == np.float32 for vector in vectors.values())
+    return {pieces[i]: vector.tolist() for i, vector in vectors.items()}
 
 
 def test_a_word_serves_the_piece_that_is_the_whole_of_it(tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_a_vector_of_zeros_is_none(tmp_path: Path) -> None:
 
 
 def test_no_piece_with_a_vector_is_none(tmp_path: Path) -> None:
-    assert find_vectors(written(tmp_path / "v.txt", "maison 1 2\n"), PIECES, size=2) is None
+    assert find_vectors(written(tmp_path / "v.txt", "maison 1 2\n"), PIECES, size=2) == {}
 
 
 @pytest.mark.parametrize(("ending", "compress"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
@@ -144,8 +143,7 @@ def test_bytes_that_are_not_utf8_are_an_error_or_passed_over(tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"v\.txt, line 2: byte 1 \(0xff\) is not UTF-8"):
         find_vectors(path, PIECES, size=2)
     vectors = find_vectors(path, PIECES, size=2, on_bad_utf8="replace")
-    assert vectors is not None
-    assert vectors.values.tolist() == [[3, 4]]
+    assert [vector.tolist() for vector in vectors.values()] == [[3, 4]]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -193,8 +191,7 @@ def test_a_damaged_binary_file_is_refused(tmp_path: Path, content: bytes, messag
 def test_a_binary_file_passes_over_words_that_are_not_utf8_if_asked_to(tmp_path: Path) -> None:
     path = binary(tmp_path / "v.bin", {b"\xff": (1.0, 1.0), b"the": (1.5, 2.0)})
     vectors = find_vectors(path, PIECES, size=2, on_bad_utf8="replace")
-    assert vectors is not None
-    assert vectors.values.tolist() == [[1.5, 2.0]]
+    assert [vector.tolist() for vector in vectors.values()] == [[1.5, 2.0]]
 
 
 def test_a_binary_file_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -206,10 +203,3 @@ def test_a_binary_file_of_another_size_is_refused(tmp_path: Path) -> None:
 def test_a_compressed_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"v\.bin\.gz is a compressed binary file; unpack it first"):
         find_vectors(tmp_path / "v.bin.gz", PIECES, size=2)
-
-
-def test_the_share_of_the_running_text_leaves_sentence_ends_out() -> None:
-    counts = np.array([0, 2, 0, 50, 5, 3], dtype=np.int64)  # <unk> is of the text, </s> is not: 10 pieces
-    vectors = PieceVectors(np.array([4, 5]), np.ones((2, 1), dtype=np.float32))
-    assert vectors.share_of(counts) == 0.8
-    assert vectors.share_of(np.zeros(6, dtype=np.int64)) == 0.0

@@ -3,11 +3,12 @@ import math
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from nmt.batching import Batch, TargetBatch
@@ -20,13 +21,17 @@ from nmt.text.sequences import FlatSequences
 from nmt.text.vocab import EOS, PAD
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import TrainingPairs
-from nmt.training.objectives import SegmentLoss, TrainingLoss, make_objective, r_drop, word_features
+from nmt.training.language_modelling import SegmentLoss
+from nmt.training.objectives import r_drop
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.objectives.r_drop import RDrop
-from nmt.training.objectives.sampled import SampledSoftmax, SamplerKind, make_sampler, sampled_loss
+from nmt.training.objectives.sampled import SampledSoftmax, make, sampled_loss
 from nmt.training.state import Carry
 from nmt.training.text_feeding import Parts, TextStream
+from nmt.training.translation import TrainingLoss, piece_features
+from nmt.training.update import make_objective
 
+Kind = Literal["log_uniform", "unigram"]
 CPU = torch.device("cpu")
 COUNTS = np.arange(12)
 
@@ -54,6 +59,10 @@ def parts(words: int = 5, vocab_size: int = 7) -> tuple[torch.Tensor, torch.Tens
     return torch.randn(words, 4), torch.randint(0, vocab_size, (words,)), nn.Linear(4, vocab_size)
 
 
+def sampler(kind: Kind, counts: NDArray[np.int64], *, samples: int) -> SampledSoftmax:
+    return make(TrainingSettings(objective="sampled", sampler=kind, samples=samples), counts, CPU)
+
+
 def slow_sampled_loss(
     features: torch.Tensor, gold: torch.Tensor, output: nn.Linear, words: torch.Tensor, log_counts: torch.Tensor
 ) -> float:
@@ -70,20 +79,19 @@ def slow_sampled_loss(
 
 
 @pytest.mark.parametrize("kind", ["log_uniform", "unigram"])
-def test_the_sampled_loss_equals_a_loop_over_words(kind: SamplerKind) -> None:
+def test_the_sampled_loss_equals_a_loop_over_words(kind: Kind) -> None:
     features, gold, output = parts()
-    sampler = make_sampler(kind, np.arange(7), samples=4, device=CPU)
-    words, log_counts = sampler.draw()
+    words, log_counts = sampler(kind, np.arange(7), samples=4).draw()
     assert len(words) > 0
     loss = sampled_loss(features, gold, output, words, log_counts)
     assert loss.item() == pytest.approx(slow_sampled_loss(features, gold, output, words, log_counts), rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["log_uniform", "unigram"])
-def test_the_estimated_denominator_is_unbiased_over_every_possible_draw(kind: SamplerKind) -> None:
+def test_the_estimated_denominator_is_unbiased_over_every_possible_draw(kind: Kind) -> None:
     features, gold, output = parts(words=1)
     logits = output(features)[0]
-    inclusion = make_sampler(kind, np.array([9, 4, 4, 3, 2, 1, 0]), samples=3, device=CPU).inclusion.double()
+    inclusion = sampler(kind, np.array([9, 4, 4, 3, 2, 1, 0]), samples=3).inclusion.double()
     expectation = 0.0
     for members in itertools.product([False, True], repeat=7):
         drawn = torch.tensor(members)
@@ -97,7 +105,7 @@ def test_the_estimated_denominator_is_unbiased_over_every_possible_draw(kind: Sa
 
 def test_drawing_the_whole_vocabulary_gives_the_full_softmax_and_its_gradients() -> None:
     features, gold, output = parts()
-    sampled = SampledSoftmax(make_sampler("log_uniform", np.arange(7), samples=7, device=CPU))([features], gold, output)
+    sampled = sampler("log_uniform", np.arange(7), samples=7)([features], gold, output)
     full = FullSoftmax(label_smoothing=0.0)([features], gold, output)
     torch.testing.assert_close(sampled, full)
     for got, want in zip(
@@ -120,7 +128,7 @@ def test_the_settings_choose_the_objective() -> None:
     assert full.label_smoothing == 0.1
     sampled = make_objective(TrainingSettings(objective="sampled", samples=2), np.ones(7, dtype=np.int64), device=CPU)
     assert isinstance(sampled, SampledSoftmax)
-    assert sampled.sampler.inclusion.sum().item() == pytest.approx(2)
+    assert sampled.inclusion.sum().item() == pytest.approx(2)
     both = make_objective(TrainingSettings(r_drop=3.0, label_smoothing=0.2), np.ones(7, dtype=np.int64), device=CPU)
     assert isinstance(both, RDrop)
     assert (both.weight, both.label_smoothing) == (3.0, 0.2)
@@ -142,7 +150,7 @@ def test_a_new_objective_is_one_file_and_its_name(monkeypatch: pytest.MonkeyPatc
     settings = TrainingSettings().model_copy(update={"objective": "squares"})
     model, batch = tiny(0.0), three_pairs()
     loss = TrainingLoss(model, make_objective(settings, COUNTS, device=CPU))(batch)
-    torch.testing.assert_close(loss, word_features(model, batch)[0].square().mean())
+    torch.testing.assert_close(loss, piece_features(model, batch)[0].square().mean())
 
 
 def test_every_name_of_an_objective_has_its_file() -> None:
@@ -151,9 +159,9 @@ def test_every_name_of_an_objective_has_its_file() -> None:
         assert type(objective).__module__ == f"nmt.training.objectives.{name}"
 
 
-def test_word_features_are_those_of_the_real_words_in_their_order() -> None:
+def test_piece_features_are_those_of_the_real_words_in_their_order() -> None:
     model, batch = tiny(0.0), three_pairs()
-    features, gold = word_features(model, batch)
+    features, gold = piece_features(model, batch)
     assert gold.tolist() == [10, 3, 11, 4, 5, 3, 3]
     all_features = model(batch)  # [3, 4, F]
     expected = torch.cat([all_features[0, :2], all_features[1, :4], all_features[2, :1]])
