@@ -21,7 +21,7 @@ from nmt.training.observers import Scores, StopRequest
 from nmt.training.state import Carry, Position
 from nmt.training.text_feeding import Parts, TextFeed, TextStream
 from nmt.training.update import Objective, make_objective
-from nmt.training.word_vectors import Words, give_vectors
+from nmt.training.word_vectors import CountedPieces, give_vectors
 
 _STEPS = 500
 """Pieces read between two looks at whether to stop."""
@@ -69,7 +69,7 @@ class LanguageTask:
     def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
         """Put the word vectors that the settings name into the model, which has learnt nothing yet."""
         if path := self.settings.model.tgt_vectors:
-            words = Words("word", self.data.tokenizer.pieces, self.data.counts)
+            words = CountedPieces("word", self.data.tokenizer.pieces, self.data.counts)
             on_bad_utf8 = self.settings.data.on_bad_utf8
             give_vectors(self.model.embedding, words, path, on_bad_utf8=on_bad_utf8, on_message=on_message)
 

@@ -27,7 +27,7 @@ from nmt.training.observers import Scores, StopRequest
 from nmt.training.resampling import make_resamplers
 from nmt.training.state import Position
 from nmt.training.update import Objective, make_objective
-from nmt.training.word_vectors import Words, give_vectors
+from nmt.training.word_vectors import CountedPieces, give_vectors
 
 if TYPE_CHECKING:
     from nmt.metrics import Score
@@ -124,10 +124,10 @@ def start_from_vectors(
 ) -> None:
     """Put the word vectors that the settings name into a model: one file for both sides where they share a table."""
     tokenizers, src_file, tgt_file = data.tokenizers, settings.model.src_vectors, settings.model.tgt_vectors
-    src = Words("source", tokenizers.src.pieces, data.source_counts)
-    tgt = Words("target", tokenizers.tgt.pieces, data.target_counts)
+    src = CountedPieces("source", tokenizers.src.pieces, data.source_counts)
+    tgt = CountedPieces("target", tokenizers.tgt.pieces, data.target_counts)
     if src_file and tgt_file and model.src_embedding.table is model.tgt_embedding.table:  # then they are one file
-        src, tgt_file = Words("source and target", src.pieces, src.counts + tgt.counts), None
+        src, tgt_file = CountedPieces("source and target", src.pieces, src.counts + tgt.counts), None
     for embedding, words, path in ((model.src_embedding, src, src_file), (model.tgt_embedding, tgt, tgt_file)):
         if path:
             give_vectors(embedding, words, path, on_bad_utf8=settings.data.on_bad_utf8, on_message=on_message)

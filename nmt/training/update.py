@@ -68,7 +68,8 @@ class Objective(Protocol):
 def make_objective(settings: TrainingSettings, counts: NDArray[np.int64], *, device: torch.device) -> Objective:
     """Make the objective that the settings ask for; `counts` are those of the target pieces, [V]."""
     name = "r_drop" if settings.r_drop else settings.objective
-    objective: Objective = import_module(f"nmt.training.objectives.{name}").make(settings, counts, device)
+    module = import_module(f"nmt.training.objectives.{name}")
+    objective: Objective = getattr(module, name)(settings, counts, device)
     return objective
 
 

@@ -29,7 +29,7 @@ _LONGEST_WORD: Final = 1 << 16
 
 
 @dataclass(frozen=True)
-class Words:
+class CountedPieces:
     """A vocabulary and its training text."""
 
     name: str
@@ -41,7 +41,12 @@ class Words:
 
 
 def give_vectors(
-    embedding: WordEmbedding, words: Words, path: Path, *, on_bad_utf8: OnBadUtf8, on_message: Callable[[str], None]
+    embedding: WordEmbedding,
+    words: CountedPieces,
+    path: Path,
+    *,
+    on_bad_utf8: OnBadUtf8,
+    on_message: Callable[[str], None],
 ) -> None:
     """Put the vectors of a file into the table of a model that has learnt nothing yet, and tell how many those are.
 

@@ -1,1 +1,1 @@
-"""Training objectives: what a model's features cost it; each that `training.objective` names is a file of that name."""
+"""Training objectives: what a model's features cost; each is a file, and a function in it, of the name in settings."""

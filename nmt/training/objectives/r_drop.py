@@ -36,7 +36,7 @@ class RDrop:
         )
 
 
-def make(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> RDrop:
+def r_drop(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> RDrop:
     """Make the objective with the settings' weight and label smoothing."""
     return RDrop(weight=settings.r_drop, label_smoothing=settings.label_smoothing)
 

@@ -43,7 +43,7 @@ class SampledSoftmax:
         return pieces, self.inclusion[pieces].log()
 
 
-def make(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> SampledSoftmax:
+def sampled(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> SampledSoftmax:
     """Make the objective with the settings' sampler, for pieces that occur so often in the training targets, [V]."""
     inclusion = inclusion_probabilities(settings.sampler, counts, samples=settings.samples)
     return SampledSoftmax(torch.from_numpy(inclusion).float().to(device))

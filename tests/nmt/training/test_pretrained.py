@@ -17,7 +17,7 @@ from nmt.prepared import PreparedData
 from nmt.training.observers import StepReport, ValidationReport
 from nmt.training.trainer import train
 from nmt.training.translation import start_from_vectors
-from nmt.training.word_vectors import Words, give_vectors
+from nmt.training.word_vectors import CountedPieces, give_vectors
 
 SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
 SRC = [*SPECIALS, "▁the", "▁dog", "▁runs", "s"]
@@ -130,7 +130,7 @@ def test_a_shared_table_takes_the_file_of_one_side(english: Path) -> None:
 def test_a_language_model_starts_from_the_vectors_of_the_target(french: Path) -> None:
     settings = settings_of(kind="lm", tgt_vectors=french, tied_embeddings="none", freeze_tgt_vectors=True)
     model, messages = language_model_of(settings), list[str]()
-    words = Words("word", TGT, TGT_COUNTS)
+    words = CountedPieces("word", TGT, TGT_COUNTS)
     give_vectors(model.embedding, words, french, on_bad_utf8="error", on_message=messages.append)
     assert model.embedding.given is not None
     assert model.embedding.given.any(1).nonzero().flatten().tolist() == [5, 6]

@@ -25,7 +25,7 @@ from nmt.training.language_modelling import SegmentLoss
 from nmt.training.objectives import r_drop
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.objectives.r_drop import RDrop
-from nmt.training.objectives.sampled import SampledSoftmax, make, sampled_loss
+from nmt.training.objectives.sampled import SampledSoftmax, sampled, sampled_loss
 from nmt.training.state import Carry
 from nmt.training.text_feeding import Parts, TextStream
 from nmt.training.translation import TrainingLoss, piece_features
@@ -60,7 +60,7 @@ def parts(words: int = 5, vocab_size: int = 7) -> tuple[torch.Tensor, torch.Tens
 
 
 def sampler(kind: Kind, counts: NDArray[np.int64], *, samples: int) -> SampledSoftmax:
-    return make(TrainingSettings(objective="sampled", sampler=kind, samples=samples), counts, CPU)
+    return sampled(TrainingSettings(objective="sampled", sampler=kind, samples=samples), counts, CPU)
 
 
 def slow_sampled_loss(
@@ -145,7 +145,7 @@ class Squares:
 
 def test_a_new_objective_is_one_file_and_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = ModuleType("nmt.training.objectives.squares")
-    monkeypatch.setattr(toy, "make", lambda settings, counts, device: Squares(), raising=False)
+    monkeypatch.setattr(toy, "squares", lambda settings, counts, device: Squares(), raising=False)
     monkeypatch.setitem(sys.modules, toy.__name__, toy)
     settings = TrainingSettings().model_copy(update={"objective": "squares"})
     model, batch = tiny(0.0), three_pairs()

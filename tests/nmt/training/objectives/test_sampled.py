@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from nmt.config import TrainingSettings
-from nmt.training.objectives.sampled import SampledSoftmax, make
+from nmt.training.objectives import sampled as module
+from nmt.training.objectives.sampled import SampledSoftmax
 
 Kind = Literal["log_uniform", "unigram"]
 COUNTS = np.array([50, 0, 20, 1000, 20, 7])
@@ -14,7 +15,7 @@ COUNTS = np.array([50, 0, 20, 1000, 20, 7])
 
 def sampled(kind: Kind, counts: NDArray[np.int64], *, samples: int) -> SampledSoftmax:
     settings = TrainingSettings(objective="sampled", sampler=kind, samples=samples)
-    return make(settings, counts, torch.device("cpu"))
+    return module.sampled(settings, counts, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("kind", ["log_uniform", "unigram"])
