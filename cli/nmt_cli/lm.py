@@ -107,7 +107,7 @@ def score(
     refuse_markup(source)
     _, lines = open_lines(source, on_bad_utf8)
     scorer = LanguageScorer.load(model_dir, device=device, precision=precision, threads=threads)
-    carried = scorer.carries if carry is None else carry
+    carried = scorer.settings.training.carry_state if carry is None else carry
     found = scorer.score_source(lines, carry=carried, block=block_of(source))
     if total:
         totals = _counted(found, visible=True)
@@ -211,7 +211,7 @@ def filter_corpus(
           --output-src news.en --output-tgt news.fr
     """
     from nmt.io.files import written
-    from nmt.lm.filtering import Difference, at_most, copy_chosen, differences, lowest, read_sides
+    from nmt.lm.filtering import Difference, copy_chosen, differences, lowest, read_sides
 
     sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
     if (keep is None) == (threshold is None):
@@ -228,7 +228,7 @@ def filter_corpus(
         with status("scoring") as show:
             rows = read_sides(sides, on_bad_utf8)
             found = differences(rows, judges, on_rows=lambda done: show(f"{counted(done, 'line')} scored"))
-        chosen = at_most(found, threshold) if threshold is not None else lowest(found, keep or 0.0)
+        chosen = found <= threshold if threshold is not None else lowest(found, keep or 0.0)
         copy_chosen(sides, files, chosen, on_bad_utf8)
         if score_file:
             score_file.writelines(f"{score:.6f}\n".encode() for score in found)

@@ -9,9 +9,9 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO, Final, Literal, Protocol, Self
+from typing import IO, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,27 +19,19 @@ from numpy.typing import NDArray
 from nmt.errors import DataError, ModelError, counted
 from nmt.io.files import sha256
 from nmt.io.lines import OnBadUtf8, read_lines, unequal
-from nmt.lm.scorer import LanguageScorer, LineScore
+from nmt.lm.scorer import LanguageScorer
 from nmt.text.tokenizer import tokenizer_files
 
 _BLOCK: Final = 2000
 """Lines that are scored together."""
 
 
-class Scorer(Protocol):
-    """A language model that scores lines."""
-
-    def score(self, lines: Sequence[str]) -> list[LineScore]:
-        """Score lines, each by itself."""
-        ...
-
-
 @dataclass(frozen=True)
 class Difference:
     """How unlike a domain lines are."""
 
-    in_domain: Scorer
-    general: Scorer
+    in_domain: LanguageScorer
+    general: LanguageScorer
 
     @classmethod
     def load(
@@ -111,11 +103,6 @@ def lowest(scores: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
     return chosen & np.isfinite(scores)
 
 
-def at_most(scores: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    """Tell which scores are not above a threshold, [N]."""
-    return scores <= threshold
-
-
 def read_sides(sides: Sequence[Sequence[Path]], on_bad_utf8: OnBadUtf8 = "error") -> Iterator[tuple[str, ...]]:
     """Read files that match line by line, one of each side after the other, as they are.
 
@@ -123,21 +110,11 @@ def read_sides(sides: Sequence[Sequence[Path]], on_bad_utf8: OnBadUtf8 = "error"
         DataError: A file cannot be read, or files do not match.
     """
     for paths in zip(*sides, strict=True):
-        readers = [read_lines(path, on_bad_utf8) for path in paths]
-        count = 0
-        while True:
-            lines = [next(reader, None) for reader in readers]
-            found = tuple(line for line in lines if line is not None)
-            if len(found) < len(lines):
-                break
-            count += 1
-            yield found
-        if found:
-            counts = [
-                count + sum(1 for line in chain([first], reader) if line is not None)
-                for first, reader in zip(lines, readers, strict=True)
-            ]
-            raise unequal(paths[0], counts[0], paths[1], counts[1])
+        for lines in zip_longest(*(read_lines(path, on_bad_utf8) for path in paths)):
+            if None in lines:
+                first, second, *_ = (sum(1 for _ in read_lines(path, on_bad_utf8)) for path in paths)
+                raise unequal(paths[0], first, paths[1], second)
+            yield lines
 
 
 def copy_chosen(

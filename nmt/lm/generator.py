@@ -123,13 +123,18 @@ class Generator:
             The pieces of each line that is wanted, without `</s>`, and the state when all else has been read.
         """
         ids = torch.full((len(numbers), 1), EOS, device=numbers.device)
-        ended, written = torch.zeros_like(ids, dtype=torch.bool), list[Tensor]()
+        ended, written, sampling = torch.zeros_like(ids, dtype=torch.bool), list[Tensor](), generation.sampling
         for step in range(generation.max_length):
             logits, state = self.model.step(ids, state)
             if step < len(prefix):
                 ids = torch.full_like(ids, prefix[step])
             else:
-                ids = self._next(logits, numbers, step, generation.sampling)
+                if not bool(logits.isfinite().all()):
+                    raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+                log_probs = forbidding(logits.squeeze(1).log_softmax(dim=1, dtype=torch.float32))
+                place = torch.full_like(numbers, step)
+                uniform = uniform_numbers(sampling.seed, numbers, torch.zeros_like(numbers), place)
+                ids = sampling.draw(log_probs, uniform[:, None])
             ended = ended | (ids == EOS)
             if bool(ended[:wanted].all()):
                 break
@@ -138,15 +143,6 @@ class Generator:
             _, state = self.model.step(ids, state)
         rows: list[list[int]] = torch.cat(written, dim=1)[:wanted].tolist() if written else [[]] * wanted
         return [row[: row.index(EOS)] if EOS in row else row for row in rows], state
-
-    def _next(self, logits: Tensor, numbers: Tensor, step: int, sampling: Sampling) -> Tensor:
-        """Draw the next piece of each row from logits [R, 1, V]: [R, 1]."""
-        if not bool(logits.isfinite().all()):
-            raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
-        first_sample, place = torch.zeros_like(numbers), torch.full_like(numbers, step)
-        uniform = uniform_numbers(sampling.seed, numbers, first_sample, place)
-        log_probs = forbidding(logits.squeeze(1).log_softmax(dim=1, dtype=torch.float32))
-        return sampling.draw(log_probs, uniform[:, None])
 
     def _prefix(self, generation: Generation) -> "_Prefix":
         plain = normaliser(cleans=self.settings.data.clean_invisible)(generation.prefix)

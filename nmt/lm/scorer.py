@@ -8,8 +8,9 @@ blocks have one length and begin at fixed places, so that all is computed in the
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -30,20 +31,8 @@ from nmt.text.vocab import EOS, UNK
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How many texts are read at once, and how many pieces of each."""
-
-    rows: int
-    steps: int
-
-
-_APART: Final = {"cpu": Shape(rows=32, steps=16), "cuda": Shape(rows=256, steps=32)}
-_ON: Final = {"cpu": Shape(rows=1, steps=64), "cuda": Shape(rows=1, steps=256)}
-
-
-@dataclass(frozen=True)
 class BlockReader:
-    """A language model made ready to read blocks."""
+    """A language model made ready to read blocks of one shape."""
 
     model: LanguageModel
     """In evaluation mode."""
@@ -51,7 +40,10 @@ class BlockReader:
     """Its output layer."""
     autocast_to: Precision
     """The arithmetic of layers that do not have their own."""
-    shape: Shape
+    rows: int
+    """Texts that are read at once."""
+    steps: int
+    """Pieces of each that are read at once."""
 
     @torch.inference_mode()
     def read(self, ids: Tensor, state: TextState | None) -> tuple[Tensor, TextState]:
@@ -78,19 +70,19 @@ class BlockReader:
 
 def make_readers(model: LanguageModel, precision: Precision) -> tuple[BlockReader, BlockReader]:
     """Make a model ready on the device it is on: to read texts by themselves, and to read on in one."""
-    device = model.device.type
-    apart, on = _APART[device], _ON[device]
-    if device == "cuda":
-        return BlockReader(model, model.output, precision, apart), BlockReader(model, model.output, precision, on)
+    if model.device.type == "cuda":
+        apart = BlockReader(model, model.output, precision, rows=256, steps=32)
+        return apart, replace(apart, rows=1, steps=256)
     prepacked = for_inference(model, precision)
-    return BlockReader(prepacked, prepacked.output, "fp32", apart), BlockReader(model, prepacked.output, precision, on)
+    apart = BlockReader(prepacked, prepacked.output, "fp32", rows=32, steps=16)
+    return apart, BlockReader(model, prepacked.output, precision, rows=1, steps=64)
 
 
 def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Score the pieces of texts, each by itself, `</s>` at its end too.
+    """Score texts, each by itself, with the first of `make_readers`.
 
     Args:
-        reader: The first of `make_readers`.
+        reader: Reads them.
         texts: Ids, without `</s>`.
 
     Returns:
@@ -101,23 +93,42 @@ def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[lis
     """
     found: list[list[float]] = [[] for _ in texts]
     waiting = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # the longest is taken first
-    rows: list[_Row | None] = [None] * reader.shape.rows
+    rows: list[_Row | None] = [None] * reader.rows
     state: TextState | None = None
     while waiting or any(rows):
         fresh = [i for i, row in enumerate(rows) if row is None]
         for i in fresh[: len(waiting)]:
             number = waiting.pop()
-            rows[i] = _Row(number, torch.tensor([EOS, *texts[number], EOS]))
-        if state is not None:
-            state = _forgetting(state, fresh)
-        ids, gold, known = _block(rows, reader.shape.steps)
+            rows[i] = number, torch.tensor([EOS, *texts[number], EOS])
+        if state is not None:  # nothing is before a text that begins
+            index = torch.tensor(fresh, dtype=torch.int64, device=state[0][0].device)
+            state = tuple(tuple(part.index_fill(0, index, 0) for part in layer) for layer in state)
+        ids, gold, known = _block(rows, reader.steps)
         features, state = reader.read(ids, state)
         scores = iter(reader.log_probs(features[known.to(features.device)], gold[known]))
         for i, count in enumerate(known.sum(dim=1).tolist()):
             if row := rows[i]:
-                found[row.number] += [next(scores) for _ in range(count)]
-                rows[i] = row.after(count)
+                number, pieces = row
+                found[number] += islice(scores, count)
+                rows[i] = (number, pieces[count:]) if len(pieces) > count + 1 else None
     return found
+
+
+_Row = tuple[int, Tensor]
+"""The number of a text under way, and what is left of it, the piece to read on from first."""
+
+
+def _block(rows: Sequence[_Row | None], longest: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the pieces to read, those that follow them, and where there are any: [R, T] each, T at most `longest`."""
+    steps = min(longest, max(len(row[1]) - 1 for row in rows if row))
+    ids, gold = (torch.full((len(rows), steps), EOS) for _ in range(2))
+    known = torch.zeros(ids.shape, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        if row is not None:
+            pieces = row[1][: steps + 1]
+            count = len(pieces) - 1
+            ids[i, :count], gold[i, :count], known[i, :count] = pieces[:-1], pieces[1:], True
+    return ids, gold, known
 
 
 class RunningText:
@@ -139,7 +150,7 @@ class RunningText:
         Raises:
             ModelError: The model gives scores that are not finite numbers.
         """
-        steps, text, found = self._reader.shape.steps, [*self._begun, *pieces], list[float]()
+        steps, text, found = self._reader.steps, [*self._begun, *pieces], list[float]()
         first, done = 0, len(self._begun) - 1  # where the block begins, and what has been read on from
         while len(text) > done + 1:
             block = torch.tensor(text[first : first + steps + 1])
@@ -153,38 +164,6 @@ class RunningText:
                 first, self._state = done, state
         self._begun = text[first:]
         return found
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A text under way."""
-
-    number: int
-    pieces: Tensor
-    """What is left of it, the piece to read on from first."""
-
-    def after(self, count: int) -> "_Row | None":
-        """Return what is left when `count` pieces have been read on from, if anything is."""
-        return _Row(self.number, self.pieces[count:]) if len(self.pieces) > count + 1 else None
-
-
-def _block(rows: Sequence[_Row | None], longest: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the pieces to read, those that follow them, and where there are any: [R, T] each, T at most `longest`."""
-    steps = min(longest, max(len(row.pieces) - 1 for row in rows if row))
-    ids, gold = (torch.full((len(rows), steps), EOS) for _ in range(2))
-    known = torch.zeros(ids.shape, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        if row is not None:
-            pieces = row.pieces[: steps + 1]
-            count = len(pieces) - 1
-            ids[i, :count], gold[i, :count], known[i, :count] = pieces[:-1], pieces[1:], True
-    return ids, gold, known
-
-
-def _forgetting(state: TextState, rows: Sequence[int]) -> TextState:
-    """Return a state in which nothing is before the texts `rows`."""
-    index = torch.tensor(rows, dtype=torch.int64, device=state[0][0].device)
-    return tuple(tuple(part.index_fill(0, index, 0) for part in layer) for layer in state)
 
 
 @dataclass(frozen=True)
@@ -205,7 +184,7 @@ class LineScore:
 
     @property
     def pieces(self) -> int:
-        """How many pieces were scored, `</s>` counted."""
+        """Pieces that were scored, `</s>` counted."""
         return len(self.ids)
 
     @cached_property
@@ -327,16 +306,8 @@ class LanguageScorer:
         tokenizer = load_own_tokenizers(folder).tgt
         return cls(*make_readers(model, choose_precision(precision, chosen)), tokenizer, settings)
 
-    @property
-    def carries(self) -> bool:
-        """Whether the model was trained on a text that goes on from line to line: how it should score lines, too."""
-        return self.settings.training.carry_state
-
     def score(self, lines: Sequence[str]) -> list[LineScore]:
         """Score lines, each by itself.
-
-        Returns:
-            The score of each line, in order.
 
         Raises:
             ModelError: The model gives scores that are not finite numbers.
@@ -348,14 +319,11 @@ class LanguageScorer:
             if len(line.ids) > _LONG:
                 scores += _score_on(RunningText(self.on), [line])
             else:
-                scores.append(line.scored(next(found)) if line.ids else _BLANK)
+                scores.append(line.scored(iter(next(found) if line.ids else ())))
         return scores
 
     def score_text(self, lines: Sequence[str]) -> list[LineScore]:
         """Score lines that follow each other in a text: each after all that stand before it.
-
-        Returns:
-            The score of each line, in order.
 
         Raises:
             ModelError: The model gives scores that are not finite numbers.
@@ -388,19 +356,19 @@ class _Line:
     text: str
     ids: list[int]
 
-    def scored(self, log_probs: Sequence[float]) -> LineScore:
+    def scored(self, log_probs: Iterator[float]) -> LineScore:
+        """Take the next log-probabilities, one for each piece and one for `</s>`; none if the line is blank."""
+        if not self.ids:
+            return LineScore(ids=(), log_probs=(), characters=0, space_separated=0)
         return LineScore(
             ids=(*self.ids, EOS),
-            log_probs=tuple(log_probs),
+            log_probs=tuple(islice(log_probs, len(self.ids) + 1)),
             characters=len(self.text) + 1,
             space_separated=len(self.text.split()) + 1,
         )
 
 
-_BLANK = LineScore(ids=(), log_probs=(), characters=0, space_separated=0)
-
-
 def _score_on(text: RunningText, lines: Sequence[_Line]) -> list[LineScore]:
     """Score lines that come next in a text."""
     found = iter(text.score([piece for line in lines if line.ids for piece in (*line.ids, EOS)]))
-    return [line.scored([next(found) for _ in range(len(line.ids) + 1)]) if line.ids else _BLANK for line in lines]
+    return [line.scored(found) for line in lines]

@@ -10,7 +10,7 @@ import pytest
 
 from nmt.errors import DataError, ModelError
 from nmt.lm import LanguageScorer
-from nmt.lm.filtering import Difference, at_most, copy_chosen, differences, lowest, read_sides
+from nmt.lm.filtering import Difference, copy_chosen, differences, lowest, read_sides
 from nmt.lm.scorer import LineScore
 from nmt.text.tokenizer import tokenizer_files
 from nmt.text.tokenizer_training import train_tokenizer
@@ -85,10 +85,6 @@ def test_many_rows_pass_by_in_blocks() -> None:
 def test_a_share_of_the_lowest_is_kept_and_no_infinite_one(share: float, kept: list[int]) -> None:
     scores = np.array([2.0, 1.0, math.inf, -1.0, 1.0])
     assert lowest(scores, share).nonzero()[0].tolist() == kept
-
-
-def test_what_is_not_above_the_threshold_is_kept() -> None:
-    assert at_most(np.array([0.5, 0.6, math.inf, -2.0]), 0.5).tolist() == [True, False, False, True]
 
 
 def write(path: Path, *lines: str) -> Path:
