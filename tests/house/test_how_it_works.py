@@ -31,5 +31,11 @@ def test_every_name_is_declared_in_the_file_beside_it() -> None:
         assert set(re.findall(r"`([\w.]+)`", names)) <= declared(path), path
 
 
+def test_a_step_names_each_file_once() -> None:
+    for step in re.split(r"^\d+\. ", PAGE, flags=re.MULTILINE)[1:]:
+        paths = re.findall(r"`((?:nmt|cli)/[\w/]+\.py)`:", step)
+        assert sorted(paths) == sorted(set(paths)), step
+
+
 def test_it_is_read_in_ten_minutes() -> None:
     assert len(PAGE.split()) <= 2000
