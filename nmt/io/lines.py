@@ -1,7 +1,8 @@
 """Lines of text files, plain or compressed, and pairs and lines whose origin is known."""
 
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +24,17 @@ SKIP_HINT: Final = "; --on-bad-record skip leaves out such records"
 
 DECODING_ERRORS: Final[dict[OnBadUtf8, str]] = {"error": "strict", "replace": "replace"}
 """How Python calls what bad bytes lead to."""
+
+_BLANKS: Final = re.compile("[\t\v\f\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_LEFT_OUT: Final = re.compile(
+    "(\U0001f3f4[\U000e0020-\U000e007f]+)"  # a flag, such as that of Wales
+    "|[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+    "|[\U000e0001\U000e0020-\U000e007f]"
+)
+_KEPT_JOINERS: Final = re.compile(
+    "(?<![\u0590-\u109f\u1700-\u18af\u1a00-\u1cff\ua800-\uabff\ufb1d-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff"
+    "\u20e3\u2190-\u27ff\u2900-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+)
 
 
 class Pair(NamedTuple):
@@ -52,6 +64,30 @@ class Line(NamedTuple):
 def normalise(text: str) -> str:
     """Return `text` in Unicode NFC, without white space at its ends."""
     return unicodedata.normalize("NFC", text).strip()
+
+
+def clean(text: str) -> str:
+    """Take out of a normalised text what nobody sees; cleaning it again changes nothing.
+
+    Every blank of Unicode, a tab, no-break and ideographic spaces too, becomes a space. Control characters, soft
+    hyphens, zero-width spaces, word joiners, marks of direction, annotations and byte order marks are left out, and tag
+    characters too but in a flag. Joiners (U+200C, U+200D) stay behind letters and marks of the scripts that are written
+    with them, from Hebrew and Arabic to those of India and Mongolia, and behind emoji; elsewhere they are left out.
+    Then the text is normalised once more.
+    """
+    if text.isprintable():  # nothing that this is about is; so most texts cost next to nothing
+        return text
+    return normalise(_KEPT_JOINERS.sub("", _LEFT_OUT.sub(r"\1", _BLANKS.sub(" ", text))))
+
+
+def normalise_cleaned(text: str) -> str:
+    """Normalise a text, and clean it."""
+    return clean(normalise(text))
+
+
+def normaliser(*, cleans: bool) -> Callable[[str], str]:
+    """Choose what a model has its text read with; `cleans`: the setting `data.clean_invisible`."""
+    return normalise_cleaned if cleans else normalise
 
 
 def unequal(first: Path, lines: int, second: Path, expected: int) -> DataError:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from nmt.config import Settings
 from nmt.errors import ConfigError, ModelError, counted
+from nmt.io.lines import normaliser
 from nmt.models.devices import choose_device, prepare_for_search, use_threads
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.frontier import forbidding
 from nmt.search.sampling import Sampling, uniform_numbers
 from nmt.text.alignment import join_pieces
-from nmt.text.characters import normaliser
 from nmt.text.placeholders import mask
 from nmt.text.tokenizer import Tokenizer
 from nmt.text.vocab import EOS

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.arriving import LineSource
+from nmt.io.lines import normaliser
 from nmt.models.devices import Precision, autocast, choose_device, choose_precision, prepare_for_search, use_threads
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.inference import for_inference
 from nmt.models.language_model import LanguageModel, TextState
-from nmt.text.characters import normaliser
 from nmt.text.placeholders import mask
 from nmt.text.tokenizer import Tokenizer
 from nmt.text.vocab import EOS, UNK

@@ -14,12 +14,11 @@ from nmt.corpus.base import R
 from nmt.corpus.cleaning import REASONS, Reason, make_cleaner
 from nmt.corpus.hashes import Hashes, Keys, Overlap, hash_pairs
 from nmt.errors import DataError
-from nmt.io.lines import Line, Pair
+from nmt.io.lines import Line, Pair, clean
 from nmt.prepare.blocks import Fresh
 from nmt.prepare.tokenizing import Lines
 from nmt.prepared.manifest import SRC, TEXT, TGT, Column, Counts, Tally, TextCounts
 from nmt.prepared.statistics import PieceCounts
-from nmt.text.characters import clean
 from nmt.text.placeholders import mask, mask_pair
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL
 

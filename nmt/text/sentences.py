@@ -117,22 +117,16 @@ def _pack(units: Sequence[tuple[str, int]], limit: int) -> list[str]:
     size = 0
     for unit, pieces in units:
         if current and size + pieces > limit:
-            cut = _best_cut(current)
-            parts.append(_text_of(current[:cut]))
+            sizes = list(accumulate(size for _, size in current))
+            ends = [
+                i
+                for i, (text, _) in enumerate(current, start=1)
+                if _SENTENCE_END.search(text) and 2 * sizes[i - 1] > sizes[-1]
+            ]
+            cut = ends[-1] if ends else len(current)
+            parts.append("".join(text for text, _ in current[:cut]).strip())
             current = current[cut:]
-            size = sum(count for _, count in current)
+            size -= sizes[cut - 1]
         current.append((unit, pieces))
         size += pieces
-    return [*parts, _text_of(current)]
-
-
-def _text_of(units: Sequence[tuple[str, int]]) -> str:
-    return "".join(text for text, _ in units).strip()
-
-
-def _best_cut(units: Sequence[tuple[str, int]]) -> int:
-    sizes = list(accumulate(count for _, count in units))
-    ends = [
-        i for i, (text, _) in enumerate(units, start=1) if _SENTENCE_END.search(text) and 2 * sizes[i - 1] > sizes[-1]
-    ]
-    return ends[-1] if ends else len(units)
+    return [*parts, "".join(text for text, _ in current).strip()]

@@ -83,4 +83,5 @@ class FlatSequences:
     def row(self, index: int) -> list[int]:
         """Return one row as a list of ids."""
         start = self.starts[index]
-        return [int(token) for token in self.values[start : start + self.lengths[index]]]
+        ids: list[int] = self.values[start : start + self.lengths[index]].tolist()
+        return ids

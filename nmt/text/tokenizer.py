@@ -341,9 +341,7 @@ class Characters:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Cut texts into the ids of their characters."""
         flat = self.encode_flat(texts)
-        ids: list[int] = flat.values.tolist()
-        ends = (flat.starts + flat.lengths).tolist()
-        return [ids[start:end] for start, end in zip(flat.starts.tolist(), ends, strict=True)]
+        return [flat.row(index) for index in range(len(flat))]
 
     def encode_flat(self, texts: Sequence[str]) -> FlatSequences:
         """Do the same, and lay the ids end to end."""

@@ -12,6 +12,7 @@ import torch
 from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.files import sha256
+from nmt.io.lines import normaliser
 from nmt.lm.scorer import BlockReader, make_readers, score_apart
 from nmt.models.devices import SearchPrecision
 from nmt.models.folder import load_language_model, load_own_tokenizers
@@ -21,7 +22,6 @@ from nmt.search.combined import FusedModel, TextModel
 from nmt.search.engine import Engine, Start
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State
 from nmt.search.rules import Scoring
-from nmt.text.characters import normaliser
 from nmt.text.tokenizer import Tokenizer, tokenizer_files
 
 Found = list[tuple[int, list[Hypothesis]]]

@@ -11,11 +11,11 @@ from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, mod
 from nmt.config import SearchSettings, Settings, change_settings
 from nmt.config.load import describe_misfit
 from nmt.errors import ConfigError, DataError, UsageError, counted
-from nmt.io.lines import normalise, read_lines
+from nmt.io.lines import clean, normalise, read_lines
 from nmt.markup import Region, left_open
 from nmt.search.sampling import Sampling
 from nmt.shortlist.lexicon import MULTIPLE
-from nmt.text.characters import clean, continues, is_sign
+from nmt.text.characters import continues, is_sign
 
 _TURKISH: Final = str.maketrans("I\u0130", "\u0131i")
 """Capitals whose small letters are others in Turkish and Azerbaijani."""

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.config import SearchSettings, Settings
-from nmt.io.lines import Begun
+from nmt.io.lines import Begun, normaliser
 from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, reinsert, take_out
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.text.alignment import align_words, join_pieces, replace_unknown
-from nmt.text.characters import normaliser
 from nmt.text.placeholders import (
     Kind,
     Originals,
@@ -239,7 +238,8 @@ class LineReader:
         ]
 
     def _mask(self, text: str) -> tuple[str, Originals]:
-        return mask(text, self.settings.tokenizer.placeholders)
+        kinds = self.settings.tokenizer.placeholders
+        return mask(text, kinds) if kinds else (text, {})
 
     def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str, linked: bool) -> Piecewise:
         """Make text of a hypothesis; `linked`: say which words belong together, as far as attention tells."""

@@ -14,7 +14,7 @@ from nmt.config import SearchSettings, Settings
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.io.arriving import FileLines, LineSource
 from nmt.io.files import sha256
-from nmt.io.lines import sections_of
+from nmt.io.lines import normaliser, sections_of
 from nmt.markup import Region
 from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
 from nmt.models.folder import LEXICON, load_model, load_own_tokenizers
@@ -26,7 +26,6 @@ from nmt.search.engine import Engine, Kind, start_of
 from nmt.search.protocol import SearchableModel
 from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
-from nmt.text.characters import normaliser
 from nmt.text.tokenizer import Tokenizers, tokenizer_files
 from nmt.translate.flow import Flow, translate_source
 from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.io.lines import normalise
-from nmt.text.characters import clean, normalise_cleaned, normaliser
+from nmt.io.lines import clean, normalise, normalise_cleaned, normaliser
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 WALES = "\U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f"
