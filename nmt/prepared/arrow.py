@@ -27,8 +27,7 @@ def write_train(path: Path, names: Iterable[str], blocks: Iterable[Ids], *, bloc
     Returns:
         The SHA-256 of the file.
     """
-    tables = (pa.table(_id_columns(ids)) for ids in blocks)
-    return _write(path, [], list(names), _cut(tables, block))
+    return _write(path, [], list(names), _cut((pa.table(_id_columns(ids)) for ids in blocks), block))
 
 
 def write_valid(path: Path, texts: Mapping[str, Sequence[str]], ids: Ids) -> None:

@@ -14,42 +14,29 @@ from nmt.config.load import describe_misfit, to_tree
 from nmt.errors import DataError
 from nmt.io.files import read_json, sha256, write_text
 
-
-def holds_data(folder: Path) -> bool:
-    """Whether a folder holds prepared data, of any format version, and nothing else; False: there is nothing in it.
-
-    Raises:
-        DataError: The folder holds something that `nmt prepare` did not write and must not delete.
-    """
-    if not os.path.lexists(folder):
-        return False
-    if not folder.is_dir():
-        raise DataError(f"{folder} is a file, expected a folder or a name that is free")
-    names = {path.name for path in folder.iterdir()}
-    if not names:
-        return False
-    if MANIFEST not in names:
-        raise DataError(f"{folder} holds other files ({_some(names)}); choose another folder for the prepared data")
-    if foreign := names - read_names(folder):
-        raise DataError(f"{folder} holds files besides its prepared data ({_some(foreign)}); move them away first")
-    return True
-
-
-def _some(names: set[str]) -> str:
-    shown = sorted(names)[:3]
-    return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
-
-
 FORMAT_VERSION: Final = 2
 
 MANIFEST: Final = "manifest.json"
 REJECTED: Final = "rejected.jsonl"
 TRAIN: Final = "train.arrow"
 VALID: Final = "valid.arrow"
-SRC_VOCABULARY: Final = "vocab.src.tsv"
-TGT_VOCABULARY: Final = "vocab.tgt.tsv"
-VOCABULARY: Final = "vocab.tsv"
-"""The vocabulary file of a text."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of pieces: the source, the target, or a text."""
+
+    ids: str
+    """What the ids are called in the Arrow files."""
+    text: str
+    """What the validation text is called there."""
+    vocabulary: str
+    """The file that lists its pieces."""
+
+
+SRC: Final = Column("src", "src_text", "vocab.src.tsv")
+TGT: Final = Column("tgt", "tgt_text", "vocab.tgt.tsv")
+TEXT: Final = Column("ids", "text", "vocab.tsv")
 
 _QUICK_TO_READ: Final = 64 << 20
 _PATHS: Final = {
@@ -86,36 +73,29 @@ class InputRecord(_Record):
 
 
 class Tally(_Record):
-    """How many pairs, or lines of text, there are."""
+    """How many pairs, or lines of text, there are: read = rejected + heldout + train."""
 
     read: int
-    """Training pairs read."""
     rejected: dict[str, int]
-    """Training pairs rejected, by reason."""
+    """By reason."""
     heldout: int
-    """Training pairs that became validation pairs."""
+    """Those that became validation pairs."""
     train: int
-    """Training pairs left: read = rejected + heldout + train."""
     valid: int
-    """Validation pairs."""
     valid_dropped: int
     """Pairs of the validation files that had an empty side."""
 
 
 class CorpusCount(_Record):
-    """How many pairs one of the corpora has; those of `train` lie behind those of the corpora before it."""
+    """How many pairs a corpus has, as in `Tally`; those of `train` lie behind those of the corpora before it."""
 
     name: str
     weight: float
     tag: str | None
     read: int
-    """Pairs read."""
     rejected: dict[str, int]
-    """Pairs rejected, by reason."""
     heldout: int
-    """Pairs that became validation pairs."""
     train: int
-    """Pairs left: read = rejected + heldout + train."""
 
 
 class ValidationCount(_Record):
@@ -130,14 +110,11 @@ class ValidationCount(_Record):
 
 
 class OverlapCount(_Record):
-    """How many training pairs have a side, or both, in common with a text that a model is judged by."""
+    """How many training pairs share their source, their target or both with a text that models are judged by."""
 
     source: int
-    """Pairs whose source is a source of that text."""
     target: int
-    """Pairs whose target is a target of it."""
     pair: int
-    """Pairs that are a pair of it."""
 
 
 class Counts(Tally):
@@ -148,26 +125,24 @@ class Counts(Tally):
     validation: tuple[ValidationCount, ...]
     """The validation sets; the first decides which model is best."""
     overlap: dict[str, OverlapCount]
-    """What the training pairs have in common with the text for "validation" and "test"."""
+    """With the text for "validation" and "test"."""
     src_pieces: int
-    """Pieces of the source training text."""
+    """Of the training text."""
     tgt_pieces: int
-    """Pieces of the target training text."""
     src_vocabulary: int
-    """Pieces that the source vocabulary has."""
+    """Pieces in the vocabulary."""
     tgt_vocabulary: int
-    """Pieces that the target vocabulary has."""
 
 
 class TextCounts(Tally):
     """How many lines and pieces of text there are."""
 
     pieces: int
-    """Pieces of the training text."""
+    """Of the training text."""
     vocabulary: int
-    """Pieces that the vocabulary has."""
+    """Pieces in the vocabulary."""
     valid_pieces: int
-    """Pieces of the validation text."""
+    """Of the validation text."""
     valid_unknown: int
     """Those of them that are `<unk>`."""
 
@@ -219,17 +194,32 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path} is damaged: {describe_misfit(error)}") from error
 
 
-def read_names(folder: Path) -> set[str]:
-    """Return the names of all files that belong to prepared data, of any format version.
+def holds_data(folder: Path) -> bool:
+    """Whether a folder holds prepared data, of any format version, and nothing else; False: there is nothing in it.
 
     Raises:
-        DataError: The folder or the manifest is missing, or `nmt prepare` has not written this manifest.
+        DataError: The folder holds something that `nmt prepare` did not write and must not delete.
     """
+    if not os.path.lexists(folder):
+        return False
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file, expected a folder or a name that is free")
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return False
+    if MANIFEST not in names:
+        raise DataError(f"{folder} holds other files ({_some(names)}); choose another folder for the prepared data")
     tree = _read_tree(folder)
     files = tree.get("files")
     if "format_version" not in tree or not isinstance(files, dict):
         raise DataError(f"{folder / MANIFEST} is not one that `nmt prepare` wrote; choose another folder for the data")
-    return {MANIFEST, *files}
+    if foreign := names - {MANIFEST, *files}:
+        raise DataError(f"{folder} holds files besides its prepared data ({_some(foreign)}); move them away first")
+    return True
+
+
+def _some(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def record_files(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, FileRecord]:
@@ -263,8 +253,15 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 def without_paths(sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Leave out of sections of the settings where files lie."""
+
+    def without(value: Any) -> Any:
+        is_list_of_tables = isinstance(value, list | tuple) and value and isinstance(value[0], dict)
+        if not is_list_of_tables:
+            return value
+        return [{key: entry for key, entry in table.items() if key not in _CORPUS_PATHS} for table in value]
+
     return {
-        name: {key: _table_without_paths(value) for key, value in sections[name].items() if key not in paths}
+        name: {key: without(value) for key, value in sections[name].items() if key not in paths}
         for name, paths in _PATHS.items()
     }
 
@@ -288,20 +285,3 @@ def _table_without_paths(value: Any) -> Any:
     if not (isinstance(value, list | tuple) and value and isinstance(value[0], dict)):
         return value
     return [{key: entry for key, entry in table.items() if key not in _CORPUS_PATHS} for table in value]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of pieces: the source, the target, or a text."""
-
-    ids: str
-    """What the ids are called in the Arrow files."""
-    text: str
-    """What the validation text is called there."""
-    vocabulary: str
-    """The file that lists its pieces."""
-
-
-SRC: Final = Column("src", "src_text", SRC_VOCABULARY)
-TGT: Final = Column("tgt", "tgt_text", TGT_VOCABULARY)
-TEXT: Final = Column("ids", "text", VOCABULARY)

@@ -14,7 +14,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,18 +36,16 @@ class PieceCounts:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._pieces = tokenizer.pieces
         self._counts = np.zeros(len(tokenizer), dtype=np.int64)
+        self.vocabulary = len(self._pieces)
+        """How many pieces there are to choose from."""
         self.total = 0
+        """How many occur, `</s>` left aside."""
 
     def add(self, ids: FlatSequences) -> None:
         """Count the pieces of some rows, which lie end to end and are all that there is."""
         self.total += len(ids.values)
         self._counts += np.bincount(ids.values, minlength=len(self._counts))
         self._counts[EOS] += len(ids)
-
-    @property
-    def vocabulary(self) -> int:
-        """How many pieces there are to choose from."""
-        return len(self._pieces)
 
     @property
     def unknown(self) -> int:
@@ -86,11 +84,8 @@ def to_counts(counts: object, *, size: int) -> NDArray[np.int64]:
     Raises:
         ValueError: It is no list of at most `size` whole numbers that are not negative.
     """
-    if not (
-        isinstance(counts, list)
-        and len(counts) <= size
-        and all(type(one) is int and 0 <= one < 2**63 for one in counts)
-    ):
+    of_counts = isinstance(counts, list) and all(type(one) is int and 0 <= one < 2**63 for one in counts)
+    if not of_counts or len(counts) > size:
         raise ValueError(f"expected a list of counts, at most {size:,}")
     whole = np.zeros(size, dtype=np.int64)
     whole[: len(counts)] = counts
@@ -122,8 +117,8 @@ class Lengths:
     """The largest length, exact."""
 
     @classmethod
-    def empty(cls) -> "Lengths":
-        """Make one of no lengths."""
+    def empty(cls) -> Self:
+        """Count nothing yet."""
         return cls(np.zeros(LONGEST + 1, dtype=np.int64), total=0, largest=0)
 
     def add(self, lengths: Integers) -> None:
@@ -229,8 +224,8 @@ class ColumnStatistics:
     """The characters within them; nothing where pieces are whole words, of which there is no end."""
 
     @classmethod
-    def empty(cls) -> "ColumnStatistics":
-        """Make one of no rows."""
+    def empty(cls) -> Self:
+        """Count nothing yet."""
         return cls(Lengths.empty(), Lengths.empty(), Lengths.empty(), 0, 0, Counter())
 
     def add(self, texts: Sequence[str], ids: FlatSequences, tokenizer: Tokenizer) -> NDArray[np.int64]:
@@ -240,13 +235,15 @@ class ColumnStatistics:
         self.characters.add(characters)
         self.words.add(1 + np.fromiter(map(str.count, texts, repeat(" ")), dtype=np.int64, count=size))
         self.pieces.add(ids.lengths)
-        unknown = _count_unknown(ids)
+        places = np.flatnonzero(ids.values == UNK)  # rows may lie anywhere among the values
+        unknown = np.searchsorted(places, ids.starts + ids.lengths) - np.searchsorted(places, ids.starts)
         self.unknown += int(unknown.sum())
         rows = np.flatnonzero(unknown)
         self.unknown_rows += len(rows)
         if tokenizer.kind != "word":
             for row in rows.tolist():
-                self.unknown_characters.update(_unknown_text(texts[row], ids.row(row), tokenizer))
+                pieces = zip(tokenizer.split(texts[row]), ids.row(row), strict=True)
+                self.unknown_characters.update("".join(piece for piece, index in pieces if index == UNK))
         return characters
 
     def merge(self, other: "ColumnStatistics") -> None:
@@ -268,8 +265,8 @@ class SetStatistics:
     """Pairs by the ratio of their characters, target to source; zeros where there is one column."""
 
     @classmethod
-    def empty(cls, columns: Sequence[str]) -> "SetStatistics":
-        """Make one of no records."""
+    def empty(cls, columns: Sequence[str]) -> Self:
+        """Count nothing yet."""
         return cls({name: ColumnStatistics.empty() for name in columns}, np.zeros(RATIO_BINS, dtype=np.int64))
 
     def add(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
@@ -320,10 +317,7 @@ class Statistics:
     def keep(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
         """Count training records: half a microsecond for each text, and as long as its encoding if it has an `<unk>`.
 
-        Args:
-            texts: The texts that were encoded, with their placeholders and tags, by column.
-            ids: What they were encoded as.
-            tokenizers: What encoded them.
+        `texts` are those that were encoded, with their placeholders and tags.
         """
         self.train.add(texts, ids, tokenizers)
 
@@ -340,16 +334,12 @@ class Statistics:
             self.rejected[reason] = sorted(self.rejected.get(reason, []) + examples)[:EXAMPLES]
 
     def to_tree(self) -> dict[str, Any]:
-        """Return what `from_tree` takes: dictionaries, lists, strings and numbers, for JSON."""
+        """Return what `from_tree` takes, made of what JSON has."""
         return {"version": _VERSION, **_STATISTICS.dump_python(self)}
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> "Statistics":
-        """Make it again.
-
-        Raises:
-            ValidationError: The tree is not one of `to_tree`.
-        """
+        """Make it again; a ValidationError says that the tree is not one of `to_tree`."""
         return _STATISTICS.validate_python(tree)
 
 
@@ -379,14 +369,3 @@ def read_statistics(folder: Path) -> Statistics:
         return Statistics.from_tree(tree)
     except ValidationError as error:
         raise DataError(f"{path} is damaged: {describe_misfit(error)}; prepare it again with --force") from error
-
-
-def _count_unknown(ids: FlatSequences) -> NDArray[np.int64]:
-    """Count the `<unk>` of each row; rows may lie anywhere."""
-    found = np.flatnonzero(ids.values == UNK)
-    return np.searchsorted(found, ids.starts + ids.lengths) - np.searchsorted(found, ids.starts)
-
-
-def _unknown_text(text: str, ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    pieces = zip(tokenizer.split(text), ids, strict=True)
-    return "".join(piece for piece, index in pieces if index == UNK)

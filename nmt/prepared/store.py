@@ -1,6 +1,6 @@
 """Prepared data as training reads them: memory-mapped ids, validation text, tokenizers and counts."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count
@@ -75,8 +75,8 @@ class PreparedData:
         tokenizers, settings = load_tokenizers(folder), prepared_settings(folder, manifest)
         valid_sets = _read_valid_sets(folder / VALID, manifest.counts, tokenizers)
         data = cls(
-            folder=folder,
-            manifest=manifest,
+            folder,
+            manifest,
             settings=prepared_settings(folder, manifest, search=_search_of(settings, manifest, valid_sets)),
             train_src=map_ids(folder / TRAIN, SRC.ids, size=len(tokenizers.src)),
             train_tgt=map_ids(folder / TRAIN, TGT.ids, size=len(tokenizers.tgt)),
@@ -136,8 +136,8 @@ class PreparedText:
         check_files(folder, manifest)
         tokenizer = load_tokenizers(folder).tgt
         return cls(
-            folder=folder,
-            manifest=manifest,
+            folder,
+            manifest,
             settings=prepared_settings(folder, manifest, model={"kind": "lm"}),
             train=map_ids(folder / TRAIN, TEXT.ids, size=len(tokenizer)),
             valid=map_ids(folder / VALID, TEXT.ids, size=len(tokenizer)),
@@ -200,16 +200,12 @@ def _read_valid_sets(path: Path, counts: Counts, tokenizers: Tokenizers) -> tupl
     for part in counts.validation:
         last = first + part.pairs
         texts, rows = slice(first, last), np.arange(first, last)
-        name = _unused(part.name, sets)
+        # files of two folders may be called the same
+        names = chain([part.name], (f"{part.name} ({number})" for number in count(2)))
+        name = next(name for name in names if name not in sets)
         sets[name] = ValidationSet(name, src_texts[texts], tgt_texts[texts], src.take(rows), tgt.take(rows))
         first = last
     return tuple(sets.values())
-
-
-def _unused(name: str, names: Container[str]) -> str:
-    """Number a name that is used already: files of two folders may be called the same."""
-    numbered = (f"{name} ({number})" for number in count(2))
-    return next(found for found in chain([name], numbered) if found not in names)
 
 
 def _compare(path: Path, found: int, expected: int) -> None:

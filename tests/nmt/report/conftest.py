@@ -12,8 +12,8 @@ from nmt.corpus.cleaning import Reason
 from nmt.io.lines import Pair
 from nmt.prepared.manifest import (
     FORMAT_VERSION,
-    SRC_VOCABULARY,
-    TGT_VOCABULARY,
+    SRC,
+    TGT,
     CorpusCount,
     Counts,
     InputRecord,
@@ -70,7 +70,7 @@ def make_folder(letters: bytes, tmp_path: Path) -> MakeFolder:
         valid = {"src": ["a"], "tgt": ["bz"]}
         encoded = {side: tokenizer.encode_flat(texts) for side, texts in valid.items()}
         statistics.keep_valid("news", valid, encoded, dict.fromkeys(valid, tokenizer))
-        for side, file in (("src", SRC_VOCABULARY), ("tgt", TGT_VOCABULARY)):
+        for side, file in (("src", SRC.vocabulary), ("tgt", TGT.vocabulary)):
             found = np.bincount(ids[side].values, minlength=len(tokenizer))
             found[3] = len(train)
             lines = [f"{piece}\t{count}\n" for piece, count in zip(tokenizer.pieces, found, strict=True)]
