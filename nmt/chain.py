@@ -64,7 +64,8 @@ def check_test_tag(data_dir: Path, settings: Settings) -> None:
         ConfigError: That is so.
     """
     try:
-        check_tag(load_tokenizers(data_dir).src, settings.data.test_tag)
+        if settings.data.test_tag is not None:
+            check_tag(load_tokenizers(data_dir).src, settings.data.test_tag)
     except ConfigError as error:
         raise ConfigError(f"data.test_tag: {error}") from error
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from nmt.io.arriving import LineSource
     from nmt.search.sampling import Sampling
     from nmt.translate import Options, Translation
-    from nmt.translate.translator import Translations
+    from nmt.translate.flow import Translations
 
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
@@ -148,8 +148,8 @@ def translate(
     from nmt.io.workers import map_in_processes
     from nmt.markup import compile_pattern
     from nmt.translate import Options
+    from nmt.translate.flow import whole_lines
     from nmt.translate.options import Terminology, load_dictionary
-    from nmt.translate.result import whole_lines
     from nmt.translate.translator import Job, blocks_of
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)

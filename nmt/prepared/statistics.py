@@ -84,8 +84,11 @@ def to_counts(counts: object, *, size: int) -> NDArray[np.int64]:
     Raises:
         ValueError: It is no list of at most `size` whole numbers that are not negative.
     """
-    of_counts = isinstance(counts, list) and all(type(one) is int and 0 <= one < 2**63 for one in counts)
-    if not of_counts or len(counts) > size:
+    if not (
+        isinstance(counts, list)
+        and len(counts) <= size
+        and all(type(one) is int and 0 <= one < 2**63 for one in counts)
+    ):
         raise ValueError(f"expected a list of counts, at most {size:,}")
     whole = np.zeros(size, dtype=np.int64)
     whole[: len(counts)] = counts

@@ -1,8 +1,8 @@
 """Lines that come and go: translated together, given back in their order."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nmt.errors import NmtError
@@ -10,8 +10,12 @@ from nmt.io.arriving import CHARACTERS_AT_ONCE, LineSource
 from nmt.markup import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.protocol import Hypothesis, Sentence
-from nmt.translate.reading import InputLine, LineReader
-from nmt.translate.result import Translation
+from nmt.text.sentences import join_sentences
+from nmt.translate.language import Found, Rescoring
+from nmt.translate.processing import InputLine, LineProcessor, Piecewise, Translation, join_ranks
+
+Translations = list[list[Translation]]
+"""For each line, its translations, best first."""
 
 _LINES_AHEAD: Final = 10_000
 """Lines under way at most, but for those of the last call: blank ones wait for no search, but they take memory too."""
@@ -34,11 +38,12 @@ class Flow:
 
     def __init__(
         self,
-        reader: LineReader,
+        reader: LineProcessor,
         engine: Engine[Any, Any],
         again: Engine[Any, Any] | None = None,
         linking: Engine[Any, Any] | None = None,
         *,
+        rescoring: Rescoring | None = None,
         first_line: int = 0,
         opened: Region | None = None,
     ) -> None:
@@ -50,6 +55,7 @@ class Flow:
             again: Searches once more for the translations of sentences that lack placeholders.
             linking: Searches for those of lines of which something is put back where attention tells; without it
                 `engine` does.
+            rescoring: Changes the order of what any of them finds.
             first_line: The number of the first line, on which random numbers depend.
             opened: What of the markup of a document is open before the first line.
         """
@@ -59,6 +65,7 @@ class Flow:
         self._lacking: deque[Sentence] = deque()
         self._linking = linking
         self._to_link: deque[Sentence] = deque()
+        self._rescoring = rescoring
         self._next_in = self._next_out = first_line
         self._opened = opened
         self._waiting: deque[list[Sentence]] = deque()
@@ -92,7 +99,7 @@ class Flow:
         if sentences:
             self._waiting.append(sentences)
 
-    def step(self) -> list[list[Translation]]:
+    def step(self) -> Translations:
         """Make a step; return the translations of the lines that are done, as far as all lines before them are.
 
         Raises:
@@ -100,7 +107,7 @@ class Flow:
         """
         while self._waiting and self._engine.hungry:
             self._engine.add(self._shift())
-        for number, hypotheses in self._engine.step():
+        for number, hypotheses in self._found_by(self._engine):
             line, part = divmod(number, _PARTS_OF_A_LINE)
             unfinished = self._unfinished[line]
             sentence = unfinished.line.sentence(part, number - part) if self._again else None
@@ -124,9 +131,13 @@ class Flow:
         while sentences and engine.hungry:
             count = min(engine.at_once(max(len(sentence.ids) for sentence in sentences)), len(sentences))
             engine.add([sentences.popleft() for _ in range(count)])
-        for number, hypotheses in engine.step():
+        for number, hypotheses in self._found_by(engine):
             line, part = divmod(number, _PARTS_OF_A_LINE)
             self._unfinished[line].found[part] = hypotheses
+
+    def _found_by(self, engine: Engine[Any, Any]) -> Found:
+        found = engine.step()
+        return self._rescoring(found) if found and self._rescoring else found
 
     def _shift(self) -> list[Sentence]:
         """Take the longest sentences out of the oldest block, as many as are best added together, and go on with the
@@ -147,7 +158,7 @@ class Flow:
         return taken
 
 
-def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[list[list[Translation]]]:
+def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[Translations]:
     """Translate all lines of a source, at most `block` of which are taken together; give what is done as it is done.
 
     Lines wait for nothing but the device: whatever has arrived joins those under way.
@@ -169,3 +180,26 @@ def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[
             yield done
     if failure is not None:
         raise failure
+
+
+def whole_lines(blocks: Iterable[Translations], *, markup: bool) -> Generator[Translations, None, None]:
+    """Join the translations of the sections of lines.
+
+    Args:
+        blocks: What is found, in order.
+        markup: Whether sections have the white space at their ends, as the lines of a document do.
+    """
+    begun: list[list[Piecewise]] = []
+    for block in blocks:
+        whole = []
+        for found in block:
+            if found[0].begun is None and not begun:
+                whole.append(found)
+                continue
+            begun.append([Piecewise(one, one.begun or 0, len(one.text.split())) for one in found])
+            if found[0].begun is None:
+                joined = join_ranks(begun, "".join if markup else join_sentences)
+                whole.append([replace(one, cut=one.parts > 1) for one in joined])
+                begun = []
+        if whole:
+            yield whole

@@ -1,11 +1,11 @@
-"""A language model of the target language, beside a translator: words chosen together, or n-best lists put in order."""
+"""A language model of the target language, beside a translator: shallow fusion, or rescoring of n-best lists."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Self
+from typing import Any, Self
 
 import torch
 
@@ -19,7 +19,6 @@ from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.inference import for_search
 from nmt.models.language_model import LanguageModel
 from nmt.search.combined import FusedModel, TextModel
-from nmt.search.engine import Engine, Start
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State
 from nmt.search.rules import Scoring
 from nmt.text.tokenizer import Tokenizer, tokenizer_files
@@ -35,7 +34,6 @@ class TargetLanguage:
     model: LanguageModel
     """As it was trained."""
     precision: SearchPrecision
-    """Arithmetic of the matrix products."""
     tokenizer: Tokenizer
     normalise: Callable[[str], str]
     """What its text was read with."""
@@ -49,14 +47,7 @@ class TargetLanguage:
     def load(
         cls, folder: Path, *, beside: Path, settings: Settings, device: torch.device, precision: SearchPrecision
     ) -> Self:
-        """Load a language model.
-
-        Args:
-            folder: The language model.
-            beside: The translation model.
-            settings: Those of the translation model.
-            device: Where to compute.
-            precision: Arithmetic of the matrix products.
+        """Load the language model of `folder` beside the translation model of `beside`, which has these settings.
 
         Raises:
             ModelError: The folder is no language model, is damaged, was written by a newer version, or has read text
@@ -102,12 +93,11 @@ class TargetLanguage:
 
     @cached_property
     def _searched(self) -> TextModel[Any]:
-        """Goes word by word; made when it is first needed, and the same in threads that need it at once."""
+        """Goes piece by piece; made when it is first needed, and the same in threads that need it at once."""
         return for_search(self.model, self.precision, device=self.model.device)
 
     @cached_property
     def _reader(self) -> BlockReader:
-        """Reads whole texts."""
         apart, _ = make_readers(self.model, "bf16" if self.precision == "bf16" else "fp32")
         return apart
 
@@ -123,7 +113,7 @@ class Rescoring:
     log_probabilities: Callable[[Sequence[str]], Sequence[float]]
     """What the language model says of texts."""
     texts: Callable[[Sequence[Sequence[int]]], list[str]]
-    """Makes text of the words of hypotheses."""
+    """Makes text of the pieces of hypotheses."""
     weight: float
     scoring: Scoring
     n_best: int
@@ -143,31 +133,5 @@ class Rescoring:
             )
             for hypothesis, said, divisor in zip(hypotheses, self.log_probabilities(texts), divisors, strict=True)
         )
-        sorted_lists = []
-        for number, some in found:
-            ranked = sorted((next(rescored) for _ in some), key=lambda hypothesis: -hypothesis.score)
-            sorted_lists.append((number, ranked[: self.n_best]))
-        return sorted_lists
-
-
-class RescoringEngine(Engine[Memory, State], Generic[Memory, State]):
-    """An engine whose n-best lists are put in another order: those of all sentences that end together at once."""
-
-    def __init__(
-        self,
-        model: SearchableModel[Memory, State],
-        start: Start,
-        *,
-        rescoring: Rescoring,
-        batch_tokens: int,
-        reverse_source: bool,
-        beams: int,
-    ) -> None:
-        """Begin with no sentence; see `Engine`."""
-        super().__init__(model, start, batch_tokens=batch_tokens, reverse_source=reverse_source, beams=beams)
-        self._rescoring = rescoring
-
-    def step(self) -> Found:
-        """Go on; see `Engine.step`."""
-        found = super().step()
-        return self._rescoring(found) if found else found
+        lists = [(number, [next(rescored) for _ in some]) for number, some in found]
+        return [(number, sorted(some, key=lambda one: -one.score)[: self.n_best]) for number, some in lists]

@@ -27,11 +27,10 @@ from nmt.search.protocol import SearchableModel
 from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.text.tokenizer import Tokenizers, tokenizer_files
-from nmt.translate.flow import Flow, translate_source
-from nmt.translate.language import Rescoring, RescoringEngine, TargetLanguage
+from nmt.translate.flow import Flow, Translations, translate_source, whole_lines
+from nmt.translate.language import Rescoring, TargetLanguage
 from nmt.translate.options import DEFAULT, Options
-from nmt.translate.reading import LineReader
-from nmt.translate.result import Translation, whole_lines
+from nmt.translate.processing import LineProcessor
 from nmt.translate.words import check_tag, check_words, continuing, forbid, opening
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
@@ -55,11 +54,9 @@ class Translator:
     tokenizers: Tokenizers
     settings: Settings
     shortlister: "Shortlister | None" = None
-    """Makes the model score a few words only, if it has learnt which."""
     language: TargetLanguage | None = None
-    """Has a say in what is translated, if there is one."""
     attends: bool = True
-    """Whether a model says what it has read for each word."""
+    """Whether a model says what it has read for each piece."""
 
     @classmethod
     def load(
@@ -114,7 +111,7 @@ class Translator:
 
     def translate(
         self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None
-    ) -> list[list[Translation]]:
+    ) -> Translations:
         """Translate lines; a line's translations do not depend on the lines around it, but for what markup they open.
 
         A line of more pieces than `data.max_pieces` is cut after sentences or words, and its parts are translated one
@@ -134,7 +131,7 @@ class Translator:
             ConfigError: An option is out of range, options exclude each other, or words are asked for that the model
                 cannot write.
             ModelError: The model gives scores that are not finite numbers, or the language model reads other pieces
-                than the model writes and is to choose words with it.
+                than the model writes and is to choose them with it.
             TypeError: `lines` is a str, whose characters would be taken for lines.
         """
         if isinstance(lines, str):
@@ -145,27 +142,21 @@ class Translator:
         return [translations for block in blocks for translations in block]
 
     def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
-        """Begin to translate lines that are still to come.
-
-        Args:
-            options: How to translate.
-            first_line: The number of the first line: what is drawn at random depends on it.
-            opened: What of the markup of a document is open before the first line.
-
-        Raises:
-            ConfigError: As for `translate`.
-            ModelError: The language model does not fit.
-        """
+        """Begin to translate lines that are still to come, as `translate` does."""
         search = options.search(self.settings)
-        language = self.language if search.lm_weight else None
-        rescored = options.lm_rescore and language is not None
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
         self._check(options, normalise)
+        language = self.language if search.lm_weight else None
+        rescoring: Rescoring | None = None
+        if language is not None and options.lm_rescore:
+            weight, scoring = search.lm_weight, Scoring(search.length_penalty)
+            texts = self.tokenizers.tgt.decode
+            rescoring = Rescoring(language.log_probabilities, texts, weight, scoring, options.n_best)
         placeholders = self.settings.tokenizer.placeholders
-        reader = LineReader(self.tokenizers, self.settings, options)
+        reader = LineProcessor(self.tokenizers, self.settings, options)
         constrained = bool(options.required or options.terms)
         kind = Kind(
-            n_best=search.beam_size if rescored else options.n_best,
+            n_best=search.beam_size if rescoring else options.n_best,
             sampling=options.sampling,
             with_attention=options.attention or bool(placeholders),
             allow_unknown=options.unknown is not None,
@@ -173,29 +164,29 @@ class Translator:
             constrained=constrained,
             continuing=continuing(self.tokenizers.tgt) if constrained else frozenset(),
             opening=opening(self.tokenizers.tgt) if constrained else {},
-            forbidden=forbid(
-                self.tokenizers.tgt,
-                list(map(normalise, options.forbidden)),
-                placeholders=placeholders,
-                device=self.model.device,
-            ),
             copied=tuple(reader.copied.values()),
-            weighed=language is not None and not rescored,
+            weighed=language is not None and rescoring is None,
         )
-        engine = self._engine(search, options, kind, language)
+        if options.forbidden:
+            words, device = list(map(normalise, options.forbidden)), self.model.device
+            forbidden = forbid(self.tokenizers.tgt, words, placeholders=placeholders, device=device)
+            kind = replace(kind, forbidden=forbidden)
+        engine = self._engine(search, kind)
         again: Engine[Any, Any] | None = None
         if kind.copied and not (constrained or options.sampling):
             wider = search.model_copy(update={"beam_size": max(search.beam_size, _BEAMS_AGAIN), "shortlist": 0})
-            again = self._engine(wider, options, replace(kind, constrained=True), language)
+            again = self._engine(wider, replace(kind, constrained=True))
         linking: Engine[Any, Any] | None = None
         if self.attends and reader.carries and not kind.with_attention:
-            linking = self._engine(search, options, replace(kind, with_attention=True), language)
-        return Flow(reader, engine, again, linking, first_line=first_line, opened=opened)
+            linking = self._engine(search, replace(kind, with_attention=True))
+        return Flow(reader, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
 
     def _check(self, options: Options, normalise: Callable[[str], str]) -> None:
         """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""
-        check_words(self.tokenizers.tgt, options, normalise)
-        check_tag(self.tokenizers.src, options.tag)
+        if options.required or options.terms or options.forbidden:
+            check_words(self.tokenizers.tgt, options, normalise)
+        if options.tag is not None:
+            check_tag(self.tokenizers.src, options.tag)
         data = self.settings.data
         tags = [corpus.tag for corpus in data.corpora if corpus.tag]
         all_tagged = tags and len(tags) == len(data.corpora) and not (data.train_src or data.train_tsv)
@@ -219,50 +210,38 @@ class Translator:
                 3,
             )
 
-    def _engine(
-        self, search: SearchSettings, options: Options, kind: Kind, language: TargetLanguage | None
-    ) -> Engine[Any, Any]:
-        model, start = self._searched(search.shortlist), start_of(search, kind)
-        batch_tokens, reverse_source = search.batch_tokens, self.settings.model.reverse_source
-        beams = max(search.beam_size, kind.n_best)
-        if language is None or kind.weighed:
-            fused = language.fused(model, search.lm_weight) if language else model
-            return Engine(fused, start, batch_tokens=batch_tokens, reverse_source=reverse_source, beams=beams)
-        rescoring = Rescoring(
-            language.log_probabilities,
-            self.tokenizers.tgt.decode,
-            weight=search.lm_weight,
-            scoring=Scoring(search.length_penalty),
-            n_best=options.n_best,
+    def _engine(self, search: SearchSettings, kind: Kind) -> Engine[Any, Any]:
+        model = self.model
+        if search.shortlist:
+            if self.shortlister is None:
+                raise ConfigError(
+                    f"search.shortlist = {search.shortlist} needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a "
+                    "single model, and a CPU"
+                )
+            model = self.shortlister(model, search.shortlist)
+        if kind.weighed and self.language:
+            model = self.language.fused(model, search.lm_weight)
+        return Engine(
+            model,
+            start_of(search, kind),
+            batch_tokens=search.batch_tokens,
+            reverse_source=self.settings.model.reverse_source,
+            beams=max(search.beam_size, kind.n_best),
         )
-        return RescoringEngine(
-            model, start, rescoring=rescoring, batch_tokens=batch_tokens, reverse_source=reverse_source, beams=beams
-        )
-
-    def _searched(self, shortlist: int) -> SearchableModel[Any, Any]:
-        if not shortlist:
-            return self.model
-        if self.shortlister is None:
-            raise ConfigError(
-                f"search.shortlist = {shortlist} needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a single model, "
-                "and a CPU"
-            )
-        return self.shortlister.model(self.model, shortlist)
 
 
 @dataclass(frozen=True)
 class Shortlister:
-    """What a shortlist is made with."""
+    """Lets a model, made by `for_search` on a CPU, score a shortlist of pieces for each sentence."""
 
     lexicon: Lexicon
     output: nn.Linear
     """The model's output layer as it was trained."""
     precision: SearchPrecision
 
-    def model(self, model: SearchableModel[Any, Any], size: int) -> ShortlistedModel:
-        """Let `model`, made by `for_search` on a CPU, score `size` words for each sentence."""
-        choose = partial(self.lexicon.shortlist, size=size)
-        return ShortlistedModel(cast(Seq2Seq, model), self._searched, choose=choose)
+    def __call__(self, model: SearchableModel[Any, Any], size: int) -> ShortlistedModel:
+        """Shorten the lists of `model` to `size` pieces."""
+        return ShortlistedModel(cast(Seq2Seq, model), self._searched, choose=partial(self.lexicon.shortlist, size=size))
 
     @cached_property
     def _searched(self) -> ShortlistedOutput:
@@ -281,11 +260,8 @@ def _check_fit(first: Path, settings: Settings, folder: Path, other: Settings) -
         )
 
 
-Translations = list[list[Translation]]
-
-
 @dataclass(frozen=True)
-class Block:
+class LineBlock:
     """Lines that are translated together."""
 
     first_line: int
@@ -298,11 +274,11 @@ class Block:
         return len(self.lines)
 
 
-def blocks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[Block]:
+def blocks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[LineBlock]:
     """Cut a source into blocks of at most `size` lines; an empty one says that no more has arrived yet."""
     done, opened, wait = 0, None, True
     while not source.ended:
-        block = Block(done, source.take(size, wait=wait), opened)
+        block = LineBlock(done, source.take(size, wait=wait), opened)
         done += len(block)
         opened = options.left_open(block.lines, opened)
         wait = not block.lines and not wait
@@ -318,7 +294,6 @@ class Job:
     precision: Precision | None
     options: Options
     language_model: Path | None = None
-    """A language model that has a say."""
 
     def load(self) -> Translator:
         """Load the models; see `Translator.load`."""
@@ -331,11 +306,12 @@ class Job:
         found = translate_source(self.load().flow(self.options), source, block=block)
         yield from whole_lines(found, markup=self.options.markup)
 
-    def start(self) -> Callable[[Block], Translations]:
+    def start(self) -> Callable[[LineBlock], Translations]:
         """Load the models in a worker process; return what translates a block there."""
-        return partial(_translate, self.load(), self.options)
+        translator = self.load()
 
+        def translate(block: LineBlock) -> Translations:
+            flow = translator.flow(self.options, first_line=block.first_line, opened=block.opened)
+            return list(chain.from_iterable(translate_source(flow, FileLines(block.lines), block=len(block))))
 
-def _translate(translator: Translator, options: Options, block: Block) -> Translations:
-    flow = translator.flow(options, first_line=block.first_line, opened=block.opened)
-    return list(chain.from_iterable(translate_source(flow, FileLines(block.lines), block=len(block))))
+        return translate

@@ -1,6 +1,5 @@
 """Words that translations must contain, and words that they must not, as the pieces that a model writes."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -61,23 +60,21 @@ def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str
                 raise UsageError(f"translations must contain {word!r}, but must not contain {other!r}")
 
 
-def check_tag(tokenizer: Tokenizer, tag: str | None) -> None:
+def check_tag(tokenizer: Tokenizer, tag: str) -> None:
     """Refuse a tag that the tokenizer of the source knows nothing of.
 
     Raises:
         ConfigError: It has no such piece.
     """
-    if tag is not None and tag not in tokenizer.symbols:
-        known = (
-            sorted(symbol for symbol in tokenizer.symbols if symbol.startswith("<")) if tokenizer.kind != "word" else []
-        )
+    if tag not in tokenizer.symbols:
+        known = sorted(one for one in tokenizer.symbols if one.startswith("<")) if tokenizer.kind != "word" else []
         raise ConfigError(f"the model knows no tag {tag}" + (f"; it has {', '.join(known)}" if known else ""))
 
 
 def forbid(
     tokenizer: Tokenizer, words: Sequence[str], *, placeholders: Sequence[Kind], device: torch.device
-) -> ForbiddenWords | None:
-    """Find out how the pieces of a model could write words that no translation may contain; None: there are none.
+) -> ForbiddenWords:
+    """Find out how the pieces of a model could write words that no translation may contain.
 
     Args:
         tokenizer: Of the target.
@@ -85,24 +82,11 @@ def forbid(
         placeholders: What is masked in the text of the model. What placeholders stand for is not looked at.
         device: Where the search computes.
     """
-    if not words:
-        return None
     opaque = {PLACEHOLDERS[kind] for kind in placeholders}
     texts = [_STAND_IN if piece in opaque else piece for piece in tokenizer.surfaces]
     texts[: EOS + 1] = [""] * (EOS + 1)
     texts[UNK] = _STAND_IN
     return ForbiddenWords(words, texts, device)
-
-
-def copied(tokenizer: Tokenizer, kinds: Sequence[Kind]) -> dict[Kind, int]:
-    """Find the piece of each kind's placeholder; a tokenizer of words has many of one kind, with marks around them."""
-    found = [
-        (kind, index) for kind in kinds for index, piece in enumerate(tokenizer.surfaces) if PLACEHOLDERS[kind] in piece
-    ]
-    pieces = Counter(kind for kind, _ in found)
-    return {
-        kind: index for kind, index in found if pieces[kind] == 1 and tokenizer.surfaces[index] == PLACEHOLDERS[kind]
-    }
 
 
 def continuing(tokenizer: Tokenizer) -> frozenset[int]:

@@ -10,7 +10,7 @@ from nmt.markup import compile_pattern
 from nmt.search.sampling import Sampling
 from nmt.translate import Options, Translation
 from nmt.translate.options import Terminology
-from nmt.translate.translator import Block, Job, blocks_of
+from nmt.translate.translator import Job, LineBlock, blocks_of
 
 LINES = ["bat cow", "", "den fig gum", "hat", "jam kit", "log map bat", "cow"]
 SAMPLES = Options(sampling=Sampling(temperature=3.0, seed=5), n_best=2)
@@ -39,7 +39,7 @@ class Hesitant:
 
 def test_a_file_is_cut_into_blocks_that_know_their_lines() -> None:
     blocks = list(blocks_of(FileLines("abcde"), 2))
-    assert blocks == [Block(0, ["a", "b"]), Block(2, ["c", "d"]), Block(4, ["e"])]
+    assert blocks == [LineBlock(0, ["a", "b"]), LineBlock(2, ["c", "d"]), LineBlock(4, ["e"])]
     assert [len(block) for block in blocks] == [2, 2, 1]
     assert list(blocks_of(FileLines([]), 2)) == []
 
@@ -47,7 +47,7 @@ def test_a_file_is_cut_into_blocks_that_know_their_lines() -> None:
 def test_an_empty_block_says_that_no_more_has_come_and_then_more_is_waited_for() -> None:
     source = Hesitant(list("abcd"))
     blocks = list(blocks_of(source, 10))
-    assert blocks == [Block(0, ["a", "b"]), Block(2, []), Block(2, ["c", "d"])]
+    assert blocks == [LineBlock(0, ["a", "b"]), LineBlock(2, []), LineBlock(2, ["c", "d"])]
     assert source.asked == [True, False, True]
 
 
@@ -70,7 +70,7 @@ def test_what_a_worker_does_with_a_block_is_what_one_process_does_with_its_lines
 ) -> None:
     translate = job(toy_model, SAMPLES).start()
     assert [found for block in blocks_of(FileLines(LINES), 3) for found in translate(block)] == samples
-    assert translate(Block(9, LINES)) != samples
+    assert translate(LineBlock(9, LINES)) != samples
 
 
 PAGE = [
@@ -115,9 +115,9 @@ def test_a_job_can_be_sent_to_another_process(toy_model: Path, tmp_path: Path) -
     )
     sent = pickle.loads(pickle.dumps(job(toy_model, options)))
     assert sent == job(toy_model, options)
-    [[found]] = sent.start()(Block(0, ["<b>bat</b> den xx"]))
+    [[found]] = sent.start()(LineBlock(0, ["<b>bat</b> den xx"]))
     assert {"cowo", "mapo", "xx"} <= set(found.text.replace("<b>", "").replace("</b>", "").split())
-    assert pickle.loads(pickle.dumps(Block(3, LINES))) == Block(3, LINES)
+    assert pickle.loads(pickle.dumps(LineBlock(3, LINES))) == LineBlock(3, LINES)
 
 
 def test_a_job_that_cannot_be_done_says_so_when_it_starts(toy_model: Path, tmp_path: Path) -> None:

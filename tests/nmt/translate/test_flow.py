@@ -14,7 +14,7 @@ from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Tokenizers
 from nmt.translate import Flow, Options, Translation, Translator, translate_source
-from nmt.translate.reading import LineReader
+from nmt.translate.processing import LineProcessor
 
 Found = list[list[Translation]]
 
@@ -84,7 +84,7 @@ class Recorder:
 def recorded(tokenizers: Tokenizers, *, max_pieces: int = 128, **options: Any) -> tuple[Flow, Recorder]:
     recorder = Recorder()
     settings = Settings.model_validate({"data": {"max_pieces": max_pieces}})
-    reader = LineReader(tokenizers, settings, Options(**options))
+    reader = LineProcessor(tokenizers, settings, Options(**options))
     return Flow(reader, cast("Engine[Any, Any]", recorder)), recorder
 
 
@@ -115,7 +115,7 @@ class Forgetful(Recorder):
 
 def test_only_sentences_that_lost_a_placeholder_are_searched_again(tokenizers: Tokenizers) -> None:
     masking = Settings.model_validate({"tokenizer": {"placeholders": ["number"]}})
-    reader = LineReader(tokenizers, masking, Options())
+    reader = LineProcessor(tokenizers, masking, Options())
     number = reader.copied["number"]
     first, again = Forgetful(number), Recorder()
     flow = Flow(reader, cast("Engine[Any, Any]", first), cast("Engine[Any, Any]", again))
@@ -126,7 +126,7 @@ def test_only_sentences_that_lost_a_placeholder_are_searched_again(tokenizers: T
 
 
 def test_only_lines_with_something_to_put_back_are_searched_with_attention(tokenizers: Tokenizers) -> None:
-    reader = LineReader(tokenizers, Settings(), Options())
+    reader = LineProcessor(tokenizers, Settings(), Options())
     plain, linking = Recorder(), Recorder()
     flow = Flow(reader, cast("Engine[Any, Any]", plain), None, cast("Engine[Any, Any]", linking))
     flow.put(["a dog", "a dog 😀", "😀", "a cat"])

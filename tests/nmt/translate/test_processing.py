@@ -2,15 +2,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from nmt.config import load_settings
 from nmt.markup import compile_pattern
 from nmt.search.protocol import Hypothesis, Sentence
+from nmt.text.alignment import Link
 from nmt.text.tokenizer import Tokenizers
 from nmt.translate.options import DEFAULT, Options, Terminology
-from nmt.translate.reading import InputLine, LineReader
+from nmt.translate.processing import InputLine, LineProcessor, Part, Piecewise, Translation, join_ranks
 
 
 @pytest.fixture
@@ -20,8 +22,8 @@ def terms(tmp_path: Path) -> Terminology:
     return Terminology.load(path)
 
 
-def reader(tokenizers: Tokenizers, options: Options = DEFAULT, *overrides: str) -> LineReader:
-    return LineReader(tokenizers, load_settings(overrides=overrides), options)
+def reader(tokenizers: Tokenizers, options: Options = DEFAULT, *overrides: str) -> LineProcessor:
+    return LineProcessor(tokenizers, load_settings(overrides=overrides), options)
 
 
 def hypothesis(tokenizers: Tokenizers, text: str, reads: list[int] | None = None, *, src: int = 0) -> Hypothesis:
@@ -309,3 +311,53 @@ def test_numbers_go_where_their_placeholders_were_read_and_what_is_lost_is_said(
     fewer = hypothesis(tokenizers, "the  cat", [0] * len(tokenizers.tgt.split("the  cat")), src=len(src))
     [found] = masked.write(line, [[fewer]])
     assert (found.text, found.lost, masked.lacks(sentence, [fewer])) == ("the cat", ("7", "1 234"), True)
+
+
+def part(
+    text: str, *links: Link, src_words: int = 1, score: float = -1.0, continues: bool = False, attended: bool = True
+) -> Piecewise:
+    """Make a translated part, whose log-probability is twice its score."""
+    details = (Part(("s",), (text,), np.ones((1, 1), dtype=np.float32)),) if attended else None
+    one = Translation(text, 2 * score, score, 1, alignment=links if attended else None, details=details)
+    return Piecewise(one, src_words, len(text.split()), continues)
+
+
+def test_one_part_is_the_line() -> None:
+    first, second = part("a"), part("b", score=-3.0)
+    assert join_ranks([[first, second]]) == [first.translation, second.translation]
+
+
+def test_the_ranks_of_parts_are_joined_and_the_last_of_the_shorter_list_again() -> None:
+    best, worse = join_ranks([[part("A b."), part("C d.", score=-2.0)], [part("E f.", score=-0.5)]])
+    assert (best.text, best.score, best.log_probability, best.parts) == ("A b. E f.", -1.5, -3.0, 2)
+    assert (worse.text, worse.score, worse.log_probability, worse.parts) == ("C d. E f.", -2.5, -5.0, 2)
+
+
+def test_a_part_without_a_translation_leaves_no_double_space() -> None:
+    [joined] = join_ranks([[part("a")], [part("")], [part("b")]])
+    assert (joined.text, joined.parts) == ("a b", 3)
+
+
+def test_words_of_later_parts_are_counted_behind_those_of_earlier_ones() -> None:
+    [joined] = join_ranks(
+        [[part("a b", (0, 1), (2, 0), src_words=3)], [part("", src_words=2)], [part("c d", (0, 0), (1, 1))]]
+    )
+    assert joined.alignment == ((0, 1), (2, 0), (5, 2), (6, 3))
+    assert [one.tgt for one in joined.details or ()] == [("a b",), ("",), ("c d",)]
+
+
+def test_a_word_that_was_cut_is_counted_once() -> None:
+    first, second = part("a b", (0, 0), (1, 1), src_words=2), part("c d", (0, 0), (1, 1), continues=True)
+    [joined] = join_ranks([[first], [second]])
+    assert (joined.text, joined.alignment) == ("a b c d", ((0, 0), (1, 1), (1, 2), (2, 3)))
+
+
+def test_translations_that_are_joined_without_a_space_make_one_word() -> None:
+    sentences = [part("走。", (0, 0)), part(""), part("犬。", (0, 0)), part("cat", (0, 0))]
+    [joined] = join_ranks([[one] for one in sentences])
+    assert (joined.text, joined.alignment) == ("走。犬。cat", ((0, 0), (2, 0), (3, 0)))
+
+
+def test_what_was_not_asked_for_is_not_made_up_by_joining() -> None:
+    [joined] = join_ranks([[part("a", attended=False)], [part("b", attended=False)]])
+    assert (joined.alignment, joined.details) == (None, None)

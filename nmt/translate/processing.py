@@ -1,7 +1,8 @@
-"""Lines of text made ready for the model, and their translations made into text."""
+"""Pre- and postprocessing: lines made ready for the model, and translations of them made of its hypotheses."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 
@@ -12,8 +13,9 @@ from nmt.config import SearchSettings, Settings
 from nmt.io.lines import Begun, normaliser
 from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, reinsert, take_out
 from nmt.search.protocol import Hypothesis, Sentence
-from nmt.text.alignment import align_words, join_pieces, replace_unknown
+from nmt.text.alignment import Link, align_words, join_pieces, replace_unknown
 from nmt.text.placeholders import (
+    PLACEHOLDERS,
     Kind,
     Originals,
     fill,
@@ -25,12 +27,62 @@ from nmt.text.placeholders import (
     unwritten,
     written_for,
 )
-from nmt.text.sentences import split_sentences, split_text
+from nmt.text.sentences import join_sentences, split_sentences, split_text
 from nmt.text.tokenizer import Tokenizers
 from nmt.text.vocab import UNK, show_piece
 from nmt.translate.options import Options
-from nmt.translate.result import Part, Piecewise, Translation, join_ranks, nothing, one_line
-from nmt.translate.words import Spelled, copied, spell, spell_within
+from nmt.translate.words import Spelled, spell, spell_within
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pieces of a line, or of a part of one that was cut, with those of its translation."""
+
+    src: tuple[str, ...]
+    tgt: tuple[str, ...]
+    attention: NDArray[np.float32] = field(compare=False)
+    """How much each target piece read of each source piece, [T, S]."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of a line."""
+
+    text: str
+    """One line, without its end."""
+    log_probability: float
+    """Natural logarithm of the model's probability, to which that of a language model is added, times its weight; the
+    sum over the parts of a line that was cut."""
+    score: float
+    """The log-probability over the length penalty, plus, in a beam search, the coverage penalty, which is 0 or below:
+    what translations are ranked by; summed in the same way."""
+    parts: int
+    """How many parts the line was translated in: 1, more if it was cut, 0 if it was blank."""
+    cut: bool = False
+    """Whether the line, or in document mode a sentence of it, was too long for the model."""
+    lost: tuple[str, ...] = ()
+    """What placeholders of the source stand for, where the translation has none for them."""
+    alignment: tuple[Link, ...] | None = None
+    """Which source word and which target word belong together, if it was asked for.
+
+    Words are what white space separates, without markup that was kept; both sides are counted from 0.
+    """
+    details: tuple[Part, ...] | None = None
+    """The pieces and the attention, if they were asked for."""
+    begun: int | None = None
+    """Of a section of a line that is too long to be taken at once, how many words its source has; None: the line ends
+    here."""
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """The translation of one part of a line, with what is needed to join it to others."""
+
+    translation: Translation
+    src_words: int
+    tgt_words: int
+    continues: bool = False
+    """Whether the source of this part goes on in the word in which the part before it ended."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +124,7 @@ class InputLine:
 
 
 @dataclass(frozen=True)
-class LineReader:
+class LineProcessor:
     """Makes lines ready for a model, and text of what it finds."""
 
     tokenizers: Tokenizers
@@ -109,7 +161,7 @@ class LineReader:
                     marked=one,
                     prefix=prefix,
                     prefix_ids=ids,
-                    parts=_in_words(whole, parts),
+                    parts=tuple(_in_words(whole, parts)),
                     required=self._required(parts, prefix),
                     cut=len(parts) > len(first),
                     begun=len(whole.split()) if isinstance(line, Begun) else None,
@@ -120,22 +172,27 @@ class LineReader:
 
     def write(self, line: InputLine, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
         """Make translations of a line from the hypotheses of its parts, best first."""
-        written = self._write(line, found)
-        return written if line.begun is None else [replace(one, begun=line.begun) for one in written]
-
-    def _write(self, line: InputLine, found: Sequence[Sequence[Hypothesis]]) -> list[Translation]:
-        if not line.parts:
-            blank = nothing(alignment=self.options.alignment or self.options.details, details=self.options.details)
-            if line.kept is not None:
-                return [replace(blank, text=one_line(line.kept))]
-            prefix = join_pieces(self._pieces((), line.prefix))
-            return [self._with_markup(replace(blank, text=one_line(prefix)), line.marked)]
-        linked = self.options.alignment or self.options.details or bool(line.marked.spans)
-        parts = [
-            [self._translated(part, hypothesis, "" if i else line.prefix, linked) for hypothesis in hypotheses]
-            for i, (part, hypotheses) in enumerate(zip(line.parts, found, strict=True))
-        ]
-        return [replace(self._with_markup(one, line.marked), cut=line.cut) for one in join_ranks(parts)]
+        alignment, details = self.options.alignment or self.options.details, self.options.details
+        blank = Translation("", 0.0, 0.0, 0, alignment=() if alignment else None, details=() if details else None)
+        if line.kept is not None:
+            return [replace(blank, text=_one_line(line.kept), begun=line.begun)]
+        if line.parts:
+            linked = alignment or bool(line.marked.spans)
+            written = join_ranks(
+                [
+                    [self._translated(part, hypothesis, "" if i else line.prefix, linked) for hypothesis in hypotheses]
+                    for i, (part, hypotheses) in enumerate(zip(line.parts, found, strict=True))
+                ]
+            )
+        else:
+            written = [replace(blank, text=_one_line(join_pieces(self._pieces((), line.prefix))))]
+        if self.options.markup or line.marked.spans:
+            texts = [_one_line(reinsert(one.text, line.marked, one.alignment or ())) for one in written]
+            links = [one.alignment if alignment else None for one in written]
+            written = [
+                replace(one, text=text, alignment=link) for one, text, link in zip(written, texts, links, strict=True)
+            ]
+        return [replace(one, cut=line.cut, begun=line.begun) for one in written]
 
     def lacks(self, sentence: Sentence, found: Sequence[Hypothesis]) -> bool:
         """Tell whether a hypothesis has fewer placeholders than it has to."""
@@ -147,8 +204,16 @@ class LineReader:
 
     @cached_property
     def copied(self) -> dict[Kind, int]:
-        """The pieces of placeholders."""
-        return copied(self.tokenizers.tgt, self.settings.tokenizer.placeholders)
+        """The piece of each kind's placeholder; a tokenizer of words has many of one kind, with marks around them."""
+        pieces = self.tokenizers.tgt.surfaces if self._kinds else []
+        found = {kind: [i for i, piece in enumerate(pieces) if PLACEHOLDERS[kind] in piece] for kind in self._kinds}
+        return {
+            kind: some[0] for kind, some in found.items() if len(some) == 1 and pieces[some[0]] == PLACEHOLDERS[kind]
+        }
+
+    @property
+    def _kinds(self) -> Sequence[Kind]:
+        return self.settings.tokenizer.placeholders
 
     @cached_property
     def _normalise(self) -> Callable[[str], str]:
@@ -171,7 +236,7 @@ class LineReader:
     def _unread(self, text: str) -> list[Stretch]:
         if self._known is None or self._known.issuperset(text):
             return []
-        return find_unread(text, self._known, masked_spans(text, self.settings.tokenizer.placeholders))
+        return find_unread(text, self._known, masked_spans(text, self._kinds))
 
     def _taken_out(self, texts: Sequence[str], opened: Region | None) -> list[Marked]:
         """Take out markup, where it is kept, and what is carried over."""
@@ -185,16 +250,17 @@ class LineReader:
                 unread = self._unread(plain)
                 found = Scanned(0, unread, len(plain), None)
                 one = replace(take_out(plain, found), lacks=True) if unread else Marked(plain, ())
-            marked.append(self._looked_up(one) if self.options.unknown and one.lacks else one)
+            if self.options.unknown and one.lacks:
+                words = self.options.unknown
+                one = replace(
+                    one, spans=tuple(replace(span, text=words.get(span.text, span.text)) for span in one.spans)
+                )
+            marked.append(one)
         return marked
-
-    def _looked_up(self, marked: Marked) -> Marked:
-        words = self.options.unknown or {}
-        return replace(marked, spans=tuple(replace(one, text=words.get(one.text, one.text)) for one in marked.spans))
 
     def _knows_nothing(self, plain: str, lacks: bool) -> bool:
         """Tell whether a text is none to be translated: all is carried over or masked, but for marks and digits."""
-        if self._known is None or self.options.required or not (lacks or self.settings.tokenizer.placeholders):
+        if self._known is None or self.options.required or not (lacks or self._kinds):
             return False
         masked, originals = self._mask(plain)
         without = unmask(masked, {kind: [] for kind in originals})
@@ -217,16 +283,11 @@ class LineReader:
         if words:
             words[-1] += self.options.required
         spelled = [spell_within(self.tokenizers.tgt, some, self._normalise) if some else () for some in words]
-        return tuple(
-            some + self._placeholders(part, "" if i else prefix)
-            for i, (some, part) in enumerate(zip(spelled, parts, strict=True))
-        )
-
-    def _placeholders(self, part: LinePart, prefix: str) -> Spelled:
-        if not part.originals:
-            return ()
-        left = unwritten(part.originals, prefix)
-        return tuple((index,) for kind, index in self.copied.items() for _ in left[kind])
+        required = []
+        for i, (some, part) in enumerate(zip(spelled, parts, strict=True)):
+            left = unwritten(part.originals, "" if i else prefix) if part.originals else {}
+            required.append(some + tuple((index,) for kind, index in self.copied.items() for _ in left.get(kind, ())))
+        return tuple(required)
 
     def _encode(self, texts: Sequence[str]) -> list[LinePart]:
         tag = f"{self.options.tag} " if self.options.tag else ""
@@ -238,13 +299,12 @@ class LineReader:
         ]
 
     def _mask(self, text: str) -> tuple[str, Originals]:
-        kinds = self.settings.tokenizer.placeholders
-        return mask(text, kinds) if kinds else (text, {})
+        return mask(text, self._kinds) if self._kinds else (text, {})
 
     def _translated(self, part: LinePart, hypothesis: Hypothesis, prefix: str, linked: bool) -> Piecewise:
         """Make text of a hypothesis; `linked`: say which words belong together, as far as attention tells."""
         if hypothesis.attention is None and not part.originals:
-            text = one_line(self._decoded(hypothesis.ids, prefix))
+            text = _one_line(self._decoded(hypothesis.ids, prefix))
             return Piecewise(Translation(text, hypothesis.log_probability, hypothesis.score, parts=1), 0, 0)
         src = self.tokenizers.src.split(part.masked)[self._tag_pieces :]
         tgt = self._pieces(hypothesis.ids, prefix)
@@ -257,7 +317,7 @@ class LineReader:
                 joined = join_pieces(tgt)
         placed = place(part.originals, src, tgt, attention, written=prefix)
         filling = written_for(joined, placed.filling, self._search.zero_digit)
-        text = one_line(fill(joined, filling))
+        text = _one_line(fill(joined, filling))
         one = Translation(text, hypothesis.log_probability, hypothesis.score, parts=1, lost=placed.lost)
         if attention is not None:
             if linked:
@@ -278,14 +338,6 @@ class LineReader:
         begun = self.tokenizers.tgt.split(prefix) if prefix else []
         return [*begun, *(self._tgt_pieces[index] for index in ids[len(begun) :])]
 
-    def _with_markup(self, one: Translation, marked: Marked) -> Translation:
-        if not self.options.markup and not marked.spans:
-            return one
-        text = one_line(reinsert(one.text, marked, one.alignment or ()))
-        return replace(
-            one, text=text, alignment=one.alignment if self.options.alignment or self.options.details else None
-        )
-
     @cached_property
     def _tag_pieces(self) -> int:
         """How many pieces the tag has, which is no word of the line."""
@@ -296,11 +348,52 @@ class LineReader:
         return self.tokenizers.tgt.surfaces
 
 
-def _in_words(line: str, parts: Sequence[LinePart]) -> tuple[LinePart, ...]:
+def _in_words(line: str, parts: Sequence[LinePart]) -> Iterable[LinePart]:
     """Find out which parts of a line begin within a word of it."""
     if len(parts) < 2:
-        return tuple(parts)
-    sizes = [len("".join(part.text.split())) for part in parts]
-    word_starts = {0, *accumulate(len(word) for word in line.split())}
-    begins = accumulate(sizes, initial=0)
-    return tuple(replace(part, continues=begin not in word_starts) for part, begin in zip(parts, begins, strict=False))
+        yield from parts
+        return
+    word_starts, begin = {0, *accumulate(len(word) for word in line.split())}, 0
+    for part in parts:
+        yield replace(part, continues=begin not in word_starts)
+        begin += len("".join(part.text.split()))
+
+
+def _one_line(text: str) -> str:
+    """Put spaces where lines would end."""
+    return re.sub(r"[\r\n]+", " ", text)
+
+
+def join_ranks(
+    parts: Sequence[Sequence[Piecewise]], join: Callable[[Iterable[str]], str] = join_sentences
+) -> list[Translation]:
+    """Join the translations of a line's parts, rank by rank; a part with fewer of them repeats its last."""
+    if len(parts) == 1:
+        return [one.translation for one in parts[0]]
+    ranks = max(len(part) for part in parts)
+    return [_join([part[min(rank, len(part) - 1)] for part in parts], join) for rank in range(ranks)]
+
+
+def _join(parts: Sequence[Piecewise], join: Callable[[Iterable[str]], str]) -> Translation:
+    chosen = [part.translation for part in parts]
+    return Translation(
+        text=join(one.text for one in chosen if one.text),
+        log_probability=sum(one.log_probability for one in chosen),
+        score=sum(one.score for one in chosen),
+        parts=sum(one.parts for one in chosen),
+        lost=tuple(text for one in chosen for text in one.lost),
+        alignment=tuple(sorted(set(_shifted(parts)))) if chosen[0].alignment is not None else None,
+        details=tuple(part for one in chosen for part in one.details or ()) if chosen[0].details is not None else None,
+    )
+
+
+def _shifted(parts: Iterable[Piecewise]) -> Iterable[Link]:
+    src, tgt, before = 0, 0, ""
+    for part in parts:
+        text = part.translation.text
+        src -= part.continues
+        if before != "" != text and not before[-1].isspace():
+            tgt -= len(join_sentences([before, text])) == len(before) + len(text)
+        for link in part.translation.alignment or ():
+            yield link[0] + src, link[1] + tgt
+        src, tgt, before = src + part.src_words, tgt + part.tgt_words, text or before
