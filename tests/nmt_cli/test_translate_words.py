@@ -54,7 +54,7 @@ def test_unknown_words_are_copied_or_looked_up(
     run()
     copied = invoke("--replace-unknown")
     assert (copied.exit_code, len(copied.stderr.splitlines())) == (0, 1)
-    assert copied.stderr.startswith("warning: a model of pieces (tokenizer.kind = unigram) hardly ever says <unk>: ")
+    assert copied.stderr.startswith("warning: a model of pieces (tokenizer.kind = unigram) hardly ever writes ")
     dictionary = tmp_path / "words.tsv"
     dictionary.write_text("走\tlogo\n", encoding="utf-8")
     run("--dictionary", dictionary)
