@@ -150,7 +150,7 @@ def translate(
     from nmt.translate import Options
     from nmt.translate.flow import whole_lines
     from nmt.translate.options import Terminology, load_dictionary
-    from nmt.translate.translator import Job, blocks_of
+    from nmt.translate.translator import Job, chunks_of
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     read = [path for path in (source, terms, dictionary) if path is not None]
@@ -179,7 +179,7 @@ def translate(
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     with _noticing(lines, options, name=name) as watched:
         if workers > 1:
-            blocks = map_in_processes(job.start, blocks_of(watched, STREAM_BLOCK, options), workers=workers)
+            blocks = map_in_processes(job.start, chunks_of(watched, STREAM_BLOCK, options), workers=workers)
             translations = whole_lines(blocks, markup=options.markup)
         else:
             translations = job.translate(watched, block=block_of(source))

@@ -261,7 +261,7 @@ def _check_fit(first: Path, settings: Settings, folder: Path, other: Settings) -
 
 
 @dataclass(frozen=True)
-class LineBlock:
+class Chunk:
     """Lines that are translated together."""
 
     first_line: int
@@ -274,11 +274,11 @@ class LineBlock:
         return len(self.lines)
 
 
-def blocks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[LineBlock]:
+def chunks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[Chunk]:
     """Cut a source into blocks of at most `size` lines; an empty one says that no more has arrived yet."""
     done, opened, wait = 0, None, True
     while not source.ended:
-        block = LineBlock(done, source.take(size, wait=wait), opened)
+        block = Chunk(done, source.take(size, wait=wait), opened)
         done += len(block)
         opened = options.left_open(block.lines, opened)
         wait = not block.lines and not wait
@@ -306,11 +306,11 @@ class Job:
         found = translate_source(self.load().flow(self.options), source, block=block)
         yield from whole_lines(found, markup=self.options.markup)
 
-    def start(self) -> Callable[[LineBlock], Translations]:
+    def start(self) -> Callable[[Chunk], Translations]:
         """Load the models in a worker process; return what translates a block there."""
         translator = self.load()
 
-        def translate(block: LineBlock) -> Translations:
+        def translate(block: Chunk) -> Translations:
             flow = translator.flow(self.options, first_line=block.first_line, opened=block.opened)
             return list(chain.from_iterable(translate_source(flow, FileLines(block.lines), block=len(block))))
 

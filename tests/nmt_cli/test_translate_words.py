@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from nmt.translate import Options, Translator
-from nmt.translate.translator import LineBlock
+from nmt.translate.translator import Chunk
 
 Run = Callable[..., str]
 Invoke = Callable[..., Result]
@@ -108,9 +108,7 @@ def test_markup_goes_over_line_ends_whoever_works_on_them(run: Run, monkeypatch:
     ]
 
 
-def _map_here(
-    make: Callable[[], Callable[[LineBlock], Any]], blocks: Iterator[LineBlock], *, workers: int
-) -> Iterator[Any]:
+def _map_here(make: Callable[[], Callable[[Chunk], Any]], blocks: Iterator[Chunk], *, workers: int) -> Iterator[Any]:
     """Do what worker processes do."""
     assert workers == 2
     work = make()

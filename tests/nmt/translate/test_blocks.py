@@ -10,7 +10,7 @@ from nmt.markup import compile_pattern
 from nmt.search.sampling import Sampling
 from nmt.translate import Options, Translation
 from nmt.translate.options import Terminology
-from nmt.translate.translator import Job, LineBlock, blocks_of
+from nmt.translate.translator import Chunk, Job, chunks_of
 
 LINES = ["bat cow", "", "den fig gum", "hat", "jam kit", "log map bat", "cow"]
 SAMPLES = Options(sampling=Sampling(temperature=3.0, seed=5), n_best=2)
@@ -38,16 +38,16 @@ class Hesitant:
 
 
 def test_a_file_is_cut_into_blocks_that_know_their_lines() -> None:
-    blocks = list(blocks_of(FileLines("abcde"), 2))
-    assert blocks == [LineBlock(0, ["a", "b"]), LineBlock(2, ["c", "d"]), LineBlock(4, ["e"])]
+    blocks = list(chunks_of(FileLines("abcde"), 2))
+    assert blocks == [Chunk(0, ["a", "b"]), Chunk(2, ["c", "d"]), Chunk(4, ["e"])]
     assert [len(block) for block in blocks] == [2, 2, 1]
-    assert list(blocks_of(FileLines([]), 2)) == []
+    assert list(chunks_of(FileLines([]), 2)) == []
 
 
 def test_an_empty_block_says_that_no_more_has_come_and_then_more_is_waited_for() -> None:
     source = Hesitant(list("abcd"))
-    blocks = list(blocks_of(source, 10))
-    assert blocks == [LineBlock(0, ["a", "b"]), LineBlock(2, []), LineBlock(2, ["c", "d"])]
+    blocks = list(chunks_of(source, 10))
+    assert blocks == [Chunk(0, ["a", "b"]), Chunk(2, []), Chunk(2, ["c", "d"])]
     assert source.asked == [True, False, True]
 
 
@@ -69,8 +69,8 @@ def test_what_a_worker_does_with_a_block_is_what_one_process_does_with_its_lines
     toy_model: Path, samples: list[list[Translation]]
 ) -> None:
     translate = job(toy_model, SAMPLES).start()
-    assert [found for block in blocks_of(FileLines(LINES), 3) for found in translate(block)] == samples
-    assert translate(LineBlock(9, LINES)) != samples
+    assert [found for block in chunks_of(FileLines(LINES), 3) for found in translate(block)] == samples
+    assert translate(Chunk(9, LINES)) != samples
 
 
 PAGE = [
@@ -103,7 +103,7 @@ def test_markup_that_goes_over_lines_goes_over_blocks(toy_model: Path, size: int
         "--> jamo",
     ]
     translate = here.start()
-    blocks = blocks_of(FileLines(PAGE), size, options)
+    blocks = chunks_of(FileLines(PAGE), size, options)
     assert [one.text for block in blocks for [one] in translate(block)] == found
 
 
@@ -115,9 +115,9 @@ def test_a_job_can_be_sent_to_another_process(toy_model: Path, tmp_path: Path) -
     )
     sent = pickle.loads(pickle.dumps(job(toy_model, options)))
     assert sent == job(toy_model, options)
-    [[found]] = sent.start()(LineBlock(0, ["<b>bat</b> den xx"]))
+    [[found]] = sent.start()(Chunk(0, ["<b>bat</b> den xx"]))
     assert {"cowo", "mapo", "xx"} <= set(found.text.replace("<b>", "").replace("</b>", "").split())
-    assert pickle.loads(pickle.dumps(LineBlock(3, LINES))) == LineBlock(3, LINES)
+    assert pickle.loads(pickle.dumps(Chunk(3, LINES))) == Chunk(3, LINES)
 
 
 def test_a_job_that_cannot_be_done_says_so_when_it_starts(toy_model: Path, tmp_path: Path) -> None:
