@@ -1,14 +1,15 @@
 """Which pairs are fit for training, and why the others are not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, Protocol, get_args
+from functools import partial
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from nmt.config.data import DataSettings
 from nmt.corpus.hashes import Keys, Overlap, Side
-from nmt.corpus.languages import LanguageFilter
+from nmt.corpus.languages import is_foreign, known_language
 from nmt.io.lines import Pair
 from nmt.text.characters import script_shares, scripts_of, symbol_shares
 from nmt.text.placeholders import without_urls
@@ -38,61 +39,8 @@ _BATCH: Final = 1024
 """Pairs whose characters lie side by side in memory at a time."""
 
 
-class Filter(Protocol):
-    """A rule that judges many pairs at a time, each by itself alone; it can be sent to another process."""
-
-    @property
-    def reason(self) -> Reason:
-        """What it rejects pairs for."""
-
-    def rejects(self, pairs: Sequence[Pair]) -> Flags:
-        """Say which pairs should not be trained on; none has an empty side."""
-
-
-@dataclass(frozen=True)
-class SymbolFilter:
-    """Rejects pairs with a side of digits, punctuation and symbols."""
-
-    reason: ClassVar[Reason] = "symbols"
-    max_share: float
-
-    def rejects(self, pairs: Sequence[Pair]) -> Flags:
-        """Reject a pair when too large a share of a side, spaces aside, is neither a letter nor a mark."""
-        return np.asarray(
-            (symbol_shares([pair.src for pair in pairs]) > self.max_share)
-            | (symbol_shares([pair.tgt for pair in pairs]) > self.max_share)
-        )
-
-
-@dataclass(frozen=True)
-class ScriptFilter:
-    """Rejects pairs with a side in letters that its language is not written in."""
-
-    reason: ClassVar[Reason] = "script"
-    min_share: float
-    src_scripts: tuple[str, ...]
-    tgt_scripts: tuple[str, ...]
-
-    def rejects(self, pairs: Sequence[Pair]) -> Flags:
-        """Reject a pair when too small a share of a side's letters, URLs aside, is of the scripts of its language."""
-        src, tgt = [without_urls(pair.src) for pair in pairs], [without_urls(pair.tgt) for pair in pairs]
-        return np.asarray(
-            (script_shares(src, self.src_scripts) < self.min_share)
-            | (script_shares(tgt, self.tgt_scripts) < self.min_share)
-        )
-
-
-@dataclass(frozen=True)
-class OverlapFilter:
-    """Rejects pairs that the validation or test text holds."""
-
-    reason: ClassVar[Reason] = "overlap"
-    heldout: Overlap
-    sides: tuple[Side, ...]
-
-    def rejects(self, pairs: Sequence[Pair]) -> Flags:
-        """Reject a pair whose source, target or both (`sides`) stand in a held-out set."""
-        return self.heldout.flag(Keys.of(pairs), self.sides)
+Rule = Callable[[Sequence[Pair]], Flags]
+"""Says which pairs should not be trained on, each by itself alone; none has an empty side."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +49,19 @@ class Cleaner:
 
     max_characters: int
     max_length_ratio: float
-    drop_copies: bool = True
-    filters: tuple[Filter, ...] = ()
-    """Tried in their order, after the rules above."""
+    drop_copies: bool
+    rules: tuple[tuple[Reason, Rule], ...]
+    """Tried in their order, after those of the fields above."""
 
     def reasons(self, pairs: Sequence[Pair]) -> list[Reason | None]:
         """Say why each pair should not be trained on; None: it should."""
         reasons = [pair.fault or self._reason(pair.src, pair.tgt) for pair in pairs]
-        if self.filters:
-            for start in range(0, len(pairs), _BATCH):
-                self._filter(pairs, reasons, range(start, min(start + _BATCH, len(pairs))))
+        for start in range(0, len(pairs) if self.rules else 0, _BATCH):
+            left = [row for row in range(start, min(start + _BATCH, len(pairs))) if reasons[row] is None]
+            for reason, rule in self.rules:
+                for row in np.asarray(left)[rule([pairs[row] for row in left])].tolist():
+                    reasons[row] = reason
+                left = [row for row in left if reasons[row] is None]
         return reasons
 
     def _reason(self, src: str, tgt: str) -> Reason | None:
@@ -125,15 +76,6 @@ class Cleaner:
             return "copy"
         return None
 
-    def _filter(self, pairs: Sequence[Pair], reasons: list[Reason | None], rows: Sequence[int]) -> None:
-        """Fill in the reasons against the pairs of these rows that have none yet."""
-        left = [row for row in rows if reasons[row] is None]
-        for rule in self.filters:
-            flags = rule.rejects([pairs[row] for row in left])
-            for row in np.asarray(left)[flags].tolist():
-                reasons[row] = rule.reason
-            left = [row for row in left if reasons[row] is None]
-
 
 def make_cleaner(data: DataSettings, heldout: Overlap) -> Cleaner:
     """Make the cleaner that the settings ask for.
@@ -145,20 +87,40 @@ def make_cleaner(data: DataSettings, heldout: Overlap) -> Cleaner:
     Raises:
         ConfigError: A rule needs `data.src_lang` and `data.tgt_lang`, or a package that is not installed.
     """
-    filters: list[Filter] = []
+    languages = {"data.src_lang": data.src_lang, "data.tgt_lang": data.tgt_lang}
+    rules: list[tuple[Reason, Rule]] = []
     if data.max_symbol_share < 1:
-        filters.append(SymbolFilter(data.max_symbol_share))
+        of_side = partial(_has_symbols, max_share=data.max_symbol_share)
+        rules.append(("symbols", partial(_either_side, of_side, of_side)))
     if data.min_script_share > 0:
-        src_scripts = scripts_of(data.src_lang, setting="data.src_lang")
-        tgt_scripts = scripts_of(data.tgt_lang, setting="data.tgt_lang")
-        filters.append(ScriptFilter(data.min_script_share, src_scripts, tgt_scripts))
+        scripts = [scripts_of(language, setting=setting) for setting, language in languages.items()]
+        src, tgt = (partial(_has_other_script, scripts=own, min_share=data.min_script_share) for own in scripts)
+        rules.append(("script", partial(_either_side, src, tgt)))
     if data.identify_languages:
-        filters.append(LanguageFilter.make(data.src_lang, data.tgt_lang))
+        codes = [known_language(language, setting=setting) for setting, language in languages.items()]
+        is_foreign_src, is_foreign_tgt = (partial(is_foreign, language=code) for code in codes)
+        rules.append(("language", partial(_either_side, is_foreign_src, is_foreign_tgt)))
     if data.drop_overlap:
-        filters.append(OverlapFilter(heldout, data.drop_overlap))
-    return Cleaner(
-        max_characters=data.max_characters,
-        max_length_ratio=data.max_length_ratio,
-        drop_copies=data.drop_copies,
-        filters=tuple(filters),
-    )
+        rules.append(("overlap", partial(_overlaps, heldout, data.drop_overlap)))
+    return Cleaner(data.max_characters, data.max_length_ratio, data.drop_copies, tuple(rules))
+
+
+def _either_side(
+    of_src: Callable[[list[str]], Flags], of_tgt: Callable[[list[str]], Flags], pairs: Sequence[Pair]
+) -> Flags:
+    return of_src([pair.src for pair in pairs]) | of_tgt([pair.tgt for pair in pairs])
+
+
+def _has_symbols(texts: Sequence[str], max_share: float) -> Flags:
+    """Whether too large a share of a text, spaces aside, is neither a letter nor a mark."""
+    return np.asarray(symbol_shares(texts) > max_share)
+
+
+def _has_other_script(texts: Sequence[str], scripts: Sequence[str], min_share: float) -> Flags:
+    """Whether too small a share of the letters of a text, URLs aside, is of the scripts of its language."""
+    return np.asarray(script_shares([without_urls(text) for text in texts], scripts) < min_share)
+
+
+def _overlaps(heldout: Overlap, sides: Sequence[Side], pairs: Sequence[Pair]) -> Flags:
+    """Whether the source, the target or both (`sides`) of a pair stand in a held-out set."""
+    return heldout.flag(Keys.of(pairs), sides)

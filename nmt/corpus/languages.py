@@ -1,80 +1,55 @@
 """Which language a text is in, as far as that can be known; needs py3langid, the optional extra `langid`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from math import log
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import ConfigError, install
-from nmt.io.lines import Pair
 from nmt.text.sequences import Flags
 
 _SURE: Final = log(10)
 """Another language has to be this many times as likely as the expected one; docs/decisions/0016 says what that does."""
-_BATCH: Final = 1024
-"""Texts whose features lie in memory at a time."""
 _NO_LANGUAGE: Final = "zxx"
 """What the model calls numbers, addresses and the like."""
 _LABELS: Final = {"no": ("no", "nn"), "nb": ("no",), "fil": ("tl",)}
 """What the model calls languages with another code; other codes are their own labels."""
 
 
-@dataclass(frozen=True)
-class LanguageFilter:
-    """Rejects pairs with a side that is clearly in another language; each process loads the model at its first pair."""
-
-    reason: ClassVar[Literal["language"]] = "language"
-    src_lang: str
-    tgt_lang: str
-
-    @classmethod
-    def make(cls, src_lang: str | None, tgt_lang: str | None) -> "LanguageFilter":
-        """Make the filter of two languages, given as ISO 639 codes such as "en" or "pt-BR".
-
-        Raises:
-            ConfigError: A language is missing or unknown to the model, or py3langid is not installed.
-        """
-        return cls(_known(src_lang, "data.src_lang"), _known(tgt_lang, "data.tgt_lang"))
-
-    def rejects(self, pairs: Sequence[Pair]) -> Flags:
-        """Reject a pair when a language other than expected is far likelier for one of its sides."""
-        src = is_foreign([pair.src for pair in pairs], self.src_lang)
-        return src | is_foreign([pair.tgt for pair in pairs], self.tgt_lang)
-
-
 def is_foreign(texts: Sequence[str], language: str) -> Flags:
     """Say which texts are clearly not in a language; names and numbers, which could be in any, never are.
 
-    Args:
-        texts: Each is judged by itself alone.
-        language: A code that the model knows.
+    Each is judged by itself alone; `language` is a code of `known_language`. The model is loaded at the first text.
     """
-    labels = _LABELS.get(language, (language,))
-    flags = np.zeros(len(texts), dtype=np.bool_)
-    for start in range(0, len(texts), _BATCH):
-        leads = _model().lead_over(labels, texts[start : start + _BATCH])
-        rows = start + np.flatnonzero(leads > _SURE)
-        flags[rows] = [
-            any(word[0].isalpha() and not word[0].isupper() for word in texts[row].split())  # else it may be a name
-            for row in rows.tolist()
-        ]
+    leads = _model().lead_over(_LABELS.get(language, (language,)), texts)
+    flags = np.asarray(leads > _SURE)
+    for row in np.flatnonzero(flags).tolist():
+        flags[row] = any(
+            word[0].isalpha() and not word[0].isupper() for word in texts[row].split()
+        )  # else maybe a name
     return flags
 
 
-def _known(language: str | None, setting: str) -> str:
+def known_language(language: str | None, *, setting: str) -> str:
+    """Return the code by which the model knows a language, given as an ISO 639 code such as "en" or "pt-BR".
+
+    Raises:
+        ConfigError: The language is missing or unknown to the model, or py3langid is not installed.
+    """
     labels = set(_model().labels) - {_NO_LANGUAGE} | set(_LABELS)
-    expected = f"expected one of {', '.join(sorted(labels))}"
     if language is None:
         raise ConfigError(f'{setting} is not set, but data.identify_languages needs it; expected a code such as "en"')
     code = language.replace("_", "-").split("-")[0].lower()
     if code not in labels:
-        raise ConfigError(f"{setting} is {language!r}, which data.identify_languages does not know; {expected}")
+        raise ConfigError(
+            f"{setting} is {language!r}, which data.identify_languages does not know; "
+            f"expected one of {', '.join(sorted(labels))}"
+        )
     return code
 
 
@@ -92,7 +67,7 @@ def _model() -> "_Model":
 class _Model:
     """The naive Bayes classifier of py3langid over byte sequences, for many texts at a time.
 
-    Its own `classify` walks from byte to byte in a Python loop; here every step is one for all texts.
+    Its own `classify` goes from byte to byte in a Python loop; here every step is one for all texts.
     """
 
     def __init__(self, identifier: Any) -> None:
