@@ -1,6 +1,6 @@
 """Which fields of a record hold the source and the target: those that are named, or a guess from what there is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,21 +44,18 @@ class Wanted:
             if src and tgt:
                 return src, tgt
             raise DataError(f"{where}: {describe(tree)}; expected {self.src_field} and {self.tgt_field}")
-        for names in self._guesses():
-            for parent, inner in _levels(tree):
-                found = tuple(_named(inner, name) for name in names)
-                if found[0] and found[1]:
-                    return (*parent, found[0]), (*parent, found[1])
-        guesses = ", ".join(f"{src} and {tgt}" for src, tgt in self._guesses())
+        guesses = (*([(self.src_lang, self.tgt_lang)] if self.src_lang and self.tgt_lang else ()), *_USUAL)
+        inner = [((name,), fields) for name, fields in tree.items() if isinstance(fields, Mapping)]
+        for names in guesses:
+            for parent, fields in [((), tree), *inner]:
+                src_name, tgt_name = (_named(fields, name) for name in names)
+                if src_name and tgt_name:
+                    return (*parent, src_name), (*parent, tgt_name)
+        expected = ", ".join(f"{src} and {tgt}" for src, tgt in guesses)
         languages = "" if self.src_lang and self.tgt_lang else ", or languages that src_lang and tgt_lang name"
         raise DataError(
-            f"{where}: {describe(tree)}; expected {guesses}{languages}; src_field and tgt_field name any others"
+            f"{where}: {describe(tree)}; expected {expected}{languages}; src_field and tgt_field name any others"
         )
-
-    def _guesses(self) -> Iterator[tuple[str, str]]:
-        if self.src_lang and self.tgt_lang:
-            yield self.src_lang, self.tgt_lang
-        yield from _USUAL
 
 
 GUESS: Final = Wanted()
@@ -79,7 +76,7 @@ def describe(tree: Tree) -> str:
 
 
 def shown(text: str) -> str:
-    """Return text from a file in a form that can stand in a line for a person."""
+    """Return text from a file in a form that can be shown in a line."""
     short = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
     return short if short.isprintable() and short.strip() else ascii(short)
 
@@ -97,14 +94,6 @@ def is_language(found: str, wanted: str) -> bool:
     """Whether a language, such as "en-US", is the wanted one, or a variety of it where "en" is wanted."""
     given, asked = (text.strip().lower().replace("_", "-") for text in (found, wanted))
     return given == asked or given.startswith(asked + "-")
-
-
-def _levels(tree: Tree) -> Iterator[tuple[Field, Tree]]:
-    """Yield where fields may stand next to each other."""
-    yield (), tree
-    for name, inner in tree.items():
-        if isinstance(inner, Mapping):
-            yield (name,), inner
 
 
 def _named(tree: Tree, wanted: str) -> str | None:

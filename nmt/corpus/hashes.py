@@ -47,12 +47,8 @@ class Keys:
         """Make keys again from those of the sides."""
         return cls(source, target, source * _MIX + target)
 
-    def sorted(self) -> "Keys":
-        """Return each once, in order, as those of a set have to be."""
-        return Keys(np.unique(self.source), np.unique(self.target), np.unique(self.pair))
-
     def found(self, keys: "Keys", side: Side) -> Flags:
-        """Say which of `keys` are among these, which are those of a set."""
+        """Say which of `keys` are among these, each of which is there once, in order."""
         held, asked = getattr(self, side), getattr(keys, side)
         if not len(held):
             return np.zeros(len(asked), dtype=np.bool_)
@@ -72,7 +68,8 @@ class Overlap:
     @classmethod
     def from_sets(cls, sets: Mapping[str, Iterable[Pair]]) -> "Overlap":
         """Remember the pairs of each set, such as "validation" and "test"; those with an empty side are left aside."""
-        return cls({name: Keys.of([p for p in pairs if p.src and p.tgt]).sorted() for name, pairs in sets.items()})
+        found = {name: Keys.of([pair for pair in pairs if pair.src and pair.tgt]) for name, pairs in sets.items()}
+        return cls({name: Keys(*map(np.unique, (one.source, one.target, one.pair))) for name, one in found.items()})
 
     def count(self, keys: Keys) -> dict[str, dict[str, int]]:
         """Count the training pairs, given by their keys, that each set has the source, the target or both of."""
@@ -123,8 +120,7 @@ def find_duplicates(hashes: Iterable[Hashes], total: int, folder: Path, *, bucke
         ordered = entries["hash"][order]
         # The sort is stable, so that the first of equal hashes is the one that was read first.
         rows = entries["row"][order[1:][ordered[1:] == ordered[:-1]]]
-        for bit in range(8):
-            bits[rows[rows % 8 == bit] // 8] |= 0x80 >> bit
+        np.bitwise_or.at(bits, rows // 8, np.uint8(0x80) >> (rows % 8).astype(np.uint8))
     return bits
 
 
@@ -141,26 +137,20 @@ def _buckets(hashes: Iterable[Hashes], depth: int, folder: Path) -> Iterator[NDA
         yield _entries([*hashes, np.zeros(0, dtype=np.uint64)], 0)
         return
     paths = [folder / f"bucket-{number}" for number in range(1 << depth)]
-    _spread(hashes, paths, depth)
-    for path in paths:
-        yield np.fromfile(path, dtype=_ENTRY)
-        path.unlink()
-
-
-def _spread(hashes: Iterable[Hashes], paths: Sequence[Path], depth: int) -> None:
-    """Append each hash to the file of its first bits."""
     for path in paths:
         path.write_bytes(b"")  # what a killed run has left in it goes
     start = 0
     for some in hashes:
-        entries = _entries([some], start)
-        start += len(some)
         bucket = (some >> np.uint64(64 - depth)).astype(np.int64)
-        order = np.argsort(bucket, kind="stable")
+        entries = _entries([some], start)[np.argsort(bucket, kind="stable")]
+        start += len(some)
         ends = np.cumsum(np.bincount(bucket, minlength=len(paths)))
-        for path, part in zip(paths, np.split(entries[order], ends[:-1]), strict=True):
+        for path, part in zip(paths, np.split(entries, ends[:-1]), strict=True):
             with path.open("ab") as file:
                 file.write(part.tobytes())
+    for path in paths:
+        yield np.fromfile(path, dtype=_ENTRY)
+        path.unlink()
 
 
 def _entries(hashes: Sequence[Hashes], start: int) -> NDArray[np.void]:
