@@ -200,14 +200,9 @@ class StringsBlock(Block[Pair]):
 def cut_strings(
     units: Iterable[Unit], size: int, *, file: str, noun: str, on_bad_utf8: OnBadUtf8
 ) -> Iterator[StringsBlock]:
-    """Put texts into blocks of at most `size`.
+    """Put texts into blocks of at most `size`, fewer of long ones; those that are too long are empty from here on.
 
-    Args:
-        units: Fewer of long ones are taken together; those longer than a line may be are empty from here on.
-        size: At least 1.
-        file: Where all of them are from.
-        noun: What their numbers count: lines or units.
-        on_bad_utf8: What halves of surrogate pairs lead to.
+    `noun` is what their numbers count: lines or units.
     """
     taken: list[Unit] = []
     length = 0
@@ -226,28 +221,20 @@ def to_lines(texts: Sequence[str], where: Callable[[int], str], on_bad_utf8: OnB
     """Normalise texts; line ends and tabs in them become spaces.
 
     Args:
-        texts: Any strings.
+        texts: Any strings, with halves of surrogate pairs too, which are no characters and have no bytes in UTF-8.
         where: Says for the index of a text what an error calls it.
-        on_bad_utf8: Whether half of a surrogate pair, which is no character and has no bytes in UTF-8, is an error or
-            becomes U+FFFD.
-
-    Raises:
-        DataError: A text holds half of a surrogate pair.
+        on_bad_utf8: Whether such a half is an error or becomes U+FFFD.
     """
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        texts = [_without_halves(text, row, where, on_bad_utf8) for row, text in enumerate(texts)]
+        for row, text in enumerate(texts) if on_bad_utf8 == "error" else ():
+            if half := _SURROGATES.search(text):
+                raise DataError(
+                    f"{where(row)}: U+{ord(half[0]):04X} is half of a surrogate pair, no character; "
+                    "--on-bad-utf8 replace puts U+FFFD in its place"
+                ) from None
+        texts = [_SURROGATES.sub("\ufffd", text) for text in texts]
     return [
         normalise(_BREAKS.sub(" ", text) if "\n" in text or "\t" in text or "\r" in text else text) for text in texts
     ]
-
-
-def _without_halves(text: str, row: int, where: Callable[[int], str], on_bad_utf8: OnBadUtf8) -> str:
-    half = _SURROGATES.search(text)
-    if half and on_bad_utf8 == "error":
-        raise DataError(
-            f"{where(row)}: U+{ord(half[0]):04X} is half of a surrogate pair, no character; "
-            "--on-bad-utf8 replace puts U+FFFD in its place"
-        )
-    return _SURROGATES.sub("\ufffd", text)

@@ -117,8 +117,28 @@ class HubDataset(PairSource):
 
     @cached_property
     def _rows(self) -> Any:
+        dataset, folder = self._dataset, self._dataset.folder
         with self._naming(), _quiet():
-            return _load(self._dataset, self._split)
+            from datasets import DatasetDict, load_dataset, load_from_disk  # type: ignore[import-untyped]
+
+            if folder is None or not any((folder / name).is_file() for name in (_SAVED, _SAVED_SPLITS)):
+                # An absolute path is never looked for on the hub.
+                return load_dataset(
+                    str(folder.resolve()) if folder else dataset.name, dataset.config, split=self._split
+                )
+            if dataset.config is not None:
+                raise DataError(f"what save_to_disk wrote has no configurations, found {dataset.config}")
+            for path in sorted(folder.rglob("*.arrow")):
+                with path.open("rb") as file:
+                    file.seek(-min(len(_END), path.stat().st_size), SEEK_END)
+                    if file.read() != _END:  # Arrow takes a stream that ends between two batches for complete
+                        raise DataError(f"{path} is incomplete: it ends before the end of its data")
+            found = load_from_disk(str(folder))
+            if not isinstance(found, DatasetDict):
+                return found
+            if self._split not in found:
+                raise DataError(f"found the splits {', '.join(found)}, expected {self._split}")
+            return found[self._split]
 
     @property
     def _where(self) -> str:
@@ -131,33 +151,6 @@ class HubDataset(PairSource):
         except Exception as error:  # of this machine, the network, the hub, the files, in classes of many libraries
             kind = "" if isinstance(error, DataError) else f"{type(error).__name__}: "
             raise DataError(f"cannot load {self._where}: {kind}{first_line(error)}") from error
-
-
-def _load(dataset: DatasetName, split: str) -> Any:
-    from datasets import DatasetDict, load_dataset, load_from_disk  # type: ignore[import-untyped]
-
-    folder = dataset.folder
-    if folder is None or not any((folder / name).is_file() for name in (_SAVED, _SAVED_SPLITS)):
-        # An absolute path is never looked for on the hub.
-        return load_dataset(str(folder.resolve()) if folder else dataset.name, dataset.config, split=split)
-    if dataset.config is not None:
-        raise DataError(f"what save_to_disk wrote has no configurations, found {dataset.config}")
-    for path in sorted(folder.rglob("*.arrow")):
-        _refuse_cut(path)
-    found = load_from_disk(str(folder))
-    if not isinstance(found, DatasetDict):
-        return found
-    if split not in found:
-        raise DataError(f"found the splits {', '.join(found)}, expected {split}")
-    return found[split]
-
-
-def _refuse_cut(path: Path) -> None:
-    """Look at the end of a stream of batches: Arrow takes one that ends between two of them for complete."""
-    with path.open("rb") as file:
-        file.seek(-min(len(_END), path.stat().st_size), SEEK_END)
-        if file.read() != _END:
-            raise DataError(f"{path} is incomplete: it ends before the end of its data")
 
 
 @contextmanager

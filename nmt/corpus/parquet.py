@@ -71,7 +71,7 @@ def find_tree(schema: Any) -> dict[str, Any]:
 def cut_batch(
     batch: Any, fields: tuple[Field, Field], *, file: str, first: int, on_bad_utf8: OnBadUtf8
 ) -> Iterator[ArrowBlock]:
-    """Put a batch into a block; it is several where the texts are very long.
+    """Put a batch into a block, or into several where the texts are very long.
 
     Args:
         batch: Rows with these fields.
@@ -102,25 +102,15 @@ def _take(batch: Any, field: Field, file: str) -> Any:
     column = batch.column(batch.schema.get_all_field_indices(field[0])[0])
     if len(field) > 1:
         column = pc.struct_field(column, list(field[1:]))
-    _refuse_damaged(column, file)
-    if not _is_text(column.type):
+    try:
+        column.validate(full=True)  # else texts could be looked for outside the file
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):  # bad bytes in them are another matter
+            raise DataError(f"{file} is damaged: {first_line(error)}") from error
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise DataError(f"{file}: the field {'.'.join(map(shown, field))} holds {column.type}, expected text")
     return column.cast(pa.large_string())
-
-
-def _refuse_damaged(column: Any, file: str) -> None:
-    """Refuse a column whose texts would be looked for outside the file; bad bytes in them are another matter."""
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid as error:
-        if "UTF8" not in str(error):
-            raise DataError(f"{file} is damaged: {first_line(error)}") from error
-
-
-def _is_text(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 class ParquetFiles(PairFiles):
@@ -145,9 +135,7 @@ def _naming(path: Path) -> Iterator[None]:
     """Turn the errors of reading into one that names the file."""
     try:
         yield
-    except (pa.ArrowException, ValueError) as error:  # damage may come out as text that is no UTF-8
+    except (pa.ArrowException, ValueError, OSError) as error:  # damage may come out as text that is no UTF-8
+        if isinstance(error, OSError) and error.strerror is not None:  # else it is how Arrow says that data do not fit
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
         raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error
-    except OSError as error:
-        if error.strerror is None:  # how Arrow says that data do not fit together
-            raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error
-        raise DataError(f"cannot read {path}: {error.strerror}") from error

@@ -51,9 +51,18 @@ def _read_whole(path: Path, contents: str) -> Iterator[Unit]:
     Raises:
         DataError: One is broken.
     """
-    _refuse_cut(path, contents)
+    for number, line in enumerate(contents.split("\n"), start=1):
+        # In a file that is cut short, polib would take the last character off a string that does not end.
+        if line.lstrip().startswith(("msg", '"')) and not _STRING.fullmatch(line.strip()):
+            raise DataError(
+                f"{path}, line {number}: found {shown(line.strip())}, expected a string between two quotes{SKIP_HINT}"
+            )
     try:
-        yield from _entries(contents)
+        # polib would take what is the name of a file for one; no name ends so.
+        for entry in polib.pofile(_Contents(contents + "\n")):
+            if not entry.obsolete and entry.msgid:
+                for src, tgt in _sides(entry):
+                    yield Unit(src, "" if entry.fuzzy else tgt, max(1, entry.linenum))
     except OSError as error:
         message = first_line(error).replace("po file (", "").replace(")", "", 1)
         raise DataError(f"{path}: {message}{SKIP_HINT}") from error
@@ -77,23 +86,6 @@ def _read_blocks(path: Path, contents: str) -> Iterator[Unit]:
         first += block.count("\n")
     if failure and not is_read:
         raise failure
-
-
-def _entries(contents: str) -> Iterator[Unit]:
-    # polib would take what is the name of a file for one; no name ends so.
-    for entry in polib.pofile(_Contents(contents + "\n")):
-        if not entry.obsolete and entry.msgid:
-            for src, tgt in _sides(entry):
-                yield Unit(src, "" if entry.fuzzy else tgt, max(1, entry.linenum))
-
-
-def _refuse_cut(path: Path, contents: str) -> None:
-    """Look for strings that do not end, as in a file that is cut short; polib would take the last character off."""
-    for number, line in enumerate(contents.split("\n"), start=1):
-        if line.lstrip().startswith(("msg", '"')) and not _STRING.fullmatch(line.strip()):
-            raise DataError(
-                f"{path}, line {number}: found {shown(line.strip())}, expected a string between two quotes{SKIP_HINT}"
-            )
 
 
 def _sides(entry: polib.POEntry) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Translation memories in TMX, read as a stream: units of one text in several languages."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from xml.parsers import expat
@@ -11,6 +12,7 @@ from nmt.errors import ConfigError, DataError
 from nmt.io.compressed import Meter, read_chunks
 from nmt.io.lines import LONGEST_LINE, SKIP_HINT, Fault, Pair
 
+_ENCODINGS: Final = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE", b"<\0": "UTF-16LE", b"\0<": "UTF-16BE"}
 _NATIVE_CODE: Final = frozenset({"bpt", "ept", "ph", "it", "ut"})
 """Elements within a text whose contents are codes of the program that it is from."""
 
@@ -67,7 +69,7 @@ class _Units:
         self._texts: dict[str, str] = {}
         """The texts of this unit by language, the first in each."""
         self._language = ""
-        self._pieces: list[str] | None = None
+        self._parts: list[str] | None = None
         """Of the text that is being read; None: there is none."""
         self._size = 0
         """Characters of that text."""
@@ -83,13 +85,12 @@ class _Units:
         Raises:
             DataError: It cannot be read, or no unit has one of the languages.
         """
-        for number, chunk in enumerate(read_chunks(self._path, self._meter)):
-            if not number:
-                self._encoding = _encoding_of(chunk)
-            self._parse(chunk, final=False)
-            yield from self._take()
-        self._parse(b"", final=True)
-        yield from self._take()
+        for number, chunk in enumerate(chain(read_chunks(self._path, self._meter), (b"",))):
+            if not number:  # told by the first bytes, as XML does; UTF-8 is what the file declares to be another one
+                self._encoding = _ENCODINGS.get(chunk[:2], "utf-8")
+            self._parse(chunk)
+            yield from self._units
+            self._units.clear()
         if self._failure and not self._read:
             raise self._failure
         for language in self._wanted:
@@ -108,37 +109,33 @@ class _Units:
         parser.SkippedEntityHandler = self._refuse_entity
         return parser
 
-    def _parse(self, chunk: bytes, *, final: bool) -> None:
+    def _parse(self, chunk: bytes) -> None:
+        """Parse a chunk, of which an empty one is the end; where broken units are left out, up to its last error."""
         rest: bytes | None = chunk
-        while rest is not None:
+        while True:
             if self._unread is not None:
-                rest = self._next_unit(self._unread + rest)
-            if rest is not None:
-                rest = self._parse_to_error(rest, final=final)
-
-    def _parse_to_error(self, chunk: bytes, *, final: bool) -> bytes | None:
-        """Parse a chunk; return what follows after the first error that is left out, None without one."""
-        try:
-            self._parser.Parse(chunk, final)
-        except expat.ExpatError as error:
-            reason = expat.errors.messages.get(error.code, "unknown error")
-            failure = DataError(f"{self._path}, line {error.lineno}: found no well-formed XML: {reason}{SKIP_HINT}")
-            if not self._skips:
-                raise failure from error
-            self._failure = self._failure or failure
-            self._leave_out()
-            # From the byte behind: where a tag is broken, the error stands at its start.
-            return chunk[max(0, self._parser.ErrorByteIndex - self._fed) + 1 :]
-        except (ValueError, LookupError) as error:  # an encoding that Python does not have, or not for this
-            raise DataError(f"{self._path}: cannot read its encoding: {first_line(error)}") from error
-        self._fed += len(chunk)
-        return None
-
-    def _leave_out(self) -> None:
-        """Note a broken unit, or what is broken between two, which counts as one; the next one is looked for now."""
-        self._number += 1
-        self._units.append(Unit("", "", self._number, "broken"))
-        self._pieces, self._depth, self._unread = None, 0, b""
+                rest = self._next_unit(self._unread + (rest or b""))
+            if rest is None:
+                return
+            try:
+                self._parser.Parse(rest, not chunk)
+            except expat.ExpatError as error:
+                reason = expat.errors.messages.get(error.code, "unknown error")
+                failure = DataError(f"{self._path}, line {error.lineno}: found no well-formed XML: {reason}{SKIP_HINT}")
+                if not self._skips:
+                    raise failure from error
+                self._failure = self._failure or failure
+                # A broken unit, or what is broken between two, counts as one; the next one is looked for now.
+                self._number += 1
+                self._units.append(Unit("", "", self._number, "broken"))
+                self._parts, self._depth, self._unread = None, 0, b""
+                # From the byte behind: where a tag is broken, the error stands at its start.
+                rest = rest[max(0, self._parser.ErrorByteIndex - self._fed) + 1 :]
+            except (ValueError, LookupError) as error:  # an encoding that Python does not have, or not for this
+                raise DataError(f"{self._path}: cannot read its encoding: {first_line(error)}") from error
+            else:
+                self._fed += len(rest)
+                return
 
     def _next_unit(self, data: bytes) -> bytes | None:
         """Find where the next unit begins, and let another parser go on there; None: none begins here."""
@@ -154,30 +151,26 @@ class _Units:
         self._fed = len(before)
         return data[min(found) :]
 
-    def _take(self) -> list[Unit]:
-        units, self._units = self._units, []
-        return units
-
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if not self._depth and name != "tmx":
             raise self._error(f"found the element {shown(name)}, expected tmx")
         self._depth += 1
-        if self._pieces is not None:
+        if self._parts is not None:
             self._in_code += name in _NATIVE_CODE
         elif name == "tu":
             self._texts, self._fault = {}, None
         elif name == "tuv":
             self._language = attributes.get("xml:lang") or attributes.get("lang") or ""
         elif name == "seg":
-            self._pieces, self._size, self._in_code = [], 0, 0
+            self._parts, self._size, self._in_code = [], 0, 0
 
     def _end(self, name: str) -> None:
         self._depth -= 1
-        if name == "seg" and self._pieces is not None:
-            self._texts.setdefault(self._language, "".join(self._pieces))
+        if name == "seg" and self._parts is not None:
+            self._texts.setdefault(self._language, "".join(self._parts))
             self._found[self._language] = self._found.get(self._language, 0) + 1
-            self._pieces = None
-        elif self._pieces is not None:
+            self._parts = None
+        elif self._parts is not None:
             self._in_code -= name in _NATIVE_CODE
         elif name == "tu":
             self._number += 1
@@ -186,13 +179,13 @@ class _Units:
             self._units.append(Unit(src, tgt, self._number, self._fault))
 
     def _add_text(self, text: str) -> None:
-        if self._pieces is None or self._in_code:
+        if self._parts is None or self._in_code:
             return
         self._size += len(text)
         if self._size > LONGEST_LINE:
             self._fault = self._fault or "too_long"
         else:
-            self._pieces.append(text)
+            self._parts.append(text)
 
     def _declare(self, version: str, encoding: str | None, standalone: int) -> None:
         if encoding and not self._encoding.startswith("UTF-16"):
@@ -217,9 +210,3 @@ class _Units:
 
     def _error(self, message: str) -> DataError:
         return DataError(f"{self._path}, line {self._parser.CurrentLineNumber}: {message}")
-
-
-def _encoding_of(data: bytes) -> str:
-    """Tell the encoding of a file by its first bytes, as XML does; UTF-8 is what it declares to be another one."""
-    begins = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE", b"<\0": "UTF-16LE", b"\0<": "UTF-16BE"}
-    return begins.get(data[:2], "utf-8")
