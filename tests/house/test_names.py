@@ -57,6 +57,13 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     assert list(broken(page.read_text(encoding="utf-8"))) == []
 
 
+def test_what_the_changelog_says_has_moved_is_where_it_says() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    moved = re.findall(r"^  \| `nmt\.[^|]+\| (.+) \|$", changes, flags=re.MULTILINE)
+    assert len(moved) > 10
+    assert list(broken("\n".join(moved))) == []
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_what_docstrings_and_comments_name_is_there(folder: str) -> None:
     for path in CODE:
