@@ -46,26 +46,29 @@ class BlockReader:
     """Pieces of each that are read at once."""
 
     @torch.inference_mode()
-    def read(self, ids: Tensor, state: TextState | None) -> tuple[Tensor, TextState]:
-        """Read on in texts: ids [R, T]; return the features of every next piece, [R, T, F], and the state."""
-        with autocast(self.model.device, self.autocast_to):
-            features, after = self.model(ids.to(self.model.device), state)
-        return features.float(), after
+    def read(self, ids: Tensor, gold: Tensor, known: Tensor, state: TextState | None) -> tuple[list[float], TextState]:
+        """Read on in texts.
 
-    @torch.inference_mode()
-    def log_probs(self, features: Tensor, gold: Tensor) -> list[float]:
-        """Return the log-probabilities of the pieces `gold` [N], given their features [N, F].
+        Args:
+            ids: The pieces to read, [R, T].
+            gold: The pieces that follow them, [R, T].
+            known: Where those are scored, [R, T].
+            state: What is before; None: nothing.
+
+        Returns:
+            The log-probabilities of the pieces that are scored, row by row, and the state after all that was read.
 
         Raises:
             ModelError: The model gives scores that are not finite numbers.
         """
         with autocast(self.model.device, self.autocast_to):
-            logits = self.output(features)  # [N, V]
+            features, after = self.model(ids.to(self.model.device), state)  # [R, T, F]
+            logits = self.output(features.float()[known.to(self.model.device)])  # [N, V]
         log_probs = logits.log_softmax(dim=1, dtype=torch.float32)
-        found: list[float] = log_probs.gather(1, gold.to(log_probs.device)[:, None]).squeeze(1).tolist()
+        found: list[float] = log_probs.gather(1, gold[known].to(log_probs.device)[:, None]).squeeze(1).tolist()
         if not all(map(math.isfinite, found)):
             raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
-        return found
+        return found, after
 
 
 def make_readers(model: LanguageModel, precision: Precision) -> tuple[BlockReader, BlockReader]:
@@ -103,9 +106,10 @@ def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[lis
         if state is not None:  # nothing is before a text that begins
             index = torch.tensor(fresh, dtype=torch.int64, device=state[0][0].device)
             state = tuple(tuple(part.index_fill(0, index, 0) for part in layer) for layer in state)
-        ids, gold, known = _block(rows, reader.steps)
-        features, state = reader.read(ids, state)
-        scores = iter(reader.log_probs(features[known.to(features.device)], gold[known]))
+        steps = min(reader.steps, max(len(row[1]) - 1 for row in rows if row))
+        ids, gold, known = _block(rows, steps)
+        read, state = reader.read(ids, gold, known, state)
+        scores = iter(read)
         for i, count in enumerate(known.sum(dim=1).tolist()):
             if row := rows[i]:
                 number, pieces = row
@@ -118,9 +122,8 @@ _Row = tuple[int, Tensor]
 """The number of a text under way, and what is left of it, the piece to read on from first."""
 
 
-def _block(rows: Sequence[_Row | None], longest: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the pieces to read, those that follow them, and where there are any: [R, T] each, T at most `longest`."""
-    steps = min(longest, max(len(row[1]) - 1 for row in rows if row))
+def _block(rows: Sequence[_Row | None], steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the pieces to read, those that follow them, and where there are any: [R, T = `steps`] each."""
     ids, gold = (torch.full((len(rows), steps), EOS) for _ in range(2))
     known = torch.zeros(ids.shape, dtype=torch.bool)
     for i, row in enumerate(rows):
@@ -154,13 +157,12 @@ class RunningText:
         first, done = 0, len(self._begun) - 1  # where the block begins, and what has been read on from
         while len(text) > done + 1:
             block = torch.tensor(text[first : first + steps + 1])
-            count = len(block) - 1
-            ids = torch.full((1, steps), EOS)
-            ids[0, :count] = block[:-1]
-            features, state = self._reader.read(ids, self._state)
-            found += self._reader.log_probs(features[0, done - first : count], block[done - first + 1 :])
-            done = first + count
-            if count == steps:
+            ids, gold, known = _block([(0, block)], steps)
+            known[0, : done - first] = False
+            scores, state = self._reader.read(ids, gold, known, self._state)
+            found += scores
+            done = first + len(block) - 1
+            if done == first + steps:
                 first, self._state = done, state
         self._begun = text[first:]
         return found

@@ -40,14 +40,6 @@ class _Finished(Rows):
     """How many pieces they have, [B, K]."""
     written: Written
 
-    @classmethod
-    def none(cls, log_probs: Tensor, written: Written, beam_size: int) -> Self:
-        """Begin with nothing, for sentences whose only hypotheses are `log_probs` [B, 1] and `written`."""
-        written = written.select(torch.zeros(len(log_probs), beam_size, dtype=torch.int64, device=log_probs.device))
-        lengths = torch.zeros_like(written.pieces[:, :, 0])
-        nothing = torch.full_like(lengths, -math.inf, dtype=torch.float32)
-        return cls(nothing.double(), nothing, lengths, written)
-
     def merge(self, newly: "_Finished") -> "_Finished":
         """Keep the best of these and `newly` [B, M]; among equals, these first."""
         scores = torch.cat([self.scores, newly.scores], dim=1)
@@ -87,24 +79,20 @@ class Beams(Rows):
     ) -> Self:
         """Begin with one live hypothesis a sentence, `<s>`, and nothing finished; after a step there are K.
 
-        Args:
-            limits: [B].
-            beam_size: K.
-            n_best: Hypotheses wanted for each sentence, at most K.
-            scoring: The penalties.
-            src_lengths: Source positions, [B]; only a coverage penalty asks for them.
-            with_attention: Keep the attention of each piece.
+        Only a coverage penalty asks for `src_lengths`, the source positions of each sentence, [B].
         """
         if not 1 <= n_best <= beam_size:
             raise ValueError(f"a beam of {beam_size} gives 1 to {beam_size} hypotheses, not {n_best}")
-        written = Written.start(limits.longest, 1, with_attention=with_attention)
+        written = Written.start(limits.longest, with_attention=with_attention)
         ids = torch.full_like(written.pieces[:, :, 0], BOS)  # [B, 1]
         coverage = None
         if scoring.coverage_penalty and src_lengths is not None:
             padding = torch.arange(int(src_lengths.max()), device=ids.device) >= src_lengths[:, None]
             coverage = -padding.float()[:, None]  # [B, 1, S]
+        none = ids.new_zeros(len(ids), beam_size)  # [B, K]
+        nothing = torch.full_like(none, -math.inf, dtype=torch.float32)
+        finished = _Finished(nothing.double(), nothing, none, written.select(none))
         log_probs = torch.zeros(ids.shape, device=ids.device)
-        finished = _Finished.none(log_probs, written, beam_size)
         return cls(limits, log_probs, ids, written, coverage, finished, scoring, n_best)
 
     @property

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from nmt.batching import SourceBatch
-from nmt.models.tensors import Rows, Takable
-from nmt.search.protocol import Memory, SearchableModel, State
+from nmt.models.tensors import Rows
+from nmt.search.protocol import BeamState, Memory, SearchableModel, State
 from nmt.text.vocab import BOS, EOS
 
 
@@ -82,15 +82,7 @@ class Ensemble(Generic[Memory, State]):
         return log_probs.logsumexp(dim=0), EnsembleState(states, self._attending)
 
 
-class TextState(Takable, Protocol):
-    """What a language model knows of what it has read, for B sentences with K beams each; never changed in place."""
-
-    def select(self, parents: Tensor) -> Self:
-        """Return the state with K' beams whose beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-        ...
-
-
-Text = TypeVar("Text", bound=TextState)
+Text = TypeVar("Text", bound=BeamState)
 
 
 class TextModel(Protocol[Text]):

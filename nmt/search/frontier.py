@@ -130,12 +130,12 @@ class Written(Rows):
     """Places that each sentence may need, [B]."""
 
     @classmethod
-    def start(cls, max_lengths: Tensor, beam_size: int, *, with_attention: bool) -> Self:
-        """Begin empty, with room for the longest of `max_lengths` [B], and a place for what comes when it is over."""
-        room = max_lengths + 1
-        shape = (len(room), beam_size, _width(room))
-        attention = torch.zeros(*shape, 1, device=max_lengths.device) if with_attention else None
-        return cls(torch.full(shape, PAD, device=max_lengths.device), attention, room)
+    def start(cls, longest: Tensor, *, with_attention: bool) -> Self:
+        """Begin a hypothesis a sentence, with room for `longest` [B] and for what comes when it is over."""
+        room = longest + 1
+        shape = (len(room), 1, _width(room))
+        attention = torch.zeros(*shape, 1, device=longest.device) if with_attention else None
+        return cls(torch.full(shape, PAD, device=longest.device), attention, room)
 
     def select(self, parents: Tensor) -> "Written":
         """Copy hypotheses: the new one k of sentence b is `parents[b, k]`; parents [B, K']."""

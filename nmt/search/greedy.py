@@ -31,7 +31,7 @@ class Greedy(Rows):
     @classmethod
     def start(cls, limits: Limits, *, scoring: Scoring, with_attention: bool = False) -> Self:
         """Begin with `<s>`."""
-        written = Written.start(limits.longest, 1, with_attention=with_attention)
+        written = Written.start(limits.longest, with_attention=with_attention)
         ids = torch.full_like(written.pieces[:, :, 0], BOS)
         log_probs = torch.zeros(len(ids), device=ids.device)
         return cls(limits, log_probs, ids, torch.zeros_like(log_probs, dtype=torch.bool), written, scoring)

@@ -40,8 +40,16 @@ class Hypothesis:
     """How much each piece read of each source position, [T, S] float32, where it was asked for."""
 
 
-class SearchState(Takable, Protocol):
+class BeamState(Takable, Protocol):
     """Everything a next step depends on, for B sentences with K beams each; never changed in place."""
+
+    def select(self, parents: Tensor) -> Self:
+        """Return the state with K' beams whose beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
+        ...
+
+
+class SearchState(BeamState, Protocol):
+    """The state of a model that translates."""
 
     @property
     def attention(self) -> Tensor:
@@ -53,24 +61,12 @@ class SearchState(Takable, Protocol):
         """The id of the piece that each logit scores, [B, V], ascending, special ids first; None: all, in order."""
         ...
 
-    def select(self, parents: Tensor) -> Self:
-        """Return the state with K' beams whose beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-        ...
-
 
 State = TypeVar("State", bound=SearchState)
 Memory = TypeVar("Memory")
 
 
-class StepDecoder(Protocol[State]):
-    """A decoder that makes one step for all beams of all sentences."""
-
-    def step(self, prev_ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
-        ...
-
-
-class SearchableModel(StepDecoder[State], Protocol[Memory, State]):
+class SearchableModel(Protocol[Memory, State]):
     """A model that encodes sources and decodes step by step."""
 
     @property
@@ -84,4 +80,8 @@ class SearchableModel(StepDecoder[State], Protocol[Memory, State]):
 
     def start(self, memory: Memory) -> State:
         """Return the decoder's state before `<s>`, with one beam a sentence."""
+        ...
+
+    def step(self, prev_ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
         ...

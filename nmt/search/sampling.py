@@ -86,7 +86,7 @@ class Sampled(Rows):
 
     limits: Limits
     numbers: Tensor
-    """[B]"""
+    """What tells the sentences apart, [B]."""
     log_probs: Tensor
     """Of the samples, by the model alone, [B, K] float32 (before the first step, [B, 1])."""
     ids: Tensor
@@ -113,19 +113,10 @@ class Sampled(Rows):
         scoring: Scoring,
         with_attention: bool = False,
     ) -> Self:
-        """Begin with `<s>`, with one beam a sentence; after a step there are K.
-
-        Args:
-            limits: [B].
-            numbers: What tells the sentences apart, [B].
-            count: Samples of each sentence, K.
-            sampling: What they are drawn from.
-            scoring: The length penalty of the score; it changes no choice.
-            with_attention: Keep the attention of each piece.
-        """
+        """Begin with one beam a sentence, `<s>`; after a step there are K = `count`. `scoring` changes no choice."""
         if count < 1:
             raise ValueError(f"at least 1 sample of each sentence has to be drawn, not {count}")
-        written = Written.start(limits.longest, 1, with_attention=with_attention)
+        written = Written.start(limits.longest, with_attention=with_attention)
         ids = torch.full_like(written.pieces[:, :, 0], BOS)  # [B, 1]
         lengths = torch.zeros_like(ids)
         log_probs = torch.zeros(ids.shape, device=ids.device)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from nmt.models.inference import for_inference
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput, ShortlistedState
 from nmt.search.frontier import Limits
-from nmt.search.protocol import Hypothesis, State, StepDecoder
+from nmt.search.protocol import Hypothesis
 from nmt.search.rules import Scoring
 from nmt.text.sequences import FlatSequences
 from nmt.text.vocab import EOS
@@ -69,7 +71,7 @@ def follow(model: ShortlistedModel, logits: Tensor, state: ShortlistedState) -> 
     return model.step(ids, state.select(torch.tensor([1, 0, 2]).expand(len(ids), -1)))
 
 
-def translated(model: StepDecoder[State], state: State) -> list[Hypothesis]:
+def translated(model: Any, state: Any) -> list[Hypothesis]:
     """Translate 20 sentences into at most 8 words each."""
     return greedy_search(model, state, limits=Limits.start(torch.full((20,), 8)), scoring=Scoring())
 

@@ -64,7 +64,7 @@ def limits_of(longest: list[int], shortest: list[int] | None = None, **more: Any
 def possible(limits: Limits, *, vocab_size: int = 6, state: Any = OnlyPieces(None)) -> list[list[int]]:
     """List what may come next in each sentence."""
     batch = len(limits.longest)
-    written = Written.start(limits.longest, 1, with_attention=False)
+    written = Written.start(limits.longest, with_attention=False)
     log_probs = limits.log_probs(torch.zeros(batch, 1, vocab_size), state, written)
     return [[piece for piece in range(vocab_size) if row[piece] > -math.inf] for row in log_probs[:, 0].tolist()]
 
@@ -77,7 +77,7 @@ def test_weighed_scores_stay_as_they_are_but_for_what_may_never_come() -> None:
         limits.take(torch.tensor([0])),
         limits_of([4], weighed=True).join(limits).take(torch.tensor([1])),
     ):
-        written = Written.start(one.longest, 1, with_attention=False)
+        written = Written.start(one.longest, with_attention=False)
         found = one.log_probs(scores.clone(), OnlyPieces(None), written)
         assert found.tolist() == [[[-math.inf, -math.inf, -math.inf, -1.0, -2.5, -7.0]]]
 
@@ -114,7 +114,7 @@ def test_what_may_never_come_is_pad_unk_and_bos_unless_said_otherwise() -> None:
 
 def test_log_probabilities_are_those_of_all_pieces_whether_possible_or_not() -> None:
     limits = limits_of([5], [1])
-    written = Written.start(limits.longest, 2, with_attention=False)
+    written = written_of(5, beams=2)
     log_probs = limits.log_probs(torch.zeros(1, 2, 8), OnlyPieces(None), written)
     assert log_probs[0, :, 4:].tolist() == [pytest.approx([math.log(1 / 8)] * 4)] * 2
 
@@ -177,7 +177,7 @@ def test_pad_unk_and_bos_are_impossible_and_keep_their_probability() -> None:
 
 def test_low_precision_logits_are_normalised_in_float32() -> None:
     limits = Limits.start(torch.tensor([9]))
-    written = Written.start(limits.longest, 1, with_attention=False)
+    written = Written.start(limits.longest, with_attention=False)
     log_probs = limits.log_probs(torch.zeros(1, 1, 3000, dtype=torch.bfloat16), OnlyPieces(None), written)
     assert log_probs.dtype == torch.float32
     torch.testing.assert_close(log_probs[0, 0, 3], torch.tensor(-math.log(3000)))
@@ -253,7 +253,8 @@ def pieces(*rows: list[list[int]]) -> Tensor:
 
 
 def written_of(*limits: int, beams: int = 1, with_attention: bool = False) -> Written:
-    return Written.start(torch.tensor(limits), beams, with_attention=with_attention)
+    written = Written.start(torch.tensor(limits), with_attention=with_attention)
+    return written.select(torch.zeros(len(limits), beams, dtype=torch.int64))
 
 
 def attention_of(value: float, *, batch: int, beams: int, size: int) -> Tensor:
