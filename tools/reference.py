@@ -22,7 +22,7 @@ terminal, `nmt COMMAND --help` and `nmt settings NAME` say the same.
 
 def page() -> str:
     """Write the page."""
-    return "\n".join([_HEAD, "## Commands", *_commands(typer.main.get_group(app)), "## Settings", *_settings()])
+    return "\n".join([_HEAD, "## Commands", *_commands(typer.main.get_group(app)), "\n## Settings", *_settings()])
 
 
 def _commands(group: TyperGroup, path: str = "") -> Iterator[str]:
