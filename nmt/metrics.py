@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,19 +56,15 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How to score.
-
-    Args:
-        metrics: Which scores, in this order.
-        lowercase: Ignore case in BLEU and chrF; TER always does, as Tercom.
-        tokenizer: How BLEU finds words; 13a is the standard for languages with spaces.
-        confidence: Resample the lines (with sacrebleu's fixed seed) for confidence intervals.
-    """
+    """How to score."""
 
     metrics: tuple[MetricName, ...] = METRICS
     lowercase: bool = False
+    """Ignore case in BLEU and chrF; TER always does, as Tercom."""
     tokenizer: BleuTokenizer = "13a"
+    """How BLEU finds words; 13a is the standard for languages with spaces."""
     confidence: bool = False
+    """Resample the lines (with sacrebleu's fixed seed) for confidence intervals."""
 
 
 _USUAL: Final = ScoreOptions()
@@ -114,13 +111,13 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTo
 def score_lines(
     hypotheses: Sequence[str], references: Sequence[str], scoring: ScoreOptions = _USUAL
 ) -> tuple[Score, ...]:
-    """Score detokenised text, one segment a line, against one reference a segment.
+    """Score detokenised text, one segment per line, against one reference per segment.
 
     Raises:
         DataError: There are no lines, or the numbers of lines differ.
     """
     _check_lines(len(hypotheses), len(references), hypothesis="the hypothesis", reference="the reference")
-    return _score_all(hypotheses, [references], scoring)
+    return _score(hypotheses, [references], scoring)
 
 
 def score_files(
@@ -139,13 +136,7 @@ def score_files(
         DataError: A file cannot be read or is empty, or the numbers of lines differ.
     """
     references, texts = _read_all([reference, *more], hypotheses, on_bad_utf8)
-    return [_scores_of(path, lines, _score_all(lines, references, scoring)) for path, lines in texts]
-
-
-def _score_all(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: ScoreOptions
-) -> tuple[Score, ...]:
-    return tuple(_score(name, hypotheses, references, scoring) for name in scoring.metrics)
+    return [_scores_of(path, lines, _score(lines, references, scoring)) for path, lines in texts]
 
 
 def _read_all(
@@ -195,17 +186,14 @@ def compare(
     signatures, found = PairedTest(list(named), metrics, references, test_type="bs", n_samples=RESAMPLES)()
     columns = []
     for metric, (name, signature) in zip(scoring.metrics, signatures.items(), strict=True):
-        first, *others = cast(list[Result], found[name])
-        for one in others:
+        results, scores = cast(list[Result], found[name]), []
+        for number, one in enumerate(results):
+            confidence = Confidence(float(one.mean or 0.0), float(one.ci or 0.0)) if scoring.confidence else None
             # sacrebleu's count of larger differences finds none where nothing differs, and calls that significant
-            one.p_value = 1.0 if one.score == first.score else one.p_value
-        columns.append([_compared(metric, name, one, str(signature), scoring) for one in (first, *others)])
+            p_value = 1.0 if number and one.score == results[0].score else one.p_value
+            scores.append(Score(metric, name, one.score, str(signature), confidence, p_value))
+        columns.append(scores)
     return list(zip(*columns, strict=True))
-
-
-def _compared(metric: MetricName, name: str, one: Result, signature: str, scoring: ScoreOptions) -> Score:
-    confidence = Confidence(float(one.mean or 0.0), float(one.ci or 0.0)) if scoring.confidence else None
-    return Score(metric, name, one.score, signature, confidence, one.p_value)
 
 
 def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) -> None:
@@ -218,18 +206,18 @@ def _check_lines(found: int, expected: int, *, hypothesis: str, reference: str) 
         raise DataError(f"{reference} has no lines; there is nothing to score")
 
 
-def _score(
-    name: MetricName, hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: ScoreOptions
-) -> Score:
-    metric = _metric(name, scoring)
-    result = metric.corpus_score(hypotheses, references, n_bootstrap=RESAMPLES if scoring.confidence else 1)
-    signature = str(metric.get_signature())
-    confidence = None
-    if scoring.confidence:
-        # sacrebleu leaves the interval out when every resample scores 0
-        details = json.loads(result.format(width=6, signature=signature, is_json=True))
-        confidence = Confidence(details.get("confidence_mean", 0.0), details.get("confidence_var", 0.0))
-    return Score(name, result.name, result.score, signature, confidence)
+def _score(hypotheses: Sequence[str], references: Sequence[Sequence[str]], scoring: ScoreOptions) -> tuple[Score, ...]:
+    scores = []
+    for name in scoring.metrics:
+        metric = _metric(name, scoring)
+        result = metric.corpus_score(hypotheses, references, n_bootstrap=RESAMPLES if scoring.confidence else 1)
+        signature, confidence = str(metric.get_signature()), None
+        if scoring.confidence:
+            # sacrebleu leaves the interval out when every resample scores 0
+            details = json.loads(result.format(width=6, signature=signature, is_json=True))
+            confidence = Confidence(details.get("confidence_mean", 0.0), details.get("confidence_var", 0.0))
+        scores.append(Score(name, result.name, result.score, signature, confidence))
+    return tuple(scores)
 
 
 def _metric(name: MetricName, scoring: ScoreOptions) -> Metric:
@@ -255,8 +243,6 @@ def make_bleu(tokenizer: BleuTokenizer, *, lowercase: bool = False) -> BLEU:
         raise ConfigError(f"the BLEU tokenizer {tokenizer} {_NEEDED.get(tokenizer, _MODEL)}") from error
 
 
-Suiting = Literal["13a", "zh", "char", "ja-mecab", "ko-mecab"]
-
 _HAN: Final = {"Hani", "Bopo"}
 _KANA: Final = {"Hira", "Kana"}
 _OTHERS: Final = characters.SCRIPTS.keys() - _HAN - _KANA
@@ -267,7 +253,7 @@ _LEAST_KANA: Final = 0.05
 _SAMPLE: Final = 1000
 
 
-def suiting_tokenizer(texts: Sequence[str], language: str | None = None) -> Suiting:
+def suiting_tokenizer(texts: Sequence[str], language: str | None = None) -> BleuTokenizer:
     """Choose what finds the words that BLEU counts: 13a, but where that finds whole lines only, something else.
 
     Chinese has a tokenizer of its own, Japanese and Korean have one where its package is installed; the characters
@@ -277,7 +263,10 @@ def suiting_tokenizer(texts: Sequence[str], language: str | None = None) -> Suit
         texts: References, of which up to a thousand are looked at.
         language: A code such as "ja", if it is known.
     """
-    scripts = _scripts_of(language) or _scripts_in(texts[:: max(1, len(texts) // _SAMPLE)])
+    scripts = set[str]()
+    with suppress(ConfigError):  # no language, or one whose scripts are not known
+        scripts = set(scripts_of(language, setting="data.tgt_lang")) & (_HAN | _KANA | _OTHERS | {"Hang"})
+    scripts = scripts or _scripts_in(texts[:: max(1, len(texts) // _SAMPLE)])
     if scripts & _KANA:
         return "ja-mecab" if _installed("MeCab", "ipadic") else "char"
     if "Hang" in scripts:
@@ -285,14 +274,6 @@ def suiting_tokenizer(texts: Sequence[str], language: str | None = None) -> Suit
     if scripts & _HAN:
         return "zh"
     return "char" if scripts & _OTHERS else "13a"
-
-
-def _scripts_of(language: str | None) -> set[str]:
-    try:
-        scripts = set(scripts_of(language, setting="data.tgt_lang"))
-    except ConfigError:
-        return set()
-    return scripts & (_HAN | _KANA | _OTHERS | {"Hang"})
 
 
 def _scripts_in(texts: Sequence[str]) -> set[str]:
