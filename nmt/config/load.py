@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import tomli_w
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from nmt.config.data import DataSettings
 from nmt.config.model import ModelSettings, TokenizerSettings
@@ -68,6 +68,7 @@ class Settings(Section):
             )
 
 
+_SECTIONS: Final[dict[str, type[Section]]] = {name: type(section) for name, section in Settings()}
 _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
 _LONGEST = 500
@@ -162,26 +163,17 @@ def to_tree(settings: Settings, *, only_set: bool = True) -> dict[str, Any]:
 
 def to_toml(settings: Settings) -> str:
     """Write the whole resolved tree as TOML, which has no word for what is not set: a comment names it."""
-    tree, known = to_tree(settings, only_set=False), _sections()
     tables = []
-    for section, values in tree.items():
+    for section, values in to_tree(settings, only_set=False).items():
         heading, _, body = tomli_w.dumps({section: values}).partition("\n")
-        unset = "".join(f"# {key} is not set\n" for key in known[section].model_fields if key not in values)
+        unset = "".join(f"# {key} is not set\n" for key in _SECTIONS[section].model_fields if key not in values)
         tables.append(f"{heading}\n{unset}{body}")
     return "\n".join(tables)
 
 
 def setting_names() -> list[str]:
     """List every `section.key` there is."""
-    return [f"{section}.{key}" for section, model in _sections().items() for key in model.model_fields]
-
-
-def _sections() -> dict[str, type[BaseModel]]:
-    return {
-        name: field.annotation
-        for name, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+    return [f"{section}.{key}" for section, model in _SECTIONS.items() for key in model.model_fields]
 
 
 def _parse_toml(text: str, where: str) -> dict[str, Any]:
@@ -199,16 +191,15 @@ def _merge(tree: dict[str, Any], update: Mapping[str, Mapping[str, Any]]) -> Non
 
 
 def _refuse_unknown(table: dict[str, Any], *, where: str) -> None:
-    sections = _sections()
     for section, values in table.items():
-        if section not in sections:
+        if section not in _SECTIONS:
             raise ConfigError(
-                f"{where}: unknown section [{section}]{did_you_mean(section, {name: name for name in sections})}"
+                f"{where}: unknown section [{section}]{did_you_mean(section, {name: name for name in _SECTIONS})}"
             )
         if not isinstance(values, dict):
             raise ConfigError(f"{where}: [{section}] must be a table of settings, found {values!r}")
         for key in values:
-            if key not in sections[section].model_fields:
+            if key not in _SECTIONS[section].model_fields:
                 name = f"{section}.{key}"
                 raise ConfigError(f"{where}: unknown setting {name}{_nearest_setting(section, key)}")
 
@@ -216,7 +207,7 @@ def _refuse_unknown(table: dict[str, Any], *, where: str) -> None:
 def _nearest_setting(section: str, key: str) -> str:
     names = setting_names()
     keys = {name.partition(".")[2]: name for name in reversed(names)}
-    here = {name: f"{section}.{name}" for name in _sections()[section].model_fields}
+    here = {name: f"{section}.{name}" for name in _SECTIONS[section].model_fields}
     known = ((keys, 1.0), (here, _NEAR), (keys, _VERY_NEAR))
     return next(filter(None, (did_you_mean(key, some, nearness=nearness) for some, nearness in known)), "")
 
