@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
 from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -35,11 +36,8 @@ class _Term:
     exact: bool
     """Whether capitals matter."""
     line: int
-
-    @property
-    def length(self) -> int:
-        """Characters, spaces between words counted."""
-        return sum(len(word.text) + word.spaced for word in self.words)
+    length: int
+    """Characters, spaces between words counted."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +56,19 @@ class Terminology:
         """
         terms: dict[str, list[_Term]] = {}
         known: dict[tuple[_Word, ...], _Term] = {}
-        for number, columns in _entries(path):
-            source, target = columns
+        for number, (source, target) in _entries(path):
             first_letter = next((i for i, character in enumerate(source) if character.isalpha()), 0)
             exact = any(character.isupper() for character in source[first_letter + 1 :])
-            term = _Term(tuple(_words(source)), target, exact, number)
-            key = term.words if term.exact else _fold(term.words)
-            other = known.setdefault(key, term)
+            words = tuple(_words(source))
+            term = _Term(words, target, exact, number, sum(len(word.text) + word.spaced for word in words))
+            other = known.setdefault(words if exact else _fold(words), term)
             if other.target != term.target:
                 raise DataError(
                     f"{path}, line {number}: found the target {term.target!r} for a source term that has "
                     f"{other.target!r} in line {other.line}; expected one target for each source term"
                 )
             if other is term:
-                terms.setdefault(_key(term.words[0]), []).append(term)
+                terms.setdefault(_key(words[0]), []).append(term)
         return cls(terms)
 
     @property
@@ -86,7 +83,7 @@ class Terminology:
         unless the term has a capital beyond its first letter; the small letter of I is that of English or that
         of Turkish. Where matches overlap the longest counts, then the one of exact case, then the first.
         """
-        words = list(_words(normalise(text)))
+        words = tuple(_words(normalise(text)))
         found = [(start, term) for start in range(len(words)) for term in self._matches(words, start)]
         found.sort(key=lambda match: (-match[1].length, not match[1].exact, match[0]))
         taken: set[int] = set()
@@ -98,10 +95,11 @@ class Terminology:
                 chosen.append((start, term.target))
         return [target for _, target in sorted(chosen)]
 
-    def _matches(self, words: list[_Word], start: int) -> Iterator[_Term]:
+    def _matches(self, words: tuple[_Word, ...], start: int) -> Iterator[_Term]:
         for term in self._terms.get(_key(words[start]), ()):
             there = (words[start]._replace(spaced=False), *words[start + 1 : start + len(term.words)])
-            if (there == term.words) if term.exact else _same(there, term.words):
+            in_any_case = _fold(there) == _fold(term.words) or _fold(there, _TURKISH) == _fold(term.words, _TURKISH)
+            if (there == term.words) if term.exact else in_any_case:
                 yield term
 
 
@@ -134,7 +132,7 @@ def _words(text: str) -> Iterator[_Word]:
     signs on them; what nobody sees counts for nothing."""
     word, spaced = "", False
     for character in clean(text):
-        if word and (is_sign(character) or (_is_of_words(word[-1]) and _is_of_words(character))):
+        if word and (is_sign(character) or all(continues(one) or one == "_" for one in (word[-1], character))):
             word += character
             continue
         if word:
@@ -145,24 +143,13 @@ def _words(text: str) -> Iterator[_Word]:
         yield _Word(word, spaced)
 
 
-def _is_of_words(character: str) -> bool:
-    return continues(character) or character == "_"
-
-
 def _key(word: _Word) -> str:
     return word.text.translate(_WITH_DOTS).casefold()
 
 
-def _same(words: tuple[_Word, ...], others: tuple[_Word, ...]) -> bool:
-    """Tell whether words differ in their case only, in Turkish or in any other language."""
-    turkish, others_turkish = (
-        tuple(word._replace(text=word.text.translate(_TURKISH)) for word in side) for side in (words, others)
-    )
-    return _fold(words) == _fold(others) or _fold(turkish) == _fold(others_turkish)
-
-
-def _fold(words: tuple[_Word, ...]) -> tuple[_Word, ...]:
-    return tuple(word._replace(text=word.text.casefold()) for word in words)
+def _fold(words: tuple[_Word, ...], capitals: Mapping[int, int] = MappingProxyType({})) -> tuple[_Word, ...]:
+    """Leave the case of words out of account, `capitals` having small letters of their own."""
+    return tuple(word._replace(text=word.text.translate(capitals).casefold()) for word in words)
 
 
 class Options(SearchSettings):
@@ -180,8 +167,8 @@ class Options(SearchSettings):
     n_best: int = 1
     """Translations of each line, at most the beam size; samples, where `sampling` says so."""
     lm_rescore: bool = False
-    """Let the language model, if there is one, put the hypotheses of the beam in order when they are finished, instead
-    of choosing their words too."""
+    """Let the language model, if there is one, rescore the finished hypotheses of the beam instead of choosing their
+    pieces too."""
     sampling: Sampling | None = None
     """Draw translations at random instead of searching for the best, without `beam_size` and `coverage_penalty`."""
     alignment: bool = False
@@ -233,11 +220,7 @@ class Options(SearchSettings):
         return left_open((self.text_of(line)[0] for line in lines), opened, self.keep) if self.markup else None
 
     def refuse_without_attention(self) -> None:
-        """Refuse what only attention can say.
-
-        Raises:
-            ConfigError: It is asked for.
-        """
+        """Raise a ConfigError if something is asked for that only attention can say."""
         asked = "word alignment" if self.alignment else "UNK replacement"
         if self.alignment or self.unknown is not None:
             raise ConfigError(f'{asked} needs attention, and the model has none (model.attention = "none")')
@@ -257,7 +240,6 @@ class Options(SearchSettings):
         return search
 
     def _check(self, search: SearchSettings) -> None:
-        """Refuse what excludes each other, or has to be said elsewhere."""
         if "precision" in self.model_fields_set:
             raise UsageError(f"search.precision = {self.precision} is chosen when a model is loaded; say it there")
         if self.n_best < 1 or (self.n_best > search.beam_size and not self.sampling):
@@ -283,7 +265,7 @@ class Options(SearchSettings):
             )
 
     def _check_sampling(self) -> None:
-        """Refuse what would be of no use; what the model's own settings hold is no error."""
+        # what the model's own settings hold is no error
         for name in ("beam_size", "coverage_penalty"):
             if name in self.model_fields_set:
                 found = f"search.{name} = {getattr(self, name)}"
