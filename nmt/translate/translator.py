@@ -275,14 +275,14 @@ class Chunk:
 
 
 def chunks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[Chunk]:
-    """Cut a source into blocks of at most `size` lines; an empty one says that no more has arrived yet."""
+    """Cut a source into chunks of at most `size` lines; an empty one says that no more has arrived yet."""
     done, opened, wait = 0, None, True
     while not source.ended:
-        block = Chunk(done, source.take(size, wait=wait), opened)
-        done += len(block)
-        opened = options.left_open(block.lines, opened)
-        wait = not block.lines and not wait
-        yield block
+        chunk = Chunk(done, source.take(size, wait=wait), opened)
+        done += len(chunk)
+        opened = options.left_open(chunk.lines, opened)
+        wait = not chunk.lines and not wait
+        yield chunk
 
 
 @dataclass(frozen=True)
@@ -307,11 +307,11 @@ class Job:
         yield from whole_lines(found, markup=self.options.markup)
 
     def start(self) -> Callable[[Chunk], Translations]:
-        """Load the models in a worker process; return what translates a block there."""
+        """Load the models in a worker process; return what translates a chunk there."""
         translator = self.load()
 
-        def translate(block: Chunk) -> Translations:
-            flow = translator.flow(self.options, first_line=block.first_line, opened=block.opened)
-            return list(chain.from_iterable(translate_source(flow, FileLines(block.lines), block=len(block))))
+        def translate(chunk: Chunk) -> Translations:
+            flow = translator.flow(self.options, first_line=chunk.first_line, opened=chunk.opened)
+            return list(chain.from_iterable(translate_source(flow, FileLines(chunk.lines), block=len(chunk))))
 
         return translate
