@@ -11,7 +11,7 @@ from typing import ClassVar, Final, Generic, NamedTuple, TypeVar
 from nmt.corpus.fields import GUESS, Wanted
 from nmt.errors import DataError
 from nmt.io.compressed import Meter
-from nmt.io.lines import BYTES_AT_ONCE, LONGEST_LINE, Fault, Line, OnBadRecord, OnBadUtf8, Pair, normalise
+from nmt.io.lines import BYTES_AT_ONCE, LONGEST_LINE, Fault, Line, Lines, OnBadRecord, OnBadUtf8, Pair, normalise
 
 R = TypeVar("R", Pair, Line)
 
@@ -35,6 +35,16 @@ class Block(ABC, Generic[R]):
         Raises:
             DataError: One of them cannot be read; file and line are named.
         """
+
+
+@dataclass(frozen=True)
+class LinesBlock(Block[R]):
+    """Lines of a file."""
+
+    raw: Lines
+
+    def __len__(self) -> int:
+        return len(self.raw)
 
 
 class Source(ABC, Generic[R]):

@@ -7,11 +7,11 @@ from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import Any, Final
 
-from nmt.corpus.base import Block, PairFiles, to_lines
+from nmt.corpus.base import Block, LinesBlock, PairFiles, to_lines
 from nmt.corpus.fields import Field, describe, shown
 from nmt.errors import DataError
 from nmt.io.compressed import read_chunks
-from nmt.io.lines import SKIP_HINT, LineCutter, Lines, OnBadRecord, Pair
+from nmt.io.lines import SKIP_HINT, Fault, LineCutter, Lines, OnBadRecord, Pair
 
 # Numbers are of no use here, and long ones take Python very long.
 _DECODER: Final = JSONDecoder(parse_int=float)
@@ -19,17 +19,13 @@ _KINDS: Final = {dict: "an object", list: "a list", float: "a number", bool: "tr
 
 
 @dataclass(frozen=True)
-class JsonBlock(Block[Pair]):
-    """Lines of a file; a blank one is a pair with empty sides, and null is an empty text."""
+class JsonBlock(LinesBlock[Pair]):
+    """Lines of objects; a blank one is a pair with empty sides, and null is an empty text."""
 
-    raw: Lines
     src: Field
     tgt: Field
     on_bad_record: OnBadRecord = "error"
     """What a line leads to that holds no such fields of text."""
-
-    def __len__(self) -> int:
-        return len(self.raw)
 
     def records(self) -> list[Pair]:
         """Decode the lines."""
@@ -38,11 +34,9 @@ class JsonBlock(Block[Pair]):
         texts = zip(*(row or ("", "") for row in rows), strict=True)
         sides = (to_lines(side, self._where, self.raw.on_bad_utf8) for side in texts)
         pairs = list(map(Pair, *sides, repeat(self.raw.file), count(self.raw.first)))
-        for number, row in enumerate(rows):
-            if row is None:
-                pairs[number] = pairs[number]._replace(fault="broken")
-        for number in self.raw.too_long:
-            pairs[number] = pairs[number]._replace(fault="too_long")
+        faults: dict[int, Fault] = {number: "broken" for number, row in enumerate(rows) if row is None}
+        for number, fault in (faults | dict.fromkeys(self.raw.too_long, "too_long")).items():
+            pairs[number] = pairs[number]._replace(fault=fault)
         return pairs
 
     def _texts(self, line: str, row: int) -> tuple[str, str] | None:
@@ -54,9 +48,8 @@ class JsonBlock(Block[Pair]):
             src, tgt = _take(tree, self.src), _take(tree, self.tgt)
         except (JSONDecodeError, RecursionError, LookupError, TypeError):
             tree = src = tgt = None
-        if isinstance(tree, str):  # before a line has the fields, a text would be taken for both of them
-            src = tgt = None
-        if isinstance(src, str) and isinstance(tgt, str):
+        # Before a line has the fields, a text would be taken for both of them.
+        if isinstance(src, str) and isinstance(tgt, str) and not isinstance(tree, str):
             return src, tgt
         if self.on_bad_record == "skip":
             return None

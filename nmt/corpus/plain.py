@@ -6,7 +6,7 @@ from itertools import count, repeat
 from pathlib import Path
 
 from nmt.corpus import FORMATS
-from nmt.corpus.base import Block, FileSource, PairFiles, PairSource
+from nmt.corpus.base import Block, FileSource, LinesBlock, PairFiles, PairSource
 from nmt.errors import ConfigError, DataError, counted
 from nmt.io.compressed import Meter, read_chunks, refuse_documents, refuse_markup
 from nmt.io.lines import SKIP_HINT, Fault, Line, LineCutter, Lines, OnBadRecord, OnBadUtf8, Pair, unequal
@@ -31,14 +31,8 @@ class PairBlock(Block[Pair]):
         return pairs
 
 
-@dataclass(frozen=True)
-class LineBlock(Block[Line]):
-    """Lines of a file."""
-
-    raw: Lines
-
-    def __len__(self) -> int:
-        return len(self.raw)
+class LineBlock(LinesBlock[Line]):
+    """Lines of a text."""
 
     def records(self) -> list[Line]:
         """Decode the lines."""
@@ -104,17 +98,13 @@ class TextFiles(FileSource[Line]):
 
 
 @dataclass(frozen=True)
-class TsvBlock(Block[Pair]):
-    """Lines of a file; a blank one is a pair with empty sides."""
+class TsvBlock(LinesBlock[Pair]):
+    """Lines of columns; a blank one is a pair with empty sides."""
 
-    raw: Lines
     columns: tuple[int, int]
     """Those of source and target, counted from 0."""
     on_bad_record: OnBadRecord = "error"
     """What a line of too few columns leads to."""
-
-    def __len__(self) -> int:
-        return len(self.raw)
 
     def records(self) -> list[Pair]:
         """Split the lines at tabs."""

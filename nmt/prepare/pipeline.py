@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -93,12 +93,14 @@ class Assembly(Generic[R]):
     tokenizers: Mapping[str, Tokenizer]
     """By the columns."""
 
-    def write(self, folder: Path, on_progress: OnProgress) -> tuple[Counts | TextCounts, dict[str, str]]:
-        """Write all files but the tokenizers and the manifest.
-
-        Returns:
-            The counts, and the SHA-256 of the files for which it is known.
-        """
+    def write(
+        self, folder: Path, tokenizers: Path, inputs: tuple[InputRecord, ...], on_progress: OnProgress
+    ) -> Manifest:
+        """Write all files, the tokenizers of a folder among them, then the manifest that measures them."""
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed run has left of it
+        folder.mkdir()
+        for path in tokenizer_files(tokenizers):
+            shutil.copyfile(path, folder / path.name)
         on_progress(StageProgress("writing", 0, sum(block.kept for block in self.encoded)))
         statistics = Statistics.empty(list(self.tokenizers))
         for block in chain(self.sifted, self.encoded):
@@ -114,7 +116,15 @@ class Assembly(Generic[R]):
                 with (encoded.folder / REJECTIONS).open("rb") as part:
                     shutil.copyfileobj(part, file)
         write_statistics(folder, statistics)
-        return self._count_all(train, valid), {TRAIN: digest}
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            counts=self._count_all(train, valid),
+            files=record_files(folder, {TRAIN: digest}),
+            inputs=inputs,
+            settings=prepared_sections(self.kind.settings),
+        )
+        write_manifest(folder, manifest)
+        return manifest
 
     def _write_valid(self, path: Path, statistics: Statistics) -> dict[str, PieceCounts]:
         """Write the validation sets end to end, and count their pieces."""
@@ -147,14 +157,13 @@ class Assembly(Generic[R]):
 
     def _count_all(self, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]) -> Counts | TextCounts:
         corpora = tuple(self._count_corpus(number, corpus) for number, corpus in enumerate(self.corpora))
-        rejected = count_reasons([*self.sifted, *self.encoded])
         overlap: dict[str, Counter[str]] = {}
         for block in self.encoded:
             for name, sides in block.overlap.items():
                 overlap.setdefault(name, Counter()).update(sides)
         tally = Tally(
             read=sum(corpus.read for corpus in corpora),
-            rejected={reason: rejected[reason] for reason in self.kind.reasons},
+            rejected=count_rejected(self.kind, [*self.sifted, *self.encoded]),
             heldout=self.heldout,
             train=sum(corpus.train for corpus in corpora),
             valid=sum(len(one.records) for one in self.valid),
@@ -178,24 +187,21 @@ class Assembly(Generic[R]):
     def _count_corpus(self, number: int, corpus: Corpus[R]) -> CorpusCount:
         blocks = [both for both in zip(self.sifted, self.encoded, strict=True) if both[0].corpus == number]
         read, train = sum(sifted.read for sifted, _ in blocks), sum(encoded.kept for _, encoded in blocks)
-        rejected = count_reasons(chain.from_iterable(blocks))
+        rejected = count_rejected(self.kind, list(chain.from_iterable(blocks)))
         return CorpusCount(
             name=corpus.name,
             weight=corpus.weight,
             tag=corpus.tag,
             read=read,
-            rejected={reason: rejected[reason] for reason in self.kind.reasons},
-            heldout=read - rejected.total() - train,
+            rejected=rejected,
+            heldout=read - sum(rejected.values()) - train,
             train=train,
         )
 
 
-def count_reasons(blocks: Iterable[BlockResult]) -> Counter[str]:
+def count_rejected(kind: RecordKind[R], blocks: Sequence[BlockResult]) -> dict[str, int]:
     """Count what the stages have rejected, by reason."""
-    counts: Counter[str] = Counter()
-    for block in blocks:
-        counts.update(block.rejected)
-    return counts
+    return {reason: sum(block.rejected.get(reason, 0) for block in blocks) for reason in kind.reasons}
 
 
 @dataclass(frozen=True)
@@ -304,7 +310,7 @@ class _Preparation(Generic[R]):
         with naming(data_dir, instead_of=work_folder(data_dir)), locked(data_dir) as home, keyed(home, key) as work:
             stages = Stages(work, self.kind, self.inputs.train, self.on_progress, self.workers, self.block)
             assembly, warnings = self._go_through(stages)
-            manifest = self._assemble(work / "result", stages.tokenizers, assembly, records)
+            manifest = assembly.write(work / "result", stages.tokenizers, records, self.on_progress)
             try:
                 has_come = holds_data(data_dir) and not force
             except DataError as error:  # that can be moved away, so the work is kept
@@ -334,14 +340,13 @@ class _Preparation(Generic[R]):
         valid = self._read_valid()
         test = {"test": kind.read(self.inputs.test.source.records())} if self.inputs.test else {}
 
-        def overlap() -> Overlap:  # without validation records nothing is known of what they have in common
-            return kind.overlap(
-                ({"validation": [record for one in valid for record in one.records]} if valid else {}) | test
-            )
+        def overlap() -> Overlap:  # with what models are judged by, as far as it is known
+            validation = {"validation": [record for one in valid for record in one.records]} if valid else {}
+            return kind.overlap(validation | test)
 
         sifted = stages.sift(overlap())
         if not any(block.accepted for block in sifted):
-            raise DataError(f"no training {kind.noun} are left after cleaning: {self._describe(sifted)}")
+            raise DataError(f"no training {kind.noun} are left after cleaning: {self._describe(*sifted)}")
         accepted = stages.compare(sifted)
         heldout = Fresh(np.zeros(0, dtype=np.int64))
         if not valid:
@@ -353,8 +358,7 @@ class _Preparation(Generic[R]):
         tokenizers, warnings = stages.make_tokenizers(accepted, heldout, list(self.tokenizers.values()))
         encoded = stages.encode(accepted, heldout, overlap())
         if not any(block.kept for block in encoded):
-            reasons = self._describe(chain(sifted, encoded))
-            raise DataError(f"no training {kind.noun} are left after encoding: {reasons}")
+            raise DataError(f"no training {kind.noun} are left after encoding: {self._describe(*sifted, *encoded)}")
         columns = by_column(kind, tokenizers)
         return Assembly(kind, corpora, sifted, encoded, valid, len(heldout), columns), warnings
 
@@ -371,28 +375,7 @@ class _Preparation(Generic[R]):
             sets.append(ValidationRecords(corpus.name, complete, tags, dropped))
         return sets
 
-    def _describe(self, blocks: Iterable[BlockResult]) -> str:
+    def _describe(self, *blocks: BlockResult) -> str:
         """Say why records were rejected."""
-        counts = count_reasons(blocks)
-        return (
-            ", ".join(f"{counts[reason]} {reason}" for reason in self.kind.reasons if counts[reason]) or "none was read"
-        )
-
-    def _assemble(
-        self, folder: Path, tokenizers: Path, assembly: Assembly[R], records: tuple[InputRecord, ...]
-    ) -> Manifest:
-        """Write a data folder: its files, then the manifest that measures them."""
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed run has left of it
-        folder.mkdir()
-        for path in tokenizer_files(tokenizers):
-            shutil.copyfile(path, folder / path.name)
-        counts, digests = assembly.write(folder, self.on_progress)
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            counts=counts,
-            files=record_files(folder, digests),
-            inputs=records,
-            settings=prepared_sections(self.kind.settings),
-        )
-        write_manifest(folder, manifest)
-        return manifest
+        counts = count_rejected(self.kind, blocks)
+        return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "none was read"

@@ -140,27 +140,22 @@ def _train(
     name: str, settings: TokenizerSettings, lines: Lines, symbols: Sequence[str], sample: Path | None
 ) -> tuple[bytes, list[str]]:
     """Train a model; where `sample` is a file to use, in a process of its own."""
-    train_it = train_tokenizer if sample is None else partial(train_apart, sample=sample)
-
-    def train(vocab_size: int) -> bytes:
-        return train_it(
-            lines(),
-            kind=settings.kind,
-            vocab_size=vocab_size,
-            character_coverage=settings.character_coverage,
-            byte_fallback=settings.byte_fallback,
-            min_frequency=settings.min_frequency,
-            symbols=symbols,
-        )
-
+    train = partial(
+        train_tokenizer if sample is None else partial(train_apart, sample=sample),
+        kind=settings.kind,
+        character_coverage=settings.character_coverage,
+        byte_fallback=settings.byte_fallback,
+        min_frequency=settings.min_frequency,
+        symbols=symbols,
+    )
     side = {JOINT_MODEL: "", SRC_MODEL: "source text: ", TGT_MODEL: "target text: "}[name]
     try:
-        model = train(settings.vocab_size)
+        model = train(lines(), vocab_size=settings.vocab_size)
     except VocabularyTooLargeError as error:
         if "vocab_size" in settings.model_fields_set:
             raise ConfigError(f"{side}{error}") from error
         warning = f"{side}the corpus gives at most {error.largest} pieces, not the default {error.asked}: using these"
-        return train(error.largest), [warning]
+        return train(lines(), vocab_size=error.largest), [warning]
     except ConfigError as error:
         raise ConfigError(f"{side}{error}") from error
     found = len(Tokenizer(model))
