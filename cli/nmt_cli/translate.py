@@ -201,15 +201,10 @@ def _sampling(wanted: bool, **values: float | None) -> "Sampling | None":
 @contextmanager
 def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
     """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
-    from nmt.io.arriving import WatchedLines
     from nmt.io.compressed import begins_markup
     from nmt.markup import LINES, Unclosed
 
-    unclosed, begun = Unclosed(options.keep), False
-
-    def watch_tags(taken: list[str]) -> None:
-        for number, text in unclosed.read(options.text_of(line)[0] for line in taken):
-            warn(f"{name}, line {number}: {text[:_SHOWN]!r} is not closed in {LINES} lines, which are kept as they are")
+    begun = False
 
     def watch_for_markup(taken: list[str]) -> None:
         nonlocal begun
@@ -218,7 +213,18 @@ def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterato
         if begins_markup(first):
             warn(f"{name} begins as HTML or XML, but is translated as plain text; --markup keeps its tags")
 
-    yield WatchedLines(lines, watch_tags if options.markup else watch_for_markup)
+    if not options.markup:
+        lines.watch = watch_for_markup
+        yield lines
+        return
+    unclosed = Unclosed(options.keep)
+
+    def watch_tags(taken: list[str]) -> None:
+        for number, text in unclosed.read(options.text_of(line)[0] for line in taken):
+            warn(f"{name}, line {number}: {text[:_SHOWN]!r} is not closed in {LINES} lines, which are kept as they are")
+
+    lines.watch = watch_tags
+    yield lines
     if unclosed.place:
         number, text = unclosed.place
         warn(f"{name}, line {number}: {text[:_SHOWN]!r} is never closed, so all that follows was kept as it is")

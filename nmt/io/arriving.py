@@ -1,10 +1,10 @@
 """Lines for a translator that never stops: all there from a file, as they arrive from a pipe."""
 
 import select
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from io import BufferedReader
-from itertools import islice
 from threading import Condition, Thread
 from typing import Final, Protocol
 
@@ -28,77 +28,68 @@ class Arriving(Protocol):
         ...
 
 
-class LineSource(Protocol):
+class LineSource(ABC):
     """Where lines come from."""
 
+    _failure: Exception | None = None
+    """What is raised when the lines before it have been taken."""
+    watch: Callable[[list[str]], None] | None = None
+    """Is shown the lines that are taken, before they are given."""
+
     @property
+    @abstractmethod
     def ended(self) -> bool:
         """Whether it is known that all lines have been taken; an error that is to be raised counts as a line."""
-        ...
+
+    @abstractmethod
+    def _next(self, *, wait: bool) -> str | None:
+        """Return the next line; None if there is none, or none yet and nobody is to wait."""
 
     def take(self, limit: int, *, wait: bool) -> list[str]:
         """Return the next lines that have arrived, at most `limit`, and none after CHARACTERS_AT_ONCE characters.
 
-        Args:
-            limit: At least 1.
-            wait: Wait until there is a line: then no lines mean the end.
-
-        Raises:
-            NmtError: The next line cannot be read; the lines before it have been returned.
+        `wait` waits until there is a line: then no lines mean the end. An error comes after the lines before it.
         """
-        ...
+        taken: list[str] = []
+        characters = 0
+        try:
+            while self._failure is None and len(taken) < limit and characters < CHARACTERS_AT_ONCE:
+                line = self._next(wait=wait and not taken)
+                if line is None:
+                    break
+                taken.append(line)
+                characters += len(line)
+        except Exception as error:
+            self._failure = error
+        if self._failure is not None and not taken:
+            raise self._failure
+        if self.watch is not None:
+            self.watch(taken)
+        return taken
 
 
-class FileLines:
+class FileLines(LineSource):
     """Lines that are there when they are asked for; the first is read at once, so that no error of the file is late."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
-        self._next = next(self._lines, None)
-        self._failure: NmtError | None = None
+        self._ahead = next(self._lines, None)
 
     @property
     def ended(self) -> bool:
-        """Whether all lines have been taken."""
-        return self._next is None and self._failure is None
+        """See `LineSource`."""
+        return self._ahead is None and self._failure is None
 
-    def take(self, limit: int, *, wait: bool) -> list[str]:
-        """Return the next `limit` lines, fewer if they are long, or all that are left; see `LineSource`."""
-        taken: list[str] = []
-        characters = 0
-        while self._next is not None and len(taken) < limit and characters < CHARACTERS_AT_ONCE:
-            taken.append(self._next)
-            characters += len(self._next)
-            self._next = None
-            try:
-                self._next = next(self._lines, None)
-            except NmtError as error:
-                self._failure = error
-        if self._failure is not None and not taken:
-            raise self._failure
-        return taken
+    def _next(self, *, wait: bool) -> str | None:
+        line, self._ahead = self._ahead, None
+        try:
+            self._ahead = None if line is None else next(self._lines, None)
+        except NmtError as error:
+            self._failure = error
+        return line
 
 
-class WatchedLines:
-    """Lines of another source; those that are taken are shown to a function first."""
-
-    def __init__(self, lines: LineSource, watch: Callable[[list[str]], None]) -> None:
-        self._lines = lines
-        self._watch = watch
-
-    @property
-    def ended(self) -> bool:
-        """Whether all lines have been taken."""
-        return self._lines.ended
-
-    def take(self, limit: int, *, wait: bool) -> list[str]:
-        """Return the next lines; see `LineSource`."""
-        taken = self._lines.take(limit, wait=wait)
-        self._watch(taken)
-        return taken
-
-
-class ArrivingLines:
+class ArrivingLines(LineSource):
     r"""Lines of a pipe or a terminal: each waits only for its `\n`, and the last may lack it.
 
     A thread reads ahead, about 1 MiB or one line if that is longer. When it waits for more at the end of the program,
@@ -117,48 +108,24 @@ class ArrivingLines:
             on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
             longest: Bytes after which a line is given as `Begun` and a rest, as those of files are; None: none is.
         """
-        self._name = name
         self._arrived = _Arrived()
         self._raw: deque[bytes] = deque()
         self._lines = decode_lines(iter(self._raw.popleft, None), name, on_bad_utf8)
-        self._failure: Exception | None = None
-        reading = (_reader(stream), self._arrived, longest)
+        reading = (_reader(stream), self._arrived, longest, name)
         Thread(target=_read_ahead, args=reading, name=f"reads {name}", daemon=True).start()
 
     @property
     def ended(self) -> bool:
-        """Whether it is known that all lines have been taken."""
+        """See `LineSource`."""
         return not self._raw and self._failure is None and self._arrived.ended
 
-    def take(self, limit: int, *, wait: bool) -> list[str]:
-        """Return lines that have arrived; see `LineSource`.
-
-        Raises:
-            DataError: A line is not UTF-8, or the stream cannot be read.
-        """
-        taken: list[str] = []
-        characters = 0
-        try:
-            while self._failure is None and len(taken) < limit and characters < CHARACTERS_AT_ONCE:
-                if not self._raw:
-                    block = self._arrived.get(wait=wait and not taken)
-                    if not block:
-                        break
-                    self._raw.extend(
-                        [block] if isinstance(block, BegunBytes) else block.removesuffix(b"\n").split(b"\n")
-                    )
-                for line in islice(self._lines, min(limit - len(taken), len(self._raw))):
-                    taken.append(line)
-                    characters += len(line)
-                    if characters >= CHARACTERS_AT_ONCE:
-                        break
-        except OSError as error:
-            self._failure = DataError(f"cannot read {self._name}: {error.strerror or error}")
-        except Exception as error:
-            self._failure = error
-        if self._failure is not None and not taken:
-            raise self._failure
-        return taken
+    def _next(self, *, wait: bool) -> str | None:
+        if not self._raw:
+            block = self._arrived.get(wait=wait)
+            if not block:
+                return None
+            self._raw.extend([block] if isinstance(block, BegunBytes) else block.removesuffix(b"\n").split(b"\n"))
+        return next(self._lines)
 
 
 class _Arrived:
@@ -222,8 +189,8 @@ def _reader(stream: Arriving) -> Callable[[], bytes]:
     return read
 
 
-def _read_ahead(read: Callable[[], bytes], arrived: _Arrived, longest: int | None) -> None:
-    failure = None
+def _read_ahead(read: Callable[[], bytes], arrived: _Arrived, longest: int | None, name: str) -> None:
+    failure: Exception | None = None
     unfinished: list[bytes] = []  # pieces of a line whose end has not come yet
     size, goes_on = 0, False
     try:
@@ -242,6 +209,8 @@ def _read_ahead(read: Callable[[], bytes], arrived: _Arrived, longest: int | Non
                 size += len(rest)
         if unfinished or goes_on:
             arrived.put(b"".join(unfinished) or b"\n")
+    except OSError as error:
+        failure = DataError(f"cannot read {name}: {error.strerror or error}")
     except Exception as error:  # all of them: whoever takes lines would wait for ever
         failure = error
     arrived.finish(failure)

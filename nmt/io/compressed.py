@@ -40,12 +40,8 @@ class Meter:
 def read_chunks(path: Path, meter: Meter) -> Iterator[bytes]:
     """Read a file, which `.gz`, `.xz`, `.bz2` or `.zst` in its name says is compressed, from start to end.
 
-    Args:
-        path: The file.
-        meter: Told how much of the file has been read, compressed as it is, before each chunk is given.
-
-    Raises:
-        DataError: It is missing, unreadable, damaged or incomplete.
+    It is a `DataError` if it is missing, unreadable, damaged or incomplete. Before each chunk is given, `meter` is told
+    how much of the file has been read, compressed as it is.
     """
     with _opened(path) as (raw, file):
         before, tell = meter.bytes, raw.tell if raw.seekable() else None
@@ -84,8 +80,7 @@ def cut_end(data: bytes) -> int:
 def read_sections(readline: Callable[[int], bytes]) -> Iterator[bytes]:
     r"""Read lines, each with its `\n`, or, of one with more than `SECTION_BYTES` before it, section after section.
 
-    Args:
-        readline: Returns the next bytes up to the end of the line, but at most so many; none at the end.
+    `readline` returns the next bytes up to the end of the line, but at most so many; none at the end.
     """
     begun = b""
     goes_on = False

@@ -29,11 +29,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of `path` for writing; rename it to `path` when the block ends well.
 
     A block that fails, or a kill at any instant, leaves the old `path` (or its absence) as it was; what kills have left
-    goes first. A link at `path` is replaced, not followed; the temporary file is a new one whose name nobody can know
-    beforehand.
-
-    Raises:
-        OSError: The folder cannot be written, or the disk is full; it names `path`.
+    goes first. A link at `path` is replaced, not followed; nobody can know the temporary name beforehand. An `OSError`
+    names `path`.
     """
     _remove_left_beside(path)
     temporary, descriptor = _claim(path, lambda name: os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
@@ -52,10 +49,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def written(path: Path) -> Iterator[IO[bytes]]:
     """Open what a user named for writing: a file is whole or stays as it was, through links too.
 
-    Devices and named pipes are written in place: a file that took their place would break whatever else uses them.
-
-    Raises:
-        OSError: It is a folder, or cannot be written; it names `path`.
+    Devices and named pipes are written in place: a file that took their place would break whatever else uses them. An
+    `OSError` names `path`.
     """
     if path.is_dir():  # otherwise this would come out at the end
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -71,10 +66,7 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 def building(folder: Path) -> Iterator[Path]:
     """Give a temporary neighbour of `folder`, a new or empty one, to fill; it takes its place when the block ends well.
 
-    A block that fails leaves nothing behind.
-
-    Raises:
-        OSError: The folder cannot be made, or something has come into it in the meantime.
+    A block that fails leaves nothing behind. If something has come into the folder in the meantime it is an `OSError`.
     """
     target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +89,8 @@ def temporary_beside(path: Path) -> Path:
 
 
 def appending(path: Path) -> IO[str]:
-    """Open a text file of a folder for appending, or make it; UTF-8.
-
-    Raises:
-        OSError: It is a link, or no regular file: whoever made the folder would choose what is written to.
+    """Open a text file of a folder for appending, or make it; UTF-8. It is an `OSError` if it is a link or no regular
+    file: whoever made the folder would choose what is written to.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -117,11 +107,7 @@ def appending(path: Path) -> IO[str]:
 
 
 def read_regular(path: Path) -> bytes:
-    """Read a whole file that may be anybody's.
-
-    Raises:
-        OSError: It is missing, unreadable, larger than 256 MiB, or a pipe or a device, which would never end.
-    """
+    """Read a whole file that may be anybody's: no pipe or device, which would never end, and 256 MiB at most."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
@@ -133,12 +119,7 @@ def read_regular(path: Path) -> bytes:
 
 
 def read_json(path: Path, failure: type[Exception]) -> Any:
-    """Read JSON that may be anybody's.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        failure: It cannot be read, or is no JSON.
-    """
+    """Read JSON that may be anybody's; `failure` is raised if it is none or cannot be read, unless it is missing."""
     try:
         return json.loads(read_regular(path))
     except FileNotFoundError:
@@ -150,11 +131,7 @@ def read_json(path: Path, failure: type[Exception]) -> Any:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder within another one, unless it is there.
-
-    Raises:
-        OSError: It is a link: what is written or removed there would be somebody else's.
-    """
+    """Make a folder within another one, unless it is there; an error if it is a link to somebody else's files."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, "is a link, expected a folder: nothing is written or removed through it", str(path))
     path.mkdir(parents=True, exist_ok=True)
@@ -162,15 +139,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def naming(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
-    """Let an error that names no file, of a full disk say, name this path.
-
-    Args:
-        path: What the user knows.
-        instead_of: A hidden file or folder; an error that names it, or what is in it, names `path` too.
-
-    Raises:
-        OSError: The one of the block.
-    """
+    """Let an error that names no file, of a full disk say, or the hidden `instead_of` or what is in it, name `path`."""
     try:
         yield
     except OSError as error:

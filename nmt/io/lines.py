@@ -96,11 +96,7 @@ def unequal(first: Path, lines: int, second: Path, expected: int) -> DataError:
 
 
 def read_lines(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:
-    """Read the lines of a text file, which `.gz`, `.xz`, `.bz2` or `.zst` in its name says is compressed.
-
-    Raises:
-        DataError: The file is missing, unreadable, damaged, or not UTF-8.
-    """
+    """Read the lines of a text file, which `.gz`, `.xz`, `.bz2` or `.zst` in its name says is compressed."""
     return decode_lines(read_raw_lines(path), str(path), on_bad_utf8)
 
 
@@ -113,13 +109,9 @@ def decode_lines(lines: Iterable[bytes], name: str, on_bad_utf8: OnBadUtf8 = "er
     r"""Turn lines of UTF-8 bytes into text, without `\n` or `\r\n` at their ends or a byte order mark at the start.
 
     Args:
-        lines: Any binary file open for reading, or another source of lines that end at `\n`; of `BegunBytes` becomes
-            `Begun`.
-        name: What an error calls it.
-        on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
-
-    Raises:
-        DataError: A line is not UTF-8.
+        lines: They end at `\n`; of `BegunBytes` becomes `Begun`.
+        name: What an error calls them.
+        on_bad_utf8: Whether bad bytes are a `DataError` or become U+FFFD.
     """
     number, before = 1, -1
     """The number of the line, and how many of its bytes have been decoded; -1: it is the first of all."""
@@ -217,11 +209,7 @@ class LineCutter:
 
 
 def _bound(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
-    """Hold back the beginning of a line until it is known that the line is not too long; None stands for one that is.
-
-    Args:
-        chunks: None is longer than a line may be.
-    """
+    """Hold back the beginning of a line until it is known not to be too long; None stands for a line that is."""
     begun: list[bytes] = []
     length = 0
     for chunk in chunks:
@@ -274,8 +262,7 @@ class Lines:
     def decode(self) -> str:
         """Return all lines in one text, without a byte order mark at the start of the file.
 
-        Raises:
-            DataError: A line is not UTF-8; the first such line is named.
+        It is a `DataError` if a line is not UTF-8; the first such line is named.
         """
         data = self.data.removeprefix(BOM) if self.first == 1 else self.data
         try:

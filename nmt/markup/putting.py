@@ -30,12 +30,8 @@ def reinsert(translation: str, marked: Marked, links: Iterable[Link]) -> str:
     """Put the spans of a line into the translation of its plain text, each once, and what stood at its ends.
 
     Apart from white space beside the spans, and references to characters that the source has as references, the
-    translation does not change. A line of nothing but markup comes out as it was.
-
-    Args:
-        translation: What became of `marked.plain`.
-        marked: What `extract` made of the line.
-        links: Word alignment, in any order; those to words that are not there are left aside.
+    translation does not change. A line of nothing but markup comes out as it was. Links may come in any order; those to
+    words that are not there are left aside.
     """
     write = _speller(marked.spellings)
     words = list(re.finditer(r"\S+", translation))
@@ -61,8 +57,8 @@ class Node:
 def tree(spans: tuple[Span, ...]) -> Node:
     """Return a root, not itself a span, with the spans below it.
 
-    A closing tag belongs to the last open tag of its name; tags opened since then are single.
-    So is any other without a partner.
+    A closing tag belongs to the last open tag of its name; tags opened since then, and all others without a partner,
+    are single.
     """
     closer_of: dict[int, int] = {}
     opened: list[tuple[str, int]] = []

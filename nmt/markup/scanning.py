@@ -234,14 +234,9 @@ class Scanned:
 
 
 def scan(line: str, opened: Region | None = None, own: re.Pattern[str] | None = None) -> Scanned:
-    """Find the markup of a line, and whatever the pattern `own` matches.
+    """Find the markup of a line, given what is open at its start, and whatever a user's pattern `own` matches.
 
     Of two stretches that overlap the first is taken, of two that start together the one whose pattern is longer.
-
-    Args:
-        line: As it stands in the document.
-        opened: What is open at its start.
-        own: A user's pattern.
     """
     start, opened = through(line, 0, opened)
     if opened:

@@ -62,11 +62,7 @@ class Marked:
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile a user's own regular expression for `extract`.
-
-    Raises:
-        UsageError: It is not a regular expression, or it is empty.
-    """
+    """Compile a user's own regular expression for `extract`; an empty one is an error."""
     if not text:
         raise UsageError("the markup pattern is empty; expected a Python regular expression")
     try:
@@ -82,17 +78,11 @@ def extract(
     *,
     unread: Callable[[str], Sequence[Stretch]] = lambda text: (),
 ) -> Marked:
-    """Take out what `scan` finds, and the white space at the ends of the line.
+    """Take out what `scan` finds, what `unread` finds in the text between, and the white space at the ends of the line.
 
     Punctuation that followed a span is joined to the word before it: of `Hello {name}, come` remains `Hello, come`.
     References to letters and punctuation marks, as in `R&amp;D`, become what they stand for. Text is put in Unicode
     NFC, markup is not.
-
-    Args:
-        line: As it stands in the document.
-        own: A user's pattern: what it matches is a span too.
-        opened: What is open at the start of the line.
-        unread: Finds what else is taken out of the text between markup.
     """
     found = scan(line, opened, own)
     starts = [found.start, *(stretch.end for stretch in found.stretches)]

@@ -33,35 +33,26 @@ def join_pieces(pieces: Sequence[str]) -> str:
 
 
 def word_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:
-    """Find the words that white space separates in the text of `pieces`.
+    """Find the words that white space separates in the text of `pieces`: where the pieces of each start and end.
 
     A piece that begins with the mark opens a word, and `<unk>` is a word of its own, as its text has spaces around it.
-    A piece without text belongs to the word behind it, at the end to the last word.
-
-    Returns:
-        For each word the index of its first piece and the index behind its last. Words that no mark separates, but a
-        tab say, or that replace one piece, have the same span.
+    A piece without text belongs to the word behind it, at the end to the last word. Words that no mark separates, but a
+    tab say, or that replace one piece, have the same span.
     """
     spans = _spans(pieces, [piece == UNK_PIECE for piece in pieces])
     return [span for span in spans for _ in join_pieces(pieces[slice(*span)]).split()]
 
 
 def align_words(src_pieces: Sequence[str], tgt_pieces: Sequence[str], weights: NDArray[np.float32]) -> list[Link]:
-    """Link every target word to the source word that it attends to most, to the first of several.
+    """Link every target word to the source word that it attends to most, to the first of several; sorted.
 
     The attention to a source word is the sum over its pieces; that of a target word is the mean over its pieces.
     A target word that attends to no source word at all has no link.
 
     Args:
-        src_pieces: The source.
-        tgt_pieces: The target, without `</s>`.
+        src_pieces: The source, [S].
+        tgt_pieces: The target, without `</s>`, [T].
         weights: Attention, [T, S].
-
-    Returns:
-        The links, sorted.
-
-    Raises:
-        ValueError: The weights have another shape than the pieces ask for.
     """
     _check_shape(src_pieces, tgt_pieces, weights)
     src_spans = word_spans(src_pieces)
@@ -88,8 +79,8 @@ def replace_unknown(
     dictionary has for it. In a script without spaces a piece counts as a word. `join_pieces` makes text of the result.
 
     Args:
-        src_pieces: The source.
-        tgt_pieces: The target, without `</s>`.
+        src_pieces: The source, [S].
+        tgt_pieces: The target, without `</s>`, [T].
         weights: Attention, [T, S].
         dictionary: From source words to target words; a word that it lacks is looked up without the punctuation around
             it too. None: source words are copied.
@@ -97,9 +88,6 @@ def replace_unknown(
     Returns:
         As many pieces as before, so that the weights fit them still: a new word stands where the old one began, and the
         other pieces of the old one are empty. An unknown piece that attends to no source word stays.
-
-    Raises:
-        ValueError: The weights have another shape than the pieces ask for.
     """
     _check_shape(src_pieces, tgt_pieces, weights)
     src_spans, tgt_spans = (

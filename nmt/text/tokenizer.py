@@ -31,11 +31,7 @@ class Tokenizer:
     """A trained SentencePiece model, whose special ids are those of `nmt.text.vocab`."""
 
     def __init__(self, model: bytes) -> None:
-        """Load a serialized model.
-
-        Raises:
-            ModelError: The bytes are no SentencePiece model, or its special ids are others.
-        """
+        """Load a serialized model; an error if its special ids are not those of `nmt.text.vocab`."""
         self.serialized = model
         """The bytes that it was loaded from."""
         processor = load_processor(model)
@@ -58,11 +54,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Load a model file.
-
-        Raises:
-            ModelError: The file is missing or is no model that `nmt prepare` could have trained.
-        """
+        """Load a model file."""
         try:
             return cls(read_regular(path))
         except OSError as error:
@@ -150,11 +142,7 @@ class Tokenizers:
 
 
 def load_tokenizers(folder: Path) -> Tokenizers:
-    """Load the tokenizer of both languages, or one of each, from a data or model folder.
-
-    Raises:
-        ModelError: The folder holds no tokenizer, or one that cannot be used.
-    """
+    """Load the tokenizer of both languages, or one of each, from a data or model folder."""
     files = tokenizer_files(folder)
     if len(files) == 1:
         joint = Tokenizer.load(files[0])
@@ -164,11 +152,7 @@ def load_tokenizers(folder: Path) -> Tokenizers:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """List the tokenizer models of a folder: the joint one, or source and target.
-
-    Raises:
-        ModelError: They are not there.
-    """
+    """List the tokenizer models of a folder: the joint one, or source and target; an error if it has neither."""
     joint, src, tgt = folder / JOINT_MODEL, folder / SRC_MODEL, folder / TGT_MODEL
     if joint.is_file():
         return [joint]
@@ -178,20 +162,12 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def find_tokenizer(path: Path) -> Path:
-    """Return a tokenizer model: the file itself, or that of a data or model folder, the target's where it has two.
-
-    Raises:
-        ModelError: The folder holds no tokenizer.
-    """
+    """Return a tokenizer model: the file itself, or that of a data or model folder, the target's where it has two."""
     return tokenizer_files(path)[-1] if path.is_dir() else path
 
 
 def load_processor(model: bytes) -> SentencePieceProcessor:
-    """Load a serialized model, whatever its special ids are.
-
-    Raises:
-        ModelError: The bytes are no SentencePiece model.
-    """
+    """Load a serialized model, whatever its special ids are."""
     try:
         processor = SentencePieceProcessor(model_proto=model)
     except (RuntimeError, UnicodeDecodeError) as error:  # the latter where its message quotes what is no UTF-8
@@ -221,11 +197,7 @@ class Model:
     """
 
     def __init__(self, serialized: bytes) -> None:
-        """Read the bytes of a file that SentencePiece can load.
-
-        Raises:
-            ModelError: They end too early, or are none.
-        """
+        """Read the bytes of a file that SentencePiece can load."""
         try:
             self.message: Any = ModelProto.FromString(serialized)
             if any(isinstance(one.piece, bytes) for one in self.message.pieces):

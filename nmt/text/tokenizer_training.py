@@ -167,16 +167,7 @@ def _explain(message: str, vocab_size: int) -> NmtError:
 
 
 def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
-    """Do as `train_tokenizer`, which takes the same options, in a process of its own.
-
-    Args:
-        lines: The text.
-        sample: Where it is put for that process, and removed.
-        options: Those of `train_tokenizer`.
-
-    Raises:
-        NmtError: As for `train_tokenizer`, or the memory ran out.
-    """
+    """Do as `train_tokenizer`, which takes the same options, in a process that reads the text from `sample`."""
     try:
         with sample.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -214,11 +205,7 @@ _MOST_SYMBOLS: Final = 2048
 
 
 def load_any(path: Path) -> bytes:
-    """Read a model file of any origin; return it with the special ids of `nmt.text.vocab`, as it is if it has them.
-
-    Raises:
-        ModelError: The file cannot be read, or holds no model that could be used.
-    """
+    """Read a model file of any origin; return it with the special ids of `nmt.text.vocab`, as it is if it has them."""
     try:
         return adopt_model(path.read_bytes())
     except OSError as error:
@@ -231,9 +218,6 @@ def adopt_model(model: bytes) -> bytes:
     """Give a model the special pieces and ids of `nmt.text.vocab`, in front of its other pieces, whose order stays.
 
     It cuts text into the same pieces as before, and makes the same text of them.
-
-    Raises:
-        ModelError: It is none, or one that nothing here could use.
     """
     processor = load_processor(model)
     read = Model(model)
@@ -280,12 +264,12 @@ def keep_frequent(model: bytes, counts: Mapping[str, int], min_frequency: int) -
 def keep_words(
     model: bytes, counts: Mapping[str, int], *, min_frequency: int, symbols: Sequence[str], vocab_size: int
 ) -> bytes:
-    """Leave words out of a model of them that occur less often, and put symbols in, before all other words.
+    """Leave rare words out of a model of words, and put symbols in, before all other words.
 
     Args:
         model: As it was trained.
         counts: How often each word occurs; not looked at where `min_frequency` is 1.
-        min_frequency: How often a word has to occur that is no symbol.
+        min_frequency: For words that are no symbols.
         symbols: Words that are in the vocabulary, however rare.
         vocab_size: At most so many pieces are left, the most frequent.
     """

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
-from nmt.io.arriving import CHARACTERS_AT_ONCE, ArrivingLines, FileLines, LineSource, WatchedLines
+from nmt.io.arriving import CHARACTERS_AT_ONCE, ArrivingLines, FileLines, LineSource
 
 ROOT = Path(__file__).parents[3]
 StartProcess = Callable[..., "subprocess.Popen[Any]"]
@@ -91,7 +91,8 @@ def test_of_a_file_one_line_is_read_ahead() -> None:
 
 def test_lines_that_are_watched_are_shown_before_they_are_given() -> None:
     shown: list[list[str]] = []
-    lines = WatchedLines(FileLines("abc"), shown.append)
+    lines = FileLines("abc")
+    lines.watch = shown.append
     assert (lines.take(2, wait=True), shown, lines.ended) == (["a", "b"], [["a", "b"]], False)
     assert (lines.take(2, wait=True), shown[1:], lines.ended) == (["c"], [["c"]], True)
 
