@@ -1,5 +1,6 @@
 """Modules, files and functions that pages, docstrings and comments name are there."""
 
+import ast
 import io
 import re
 import tokenize
@@ -69,6 +70,13 @@ def test_what_docstrings_and_comments_name_is_there(folder: str) -> None:
     for path in CODE:
         if path.is_relative_to(ROOT / folder):
             assert list(broken(prose(path))) == [], shown(path)
+
+
+def test_what_the_benchmarks_import_is_there() -> None:
+    for path in (ROOT / "tests/benchmarks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert list(broken("\n".join(f"{node.module}.{alias.name}" for alias in node.names))) == [], shown(path)
 
 
 def test_names_that_lead_nowhere_are_found() -> None:
