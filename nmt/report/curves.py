@@ -64,9 +64,6 @@ _PANELS: Final = (
     _Panel("Gradient norm", ("train/gradient_norm",), "log if spiky"),
 )
 """Numbers of a further validation set have its name within theirs: "valid/news/loss"."""
-_SPEED: Final = _Panel("Speed (pieces a second)", ("train/tokens_per_second",))
-_TEXT_PANELS: Final = tuple(_SPEED if panel.names == _SPEED.names else panel for panel in _PANELS)
-"""Those of a language model, which has no target."""
 _NAMES: Final = tuple(name for panel in _PANELS for name in panel.names)
 
 
@@ -112,31 +109,53 @@ def curves_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
     """Lay out a panel for every number, and one legend for all of them."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(12, 10), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     figure.suptitle(printable(title, LONGEST_TITLE), fontsize=14, fontweight="bold", parse_math=False)
     last_step = max(float(curve.steps[-1]) for curve in curves.values())
-    legend: dict[str, Artist] = {}
-    styles = _styles(curves)
     of_text = "valid/loss" in curves and _BLEU not in curves
-    for axes, panel in zip(figure.subplots(3, 2).flat, _TEXT_PANELS if of_text else _PANELS, strict=True):
-        _prepare(axes, panel, last_step=last_step)
-        shown = {name: curve for main in panel.names for name, curve in curves.items() if _main(name) == main}
-        for name, curve in shown.items():
-            legend |= _draw_curve(axes, curve, *styles[name])
-        if _BLEU in shown:
-            legend |= _mark_best(axes, shown[_BLEU])
-        if shown:
-            _scale(axes, panel, np.concatenate([curve.values for curve in shown.values()]))
-        elif _BLEU in panel.names and of_text:
-            _say_empty(axes, "none: a language model translates nothing")
-        else:
-            _say_empty(axes, f"no {_KINDS[panel.names[0].partition('/')[0]]} record yet")
+    legend: dict[str, Artist] = {}
+    for axes, panel in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
+        legend |= _draw_panel(axes, panel, curves, of_text=of_text)
+        axes.set_xlabel("step")
+        axes.set_xlim(0, 1.03 * max(1.0, last_step))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     columns = 3 if max(map(len, legend), default=0) <= _SHORT else 2
     below = figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=columns, frameon=False)
     for text in below.get_texts():
         text.set_parse_math(False)
     return figure
+
+
+def _draw_panel(axes: "Axes", panel: _Panel, curves: Mapping[str, Curve], *, of_text: bool) -> "dict[str, Artist]":
+    """Draw the curves of a panel, or say why there are none; return the entries of the legend."""
+    from matplotlib.ticker import FuncFormatter
+
+    # a language model has no target
+    axes.set_title(panel.title.replace("target ", "") if of_text else panel.title, loc="left")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_number))
+    legend, styles = dict[str, "Artist"](), _styles(curves)
+    shown = {name: curve for main in panel.names for name, curve in curves.items() if _main(name) == main}
+    for name, curve in shown.items():
+        legend |= _draw_curve(axes, curve, *styles[name])
+    if bleu := shown.get(_BLEU):
+        best = int(bleu.values.argmax())
+        (star,) = axes.plot(
+            bleu.steps[best], bleu.values[best], "*", color="black", markersize=14, markeredgecolor="white", zorder=3
+        )
+        legend[f"best BLEU: {bleu.values[best]:.1f} at step {bleu.steps[best]:,.0f}"] = star
+    if shown:
+        _scale(axes, panel, np.concatenate([curve.values for curve in shown.values()]))
+    else:
+        no_bleu = of_text and _BLEU in panel.names
+        kind = _KINDS[panel.names[0].partition("/")[0]]
+        why = "none: a language model translates nothing" if no_bleu else f"no {kind} record yet"
+        axes.set_ylim(0, 1)
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="#777777")
+    return legend
 
 
 def thin(curve: Curve, every: int) -> tuple[Curve, Curve, Curve]:
@@ -183,53 +202,27 @@ def _draw_curve(axes: "Axes", curve: Curve, label: str, colour: str, dashes: str
     return {label: line}
 
 
-def _mark_best(axes: "Axes", bleu: Curve) -> "dict[str, Artist]":
-    best = int(bleu.values.argmax())
-    (star,) = axes.plot(
-        bleu.steps[best], bleu.values[best], "*", color="black", markersize=14, markeredgecolor="white", zorder=3
-    )
-    return {f"best BLEU: {bleu.values[best]:.1f} at step {bleu.steps[best]:,.0f}": star}
-
-
-def _prepare(axes: "Axes", panel: _Panel, *, last_step: float) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axes.set_title(panel.title, loc="left")
-    axes.set_xlabel("step")
-    axes.set_xlim(0, 1.03 * max(1.0, last_step))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(_number))
-
-
 def _scale(axes: "Axes", panel: _Panel, values: NDArray[np.float64]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
     low, high = float(values.min()), float(values.max())
     if low > 0 and (panel.scale == "log" or (panel.scale == "log if spiky" and high > _SPIKY * np.median(values))):
         axes.set_title(f"{panel.title} (log scale)", loc="left")
-        _scale_by_ratio(axes, low, high)
+        axes.set_yscale("log")
+        ratio = high / low
+        room = ratio**0.06 if ratio > 1 else 1.25
+        axes.set_ylim(low / room, high * room)
+        rounded = LogLocator(subs=(1, 2, 5) if ratio < 1000 else (1,))
+        axes.yaxis.set_major_locator(
+            MaxNLocator(6) if ratio < 10 else rounded
+        )  # a narrow range may hold no round number
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(_number))
     elif panel.scale == "free":
         room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         axes.set_ylim(low - room, high + room)
     else:
         axes.set_ylim(min(0.0, low), 1.08 * high if high > 0 else 1.0)
-
-
-def _scale_by_ratio(axes: "Axes", low: float, high: float) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    axes.set_yscale("log")
-    room = (high / low) ** 0.06 if high > low else 1.25
-    axes.set_ylim(low / room, high * room)
-    ratio = high / low  # a narrow range may hold no round number
-    axes.yaxis.set_major_locator(MaxNLocator(6) if ratio < 10 else LogLocator(subs=(1, 2, 5) if ratio < 1000 else (1,)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(_number))
-
-
-def _say_empty(axes: "Axes", why: str) -> None:
-    axes.set_ylim(0, 1)
-    axes.set_yticks([])
-    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="#777777")
 
 
 def _number(value: float, _: int | None = None) -> str:

@@ -14,7 +14,6 @@ from nmt.errors import ConfigError, install
 from nmt.io.files import written
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -34,8 +33,6 @@ STYLE: Final = {
 """How curves look: thin grey axes on the left and below, labels in black."""
 
 LONGEST_TITLE: Final = 80
-
-_REPLACEMENT: Final = "\ufffd"
 
 
 @contextmanager
@@ -61,7 +58,7 @@ def drawing(target: AbstractContextManager[IO[bytes]], style: Mapping[str, Any] 
 
 def printable(text: str, longest: int) -> str:
     """Mark what has no shape, such as control characters and halves of surrogate pairs, and cut off at `longest`."""
-    shown = "".join(character if character.isprintable() else _REPLACEMENT for character in text)
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}\u2026"
 
 
@@ -92,10 +89,10 @@ def draw_attention(
 
     Args:
         path: Replaced if it is there.
-        src_pieces: Labels of the columns.
-        tgt_pieces: Labels of the rows.
+        src_pieces: S labels.
+        tgt_pieces: T labels.
         weights: Attention, [T, S], from 0 to 1.
-        title: Stands above the picture: "sentence 3", say.
+        title: Such as "sentence 3".
 
     Returns:
         The characters that no installed font has: boxes stand for them.
@@ -127,8 +124,17 @@ def attention_figure(
     axes = figure.add_axes((0, 1 - cells_height / height, cells_width / width, cells_height / height))
     figure.add_axes((1 - _BAR_WIDTH / width, 0, _BAR_WIDTH / width, 1))
     _draw_cells(figure, weights, line_width=_LINE * cell / _CELL)
-    labels = [[printable(piece, _LONGEST_LABEL) for piece in pieces] for pieces in (src_pieces, tgt_pieces)]
-    _label(axes, *labels, title=printable(title, LONGEST_TITLE), size=_LETTERS * cell * _POINTS_PER_INCH)
+    src_labels, tgt_labels = (
+        [printable(piece, _LONGEST_LABEL) for piece in pieces] for pieces in (src_pieces, tgt_pieces)
+    )
+    title, size = printable(title, LONGEST_TITLE), _LETTERS * cell * _POINTS_PER_INCH
+    families, _ = _families_for({*title, *"".join(src_labels), *"".join(tgt_labels)})
+    text: dict[str, Any] = {"fontfamily": families, "parse_math": False}
+    upright: dict[str, Any] = {"rotation": 90, "rotation_mode": "anchor", "ha": "left", "va": "center_baseline"}
+    axes.tick_params(length=0, pad=4, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.set_xticks(np.arange(columns) + 0.5, src_labels, fontsize=size, **upright, **text)
+    axes.set_yticks(np.arange(rows) + 0.5, tgt_labels, fontsize=size, **text)
+    axes.set_title(title, loc="left", fontsize=12, pad=10, **text)
     return figure
 
 
@@ -148,19 +154,8 @@ def _draw_cells(figure: "Figure", weights: NDArray[np.float32], *, line_width: f
     figure.colorbar(ScalarMappable(**colours), cax=bar_axes, label="attention weight")
 
 
-def _label(axes: "Axes", src_labels: list[str], tgt_labels: list[str], *, title: str, size: float) -> None:
-    characters = {*title, *"".join(src_labels), *"".join(tgt_labels)}
-    text: dict[str, Any] = {"fontfamily": _families_for(characters)[0], "parse_math": False}
-    upright: dict[str, Any] = {"rotation": 90, "rotation_mode": "anchor", "ha": "left", "va": "center_baseline"}
-    axes.tick_params(length=0, pad=4, top=True, labeltop=True, bottom=False, labelbottom=False)
-    axes.set_xticks(np.arange(len(src_labels)) + 0.5, src_labels, fontsize=size, **upright, **text)
-    axes.set_yticks(np.arange(len(tgt_labels)) + 0.5, tgt_labels, fontsize=size, **text)
-    axes.set_title(title, loc="left", fontsize=12, pad=10, **text)
-
-
 def _families_for(characters: set[str]) -> tuple[list[str], list[str]]:
-    """Choose families among the installed fonts, the first choice first, that have what any of them has; what none has
-    comes second."""
+    """Choose installed fonts, the first choice first, that have these characters; those that none has come second."""
     from matplotlib.font_manager import FontProperties, findfont, fontManager
 
     usual = ("normal", "normal", "normal", 400)  # what `findfont` looks for; it complains about other faces
@@ -178,7 +173,7 @@ def _families_for(characters: set[str]) -> tuple[list[str], list[str]]:
 
 @cache
 def _code_points_of(font_path: str) -> NDArray[np.int64]:
-    """List what a font can draw: nothing where it holds pictures of one size, as fonts of colour emoji do."""
+    """List what a font can draw; one of pictures in a single size, as of colour emoji, can draw nothing."""
     from matplotlib.ft2font import FT2Font
 
     font = FT2Font(font_path)
