@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.console import results, say
+from nmt_cli.terminal import results, say
 
 
 def average(

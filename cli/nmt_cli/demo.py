@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.arguments import SetOption
-from nmt_cli.console import results, say
 from nmt_cli.run import run_stages, show_scores
+from nmt_cli.terminal import SetOption, results, say
 
 
 def demo(

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from nmt_cli.arguments import STREAM, refuse_replacing
-from nmt_cli.console import results, say
+from nmt_cli.terminal import STREAM, refuse_replacing, results, say
 
 if TYPE_CHECKING:
     from nmt.report.inspection import Bar, Inspection

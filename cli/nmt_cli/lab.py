@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nmt.config.model import CELLS
-from nmt_cli.console import progress, results, say
+from nmt_cli.terminal import progress, results, say
 
 
 def lab(

@@ -14,18 +14,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nmt.errors import DataError, UsageError, counted
-from nmt_cli.arguments import (
+from nmt_cli.terminal import (
     STREAM,
     DeviceOption,
     OnBadUtf8Option,
+    SeedOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
     add_command,
     block_of,
-    drawn_by,
     open_lines,
     open_output,
     refuse_replacing,
+    results,
+    sampling_with,
+    say,
+    status,
 )
-from nmt_cli.console import results, say, status
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -143,10 +149,10 @@ def generate(
     carry: Annotated[
         bool, typer.Option("--carry", help="Carry the state over from line to line: all lines are one text.")
     ] = False,
-    temperature: Annotated[float, drawn_by("temperature", panel="Random choice")] = 1.0,
-    top_k: Annotated[int, drawn_by("top_k", panel="Random choice")] = 0,
-    top_p: Annotated[float, drawn_by("top_p", panel="Random choice")] = 1.0,
-    seed: Annotated[int, drawn_by("seed", panel="Random choice")] = 1,
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    seed: SeedOption = None,
     device: DeviceOption = "auto",
     threads: _Threads = 1,
 ) -> None:
@@ -159,9 +165,8 @@ def generate(
       nmt lm generate models/en --carry --lines 100 --top-p 0.9 --seed 7
     """
     from nmt.lm import Generation, Generator
-    from nmt.search.sampling import Sampling
 
-    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    sampling = sampling_with(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     generation = Generation(sampling, max_length, prefix)
     generator = Generator.load(model_dir, device=device, threads=threads)
     text = islice(generator.text(generation), lines) if carry else generator.lines(generation, count=lines)

@@ -13,9 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from nmt.errors import NmtError, UsageError, describe_out_of_memory, is_out_of_memory, memory_limit
-from nmt_cli.arguments import add_command
-from nmt_cli.console import INTERRUPTED, fail, own_stderr, own_stdout, say, show_warnings
 from nmt_cli.lm import lm
+from nmt_cli.terminal import INTERRUPTED, add_command, fail, own_streams, say, show_warnings
 
 COMMANDS: Final = (
     *("prepare", "inspect", "train", "translate", "score", "tune", "plot", "average", "shortlist", "vectors"),
@@ -134,8 +133,7 @@ def nmt(
     ] = False,
 ) -> None:
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
-    own_stdout()
-    own_stderr()
+    own_streams()
     show_warnings()
     _clean_up_when_ended()
 

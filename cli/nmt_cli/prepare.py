@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nmt.corpus import FORMATS
-from nmt_cli.arguments import RecipeOption, SetOption
-from nmt_cli.console import progress, results, say, warn
+from nmt_cli.terminal import RecipeOption, SetOption, progress, results, say, warn
 
 if TYPE_CHECKING:
     from rich.console import Console

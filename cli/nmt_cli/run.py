@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nmt_cli.arguments import SetOption
-from nmt_cli.console import console, counting, results, say
 from nmt_cli.prepare import run_preparation
+from nmt_cli.terminal import SetOption, console, counting, results, say
 from nmt_cli.train import run_training
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import typer
 
 from nmt.config.training import BleuTokenizer
 from nmt.errors import counted
-from nmt_cli.arguments import OnBadUtf8Option
-from nmt_cli.console import results, warn
+from nmt_cli.terminal import OnBadUtf8Option, results, warn
 
 if TYPE_CHECKING:
     from rich.table import Table

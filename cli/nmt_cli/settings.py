@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.console import results
+from nmt_cli.terminal import results
 
 
 def settings(

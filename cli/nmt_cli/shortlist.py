@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from nmt.errors import counted
-from nmt_cli.arguments import ModelDir
-from nmt_cli.console import counting, results
+from nmt_cli.terminal import ModelDir, counting, results
 
 
 def shortlist(

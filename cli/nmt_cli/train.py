@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from nmt.errors import counted
-from nmt_cli.arguments import RecipeOption, SetOption
-from nmt_cli.console import INTERRUPTED, progress, results, say
+from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, progress, results, say
 
 if TYPE_CHECKING:
     from nmt.training.observers import Scores, StepReport, ValidationReport

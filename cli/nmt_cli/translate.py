@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from nmt.errors import UsageError, counted
-from nmt_cli.arguments import (
+from nmt_cli.terminal import (
     STREAM,
     STREAM_BLOCK,
     DeviceOption,
@@ -24,21 +24,25 @@ from nmt_cli.arguments import (
     ModelDir,
     OnBadUtf8Option,
     RescoringOption,
+    SeedOption,
     TagOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
     block_of,
     check_language_options,
-    drawn_by,
     open_lines,
     open_output,
     refuse_replacing,
+    sampling_with,
     setting,
+    status,
+    warn,
     with_search_options,
 )
-from nmt_cli.console import status, warn
 
 if TYPE_CHECKING:
     from nmt.io.arriving import LineSource
-    from nmt.search.sampling import Sampling
     from nmt.translate import Options, Translation
     from nmt.translate.flow import Translations
 
@@ -72,12 +76,12 @@ def translate(
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
     sample: Annotated[
-        bool, typer.Option("--sample", help="Sample `--n-best` translations.", rich_help_panel="Random translations")
+        bool, typer.Option("--sample", help="Sample `--n-best` translations.", rich_help_panel="Sampling")
     ] = False,
-    temperature: Annotated[float | None, drawn_by("temperature", panel="Random translations")] = None,
-    top_k: Annotated[int | None, drawn_by("top_k", panel="Random translations")] = None,
-    top_p: Annotated[float | None, drawn_by("top_p", panel="Random translations")] = None,
-    seed: Annotated[int | None, drawn_by("seed", panel="Random translations")] = None,
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    seed: SeedOption = None,
     terms: Annotated[
         Path | None, _words(metavar="FILE", help="Terminology, one `source term <tab> target term` per line.")
     ] = None,
@@ -153,13 +157,16 @@ def translate(
     from nmt.translate.translator import Job, chunks_of
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
+    drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    if needless := [name for name, value in drawing.items() if value is not None and not sample]:
+        raise UsageError(f"--{needless[0].replace('_', '-')} is about random translations; it needs --sample")
     read = [path for path in (source, terms, dictionary) if path is not None]
     refuse_replacing(read, [output, *([alignment] if alignment else [])])
     options = Options(
         **search,
         n_best=n_best,
         lm_rescore=lm_rescore,
-        sampling=_sampling(sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed),
+        sampling=sampling_with(**drawing) if sample else None,
         alignment=alignment is not None or attention_plot is not None,
         details=attention_plot is not None or output_format == "json",
         unknown=load_dictionary(dictionary) if dictionary else {} if replace_unknown else None,
@@ -185,17 +192,6 @@ def translate(
             translations = job.translate(watched, block=block_of(source))
         with closing(translations) as found:
             _write(found, form, name=name, document=document)
-
-
-def _sampling(wanted: bool, **values: float | None) -> "Sampling | None":
-    from nmt.search.sampling import Sampling
-
-    given = {name: value for name, value in values.items() if value is not None}
-    if wanted:
-        return Sampling(**given)  # type: ignore[arg-type]
-    if given:
-        raise UsageError(f"--{next(iter(given)).replace('_', '-')} is about random translations; it needs --sample")
-    return None
 
 
 @contextmanager

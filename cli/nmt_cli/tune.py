@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from nmt.errors import counted
-from nmt_cli.arguments import (
+from nmt_cli.terminal import (
     STREAM,
     DeviceOption,
     EnsembleOption,
@@ -20,10 +20,12 @@ from nmt_cli.arguments import (
     RescoringOption,
     TagOption,
     check_language_options,
+    progress,
     refuse_replacing,
+    results,
+    say,
     setting,
 )
-from nmt_cli.console import progress, results, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nmt_cli.arguments import STREAM, ModelDir, open_output
+from nmt_cli.terminal import STREAM, ModelDir, open_output
 
 
 def vectors(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from nmt_cli.console import fail, progress, results, say, status, warn
+from nmt_cli.terminal import fail, progress, results, say, status, warn
 
 PATHS = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in (".", "cli"))
 
@@ -55,7 +55,7 @@ def on_a_terminal(code: str) -> tuple[str, bytes]:
 
 def test_progress_shows_on_a_terminal_and_vanishes() -> None:
     shown, out = on_a_terminal(
-        "from nmt_cli.console import progress\nwith progress() as bar: bar.advance(bar.add_task('[work]', total=2))"
+        "from nmt_cli.terminal import progress\nwith progress() as bar: bar.advance(bar.add_task('[work]', total=2))"
     )
     assert "[work]" in shown
     assert "1/2" in shown
@@ -64,7 +64,7 @@ def test_progress_shows_on_a_terminal_and_vanishes() -> None:
 
 
 def test_a_status_says_how_far_work_has_come_on_a_terminal_and_only_there(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "from nmt_cli.console import status\n"
+    code = "from nmt_cli.terminal import status\n"
     code += "with status('hidden', visible=False) as show: show('never')\n"
     code += "with status('work') as show: show('[7] lines')"
     shown, _ = on_a_terminal(code)
@@ -77,7 +77,7 @@ def test_a_status_says_how_far_work_has_come_on_a_terminal_and_only_there(capsys
 
 
 def test_a_closed_pipe_reaches_the_command_group() -> None:
-    code = "from nmt_cli.console import results\ntry:\n    results.print('x' * 200_000)\n"
+    code = "from nmt_cli.terminal import results\ntry:\n    results.print('x' * 200_000)\n"
     code += "except BrokenPipeError:\n    import os; os._exit(7)\n"
     reader, writer = os.pipe()
     os.close(reader)

@@ -1,7 +1,7 @@
 import pytest
 import typer
 
-from nmt_cli.arguments import above_zero
+from nmt_cli.terminal import above_zero
 
 
 @pytest.mark.parametrize("value", [None, 0.1, 3.0])

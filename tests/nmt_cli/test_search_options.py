@@ -11,9 +11,9 @@ from nmt.config import SearchSettings
 from nmt.errors import ConfigError
 from nmt.search.sampling import Sampling
 from nmt.translate import Options
-from nmt_cli import arguments
-from nmt_cli.arguments import with_search_options
+from nmt_cli import terminal
 from nmt_cli.main import app
+from nmt_cli.terminal import with_search_options
 
 NAMES = {"beam_size": "--beam"}
 SETTINGS = {
@@ -73,8 +73,8 @@ def test_a_setting_is_declared_once_for_settings_options_and_the_command_line(mo
         """Steps without a better hypothesis."""
 
     assert issubclass(Options, SearchSettings)  # so what is declared there is known here
-    monkeypatch.setattr(arguments, "SearchSettings", More)
-    monkeypatch.setattr(arguments, "_SCHEMA", More.model_json_schema()["properties"])
+    monkeypatch.setattr(terminal, "SearchSettings", More)
+    monkeypatch.setattr(terminal, "_SCHEMA", More.model_json_schema()["properties"])
     given = list[dict[str, Any]]()
 
     @with_search_options

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import ConfigError, DataError
-from nmt_cli.arguments import STREAM, open_lines, open_output, refuse_replacing
+from nmt_cli.terminal import STREAM, open_lines, open_output, refuse_replacing
 
 
 def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from nmt.errors import ConfigError
 from nmt.translate import Part, Translation
-from nmt_cli.arguments import STREAM
+from nmt_cli.terminal import STREAM
 from nmt_cli.translate import OutputOptions, warn_of_cuts_and_losses, writer
 
 Capture = pytest.CaptureFixture[bytes]

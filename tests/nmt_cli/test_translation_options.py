@@ -26,9 +26,9 @@ def test_options_stand_in_groups() -> None:
         "Output",
         "Search",
         "Language model",
-        "Random translations",
+        "Sampling",
         "Words",
         "Text",
         "Computation",
     ]
-    assert shown.index("--temperature") > shown.index("Random translations") > shown.index("--shortlist")
+    assert shown.index("--temperature") > shown.index("Sampling") > shown.index("--shortlist")

@@ -1,22 +1,170 @@
-"""Commands and options that look and work the same everywhere; those of the search are made from its settings."""
+"""What all commands share: options that look and work the same everywhere, input, and where output goes.
 
+Results go to stdout, everything that is said to a person to stderr. Options of the search are made from its settings.
+"""
+
+import errno
 import inspect
+import io
+import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, NoReturn, cast
 
 import typer
+from rich.console import Console
 
 from nmt.config.search import SearchSettings
+from nmt.errors import ConfigError, DataError, NmtWarning, UsageError
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
+    from rich.progress import Progress, ProgressColumn
+
     from nmt.io.arriving import LineSource
     from nmt.io.lines import OnBadUtf8
+    from nmt.search.sampling import Sampling
+
+INTERRUPTED: Final = 130
+"""The exit code of a command that Ctrl-C or a signal ended."""
+
+_NO_LIMIT: Final = 10_000
+"""Columns of what is not a terminal."""
+_BYTES: Final = re.compile("[\udc80-\udcff]+")
+
+
+class _Stream(Console):
+    """A console that wraps and cuts lines only on a terminal, and leaves a closed pipe to the command group."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        if not self.is_terminal:
+            self.width = _NO_LIMIT
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+results = _Stream(stderr=False)
+"""Stdout: results only, so that they can be piped. Corpus text goes to `sys.stdout`, byte for byte."""
+
+console = _Stream(stderr=True)
+"""Stderr: progress, tables about the work, warnings."""
+
+
+class _Stdout(io.FileIO):
+    """The file of stdout, whose errors name it."""
+
+    def write(self, data: Any, /) -> int:
+        """Write what can be written at once."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = "<stdout>"
+            if error.errno == errno.EBADF:
+                error.strerror = "is closed, so the results cannot be written to it"
+            raise
+
+
+def own_streams() -> None:
+    """Make sure that what is written to stdout is written whole, or that an error says why not; and that all is UTF-8.
+
+    Where Python was told not to buffer it (PYTHONUNBUFFERED), a file may take only a part of what it is given, on a
+    full disk for example, and nobody would hear of the rest. The locale and PYTHONIOENCODING do not matter, a path
+    stays the bytes that it is, and what stderr cannot write is escaped. What stands in for either in a test stays.
+    """
+    old = sys.stdout
+    if old is None or (old is sys.__stdout__ and isinstance(old, io.TextIOWrapper)):
+        if old is None:  # `>&-`: what is opened next must not get its number, and be written to
+            descriptor = os.open(os.devnull, os.O_RDONLY)
+            if descriptor != 1:
+                os.dup2(descriptor, 1)
+                os.close(descriptor)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Stdout(1 if old is None else old.fileno(), "w", closefd=False)),
+            encoding="utf-8",
+            errors="surrogateescape",
+            newline="\n",
+            line_buffering=old is not None and old.line_buffering,
+        )
+    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def show_warnings() -> None:
+    """Write what the library warns users of as `warning: ...` lines to stderr, each once."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, NmtWarning):
+            warn(str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = show
+    warnings.filterwarnings("default", category=NmtWarning)
+
+
+def _readable(text: str) -> str:
+    """Show the names of files: Python has halves of surrogate pairs for bytes that are no characters in the locale."""
+    return _BYTES.sub(lambda found: os.fsencode(found[0]).decode("utf-8", "backslashreplace"), text)
+
+
+def say(message: str) -> None:
+    """Write one line to stderr, as it is: never wrapped."""
+    console.print(_readable(message), soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Write one `warning: ...` line to stderr."""
+    console.print(f"warning: {_readable(message)}", soft_wrap=True, style="yellow")
+
+
+def fail(message: str) -> None:
+    """Write one `error: ...` line to stderr; the caller decides the exit code."""
+    line = _readable(" ".join(message.split()))
+    console.print(f"error: {line}", soft_wrap=True, style="red")
+
+
+def progress(*columns: "str | ProgressColumn") -> "Progress":
+    """Make progress bars on stderr that vanish when done, and that never show when stderr is not a terminal.
+
+    Without `columns` each bar shows description, bar, count and time left.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    default = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*(columns or default), console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows on stderr how far work of unknown length has come; `name` is shown at first.
+
+    It shows nothing where stderr is no terminal, or where that is not to be `visible` between results.
+    """
+    from rich.progress import SpinnerColumn, TextColumn
+
+    if not (visible and console.is_terminal):
+        yield lambda text: None
+        return
+    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as bar:
+        task = bar.add_task(name)
+        yield lambda text: bar.update(task, description=text)
+
+
+@contextmanager
+def counting(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows on stderr how much of how much is done."""
+    with progress() as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")]
@@ -28,49 +176,16 @@ DeviceOption = Annotated[
 RecipeOption = Annotated[
     Path | None, typer.Option("--recipe", metavar="R.toml", help="Settings file (TOML); recipes/ holds examples.")
 ]
-"""`recipe: RecipeOption = None`: pass it to `nmt.config.load_settings`."""
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, stronger than the recipe; repeatable."),
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, overrides the recipe; repeatable."),
 ]
-"""`overrides: SetOption = None`: pass `overrides or ()` to `nmt.config.load_settings`."""
 
 OnBadUtf8Option = Annotated[
     Literal["error", "replace"],
     typer.Option("--on-bad-utf8", help="Stop at bytes that are not UTF-8, or read U+FFFD in their place."),
 ]
-"""`on_bad_utf8: OnBadUtf8Option = "error"`: pass it to `nmt.io.lines`."""
-
-
-_DRAWING: Final[dict[str, dict[str, Any]]] = {
-    "temperature": {
-        "metavar": "X",
-        "min": 1e-6,
-        "max": 1e6,
-        "help": "Below 1: closer to the most probable; above: more random.",
-        "show_default": "1",
-    },
-    "top_k": {
-        "metavar": "N",
-        "min": 0,
-        "help": "Draw from so many of the most probable pieces; 0: all.",
-        "show_default": "all",
-    },
-    "top_p": {
-        "metavar": "X",
-        "max": 1.0,
-        "help": "Draw from the most probable pieces that have this probability together.",
-        "show_default": "1",
-    },
-    "seed": {"metavar": "N", "min": 0, "max": 2**63 - 1, "help": "Seed of the random choice.", "show_default": "1"},
-}
-
-
-def drawn_by(name: str, *, panel: str) -> Any:
-    """Make the option of a value of `nmt.search.sampling.Sampling`."""
-    callback = above_zero if name == "top_p" else None
-    return typer.Option(callback=callback, rich_help_panel=panel, **_DRAWING[name])
 
 
 def above_zero(value: float | None) -> float | None:
@@ -78,6 +193,39 @@ def above_zero(value: float | None) -> float | None:
     if value is not None and not value > 0:
         raise typer.BadParameter("Input should be greater than 0")
     return value
+
+
+_sampling = partial(typer.Option, rich_help_panel="Sampling")
+
+TemperatureOption = Annotated[
+    float | None,
+    _sampling(metavar="X", min=1e-6, max=1e6, help="Below 1: less random; above: more random.", show_default="1"),
+]
+TopKOption = Annotated[
+    int | None,
+    _sampling(metavar="N", min=0, help="Sample from the N most probable pieces; 0: all.", show_default="all"),
+]
+TopPOption = Annotated[
+    float | None,
+    _sampling(
+        metavar="X",
+        max=1.0,
+        callback=above_zero,
+        help="Sample from the most probable pieces that have this probability together.",
+        show_default="1",
+    ),
+]
+SeedOption = Annotated[
+    int | None, _sampling(metavar="N", min=0, max=2**63 - 1, help="Seed of the samples.", show_default="1")
+]
+
+
+def sampling_with(**values: float | None) -> "Sampling":
+    """Make a `Sampling` of the options that were given."""
+    from nmt.search.sampling import Sampling
+
+    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    return Sampling(**given)
 
 
 _SCHEMA: Final = SearchSettings.model_json_schema()["properties"]
@@ -149,7 +297,7 @@ LanguageModelOption = Annotated[
     typer.Option(
         "--lm",
         metavar="LM_DIR",
-        help="Language model that is asked at each step too (shallow fusion); it has the model's tokenizer.",
+        help="Language model for shallow fusion; it has the model's tokenizer.",
         rich_help_panel="Language model",
     ),
 ]
@@ -158,7 +306,7 @@ RescoringOption = Annotated[
     bool,
     typer.Option(
         "--lm-rescore",
-        help="It only reorders the finished hypotheses of the beam, and may have a tokenizer of its own.",
+        help="Rescore the finished hypotheses instead; the language model may have a tokenizer of its own.",
         rich_help_panel="Language model",
     ),
 ]
@@ -183,13 +331,7 @@ EnsembleOption = Annotated[
 
 
 def check_language_options(lm: Path | None, *, weight: float | None, rescoring: bool) -> None:
-    """Refuse what is said about a language model where there is none.
-
-    Raises:
-        UsageError: Such an option is given.
-    """
-    from nmt.errors import UsageError
-
+    """Refuse options about a language model where there is none."""
     for name, given in (("--lm-weight", weight is not None), ("--lm-rescore", rescoring)):
         if given and lm is None:
             raise UsageError(f"{name} is about a language model; it needs --lm")
@@ -221,7 +363,6 @@ def block_of(source: Path) -> int:
 def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = False) -> "tuple[str, LineSource]":
     """Open the input; give what messages call it, and its lines, very long ones in sections if they are to be."""
     from nmt.corpus import FORMATS
-    from nmt.errors import DataError
     from nmt.io.arriving import ArrivingLines, FileLines
     from nmt.io.compressed import SECTION_BYTES, refuse_documents
     from nmt.io.lines import read_in_sections, read_lines
@@ -236,13 +377,7 @@ def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = Fa
 
 
 def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Refuse outputs that would take the place of a file that is read, under whatever name.
-
-    Raises:
-        UsageError: One of them is one of the inputs.
-    """
-    from nmt.errors import UsageError
-
+    """Refuse outputs that would take the place of a file that is read, under whatever name."""
     files = [path for path in inputs if path != STREAM and path.is_file()]
     for output in outputs:
         if output != STREAM and output.is_file() and any(output.samefile(path) for path in files):
@@ -256,7 +391,6 @@ def open_output(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         ConfigError: The folder of the file does not exist.
     """
-    from nmt.errors import ConfigError
     from nmt.io.files import written
 
     if path == STREAM:
