@@ -44,7 +44,7 @@ from nmt_cli.terminal import (
 if TYPE_CHECKING:
     from nmt.io.arriving import LineSource
     from nmt.translate import Options, Translation
-    from nmt.translate.flow import Translations
+    from nmt.translate.flow import Job, Translations
 
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
@@ -149,12 +149,10 @@ def translate(
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
     from nmt.io.compressed import refuse_markup
-    from nmt.io.workers import map_in_processes
     from nmt.markup import compile_pattern
     from nmt.translate import Options
-    from nmt.translate.flow import whole_lines
     from nmt.translate.options import Terminology, load_dictionary
-    from nmt.translate.translator import Job, chunks_of
+    from nmt.translate.translator import Job
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
@@ -185,13 +183,7 @@ def translate(
         refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     with _noticing(lines, options, name=name) as watched:
-        if workers > 1:
-            blocks = map_in_processes(job.start, chunks_of(watched, STREAM_BLOCK, options), workers=workers)
-            translations = whole_lines(blocks, markup=options.markup)
-        else:
-            translations = job.translate(watched, block=block_of(source))
-        with closing(translations) as found:
-            _write(found, form, name=name, document=document)
+        _write(job, watched, form, name=name, block=block_of(source), workers=workers)
 
 
 @contextmanager
@@ -238,15 +230,24 @@ class OutputOptions:
     attention_plot: Path | None
 
 
-def _write(found: "Iterable[Translations]", form: OutputOptions, *, name: str, document: bool) -> None:
-    """Write what is found as it is found, and say which lines of the input `name` were too long."""
+def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, block: int, workers: int) -> None:
+    """Translate the lines of the input `name`, write what is found as it is found, and say what was lost."""
+    from nmt.io.workers import map_in_processes
+    from nmt.translate.flow import whole_lines
+    from nmt.translate.translator import chunks_of
+
+    if workers > 1:
+        chunks = map_in_processes(job.start, chunks_of(lines, STREAM_BLOCK, job.options), workers=workers)
+        translations = whole_lines(chunks, markup=job.options.markup)
+    else:
+        translations = job.translate(lines, block=block)
     done, start = 0, time.monotonic()
     visible = form.output != STREAM or not sys.stdout.isatty()
-    with writer(form) as write, status("translating", visible=visible) as show:
-        for translations in found:
-            write(translations, done)
-            warn_of_cuts_and_losses(translations, done, name=name, document=document)
-            done += len(translations)
+    with closing(translations), writer(form) as write, status("translating", visible=visible) as show:
+        for found in translations:
+            write(found, done)
+            warn_of_cuts_and_losses(found, done, name=name, document=job.options.document)
+            done += len(found)
             show(f"{counted(done, 'line')}, {done / (time.monotonic() - start):,.0f} lines/s")
 
 
