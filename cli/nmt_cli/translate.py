@@ -44,7 +44,8 @@ from nmt_cli.terminal import (
 if TYPE_CHECKING:
     from nmt.io.arriving import LineSource
     from nmt.translate import Options, Translation
-    from nmt.translate.flow import Job, Translations
+    from nmt.translate.flow import Translations
+    from nmt.translate.translator import Job
 
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
