@@ -7,7 +7,6 @@ import pytest
 from datasets import Dataset
 
 from nmt.config import DataSettings
-from nmt.corpus import hub
 from nmt.errors import ConfigError, DataError
 from nmt.io.lines import Pair
 from nmt.prepare.inputs import Fingerprint, Inputs, find_pairs, find_test, find_text, record_inputs
@@ -124,7 +123,7 @@ def test_a_folder_of_datasets_is_recorded_by_its_files_and_a_name_of_the_hub_by_
     local = recorded(found(root=folder, corpora=[{"path": ["hf:saved"]}]))
     assert {(setting, Path(path).parent.name) for setting, path, _ in local} == {("data.corpora.0", "saved")}
     assert "state.json" in {Path(path).name for _, path, _ in local}
-    monkeypatch.setattr(hub, "_load", lambda dataset, split: rows)
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: rows)
     ((setting, path, digest),) = recorded(found(corpora=[{"path": ["hf:user/opus:en-fr"]}]))
     assert (setting, path) == ("data.corpora.0", "hf:user/opus:en-fr")
     assert digest == sha256(rows._fingerprint.encode()).hexdigest()
