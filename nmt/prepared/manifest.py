@@ -279,9 +279,3 @@ def _read_tree(folder: Path) -> dict[str, Any]:
             f"{folder} holds no prepared data: {MANIFEST} is missing; make it with `nmt prepare`"
         ) from error
     return tree if isinstance(tree, dict) else {}
-
-
-def _table_without_paths(value: Any) -> Any:
-    if not (isinstance(value, list | tuple) and value and isinstance(value[0], dict)):
-        return value
-    return [{key: entry for key, entry in table.items() if key not in _CORPUS_PATHS} for table in value]
