@@ -132,7 +132,9 @@ class Assembly(Generic[R]):
         for one in self.valid:
             masked = kind.mask_valid(kind.texts(one.records), one.tags)
             found.append(encode(self.tokenizers, masked))
-            statistics.keep_valid(one.name, dict(zip(self.tokenizers, masked, strict=True)), found[-1], self.tokenizers)
+            statistics.valid_set(one.name).add(
+                dict(zip(self.tokenizers, masked, strict=True)), found[-1], self.tokenizers
+            )
         ids = {
             name: FlatSequences.end_to_end(
                 np.concatenate([columns[name].values for columns in found]),

@@ -163,7 +163,7 @@ class Encoder(Generic[R]):
             }
             masked = tuple(list(compress(texts, kept.tolist())) for texts in masked)
         statistics = Statistics.empty(list(ids))
-        statistics.keep(dict(zip(ids, masked, strict=True)), ids, self._tokenizers)
+        statistics.train.add(dict(zip(ids, masked, strict=True)), ids, self._tokenizers)
         reasons: dict[int, Reason] = dict.fromkeys(selected.duplicates.tolist(), "duplicate")
         reasons |= {int(rows[index]): reason for index, reason in against.items()}
         rejections = sorted(self._reject(sifted, reasons, statistics) + sifted.rejections())

@@ -273,7 +273,10 @@ class SetStatistics:
         return cls({name: ColumnStatistics.empty() for name in columns}, np.zeros(RATIO_BINS, dtype=np.int64))
 
     def add(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
-        """Count more records."""
+        """Count more records: half a microsecond for each text, and as long as its encoding if it has an `<unk>`.
+
+        `texts` are those that were encoded, with their placeholders and tags.
+        """
         lengths = [column.add(texts[name], ids[name], tokenizers[name]) for name, column in self.columns.items()]
         if len(lengths) > 1:
             self.ratios += count_ratios(*lengths)
@@ -317,22 +320,15 @@ class Statistics:
             insort(examples, RejectedExample(key, record.file, record.line, cut, lengths))
             del examples[EXAMPLES:]
 
-    def keep(self, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
-        """Count training records: half a microsecond for each text, and as long as its encoding if it has an `<unk>`.
-
-        `texts` are those that were encoded, with their placeholders and tags.
-        """
-        self.train.add(texts, ids, tokenizers)
-
-    def keep_valid(self, name: str, texts: Texts, ids: Columns, tokenizers: Mapping[str, Tokenizer]) -> None:
-        """Count records of a validation set, as `keep` does."""
-        self.valid.setdefault(name, SetStatistics.empty(list(self.train.columns))).add(texts, ids, tokenizers)
+    def valid_set(self, name: str) -> SetStatistics:
+        """Return what a validation set is like, to be added to."""
+        return self.valid.setdefault(name, SetStatistics.empty(list(self.train.columns)))
 
     def merge(self, other: "Statistics") -> None:
         """Add what was counted elsewhere: the same as to count it here."""
         self.train.merge(other.train)
         for name, valid in other.valid.items():
-            self.valid.setdefault(name, SetStatistics.empty(list(self.train.columns))).merge(valid)
+            self.valid_set(name).merge(valid)
         for reason, examples in other.rejected.items():
             self.rejected[reason] = sorted(self.rejected.get(reason, []) + examples)[:EXAMPLES]
 

@@ -37,7 +37,7 @@ def kept(letters: Tokenizer, pairs: Sequence[tuple[str, str]]) -> Statistics:
     statistics = Statistics.empty(SIDES)
     texts = {name: [pair[place] for pair in pairs] for place, name in enumerate(SIDES)}
     ids = {name: FlatSequences.from_lists(letters.encode(texts[name])) for name in SIDES}
-    statistics.keep(texts, ids, dict.fromkeys(SIDES, letters))
+    statistics.train.add(texts, ids, dict.fromkeys(SIDES, letters))
     return statistics
 
 
@@ -81,14 +81,14 @@ def test_unknown_words_are_counted_but_not_listed() -> None:
 def test_rows_may_lie_anywhere_in_the_values(letters: Tokenizer) -> None:
     ids = FlatSequences.from_lists(letters.encode(["x", "ab", "axx"])).take(np.array([2, 1]))
     statistics = Statistics.empty(["ids"])
-    statistics.keep({"ids": ["axx", "ab"]}, {"ids": ids}, {"ids": letters})
+    statistics.train.add({"ids": ["axx", "ab"]}, {"ids": ids}, {"ids": letters})
     column = statistics.train.columns["ids"]
     assert (column.unknown, column.unknown_rows, column.unknown_characters) == (2, 1, {"x": 2})
 
 
 def test_one_column_has_no_ratios(letters: Tokenizer) -> None:
     statistics = Statistics.empty(["ids"])
-    statistics.keep({"ids": ["ab"]}, {"ids": FlatSequences.from_lists([[4, 5]])}, {"ids": letters})
+    statistics.train.add({"ids": ["ab"]}, {"ids": FlatSequences.from_lists([[4, 5]])}, {"ids": letters})
     assert statistics.train.ratios.sum() == 0
 
 
@@ -97,7 +97,7 @@ def test_validation_sets_are_counted_apart(letters: Tokenizer) -> None:
     for name, text in (("news", "abc"), ("talks", "x")):
         texts = {side: [text] for side in SIDES}
         ids = {side: FlatSequences.from_lists(letters.encode([text])) for side in SIDES}
-        statistics.keep_valid(name, texts, ids, dict.fromkeys(SIDES, letters))
+        statistics.valid_set(name).add(texts, ids, dict.fromkeys(SIDES, letters))
     totals = {name: one.columns["src"].characters.total for name, one in statistics.valid.items()}
     assert totals == {"news": 3, "talks": 1}
     assert statistics.train.columns["src"].characters.total == 1

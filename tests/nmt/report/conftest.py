@@ -66,10 +66,10 @@ def make_folder(letters: bytes, tmp_path: Path) -> MakeFolder:
             statistics.reject(Pair(src, tgt, "a&b.en", line), reason, seed=1)
         columns = dict(zip(("src", "tgt"), map(list, zip(*train, strict=True)), strict=True))
         ids = {side: tokenizer.encode_flat(texts) for side, texts in columns.items()}
-        statistics.keep(columns, ids, dict.fromkeys(columns, tokenizer))
+        statistics.train.add(columns, ids, dict.fromkeys(columns, tokenizer))
         valid = {"src": ["a"], "tgt": ["bz"]}
         encoded = {side: tokenizer.encode_flat(texts) for side, texts in valid.items()}
-        statistics.keep_valid("news", valid, encoded, dict.fromkeys(valid, tokenizer))
+        statistics.valid_set("news").add(valid, encoded, dict.fromkeys(valid, tokenizer))
         for side, file in (("src", SRC.vocabulary), ("tgt", TGT.vocabulary)):
             found = np.bincount(ids[side].values, minlength=len(tokenizer))
             found[3] = len(train)
