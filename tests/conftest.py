@@ -18,7 +18,7 @@ from nmt.config import Settings, load_settings
 from nmt.models.build import build_language_model
 from nmt.models.devices import has_bf16
 from nmt.models.folder import ModelFolder, Vocabularies
-from nmt.models.kernels import cpu_has_int8
+from nmt.models.kernels import cpu_has
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer
@@ -63,7 +63,7 @@ precision = "fp32"
 threads = 1
 """
 
-HARDWARE_HAS = {"bf16": has_bf16(torch.device("cpu")), "int8": cpu_has_int8()}
+HARDWARE_HAS = {"bf16": has_bf16(torch.device("cpu")), "int8": cpu_has("int8")}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

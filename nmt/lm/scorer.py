@@ -21,9 +21,16 @@ from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.arriving import LineSource
 from nmt.io.lines import normaliser
-from nmt.models.devices import Precision, autocast, choose_device, choose_precision, prepare_for_search, use_threads
+from nmt.models.devices import (
+    Precision,
+    autocast,
+    choose_device,
+    choose_precision,
+    for_inference,
+    prepare_for_search,
+    use_threads,
+)
 from nmt.models.folder import load_language_model, load_own_tokenizers
-from nmt.models.inference import for_inference
 from nmt.models.language_model import LanguageModel, TextState
 from nmt.text.placeholders import mask
 from nmt.text.tokenizer import Tokenizer

@@ -19,14 +19,14 @@ from nmt.models.seq2seq import RecurrentEncoder, Seq2Seq, StateEncoder
 def build_model(
     settings: ModelSettings, *, src_vocab_size: int, tgt_vocab_size: int, joint: bool, seed: int
 ) -> Seq2Seq:
-    """Build a freshly initialised model; the same arguments give the same weights.
-
-    Raises:
-        ConfigError: All embeddings are to be tied, but the vocabularies are two.
-    """
+    """Build a freshly initialised model; the same arguments give the same weights."""
     tied = settings.tying(joint=joint)
     if tied == "all" and not joint:
         raise ConfigError('model.tied_embeddings = "all" needs one joint vocabulary; with two use "target"')
+    stack, make_encoder = (
+        settings.encoder_stack(),
+        StateEncoder if settings.decoder_init == "copy" else RecurrentEncoder,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tgt_table = _embedding(tgt_vocab_size, settings.embedding_size)
@@ -35,7 +35,14 @@ def build_model(
         model = Seq2Seq(
             src_embedding=_words(settings, src_table, freeze=settings.freeze_src_vectors),
             tgt_embedding=_words(settings, tgt_table, freeze=settings.freeze_tgt_vectors),
-            encoder=_encoder(settings),
+            encoder=make_encoder(
+                recurrence=Recurrence(stack.cell, settings.recurrent_dropout),
+                embedding_size=settings.embedding_size,
+                hidden_size=stack.size,
+                bidirectional_layers=1 if settings.bidirectional == "first" else stack.layers * settings.bidirectional,
+                residual=settings.residual,
+                dropouts=_dropouts_between(settings, settings.encoder_dropout, num_layers=stack.layers),
+            ),
             decoder=_decoder(settings, feature_size=output.in_features),
             output=output,
         )
@@ -93,19 +100,6 @@ def _output(settings: ModelSettings, table: nn.Embedding, *, tied: bool) -> nn.L
 def _words(settings: ModelSettings, table: nn.Embedding, *, freeze: bool) -> WordEmbedding:
     dropout = _dropout(settings, settings.embedding_dropout)
     return WordEmbedding(table, dropout=dropout, word_dropout=settings.word_dropout, keeps_given=freeze)
-
-
-def _encoder(settings: ModelSettings) -> RecurrentEncoder:
-    make = StateEncoder if settings.decoder_init == "copy" else RecurrentEncoder
-    stack = settings.encoder_stack()
-    return make(
-        recurrence=Recurrence(stack.cell, settings.recurrent_dropout),
-        embedding_size=settings.embedding_size,
-        hidden_size=stack.size,
-        bidirectional_layers=1 if settings.bidirectional == "first" else stack.layers * settings.bidirectional,
-        residual=settings.residual,
-        dropouts=_dropouts_between(settings, settings.encoder_dropout, num_layers=stack.layers),
-    )
 
 
 def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:

@@ -40,19 +40,16 @@ class CopiedState(nn.Module):
         return [layer.chunk(self.state_parts, dim=1) for layer in summary.chunk(self.layers, dim=1)]
 
 
-class Zeros(nn.Module):
-    """Nothing: what is known of the source has to be read by attention."""
+class Zeros(CopiedState):
+    """Nothing in the place of it: what is known of the source has to be read by attention."""
 
     def __init__(self, *, hidden_size: int, state_parts: int, layers: int) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.state_parts = state_parts
-        self.layers = layers
+        super().__init__(state_parts=state_parts, layers=layers)
+        self.size = layers * state_parts * hidden_size
 
     def forward(self, summary: Tensor) -> list[State]:
         """Make zeros for as many sentences as `summary` [B, N] has."""
-        zeros = summary.new_zeros(len(summary), self.hidden_size)
-        return [(zeros,) * self.state_parts for _ in range(self.layers)]
+        return super().forward(summary.new_zeros(len(summary), self.size))
 
 
 def make_init(kind: DecoderInit, *, memory_size: int, hidden_size: int, state_parts: int, layers: int) -> nn.Module:
@@ -77,20 +74,10 @@ class DecoderSizes:
 
 
 @dataclass(frozen=True)
-class Drawn(Rows):
-    """What the layers compute with at every step of a sequence: drawn before the first one where dropout wants it."""
-
-    common = frozenset({"weights"})
-    weights: tuple[Weights, ...]
-    """The weights of each layer."""
-    masks: tuple[Tensor | None, ...]
-    """Dropout masks that all positions share, [B, 1, *]: of the input of each upper layer, then of the readout's."""
-
-
-@dataclass(frozen=True)
 class DecoderState(Rows):
     """Everything a next step depends on: B sentences with K beams each."""
 
+    common = frozenset({"weights"})
     memory: Memory
     """The sources, one row a sentence: beams share it."""
     layers: tuple[State, ...]
@@ -99,8 +86,10 @@ class DecoderState(Rows):
     """The last attentional vector, [B, K, F]; [B, K, 0] without input feeding."""
     attention: Tensor
     """How much the last step read of each source position, [B, K, S], zero on padding and before the first step."""
-    drawn: Drawn
-    """The same at all steps."""
+    weights: tuple[Weights, ...]
+    """The weights of each layer, the same at all steps."""
+    masks: tuple[Tensor | None, ...]
+    """Dropout masks that all steps share, [B, 1, *]: of the input of each upper layer, then of the readout's."""
 
     @property
     def pieces(self) -> None:
@@ -179,21 +168,20 @@ class RecurrentDecoder(nn.Module):
             masks.append(cast(Dropout, dropout).draw(batch, hidden, like=summary))
             weights.append(layer.weights())
         masks.append(self.readout_dropout.draw(batch, hidden + self.attention.context_size, like=summary))
-        return DecoderState(memory, layers, feed, attention, Drawn(tuple(weights), tuple(masks)))
+        return DecoderState(memory, layers, feed, attention, tuple(weights), tuple(masks))
 
     def step(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one step for K beams a sentence: embedded [B, K, E]; return features [B, K, F] and the next state."""
-        drawn = state.drawn
         inputs = torch.cat([embedded, state.feed], dim=2) if self._fed() else embedded
-        layers = [_step(self.first, inputs, state.layers[0], drawn.weights[0])]
+        layers = [_step(self.first, inputs, state.layers[0], state.weights[0])]
         h = self.first.output(layers[0])  # [B, K, H]
         context, attention = self.attention(h, state.memory)  # [B, K, H], [B, K, S]
         for i, layer in enumerate(self._upper_layers(), start=1):
-            below = _drop(self.dropouts[i - 1], h, drawn.masks[i - 1])
-            layers.append(_step(layer, torch.cat([below, context], dim=2), state.layers[i], drawn.weights[i]))
+            below = _drop(self.dropouts[i - 1], h, state.masks[i - 1])
+            layers.append(_step(layer, torch.cat([below, context], dim=2), state.layers[i], state.weights[i]))
             y = layer.output(layers[i])
             h = h + y if self.residual else y
-        features = self._features(_drop(self.readout_dropout, torch.cat([h, context], dim=2), drawn.masks[-1]))
+        features = self._features(_drop(self.readout_dropout, torch.cat([h, context], dim=2), state.masks[-1]))
         feed = features[:, :, : self._fed()]
         return features, replace(state, layers=tuple(layers), feed=feed, attention=attention)
 

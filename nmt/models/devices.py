@@ -1,16 +1,21 @@
-"""Where and in which arithmetic to compute."""
+"""Where and in which arithmetic to compute, and a trained model made ready for search there."""
 
+import copy
 import ctypes
 import warnings
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import torch
+from torch import nn
 
 from nmt.errors import ConfigError, NmtWarning
-from nmt.models.kernels import cpu_has_bf16, cpu_has_int8
+from nmt.models.cells.layer import RecurrentLayer
+from nmt.models.kernels import LINEAR, SearchPrecision, cpu_has
+from nmt.models.language_model import LanguageModel
+from nmt.models.seq2seq import Seq2Seq
 
 Precision = Literal["fp32", "bf16"]
-SearchPrecision = Literal["fp32", "bf16", "int8"]
+M = TypeVar("M", bound=Seq2Seq | LanguageModel)
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of mallopt(3), all in bytes."""
@@ -66,7 +71,7 @@ def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], devic
         return choose_precision(name, device)
     if device.type == "cuda":
         raise ConfigError('precision "int8" is for CPUs; on a GPU use "bf16"')
-    if cpu_has_int8():
+    if cpu_has("int8"):
         return "int8"
     nearest = choose_precision("auto", device)
     _warn(f'precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; using "{nearest}"')
@@ -121,8 +126,57 @@ def has_bf16(device: torch.device) -> bool:
     """Whether the hardware multiplies bf16 natively, as far as torch is allowed to use it (ATEN_CPU_CAPABILITY)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return cpu_has_bf16()
+    return cpu_has("bf16")
 
 
 def _warn(message: str) -> None:
     warnings.warn(message, NmtWarning, stacklevel=3)
+
+
+def for_search(model: M, precision: SearchPrecision, *, device: torch.device) -> M:
+    """Make a model ready for search on its device: prepacked on a CPU, in the library's own layers on a GPU."""
+    if device.type == "cpu":
+        return for_inference(model, precision)
+    model.eval()
+    if precision != "bf16":
+        return model
+    searched, in_bf16 = copy.copy(model), autocast(model.device, "bf16")
+    for call in ("encode", "start", "step") if isinstance(model, Seq2Seq) else ("start", "step"):
+        setattr(searched, call, in_bf16(getattr(model, call)))
+    return searched
+
+
+def for_inference(model: M, precision: SearchPrecision) -> M:
+    """Copy a model, with every linear and recurrent layer replaced by its prepacked form.
+
+    Whatever else the model does stays as it is, so the result encodes and steps as `model` does in evaluation mode, up
+    to rounding; it cannot be trained. On a CPU, and with one thread, what it computes for a sentence does not depend on
+    the batch, to the last bit (docs/decisions/0010).
+    """
+    bounded = _bounded_readers(model)
+    # what is replaced is left out of the copy
+    replaced: dict[int, object] = {
+        id(module): LINEAR[precision](module.weight, module.bias, bounded=module in bounded)
+        for module in model.modules()
+        if isinstance(module, nn.Linear)
+    }
+    replaced |= {
+        id(layer): layer.prepacked(precision) for layer in model.modules() if isinstance(layer, RecurrentLayer)
+    }
+    copied = copy.deepcopy(model, memo=replaced)
+    copied.eval().requires_grad_(False)
+    return copied
+
+
+def _bounded_readers(model: Seq2Seq | LanguageModel) -> set[nn.Module]:
+    """Find the linear layers whose inputs all lie in [-1, 1]."""
+    if isinstance(model, LanguageModel):
+        top, residual, always = model.layers[-1], model.residual, set[nn.Module]()
+        reader = model.output if isinstance(model.readout, nn.Identity) else model.readout
+    else:
+        decoder = model.decoder
+        top, residual, always = decoder.first, decoder.residual, {model.output}  # which reads a tanh
+        reader = decoder.readout
+        if decoder.attention.context_size and not cast(RecurrentLayer, model.encoder.forward_layers[-1]).bounded:
+            return always  # contexts are means of what the encoder puts out
+    return always | {reader} if cast(RecurrentLayer, top).bounded and not residual else always

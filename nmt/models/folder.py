@@ -292,17 +292,10 @@ Side = Literal["src", "tgt"]
 
 
 def export_vectors(folder: Path, *, side: Side | None = None) -> Iterator[str]:
-    """Return the lines of a model's vectors: "pieces numbers", then each piece and its numbers.
+    """Return the lines of a model's vectors: "pieces numbers", then each piece but the special ones and its numbers.
 
-    Special pieces have no line. Numbers come back as the same float32.
-
-    Args:
-        folder: A translation model or a language model.
-        side: Whose vectors; None: the source's, or those of a language model, which has only these.
-
-    Raises:
-        ModelError: The folder is no model.
-        ConfigError: The source of a language model is asked for.
+    Numbers come back as the same float32. Without a side they are the source's, or those of a language model, which has
+    only these: its source is a ConfigError.
     """
     model, _ = load_either(folder, device=torch.device("cpu"))
     tokenizers = load_own_tokenizers(folder)

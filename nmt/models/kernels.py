@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+SearchPrecision = Literal["fp32", "bf16", "int8"]
+
 Fused = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
 """Recurrent layers that torch computes over whole sequences in one call."""
 
@@ -199,19 +201,14 @@ def move_towards(moving: Sequence[Tensor], targets: Sequence[Tensor], share: flo
         tensor.lerp_(target, share)
 
 
-def cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 natively, as far as torch is allowed to use it (ATEN_CPU_CAPABILITY)."""
-    return _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported")
-
-
-def cpu_has_int8() -> bool:
-    """Whether the processor multiplies 8-bit integers exactly, as far as torch is allowed to use it."""
-    return _cpu_has("_is_vnni_supported")
-
-
-def _cpu_has(name: str) -> bool:
-    capability, supported = find("backends.cpu.get_cpu_capability"), find(f"cpu.{name}")
-    return bool(capability and capability().startswith("AVX512") and supported and supported())
+def cpu_has(precision: Literal["bf16", "int8"]) -> bool:
+    """Whether the processor multiplies bf16 natively, or 8-bit integers exactly, as far as torch is allowed to use it
+    (ATEN_CPU_CAPABILITY)."""
+    features = (
+        ["_is_avx512_bf16_supported", "_is_amx_tile_supported"] if precision == "bf16" else ["_is_vnni_supported"]
+    )
+    capability, calls = find("backends.cpu.get_cpu_capability"), [find(f"cpu.{name}") for name in features]
+    return bool(capability and capability().startswith("AVX512")) and any(call and call() for call in calls)
 
 
 def without_autocast(x: Tensor) -> torch.autocast:
@@ -299,7 +296,11 @@ class _Int8Linear(PrepackedLinear):
         return products if self.bias is None else products.add_(self.bias)
 
 
-LINEAR: Final[dict[str, type[PrepackedLinear]]] = {"fp32": _Fp32Linear, "bf16": _Bf16Linear, "int8": _Int8Linear}
+LINEAR: Final[dict[SearchPrecision, type[PrepackedLinear]]] = {
+    "fp32": _Fp32Linear,
+    "bf16": _Bf16Linear,
+    "int8": _Int8Linear,
+}
 """The layer of each search precision."""
 
 

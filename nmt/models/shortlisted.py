@@ -15,17 +15,13 @@ from torch import Tensor, nn
 from nmt.batching import SourceBatch
 from nmt.models.attention import Memory
 from nmt.models.decoder import DecoderState
-from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import INT8_LIMIT, LINEAR, int8_product, quantised
+from nmt.models.kernels import INT8_LIMIT, LINEAR, SearchPrecision, int8_product, quantised
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.vocab import PAD
 
 _COLUMN_MULTIPLE: Final = 64
 """Pieces multiplied together are filled up to a multiple of this: libraries sum in another order for a single one, and
 prepare themselves anew for every number."""
-
-Choose = Callable[[Tensor], Tensor]
-"""From padded sources [B, S] to the pieces of each, ascending and the special ids first, [B, L]."""
 
 ShortlistedMemory = tuple[Memory, Tensor]
 """Encoded sources and the pieces that their translations may be made from, [B, L]."""
@@ -126,13 +122,14 @@ class ShortlistedModel:
     """A model for inference that scores, for each sentence, a shortlist of pieces chosen by its source (Jean et al.,
     2015); the probability of all others is shared out among these."""
 
-    def __init__(self, model: Seq2Seq, output: ShortlistedOutput, *, choose: Choose) -> None:
+    def __init__(self, model: Seq2Seq, output: ShortlistedOutput, *, choose: Callable[[Tensor], Tensor]) -> None:
         """Put a shortlist in front of a model, which is shared, so that it serves without one too.
 
         Args:
             model: Made by `for_inference`.
             output: Made of the output layer of the model that it was made from, in its precision.
-            choose: Makes the shortlists, all of one length, each from its own source; padding changes nothing.
+            choose: Makes of padded sources, [B, S], the pieces of each, ascending and the special ids first, [B, L]:
+                each from its own source; padding changes nothing.
         """
         self._model = model
         self._output = output

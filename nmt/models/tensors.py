@@ -52,19 +52,17 @@ def _changed(value: R, change: Callable[..., Tensor], inner: Callable[..., Takab
             return tuple(changed(*each) for each in zip(*parts, strict=True))
         return inner(*parts) if _is_takable(type(first)) else first  # type: ignore[arg-type]
 
-    names = _own_fields(type(value))  # type: ignore[arg-type]
-    changes = {name: changed(*(getattr(each, name) for each in (value, *others))) for name in names}
+    changes = {
+        name: changed(part, *(getattr(other, name) for other in others))
+        for name, part in vars(value).items()
+        if name not in value.common
+    }
     return replace(value, **changes)
 
 
 @cache
 def _is_takable(kind: type) -> bool:  # too slow to be asked of every value at every step
     return issubclass(kind, Takable)
-
-
-@cache
-def _own_fields(kind: type[Rows]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind) if field.name not in kind.common)
 
 
 def mapped(change: Callable[[Tensor], Tensor], value: T) -> T:

@@ -32,13 +32,10 @@ SHORTLISTS: Final = (256, 512, 1024)
 _BATCH_TOKENS = 4000
 _LEAST = 0.01
 """Attention below this is no reading, and most cells are."""
-_BLOCK_CELLS = 2**22
-"""Cells gathered before they are added up."""
 _BLOCK_ROWS = 512
 """Sentences whose coverage is counted at once."""
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many pairs have been read."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,10 @@ class Reader:
 class MassTable:
     """Sums for pairs of ids in bounded memory: of each source id, only the heaviest target ids are kept.
 
-    Whenever enough has been gathered, it is added to the sums, and each source id keeps its `keep` best.
+    Whenever `block_cells` have been gathered, they are added to the sums, and each source id keeps its `keep` best.
     """
 
-    def __init__(self, *, tgt_size: int, keep: int, block_cells: int = _BLOCK_CELLS) -> None:
+    def __init__(self, *, tgt_size: int, keep: int, block_cells: int = 2**22) -> None:
         self._tgt_size = tgt_size
         self._keep = keep
         self._block_cells = block_cells
@@ -125,8 +122,8 @@ def learn_lexicon(
         pairs: What it reads.
         src_size: Source pieces, special ones included.
         counts: How often each target piece occurs, [Vt].
-        size: Translations kept of each source piece.
-        on_progress: Told after each batch.
+        size: At least 1.
+        on_progress: Told how many of how many pairs have been read.
     """
     src, tgt = pairs.lengths(seed=0)
     order = np.lexsort((src, tgt))
@@ -161,11 +158,10 @@ def add_lexicon(
         data: Prepared with the model's tokenizers.
         size: Translations kept of each source piece, at least 1.
         max_pairs: Training pairs that are read; of more than that, a sample drawn by the model's training seed.
-        on_progress: Told how many pairs have been read.
+        on_progress: Told how many of how many pairs have been read.
 
     Raises:
-        ModelError: The folder is no model, is being trained in, has no attention, or the data were prepared with other
-            tokenizers.
+        ModelError: The model has no attention or other tokenizers than the data, or is in training.
     """
     model, settings = load_model(model_dir, device=choose_device("auto"))
     if settings.model.attention == "none":

@@ -16,8 +16,6 @@ SPECIALS: Final = (PAD, UNK, BOS, EOS)
 """In every shortlist, at these indices."""
 MULTIPLE: Final = 16
 """What the size of a shortlist is a multiple of."""
-PER_WORD: Final = 100
-"""Translations of each source piece that are enough for most purposes."""
 
 _ROWS = 64
 """Sentences that are worked on at once, each with a table as long as the vocabulary."""
@@ -37,7 +35,7 @@ class Lexicon:
         """Count the target pieces, special ones included."""
         return len(self.frequent) + len(SPECIALS)
 
-    def shortlist(self, src_ids: Tensor, *, size: int, per_word: int = PER_WORD) -> Tensor:
+    def shortlist(self, src_ids: Tensor, *, size: int, per_word: int = 100) -> Tensor:
         """Choose target ids for sentences, each by itself: padding and the other sentences change nothing.
 
         The special ids come first, then the best translation of every source piece, then the second best of every one,
@@ -45,21 +43,17 @@ class Lexicon:
 
         Args:
             src_ids: Padded sources in either reading direction, [B, S] int64, on the CPU.
-            size: Ids for each sentence, a multiple of 16, at most the target vocabulary.
-            per_word: Translations of each source piece that may be used.
+            size: Ids for each sentence; what is no multiple of 16 or more than the target vocabulary is a ConfigError.
+            per_word: Translations of each source piece that may be used; the default is enough for most purposes.
 
         Returns:
             The ids in ascending order, so that the special ones keep theirs as indices, [B, `size`] int64.
-
-        Raises:
-            ConfigError: The size is no multiple of 16, or larger than the vocabulary.
         """
-        if size < MULTIPLE or size % MULTIPLE:
+        if size % MULTIPLE or not MULTIPLE <= size <= self.tgt_size:
+            most = f"{self.tgt_size}, the target vocabulary"
             raise ConfigError(
-                f"a shortlist of {size} pieces was requested; the size has to be a multiple of {MULTIPLE}"
+                f"a shortlist of {size} pieces was requested, expected a multiple of {MULTIPLE} up to {most}"
             )
-        if size > self.tgt_size:
-            raise ConfigError(f"a shortlist of {size} pieces was requested; the target vocabulary has {self.tgt_size}")
         return torch.cat([self._choose(rows, size, per_word) for rows in torch.split(src_ids, _ROWS)])
 
     def _choose(self, src_ids: Tensor, size: int, per_word: int) -> Tensor:
@@ -88,11 +82,7 @@ def save_lexicon(lexicon: Lexicon, folder: Path) -> None:
 
 
 def load_lexicon(folder: Path) -> Lexicon:
-    """Load the lexicon of a model folder.
-
-    Raises:
-        ModelError: The folder is no model, or its lexicon is missing, altered, or that of other vocabularies.
-    """
+    """Load the lexicon of a model folder; one that is missing, altered or of other vocabularies is a ModelError."""
     check_hashes(folder, [LEXICON])
     tensors, sizes = read_tensors(folder / LEXICON), read_vocabularies(folder)
     if not _fit(tensors, src_size=sizes.src, tgt_size=sizes.tgt):

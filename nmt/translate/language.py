@@ -14,9 +14,9 @@ from nmt.errors import ModelError
 from nmt.io.files import sha256
 from nmt.io.lines import normaliser
 from nmt.lm.scorer import BlockReader, make_readers, score_apart
-from nmt.models.devices import SearchPrecision
+from nmt.models.devices import for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
-from nmt.models.inference import for_search
+from nmt.models.kernels import SearchPrecision
 from nmt.models.language_model import LanguageModel
 from nmt.search.combined import FusedModel, TextModel
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State

@@ -16,9 +16,9 @@ from nmt.io.arriving import FileLines, LineSource
 from nmt.io.files import sha256
 from nmt.io.lines import normaliser, sections_of
 from nmt.markup import Region
-from nmt.models.devices import SearchPrecision, choose_device, choose_search_precision, prepare_for_search
+from nmt.models.devices import choose_device, choose_search_precision, for_search, prepare_for_search
 from nmt.models.folder import LEXICON, load_model, load_own_tokenizers
-from nmt.models.inference import for_search
+from nmt.models.kernels import SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
 from nmt.search.combined import Ensemble

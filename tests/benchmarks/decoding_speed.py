@@ -27,8 +27,7 @@ from torch import Tensor
 
 from nmt.io.lines import read_lines
 from nmt.metrics import bleu
-from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR, PrepackedLinear
+from nmt.models.kernels import LINEAR, PrepackedLinear, SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
 from nmt.search.engine import Engine

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from nmt.config.model import CELLS, Cell
 from nmt.models import cells
-from nmt.models.devices import SearchPrecision
 from nmt.models.embedding import drop_cells
-from nmt.models.kernels import ROW_MULTIPLE, PrepackedLinear, filled_up, widened
+from nmt.models.kernels import ROW_MULTIPLE, PrepackedLinear, SearchPrecision, filled_up, widened
 
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM of any kind, (h, c), or, for an SSRU, (c,), each [B, H]."""
@@ -108,19 +107,15 @@ class RecurrentLayer(nn.Module, ABC):
 
     def thinned(self, recurrent_weight: Tensor) -> Tensor:
         """Drop recurrent weights where training wants it."""
-        return drop_cells(recurrent_weight, self.recurrent_dropout) if self._drops else recurrent_weight
+        return drop_cells(recurrent_weight, self.recurrent_dropout) if self.training else recurrent_weight
 
     def thinned_for_steps(self, recurrent_weight: Tensor) -> Tensor:
         """Drop recurrent weights where training wants it, ready for many single products."""
         weight, device = self.thinned(recurrent_weight), recurrent_weight.device.type
-        if self._drops and torch.is_autocast_enabled(device):
+        if weight is not recurrent_weight and torch.is_autocast_enabled(device):
             # autocast remembers its copies of parameters only, and would make one of these at every step
             return weight.to(torch.get_autocast_dtype(device))
         return weight
-
-    @property
-    def _drops(self) -> bool:
-        return self.training and self.recurrent_dropout > 0
 
 
 class PrepackedLayer(RecurrentLayer):

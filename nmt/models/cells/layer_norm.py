@@ -8,8 +8,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
-from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR, fast_tanh, normalised, prepacked_product, through_norm, widened, without_autocast
+from nmt.models.kernels import (
+    LINEAR,
+    SearchPrecision,
+    fast_tanh,
+    normalised,
+    prepacked_product,
+    through_norm,
+    widened,
+    without_autocast,
+)
 
 EPSILON: Final = 1e-5
 """Added to the variances."""
@@ -20,12 +28,11 @@ class _PrepackedLayerNormLSTM(PrepackedLayer):
 
     def __init__(self, layer: "LayerNormLSTM", precision: SearchPrecision) -> None:
         super().__init__(layer, precision)
-        input_weight, recurrent_weight, *_ = layer.weights()
+        input_weight, recurrent_weight, *norms = layer.weights()
         self.projection = LINEAR[precision](input_weight, None)
         self.recurrent = LINEAR[precision](recurrent_weight, None, bounded=True)
-        self.input_gain, self.recurrent_gain = layer.input_gain.detach().clone(), layer.recurrent_gain.detach().clone()
-        self.bias = layer.bias.detach().clone()
-        self.cell_gain, self.cell_bias = layer.cell_gain.detach().clone(), layer.cell_bias.detach().clone()
+        self.input_gain, self.recurrent_gain, self.bias, *cell_norm = (part.detach().clone() for part in norms)
+        self.cell_gain, self.cell_bias = cell_norm
 
     def project(self, inputs: Tensor) -> Tensor:
         """Multiply inputs [*, R, I] and normalise them."""
@@ -36,7 +43,8 @@ class _PrepackedLayerNormLSTM(PrepackedLayer):
         gates = normalised_gates(self.recurrent(h), self.recurrent_gain, None).add_(projected)  # [R, 4 * H]
         i, f, g, o = gates.chunk(4, dim=1)
         c = (f.sigmoid() * c).add_(i.sigmoid() * fast_tanh(g))
-        return o.sigmoid() * fast_tanh(normalised_memory(c, self.cell_gain, self.cell_bias)), c
+        normal = functional.layer_norm(c, self.cell_gain.shape, self.cell_gain, self.cell_bias, EPSILON)
+        return o.sigmoid() * fast_tanh(normal), c
 
 
 @cell("layer_norm_lstm")
@@ -93,7 +101,7 @@ class LayerNormLSTM(RecurrentLayer):
         gates = gates + normalised_gates(functional.linear(h, recurrent_weight), recurrent_gain, None)
         i, f, g, o = gates.chunk(4, dim=1)
         new = torch.sigmoid(f) * widened(c) + torch.sigmoid(i) * torch.tanh(g)
-        squashed = torch.tanh(normalised_memory(new, cell_gain, cell_bias))
+        squashed = torch.tanh(functional.layer_norm(new, cell_gain.shape, cell_gain, cell_bias, EPSILON))
         return (torch.sigmoid(o) * squashed).to(h.dtype), new.to(c.dtype)
 
 
@@ -102,11 +110,6 @@ def normalised_gates(products: Tensor, gain: Tensor, bias: Tensor | None) -> Ten
     gates = widened(products).view(*products.shape[:-1], *gain.shape)
     normalised = functional.layer_norm(gates, gain.shape[1:], eps=EPSILON) * gain
     return (normalised if bias is None else normalised + bias).flatten(-2)
-
-
-def normalised_memory(c: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-    """Normalise c [*, H]; gain and bias [H]."""
-    return functional.layer_norm(c, gain.shape, gain, bias, EPSILON)
 
 
 class _Recurrence(torch.autograd.Function):

@@ -8,8 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
-from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR, fast_tanh, prepacked_product, widened, without_autocast
+from nmt.models.kernels import LINEAR, SearchPrecision, fast_tanh, prepacked_product, widened, without_autocast
 
 
 class _PrepackedPeepholeLSTM(PrepackedLayer):

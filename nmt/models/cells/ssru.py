@@ -8,8 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell
-from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR, widened
+from nmt.models.kernels import LINEAR, SearchPrecision, widened
 
 
 class _PrepackedSSRU(PrepackedLayer):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from nmt.models.devices import SearchPrecision
+from nmt.models.kernels import SearchPrecision
 
 
 @pytest.fixture(

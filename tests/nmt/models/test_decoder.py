@@ -171,7 +171,7 @@ def test_input_feeding_drops_the_same_recurrent_weights_at_all_steps() -> None:
     features = decoder(embedded, source)
     torch.set_rng_state(drawn)
     thinned = copy.deepcopy(decoder).eval()
-    for layer, weights in zip([thinned.first, *thinned.upper], decoder.start(source).drawn.weights, strict=True):
+    for layer, weights in zip([thinned.first, *thinned.upper], decoder.start(source).weights, strict=True):
         layer.fused.weight_hh_l0.data.copy_(weights[1])
     torch.testing.assert_close(thinned(embedded, source), features)
 

@@ -193,7 +193,7 @@ def test_tensors_move_by_a_share_of_the_way() -> None:
 
 @pytest.mark.usefixtures("calls")
 def test_what_a_processor_has_is_known_or_taken_for_missing() -> None:
-    assert {kernels.cpu_has_bf16(), kernels.cpu_has_int8()} <= {True, False}
+    assert {kernels.cpu_has("bf16"), kernels.cpu_has("int8")} <= {True, False}
 
 
 def test_float64_is_kept_and_less_becomes_float32() -> None:

@@ -3,8 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.devices import SearchPrecision
-from nmt.models.kernels import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, PrepackedLinear, filled_up
+from nmt.models.kernels import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, PrepackedLinear, SearchPrecision, filled_up
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.config import ModelSettings, SearchSettings
 from nmt.models.build import build_language_model, build_model
-from nmt.models.inference import for_search
+from nmt.models.devices import for_search
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.tensors import tensors_of, with_tensors

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nmt.batching import SourceBatch
 from nmt.config import Settings, load_settings
 from nmt.models.build import build_model
-from nmt.models.inference import for_inference
+from nmt.models.devices import for_inference
 from nmt.text.tokenizer import Tokenizer, Tokenizers
 from nmt.text.tokenizer_training import train_tokenizer
 from nmt.text.vocab import PAD

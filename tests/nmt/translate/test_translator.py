@@ -20,8 +20,8 @@ from nmt.io import compressed
 from nmt.io import lines as lines_module
 from nmt.markup import compile_pattern
 from nmt.models.build import build_model
+from nmt.models.devices import for_inference
 from nmt.models.folder import ModelFolder, Vocabularies
-from nmt.models.inference import for_inference
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Tokenizer, Tokenizers, tokenizer_files
 from nmt.text.tokenizer_training import train_tokenizer

@@ -13,8 +13,8 @@ from nmt.batching import SourceBatch, source_batch
 from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
-from nmt.models.devices import SearchPrecision
-from nmt.models.inference import for_inference, for_search
+from nmt.models.devices import for_inference, for_search
+from nmt.models.kernels import SearchPrecision
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
