@@ -204,10 +204,9 @@ def move_towards(moving: Sequence[Tensor], targets: Sequence[Tensor], share: flo
 def cpu_has(precision: Literal["bf16", "int8"]) -> bool:
     """Whether the processor multiplies bf16 natively, or 8-bit integers exactly, as far as torch is allowed to use it
     (ATEN_CPU_CAPABILITY)."""
-    features = (
-        ["_is_avx512_bf16_supported", "_is_amx_tile_supported"] if precision == "bf16" else ["_is_vnni_supported"]
-    )
-    capability, calls = find("backends.cpu.get_cpu_capability"), [find(f"cpu.{name}") for name in features]
+    features = {"bf16": ["avx512_bf16", "amx_tile"], "int8": ["vnni"]}[precision]
+    capability = find("backends.cpu.get_cpu_capability")
+    calls = [find(f"cpu._is_{feature}_supported") for feature in features]
     return bool(capability and capability().startswith("AVX512")) and any(call and call() for call in calls)
 
 

@@ -50,10 +50,8 @@ class Lexicon:
             The ids in ascending order, so that the special ones keep theirs as indices, [B, `size`] int64.
         """
         if size % MULTIPLE or not MULTIPLE <= size <= self.tgt_size:
-            most = f"{self.tgt_size}, the target vocabulary"
-            raise ConfigError(
-                f"a shortlist of {size} pieces was requested, expected a multiple of {MULTIPLE} up to {most}"
-            )
+            expected = f"expected a multiple of {MULTIPLE} up to {self.tgt_size}"
+            raise ConfigError(f"a shortlist of {size} pieces was requested, {expected}")
         return torch.cat([self._choose(rows, size, per_word) for rows in torch.split(src_ids, _ROWS)])
 
     def _choose(self, src_ids: Tensor, size: int, per_word: int) -> Tensor:
