@@ -22,7 +22,7 @@ class Memory(Rows):
     """Encoded sources, once per sentence whatever the number of beams."""
 
     values: Tensor
-    """Encoder outputs, [B, S, M]; in search, cells of zeros may stand behind the M real ones, here and in `keys`."""
+    """Encoder outputs, [B, S, M]; in search, cells of zeros may stand after the M real ones, here and in `keys`."""
     keys: Tensor
     """What queries of H cells are compared with, made from `values` once by the attention, [B, S, H]."""
     mask: Tensor
@@ -60,7 +60,7 @@ class Attention(nn.Module):
     """Dot-product attention (Luong et al., 2015, eq. 8, "dot"); the other kinds change `keys` or `scores`.
 
     Queries come as [B, Q, H], where Q counts target steps in training and beams in search; M is the size of encoder
-    outputs, for dot products the same. The cells of a memory may be filled up with zeros behind the real ones
+    outputs, for dot products the same. The cells of a memory may be filled up with zeros after the real ones
     (`Memory.padded`).
     """
 

@@ -123,7 +123,7 @@ def fused_layer(
         inputs: [B, T, I]; or, with `batch_sizes`, the data of a packed sequence, [N, I].
         state: The state before the first step, parts [B, H].
         weights: Of inputs and of the state, [G * H, *], and the bias of each.
-        training: Whether gradients will be asked for.
+        training: Whether gradients are needed.
         batch_sizes: Rows of each step of a packed sequence, [T].
 
     Returns:

@@ -27,7 +27,7 @@ PAIRS: Final = 200_000
 SIZE: Final = 100
 """Translations kept of each source piece."""
 SHORTLISTS: Final = (256, 512, 1024)
-"""Sizes of shortlists that the coverage is told of, where the vocabulary is larger."""
+"""Sizes of shortlists whose coverage is told, where the vocabulary is larger."""
 
 _BATCH_TOKENS = 4000
 _LEAST = 0.01
@@ -90,7 +90,7 @@ class MassTable:
             self._merge(self._keep)
 
     def heaviest(self, src_size: int, count: int) -> NDArray[np.int32]:
-        """Return the `count` best target ids of each source id, -1 behind the last one, [`src_size`, `count`]."""
+        """Return the `count` best target ids of each source id, -1 after the last one, [`src_size`, `count`]."""
         rank = self._merge(count)
         table = np.full((src_size, count), -1, dtype=np.int32)
         table[self._pairs // self._tgt_size, rank] = self._pairs % self._tgt_size

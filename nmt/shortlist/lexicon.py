@@ -26,7 +26,7 @@ class Lexicon:
     """A lexical table and the most frequent pieces (Jean et al., 2015, sec. 3.2; L'Hostis et al., 2016)."""
 
     translations: Tensor
-    """Target ids for each source id, best first and -1 behind the last one, [Vs, N] int32; none for special ids."""
+    """Target ids for each source id, best first and -1 after the last one, [Vs, N] int32; none for special ids."""
     frequent: Tensor
     """All target ids but the special ones by falling frequency, [Vt - 4] int32."""
 
@@ -35,7 +35,7 @@ class Lexicon:
         """Count the target pieces, special ones included."""
         return len(self.frequent) + len(SPECIALS)
 
-    def shortlist(self, src_ids: Tensor, *, size: int, per_word: int = 100) -> Tensor:
+    def shortlist(self, src_ids: Tensor, *, size: int, per_piece: int = 100) -> Tensor:
         """Choose target ids for sentences, each by itself: padding and the other sentences change nothing.
 
         The special ids come first, then the best translation of every source piece, then the second best of every one,
@@ -44,7 +44,7 @@ class Lexicon:
         Args:
             src_ids: Padded sources in either reading direction, [B, S] int64, on the CPU.
             size: Ids for each sentence; what is no multiple of 16 or more than the target vocabulary is a ConfigError.
-            per_word: Translations of each source piece that may be used; the default is enough for most purposes.
+            per_piece: Translations of each source piece that may be used; the default is enough for most purposes.
 
         Returns:
             The ids in ascending order, so that the special ones keep theirs as indices, [B, `size`] int64.
@@ -52,10 +52,10 @@ class Lexicon:
         if size % MULTIPLE or not MULTIPLE <= size <= self.tgt_size:
             expected = f"expected a multiple of {MULTIPLE} up to {self.tgt_size}"
             raise ConfigError(f"a shortlist of {size} pieces was requested, {expected}")
-        return torch.cat([self._choose(rows, size, per_word) for rows in torch.split(src_ids, _ROWS)])
+        return torch.cat([self._choose(rows, size, per_piece) for rows in torch.split(src_ids, _ROWS)])
 
-    def _choose(self, src_ids: Tensor, size: int, per_word: int) -> Tensor:
-        translations = self.translations[:, :per_word][src_ids].transpose(1, 2)  # [B, P, S]
+    def _choose(self, src_ids: Tensor, size: int, per_piece: int) -> Tensor:
+        translations = self.translations[:, :per_piece][src_ids].transpose(1, 2)  # [B, P, S]
         batch, ranks, pieces = translations.shape
         frequent = self.frequent[:size]  # among them are enough that are not chosen yet
         start, end = len(SPECIALS), len(SPECIALS) + ranks * pieces

@@ -52,6 +52,7 @@ def folder(tmp_path: Path) -> ModelFolder:
         tokenizers={"joint.spm.model": b"pieces"},
     )
     model_folder.create()
+    model_folder.save(small_model(), {})
     return model_folder
 
 
@@ -91,7 +92,6 @@ def test_a_kill_between_the_two_files_leaves_a_model_that_loads(
 
 
 def test_new_settings_in_a_folder_that_holds_a_model_leave_a_model_that_loads(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     search = folder.settings.search.model_copy(update={"beam_size": 3})
     changed = folder.settings.model_copy(update={"search": search})
     replace(folder, settings=changed).create()
@@ -120,7 +120,6 @@ def killed_after(steps: int) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_kill_while_settings_are_replaced_leaves_a_model_that_loads(folder: ModelFolder, steps: int) -> None:
-    folder.save(small_model(), {})
     search = folder.settings.search.model_copy(update={"beam_size": 3})
     changed = replace(folder, settings=folder.settings.model_copy(update={"search": search}))
     with killed_after(steps) as names:
@@ -141,7 +140,6 @@ def test_a_folder_without_a_card_is_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.toml", "joint.spm.model"])
 def test_an_altered_file_is_refused(folder: ModelFolder, name: str) -> None:
-    folder.save(small_model(), {})
     path = folder.path / name
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(ModelError, match=f"{name} has been altered"):
@@ -149,7 +147,6 @@ def test_an_altered_file_is_refused(folder: ModelFolder, name: str) -> None:
 
 
 def test_chosen_files_can_be_checked_by_themselves(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     (folder.path / "config.toml").write_text("")
     check_hashes(folder.path, ["joint.spm.model", "model.safetensors"])
     with pytest.raises(ModelError, match=r"config\.toml has been altered"):
@@ -159,14 +156,12 @@ def test_chosen_files_can_be_checked_by_themselves(folder: ModelFolder) -> None:
 
 
 def test_a_missing_file_is_refused(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     (folder.path / "config.toml").unlink()
     with pytest.raises(ModelError, match=r"config\.toml does not exist; the model folder is incomplete"):
         load_model(folder.path, device=CPU)
 
 
 def test_another_format_version_is_refused(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     card = folder.path / "model.json"
     card.write_text(card.read_text().replace('"format_version": 1', '"format_version": 2'))
     with pytest.raises(ModelError, match="format version 2, this program reads 1"):
@@ -175,7 +170,6 @@ def test_another_format_version_is_refused(folder: ModelFolder) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
 def test_a_damaged_card_is_refused(folder: ModelFolder, text: str) -> None:
-    folder.save(small_model(), {})
     (folder.path / "model.json").write_text(text)
     with pytest.raises(ModelError, match=r"model\.json is damaged"):
         load_model(folder.path, device=CPU)
@@ -191,7 +185,6 @@ def test_damaged_and_missing_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_shape_or_name_are_refused(folder: ModelFolder, tmp_path: Path) -> None:
-    folder.save(small_model(), {})
     tensors = load_file(folder.path / "model.safetensors")
     other = {**tensors, "output.bias": torch.zeros(3)}
     with pytest.raises(ModelError, match=r"weight output.bias has shape \[3\], expected \[9\]"):
@@ -204,7 +197,6 @@ def test_weights_of_another_shape_or_name_are_refused(folder: ModelFolder, tmp_p
 
 
 def test_nothing_in_the_folder_is_a_pickle(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     for path in folder.path.iterdir():
         assert not path.read_bytes().startswith((b"\x80", b"PK")), path
 
@@ -224,7 +216,6 @@ def test_a_lexicon_joins_the_folder_and_outlives_the_weights(folder: ModelFolder
 
 
 def test_an_altered_lexicon_is_refused(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     put_lexicon(folder.path, b"words")
     (folder.path / "lexicon.safetensors").write_bytes(b"other")
     with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
@@ -232,7 +223,6 @@ def test_an_altered_lexicon_is_refused(folder: ModelFolder) -> None:
 
 
 def test_a_lexicon_that_nobody_announced_is_refused_but_leaves_a_model(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     (folder.path / "lexicon.safetensors").write_bytes(b"words")
     load_model(folder.path, device=CPU)
     with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
@@ -240,7 +230,6 @@ def test_a_lexicon_that_nobody_announced_is_refused_but_leaves_a_model(folder: M
 
 
 def test_a_lexicon_that_was_removed_leaves_a_model_without_one(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     put_lexicon(folder.path, b"words")
     (folder.path / "lexicon.safetensors").unlink()
     load_model(folder.path, device=CPU)
@@ -251,7 +240,6 @@ def test_a_lexicon_that_was_removed_leaves_a_model_without_one(folder: ModelFold
 def test_a_kill_while_a_lexicon_is_written_leaves_a_model_that_loads(
     folder: ModelFolder, old: bytes | None, steps: int
 ) -> None:
-    folder.save(small_model(), {})
     if old is not None:
         put_lexicon(folder.path, old)
     with killed_after(steps) as names:
@@ -263,7 +251,6 @@ def test_a_kill_while_a_lexicon_is_written_leaves_a_model_that_loads(
 
 
 def test_a_damaged_card_is_replaced_by_the_next_weights(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     put_lexicon(folder.path, b"words")
     (folder.path / "model.json").write_text("{")
     folder.save(small_model(), {})
@@ -272,7 +259,6 @@ def test_a_damaged_card_is_replaced_by_the_next_weights(folder: ModelFolder) -> 
 
 
 def test_the_sizes_of_the_tables_can_be_read_by_themselves(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     assert read_vocabularies(folder.path) == Vocabularies(9, 9, True)
 
 
@@ -291,14 +277,12 @@ def test_a_language_model_loads_as_one_and_as_nothing_else(tmp_path: Path) -> No
 
 
 def test_a_translation_model_is_no_language_model(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     with pytest.raises(ModelError, match=r"model holds a translation model, expected a language model$"):
         load_language_model(folder.path, device=CPU)
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "../../etc/passwd", "notes.txt", "../joint.spm.model"])
 def test_no_other_file_is_opened_because_a_card_names_it(folder: ModelFolder, name: str) -> None:
-    folder.save(small_model(), {})
     path = folder.path / "model.json"
     card = json.loads(path.read_text())
     card["sha256"][name] = ["0"]
@@ -308,7 +292,6 @@ def test_no_other_file_is_opened_because_a_card_names_it(folder: ModelFolder, na
 
 
 def test_a_pipe_in_the_place_of_a_file_is_refused(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     (folder.path / "model.safetensors").unlink()
     os.mkfifo(folder.path / "model.safetensors")
     with pytest.raises(ModelError, match=r"model\.safetensors is no regular file$"):
@@ -318,7 +301,6 @@ def test_a_pipe_in_the_place_of_a_file_is_refused(folder: ModelFolder) -> None:
 @pytest.mark.parametrize("key", ["sha256", "vocabularies"])
 @pytest.mark.parametrize("value", [None, 7, "text", [], {"src": 1}])
 def test_a_card_with_other_types_is_refused(folder: ModelFolder, key: str, value: object) -> None:
-    folder.save(small_model(), {})
     path = folder.path / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(ModelError):
@@ -326,7 +308,6 @@ def test_a_card_with_other_types_is_refused(folder: ModelFolder, key: str, value
 
 
 def test_what_is_wrong_in_a_card_is_named_with_its_value(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     path = folder.path / "model.json"
     card = json.loads(path.read_text())
     for value, told in ((0, "= 0: input should be greater than 0"), (True, "= True: input should be a valid integer")):
@@ -347,14 +328,12 @@ def test_what_a_newer_version_adds_to_a_card_outlives_a_new_lexicon(folder: Mode
 
 
 def test_a_card_of_endless_depth_is_damaged(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     (folder.path / "model.json").write_text("[" * 100_000)
     with pytest.raises(ModelError, match=r"model\.json is damaged: it is not JSON"):
         load_model(folder.path, device=CPU)
 
 
 def test_sizes_that_the_weights_cannot_hold_are_refused_before_memory_is_taken(folder: ModelFolder) -> None:
-    folder.save(small_model(), {})
     path = folder.path / "model.json"
     card = json.loads(path.read_text())
     card["vocabularies"]["tgt"] = 20_000_000_000
@@ -415,7 +394,6 @@ def test_prepared_data_are_told_from_a_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["joint.spm.model", "model.safetensors"])
 def test_a_pipe_in_the_place_of_a_file_is_replaced_by_the_next(folder: ModelFolder, name: str) -> None:
-    folder.save(small_model(), {})
     (folder.path / name).unlink()
     os.mkfifo(folder.path / name)
     folder.create()

@@ -42,14 +42,14 @@ def random_lexicon(seed: int) -> Lexicon:
     return Lexicon(table.int(), (4 + torch.randperm(TGT_SIZE - 4, generator=rng)).int())
 
 
-def slow_shortlist(lexicon: Lexicon, words: list[int], *, size: int, per_word: int) -> list[int]:
+def slow_shortlist(lexicon: Lexicon, words: list[int], *, size: int, per_piece: int) -> list[int]:
     chosen = [0, 1, 2, 3]
 
     def choose(word: int) -> None:
         if word != -1 and word not in chosen and len(chosen) < size:
             chosen.append(word)
 
-    for rank in range(min(per_word, lexicon.translations.shape[1])):
+    for rank in range(min(per_piece, lexicon.translations.shape[1])):
         for word in words:
             choose(int(lexicon.translations[word, rank]))
     for word in lexicon.frequent.tolist():
@@ -66,20 +66,20 @@ sentences = st.lists(st.integers(3, SRC_SIZE - 1), min_size=1, max_size=9)
 
 def test_specials_come_first_then_translations_then_frequent_pieces() -> None:
     lexicon = lexicon_of({4: [9, 8], 5: [7]})
-    (chosen,) = lexicon.shortlist(torch.tensor([[5, 4, 3]]), size=16, per_word=3).tolist()
+    (chosen,) = lexicon.shortlist(torch.tensor([[5, 4, 3]]), size=16, per_piece=3).tolist()
     assert chosen == [0, 1, 2, 3, 7, 8, 9, *range(39, 48)]
 
 
 def test_no_word_is_starved_by_the_translations_of_another() -> None:
     many = list(range(10, 30))
     lexicon = lexicon_of({4: many, 5: [5, 6]}, width=20)
-    (chosen,) = lexicon.shortlist(torch.tensor([[4, 5]]), size=16, per_word=20).tolist()
+    (chosen,) = lexicon.shortlist(torch.tensor([[4, 5]]), size=16, per_piece=20).tolist()
     assert chosen == [0, 1, 2, 3, 5, 6, *range(10, 20)]
 
 
 def test_a_word_gives_no_more_translations_than_asked_for() -> None:
     lexicon = lexicon_of({4: [9, 8, 7]})
-    (chosen,) = lexicon.shortlist(torch.tensor([[4]]), size=16, per_word=2).tolist()
+    (chosen,) = lexicon.shortlist(torch.tensor([[4]]), size=16, per_piece=2).tolist()
     assert chosen == [0, 1, 2, 3, 8, 9, *range(38, 48)]
 
 
@@ -89,22 +89,22 @@ def test_the_whole_vocabulary_is_a_shortlist_too() -> None:
 
 
 @given(rows=st.lists(sentences, min_size=1, max_size=5), seed=st.integers(0, 9), size=st.sampled_from([16, 32, 48]),
-       per_word=st.integers(1, 8))  # fmt: skip
+       per_piece=st.integers(1, 8))  # fmt: skip
 def test_shortlists_are_those_of_the_slow_and_obvious_way(
-    rows: list[list[int]], seed: int, size: int, per_word: int
+    rows: list[list[int]], seed: int, size: int, per_piece: int
 ) -> None:
     lexicon = random_lexicon(seed)
-    found = lexicon.shortlist(padded(rows, width=10), size=size, per_word=per_word)
+    found = lexicon.shortlist(padded(rows, width=10), size=size, per_piece=per_piece)
     assert found.dtype == torch.int64
-    assert found.tolist() == [slow_shortlist(lexicon, row, size=size, per_word=per_word) for row in rows]
+    assert found.tolist() == [slow_shortlist(lexicon, row, size=size, per_piece=per_piece) for row in rows]
 
 
 def test_a_sentence_gets_the_same_shortlist_in_any_company() -> None:
     lexicon, rng = random_lexicon(0), torch.Generator().manual_seed(0)
     rows = [torch.randint(3, SRC_SIZE, (1 + row % 9,), generator=rng).tolist() for row in range(150)]
-    together = lexicon.shortlist(padded(rows, width=9), size=16, per_word=4)
+    together = lexicon.shortlist(padded(rows, width=9), size=16, per_piece=4)
     for row, found in zip(rows, together, strict=True):
-        assert torch.equal(lexicon.shortlist(torch.tensor([row]), size=16, per_word=4)[0], found)
+        assert torch.equal(lexicon.shortlist(torch.tensor([row]), size=16, per_piece=4)[0], found)
     assert len(torch.unique(together, dim=0)) > 20
 
 
