@@ -49,3 +49,18 @@ def test_a_public_name_has_one_home() -> None:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
                 homes[node.name].add(shown(path))
     assert {name for name, paths in homes.items() if len(paths) > 1} <= IN_SEVERAL_HOMES
+
+
+@pytest.mark.parametrize(
+    ("tests", "code"),
+    [
+        ("tests/nmt", "nmt"),
+        ("tests/nmt_cli", "cli/nmt_cli"),
+        ("tests/nmt_lab", "recipes/nmt_lab"),
+        ("tests/tools", "tools"),
+    ],
+)
+def test_tests_follow_the_code_room_for_room(tests: str, code: str) -> None:
+    rooms = {path.parent.relative_to(ROOT / tests) for path in (ROOT / tests).rglob("test_*.py")}
+    assert rooms
+    assert rooms <= {path.parent.relative_to(ROOT / code) for path in (ROOT / code).rglob("*.py")}
