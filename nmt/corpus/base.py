@@ -30,11 +30,7 @@ class Block(ABC, Generic[R]):
 
     @abstractmethod
     def records(self) -> list[R]:
-        """Decode and normalise the records.
-
-        Raises:
-            DataError: One of them cannot be read; file and line are named.
-        """
+        """Decode and normalise the records; a `DataError` names file and line of one that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +46,8 @@ class LinesBlock(Block[R]):
 class Source(ABC, Generic[R]):
     """Records that are read one after the other, as often as needed."""
 
-    @property
-    @abstractmethod
-    def files(self) -> tuple[Path, ...]:
-        """Every file that it is read from."""
+    files: tuple[Path, ...]
+    """Every file that it is read from, in that order."""
 
     @abstractmethod
     def blocks(self, size: int) -> Iterator[Block[R]]:
@@ -66,11 +60,7 @@ class Source(ABC, Generic[R]):
         """
 
     def records(self) -> Iterator[R]:
-        """Read every record, normalised, those with empty texts too.
-
-        Raises:
-            DataError: A file or a record cannot be read, or two files do not match.
-        """
+        """Read every record, normalised, those with empty texts too, with the errors of its blocks."""
         for block in self.blocks(_FEW):
             yield from block.records()
 
@@ -101,14 +91,9 @@ class FileSource(Source[R]):
     """Files, each read by itself, one after the other."""
 
     def __init__(self, files: Sequence[Path], on_bad_utf8: OnBadUtf8) -> None:
-        self._files = tuple(files)
+        self.files = tuple(files)
         self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
         self._meter = Meter()
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files, in the order in which they are read."""
-        return self._files
 
     @property
     def read_bytes(self) -> int:
@@ -118,7 +103,7 @@ class FileSource(Source[R]):
     def blocks(self, size: int) -> Iterator[Block[R]]:
         """Read file after file."""
         self._meter.bytes = 0
-        for path in self._files:
+        for path in self.files:
             yield from self._read(path, size)
 
     @abstractmethod
@@ -140,18 +125,7 @@ class PairFiles(FileSource[Pair], PairSource):
         name: str,
         on_bad_record: OnBadRecord = "error",
     ) -> None:
-        """Say how they are read.
-
-        Args:
-            files: Read one after the other.
-            on_bad_utf8: Whether bad bytes are an error or become U+FFFD.
-            wanted: Where in a record source and target are.
-            name: What reports call them.
-            on_bad_record: Whether what has not the form of its file is an error or is left out.
-
-        Raises:
-            ConfigError: What is wanted makes no sense in this format.
-        """
+        """Say where in a record both sides are (`wanted`), and what one leads to that has not the form of its file."""
         super().__init__(files, on_bad_utf8)
         self.name = name
         self._wanted = wanted
@@ -159,11 +133,7 @@ class PairFiles(FileSource[Pair], PairSource):
         self._choose()
 
     def _choose(self) -> None:
-        """Choose the fields that are read, where the files need not be known for that.
-
-        Raises:
-            ConfigError: What is wanted makes no sense in this format.
-        """
+        """Choose the fields that are read; what is wanted may make no sense in this format (`ConfigError`)."""
 
 
 _BREAKS: Final = re.compile(r" *[\n\r\t][\n\r\t ]*")
@@ -230,10 +200,7 @@ def cut_strings(
 def to_lines(texts: Sequence[str], where: Callable[[int], str], on_bad_utf8: OnBadUtf8) -> list[str]:
     """Normalise texts; line ends and tabs in them become spaces.
 
-    Args:
-        texts: Any strings, with halves of surrogate pairs too, which are no characters and have no bytes in UTF-8.
-        where: Says for the index of a text what an error calls it.
-        on_bad_utf8: Whether such a half is an error or becomes U+FFFD.
+    Half of a surrogate pair, which is no character, is an error at `where` its text is, or becomes U+FFFD.
     """
     try:
         "".join(texts).encode()

@@ -27,17 +27,10 @@ class Wanted:
     tgt_lang: str | None = None
 
     def find(self, tree: Tree, where: str) -> tuple[Field, Field]:
-        """Return the fields of source and target.
+        """Return the fields of source and target, or raise a `DataError` that begins with `where`.
 
         Without `src_field` and `tgt_field`, they are fields called as `src_lang` and `tgt_lang`, or "src" and "tgt", or
         "source" and "target"; next to each other, at the top or within another field such as "translation".
-
-        Args:
-            tree: What there is.
-            where: What an error calls it, such as a file and a line.
-
-        Raises:
-            DataError: They are not there.
         """
         if self.src_field is not None and self.tgt_field is not None:
             src, tgt = _resolve(tree, self.src_field), _resolve(tree, self.tgt_field)

@@ -70,15 +70,12 @@ class HubDataset(PairSource):
         self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
         self._wanted = wanted
         self._rows_read = 0
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What is in the folder, and in folders within it, but nothing that is hidden; none of a dataset of the hub."""
-        folder = self._dataset.folder
-        if folder is None:
-            return ()
-        found = sorted(path for path in folder.rglob("*") if path.is_file())
-        return tuple(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+        # Of the hub, none; of a folder, what is in it and in folders within it, but nothing that is hidden.
+        folder = dataset.folder
+        found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
+        self.files = tuple(
+            p for p in found if not any(part.startswith(".") for part in p.relative_to(folder or p).parts)
+        )
 
     @property
     def fingerprint(self) -> str | None:

@@ -87,9 +87,9 @@ class JsonFiles(PairFiles):
             raise failures[0]
 
     def _find_fields(self, raw: Lines, failures: list[DataError]) -> tuple[Field, Field] | None:
-        """Look at the first line that is not blank, or that has the fields where others are left out; None: none is.
+        """Find the fields in the first line that is not blank, or that has them where others are left out.
 
-        What was wrong with the first of those that are left out is added to `failures`.
+        None: no line has. What was wrong with the first of those that are left out is added to `failures`.
         """
         for number, line in enumerate(raw.decode().split("\n"), start=raw.first):
             if line and not line.isspace():
@@ -105,11 +105,7 @@ class JsonFiles(PairFiles):
 
 
 def read_object(line: str, where: str) -> dict[str, Any]:
-    """Read a line.
-
-    Raises:
-        DataError: It is no JSON object.
-    """
+    """Read a line that has to be a JSON object; `where` is what an error calls it."""
     try:
         tree = _DECODER.decode(line)
     except JSONDecodeError as error:

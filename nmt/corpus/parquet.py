@@ -71,18 +71,7 @@ def find_tree(schema: Any) -> dict[str, Any]:
 def cut_batch(
     batch: Any, fields: tuple[Field, Field], *, file: str, first: int, on_bad_utf8: OnBadUtf8
 ) -> Iterator[ArrowBlock]:
-    """Put a batch into a block, or into several where the texts are very long.
-
-    Args:
-        batch: Rows with these fields.
-        fields: Where source and target are.
-        file: What an error calls the origin of the rows.
-        first: The number of the first row, counted from 1.
-        on_bad_utf8: What bad bytes lead to.
-
-    Raises:
-        DataError: A field holds something else than text.
-    """
+    """Put a batch, whose rows count from `first`, into a block, or into several where its texts are very long."""
     texts = pa.record_batch([_take(batch, field, file) for field in fields], names=["src", "tgt"])
     parts = 1 + texts.nbytes // BYTES_AT_ONCE
     rows = max(1, -(-len(texts) // parts))

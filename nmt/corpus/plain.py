@@ -55,13 +55,9 @@ class ParallelFiles(PairSource):
         self.name = name
         self.src = tuple(src)
         self.tgt = tuple(tgt)
+        self.files = *self.src, *self.tgt
         self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
         self._meters = Meter(), Meter()
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The source files, then the target files."""
-        return *self.src, *self.tgt
 
     @property
     def read_bytes(self) -> int:

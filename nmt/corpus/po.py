@@ -46,11 +46,7 @@ class _Contents(str):
 
 
 def _read_whole(path: Path, contents: str) -> Iterator[Unit]:
-    """Read all entries.
-
-    Raises:
-        DataError: One is broken.
-    """
+    """Read all entries; a broken one is a `DataError`."""
     for number, line in enumerate(contents.split("\n"), start=1):
         # In a file that is cut short, polib would take the last character off a string that does not end.
         if line.lstrip().startswith(("msg", '"')) and not _STRING.fullmatch(line.strip()):
@@ -69,11 +65,7 @@ def _read_whole(path: Path, contents: str) -> Iterator[Unit]:
 
 
 def _read_blocks(path: Path, contents: str) -> Iterator[Unit]:
-    """Read what stands between blank lines by itself, so that what is broken takes nothing else with it.
-
-    Raises:
-        DataError: There is no entry that is not broken.
-    """
+    """Read what stands between blank lines by itself: what is broken takes nothing else with it, unless all is."""
     failure, is_read, first = None, False, 1
     for block in re.split(r"(\n(?:[ \t\r]*\n)+)", contents):
         try:

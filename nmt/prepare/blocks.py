@@ -200,11 +200,7 @@ def work_folder(target: Path) -> Path:
 
 @contextmanager
 def locked(target: Path) -> Iterator[Path]:
-    """Give the work folder of `target` to one process at a time.
-
-    Raises:
-        DataError: Another process has it.
-    """
+    """Give the work folder of `target` to one process at a time; for any other, that is a `DataError`."""
     target = target.resolve()
     home = work_folder(target)
     new = [parent for parent in target.parents if not parent.exists()]
@@ -222,14 +218,10 @@ def locked(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def keyed(home: Path, key: Any) -> Iterator[Path]:
-    """Give the folder for work that `key` tells from any other; what a run with the same key has left is in it.
+    """Give the folder for work that `key`, for JSON, tells from other work; what a run with that key has left is in it.
 
     It goes when the block ends well, or by an error that the same run would end by again. Work of other keys goes at
     once.
-
-    Args:
-        home: The work folder.
-        key: What the work depends on, for JSON.
     """
     folder = home / _name(key)
     for other in home.iterdir():
@@ -301,22 +293,14 @@ def put_in_place(folder: Path, target: Path) -> None:
 
 
 def recover(target: Path) -> None:
-    """Finish or undo a replacement that was killed between its two renames.
-
-    Raises:
-        DataError: Another process is preparing `target`.
-    """
+    """Finish or undo a replacement that was killed between its two renames, unless another process is at `target`."""
     if (work_folder(target) / _OLD).exists():
         with locked(target):
             pass
 
 
 def forget(target: Path, key: Any) -> None:
-    """Remove what a run that was killed after its last step has left.
-
-    Raises:
-        DataError: Another process is preparing `target`.
-    """
+    """Remove what a run that was killed after its last step has left, unless another process is at `target`."""
     if (work_folder(target) / _name(key)).exists():
         with locked(target) as home, keyed(home, key):
             pass

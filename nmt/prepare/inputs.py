@@ -109,11 +109,7 @@ def find_text(data: DataSettings) -> Inputs[Line]:
 
 
 def find_test(data: DataSettings) -> tuple[Path, Path] | None:
-    """Return the test files that the settings name, relative ones from `data.root`; None if they name none.
-
-    Raises:
-        ConfigError: Only one side is named.
-    """
+    """Return the test files that the settings name, relative ones from `data.root`; None if they name none."""
     if data.test_src is None and data.test_tgt is None:
         return None
     if data.test_src is None or data.test_tgt is None:
@@ -123,15 +119,7 @@ def find_test(data: DataSettings) -> tuple[Path, Path] | None:
 
 
 def record_inputs(named: Named, root: Path = Path()) -> tuple[InputRecord, ...]:
-    """Measure every file.
-
-    Args:
-        named: The files.
-        root: Where relative names of them start, which the error about a missing one says.
-
-    Raises:
-        DataError: A file is missing or unreadable.
-    """
+    """Measure every file; the error about a missing one says that relative names of them start at `root`."""
     return tuple(_record(setting, text, root) for setting, texts in named for text in texts)
 
 
@@ -213,10 +201,6 @@ def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setti
         data: Where relative paths start, the languages, and what bad bytes lead to.
         split: What is read of a dataset where `corpus.split` does not say it.
         setting: What an error calls the settings of the corpus.
-
-    Raises:
-        ConfigError: The corpus has no files, or files of both kinds, or of an unknown kind.
-        DataError: A pattern matches no file, or the numbers of source and target files differ.
     """
     if bool(corpus.src or corpus.tgt) == bool(corpus.path):
         found = "both" if corpus.path else "neither"
@@ -250,17 +234,10 @@ def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setti
 
 
 def find_files(root: Path, names: Iterable[str | Path], *, setting: str) -> tuple[Path, ...]:
-    """Resolve names against `root`; a pattern such as "part-*.en" stands for the files that it matches, sorted.
+    """Resolve names against `root`, for `setting`; a pattern such as "part-*.en" stands for its files, sorted.
 
-    A name that exists as it is stands for itself, whatever characters it has.
-
-    Args:
-        root: Where relative names start.
-        names: Of files, or patterns with `*`, `?`, `[...]`, or `**` for folders at any depth.
-        setting: What an error calls the setting that holds them.
-
-    Raises:
-        DataError: A pattern matches no file.
+    Patterns have `*`, `?`, `[...]`, or `**` for folders at any depth; one without files is a `DataError`. A name that
+    exists as it is stands for itself, whatever characters it has.
     """
     found: list[Path] = []
     for name in map(str, names):
@@ -290,14 +267,10 @@ class Chain(PairSource):
 
     def __init__(self, parts: Sequence[PairSource], *, name: str) -> None:
         self.name = name
+        self.files = tuple(path for part in parts for path in part.files)
         self._parts = tuple(parts)
         self._begun = 0
         """How many of them have been read, or begun."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files of all parts."""
-        return tuple(path for part in self._parts for path in part.files)
 
     @property
     def fingerprint(self) -> str | None:

@@ -138,8 +138,6 @@ class Encoder(Generic[R]):
         """Load the tokenizers of a folder.
 
         Args:
-            kind: What the records are.
-            tokenizers: The folder.
             overlap: The text that models are judged by, records that are held out too.
             drop_overlap: Where overlap is a reason in this stage: the first one could not know records held out.
         """
@@ -314,10 +312,9 @@ class Stages(Generic[R]):
     def make_tokenizers(
         self, accepted: Accepted[R], heldout: Fresh, given: Sequence[Path]
     ) -> tuple[Tokenizers, list[str]]:
-        """Train tokenizers on a sample of what is not held out, or take those that are given.
+        """Train tokenizers, or take those that are given; return warnings for the user too.
 
-        Returns:
-            The tokenizers, whose files are in `tokenizers`, and warnings for the user.
+        They are trained on a sample of what is not held out; their files are in `tokenizers`.
         """
         settings = self.kind.settings
         if not is_whole(self.tokenizers):

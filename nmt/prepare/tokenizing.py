@@ -66,12 +66,7 @@ def tags_of(settings: Settings) -> tuple[str, ...]:
 
 
 def require_joint(settings: Settings) -> None:
-    """Make sure that the tokenizers that are named can serve both languages of pairs.
-
-    Raises:
-        ConfigError: `tokenizer.file` is to serve both, but each language is to have a tokenizer of its own, or has one
-            in the folder that was named.
-    """
+    """Make sure that `tokenizer.file` can serve both languages of pairs, where it is set."""
     if settings.tokenizer.file is None:
         return
     if not settings.tokenizer.joint:
@@ -82,12 +77,9 @@ def require_joint(settings: Settings) -> None:
 
 
 def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[Path]) -> list[str]:
-    """Copy tokenizers to `folder`: the joint one, or that of the source and that of the target.
+    """Copy tokenizers to `folder`: the joint one, or that of the source and that of the target; return warnings.
 
     They get the special ids of `nmt.text.vocab` if they have others; all else stays as it is.
-
-    Returns:
-        Warnings for the user.
     """
     warnings = []
     for name, path in zip([JOINT_MODEL] if len(paths) == 1 else [SRC_MODEL, TGT_MODEL], paths, strict=True):
@@ -113,16 +105,9 @@ def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[P
 def train_tokenizers(
     folder: Path, settings: TokenizerSettings, texts: Mapping[str, Lines], *, tags: Sequence[str] = ()
 ) -> list[str]:
-    """Train a model for each file of `folder` that `texts` names: the joint one, or one for each language.
+    """Train a model for each file that `texts` names, the joint one or one for each language; return warnings.
 
-    Args:
-        folder: Where they go.
-        settings: What they are to be.
-        texts: What each is trained on.
-        tags: Those of the corpora, see `tags_of`: pieces of the vocabulary of the source.
-
-    Returns:
-        Warnings for the user.
+    The tags of the corpora, see `tags_of`, are pieces of the vocabulary of the source.
     """
     warnings = []
     for name, lines in texts.items():
