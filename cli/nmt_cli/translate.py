@@ -150,7 +150,7 @@ def translate(
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
     from nmt.io.compressed import refuse_markup
-    from nmt.markup import compile_pattern
+    from nmt.markup.spans import compile_pattern
     from nmt.translate import Options
     from nmt.translate.options import Terminology, load_dictionary
     from nmt.translate.translator import Job
@@ -191,7 +191,7 @@ def translate(
 def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterator[LineSource]":
     """Give the lines of the input `name`, and warn of what their markup, or the lack of --markup, does to them."""
     from nmt.io.compressed import begins_markup
-    from nmt.markup import LINES, Unclosed
+    from nmt.markup.scanning import LINES, Unclosed
 
     begun = False
 

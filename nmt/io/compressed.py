@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -30,11 +31,11 @@ class BegunBytes(bytes):
     """A section of a line that goes on with what comes next, as bytes."""
 
 
+@dataclass
 class Meter:
     """How many bytes have been read from disk."""
 
-    def __init__(self) -> None:
-        self.bytes = 0
+    bytes: int = 0
 
 
 def read_chunks(path: Path, meter: Meter) -> Iterator[bytes]:

@@ -114,7 +114,7 @@ def decode_lines(lines: Iterable[bytes], name: str, on_bad_utf8: OnBadUtf8 = "er
         on_bad_utf8: Whether bad bytes are a `DataError` or become U+FFFD.
     """
     number, before = 1, -1
-    """The number of the line, and how many of its bytes have been decoded; -1: it is the first of all."""
+    """The number of the line, and how many bytes of it have been decoded; -1: it is the first of all."""
     for raw in lines:
         goes_on = isinstance(raw, BegunBytes)
         line = raw if goes_on else raw.removesuffix(b"\n").removesuffix(b"\r")
@@ -140,8 +140,6 @@ BYTES_AT_ONCE: Final = 8 << 20
 """Bytes: lines are taken together up to this size, so that `size` long lines do not fill the memory."""
 LONGEST_LINE: Final = CHUNK
 """Bytes, or characters of a text of another format: what is longer is no line of a text, and takes no memory."""
-
-_NEWLINE: Final = 10
 
 
 class LineCutter:
@@ -201,7 +199,7 @@ class LineCutter:
                 if pieces[-1] and not pieces[-1].endswith(b"\n"):  # a line has been begun
                     ends.append(np.array([length]))
                 break
-            ends.append(np.flatnonzero(np.frombuffer(piece, np.uint8) == _NEWLINE) + (length + 1))
+            ends.append(np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n")) + (length + 1))
             pieces.append(piece)
             length += len(piece)
             lines += len(ends[-1])

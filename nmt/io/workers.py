@@ -111,7 +111,7 @@ class _Pool(Generic[B, R]):
 
     def stop(self) -> None:
         for worker in self._workers:
-            worker.kill()  # the threads that wait for them go on
+            worker.process.kill()  # the threads that wait for them go on
         self._threads.shutdown(cancel_futures=True)
         for worker in self._workers:
             worker.close()
@@ -122,13 +122,13 @@ class _Worker(Generic[B, R]):
 
     def __init__(self, make: Callable[[], Callable[[B], R]]) -> None:
         self._connection, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(make, theirs), daemon=True)
+        self.process = _SPAWN.Process(target=_serve, args=(make, theirs), daemon=True)
         # A process that starts here never hears of Ctrl-C, which a terminal sends to all: its parent ends it. Python's
         # tracker of resources has to run by then, or the first of them would start it and let interrupts through again.
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process.start()
+            self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
@@ -147,12 +147,9 @@ class _Worker(Generic[B, R]):
             warnings.warn(message, NmtWarning, stacklevel=2)
         return result  # type: ignore[no-any-return]
 
-    def kill(self) -> None:
-        self._process.kill()
-
     def close(self) -> None:
-        self._process.join()
-        self._process.close()
+        self.process.join()
+        self.process.close()
         self._connection.close()
 
 

@@ -91,7 +91,6 @@ class Element:
     depth: int = 1
     """Elements of the name that are open in each other."""
     lines: int = 0
-    """Lines that it has gone on for."""
 
     def read(self, line: str, start: int) -> tuple[int, Region | None]:
         """See `Region`."""
@@ -159,9 +158,7 @@ class Message:
     """A message in ICU's format, such as `{n, plural, one {# book} other {# books}}`, behind its first brace."""
 
     depth: int = 1
-    """Braces that are open."""
     lines: int = 0
-    """Lines that it has gone on for."""
 
     def read(self, line: str, start: int) -> tuple[int, Region | None]:
         """See `Region`."""

@@ -28,7 +28,7 @@ _UNSPACED: Final = re.compile(f"[{characters.CHARACTERS}\u3000-\u303f\uff00-\uff
 
 def join_pieces(pieces: Sequence[str]) -> str:
     """Join pieces to the text that `Tokenizer.decode` makes of their ids."""
-    texts = (f" {UNKNOWN} " if piece == UNK_PIECE else _text(piece) for piece in pieces)
+    texts = (f" {UNKNOWN} " if piece == UNK_PIECE else piece for piece in pieces if piece not in _SILENT)
     return decode_bytes("".join(texts).lstrip(SPACE_MARK).replace(SPACE_MARK, " "))
 
 
@@ -105,10 +105,6 @@ def replace_unknown(
     return replaced
 
 
-def _text(piece: str) -> str:
-    return "" if piece in _SILENT else piece
-
-
 def _spans(pieces: Sequence[str], alone: Sequence[bool]) -> list[tuple[int, int]]:
     """Cut before each piece with a mark, and on both sides of those that stand `alone`, but not between pieces without
     text and the word behind them."""
@@ -118,7 +114,7 @@ def _spans(pieces: Sequence[str], alone: Sequence[bool]) -> list[tuple[int, int]
         if filled and (piece.startswith(SPACE_MARK) or here or before):
             spans.append((first, index))
             first, filled = index, False
-        filled = filled or _text(piece).strip(SPACE_MARK) != ""
+        filled = filled or (piece not in _SILENT and piece.strip(SPACE_MARK) != "")
     if filled:
         spans.append((first, len(pieces)))
     elif spans:

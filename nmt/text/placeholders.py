@@ -88,10 +88,7 @@ def number_with(zero: str, number: str) -> str:
 
 
 def number_for(text: str, number: str) -> str:
-    """Write a number for a text: with the digits 0 to 9 where its own are of a script of which the text has no letter.
-
-    A text without letters has any digits.
-    """
+    """Write a number for a text: with the digits 0 to 9 if the text has letters, but none of the script of its own."""
     digits = {_script_of(one) for one in number if one.isdecimal() and not one.isascii()}
     letters = {_script_of(one) for one in text if one.isalpha()} if digits else set[str]()
     return "".join(map(_western, number)) if letters and not digits & letters else number
@@ -128,7 +125,6 @@ _PATTERNS: Final[dict[Kind, str]] = {
     "number": rf"(?P<number>\[NUM\]|{NUMBER})",
 }
 
-_URL: Final = re.compile(_PATTERNS["url"])
 _NEVER: Final = "(?!)"
 
 
@@ -146,7 +142,7 @@ def mask(text: str, kinds: Sequence[Kind]) -> tuple[str, Originals]:
 
 def without_urls(text: str) -> str:
     """Leave URLs out of a text: they are in no language."""
-    return _URL.sub("", text) if "://" in text or "www." in text else text
+    return re.sub(_PATTERNS["url"], "", text) if "://" in text or "www." in text else text
 
 
 def masked_spans(text: str, kinds: Sequence[Kind]) -> list[tuple[int, int]]:
@@ -267,9 +263,9 @@ def place(
 
     Args:
         originals: What `mask` took out of the source.
-        src: The pieces of the masked source.
-        tgt: The pieces of the translation.
-        attention: How much each target piece read of each source piece, [T, S]; None: nobody knows.
+        src: The pieces of the masked source, [S].
+        tgt: Those of the translation, [T].
+        attention: [T, S]; None: there is none.
         written: What the translation begins with; what it holds literally needs no placeholder.
     """
     left = unwritten(originals, written)
@@ -277,11 +273,10 @@ def place(
     lost: list[str] = []
     for kind, all_texts in originals.items():
         rows, columns = _places(tgt, kind), _places(src, kind)
-        known = attention is not None and len(columns) == len(all_texts)
         texts = [all_texts[index] for index in left[kind]]
         size = max(len(rows), len(texts))
         weights = np.zeros((size, size), dtype=np.float64)
-        if attention is not None and known:
+        if attention is not None and len(columns) == len(all_texts):
             weights[: len(rows), : len(texts)] = attention[np.ix_(rows, [columns[index] for index in left[kind]])]
         order = _assign(weights)
         chosen = [texts[column] if column < len(texts) else None for column in order]

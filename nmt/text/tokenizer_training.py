@@ -266,12 +266,7 @@ def keep_words(
 ) -> bytes:
     """Leave rare words out of a model of words, and put symbols in, before all other words.
 
-    Args:
-        model: As it was trained.
-        counts: How often each word occurs; not looked at where `min_frequency` is 1.
-        min_frequency: For words that are no symbols.
-        symbols: Words that are in the vocabulary, however rare.
-        vocab_size: At most so many pieces are left, the most frequent.
+    At most `vocab_size` pieces are left, the most frequent. Where `min_frequency` is 1, nothing has been counted.
     """
     if min_frequency == 1 and not symbols:
         return model

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nmt.errors import NmtError
 from nmt.io.arriving import CHARACTERS_AT_ONCE, LineSource
-from nmt.markup import Region
+from nmt.markup.scanning import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.text.sentences import join_sentences

@@ -13,7 +13,7 @@ from nmt.config import SearchSettings, Settings, change_settings
 from nmt.config.load import describe_misfit
 from nmt.errors import ConfigError, DataError, UsageError, counted
 from nmt.io.lines import clean, normalise, read_lines
-from nmt.markup import Region, left_open
+from nmt.markup.scanning import Region, left_open
 from nmt.search.sampling import Sampling
 from nmt.shortlist.lexicon import MULTIPLE
 from nmt.text.characters import continues, is_sign

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from nmt.config import SearchSettings, Settings
 from nmt.io.lines import Begun, normaliser
-from nmt.markup import Marked, Region, Scanned, Stretch, extract, find_unread, reinsert, take_out
+from nmt.markup.putting import reinsert
+from nmt.markup.scanning import Region, Scanned, Stretch
+from nmt.markup.spans import Marked, extract, find_unread, take_out
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.text.alignment import Link, align_words, join_pieces, replace_unknown
 from nmt.text.placeholders import (

@@ -15,7 +15,7 @@ from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.io.arriving import FileLines, LineSource
 from nmt.io.files import sha256
 from nmt.io.lines import normaliser, sections_of
-from nmt.markup import Region
+from nmt.markup.scanning import Region
 from nmt.models.devices import choose_device, choose_search_precision, for_search, prepare_for_search
 from nmt.models.folder import LEXICON, load_model, load_own_tokenizers
 from nmt.models.kernels import SearchPrecision

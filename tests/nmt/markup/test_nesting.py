@@ -1,5 +1,5 @@
-from nmt.markup import extract
 from nmt.markup.putting import Node, tree
+from nmt.markup.spans import extract
 
 
 def nodes(line: str) -> list[Node]:

@@ -1,5 +1,5 @@
-from nmt.markup import extract
 from nmt.markup.putting import Link, Place, Placer
+from nmt.markup.spans import extract
 
 
 def places(line: str, translation: str, links: list[Link]) -> list[tuple[Place, str]]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nmt.markup import extract, reinsert
-from nmt.markup.putting import Node, tree
+from nmt.markup.putting import Node, reinsert, tree
+from nmt.markup.spans import extract
 
 FRAGMENTS = [
     "<b>",

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nmt.markup import Region, Unclosed, compile_pattern, extract, left_open, reinsert
-from nmt.markup.scanning import LINES, scan
+from nmt.markup.putting import reinsert
+from nmt.markup.scanning import LINES, Region, Unclosed, left_open, scan
+from nmt.markup.spans import compile_pattern, extract
 
 FRAGMENTS = [
     *[

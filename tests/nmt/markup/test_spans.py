@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import ConfigError
-from nmt.markup import Marked, compile_pattern, extract
+from nmt.markup.spans import Marked, compile_pattern, extract
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.markup import find_unread
+from nmt.markup.spans import find_unread
 
 KNOWN = frozenset("abcdefghijklmnopqrstuvwxyzé0123456789.,❤")
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"

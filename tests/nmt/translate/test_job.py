@@ -6,7 +6,7 @@ import pytest
 
 from nmt.errors import ConfigError, ModelError
 from nmt.io.arriving import FileLines
-from nmt.markup import compile_pattern
+from nmt.markup.spans import compile_pattern
 from nmt.search.sampling import Sampling
 from nmt.translate import Options, Translation
 from nmt.translate.options import Terminology

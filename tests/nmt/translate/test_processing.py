@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nmt.config import load_settings
-from nmt.markup import compile_pattern
+from nmt.markup.spans import compile_pattern
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.text.alignment import Link
 from nmt.text.tokenizer import Tokenizers

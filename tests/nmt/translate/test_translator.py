@@ -18,7 +18,7 @@ from nmt.config import Settings, TrainingCorpusSettings, load_settings
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.io import compressed
 from nmt.io import lines as lines_module
-from nmt.markup import compile_pattern
+from nmt.markup.spans import compile_pattern
 from nmt.models.build import build_model
 from nmt.models.devices import for_inference
 from nmt.models.folder import ModelFolder, Vocabularies

@@ -7,7 +7,7 @@ from sentencepiece import SentencePieceTrainer
 
 from nmt.errors import ConfigError
 from nmt.io.lines import normalise
-from nmt.markup import compile_pattern
+from nmt.markup.spans import compile_pattern
 from nmt.search.forbidden import ForbiddenWords
 from nmt.text.tokenizer import Kind, Tokenizer, Tokenizers
 from nmt.text.tokenizer_training import train_tokenizer
