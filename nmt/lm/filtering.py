@@ -75,15 +75,12 @@ def differences(
     *,
     on_rows: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float64]:
-    """Score the rows of a corpus, which pass by in blocks: what stays in memory is a number for each.
+    """Sum the scores of each row of a corpus, [N]; rows pass by in blocks, what stays in memory is a number for each.
 
     Args:
         rows: The line of each side.
         judges: What scores each side; None: nothing.
         on_rows: Told how many rows are done.
-
-    Returns:
-        The sum of the scores of each row, [N].
     """
     found = array("d")
     rows = iter(rows)

@@ -61,17 +61,7 @@ class Generator:
 
     @classmethod
     def load(cls, folder: Path | str, *, device: Literal["auto", "cpu", "cuda"] = "auto", threads: int = 1) -> Self:
-        """Load a model folder.
-
-        Args:
-            folder: The model.
-            device: Where to compute.
-            threads: CPU threads, of this whole process.
-
-        Raises:
-            ModelError: The folder is no language model, is damaged, or was written by a newer version.
-            ConfigError: A GPU is asked for and there is none.
-        """
+        """Load a model folder; see `LanguageScorer.load`."""
         folder, chosen = Path(folder), choose_device(device)
         prepare_for_search(chosen)
         use_threads(threads)
@@ -104,20 +94,20 @@ class Generator:
             numbers = torch.tensor([number], device=self.model.device)
             [row], state = self._draw(state, numbers, generation, prefix=prefix.ids, wanted=1)
             yield self._text(row, prefix)
-            prefix = _NO_PREFIX
+            prefix = _Prefix((), ())
 
     @torch.inference_mode()
     def _draw(
         self, state: LanguageModelState, numbers: Tensor, generation: Generation, *, prefix: Sequence[int], wanted: int
     ) -> tuple[list[list[int]], LanguageModelState]:
-        """Draw a line in each row.
+        """Draw a line in each row, behind `state` and `</s>`, until the first `wanted` have come to an end.
 
         Args:
-            state: What is before the lines; they begin after `</s>`.
+            state: What is before the lines.
             numbers: Those of the lines, [R].
             generation: How they are drawn.
             prefix: How each of them begins.
-            wanted: Only the first so many have to come to an end.
+            wanted: How many are returned.
 
         Returns:
             The pieces of each line that is wanted, without `</s>`, and the state when all else has been read.
@@ -169,6 +159,3 @@ class _Prefix:
     """As the model reads it."""
     pieces: tuple[str, ...]
     """As it stands, unknown characters too."""
-
-
-_NO_PREFIX: Final = _Prefix((), ())

@@ -89,11 +89,7 @@ def make_readers(model: LanguageModel, precision: Precision) -> tuple[BlockReade
 
 
 def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Score texts, each by itself, with the first of `make_readers`.
-
-    Args:
-        reader: Reads them.
-        texts: Ids, without `</s>`.
+    """Score texts, ids without `</s>`, each by itself, with the first of `make_readers`.
 
     Returns:
         For each text, in order, the log-probability of each of its pieces and of `</s>`.

@@ -44,14 +44,7 @@ class Ensemble(Generic[Memory, State]):
     """
 
     def __init__(self, models: Sequence[SearchableModel[Memory, State]], *, attending: int | None = None) -> None:
-        """Join models that are in evaluation mode, on one device.
-
-        Args:
-            models: At least one.
-            attending: How many of them have attention; None: all.
-        """
-        if not models:
-            raise ValueError("an ensemble needs at least one model")
+        """Join models that are in evaluation mode, on one device; `attending` of them have attention, None: all."""
         self._models = tuple(models)
         self._attending = len(models) if attending is None else attending
 
@@ -126,15 +119,7 @@ class FusedModel(Generic[Memory, State, Text]):
     """
 
     def __init__(self, model: SearchableModel[Memory, State], text_model: TextModel[Text], *, weight: float) -> None:
-        """Join models of the same target vocabulary, in evaluation mode, on one device.
-
-        Args:
-            model: What translates: a model, an ensemble, or a model with a shortlist.
-            text_model: The language model.
-            weight: Of the language model's log-probabilities, 0 or more.
-        """
-        if weight < 0:
-            raise ValueError(f"the weight of a language model must not be negative, found {weight}")
+        """Join models of the same target vocabulary, in evaluation mode, on one device."""
         self._model = model
         self._text_model = text_model
         self._weight = weight

@@ -46,6 +46,26 @@ class Progress(NamedTuple):
     """Whether the last piece has completed it."""
 
 
+class _Sequence:
+    """A required sequence, followed as Knuth, Morris & Pratt (1977) do."""
+
+    def __init__(self, pieces: tuple[int, ...], count: int) -> None:
+        self.pieces = pieces
+        self.wanted = len(pieces) * count
+        """Pieces of all its occurrences."""
+        self.borders = [0]
+        """For each of its beginnings the length of the longest shorter one that it ends in."""
+        for piece in pieces[1:]:
+            self.borders.append(self.longer(self.borders[-1], piece, piece))
+
+    def longer(self, part: int, piece: int, first: int) -> int:
+        """Return how many of the pieces stand behind each other when `piece` follows the first `part` of them; where
+        none would be left it counts as `first`."""
+        while part and self.pieces[part] != piece:
+            part = self.borders[part - 1]
+        return part + (self.pieces[part] == (piece if part else first))
+
+
 class Required:
     """The sequences of pieces that the translation of one sentence has to contain."""
 
@@ -64,57 +84,41 @@ class Required:
         if not all(sequences) or any(EOS in sequence for sequence in sequences):
             raise ValueError("a required sequence has at least one piece, and none of its pieces is </s>")
         counts = Counter(tuple(sequence) for sequence in sequences)
-        self._sequences = tuple(counts)
-        self._wanted = tuple(len(sequence) * count for sequence, count in counts.items())
-        self._borders = tuple(_borders(sequence) for sequence in counts)
-        self._continuing = continuing
-        self._opening = opening
-        self._breakable = tuple(len(sequence) > 1 or sequence[0] not in copied for sequence in counts)
-        self.total = sum(self._wanted)
+        self._sequences = [_Sequence(pieces, count) for pieces, count in counts.items()]
+        self._continuing, self._copied, self._opening = continuing, copied, opening
+        self.total = sum(sequence.wanted for sequence in self._sequences)
         """Pieces that are required."""
         self.begin = Progress((0,) * len(counts), (False,) * len(counts))
 
     def advance(self, progress: Progress, piece: int) -> Progress:
         """Return the progress of a hypothesis that `piece` continues."""
-        broken = piece in self._continuing
-        steps = [
-            self._advance(n, met, piece, undone=broken and just_met and self._breakable[n])
-            for n, (met, just_met) in enumerate(zip(*progress, strict=True))
-        ]
+        states = zip(self._sequences, *progress, strict=True)
+        steps = [self._advance(sequence, met, just_met, piece) for sequence, met, just_met in states]
         return Progress(tuple(met for met, _ in steps), tuple(just_met for _, just_met in steps))
+
+    def _advance(self, sequence: _Sequence, met: int, just_met: bool, piece: int) -> tuple[int, bool]:
+        size, part = len(sequence.pieces), met % len(sequence.pieces)
+        copied = size == 1 and sequence.pieces[0] in self._copied
+        if just_met and piece in self._continuing and not copied:
+            met, part = met - size, sequence.borders[-1]  # it breaks off
+        elif met == sequence.wanted:
+            return met, False
+        whole = met - met % size
+        part = sequence.longer(part, piece, self._opening.get(piece, piece))
+        return whole + part, part == size
 
     def needed(self, progress: Progress) -> set[int]:
         """Return the pieces that would bring a hypothesis on."""
-        unmet = self._unmet(progress)
-        return {sequence[met % len(sequence)] for sequence, met in unmet}
+        states = zip(self._sequences, progress.met, strict=True)
+        return {one.pieces[met % len(one.pieces)] for one, met in states if met < one.wanted}
 
     def met(self, progress: Progress) -> int:
         """Count the pieces that a hypothesis has met: whole sequences, and the longest part of another one.
 
         Counted so, each piece needed next makes it more.
         """
-        part = max((met % len(sequence) for sequence, met in self._unmet(progress)), default=0)
-        return part + sum(
-            met - met % len(sequence) for sequence, met in zip(self._sequences, progress.met, strict=True)
-        )
-
-    def _unmet(self, progress: Progress) -> list[tuple[tuple[int, ...], int]]:
-        states = zip(self._sequences, progress.met, self._wanted, strict=True)
-        return [(sequence, met) for sequence, met, wanted in states if met < wanted]
-
-    def _advance(self, n: int, met: int, piece: int, *, undone: bool) -> tuple[int, bool]:
-        """Follow one sequence as Knuth, Morris & Pratt (1977) do; `undone`: what is just met breaks off."""
-        sequence, borders = self._sequences[n], self._borders[n]
-        if undone:
-            whole, part = met - len(sequence), borders[-1]
-        elif met == self._wanted[n]:
-            return met, False
-        else:
-            whole, part = met - met % len(sequence), met % len(sequence)
-        while part and sequence[part] != piece:
-            part = borders[part - 1]
-        part += sequence[part] == (piece if part else self._opening.get(piece, piece))
-        return whole + part, part == len(sequence)
+        parts = [met % len(one.pieces) for one, met in zip(self._sequences, progress.met, strict=True)]
+        return sum(progress.met) - sum(parts) + max(parts, default=0)
 
 
 class _Option(NamedTuple):
@@ -229,14 +233,3 @@ class ConstrainedBeams(Beams):
 
     def _followed(self, sentence: int, option: _Option) -> Progress:
         return self.required[sentence].advance(self.progress[sentence][option.parent], option.piece)
-
-
-def _borders(sequence: Sequence[int]) -> list[int]:
-    """Return for each beginning of a sequence the longest shorter one that it ends in."""
-    borders = [0]
-    for piece in sequence[1:]:
-        length = borders[-1]
-        while length and sequence[length] != piece:
-            length = borders[length - 1]
-        borders.append(length + (sequence[length] == piece))
-    return borders

@@ -112,23 +112,21 @@ class WholeWords:
         self.spaced = np.array([any(match.spaced for match in state.matches) for state in states])
         """Whether a space within a text was read last, [N]."""
 
-    def symbol(self, character: str) -> int:
-        """Return which column of the tables is that of a character."""
-        character = " " if character == SPACE_MARK or character.isspace() else character
-        other = _OTHER_SIGN if is_sign(character) else _OTHER_CONTINUING if continues(character) else _OTHER_BORDER
-        return self._symbols.get(character, other)
-
     def symbols(self, text: str) -> NDArray[np.int32]:
-        """Return the columns of all characters of a text."""
+        """Return which columns of the tables are those of the characters of a text."""
         codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
         different, places = np.unique(codes, return_inverse=True)
-        return np.array([self.symbol(chr(code)) for code in different], dtype=np.int32)[places]
+        columns = np.zeros(len(different), dtype=np.int32)
+        for n, one in enumerate(map(chr, different)):
+            one = " " if one == SPACE_MARK or one.isspace() else one
+            other = _OTHER_SIGN if is_sign(one) else _OTHER_CONTINUING if continues(one) else _OTHER_BORDER
+            columns[n] = self._symbols.get(one, other)
+        return columns[places]
 
     def found_in(self, text: str) -> bool:
         """Tell whether `text` contains one of the texts as whole words."""
         state = 0
-        for character in text:
-            symbol = self.symbol(character)
+        for symbol in self.symbols(text):
             if self.found[state, symbol]:
                 return True
             state = self.moves[state, symbol]
@@ -194,27 +192,23 @@ class ForbiddenWords:
         self._resets = torch.from_numpy((moves == moves[0]).all(axis=0)).to(device)
         """Pieces behind which it does not matter what was before, [V]."""
 
-    def states(self, written: Tensor, lengths: Tensor) -> Tensor:
-        """Return the states of hypotheses [B, K, T], of which [B] pieces are written: [B, K]."""
-        last = last_pieces(written, lengths, 1)  # [B, K, 1]
-        states = self._read(last)
-        b, k = (~self._resets[last.squeeze(2)]).nonzero(as_tuple=True)
-        if len(b):
-            states[b, k] = self._read(last_pieces(written[b, k][:, None], lengths[b], self.window)).squeeze(1)
-        return states
-
-    def states_without_looking(self, written: Tensor, lengths: Tensor) -> Tensor:
-        """Return the same, where to look at values would be to wait for a device."""
-        return self._read(last_pieces(written, lengths, self.window))
-
-    def rows(self, states: Tensor, pieces: Tensor | None, *, last: Tensor) -> Tensor:
+    def rows(self, written: Tensor, lengths: Tensor, pieces: Tensor | None, *, last: Tensor) -> Tensor:
         """Return which of the masks hypotheses obey: [B, K].
 
         Args:
-            states: [B, K].
+            written: The hypotheses, [B, K, T].
+            lengths: How many pieces of them are written, [B].
             pieces: The pieces that each sentence may be made of, [B, V]; None: all.
             last: Whether the next step is the last one, [B].
         """
+        if written.is_cpu:
+            newest = last_pieces(written, lengths, 1)  # [B, K, 1]
+            states = self._read(newest)
+            b, k = (~self._resets[newest.squeeze(2)]).nonzero(as_tuple=True)
+            if len(b):
+                states[b, k] = self._read(last_pieces(written[b, k][:, None], lengths[b], self.window)).squeeze(1)
+        else:  # to look at values would be to wait for the device
+            states = self._read(last_pieces(written, lengths, self.window))
         if pieces is not None:
             last = last | ~self._frees[pieces].any(dim=1)
         rows: Tensor = states + self._size * last[:, None]
@@ -237,7 +231,7 @@ def _tabulate(automaton: WholeWords, pieces: Sequence[str]) -> tuple[NDArray[np.
     """
     sizes = np.array([len(piece) for piece in pieces])
     begins = np.cumsum(sizes) - sizes
-    symbols = automaton.symbols("".join(pieces))
+    symbols, [space] = automaton.symbols("".join(pieces)), automaton.symbols(" ")
     states = np.arange(len(automaton.moves), dtype=np.int32)
     moves = np.repeat(states[:, None], len(pieces), axis=1)
     found = np.zeros(moves.shape, dtype=np.bool_)
@@ -248,7 +242,7 @@ def _tabulate(automaton: WholeWords, pieces: Sequence[str]) -> tuple[NDArray[np.
         before = moves[:, longer]
         found[:, longer] |= automaton.found[before, read]
         moves[:, longer] = automaton.moves[before, read]
-        blank[longer] &= read == automaton.symbol(" ")
+        blank[longer] &= read == space
     found |= automaton.spaced[:, None] & blank
     found[:, EOS] = automaton.complete
     moves[:, PAD] = 0

@@ -168,8 +168,8 @@ class Written(Rows):
     def take(self, sentences: Tensor) -> "Written":
         """Keep `sentences` [B'], in this order, and no more places than they may need."""
         width = _width(self.room.index_select(0, sentences))
-        attention = mapped(lambda part: part[:, :, :width], self.attention)
-        return super(Written, Written(self.pieces[:, :, :width], attention, self.room)).take(sentences)
+        narrow = Written(self.pieces[:, :, :width], mapped(lambda part: part[:, :, :width], self.attention), self.room)
+        return super(Written, narrow).take(sentences)
 
 
 def _width(room: Tensor) -> int:
@@ -240,13 +240,7 @@ class Limits(Rows):
         *,
         weighed: bool = False,
     ) -> Self:
-        """Begin with no step made.
-
-        Raises:
-            ValueError: A sentence is allowed no step at all.
-        """
-        if int(longest.min()) < 1:
-            raise ValueError(f"every sentence needs at least one step, found a limit of {int(longest.min())}")
+        """Begin with no step made; `longest` [B] is at least 1."""
         none = torch.zeros_like(longest)
         shortest = none if shortest is None else shortest.minimum(longest - 1)
         return cls(none, shortest, longest, tuple(rules), tuple(never), weighed)

@@ -52,45 +52,46 @@ class Replayed(Generic[T]):
     def __init__(self, advance: Callable[[T], T], record: Recorder) -> None:
         self._advance = advance
         self._record = record
-        self._met: OrderedDict[Any, _Recording[T] | None] = OrderedDict()
-        """The recordings; None for a shape met once."""
+        self._met: OrderedDict[Any, Callable[[T], T] | None] = OrderedDict()
+        """What replays the steps of each shape; None for a shape met once."""
 
     def __call__(self, value: T) -> T:
         """Advance."""
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(value))
-        known, recording = shapes in self._met, self._met.pop(shapes, None)
-        if recording:
-            self._met[shapes] = recording
-            return recording.advance(value)
-        self._met[shapes] = recording = _Recording(self._advance, self._record, value) if known else None
+        known, again = shapes in self._met, self._met.pop(shapes, None)
+        if again:
+            value = again(value)
+        elif known:
+            value, again = self._recorded(value)
+        else:
+            value = self._advance(value)
+        self._met[shapes] = again
         if len(self._met) > _RECORDINGS:
             self._met.popitem(last=False)
-        return recording.value if recording else self._advance(value)
+        return value
 
-
-class _Recording(Generic[T]):
-    """One recording, with the tensors that it works on."""
-
-    def __init__(self, advance: Callable[[T], T], record: Recorder, value: T) -> None:
-        """Advance `value` and record how."""
+    def _recorded(self, value: T) -> tuple[T, Callable[[T], T]]:
+        """Advance `value` and record how: return what was made of it, and what advances others of the same shapes."""
         # weights are the same at all times
-        self._tensors = [tensor if isinstance(tensor, nn.Parameter) else tensor.clone() for tensor in tensors_of(value)]
-        self.value = with_tensors(value, self._tensors)
-        self._again = record(lambda: self._work(advance))
+        own = [tensor if isinstance(tensor, nn.Parameter) else tensor.clone() for tensor in tensors_of(value)]
+        kept = with_tensors(value, own)
 
-    def advance(self, value: T) -> T:
-        """Advance another value of the same shapes."""
-        for mine, given in zip(self._tensors, tensors_of(value), strict=True):
-            if mine is not given:
-                mine.copy_(given)
-        self._again()
-        return with_tensors(value, self._tensors)
+        def work() -> None:
+            made = tensors_of(self._advance(kept))
+            # all are copied before the first one is written: what was made may be a part of what was there before
+            changed = [(old, new.clone()) for old, new in zip(own, made, strict=True) if new is not old]
+            for old, new in changed:
+                if old.shape != new.shape or old.dtype != new.dtype:
+                    raise ValueError(f"a step made {new.dtype} {list(new.shape)} of {old.dtype} {list(old.shape)}")
+                old.copy_(new)
 
-    def _work(self, advance: Callable[[T], T]) -> None:
-        made = tensors_of(advance(self.value))
-        # all are copied before the first one is written: what was made may be a part of what was there before
-        changed = [(old, new.clone()) for old, new in zip(self._tensors, made, strict=True) if new is not old]
-        for old, new in changed:
-            if old.shape != new.shape or old.dtype != new.dtype:
-                raise ValueError(f"a step made {new.dtype} {list(new.shape)} of {old.dtype} {list(old.shape)}")
-            old.copy_(new)
+        replay = self._record(work)
+
+        def again(other: T) -> T:
+            for mine, given in zip(own, tensors_of(other), strict=True):
+                if mine is not given:
+                    mine.copy_(given)
+            replay()
+            return with_tensors(other, own)
+
+        return kept, again

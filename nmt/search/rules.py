@@ -27,11 +27,6 @@ class Scoring:
     coverage_penalty: float = 0.0
     """Beta: the coverage penalty is beta times the sum of log(min(how much was read of it, 1)) over the source."""
 
-    def __post_init__(self) -> None:
-        for name, value in (("length", self.length_penalty), ("coverage", self.coverage_penalty)):
-            if value < 0:
-                raise ValueError(f"the {name} penalty must not be negative, found {value}")
-
     def divisors(self, lengths: Tensor) -> Tensor:
         """Return the length penalty of each length: float64, never falling with the length."""
         # not `**`: that computes the last few of a tensor in another way, and rounds them otherwise
@@ -69,9 +64,7 @@ class Rule(Takable, Protocol):
     """Makes pieces impossible, for each of B sentences by itself; `RULES` lists the kinds there are."""
 
     @classmethod
-    def of(
-        cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked
-    ) -> "Rule | None":
+    def of(cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked) -> Self | None:
         """Bind new sentences, of at most `longest` steps each, [B]; None: of no search with these settings."""
         ...
 
@@ -92,10 +85,7 @@ class NoRepeatNgram(Rows):
     """No sequence of `size` pieces comes twice in a hypothesis (Paulus et al., 2018, sec. 2.5)."""
 
     size: int
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"an n-gram that may not come twice has at least 1 piece, found a size of {self.size}")
+    """At least 1."""
 
     @classmethod
     def of(cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked) -> Self | None:
@@ -190,9 +180,9 @@ class Forbidden(Rows):
 
     def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Make pieces impossible that would end a forbidden text, or leave no other way than to end it."""
-        table, last = self.table, lengths + 1 >= self.longest
+        table = self.table
+        rows = table.rows(written, lengths, pieces, last=lengths + 1 >= self.longest)
         if not log_probs.is_cpu:
-            rows = table.rows(table.states_without_looking(written, lengths), pieces, last=last)
             masks = table.masks[rows] if pieces is None else table.masks[rows[:, :, None], pieces[:, None]]
             log_probs.masked_fill_(masks, -math.inf)
             return
@@ -200,7 +190,6 @@ class Forbidden(Rows):
             log_probs.index_fill_(2, table.always, -math.inf)
         else:
             log_probs.masked_fill_(table.never[pieces][:, None], -math.inf)
-        rows = table.rows(table.states(written, lengths), pieces, last=last)
         b, k = table.bans[rows].nonzero(as_tuple=True)
         if len(b):
             chosen = rows[b, k]

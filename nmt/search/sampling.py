@@ -114,8 +114,6 @@ class Sampled(Rows):
         with_attention: bool = False,
     ) -> Self:
         """Begin with one beam a sentence, `<s>`; after a step there are K = `count`. `scoring` changes no choice."""
-        if count < 1:
-            raise ValueError(f"at least 1 sample of each sentence has to be drawn, not {count}")
         written = Written.start(limits.longest, with_attention=with_attention)
         ids = torch.full_like(written.pieces[:, :, 0], BOS)  # [B, 1]
         lengths = torch.zeros_like(ids)
@@ -189,14 +187,10 @@ def _mixed(bits: Tensor) -> Tensor:
 
     Products and sums of int64 wrap around, as those of unsigned numbers would.
     """
-    bits = bits + _signed(0x9E3779B97F4A7C15)
-    bits = (bits ^ _unsigned_shift(bits, 30)) * _signed(0xBF58476D1CE4E5B9)
-    bits = (bits ^ _unsigned_shift(bits, 27)) * _signed(0x94D049BB133111EB)
+    bits = bits + (0x9E3779B97F4A7C15 - 2**64)
+    bits = (bits ^ _unsigned_shift(bits, 30)) * (0xBF58476D1CE4E5B9 - 2**64)
+    bits = (bits ^ _unsigned_shift(bits, 27)) * (0x94D049BB133111EB - 2**64)
     return bits ^ _unsigned_shift(bits, 31)
-
-
-def _signed(bits: int) -> int:
-    return bits - 2**64 if bits >= 2**63 else bits
 
 
 def _unsigned_shift(bits: Tensor, count: int) -> Tensor:

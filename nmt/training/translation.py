@@ -199,7 +199,7 @@ class Validator:
             found = search_batches(
                 model, sources, settings=search, reverse_source=reverse_source, with_attention=bool(kinds)
             )
-            best.update(zip(rows.tolist(), (hypotheses[0] for hypotheses in found), strict=True))
+            best.update(zip(rows.tolist(), found, strict=True))
         texts = self.tokenizers.tgt.decode([best[row].ids for row in range(len(src))])
         if kinds:
             texts = self._filled(texts, best)

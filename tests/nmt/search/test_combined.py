@@ -115,11 +115,6 @@ def test_the_device_is_that_of_the_models(models: list[Any]) -> None:
     assert Ensemble(models).device == torch.device("cpu")
 
 
-def test_no_models_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^an ensemble needs at least one model$"):
-        Ensemble([])
-
-
 def test_a_model_without_attention_has_no_say_in_it() -> None:
     reads, reads_nothing = only_state(torch.tensor([[[0.25, 0.75]]])), only_state(torch.zeros(1, 1, 2))
     assert EnsembleState((reads_nothing, reads), 1).attention.tolist() == [[[0.25, 0.75]]]
@@ -364,8 +359,3 @@ def test_a_recorder_finds_the_tensors_of_both_states(random_model: RandomModel, 
     assert any(tensor is state.text.contexts for tensor in tensors)
     assert any(tensor is state.translation.contexts for tensor in tensors)
     assert with_tensors(state, tensors) == state
-
-
-def test_negative_weights_are_refused(random_model: RandomModel, text_model: TableText) -> None:
-    with pytest.raises(ValueError, match=r"^the weight of a language model must not be negative, found -0\.5$"):
-        FusedModel(random_model(5), text_model, weight=-0.5)

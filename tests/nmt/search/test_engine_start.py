@@ -126,7 +126,7 @@ SRC = [[4, 5], [6], [7, 8, 9, 4], [5, 6, 7], [], [4], [9, 9, 9]]
 @pytest.mark.parametrize("batch_tokens", [1, 12, 40, 4000])
 def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(model: Any, batch_tokens: int) -> None:
     settings = SearchSettings(beam_size=3, length_penalty=0.6, max_length_ratio=1.5, batch_tokens=batch_tokens)
-    found = search_batches(model, SRC, settings=settings, reverse_source=False, n_best=2)
+    found = search_batches(model, SRC, settings=settings, reverse_source=False)
     for row in range(len(SRC)):
         pieces = SRC[row]
         expected = beam_search(
@@ -135,9 +135,8 @@ def test_hypotheses_are_those_of_each_source_alone_in_the_order_of_the_sources(m
             limits=Limits.start(torch.tensor([math.floor(1.5 * len(pieces)) + 10])),
             beam_size=3,
             scoring=Scoring(0.6),
-            n_best=2,
         )
-        assert found[row] == expected[0]
+        assert [found[row]] == expected[0]
 
 
 def test_sentences_under_way_keep_to_the_budget_with_the_longest_first(model: Any) -> None:
@@ -166,7 +165,7 @@ def test_a_beam_of_one_is_greedy_search_whatever_the_length_penalty(model: Any) 
         pieces = SRC[row]
         state = model.start([sum(pieces) % SENTENCES])
         limits = Limits.start(torch.tensor([2 * len(pieces) + 10]))
-        assert found[row] == [greedy_search(model.decoder, state, limits=limits, scoring=Scoring(2.0))[0]]
+        assert [found[row]] == greedy_search(model.decoder, state, limits=limits, scoring=Scoring(2.0))
 
 
 def test_no_sources_give_no_hypotheses(model: Any) -> None:

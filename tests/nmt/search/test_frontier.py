@@ -143,11 +143,6 @@ def test_limits_leave_and_join_with_their_sentences() -> None:
     assert kept.never == both.never == (PAD,)
 
 
-def test_a_sentence_without_a_single_step_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^every sentence needs at least one step, found a limit of -2$"):
-        limits_of([3, -2])
-
-
 def test_places_among_the_logits_become_pieces() -> None:
     chosen = torch.tensor([[0, 2], [2, 1]])
     assert piece_ids(chosen, OnlyPieces(None)) is chosen

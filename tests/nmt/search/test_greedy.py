@@ -146,10 +146,3 @@ def test_the_attention_of_a_hypothesis_is_that_with_which_its_pieces_were_chosen
             row[: decoder.sizes[sentence]] = decoder.next_attention(sentence, found.ids[:step])
         assert found.ids
         assert torch.equal(found.attention, expected)
-
-
-def test_limit_and_penalty_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^every sentence needs at least one step, found a limit of 0$"):
-        greedy_search(CHAIN, Nothing(), limits=Limits.start(torch.tensor([0])), scoring=Scoring())
-    with pytest.raises(ValueError, match=r"^the length penalty must not be negative, found -1$"):
-        greedy_search(CHAIN, Nothing(), limits=Limits.start(torch.tensor([1])), scoring=Scoring(-1))

@@ -127,13 +127,6 @@ def test_a_rule_of_all_sentences_is_its_own_part() -> None:
     assert repeat.take(torch.tensor([1])) == repeat.join(NoRepeatNgram(2)) == repeat
 
 
-def test_a_rule_without_sense_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"^an n-gram that may not come twice has at least 1 piece, found a size of 0$"
-    ):
-        NoRepeatNgram(0)
-
-
 def test_some_pieces_come_at_most_so_many_times() -> None:
     rule = AtMost(torch.tensor([4, 5]), torch.tensor([[1, 0], [2, 1]]))
     written = torch.tensor([[[4, 6, 0], [6, 6, 0]], [[4, 5, 0], [4, 4, 0]]])
@@ -189,10 +182,3 @@ def test_the_coverage_penalty_does_not_depend_on_padding() -> None:
         assert torch.equal(scoring.score(log_probs, lengths, wide), expected)
         alone = [scoring.score(log_probs[:1], lengths[:1], row[None]) for row in wide]
         assert torch.equal(torch.cat(alone), expected)
-
-
-def test_negative_penalties_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^the length penalty must not be negative, found -1\.0$"):
-        Scoring(length_penalty=-1.0)
-    with pytest.raises(ValueError, match=r"^the coverage penalty must not be negative, found -0\.5$"):
-        Scoring(coverage_penalty=-0.5)

@@ -287,8 +287,3 @@ def test_random_numbers_lie_evenly_between_0_and_1() -> None:
 def test_what_is_out_of_range_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Sampling(**values)
-
-
-def test_no_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^at least 1 sample of each sentence has to be drawn, not 0$"):
-        Sampled.start(limits_of(1), torch.tensor([0]), count=0, sampling=Sampling(), scoring=Scoring())

@@ -286,7 +286,7 @@ def test_placeholders_are_filled_as_they_were_read_before_scoring(
     class Both:
         src = tgt = Words()
 
-    found = [[Hypothesis((0, 2, 0, 1, 3), -1.0, -1.0, reads)]]
+    found = [Hypothesis((0, 2, 0, 1, 3), -1.0, -1.0, reads)]
     monkeypatch.setattr("nmt.training.translation.search_batches", lambda *args, **kwargs: found)
     validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
     score = validator.bleu(torch.nn.Identity(), Never())  # type: ignore[arg-type]
