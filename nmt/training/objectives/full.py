@@ -56,8 +56,9 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
         fp32 probabilities end; its gradient is that of its true loss.
     """
     if torch.is_grad_enabled():
-        loss: Tensor = _LinearCrossEntropy.apply(features, gold, output.weight, output.bias, label_smoothing)  # type: ignore[no-untyped-call]
-        return loss
+        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):  # it would widen the softmax to fp32
+            loss, grads = _loss_and_gradients(features, gold, output.weight, output.bias, label_smoothing)
+        return with_gradients(loss, grads, features, output.weight, output.bias)
     table, offset = output.weight.to(features.dtype), output.bias.to(features.dtype)
     losses = [
         functional.cross_entropy(
@@ -77,27 +78,27 @@ def _slices(pieces: int, vocab_size: int) -> list[slice]:
     return [slice(first, first + size) for first in range(0, max(1, pieces), size)]
 
 
-class _LinearCrossEntropy(torch.autograd.Function):
-    """The gradient of the logits is softmax - target; its smoothing part, the same for all, needs no logits."""
+def with_gradients(loss: Tensor, grads: Sequence[Tensor], *inputs: Tensor) -> Tensor:
+    """Return a loss whose gradients by `inputs` are known already; nobody else may hold them."""
+    known: Tensor = _Known.apply(loss, grads, *inputs)  # type: ignore[no-untyped-call]
+    return known
 
+
+class _Known(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, gold: Tensor, weight: Tensor, bias: Tensor, smoothing: float) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):  # a GPU's would widen the softmax to fp32
-            loss, grads = _loss_and_gradients(features, gold, weight, bias, smoothing)
+    def forward(ctx: Any, loss: Tensor, grads: Sequence[Tensor], *inputs: Tensor) -> Tensor:
         ctx.save_for_backward(*grads)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        features_grad, weight_grad, bias_grad = ctx.saved_tensors
-        scale = grads[0]
-        # nobody else holds these, so they are scaled where they are
-        return features_grad.mul_(scale), None, weight_grad.mul_(scale), bias_grad.mul_(scale), None
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(grad.mul_(outer[0]) for grad in ctx.saved_tensors)
 
 
 def _loss_and_gradients(
     features: Tensor, gold: Tensor, weight: Tensor, bias: Tensor, smoothing: float
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    # the gradient of the logits is softmax - target; its smoothing part, the same for all, needs no logits
     table, offset = weight.to(features.dtype), bias.to(features.dtype)
     features_grad, weight_grad, bias_grad = torch.empty_like(features), torch.empty_like(weight), torch.zeros_like(bias)
     loss = bias.new_zeros(())

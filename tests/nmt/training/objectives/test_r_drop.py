@@ -7,7 +7,13 @@ from torch.nn import functional
 
 from nmt.training.objectives import r_drop
 from nmt.training.objectives.full import linear_cross_entropy
-from nmt.training.objectives.r_drop import r_drop_cross_entropy
+from nmt.training.objectives.r_drop import RDrop
+
+
+def r_drop_loss(
+    first: Tensor, second: Tensor, gold: Tensor, output: nn.Linear, *, label_smoothing: float, weight: float
+) -> Tensor:
+    return RDrop(weight=weight, label_smoothing=label_smoothing)([first, second], gold, output)
 
 
 def reference_r_drop(
@@ -38,7 +44,7 @@ def two_words(weight: float, scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor
         output.bias.zero_()
     first = torch.tensor([[scale * math.log(3)]], requires_grad=True)
     second = torch.tensor([[-math.log(3)]], requires_grad=True)
-    loss = r_drop_cross_entropy(first, second, torch.tensor([0]), output, label_smoothing=0.0, weight=weight)
+    loss = r_drop_loss(first, second, torch.tensor([0]), output, label_smoothing=0.0, weight=weight)
     return loss, first, second
 
 
@@ -53,7 +59,7 @@ def test_loss_and_gradients_equal_the_library_s(
     inputs = (first, second, output.weight, output.bias)
     expected = reference_r_drop(first, second, gold, output, label_smoothing=smoothing, weight=weight)
     expected_grads = torch.autograd.grad(expected / 3, inputs)
-    loss = r_drop_cross_entropy(first, second, gold, output, label_smoothing=smoothing, weight=weight)
+    loss = r_drop_loss(first, second, gold, output, label_smoothing=smoothing, weight=weight)
     grads = torch.autograd.grad(loss / 3, inputs)
     torch.testing.assert_close(loss, expected)
     for got, want in zip(grads, expected_grads, strict=True):
@@ -90,7 +96,7 @@ def test_two_equal_passes_cost_what_one_costs_whatever_the_weight(smoothing: flo
     plain = linear_cross_entropy(first, gold, output, label_smoothing=smoothing)
     (plain_grad,) = torch.autograd.grad(plain, output.weight)
     for weight in (0.0, 1.0, 7.0):
-        loss = r_drop_cross_entropy(first, first, gold, output, label_smoothing=smoothing, weight=weight)
+        loss = r_drop_loss(first, first, gold, output, label_smoothing=smoothing, weight=weight)
         torch.testing.assert_close(loss, plain)
         (grad,) = torch.autograd.grad(loss, output.weight)
         torch.testing.assert_close(grad, plain_grad)
@@ -98,8 +104,8 @@ def test_two_equal_passes_cost_what_one_costs_whatever_the_weight(smoothing: flo
 
 def test_which_pass_comes_first_makes_no_difference() -> None:
     first, second, gold, output = parts()
-    loss = r_drop_cross_entropy(first, second, gold, output, label_smoothing=0.1, weight=3.0)
-    swapped = r_drop_cross_entropy(second, first, gold, output, label_smoothing=0.1, weight=3.0)
+    loss = r_drop_loss(first, second, gold, output, label_smoothing=0.1, weight=3.0)
+    swapped = r_drop_loss(second, first, gold, output, label_smoothing=0.1, weight=3.0)
     torch.testing.assert_close(loss, swapped)
 
 
@@ -109,7 +115,7 @@ def test_bf16_features_keep_loss_and_gradients_within_bf16_accuracy() -> None:
     expected = reference_r_drop(first, second, gold, output, label_smoothing=0.1, weight=2.0)
     expected_grads = torch.autograd.grad(expected, inputs)
     narrow = [features.detach().bfloat16().requires_grad_() for features in (first, second)]
-    loss = r_drop_cross_entropy(*narrow, gold, output, label_smoothing=0.1, weight=2.0)
+    loss = r_drop_loss(narrow[0], narrow[1], gold, output, label_smoothing=0.1, weight=2.0)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected, rtol=1e-2, atol=0.0)
     grads = torch.autograd.grad(loss, (*narrow, output.weight, output.bias))
@@ -123,7 +129,7 @@ def test_no_words_cost_nothing_and_their_gradients_are_zeros(dtype: torch.dtype)
     first, second = (torch.empty(0, 8, dtype=dtype, requires_grad=True) for _ in range(2))
     output = nn.Linear(8, 50)
     gold = torch.empty(0, dtype=torch.int64)
-    loss = r_drop_cross_entropy(first, second, gold, output, label_smoothing=0.1, weight=2.0)
+    loss = r_drop_loss(first, second, gold, output, label_smoothing=0.1, weight=2.0)
     assert loss.item() == 0.0
     grads = torch.autograd.grad(loss, (first, second, output.weight, output.bias))
     assert [tuple(grad.shape) for grad in grads] == [(0, 8), (0, 8), (50, 8), (50,)]
@@ -137,7 +143,7 @@ def test_guesses_200_nats_apart_keep_loss_and_gradients_finite(dtype: torch.dtyp
         output.weight.copy_(torch.tensor([[200.0], [0.0]]))
         output.bias.zero_()
     first, second = (torch.tensor([[value]], dtype=dtype, requires_grad=True) for value in (1.0, -1.0))
-    loss = r_drop_cross_entropy(first, second, torch.tensor([0]), output, label_smoothing=0.0, weight=4.0)
+    loss = r_drop_loss(first, second, torch.tensor([0]), output, label_smoothing=0.0, weight=4.0)
     assert loss.item() == pytest.approx(200 / 2 + 200 + 200)  # one pass is sure and right, the other sure and wrong
     grads = torch.autograd.grad(loss, (first, second, output.weight, output.bias))
     assert all(grad.isfinite().all() for grad in grads)
