@@ -28,8 +28,8 @@ def average(
       nmt average models/en-fr models/en-fr-average
       nmt average models/en-fr models/en-fr-average --last 4 --data data/en-fr
     """
+    from nmt.prepared import open_data
     from nmt.training.averaging import average_run
-    from nmt.training.trainer import open_data
 
     data = None if data_dir is None else open_data(data_dir)
     done = average_run(model_dir, out_dir, last=last, data=data)

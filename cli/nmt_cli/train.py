@@ -53,8 +53,8 @@ def train(
         if data_dir is None or model_dir is None:
             settings = load_settings(recipe, overrides or [])
         else:
+            from nmt.prepared import open_data
             from nmt.training.resolve import resolve_settings
-            from nmt.training.trainer import open_data
 
             prepared = open_data(data_dir).settings
             settings, _ = resolve_settings(prepared, model_dir, recipe=recipe, overrides=overrides or [])
@@ -80,9 +80,9 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
     Raises:
         typer.Exit: The run was stopped before its end.
     """
+    from nmt.prepared import open_data
     from nmt.training.distributed import joined_ranks
     from nmt.training.resolve import resolve_settings
-    from nmt.training.trainer import open_data
     from nmt.training.trainer import train as train_model
 
     with joined_ranks() as ranks:

@@ -151,13 +151,14 @@ class PreparedText:
         return _read_counts(self.folder / TEXT.vocabulary, len(self.tokenizer))
 
 
-def holds_text(folder: Path) -> bool:
-    """Tell whether a data folder holds text for a language model, and not pairs.
+def open_data(folder: Path) -> PreparedData | PreparedText:
+    """Open prepared data, pairs or text.
 
     Raises:
-        DataError: It holds no prepared data.
+        DataError: They are missing, incomplete, altered, or of another format version.
     """
-    return isinstance(read_manifest(folder).counts, TextCounts)
+    is_text = isinstance(read_manifest(folder).counts, TextCounts)
+    return PreparedText.open(folder) if is_text else PreparedData.open(folder)
 
 
 def prepared_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) -> Settings:

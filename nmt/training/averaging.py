@@ -81,10 +81,7 @@ def average_run(
     summary: dict[str, object] = {"averaged_steps": list(average.steps), "parameters": average.parameters}
     if data is not None:
         scores = _validate(model, data, settings)
-        average = replace(average, scores=scores)
-        summary |= {"valid_loss": scores.loss, "valid_perplexity": scores.perplexity}
-        if scores.bleu is not None:
-            summary |= {"valid_bleu": scores.bleu, "valid_bleu_signature": scores.signature}
+        average, summary = replace(average, scores=scores), {**summary, **scores.summary()}
     with building(out_dir) as folder:
         written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=tokenizers.files)
         written.create()

@@ -225,9 +225,6 @@ class DataOrder:
         return plan_epoch(src, tgt, batch_tokens=batch_tokens, seed=self.seed, epoch=epoch, rows=rows)
 
 
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class UpdateData:
     """What one update is made from."""
@@ -293,6 +290,9 @@ class Feed:
         if not len(mine):  # every process has to take part in every update: a pair without pieces to learn
             batch = Batch(batch.src, TargetBatch.of(batch.tgt.inputs, torch.full_like(batch.tgt.outputs, PAD)))
         return batch.pinned() if self.pin else batch
+
+
+T = TypeVar("T")
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

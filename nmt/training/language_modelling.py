@@ -63,11 +63,8 @@ class LanguageTask:
         vocab_size, seed = len(self.data.tokenizer), self.settings.training.seed
         return build_language_model(self.settings.model, vocab_size=vocab_size, seed=seed).to(self.place.device)
 
-    def plan_ahead(self) -> None:
-        """Do nothing: a text is read as it stands."""
-
-    def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
-        """Put the word vectors that the settings name into the model, which has learnt nothing yet."""
+    def begin(self, on_message: Callable[[str], None]) -> None:
+        """Start the model of a new run from the word vectors that the settings name, if any."""
         if path := self.settings.model.tgt_vectors:
             words = CountedPieces("word", self.data.tokenizer.pieces, self.data.counts)
             on_bad_utf8 = self.settings.data.on_bad_utf8

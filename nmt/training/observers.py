@@ -75,6 +75,16 @@ class Scores:
             numbers |= {f"{name}/{key}": value for key, value in scores.numbers().items()}
         return numbers
 
+    def summary(self) -> dict[str, object]:
+        """Return what model.json says of them."""
+        told = {
+            "valid_loss": self.loss,
+            "valid_perplexity": self.perplexity,
+            "valid_bleu": self.bleu,
+            "valid_bleu_signature": self.signature,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
 
 @dataclass(frozen=True)
 class ValidationReport:

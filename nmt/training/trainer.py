@@ -14,7 +14,7 @@ from nmt.io.files import is_leftover
 from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, refuse_more_than_is_there
-from nmt.prepared import PreparedData, PreparedText, holds_text
+from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.manifest import TRAIN
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Place, Ranks
@@ -27,15 +27,6 @@ from nmt.training.translation import TranslationTask
 from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
 
 _ALONE = Ranks()
-
-
-def open_data(folder: Path) -> PreparedData | PreparedText:
-    """Open prepared data, pairs or text.
-
-    Raises:
-        DataError: They are missing, incomplete, altered, or of another format version.
-    """
-    return PreparedText.open(folder) if holds_text(folder) else PreparedData.open(folder)
 
 
 @dataclass(frozen=True)
@@ -111,16 +102,13 @@ class _Run:
             if isinstance(self.data, PreparedData)
             else LanguageTask(self.data, self.settings, place)
         )
-        tokenizers, model = self.task.tokenizers, self.settings.model
-        self.vocabularies = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-        self.data_digest = self.data.manifest.files[TRAIN].sha256
+        tokenizers = self.task.tokenizers
+        sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
         if checkpoints := list_checkpoints(self.model_dir):  # whoever made the folder chose its settings
             largest = max(checkpoints, key=lambda path: path.stat().st_size if path.is_file() else 0)
-            refuse_more_than_is_there(largest, self.settings, self.vocabularies)
+            refuse_more_than_is_there(largest, self.settings, sizes)
         else:
-            self.task.plan_ahead()  # while the model is made
-            if model.src_vectors or model.tgt_vectors:
-                self.task.start_from_vectors(self.observer.on_message)
+            self.task.begin(self.observer.on_message)
         self.model = self.task.model
         self.optimizer = make_optimizer(training, self.model.parameters())
         self.average = MovingAverage(self.model, decay=training.ema_decay) if training.ema_decay else None
@@ -132,6 +120,8 @@ class _Run:
             keep=training.keep_checkpoints,
             carry=self.task.carry,
         )
+        files = tokenizers.files
+        self.folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
         self.parameters = count_parameters(self.model)
 
     def go(self) -> TrainingSummary:
@@ -141,10 +131,8 @@ class _Run:
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
             return TrainingSummary(True, state, self.parameters, self.task.feed.padding)
-        files = self.task.tokenizers.files
-        folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=self.vocabularies, tokenizers=files)
         if self.ranks.is_first:
-            folder.create()
+            self.folder.create()
             if not list_checkpoints(self.model_dir):  # from here on the run can be continued
                 self.checkpoints.save(state)
         self.observer.on_message(
@@ -162,7 +150,7 @@ class _Run:
         tensorboard = self.settings.training.tensorboard
         records = Records(self.model_dir, step=state.step, tensorboard=tensorboard) if self.ranks.is_first else None
         with records or nullcontext():
-            finished = self._trainer(state, schedule, folder, records).run()
+            finished = self._trainer(state, schedule, records).run()
         return TrainingSummary(finished, state, self.parameters, self.task.feed.padding)
 
     def _begin_or_continue(self) -> TrainingState:
@@ -173,9 +161,10 @@ class _Run:
         (first,) = self.ranks.from_first((step,))  # nor does anybody write before all have read
         if first != step:
             raise ModelError(f"{self.model_dir} holds step {step} here, but step {first:.0f} for the first process")
+        digest = self.data.manifest.files[TRAIN].sha256
         if state is None:
-            return TrainingState(data=self.data_digest)
-        if state.data != self.data_digest:
+            return TrainingState(data=digest)
+        if state.data != digest:
             raise ModelError(OTHER_DATA.format(model_dir=self.model_dir, which=f" than {self.data.folder}"))
         self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
         return state
@@ -195,17 +184,12 @@ class _Run:
             )
         return None
 
-    def _trainer(
-        self, state: TrainingState, schedule: Schedule, folder: ModelFolder, records: Records | None
-    ) -> Trainer:
+    def _trainer(self, state: TrainingState, schedule: Schedule, records: Records | None) -> Trainer:
         training = self.settings.training
         every: int | str = training.log_every
         if every == "tenth":
             epoch = state.position.epoch
             every = max(1, round(self.task.feed.steps_left(Position(epoch), max_epochs=epoch + 1) / 10))
-
-        def save_best(report: ValidationReport, state: TrainingState) -> None:
-            folder.save(self.model, _card(report, state, self.parameters))
 
         return Trainer(
             model=self.model,
@@ -228,12 +212,16 @@ class _Run:
             state=state,
             checkpoints=self.checkpoints,
             validate=self.task.validate,
-            save_best=save_best,
+            save_best=self._save_best,
             records=records,
             observer=self.observer,
             stop=self.stop,
             ranks=self.ranks,
         )
+
+    def _save_best(self, report: ValidationReport, state: TrainingState) -> None:
+        counts = {"target_words": state.tokens, "seconds": round(state.seconds, 1), "parameters": self.parameters}
+        self.folder.save(self.model, {"step": report.step, **report.scores.summary(), **counts})
 
     def _schedule(self, state: TrainingState) -> Schedule:
         training = self.settings.training
@@ -261,18 +249,3 @@ def _refuse_foreign(model_dir: Path) -> None:
     foreign = [path for path in model_dir.iterdir() if path.name != LOG and not is_leftover(path)]
     if foreign and not (model_dir / CONFIG).exists():
         raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")
-
-
-def _card(report: ValidationReport, state: TrainingState, parameters: int) -> dict[str, object]:
-    scores = report.scores
-    bleu: dict[str, object] = {} if scores.bleu is None else {"valid_bleu": scores.bleu}
-    bleu |= {} if scores.signature is None else {"valid_bleu_signature": scores.signature}
-    return {
-        "step": report.step,
-        "valid_loss": scores.loss,
-        "valid_perplexity": scores.perplexity,
-        **bleu,
-        "target_words": state.tokens,
-        "seconds": round(state.seconds, 1),
-        "parameters": parameters,
-    }

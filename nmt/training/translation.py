@@ -72,13 +72,11 @@ class TranslationTask:
         model = build_model(self.settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=joint, seed=seed)
         return model.to(self.place.device)
 
-    def plan_ahead(self) -> None:
-        """Begin to plan the first epoch in the background, which takes seconds for millions of pairs."""
-        self.feed.order.plan_ahead(0)
-
-    def start_from_vectors(self, on_message: Callable[[str], None]) -> None:
-        """Put the word vectors that the settings name into the model, which has learnt nothing yet."""
-        start_from_vectors(self.model, self.data, self.settings, on_message=on_message)
+    def begin(self, on_message: Callable[[str], None]) -> None:
+        """Plan the first epoch of a new run in the background, and start the model from word vectors, if any."""
+        self.feed.order.plan_ahead(0)  # which takes seconds for millions of pairs
+        if self.settings.model.src_vectors or self.settings.model.tgt_vectors:
+            start_from_vectors(self.model, self.data, self.settings, on_message=on_message)
 
     def describe(self, position: Position) -> str:
         """Say what the epoch of `position` consists of."""

@@ -269,10 +269,10 @@ def read_run(data: Any, folder: Path, done: str) -> None:
 
 def read_data(base: Path, folder: Path, done: str) -> None:
     """Do what `nmt inspect`, `train` and `shortlist` do."""
+    from nmt.prepared import open_data
     from nmt.report.inspection import inspect
     from nmt.report.page import inspection_tree, to_page
     from nmt.shortlist.learn import add_lexicon
-    from nmt.training.trainer import open_data
 
     attempt(lambda: (to_page(found := inspect(folder)), inspection_tree(found)))
     small = ["model.embedding_size=8", "model.hidden_size=8", "model.encoder_layers=1"]

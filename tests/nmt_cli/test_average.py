@@ -36,7 +36,7 @@ def test_every_validation_set_of_the_data_is_told_of(
     toy_model: Path, toy_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sets = replace(toy_data, valid_sets=(toy_data.valid, replace(toy_data.valid, name="news")))
-    monkeypatch.setattr("nmt.training.trainer.open_data", lambda folder: sets)
+    monkeypatch.setattr("nmt.prepared.open_data", lambda folder: sets)
     result = average(toy_model, tmp_path / "out", "--last", "1", "--data", "data")
     assert result.exit_code == 0, result.stderr
     _, first, second = result.stdout.splitlines()

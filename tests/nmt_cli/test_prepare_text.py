@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from nmt.prepared import PreparedData, PreparedText, holds_text
+from nmt.prepared import PreparedData, PreparedText, open_data
 from nmt_cli.main import app
 
 LINES = [f"the {a} {b}" for a in ("cat", "dog", "cow", "pig") for b in ("sleeps", "eats", "runs", "sees", "is")]
@@ -96,7 +96,7 @@ def test_pairs_of_the_command_line_replace_the_text_of_the_recipe() -> None:
     write("train.tgt", [line[::-1] for line in LINES])
     pairs = ("--src", "train.txt", "--tgt", "train.tgt", "--set", "tokenizer.kind=word")
     result = prepare("--recipe", "r.toml", *pairs)
-    assert (result.exit_code, holds_text(Path("data"))) == (0, False)
+    assert (result.exit_code, type(open_data(Path("data")))) == (0, PreparedData)
 
 
 def test_the_validation_text_of_the_recipe_goes_with_the_text_of_the_command_line() -> None:
@@ -166,4 +166,4 @@ def test_the_example_for_text_runs(folder: Path) -> None:
     (example,) = (line.split() for line in help_text.splitlines() if "--text train.fr" in line)
     write("train.fr", LINES)
     assert CliRunner().invoke(app, example[1:]).exit_code == 0
-    assert holds_text(Path("data/lm"))
+    assert isinstance(open_data(Path("data/lm")), PreparedText)

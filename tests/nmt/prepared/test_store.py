@@ -9,7 +9,7 @@ import pytest
 from nmt.config import Settings
 from nmt.errors import DataError
 from nmt.prepare.pipeline import prepare
-from nmt.prepared import PreparedData, PreparedText, holds_text
+from nmt.prepared import PreparedData, PreparedText, open_data
 from nmt.prepared.manifest import Counts, ValidationCount, read_manifest, write_manifest
 
 Pairs = list[tuple[str, str]]
@@ -166,7 +166,8 @@ def test_the_settings_of_a_text_ask_for_a_language_model(toy_text_data: Prepared
 
 
 def test_pairs_and_text_are_told_apart(folder: Path, toy_text_data: PreparedText) -> None:
-    assert (holds_text(folder), holds_text(toy_text_data.folder)) == (False, True)
+    found = open_data(folder), open_data(toy_text_data.folder)
+    assert (type(found[0]), type(found[1])) == (PreparedData, PreparedText)
     with pytest.raises(DataError, match=r"data holds pairs for translation, expected text for a language model$"):
         PreparedText.open(folder)
     with pytest.raises(DataError, match=r"data holds text for a language model, expected pairs for translation$"):
