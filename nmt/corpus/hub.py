@@ -70,12 +70,11 @@ class HubDataset(PairSource):
         self._on_bad_utf8: OnBadUtf8 = on_bad_utf8
         self._wanted = wanted
         self._rows_read = 0
-        # Of the hub, none; of a folder, what is in it and in folders within it, but nothing that is hidden.
-        folder = dataset.folder
-        found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
-        self.files = tuple(
-            p for p in found if not any(part.startswith(".") for part in p.relative_to(folder or p).parts)
-        )
+        self._where = f"{PREFIX}{dataset.text}"
+        self.files: tuple[Path, ...] = ()
+        if folder := dataset.folder:  # what is in it, and in folders within it, but nothing that is hidden
+            found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+            self.files = tuple(folder / one for one in found if not any(part.startswith(".") for part in one.parts))
 
     @property
     def fingerprint(self) -> str | None:
@@ -136,10 +135,6 @@ class HubDataset(PairSource):
             if self._split not in found:
                 raise DataError(f"found the splits {', '.join(found)}, expected {self._split}")
             return found[self._split]
-
-    @property
-    def _where(self) -> str:
-        return f"{PREFIX}{self._dataset.text}"
 
     @contextmanager
     def _naming(self) -> Iterator[None]:

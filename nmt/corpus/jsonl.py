@@ -11,7 +11,7 @@ from nmt.corpus.base import Block, LinesBlock, PairFiles, to_lines
 from nmt.corpus.fields import Field, describe, shown
 from nmt.errors import DataError
 from nmt.io.compressed import read_chunks
-from nmt.io.lines import SKIP_HINT, Fault, LineCutter, Lines, OnBadRecord, Pair
+from nmt.io.lines import SKIP_HINT, Fault, LineCutter, OnBadRecord, Pair
 
 # Numbers are of no use here, and long ones take Python very long.
 _DECODER: Final = JSONDecoder(parse_int=float)
@@ -73,35 +73,27 @@ class JsonBlock(LinesBlock[Pair]):
 
 
 class JsonFiles(PairFiles):
-    """Files of JSON lines; the first line of each that has them says which fields are read."""
+    """Files of JSON lines; the first line of each that is not blank, or not left out, says which fields are read."""
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
         cutter = LineCutter(read_chunks(path, self._meter), str(path), self._on_bad_utf8)
         fields: tuple[Field, Field] | None = None
-        failures: list[DataError] = []
+        failure: DataError | None = None
         while lines := cutter.reach(size):
             raw = cutter.take(lines)
-            fields = fields or self._find_fields(raw, failures)
+            for number, line in enumerate(raw.decode().split("\n") if fields is None else (), start=raw.first):
+                if line and not line.isspace():
+                    where = f"{path}, line {number}"
+                    try:
+                        fields = self._wanted.find(read_object(line, where), where)
+                        break
+                    except DataError as error:
+                        if self._on_bad_record == "error":
+                            raise
+                        failure = failure or error
             yield JsonBlock(raw, *(fields or ((), ())), self._on_bad_record)
-        if fields is None and failures:
-            raise failures[0]
-
-    def _find_fields(self, raw: Lines, failures: list[DataError]) -> tuple[Field, Field] | None:
-        """Find the fields in the first line that is not blank, or that has them where others are left out.
-
-        None: no line has. What was wrong with the first of those that are left out is added to `failures`.
-        """
-        for number, line in enumerate(raw.decode().split("\n"), start=raw.first):
-            if line and not line.isspace():
-                where = f"{raw.file}, line {number}"
-                try:
-                    return self._wanted.find(read_object(line, where), where)
-                except DataError as error:
-                    if self._on_bad_record == "error":
-                        raise
-                    if not failures:
-                        failures.append(error)
-        return None
+        if fields is None and failure:
+            raise failure
 
 
 def read_object(line: str, where: str) -> dict[str, Any]:

@@ -48,17 +48,19 @@ class RecordKind(ABC, Generic[R]):
     """Those of the texts of a record, in their order."""
     reasons: ClassVar[tuple[Reason, ...]]
     """Why a training record may be rejected."""
+    is_filtered: ClassVar[bool]
+    """Whether training records may be rejected for what they hold."""
     settings: Settings
 
     @property
     def max_pieces(self) -> float:
         """Most pieces that a text of a training record may have."""
-        return inf
+        return self.settings.data.max_pieces if self.is_filtered else inf
 
     @property
     def drops_duplicates(self) -> bool:
         """Whether a training record is rejected that occurred before."""
-        return False
+        return self.is_filtered and self.settings.data.drop_duplicates
 
     def read(self, records: Iterable[R]) -> list[R]:
         """Clean records that have been read of what nobody sees, where that is wanted."""
@@ -131,16 +133,7 @@ class PairKind(RecordKind[Pair]):
     valid_options = "--valid-src and --valid-tgt"
     columns = (SRC, TGT)
     reasons = REASONS
-
-    @property
-    def max_pieces(self) -> float:
-        """As `data.max_pieces` says."""
-        return self.settings.data.max_pieces
-
-    @property
-    def drops_duplicates(self) -> bool:
-        """As `data.drop_duplicates` says."""
-        return self.settings.data.drop_duplicates
+    is_filtered = True
 
     def clean(self, record: Pair) -> Pair:
         """Clean both sides."""
@@ -220,6 +213,7 @@ class LineKind(RecordKind[Line]):
     valid_options = "--valid-text"
     columns = (TEXT,)
     reasons = ("empty", "too_long")
+    is_filtered = False
 
     def clean(self, record: Line) -> Line:
         """Clean the line."""
