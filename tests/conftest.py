@@ -23,7 +23,7 @@ from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer
 from nmt.text.tokenizer_training import train_tokenizer
-from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.observers import Silence
 from nmt.training.trainer import train
 
 # A property is no measurement: on a busy machine an example may take a second.
@@ -122,19 +122,6 @@ def start_process() -> Iterator[StartProcess]:
         yield start
 
 
-class Nobody:
-    """Watches a run without a word."""
-
-    def on_step(self, report: StepReport) -> None:
-        pass
-
-    def on_validation(self, report: ValidationReport) -> None:
-        pass
-
-    def on_message(self, message: str) -> None:
-        pass
-
-
 def write_toy(folder: Path, name: str, *, pairs: int, seed: int) -> None:
     """Write `name`.src and `name`.tgt."""
     rng = np.random.default_rng(seed)
@@ -186,7 +173,7 @@ def toy_text_data(tmp_path_factory: pytest.TempPathFactory) -> PreparedText:
 def toy_model(toy_data: PreparedData, toy_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that has learnt the toy language."""
     folder = tmp_path_factory.mktemp("models") / "toy"
-    train(toy_data, folder, toy_settings, observer=Nobody(), stop=threading.Event())
+    train(toy_data, folder, toy_settings, observer=Silence(), stop=threading.Event())
     return folder
 
 

@@ -24,7 +24,7 @@ from nmt.training.state import Carry, TrainingState
 from nmt.training.update import MovingAverage
 
 FORMAT_VERSION = 3
-"""Of the file, and of the order in which a pass is read: a checkpoint says how far."""
+"""Of the file, and of the order in which an epoch is read: a checkpoint says how far."""
 FOLDER = "checkpoints"
 _WEIGHTS, _AVERAGE, _OPTIMIZER, _CARRIED = "model/", "average/", "optimizer/", "carried/"
 _MOMENTUM: Final = frozenset({"momentum_buffer"})

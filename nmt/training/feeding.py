@@ -28,6 +28,8 @@ from nmt.text.vocab import PAD
 from nmt.training.distributed import Ranks
 from nmt.training.state import Position
 
+MOST: Final = 2**32
+"""Pairs that can be numbered with 32 bits."""
 _BLOCK = 2000
 """Pairs segmented at a time when only their lengths are wanted."""
 
@@ -97,10 +99,6 @@ def _narrow(lengths: NDArray[np.int32], first: int = 0) -> Lengths:
     return lengths.astype(np.uint16)
 
 
-MOST: Final = 2**32
-"""Pairs that can be numbered with 32 bits."""
-
-
 @dataclass(frozen=True)
 class Share:
     """So many pairs of the training text, each seen `weight` times in an epoch."""
@@ -124,7 +122,7 @@ class Share:
         return self.copies * self.pairs + self.sampled
 
 
-def pairs_of_pass(shares: Sequence[Share]) -> int:
+def pairs_of_epoch(shares: Sequence[Share]) -> int:
     """Count the pairs of an epoch.
 
     Raises:

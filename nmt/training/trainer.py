@@ -38,7 +38,7 @@ class TrainingSummary:
     state: TrainingState
     parameters: int
     padding: float
-    """Share of padding among the cells of a pass."""
+    """Share of padding among the cells of an epoch."""
 
 
 def train(

@@ -21,7 +21,7 @@ from nmt.search.protocol import Hypothesis
 from nmt.text.placeholders import fill, mask, place, written_for
 from nmt.text.tokenizer import Tokenizers
 from nmt.training.distributed import Place
-from nmt.training.feeding import DataOrder, Feed, Share, TrainingPairs, pairs_of_pass
+from nmt.training.feeding import DataOrder, Feed, Share, TrainingPairs, pairs_of_epoch
 from nmt.training.objectives.full import linear_cross_entropy
 from nmt.training.observers import Scores, StopRequest
 from nmt.training.resampling import make_resamplers
@@ -55,7 +55,7 @@ class TranslationTask:
 
             make_bleu(training.bleu_tokenizer)  # what it lacks is told of now, not at the first validation
         self.shares = tuple(Share(corpus.train, corpus.weight) for corpus in data.corpora)
-        self.pairs_of_pass = pairs_of_pass(self.shares)
+        self.pairs_of_epoch = pairs_of_epoch(self.shares)
         resamplers = None
         if training.subword_sampling:
             limit = settings.data.max_pieces
@@ -83,7 +83,7 @@ class TranslationTask:
         plan = self.feed.order.plan(position.epoch)
         drawn = ""
         if any(share.weight != 1 for share in self.shares):
-            drawn = f"{self.pairs_of_pass:,} sampled per epoch by the weights of their corpora, "
+            drawn = f"{self.pairs_of_epoch:,} sampled per epoch by the weights of their corpora, "
         pairs, batches = counted(len(self.data.train_src), "pair"), counted(len(plan.batches), "batch", "batches")
         return f"{pairs}, {drawn}{batches} per epoch, {plan.padding:.1%} padding"
 

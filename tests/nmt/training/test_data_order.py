@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nmt.batching import plan_epoch
 from nmt.errors import DataError
 from nmt.text.sequences import FlatSequences, Rows, Sequences
-from nmt.training.feeding import DataOrder, Share, TrainingPairs, draw_rows, pairs_of_pass
+from nmt.training.feeding import DataOrder, Share, TrainingPairs, draw_rows, pairs_of_epoch
 from nmt.training.state import Position
 
 
@@ -258,7 +258,7 @@ def test_a_pass_has_the_pairs_that_were_counted(shares: list[Share]) -> None:
     rows = draw_rows(shares, seed=1, epoch=2)
     drawn = sum(share.pairs for share in shares) if rows is None else len(rows)
     if drawn:
-        assert pairs_of_pass(shares) == drawn
+        assert pairs_of_epoch(shares) == drawn
 
 
 @pytest.mark.parametrize(
@@ -277,5 +277,5 @@ def test_a_pass_has_the_pairs_that_were_counted(shares: list[Share]) -> None:
 )
 def test_a_pass_without_pairs_or_with_too_many_is_refused(shares: tuple[Share, ...], message: str) -> None:
     with pytest.raises(DataError) as error:
-        pairs_of_pass(shares)
+        pairs_of_epoch(shares)
     assert str(error.value) == message
