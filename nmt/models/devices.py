@@ -22,11 +22,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> torch.device:
-    """Resolve "auto" to a GPU if there is one: the one with this `index` on this machine.
-
-    Raises:
-        ConfigError: A GPU is requested and torch sees none, or not so many.
-    """
+    """Resolve "auto" to a GPU if there is one, that of this `index`; a GPU that is not there is a ConfigError."""
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -38,11 +34,7 @@ def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> to
 
 
 def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """Resolve "auto" to bf16 where the hardware multiplies it natively.
-
-    Warns:
-        NmtWarning: bf16 is requested where the hardware lacks it; fp32 is what is used.
-    """
+    """Resolve "auto" to bf16 where the hardware multiplies it natively; elsewhere bf16 is fp32, with a warning."""
     if name == "fp32":
         return "fp32"
     if has_bf16(device):
@@ -61,11 +53,8 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], device: torch.device) -> SearchPrecision:
     """Resolve "auto" to bf16 where the hardware multiplies it natively.
 
-    Raises:
-        ConfigError: 8-bit integers are requested on a GPU.
-
-    Warns:
-        NmtWarning: The hardware lacks what is requested, or 8-bit products would not be exact; the nearest is used.
+    Where the hardware lacks what is requested, or 8-bit products would not be exact, the nearest is used, with a
+    warning; 8-bit integers on a GPU are a ConfigError.
     """
     if name != "int8":
         return choose_precision(name, device)

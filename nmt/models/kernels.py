@@ -119,11 +119,10 @@ def fused_layer(
     """Run one layer with biases in one direction over whole sequences by cuDNN or oneDNN.
 
     Args:
-        name: Which layer.
         inputs: [B, T, I]; or, with `batch_sizes`, the data of a packed sequence, [N, I].
         state: The state before the first step, parts [B, H].
         weights: Of inputs and of the state, [G * H, *], and the bias of each.
-        training: Whether gradients are needed.
+        training: Gradients are needed.
         batch_sizes: Rows of each step of a packed sequence, [T].
 
     Returns:

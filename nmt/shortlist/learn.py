@@ -117,13 +117,7 @@ def learn_lexicon(
 ) -> Lexicon:
     """Add up how much each target piece reads of each source piece, and keep the heaviest `size` of each source piece.
 
-    Args:
-        reader: The model.
-        pairs: What it reads.
-        src_size: Source pieces, special ones included.
-        counts: How often each target piece occurs, [Vt].
-        size: At least 1.
-        on_progress: Told how many of how many pairs have been read.
+    There are `src_size` source pieces, special ones included; `counts` says how often each target piece occurs, [Vt].
     """
     src, tgt = pairs.lengths(seed=0)
     order = np.lexsort((src, tgt))

@@ -33,8 +33,7 @@ class SSRU(RecurrentLayer):
     """Simpler simple recurrent unit (Kim et al., 2019).
 
     f = sigmoid(W_f x + b_f); c' = f * c + (1 - f) * W x; its output is max(0, c'), so it is not bounded.
-    The bias of the forget gate starts at one. Its state is c alone, and it has no
-    recurrent weights that could be dropped.
+    The forget gate's bias starts at one. Its state is c alone; it has no recurrent weights that could be dropped.
     """
 
     form = _PrepackedSSRU
