@@ -109,13 +109,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _clean_up_when_ended() -> None:
-    """Let a polite kill and a closed terminal clean up as Ctrl-C does; what the caller ignores stays ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
-
-
 app = typer.Typer(
     name="nmt",
     cls=Commands,
@@ -135,7 +128,10 @@ def nmt(
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
     own_streams()
     show_warnings()
-    _clean_up_when_ended()
+    # A polite kill and a closed terminal clean up as Ctrl-C does; what the caller ignores stays ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 for name in COMMANDS:

@@ -1,6 +1,6 @@
 """`nmt prepare`: from text files to a folder of prepared data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,23 +17,22 @@ if TYPE_CHECKING:
     from nmt.config import Settings
     from nmt.prepare.pipeline import PreparationReport
     from nmt.prepare.stages import OnProgress, StageProgress
-    from nmt.prepared.manifest import Counts
 
 Files = list[Path] | None
-Names = list[str] | None
 
 
 def prepare(
-    data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder to make.")],
+    data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder to write.")],
     src: Annotated[
         Files, typer.Option(metavar="FILE", help="Source text; a pattern, or repeat for several files.")
     ] = None,
-    tgt: Annotated[Files, typer.Option(metavar="FILE", help="Its translation, line by line; repeatable.")] = None,
+    tgt: Annotated[Files, typer.Option(metavar="FILE", help="Target text, aligned line by line; repeatable.")] = None,
     tsv: Annotated[
-        Files, typer.Option(metavar="FILE", help="Text as source <tab> target, quotation marks being text; repeatable.")
+        Files, typer.Option(metavar="FILE", help="Text as source <tab> target, quotation marks are text; repeatable.")
     ] = None,
     corpus: Annotated[
-        Names, typer.Option(metavar="FILE", help=f"Pairs as {' '.join(FORMATS)} or hf:NAME[:CONFIG]; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help=f"Pairs as {' '.join(FORMATS)} or hf:NAME[:CONFIG]; repeatable."),
     ] = None,
     src_lang: Annotated[str | None, typer.Option(metavar="CODE", help="Language of the source, such as en.")] = None,
     tgt_lang: Annotated[str | None, typer.Option(metavar="CODE", help="Language of the target.")] = None,
@@ -77,8 +76,8 @@ def prepare(
     """Clean parallel text, or text for a language model, train its tokenizer and write both to a folder for training.
 
     Files may be compressed (.gz .xz .bz2 .zst). An option is repeated for each further file, as in `--src a.en
-    --src b.en --tgt a.fr --tgt b.fr`, or names several by a pattern; these options are stronger than the recipe. What
-    was interrupted goes on where it was when it is called again.
+    --src b.en --tgt a.fr --tgt b.fr`, or names several by a pattern; these options override the recipe. An
+    interrupted run continues when the same command is called again.
 
     \b
     Examples:
@@ -95,18 +94,16 @@ def prepare(
 
     of_pairs = {"--src": src, "--tgt": tgt, "--tsv": tsv, "--corpus": corpus}
     of_pairs |= {"--valid-src": valid_src, "--valid-tgt": valid_tgt}
-    _refuse_mixtures(_given(of_pairs), _given({"--text": text, "--valid-text": valid_text}))
+    _refuse_mixtures(of_pairs, {"--text": text, "--valid-text": valid_text})
     if not (recipe or overrides or src or tsv or corpus or text):
         raise UsageError("no training text: give --src and --tgt, --tsv, --corpus or --text, or a recipe that names it")
     settings = load_settings(recipe, overrides or ())
-    changes = _training_text({"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}, corpus)
+    changes = _training_text({"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}, corpus or ())
     changes |= _validation_text(valid_src or [], valid_tgt or [], valid_text)
-    changes |= {name: bad for name, bad in (("on_bad_utf8", on_bad_utf8), ("on_bad_record", on_bad_record)) if bad}
-    changes |= {name: code for name, code in (("src_lang", src_lang), ("tgt_lang", tgt_lang)) if code}
-    data = settings.data.model_copy(update=changes)
-    cutting = settings.tokenizer
-    if tokenizer:
-        cutting = cutting.model_copy(update={"file": tokenizer.absolute()})
+    plain = {"on_bad_utf8": on_bad_utf8, "on_bad_record": on_bad_record, "src_lang": src_lang, "tgt_lang": tgt_lang}
+    data = settings.data.model_copy(update=changes | {name: value for name, value in plain.items() if value})
+    file = {"file": tokenizer.absolute()} if tokenizer else {}
+    cutting = settings.tokenizer.model_copy(update=file)
     settings = settings.model_copy(update={"data": data, "tokenizer": cutting})
     run_preparation(data_dir, settings, table=results, force=force, workers=workers)
 
@@ -128,7 +125,7 @@ def run_preparation(
         raise
     except (KeyboardInterrupt, OSError, NmtError):
         if (work := work_folder(data_dir)).exists():
-            say(f"what is done is kept in {work}: the same command goes on from there")
+            say(f"what is done is kept in {work}: the same command continues from there")
         raise
     for warning in report.warnings:
         warn(warning)
@@ -154,14 +151,11 @@ def show_stages(bar: "Bar") -> "OnProgress":
     return show
 
 
-def _given(options: Mapping[str, object]) -> list[str]:
-    return [name for name, value in options.items() if value]
-
-
-def _refuse_mixtures(of_pairs: list[str], of_text: list[str]) -> None:
+def _refuse_mixtures(pairs: Mapping[str, object], text: Mapping[str, object]) -> None:
     """Refuse options about pairs beside those about text of one language, and one side of pairs without the other."""
     from nmt.errors import UsageError
 
+    of_pairs, of_text = ([name for name, value in options.items() if value] for options in (pairs, text))
     if of_pairs and of_text:
         raise UsageError(
             f"{of_pairs[0]} is about pairs and {of_text[0]} about text for a language model: data hold one of them"
@@ -171,7 +165,7 @@ def _refuse_mixtures(of_pairs: list[str], of_text: list[str]) -> None:
             raise UsageError(f"{side} and {other} are the two sides of a text: give both")
 
 
-def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]:
+def _training_text(files: dict[str, Files], corpora: Sequence[str]) -> dict[str, object]:
     """Return the settings that text of the command line changes: that of any kind replaces the recipe's."""
     from nmt.config import TrainingCorpusSettings
     from nmt.prepare.inputs import absolute
@@ -182,7 +176,7 @@ def _training_text(files: dict[str, Files], corpora: Names) -> dict[str, object]
     changes: dict[str, object] = {
         name: tuple(Path(absolute(str(path))) for path in paths or ()) for name, paths in files.items()
     }
-    changes["corpora"] = tuple(TrainingCorpusSettings(path=(absolute(name),)) for name in corpora or ())
+    changes["corpora"] = tuple(TrainingCorpusSettings(path=(absolute(name),)) for name in corpora)
     if files["train_text"]:
         return changes | {"valid_src": None, "valid_tgt": None, "validation": ()}
     return changes | {"valid_text": None}
@@ -207,44 +201,35 @@ def _validation_text(src: list[Path], tgt: list[Path], text: Path | None) -> dic
 def _to_table(report: "PreparationReport") -> "Table":
     from rich.table import Table
 
-    from nmt.prepared.manifest import TextCounts
+    from nmt.prepared.manifest import Counts
 
     counts = report.counts
+    of_pairs = counts if isinstance(counts, Counts) else None
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     rows = {f"{report.noun} read": counts.read}
     rows |= {f"  rejected: {reason}": count for reason, count in counts.rejected.items() if count}
-    if counts.heldout:
-        rows["  held out for validation"] = counts.heldout
+    rows |= {"  held out for validation": counts.heldout} if counts.heldout else {}
     rows["  left for training"] = counts.train
-    if not isinstance(counts, TextCounts) and len(counts.corpora) > 1:
-        rows |= {f"    {corpus.name}": corpus.train for corpus in counts.corpora}
+    if of_pairs and len(of_pairs.corpora) > 1:
+        rows |= {f"    {corpus.name}": corpus.train for corpus in of_pairs.corpora}
     rows[f"validation {report.noun}"] = counts.valid
-    if not isinstance(counts, TextCounts) and len(counts.validation) > 1:
-        rows |= {f"  {one.name}": one.pairs for one in counts.validation}
-    if counts.valid_dropped:
-        rows["  left out: empty"] = counts.valid_dropped
-    if isinstance(counts, TextCounts):
+    if of_pairs and len(of_pairs.validation) > 1:
+        rows |= {f"  {one.name}": one.pairs for one in of_pairs.validation}
+    rows |= {"  left out: empty": counts.valid_dropped} if counts.valid_dropped else {}
+    if isinstance(counts, Counts):
+        for name, found in counts.overlap.items():
+            sides = found.model_dump().items()
+            rows |= {f"training {side}s in the {name} text": count for side, count in sides if count}
+        rows |= {"source pieces": counts.src_pieces, "target pieces": counts.tgt_pieces}
+        rows["joint vocabulary" if report.joint else "source vocabulary"] = counts.src_vocabulary
+        rows |= {} if report.joint else {"target vocabulary": counts.tgt_vocabulary}
+    else:
         rows |= {"vocabulary": counts.vocabulary, "training pieces": counts.pieces}
         rows["validation pieces"] = counts.valid_pieces
-    else:
-        rows |= _pair_rows(counts, joint=report.joint)
     for name, count in rows.items():
         table.add_row(name, f"{count:,}")
-    if isinstance(counts, TextCounts):
+    if not isinstance(counts, Counts):
         table.add_row("  of them unknown", f"{counts.valid_unknown / max(counts.valid_pieces, 1):.2%}")
     return table
-
-
-def _pair_rows(counts: "Counts", *, joint: bool) -> dict[str, int]:
-    rows = {
-        f"training {side}s in the {name} text": count
-        for name, found in counts.overlap.items()
-        for side, count in found.model_dump().items()
-        if count
-    }
-    rows |= {"source pieces": counts.src_pieces, "target pieces": counts.tgt_pieces}
-    if joint:
-        return rows | {"joint vocabulary": counts.src_vocabulary}
-    return rows | {"source vocabulary": counts.src_vocabulary, "target vocabulary": counts.tgt_vocabulary}

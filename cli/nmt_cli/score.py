@@ -1,6 +1,7 @@
 """`nmt score`: BLEU, chrF and TER of translations, each with its signature."""
 
 import json
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
@@ -21,30 +22,26 @@ _TOKENIZED: Final = (
     "end in ' .', as tokenized text does; BLEU compares with that of others only where text is detokenized"
 )
 
-
-class Metric(StrEnum):
-    """The scores that `--metric` chooses from."""
-
-    BLEU = "bleu"
-    CHRF = "chrf"
-    TER = "ter"
+Metric = StrEnum("Metric", {"BLEU": "bleu", "CHRF": "chrf", "TER": "ter"})  # Typer takes no list of literals
 
 
 def score(
-    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="The right translations, one a line.")],
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Reference translations, one per line.")],
     hypotheses: Annotated[
-        list[Path], typer.Argument(metavar="HYPOTHESIS", help="Files of translations to score, one a line.")
+        list[Path], typer.Argument(metavar="HYPOTHESIS", help="Files of translations to score, one per line.")
     ],
     references: Annotated[
         list[Path],
-        typer.Option("--reference", metavar="FILE", help="Further right translations; repeatable.", show_default=False),
+        typer.Option(
+            "--reference", metavar="FILE", help="Further reference translations; repeatable.", show_default=False
+        ),
     ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
     metrics: Annotated[
         list[Metric], typer.Option("--metric", help="Only this score; repeatable.", show_default="all three")
     ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case (TER always does).")] = False,
     tokenize: Annotated[
-        BleuTokenizer, typer.Option(metavar="NAME", help=f"How BLEU finds words: {', '.join(get_args(BleuTokenizer))}.")
+        BleuTokenizer, typer.Option(metavar="NAME", help=f"Tokenizer of BLEU: {', '.join(get_args(BleuTokenizer))}.")
     ] = "13a",
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Add 95 % intervals from 1000 bootstrap resamples.")
@@ -102,20 +99,10 @@ def _cell(score: "Score") -> str:
 
 
 def _to_json(reference: Path, scored: "list[FileScores]") -> dict[str, Any]:
-    return {
-        "reference": str(reference),
-        "lines": scored[0].lines,
-        "hypotheses": [
-            {"file": str(file.hypothesis), "scores": {one.metric: _score_to_json(one) for one in file.scores}}
-            for file in scored
-        ],
-    }
-
-
-def _score_to_json(score: "Score") -> dict[str, Any]:
-    plain: dict[str, Any] = {"name": score.name, "score": score.score, "signature": score.signature}
-    if score.confidence is not None:
-        plain["confidence"] = {"mean": score.confidence.mean, "half_width": score.confidence.half_width}
-    if score.p_value is not None:
-        plain["p_value"] = score.p_value
-    return plain
+    hypotheses = []
+    for file in scored:
+        found = {one.metric: {k: v for k, v in asdict(one).items() if v is not None} for one in file.scores}
+        for values in found.values():
+            del values["metric"]
+        hypotheses.append({"file": str(file.hypothesis), "scores": found})
+    return {"reference": str(reference), "lines": scored[0].lines, "hypotheses": hypotheses}

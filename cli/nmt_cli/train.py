@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +29,7 @@ def train(
         Path | None, typer.Argument(metavar="DATA_DIR", help="Folder that `nmt prepare` wrote.")
     ] = None,
     model_dir: Annotated[
-        Path | None, typer.Argument(metavar="MODEL_DIR", help="Folder for the model; a run begun there goes on.")
+        Path | None, typer.Argument(metavar="MODEL_DIR", help="Folder for the model; a run in it is continued.")
     ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
@@ -39,7 +39,7 @@ def train(
 ) -> None:
     """Train a model, or continue the run that MODEL_DIR holds: a translation model of pairs, a language model of text.
 
-    Ctrl-C saves the state; the same command goes on from there. Several processes train one model under torchrun.
+    Ctrl-C saves the state; the same command continues from there. Several processes train one model under torchrun.
 
     \b
     Examples:
@@ -68,12 +68,6 @@ def train(
 def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> str:
     """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step.
 
-    Args:
-        data_dir: Prepared data.
-        model_dir: The folder for the model.
-        recipe: A settings file.
-        overrides: Settings of the command line.
-
     Returns:
         What came out in one line, by the first of several processes; nothing by the others.
 
@@ -88,8 +82,8 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
     with joined_ranks() as ranks:
         data = open_data(data_dir)
         settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
-        shown = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
-        with shown as view, stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
+        view = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
+        with view.bar, stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
             summary = train_model(data, model_dir, settings, observer=view, stop=stop, ranks=ranks, changes=changes)
         if not summary.finished:
             view.on_message(f"stopped at step {summary.state.step:,}; the same command continues from there")
@@ -98,11 +92,7 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
 
 
 class TrainingView:
-    """A progress bar for the whole run, and a line for each validation; on a terminal or not.
-
-    Only the first of several processes shows anything. Of a language model, people know the perplexity rather than the
-    loss.
-    """
+    """A progress bar for the whole run, and a line for each validation; only the first of several processes has one."""
 
     def __init__(self, *, shown: bool = True, of_text: bool = False) -> None:
         from rich.progress import BarColumn, TextColumn
@@ -110,19 +100,10 @@ class TrainingView:
         self._shown = shown
         self._of_text = of_text
         percentage, description = TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}")
-        self._bar = progress(percentage, BarColumn(bar_width=10), description)
-        self._task = self._bar.add_task("starting", total=None)
+        self.bar = progress(percentage, BarColumn(bar_width=10), description)
+        self.bar.disable |= not shown
+        self._task = self.bar.add_task("starting", total=None)
         self._last: StepReport | None = None
-
-    def __enter__(self) -> Self:
-        if self._shown:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def on_step(self, report: "StepReport") -> None:
         """Move the bar."""
@@ -130,7 +111,7 @@ class TrainingView:
         left = (report.total_steps - report.step) * report.seconds_per_step
         steps = f"step {report.step:,}/{report.total_steps:,}"
         text = f"{steps}  {self._loss(report)}  {_speed(report.tokens_per_second)}  {_clock(left)} left"
-        self._bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
+        self.bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
 
     def on_validation(self, report: "ValidationReport") -> None:
         """Print a line, and one more for each further validation set."""
@@ -148,15 +129,13 @@ class TrainingView:
 
     def describe_end(self, summary: "TrainingSummary", model_dir: Path) -> str:
         """Say in one line what came out."""
-        state = summary.state
+        state, noun = summary.state, "piece" if self._of_text else "target piece"
         best = f"best at step {state.best_step:,} of {state.step:,}"
         if self._of_text and state.best_score is not None:  # minus its loss
             best = f"validation perplexity {math.exp(min(-state.best_score, 50.0)):.2f}, {best}"
-        pieces = counted(state.tokens, "piece" if self._of_text else "target piece")
-        speed = _speed(state.tokens / state.seconds)
         return (
-            f"{model_dir}: {counted(summary.parameters, 'parameter')}, {best}, {pieces} in {_clock(state.seconds)} "
-            f"({speed})"
+            f"{model_dir}: {counted(summary.parameters, 'parameter')}, {best}, {counted(state.tokens, noun)} in "
+            f"{_clock(state.seconds)} ({_speed(state.tokens / state.seconds)})"
         )
 
     def _loss(self, report: "StepReport") -> str:

@@ -228,7 +228,7 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(folder: Path, monkeypat
         result = prepare()
         assert (result.exit_code, Path("data").exists()) == (130, False)
         assert result.stderr.splitlines()[-2:] == [
-            f"what is done is kept in {folder / '.data.work'}: the same command goes on from there",
+            f"what is done is kept in {folder / '.data.work'}: the same command continues from there",
             "interrupted",
         ]
     assert prepare().exit_code == 0
@@ -246,7 +246,7 @@ def test_after_a_full_disk_the_work_is_kept_and_it_is_said_where(folder: Path) -
         signal.signal(signal.SIGXFSZ, before)
     assert (result.exit_code, Path("data").exists(), Path(".data.work").exists()) == (1, False, True)
     kept, error = result.stderr.splitlines()
-    assert kept == f"what is done is kept in {folder / '.data.work'}: the same command goes on from there"
+    assert kept == f"what is done is kept in {folder / '.data.work'}: the same command continues from there"
     assert error.startswith("error: data: ")
     assert "File too large" in error
     assert prepare().exit_code == 0

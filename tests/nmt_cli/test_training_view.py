@@ -26,10 +26,10 @@ STEP = StepReport(
 
 
 def test_a_validation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView() as view:
-        view.on_step(STEP)
-        view.on_validation(ValidationReport(1500, Scores(2.0, 31.254), is_best=True))
-        view.on_validation(ValidationReport(2000, Scores(2.0, 31.0), is_best=False))
+    view = TrainingView()
+    view.on_step(STEP)
+    view.on_validation(ValidationReport(1500, Scores(2.0, 31.254), is_best=True))
+    view.on_validation(ValidationReport(2000, Scores(2.0, 31.0), is_best=False))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
@@ -51,7 +51,7 @@ def test_every_further_validation_set_has_a_line_of_its_own(capsys: pytest.Captu
 def test_the_bar_fits_eighty_columns_and_shows_the_time_left_for_the_whole_run() -> None:
     view = TrainingView()
     view.on_step(STEP)
-    (task,) = view._bar.tasks
+    (task,) = view.bar.tasks
     assert task.description == "step 99,950/100,000  loss 12.345  123,456 pieces/s  1:23:20 left"  # 50 steps of 100 s
     assert (task.completed, task.total) == (99_950, 100_000)
     assert len("100% " + "-" * 10 + " " + task.description) <= 80
@@ -86,21 +86,21 @@ def test_the_echo_of_a_signal_is_no_second_one() -> None:
 
 
 def test_only_the_first_process_shows_anything(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView(shown=False) as view:
-        view.on_message("hello")
-    with TrainingView(shown=True) as view:
-        view.on_message("hello")
+    view = TrainingView(shown=False)
+    view.on_message("hello")
+    view = TrainingView(shown=True)
+    view.on_message("hello")
     assert capsys.readouterr().err == "hello\n"
 
 
 def test_of_a_language_model_perplexity_and_words_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView(of_text=True) as view:
-        view.on_step(replace(STEP, loss=math.log(80)))
-        view.on_validation(ValidationReport(1500, Scores(math.log(100), None), is_best=True))
+    view = TrainingView(of_text=True)
+    view.on_step(replace(STEP, loss=math.log(80)))
+    view.on_validation(ValidationReport(1500, Scores(math.log(100), None), is_best=True))
     assert capsys.readouterr().err == (
         "step 1,500: train ppl 80.00, 123,456 pieces/s, valid loss 4.605, ppl 100.00  best so far\n"
     )
-    (task,) = view._bar.tasks
+    (task,) = view.bar.tasks
     assert task.description == "step 99,950/100,000  ppl 80.00  123,456 pieces/s  1:23:20 left"
     assert len("100% " + "-" * 10 + " " + task.description) <= 80
 
