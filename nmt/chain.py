@@ -35,22 +35,14 @@ _TOTALS: Final = {"words" if field.name == "pieces" else field.name: field.name 
 
 
 def find_test_texts(settings: Settings) -> tuple[Path, Path] | None:
-    """Return the test files that the settings name, relative ones from `data.root`; None if they name none.
-
-    Raises:
-        ConfigError: Only one side is named, or the text of a language model.
-    """
+    """Return the test files that the settings name, relative ones from `data.root`; None if they name none."""
     if settings.data.test_text is not None:
         raise ConfigError("data.test_text is the test text of a language model, but data.train_text is not set")
     return find_test(settings.data)
 
 
 def find_test_text(settings: Settings) -> Path | None:
-    """Return the test file of a language model that the settings name, a relative one from `data.root`; None: none.
-
-    Raises:
-        ConfigError: A test text for translation is named.
-    """
+    """Return the test file of a language model that the settings name, a relative one from `data.root`; None: none."""
     data = settings.data
     if data.test_src is not None or data.test_tgt is not None or data.test_tag is not None:
         raise ConfigError("data.test_src, _tgt and _tag are for translation; a language model has data.test_text")
@@ -58,11 +50,7 @@ def find_test_text(settings: Settings) -> Path | None:
 
 
 def check_test_tag(data_dir: Path, settings: Settings) -> None:
-    """Refuse a tag of the test text that the tokenizer of these data does not have, before the training.
-
-    Raises:
-        ConfigError: That is so.
-    """
+    """Refuse, before the training, a tag of the test text that the tokenizer of these data does not have."""
     try:
         if settings.data.test_tag is not None:
             check_tag(load_tokenizers(data_dir).src, settings.data.test_tag)
@@ -75,15 +63,8 @@ def translate_test(
 ) -> tuple[Path, bool]:
     """Translate the test source with its tag, unless that has been done with the same model, text and settings.
 
-    Args:
-        model_dir: The model, whose search settings stand for those that are not set.
-        src: The source side of the test text.
-        test_dir: Where the translations go.
-        settings: Those of the recipe.
-        on_lines: Told how many lines of how many are done.
-
-    Returns:
-        The file of translations, one per line, and whether it was made now.
+    Search settings that are not set are the model's. `on_lines` is told how many lines of how many are done. Returns
+    the file of translations, one per line, and whether it was made now.
     """
     hypotheses, stamp = test_dir / HYPOTHESES, test_dir / STAMP
     search = read_settings(model_dir).search.model_copy(update=settings.search.model_dump(exclude_unset=True))

@@ -26,7 +26,7 @@ def lab(
         int | None, typer.Option(metavar="N", min=1, help="Hidden units.", show_default="the lab's own")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Updates of each training.", show_default="the lab's own")
+        int | None, typer.Option(metavar="N", min=1, help="Updates per training.", show_default="the lab's own")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.png", help="The picture.", show_default="NAME.png")

@@ -61,14 +61,7 @@ def run(
 def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> Tested | None:
     """Run the stages in `work`, and return what the last ones left; None if the settings name no test text.
 
-    Args:
-        settings: What to prepare and to test, and how.
-        work: The folder for data, model and translations.
-        recipe: Where the settings of the training come from.
-        overrides: Those that the command line changes.
-
-    Raises:
-        typer.Exit: The user stopped the training.
+    The training merges the recipe and the overrides with the settings of the data and of a run that was begun.
     """
     from nmt.chain import MODEL, TEST, find_test_texts, score_test, translate_test
 

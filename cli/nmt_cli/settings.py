@@ -16,9 +16,9 @@ def settings(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Show settings: default, type and range, what each does, and what makes no use of it.
+    """Show settings: default, type and range, what each does, and what makes it have no effect.
 
-    They stand in a recipe under their section, or behind --set.
+    They are set in a recipe, under their section, or with --set.
 
     \b
     Examples:

@@ -386,11 +386,7 @@ def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
 
 @contextmanager
 def open_output(path: Path) -> Iterator[IO[bytes]]:
-    """Open stdout, or a file that gets its name when all is done; devices and named pipes are written in place.
-
-    Raises:
-        ConfigError: The folder of the file does not exist.
-    """
+    """Open stdout, or a file that gets its name when all is done; devices and named pipes are written in place."""
     from nmt.io.files import written
 
     if path == STREAM:

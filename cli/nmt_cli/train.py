@@ -66,13 +66,9 @@ def train(
 
 
 def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> str:
-    """Train with progress on stderr; Ctrl-C or SIGTERM saves the state and stops after the step.
+    """Train with progress on stderr; return what came out in a line, by the first of several processes only.
 
-    Returns:
-        What came out in one line, by the first of several processes; nothing by the others.
-
-    Raises:
-        typer.Exit: The run was stopped before its end.
+    Ctrl-C or SIGTERM saves the state and stops after the step.
     """
     from nmt.prepared import open_data
     from nmt.training.distributed import joined_ranks
@@ -146,10 +142,8 @@ class TrainingView:
 def stopping_on_signals(on_message: Callable[[str], None], *, echo: float = 0.0) -> Iterator[threading.Event]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; a second one interrupts at once.
 
-    Args:
-        on_message: Told what the first one does.
-        echo: Seconds in which further signals are taken for the first one: `torchrun` passes on to its processes what
-            the terminal has sent them already.
+    For `echo` seconds further signals are taken for the first one: `torchrun` passes on to its processes what the
+    terminal has sent them already.
     """
     stop, first = threading.Event(), math.inf
 

@@ -273,9 +273,6 @@ def writer(options: OutputOptions) -> "Iterator[Callable[[Translations, int], No
     """Give a function that writes the translations of lines, the first of which has this index, counted from 0.
 
     It writes to stdout, devices and named pipes at once, and to files that get their names when all is done.
-
-    Raises:
-        UsageError: Options exclude each other.
     """
     from nmt.text.alignment import pharaoh
 

@@ -1,4 +1,4 @@
-"""`nmt vectors`: a model's word vectors for other programs."""
+"""`nmt vectors`: a model's embeddings for other programs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,13 +12,15 @@ def vectors(
     model_dir: ModelDir,
     side: Annotated[
         Literal["src", "tgt"] | None,
-        typer.Option(help="Vectors of the source or of the target.", show_default="src; of a language model, its own"),
+        typer.Option(
+            help="Embeddings of the source or of the target.", show_default="src; of a language model, its own"
+        ),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where the vectors go; - is stdout.")
     ] = STREAM,
 ) -> None:
-    """Write a model's word vectors as text in word2vec's format.
+    """Write a model's embeddings as text in word2vec's format.
 
     The first line counts pieces and numbers; each other line is a piece and its numbers. Such a file can be the
     model.src_vectors or model.tgt_vectors of another model.

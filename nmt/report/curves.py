@@ -71,10 +71,6 @@ def draw_curves(model_dir: Path, picture: Path | None = None) -> Path:
     """Draw the curves of the run in `model_dir` into the PNG file `picture`, or into its own; return which.
 
     A link in the place of its own is replaced: it may have come with the folder. One that is named is followed.
-
-    Raises:
-        ModelError: The folder holds no records yet.
-        ConfigError: matplotlib is not installed.
     """
     curves = read_curves(model_dir)
     own = model_dir / PICTURE
@@ -87,9 +83,6 @@ def read_curves(model_dir: Path) -> dict[str, Curve]:
     """Read what a run has recorded, under the names that TensorBoard has: "train/loss", "valid/news/bleu".
 
     A line that anything has spoilt is left out, and so are numbers that are not finite or beyond all reason.
-
-    Raises:
-        ModelError: The folder holds no records yet.
     """
     path = model_dir / METRICS
     if not model_dir.is_dir():

@@ -185,11 +185,7 @@ def _by_name(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def inspect(folder: Path) -> Inspection:
-    """Read what `nmt prepare` noted in a folder; neither its training text nor its ids are read.
-
-    Raises:
-        DataError: It is no prepared data folder, or it is incomplete, altered, or of another format version.
-    """
+    """Read what `nmt prepare` noted in a folder of this format version; neither its training text nor its ids."""
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     manifest = _with_all_settings(folder, manifest)
@@ -231,11 +227,7 @@ def _with_all_settings(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def read_vocabulary(path: Path, name: str) -> Vocabulary:
-    """Read a vocabulary file of prepared data.
-
-    Raises:
-        DataError: It cannot be read, or is damaged.
-    """
+    """Read a vocabulary file of prepared data."""
     try:
         lines = read_regular(path).decode("utf-8").removesuffix("\n").split("\n")
         rows = [line.rpartition("\t") for line in lines]

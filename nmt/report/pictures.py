@@ -41,9 +41,6 @@ def drawing(target: AbstractContextManager[IO[bytes]], style: Mapping[str, Any] 
 
     Meanwhile matplotlib has its own settings, not a user's, with `style` on top; and a character that no font has is a
     box and no warning.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
     """
     try:
         from matplotlib.style import context
@@ -87,19 +84,7 @@ def draw_attention(
 ) -> frozenset[str]:
     """Draw attention weights into the PNG file `path`: source pieces along the top, target pieces down the side.
 
-    Args:
-        path: Replaced if it is there.
-        src_pieces: S labels.
-        tgt_pieces: T labels.
-        weights: Attention, [T, S], from 0 to 1.
-        title: Such as "sentence 3".
-
-    Returns:
-        The characters that no installed font has: boxes stand for them.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-        ValueError: The weights have another shape than the pieces ask for.
+    The weights, [T, S], are from 0 to 1. Returns the characters that no installed font has: boxes stand for them.
     """
     with drawing(written(path)) as file:
         figure = attention_figure(src_pieces=src_pieces, tgt_pieces=tgt_pieces, weights=weights, title=title)
