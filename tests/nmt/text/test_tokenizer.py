@@ -1,7 +1,11 @@
+import io
 from math import exp
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sentencepiece import SentencePieceTrainer
 
 from nmt.errors import ModelError
@@ -9,14 +13,19 @@ from nmt.text.tokenizer import (
     JOINT_MODEL,
     SRC_MODEL,
     TGT_MODEL,
+    Characters,
     Kind,
+    Model,
+    Piece,
     Tokenizer,
+    Type,
+    Words,
     find_tokenizer,
     load_tokenizers,
     tokenizer_files,
 )
-from nmt.text.tokenizer_training import train_tokenizer
-from nmt.text.vocab import UNK
+from nmt.text.tokenizer_training import BYTE_PIECES, train_tokenizer, with_pieces
+from nmt.text.vocab import BOS, EOS, PAD, UNK
 
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")
 EVERY_KIND: tuple[Kind, ...] = (*KINDS, "word", "char", "byte")
@@ -164,3 +173,177 @@ def test_a_tokenizer_is_found_in_its_folder_or_is_the_file_itself(tmp_path: Path
 def test_unknown_words_and_characters_in_a_row_are_one_each(kind: Kind) -> None:
     tokenizer = Tokenizer(trained(kind, 100))
     assert tokenizer.encode(["qq ZZ"]) == [{"word": [UNK] * 2, "char": [4, UNK, UNK, 4, UNK, UNK]}[kind]]
+
+
+SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
+BYTE_NAMES = [piece.text for piece in BYTE_PIECES]
+WORDS = Words([*SPECIALS, "\u2581the", "\u2581cat", "\u2581[NUM]"])
+CHARACTERS = Characters([*SPECIALS, "\u2581", "a", "b", "[NUM]"])
+WITH_BYTES = Characters([*SPECIALS, "[NUM]", *BYTE_NAMES, "\u2581", "a", "é"], first_byte=5)
+
+
+def test_text_is_cut_at_spaces_and_each_unknown_word_counts() -> None:
+    assert WORDS.encode(["the cat", "a zebra the", "The cat.", "the [NUM] [NUM]."]) == [
+        [4, 5],
+        [UNK, UNK, 4],
+        [UNK, UNK],
+        [4, 6, UNK],
+    ]
+    assert WORDS.split("a zebra the") == ["\u2581a", "\u2581zebra", "\u2581the"]
+
+
+def test_the_word_unk_is_an_unknown_word_and_other_special_pieces_are_words_of_no_place() -> None:
+    assert WORDS.encode(["<unk> cat <s> </s> <pad>"]) == [[UNK, 5, UNK, UNK, UNK]]
+    assert WORDS.decode([4, UNK, 5]) == "the <unk> cat"
+
+
+def test_only_spaces_and_their_marks_part_words() -> None:
+    assert WORDS.split("a\tb\u00a0c\u2028d\r\0 \u2581 e\u2581f") == [
+        "\u2581a\tb\u00a0c\u2028d\r\0",
+        "\u2581e",
+        "\u2581f",
+    ]
+
+
+def test_a_piece_without_a_mark_is_no_word() -> None:
+    assert Words([*SPECIALS, "the", "\u2581cat"]).encode(["the cat"]) == [[UNK, 5]]
+
+
+def test_text_is_cut_into_characters_and_each_unknown_one_counts() -> None:
+    assert CHARACTERS.encode(["a b", "azyb"]) == [[4, 5, 4, 6], [4, 5, UNK, UNK, 6]]
+    assert CHARACTERS.split("a b") == ["\u2581", "a", "\u2581", "b"]
+    assert CHARACTERS.decode([4, 5, UNK, UNK, 6]) == "a\u2047\u2047b"
+
+
+def test_a_symbol_is_one_character_and_the_longest_wins() -> None:
+    assert CHARACTERS.encode(["a[NUM]b[N"]) == [[4, 5, 7, 6, UNK, UNK]]
+    nested = Characters([*SPECIALS, "\u2581", "<b>", "<b>x", "x"])
+    assert nested.encode(["<b>x<b><b"]) == [[4, 6, 5, UNK, UNK]]
+    assert nested.split("<b>x<b>") == ["\u2581", "<b>x", "<b>"]
+
+
+def test_a_character_without_a_piece_is_cut_into_its_bytes() -> None:
+    mark, a, e_acute = 261, 262, 263
+    assert WITH_BYTES.encode(["aé", "b走[NUM]", "", "\U0001f600"]) == [
+        [mark, a, e_acute],
+        [mark, 5 + 0x62, 5 + 0xE8, 5 + 0xB5, 5 + 0xB0, 4],
+        [],
+        [mark, *(5 + byte for byte in b"\xf0\x9f\x98\x80")],
+    ]
+    assert WITH_BYTES.split("ab走") == ["\u2581", "a", "b", "\udce8", "\udcb5", "\udcb0"]
+    assert WITH_BYTES.decode([mark, a, 5 + 0xE8, 5 + 0xB5, mark, 5 + 0x20]) == "a\ufffd\ufffd  "
+
+
+def test_odd_characters_are_characters() -> None:
+    assert CHARACTERS.split("\n\r\u2028\0\U0001f600") == ["\u2581", "\n", "\r", "\u2028", "\0", "\U0001f600"]
+    assert CHARACTERS.encode(["\n\r\u2028\0\U0001f600"]) == [[4, *[UNK] * 5]]
+
+
+@pytest.mark.parametrize("units", [WORDS, CHARACTERS])
+def test_special_ids_of_words_and_characters_leave_no_trace_in_text(units: Words | Characters) -> None:
+    assert units.decode([BOS, 4, PAD, 5, EOS]) == units.decode([4, 5])
+    assert units.decode([]) == ""
+    assert units.encode(["", "   ", "\u2581"]) == [[], [], []]
+
+
+@pytest.mark.parametrize("units", [WORDS, CHARACTERS, WITH_BYTES])
+@given(st.lists(st.text(st.one_of(st.sampled_from("ab é"), st.characters(blacklist_categories=("Cs",)))), max_size=4))
+def test_flat_ids_are_the_same_and_as_many_as_the_parts_of_the_text(
+    units: Words | Characters, texts: list[str]
+) -> None:
+    flat, lists = units.encode_flat(texts), units.encode(texts)
+    assert [flat.row(index) for index in range(len(flat))] == lists
+    assert [len(units.split(text)) for text in texts] == list(map(len, lists))
+    assert flat.values.dtype == flat.lengths.dtype == "int32"
+
+
+@given(st.lists(st.text(st.characters(blacklist_characters=" \u2581"), min_size=1), max_size=5))
+def test_text_of_words_comes_back(words: list[str]) -> None:
+    text = " ".join(words)
+    units = Words([*SPECIALS, *{f"\u2581{word}": None for word in words}])
+    assert units.decode(units.encode([text])[0]) == text
+    letters = Characters([*SPECIALS, "\u2581", *dict.fromkeys("".join(words))])
+    assert letters.decode(letters.encode([text])[0]) == text
+
+
+@given(st.lists(st.text(st.characters(blacklist_characters=" \u2581", blacklist_categories=("Cs",)), min_size=1)))
+def test_with_bytes_nothing_is_unknown_and_text_comes_back(words: list[str]) -> None:
+    text = " ".join(words)
+    [ids] = WITH_BYTES.encode([text])
+    assert UNK not in ids
+    assert WITH_BYTES.decode(ids) == text
+
+
+def with_the_same_pieces(model: bytes) -> bytes:
+    read = Model(model)
+    return with_pieces(read, read.pieces, {})
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_model_says_what_it_was_trained_as(kind: Kind) -> None:
+    assert Model(train_tokenizer(["a b c"] * 9, kind=kind, vocab_size=8)).kind == kind
+
+
+def test_a_model_of_every_type_of_piece_is_read_and_written_again_but_for_the_place_of_its_size() -> None:
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["the cat"] * 9),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=273,
+        byte_fallback=True,
+        user_defined_symbols=["<b>"],
+        control_symbols=["<c>"],
+        minloglevel=2,
+    )
+    read = Model(model.getvalue())
+    assert read.pieces[:6] == (
+        Piece("<unk>", type=Type.UNKNOWN),
+        Piece("<s>", type=Type.CONTROL),
+        Piece("</s>", type=Type.CONTROL),
+        Piece("<c>", type=Type.CONTROL),
+        Piece("<b>", type=Type.USER_DEFINED),
+        Piece("<0x00>", type=Type.BYTE),
+    )
+    assert read.pieces[261] == Piece("at", -0.0, Type.NORMAL)
+    written = with_the_same_pieces(model.getvalue())
+    size = bytes([0x20, 0x91, 0x02])  # field 4, a number: 273
+    assert len(written) == len(model.getvalue())
+    assert written.replace(size, b"") == model.getvalue().replace(size, b"")
+
+
+def test_settings_that_sentencepiece_does_not_know_are_kept() -> None:
+    # Of the training: a size, a number 250 and a text 251 that mean nothing; behind all, a message 9 that does neither.
+    trainer = bytes([0x20, 1, 0x18, 4, 0xD0, 0x0F, 7, 0xDA, 0x0F, 1, 0x78])
+    [piece, normalizer, rest] = [b"\x0a\x08\x0a\x01a\x15" + bytes(4), b"\x1a\x03\x0a\x01n", b"\x4a\x02ab"]
+    model = piece + bytes([0x12, len(trainer)]) + trainer + normalizer + rest
+    assert Model(model).kind == "char"
+    moved = bytes([0x18, 4, 0xD0, 0x0F, 7, 0xDA, 0x0F, 1, 0x78, 0x20, 1])
+    assert with_the_same_pieces(model) == piece + bytes([0x12, len(moved)]) + moved + normalizer + rest
+
+
+def test_changed_settings_stand_behind_the_others_in_the_order_given() -> None:
+    written = with_pieces(Model(b""), [], {"unk_id": 300, "model_type": 4, "unk_piece": "<unk>"})
+    settings = bytes([0xC0, 0x02, 0xAC, 0x02, 0x18, 4, 0xEA, 0x02, 5]) + b"<unk>" + bytes([0x20, 0])
+    assert written == bytes([0x12, len(settings)]) + settings + bytes([0x1A, 0])
+    assert Model(written).message.trainer_spec.unk_id == 300
+
+
+def test_the_kind_that_is_not_written_is_unigram() -> None:
+    assert Model(bytes([0x12, 0])).kind == Model(b"").kind == "unigram"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        b"no model",
+        b"\x0a\x05ab",  # ends within a piece
+        b"\x0a\xff\xff\xff\xff\x07",  # two gigabytes are promised
+        b"\x0a" + b"\xff" * 11,  # a length without an end
+        b"\x4b" * 10_000,  # groups within groups
+        b"\x0a\x03\x0a\x01\xff",  # a piece that is no UTF-8
+    ],
+)
+def test_what_cannot_be_read_to_its_end_is_refused(model: bytes) -> None:
+    with pytest.raises(ModelError, match=r"^not a SentencePiece model that can be read to its end$"):
+        Model(model)
