@@ -1,7 +1,6 @@
 """Texts in columns of Arrow, sent from process to process as the bytes that they are; Parquet files of them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, repeat
 from pathlib import Path
@@ -72,7 +71,21 @@ def cut_batch(
     batch: Any, fields: tuple[Field, Field], *, file: str, first: int, on_bad_utf8: OnBadUtf8
 ) -> Iterator[ArrowBlock]:
     """Put a batch, whose rows count from `first`, into a block, or into several where its texts are very long."""
-    texts = pa.record_batch([_take(batch, field, file) for field in fields], names=["src", "tgt"])
+    columns = []
+    for names in fields:
+        column = batch.column(batch.schema.get_all_field_indices(names[0])[0])
+        if len(names) > 1:
+            column = pc.struct_field(column, list(names[1:]))
+        try:
+            column.validate(full=True)  # else texts could be looked for outside the file
+        except pa.ArrowInvalid as error:
+            if "UTF8" not in str(error):  # bad bytes in them are another matter
+                raise DataError(f"{file} is damaged: {first_line(error)}") from error
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+            raise DataError(f"{file}: the field {'.'.join(map(shown, names))} holds {column.type}, expected text")
+        columns.append(column.cast(pa.large_string()))
+    texts = pa.record_batch(columns, names=["src", "tgt"])
     parts = 1 + texts.nbytes // BYTES_AT_ONCE
     rows = max(1, -(-len(texts) // parts))
     for start in range(0, len(texts), rows):
@@ -87,44 +100,23 @@ def _subtree(kind: Any) -> Any:
     return {inner.name: _subtree(inner.type) for inner in kind} if pa.types.is_struct(kind) else kind
 
 
-def _take(batch: Any, field: Field, file: str) -> Any:
-    column = batch.column(batch.schema.get_all_field_indices(field[0])[0])
-    if len(field) > 1:
-        column = pc.struct_field(column, list(field[1:]))
-    try:
-        column.validate(full=True)  # else texts could be looked for outside the file
-    except pa.ArrowInvalid as error:
-        if "UTF8" not in str(error):  # bad bytes in them are another matter
-            raise DataError(f"{file} is damaged: {first_line(error)}") from error
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-        raise DataError(f"{file}: the field {'.'.join(map(shown, field))} holds {column.type}, expected text")
-    return column.cast(pa.large_string())
-
-
 class ParquetFiles(PairFiles):
     """Files of rows; the columns of each say which fields are read. No row group or column is read as a whole."""
 
     can_be_compressed = False  # the end of a file is read first, and its columns are compressed anyway
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
-        with _naming(path), path.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=CHUNK) as file:
-            fields = self._wanted.find(find_tree(file.schema_arrow), str(path))
-            columns = [".".join(field) for field in fields]
-            before, on_disk, rows = self._meter.bytes, path.stat().st_size, 0
-            for batch in file.iter_batches(size, columns=columns, use_threads=False):
-                first = rows + 1
-                rows += len(batch)
-                self._meter.bytes = before + on_disk * rows // max(rows, file.metadata.num_rows)
-                yield from cut_batch(batch, fields, file=str(path), first=first, on_bad_utf8=self._on_bad_utf8)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn the errors of reading into one that names the file."""
-    try:
-        yield
-    except (pa.ArrowException, ValueError, OSError) as error:  # damage may come out as text that is no UTF-8
-        if isinstance(error, OSError) and error.strerror is not None:  # else it is how Arrow says that data do not fit
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-        raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error
+        try:
+            with path.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=CHUNK) as file:
+                fields = self._wanted.find(find_tree(file.schema_arrow), str(path))
+                columns = [".".join(field) for field in fields]
+                before, on_disk, rows = self._meter.bytes, path.stat().st_size, 0
+                for batch in file.iter_batches(size, columns=columns, use_threads=False):
+                    first = rows + 1
+                    rows += len(batch)
+                    self._meter.bytes = before + on_disk * rows // max(rows, file.metadata.num_rows)
+                    yield from cut_batch(batch, fields, file=str(path), first=first, on_bad_utf8=self._on_bad_utf8)
+        except (pa.ArrowException, ValueError, OSError) as error:  # damage may come out as text that is no UTF-8
+            if isinstance(error, OSError) and error.strerror is not None:  # else Arrow says that data do not fit
+                raise DataError(f"cannot read {path}: {error.strerror}") from error
+            raise DataError(f"{path} is a damaged or incomplete .parquet file: {first_line(error)}") from error

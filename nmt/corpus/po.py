@@ -10,8 +10,8 @@ import polib  # type: ignore[import-untyped]
 from nmt.corpus.base import Block, PairFiles, Unit, cut_strings
 from nmt.corpus.fields import first_line, shown
 from nmt.errors import ConfigError, DataError
-from nmt.io.compressed import Meter, read_chunks
-from nmt.io.lines import DECODING_ERRORS, SKIP_HINT, OnBadUtf8, Pair
+from nmt.io.compressed import read_chunks
+from nmt.io.lines import DECODING_ERRORS, SKIP_HINT, Pair
 
 _STRING: Final = re.compile(r'(?:msg[a-z_]+(?:\[\d+\])?\s*)?"(?:[^"\\]|\\.)*"')
 """A line of an entry that is whole, with or without its keyword."""
@@ -31,7 +31,18 @@ class PoFiles(PairFiles):
             )
 
     def _read(self, path: Path, size: int) -> Iterator[Block[Pair]]:
-        contents = _decode(path, self._on_bad_utf8, self._meter)
+        data = b"".join(read_chunks(path, self._meter))
+        encoding = polib.detect_encoding(data)
+        try:
+            contents = data.decode(encoding, DECODING_ERRORS[self._on_bad_utf8])
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise DataError(
+                f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not {encoding}, the encoding of the file; "
+                "--on-bad-utf8 replace puts U+FFFD in the place of such bytes"
+            ) from error
+        except (UnicodeError, LookupError) as error:
+            raise DataError(f"{path}: cannot read its encoding {encoding}: {first_line(error)}") from error
         texts = (_read_whole if self._on_bad_record == "error" else _read_blocks)(path, contents)
         return cut_strings(texts, size, file=str(path), noun="line", on_bad_utf8=self._on_bad_utf8)
 
@@ -93,18 +104,3 @@ def _sides(entry: polib.POEntry) -> list[tuple[str, str]]:
         return [(entry.msgid_plural, forms[0])]
     both = [(entry.msgid, forms[0]), (entry.msgid_plural, forms[1])]
     return both if len(forms) == 2 else both[:1]
-
-
-def _decode(path: Path, on_bad_utf8: OnBadUtf8, meter: Meter) -> str:
-    data = b"".join(read_chunks(path, meter))
-    encoding = polib.detect_encoding(data)
-    try:
-        return data.decode(encoding, DECODING_ERRORS[on_bad_utf8])
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not {encoding}, the encoding of the file; "
-            "--on-bad-utf8 replace puts U+FFFD in the place of such bytes"
-        ) from error
-    except (UnicodeError, LookupError) as error:
-        raise DataError(f"{path}: cannot read its encoding {encoding}: {first_line(error)}") from error
