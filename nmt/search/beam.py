@@ -123,16 +123,8 @@ class Beams(Rows):
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return the best finished hypotheses of each sentence."""
         finished = self.finished
-        ranks = (finished.scores, finished.log_probs, finished.lengths)
-        scores, log_probs, lengths = (part[:, : self.n_best].tolist() for part in ranks)
-        return [
-            [
-                finished.written.hypothesis(b, k, length, log_prob, score)
-                for k, (score, log_prob, length) in enumerate(zip(*ranked, strict=True))
-                if score > -math.inf
-            ]
-            for b, ranked in enumerate(zip(scores, log_probs, lengths, strict=True))
-        ]
+        ranked = (part[:, : self.n_best] for part in (finished.lengths, finished.log_probs, finished.scores))
+        return finished.written.hypotheses(*ranked)
 
     def advance(self, candidates: Candidates, attention: Tensor) -> tuple[Self, Tensor]:
         """Make the next frontier from the step's 2K candidates."""

@@ -83,11 +83,9 @@ class TextModel(Protocol[Text]):
 
     def start(self, batch: int) -> Text:
         """Return the state before the first piece of `batch` texts, with one beam each; the first piece is `</s>`."""
-        ...
 
     def step(self, prev_ids: Tensor, state: Text) -> tuple[Tensor, Text]:
         """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -151,12 +151,8 @@ class _Group(Generic[State]):
 
     def join(self, other: "_Group[State]") -> "_Group[State]":
         """Append the sentences of `other`."""
-        return _Group(
-            self.numbers + other.numbers,
-            self.sizes + other.sizes,
-            self.state.join(other.state),
-            self.frontier.join(other.frontier),
-        )
+        state, frontier = self.state.join(other.state), self.frontier.join(other.frontier)
+        return _Group(self.numbers + other.numbers, self.sizes + other.sizes, state, frontier)
 
     def _parts(self, rows: Sequence[int]) -> tuple[State, Frontier]:
         index = torch.tensor(rows, dtype=torch.int64, device=self.frontier.ids.device)

@@ -59,15 +59,6 @@ class _Match(NamedTuple):
             yield _Match(self.text, self.length + 1) if last else self._replace(bytes=self.bytes + 1)
 
 
-class _Read(NamedTuple):
-    """What has to be known of a character that is read."""
-
-    character: str
-    """Empty: none of the texts has it."""
-    continues: bool
-    is_sign: bool
-
-
 class _State(NamedTuple):
     """What has to be known of all that was read."""
 
@@ -91,12 +82,13 @@ class WholeWords:
         characters = sorted(set("".join(self.texts)))
         spelled = sorted(set("".join(as_bytes(one) for one in characters if not one.isascii())) - set(characters))
         self._symbols = {character: symbol for symbol, character in enumerate([*characters, *spelled], start=3)}
-        alphabet = [_Read("", True, False), _Read("", False, False), _Read("", False, True)]
-        alphabet += [_Read(one, continues(one), is_sign(one)) for one in self._symbols]
+        # each with whether it continues a word, and whether it is a sign; first those that none of the texts has
+        alphabet = [("", True, False), ("", False, False), ("", False, True)]
+        alphabet += [(one, continues(one), is_sign(one)) for one in self._symbols]
         states, moves, found = [_State(False, frozenset())], list[list[int]](), list[list[bool]]()
         numbers = {states[0]: 0}
         for state in states:  # it grows meanwhile: every symbol is followed from every state that can be reached
-            steps = [self._step(state, read) for read in alphabet]
+            steps = [self._step(state, *read) for read in alphabet]
             for following, _ in steps:
                 if following not in numbers:
                     numbers[following] = len(states)
@@ -132,16 +124,16 @@ class WholeWords:
             state = self.moves[state, symbol]
         return bool(self.complete[state])
 
-    def _step(self, state: _State, read: _Read) -> tuple[_State, bool]:
+    def _step(self, state: _State, character: str, continuing: bool, sign: bool) -> tuple[_State, bool]:
         """Return the state behind a character, and whether it ends one of the texts as whole words."""
         complete = [match for match in state.matches if match.complete]
-        found = not read.is_sign and any(not (read.continues and continues(match.text[-1])) for match in complete)
+        found = not sign and any(not (continuing and continues(match.text[-1])) for match in complete)
         going = [match for match in state.matches if not match.complete]
         going += [_Match(text, 0) for text in self.texts if not (state.within and continues(text[0]))]
-        matches = {further for match in going for further in match.further(read.character)}
+        matches = {further for match in going for further in match.further(character)}
         # of the others a next character could make another word
         ended = {one for one in matches if one.complete and not (continues(one.text[-1]) or takes_signs(one.text[-1]))}
-        return _State(read.continues, frozenset(matches - ended)), found or bool(ended)
+        return _State(continuing, frozenset(matches - ended)), found or bool(ended)
 
 
 _LONE_BYTE: Final = re.compile("[\ud800-\udfff]")

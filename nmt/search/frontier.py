@@ -160,10 +160,17 @@ class Written(Rows):
             attention = joined(self.attention, other.attention, dim=1)
         return Written(joined(self.pieces, other.pieces, dim=1), attention, self.room)
 
-    def hypothesis(self, sentence: int, beam: int, length: int, log_prob: float, score: float) -> Hypothesis:
-        """Return the first `length` pieces of a hypothesis with what is said about it."""
-        attention = None if self.attention is None else self.attention[sentence, beam, :length].clone()
-        return Hypothesis(tuple(self.pieces[sentence, beam, :length].tolist()), log_prob, score, attention)
+    def hypotheses(self, lengths: Tensor, log_probs: Tensor, scores: Tensor) -> list[list[Hypothesis]]:
+        """Return what is written, with its lengths, log-probabilities and scores, [B, K] each; -inf: it is left out."""
+        found: list[list[Hypothesis]] = []
+        for b, rows in enumerate(zip(lengths.tolist(), log_probs.tolist(), scores.tolist(), strict=True)):
+            found.append([])
+            for k, (length, log_prob, score) in enumerate(zip(*rows, strict=True)):
+                if score > -math.inf:
+                    attention = None if self.attention is None else self.attention[b, k, :length].clone()
+                    pieces = tuple(self.pieces[b, k, :length].tolist())
+                    found[b].append(Hypothesis(pieces, log_prob, score, attention))
+        return found
 
     def take(self, sentences: Tensor) -> "Written":
         """Keep `sentences` [B'], in this order, and no more places than they may need."""
@@ -183,34 +190,23 @@ class Frontier(Takable, Protocol):
     @property
     def replayable(self) -> bool:
         """Whether all that changes as it grows are tensors, into which it does not look on a GPU."""
-        ...
 
     @property
     def ids(self) -> Tensor:
         """The last pieces, [B, K]."""
-        ...
 
     def grow(self, logits: Tensor, state: SearchState) -> tuple[Self, Tensor | None]:
-        """Make a step.
+        """Make a step from the logits of each next piece, [B, K, V], and the state that came with them.
 
-        A sentence that is over may be grown further: what has been found for it then stays the same.
-
-        Args:
-            logits: Of each next piece, [B, K, V].
-            state: The state that came with them.
-
-        Returns:
-            The next frontier, and the beams that its beams continue, [B, K]; None where each continues itself.
+        Return the next frontier, and the beams that its beams continue, [B, K]; None where each continues itself. A
+        sentence that is over may be grown further: what has been found for it then stays the same.
         """
-        ...
 
     def over(self) -> Tensor:
         """Tell which sentences are over, [B]."""
-        ...
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return what has been found for each sentence, best first."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,6 @@ class Greedy(Rows):
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return the hypothesis of each sentence."""
-        scores = self.scoring.score(self.log_probs[:, None], self.limits.lengths[:, None], None).squeeze(1)
-        pieces = self.limits.lengths - self.ended.long()
-        found = zip(pieces.tolist(), self.log_probs.tolist(), scores.tolist(), strict=True)
-        return [[self.written.hypothesis(b, 0, *one)] for b, one in enumerate(found)]
+        lengths, log_probs = self.limits.lengths[:, None], self.log_probs[:, None]  # [B, 1]
+        scores = self.scoring.score(log_probs, lengths, None)
+        return self.written.hypotheses(lengths - self.ended[:, None].long(), log_probs, scores)

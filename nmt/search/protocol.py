@@ -45,7 +45,6 @@ class BeamState(Takable, Protocol):
 
     def select(self, parents: Tensor) -> Self:
         """Return the state with K' beams whose beam k of sentence b continues `parents[b, k]`; parents [B, K']."""
-        ...
 
 
 class SearchState(BeamState, Protocol):
@@ -54,12 +53,10 @@ class SearchState(BeamState, Protocol):
     @property
     def attention(self) -> Tensor:
         """How much the last step read of each source position, [B, K, S], zero on padding."""
-        ...
 
     @property
     def pieces(self) -> Tensor | None:
         """The id of the piece that each logit scores, [B, V], ascending, special ids first; None: all, in order."""
-        ...
 
 
 State = TypeVar("State", bound=SearchState)
@@ -72,16 +69,12 @@ class SearchableModel(Protocol[Memory, State]):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        ...
 
     def encode(self, src: SourceBatch) -> Memory:
         """Encode padded sources."""
-        ...
 
     def start(self, memory: Memory) -> State:
         """Return the decoder's state before `<s>`, with one beam a sentence."""
-        ...
 
     def step(self, prev_ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
-        ...

@@ -66,7 +66,6 @@ class Rule(Takable, Protocol):
     @classmethod
     def of(cls, sentences: Sequence[Sentence], longest: Tensor, settings: SearchSettings, asked: Asked) -> Self | None:
         """Bind new sentences, of at most `longest` steps each, [B]; None: of no search with these settings."""
-        ...
 
     def apply(self, log_probs: Tensor, *, pieces: Tensor | None, written: Tensor, lengths: Tensor) -> None:
         """Set the log-probabilities of pieces that may not come next to -inf, in place.
@@ -77,7 +76,6 @@ class Rule(Takable, Protocol):
             written: What each hypothesis consists of so far, [B, K, T], PAD behind the last piece.
             lengths: How many pieces that is, [B].
         """
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Translations drawn at random from what the model finds probable."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Self
 
@@ -141,15 +140,7 @@ class Sampled(Rows):
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return the samples of each sentence in the order of their drawing; equal ones are not left out."""
         scores = self.scoring.score(self.log_probs, self.lengths, None)
-        parts = (self.lengths - self.ended.long(), self.log_probs, scores)
-        return [
-            [
-                self.written.hypothesis(b, k, *sample)
-                for k, sample in enumerate(zip(*samples, strict=True))
-                if sample[1] > -math.inf
-            ]
-            for b, samples in enumerate(zip(*(part.tolist() for part in parts), strict=True))
-        ]
+        return self.written.hypotheses(self.lengths - self.ended.long(), self.log_probs, scores)
 
     def _spread(self, parents: Tensor) -> "Sampled":
         """Let sample k go on from beam `parents[k]`, [K]."""

@@ -322,14 +322,17 @@ def test_attention_stands_beside_the_piece_that_it_came_with_however_wide_it_is(
 
 def test_a_hypothesis_is_so_many_pieces_and_their_attention() -> None:
     written = written_as(pieces([[4, 5, 6]], [[7, 8, PAD]]), torch.arange(6.0).view(2, 1, 3, 1))
-    found = written.hypothesis(1, 0, 2, -1.5, -0.5)
+    scores = torch.tensor([[-math.inf], [-0.5]])
+    nothing, [found] = written.hypotheses(torch.tensor([[3], [2]]), torch.tensor([[-1.0], [-1.5]]), scores)
+    assert nothing == []
     assert found == Hypothesis((7, 8), -1.5, -0.5)
     assert found.attention is not None
     assert found.attention.tolist() == [[3.0], [4.0]]
     written.pieces.zero_()
     written.attention.zero_()
     assert found.attention.tolist() == [[3.0], [4.0]]
-    assert written_as(pieces([[4]])).hypothesis(0, 0, 0, 0.0, 0.0).attention is None
+    zero = torch.zeros(1, 1)
+    assert written_as(pieces([[4]])).hypotheses(zero.long(), zero, zero)[0][0].attention is None
 
 
 def test_sentences_leave_and_join() -> None:
