@@ -56,7 +56,14 @@ def average_run(
     Raises:
         ModelError: There are fewer checkpoints, one is damaged, or the folders cannot be used.
     """
-    checkpoints = _choose(model_dir, last)
+    if not model_dir.is_dir():
+        raise ModelError(f"model folder {model_dir} does not exist")
+    checkpoints = [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]  # 0: nothing learnt yet
+    if not checkpoints:
+        raise ModelError(f"{model_dir} holds no checkpoints to average")
+    if last is not None and last > len(checkpoints):
+        raise ModelError(f"{model_dir} holds {len(checkpoints)} of the {last} requested checkpoints")
+    checkpoints = checkpoints if last is None else checkpoints[-last:]
     if out_dir.exists() and not out_dir.is_dir():
         raise ModelError(f"{out_dir} is a file; a model needs a folder")
     if out_dir.is_dir() and any(out_dir.iterdir()):
@@ -105,17 +112,6 @@ def average_into(model: nn.Module, checkpoints: Sequence[Path]) -> None:
             sums[name] = sums[name].add_(weights) if name in sums else weights.double()
     means = {name: total.div_(len(checkpoints)) for name, total in sums.items()}
     load_tensors(model, means, where=checkpoints[-1])
-
-
-def _choose(model_dir: Path, last: int | None) -> list[Path]:
-    if not model_dir.is_dir():
-        raise ModelError(f"model folder {model_dir} does not exist")
-    found = [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]  # 0: nothing is learnt yet
-    if not found:
-        raise ModelError(f"{model_dir} holds no checkpoints to average")
-    if last is not None and last > len(found):
-        raise ModelError(f"{model_dir} holds {len(found)} of the {last} requested checkpoints")
-    return found if last is None else found[-last:]
 
 
 def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, settings: Settings) -> None:

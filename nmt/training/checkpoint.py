@@ -69,9 +69,7 @@ class Checkpoints:
     def save(self, state: TrainingState, carried: Mapping[str, Tensor] = _NOTHING) -> None:
         """Write a checkpoint, then remove the oldest; a kill at any instant leaves the last good one.
 
-        Args:
-            state: The counters.
-            carried: What a language model remembers of the text, as its `Carry` names it.
+        `carried` is what a language model remembers of the text, as its `Carry` names it.
         """
         path = self.model_dir / FOLDER / f"step-{state.step:08d}.safetensors"
         make_folder(path.parent)
@@ -88,8 +86,7 @@ class Checkpoints:
     def load_newest(self, *, on_damage: Callable[[str], None]) -> TrainingState | None:
         """Put the run back into its newest good state, and return the counters; None if it has no checkpoint.
 
-        Args:
-            on_damage: Told of each checkpoint that cannot be used.
+        `on_damage` is told of each checkpoint that cannot be used.
 
         Raises:
             ModelError: No checkpoint can be used, or they are of a model of another shape.

@@ -59,10 +59,10 @@ def make_resamplers(tokenizers: Tokenizers, *, alpha: float, max_pieces: int) ->
 
 
 def make_resampler(tokenizer: Tokenizer, *, alpha: float, max_pieces: int) -> Resampler:
-    """Make a resampler for the rows that a tokenizer segmented; symbols and bytes stay as they are.
+    """Make a resampler for the rows of a tokenizer, by the scores of its pieces; symbols and bytes stay as they are.
 
     Args:
-        tokenizer: Its pieces and their scores are used.
+        tokenizer: Of the kind unigram or bpe.
         alpha: For a unigram model the exponent that smooths its probabilities: the smaller, the more varied the pieces,
             1 draws from the model as it is. For BPE the probability that a merge is left out: the larger, the more
             varied.

@@ -55,9 +55,6 @@ def train(
 
     Args:
         data: Prepared pairs for a translation model, prepared text for a language model.
-        model_dir: The folder of the run.
-        settings: All of them.
-        observer: Told what happens.
         stop: Looked at after every step.
         ranks: Where several processes train, each calls this with its own; the first one writes and tells the observer.
         changes: Settings that differ from those the run was begun with, one line each, for the log.
