@@ -34,19 +34,19 @@ _TOTALS: Final = {"words" if field.name == "pieces" else field.name: field.name 
 """The fields of `Totals` by their names in the file, which has always called pieces words."""
 
 
-def find_test_texts(settings: Settings) -> tuple[Path, Path] | None:
-    """Return the test files that the settings name, relative ones from `data.root`; None if they name none."""
-    if settings.data.test_text is not None:
-        raise ConfigError("data.test_text is the test text of a language model, but data.train_text is not set")
-    return find_test(settings.data)
+def find_test_texts(settings: Settings) -> tuple[Path, ...]:
+    """Return the test files that the settings name, relative ones from `data.root`; none, if they name none.
 
-
-def find_test_text(settings: Settings) -> Path | None:
-    """Return the test file of a language model that the settings name, a relative one from `data.root`; None: none."""
+    They are source and target, or the one text of a language model.
+    """
     data = settings.data
+    if not data.train_text:
+        if data.test_text is not None:
+            raise ConfigError("data.test_text is the test text of a language model, but data.train_text is not set")
+        return find_test(data) or ()
     if data.test_src is not None or data.test_tgt is not None or data.test_tag is not None:
         raise ConfigError("data.test_src, _tgt and _tag are for translation; a language model has data.test_text")
-    return None if data.test_text is None else data.root / data.test_text
+    return () if data.test_text is None else (data.root / data.test_text,)
 
 
 def check_test_tag(data_dir: Path, settings: Settings) -> None:

@@ -116,7 +116,7 @@ def score(
     carried = scorer.settings.training.carry_state if carry is None else carry
     found = scorer.score_source(lines, carry=carried, block=block_of(source))
     if total:
-        totals = _counted(found, visible=True)
+        totals = _counted(found, lambda scores, first: None, visible=True)
         if output_format == "json":
             typer.echo(to_json(totals, carried=carried))
         else:
@@ -289,10 +289,7 @@ def _models(
 
 
 def _counted(
-    found: "Iterable[list[LineScore]]",
-    write: "Callable[[list[LineScore], int], None]" = lambda scores, first: None,
-    *,
-    visible: bool,
+    found: "Iterable[list[LineScore]]", write: "Callable[[list[LineScore], int], None]", *, visible: bool
 ) -> "Totals":
     """Write what is found as it is found, show how much is done and how fast, and return the totals."""
     from nmt.lm import Totals

@@ -110,7 +110,7 @@ def prepare(
 
 def run_preparation(
     data_dir: Path, settings: "Settings", *, table: "Console", force: bool = False, workers: int | None = None
-) -> "PreparationReport":
+) -> None:
     """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
     from nmt.config.load import check_kind
     from nmt.errors import ConfigError, DataError, ModelError, NmtError
@@ -134,7 +134,6 @@ def run_preparation(
     else:
         table.print(_to_table(report))
         say(f"prepared data: {data_dir}; rejected {report.noun} are listed in {report.rejected}")
-    return report
 
 
 def show_stages(bar: "Bar") -> "OnProgress":

@@ -52,23 +52,32 @@ def run(
     folder = work or Path("runs") / recipe.stem
     settings = load_settings(recipe, overrides or [])
     check_kind(settings)
-    if settings.data.train_text:
-        _run_on_text(settings, folder, recipe=recipe, overrides=overrides or [])
-    elif tested := run_stages(settings, folder, recipe=recipe, overrides=overrides or []):
+    if tested := run_stages(settings, folder, recipe=recipe, overrides=overrides or []):
         show_scores(tested.scores)
 
 
 def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> Tested | None:
-    """Run the stages in `work`, and return what the last ones left; None if the settings name no test text.
+    """Run the stages in `work`, and return what translations left; None if there is no test text to translate.
 
-    The training merges the recipe and the overrides with the settings of the data and of a run that was begun.
+    The training merges the recipe and the overrides with the settings of the data and of a run that was begun. Of a
+    language model the perplexity of the test text is printed on stdout.
     """
-    from nmt.chain import MODEL, TEST, find_test_texts, score_test, translate_test
+    from nmt.chain import DATA, MODEL, TEST, check_test_tag, find_test_texts, score_test, translate_test
 
-    texts = find_test_texts(settings)
-    _prepare_and_train(settings, work, recipe=recipe, overrides=overrides, stages=4)
-    if texts is None:
-        say(f"the recipe names no test text (data.test_src, data.test_tgt); the model is {work / MODEL}")
+    of_text = bool(settings.data.train_text)
+    texts, stages = find_test_texts(settings), 3 if of_text else 4
+    say(f"1/{stages} prepare: {work / DATA}")
+    run_preparation(work / DATA, settings, table=console)
+    check_test_tag(work / DATA, settings)
+    say(f"2/{stages} train: {work / MODEL}")
+    if trained := run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides):
+        say(trained)
+    if not texts:
+        names = "data.test_text" if of_text else "data.test_src, data.test_tgt"
+        say(f"the recipe names no test text ({names}); the model is {work / MODEL}")
+        return None
+    if of_text:
+        _read_test_text(texts[0], work, settings)
         return None
     src, tgt = texts
     say(f"3/4 translate: {src}")
@@ -85,32 +94,11 @@ def show_scores(scores: "tuple[Score, ...]") -> None:
         results.print(f"{one.name:<5} {one.score:6.2f}  {one.signature}", soft_wrap=True)
 
 
-def _run_on_text(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> None:
-    """Run the stages of a language model in `work`, and print the perplexity of the test text on stdout.
+def _read_test_text(text: Path, work: Path, settings: "Settings") -> None:
+    """Print its perplexity; the state is carried through the whole text, whatever `training.carry_state` is."""
+    from nmt.chain import MODEL, TEST, read_test
 
-    The state is carried through the whole text, as in validation, whatever `training.carry_state` is.
-    """
-    from nmt.chain import MODEL, TEST, find_test_text, read_test
-
-    text = find_test_text(settings)
-    _prepare_and_train(settings, work, recipe=recipe, overrides=overrides, stages=3)
-    if text is None:
-        say(f"the recipe names no test text (data.test_text); the model is {work / MODEL}")
-        return
     say(f"3/3 test: {text}")
     found = read_test(work / MODEL, text, work / TEST, settings)
     conditions = f"words:{found.pieces}|lines:{found.lines}|unknown:{found.unknown}|state:carried"
     results.print(f"PPL   {found.perplexity:6.2f}  {conditions}", soft_wrap=True)
-
-
-def _prepare_and_train(
-    settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str], stages: int
-) -> None:
-    from nmt.chain import DATA, MODEL, check_test_tag
-
-    say(f"1/{stages} prepare: {work / DATA}")
-    run_preparation(work / DATA, settings, table=console)
-    check_test_tag(work / DATA, settings)
-    say(f"2/{stages} train: {work / MODEL}")
-    if trained := run_training(work / DATA, work / MODEL, recipe=recipe, overrides=overrides):
-        say(trained)

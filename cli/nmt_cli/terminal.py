@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, NoReturn, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -232,37 +232,30 @@ _SCHEMA: Final = SearchSettings.model_json_schema()["properties"]
 _METAVARS: Final = {"integer": "N", "number": "X"}
 
 
-class _Place(NamedTuple):
-    """Where the help of `nmt translate` shows an option."""
-
-    after: str = "n_best"
-    panel: str = "Search"
-    name: str = ""
-
-
 _PLACES: Final = {
-    "beam_size": _Place("output", name="--beam"),
-    "lm_weight": _Place("lm", "Language model"),
-    "carry_unknown": _Place("dictionary", "Text"),
-    "zero_digit": _Place("dictionary", "Text"),
-    "precision": _Place("ensemble", "Computation"),
-    "batch_tokens": _Place("workers", "Computation"),
+    "beam_size": ("output", "Search"),
+    "lm_weight": ("lm", "Language model"),
+    "carry_unknown": ("dictionary", "Text"),
+    "zero_digit": ("dictionary", "Text"),
+    "precision": ("ensemble", "Computation"),
+    "batch_tokens": ("workers", "Computation"),
 }
-"""Settings whose options do not stand, in the order of the settings, among the others of the search."""
+"""The option of `nmt translate` behind which that of a setting stands, and its panel of the help."""
+_USUAL_PLACE: Final = ("n_best", "Search")
 
 
 def setting(name: str) -> Any:
     """Make the option of a setting of the search; where it is not given, the value is the model's."""
-    schema, place = _SCHEMA[name], _PLACES.get(name, _Place())
+    schema = _SCHEMA[name]
     return typer.Option(
-        *([place.name] if place.name else []),
+        *(["--beam"] if name == "beam_size" else []),
         metavar=_METAVARS.get(schema.get("type", "")),
         min=schema.get("minimum"),
         max=schema.get("maximum"),
         callback=above_zero if schema.get("exclusiveMinimum") == 0 else None,
         help=" ".join(schema["description"].split()),
         show_default="the model's",
-        rich_help_panel=place.panel,
+        rich_help_panel=_PLACES.get(name, _USUAL_PLACE)[1],
     )
 
 
@@ -279,7 +272,7 @@ def with_search_options(command: Callable[..., None]) -> Callable[..., None]:
         kind: Any = SearchSettings.model_fields[name].annotation
         option: Any = Annotated[kind | None, setting(name)]
         parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-        place = _PLACES.get(name, _Place()).after
+        place, _ = _PLACES.get(name, _USUAL_PLACE)
         parameters.insert([one.name for one in parameters].index(place) + 1, parameter)
 
     @wraps(command)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.chain import check_test_tag, find_test_text, find_test_texts, read_test, score_test, translate_test
+from nmt.chain import check_test_tag, find_test_texts, read_test, score_test, translate_test
 from nmt.config import Settings, TokenizerSettings, load_settings
 from nmt.errors import ConfigError
 from nmt.lm.scorer import LanguageScorer, Totals
@@ -101,7 +101,7 @@ def test_chinese_is_scored_by_words_that_are_found_in_it(toy_settings: Settings,
 
 def test_test_files_count_from_the_root_of_the_data(toy_text: Path, toy_settings: Settings) -> None:
     assert find_test_texts(toy_settings) == (toy_text / "test.src", toy_text / "test.tgt")
-    assert find_test_texts(Settings()) is None
+    assert find_test_texts(Settings()) == ()
 
 
 def test_half_a_test_text_is_refused() -> None:
@@ -112,9 +112,9 @@ def test_half_a_test_text_is_refused() -> None:
 
 
 def test_the_test_file_of_a_language_model_counts_from_the_root_of_the_data() -> None:
-    settings = load_settings(overrides=["data.root=here", "data.test_text=test.txt"])
-    assert find_test_text(settings) == Path("here/test.txt")
-    assert find_test_text(Settings()) is None
+    settings = load_settings(overrides=["data.root=here", "data.train_text=['a']", "data.test_text=test.txt"])
+    assert find_test_texts(settings) == (Path("here/test.txt"),)
+    assert find_test_texts(load_settings(overrides=["data.train_text=['a']"])) == ()
 
 
 def test_a_test_text_of_the_other_kind_of_model_is_refused() -> None:
@@ -123,9 +123,9 @@ def test_a_test_text_of_the_other_kind_of_model_is_refused() -> None:
     ):
         find_test_texts(load_settings(overrides=["data.test_text=a"]))
     with pytest.raises(ConfigError, match=r"^data\.test_src, _tgt and _tag are for translation; a language model"):
-        find_test_text(load_settings(overrides=["data.test_src=a"]))
+        find_test_texts(load_settings(overrides=["data.train_text=['a']", "data.test_src=a"]))
     with pytest.raises(ConfigError, match=r"^data\.test_src, _tgt and _tag are for translation; a language model"):
-        find_test_text(load_settings(overrides=["data.test_tag=<a>"]))
+        find_test_texts(load_settings(overrides=["data.train_text=['a']", "data.test_tag=<a>"]))
 
 
 @pytest.fixture
