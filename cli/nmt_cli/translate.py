@@ -151,7 +151,7 @@ def translate(
     """
     from nmt.io.compressed import refuse_markup
     from nmt.markup.spans import compile_pattern
-    from nmt.translate import Options
+    from nmt.translate import Options, Translator
     from nmt.translate.options import Terminology, load_dictionary
     from nmt.translate.translator import Job
 
@@ -178,7 +178,9 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    job = Job((model_dir, *(ensemble or ())), device, precision, options, lm)
+    models = (model_dir, *(ensemble or ()))
+    load = partial(Translator.load, *models, device=device, precision=precision, language_model=lm)
+    job = Job(load, options)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")

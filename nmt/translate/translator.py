@@ -287,19 +287,10 @@ def chunks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iter
 
 @dataclass(frozen=True)
 class Job:
-    """Which models translate, where, and how."""
+    """What translates, once it is loaded, and how."""
 
-    folders: tuple[Path, ...]
-    device: Literal["auto", "cpu", "cuda"]
-    precision: Precision | None
+    load: Callable[[], Translator]
     options: Options
-    language_model: Path | None = None
-
-    def load(self) -> Translator:
-        """Load the models; see `Translator.load`."""
-        return Translator.load(
-            *self.folders, device=self.device, precision=self.precision, language_model=self.language_model
-        )
 
     def translate(self, source: LineSource, *, block: int) -> Generator[Translations, None, None]:
         """Translate all lines of a source in this process; see `translate_source`."""
