@@ -88,11 +88,7 @@ def tokenizer_for(settings: Settings, references: Sequence[str]) -> BleuTokenize
 
 
 def better_tokenizer(reference: Path, scoring: ScoreOptions) -> BleuTokenizer | None:
-    """Name what would find the words of a reference without spaces, where 13a was to find them; None: no need.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """Name what would find the words of a reference without spaces, where 13a was to find them; None: no need."""
     if scoring.tokenizer != "13a" or "bleu" not in scoring.metrics:
         return None
     suiting = suiting_tokenizer(list(read_lines(reference, "replace")))
@@ -100,11 +96,7 @@ def better_tokenizer(reference: Path, scoring: ScoreOptions) -> BleuTokenizer | 
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTokenizer = "13a") -> Score:
-    """Score detokenised text with sacreBLEU's BLEU, cased.
-
-    Raises:
-        DataError: There are no lines, or the numbers of lines differ.
-    """
+    """Score detokenised text with sacreBLEU's BLEU, cased."""
     return score_lines(hypotheses, references, ScoreOptions(metrics=("bleu",), tokenizer=tokenizer))[0]
 
 

@@ -103,11 +103,7 @@ def load_settings(
 
 
 def change_settings(settings: Settings, section: str, values: Mapping[str, Any]) -> Settings:
-    """Return settings of which some have other values.
-
-    Raises:
-        ConfigError: A value does not fit, by itself or with the others.
-    """
+    """Return settings of which some have other values; a ConfigError says which does not fit."""
     tree = to_tree(settings)
     _merge(tree, {section: values})
     return _validate(tree, where="settings")
@@ -249,9 +245,6 @@ def check_kind(settings: Settings) -> None:
     """Refuse a kind of model that cannot learn from the text that `data` names, before anything is done with that text.
 
     Text for a language model makes it one, so only a kind that was set can be wrong.
-
-    Raises:
-        ConfigError: A language model is wished for without its text, or a translation model with that of the other.
     """
     data, model = settings.data, settings.model
     if model.kind == "lm" and not data.train_text:

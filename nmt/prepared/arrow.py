@@ -69,11 +69,7 @@ class MappedSequences:
         return lengths
 
     def take(self, rows: NDArray[np.integer]) -> FlatSequences:
-        """Return views of `rows`, in this order.
-
-        Raises:
-            DataError: The file is damaged.
-        """
+        """Return views of `rows`, in this order; a DataError says that the file is damaged."""
         batch = np.searchsorted(self.lasts, rows, side="right")
         places, ids = self.offsets[batch] + rows, self.ids[batch]
         starts, ends = ids + self.values[places], ids + self.values[places + 1]
@@ -91,11 +87,7 @@ class MappedSequences:
 
 
 def map_ids(path: Path, name: str, *, size: int) -> MappedSequences:
-    """Map a column of ids of a vocabulary of so many pieces.
-
-    Raises:
-        DataError: The file is damaged.
-    """
+    """Map a column of ids of a vocabulary of `size` pieces."""
     buffer, batches = _open(path)
     values = np.frombuffer(buffer, dtype=np.int32, count=buffer.size // 4)
     lasts, offsets, ids, rows = list[int](), list[int](), list[int](), 0
@@ -119,11 +111,7 @@ def map_ids(path: Path, name: str, *, size: int) -> MappedSequences:
 
 
 def read_texts(path: Path, name: str) -> list[str]:
-    """Read a column of text.
-
-    Raises:
-        DataError: The file is damaged.
-    """
+    """Read a column of text."""
     _, batches = _open(path)
     columns = [_column(batch, name, path) for batch in batches]
     try:

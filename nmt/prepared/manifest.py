@@ -176,11 +176,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read manifest.json.
-
-    Raises:
-        DataError: The folder or the manifest is missing, damaged, or of another format version.
-    """
+    """Read manifest.json; a DataError says that it is missing, damaged, or of another format version."""
     path, tree = folder / MANIFEST, _read_tree(folder)
     version = tree.get("format_version")
     if version != FORMAT_VERSION:
@@ -233,11 +229,7 @@ def record_files(folder: Path, known: Mapping[str, str] = MappingProxyType({})) 
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Compare the files of a folder with its manifest: every size, and the contents of all but very large files.
-
-    Raises:
-        DataError: A file is missing or was altered.
-    """
+    """Compare the files of a folder with its manifest: every size, and the contents of all but very large files."""
     for name, record in manifest.files.items():
         path = folder / name
         if not path.is_file():

@@ -79,11 +79,7 @@ RATIO_BINS: Final = 2 * _REACH * _STEPS + 1
 
 
 def to_counts(counts: object, *, size: int) -> NDArray[np.int64]:
-    """Turn a list of counts into an array, with zeros behind them.
-
-    Raises:
-        ValueError: It is no list of at most `size` whole numbers that are not negative.
-    """
+    """Turn a list of at most `size` counts into an array, with zeros behind them."""
     if not (
         isinstance(counts, list)
         and len(counts) <= size
@@ -351,11 +347,7 @@ def write_statistics(folder: Path, statistics: Statistics) -> None:
 
 
 def read_statistics(folder: Path) -> Statistics:
-    """Read statistics.json.
-
-    Raises:
-        DataError: It is missing, damaged, or of another version.
-    """
+    """Read statistics.json; a DataError says that it is missing, damaged, or of another version."""
     path = folder / STATISTICS
     try:
         tree = read_json(path, DataError)

@@ -183,12 +183,7 @@ def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[
 
 
 def whole_lines(blocks: Iterable[Translations], *, markup: bool) -> Generator[Translations, None, None]:
-    """Join the translations of the sections of lines.
-
-    Args:
-        blocks: What is found, in order.
-        markup: Whether sections have the white space at their ends, as the lines of a document do.
-    """
+    """Join the translations of the sections of lines; with `markup`, these have the white space at their ends."""
     begun: list[list[Piecewise]] = []
     for block in blocks:
         whole = []

@@ -226,11 +226,7 @@ class Options(SearchSettings):
             raise ConfigError(f'{asked} needs attention, and the model has none (model.attention = "none")')
 
     def search(self, settings: Settings) -> SearchSettings:
-        """Return the settings of the search: these where they say something, else those of the model.
-
-        Raises:
-            UsageError: One is out of range, or they exclude each other.
-        """
+        """Return the settings of the search: these where they say something, else those of the model."""
         chosen = self.model_dump(include=set(SearchSettings.model_fields), exclude_unset=True)
         try:
             search = change_settings(settings, "search", chosen).search

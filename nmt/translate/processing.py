@@ -136,9 +136,7 @@ class LineProcessor:
     def read(self, lines: Sequence[str], opened: Region | None = None) -> list[InputLine]:
         """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences.
 
-        Args:
-            lines: Some that follow each other.
-            opened: What of the markup is open before them.
+        They follow each other; `opened` is what of the markup is open before them.
         """
         pairs = [self.options.text_of(line) for line in lines]
         texts, prefixes = [text for text, _ in pairs], [self._normalise(prefix) for _, prefix in pairs]

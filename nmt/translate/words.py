@@ -37,12 +37,7 @@ def spell_within(tokenizer: Tokenizer, words: Sequence[str], normalise: Callable
 
 
 def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str], str]) -> None:
-    """Refuse words, terms among them, that no translation could contain; `normalise` is that of `spell`.
-
-    Raises:
-        ConfigError: A word has a character that the vocabulary lacks.
-        UsageError: A word is blank, or forbidden and required.
-    """
+    """Refuse words, terms among them, that no translation could contain; `normalise` is that of `spell`."""
     required = (*options.required, *(options.terms.targets if options.terms else ()))
     for word in options.forbidden:
         if not normalise(word.replace(SPACE_MARK, "")):
@@ -61,11 +56,7 @@ def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str
 
 
 def check_tag(tokenizer: Tokenizer, tag: str) -> None:
-    """Refuse a tag that the tokenizer of the source knows nothing of.
-
-    Raises:
-        ConfigError: It has no such piece.
-    """
+    """Raise a ConfigError if the tokenizer of the source has no such piece."""
     if tag not in tokenizer.symbols:
         known = sorted(one for one in tokenizer.symbols if one.startswith("<")) if tokenizer.kind != "word" else []
         raise ConfigError(f"the model knows no tag {tag}" + (f"; it has {', '.join(known)}" if known else ""))
@@ -74,13 +65,9 @@ def check_tag(tokenizer: Tokenizer, tag: str) -> None:
 def forbid(
     tokenizer: Tokenizer, words: Sequence[str], *, placeholders: Sequence[Kind], device: torch.device
 ) -> ForbiddenWords:
-    """Find out how the pieces of a model could write words that no translation may contain.
+    """Find out how the target's pieces could write `words`, normalised and not blank, that no translation may contain.
 
-    Args:
-        tokenizer: Of the target.
-        words: Normalised; none of them is blank.
-        placeholders: What is masked in the text of the model. What placeholders stand for is not looked at.
-        device: Where the search computes.
+    What is masked has one of `placeholders`, and what these stand for is not looked at.
     """
     opaque = {PLACEHOLDERS[kind] for kind in placeholders}
     texts = [_STAND_IN if piece in opaque else piece for piece in tokenizer.surfaces]
