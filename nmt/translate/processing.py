@@ -376,24 +376,20 @@ def join_ranks(
 
 def _join(parts: Sequence[Piecewise], join: Callable[[Iterable[str]], str]) -> Translation:
     chosen = [part.translation for part in parts]
+    links, src, tgt, before = set[Link](), 0, 0, ""
+    for part in parts:
+        text = part.translation.text
+        src -= part.continues
+        if before != "" != text and not before[-1].isspace():
+            tgt -= len(join_sentences([before, text])) == len(before) + len(text)
+        links.update((i + src, j + tgt) for i, j in part.translation.alignment or ())
+        src, tgt, before = src + part.src_words, tgt + part.tgt_words, text or before
     return Translation(
         text=join(one.text for one in chosen if one.text),
         log_probability=sum(one.log_probability for one in chosen),
         score=sum(one.score for one in chosen),
         parts=sum(one.parts for one in chosen),
         lost=tuple(text for one in chosen for text in one.lost),
-        alignment=tuple(sorted(set(_shifted(parts)))) if chosen[0].alignment is not None else None,
+        alignment=tuple(sorted(links)) if chosen[0].alignment is not None else None,
         details=tuple(part for one in chosen for part in one.details or ()) if chosen[0].details is not None else None,
     )
-
-
-def _shifted(parts: Iterable[Piecewise]) -> Iterable[Link]:
-    src, tgt, before = 0, 0, ""
-    for part in parts:
-        text = part.translation.text
-        src -= part.continues
-        if before != "" != text and not before[-1].isspace():
-            tgt -= len(join_sentences([before, text])) == len(before) + len(text)
-        for link in part.translation.alignment or ():
-            yield link[0] + src, link[1] + tgt
-        src, tgt, before = src + part.src_words, tgt + part.tgt_words, text or before

@@ -89,24 +89,30 @@ class Translator:
         prepare_for_search(chosen)
         paths = list(map(Path, folders))
         loaded = [load_model(path, device=chosen) for path in paths]
-        settings = loaded[0][1]
-        for path, (_, other) in zip(paths, loaded, strict=True):
-            _check_fit(paths[0], settings, path, other)
+        first, settings = paths[0], loaded[0][1]
+        for path, (_, other) in zip(paths[1:], loaded[1:], strict=True):
+            if list(map(sha256, tokenizer_files(path))) != list(map(sha256, tokenizer_files(first))):
+                raise ModelError(f"{path} has other tokenizers than {first}; the models of an ensemble share them")
+            if other.model.reverse_source != settings.model.reverse_source:
+                raise ConfigError(
+                    f"{path} has model.reverse_source = {str(other.model.reverse_source).lower()}, "
+                    f"{first} has the opposite; the models of an ensemble read in one direction"
+                )
         arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
         models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
-        tokenizers = load_own_tokenizers(paths[0])
+        tokenizers = load_own_tokenizers(first)
         language: TargetLanguage | None = None
         if language_model:
             language = TargetLanguage.load(
-                Path(language_model), beside=paths[0], settings=settings, device=chosen, precision=arithmetic
+                Path(language_model), beside=first, settings=settings, device=chosen, precision=arithmetic
             )
         attending = sum(other.model.attention != "none" for _, other in loaded)
         if len(models) > 1:
             ensemble = Ensemble(models, attending=max(attending, 1))
             return cls(ensemble, tokenizers, settings, language=language, attends=attending > 0)
         shortlister = None
-        if chosen.type == "cpu" and (paths[0] / LEXICON).exists():
-            shortlister = Shortlister(load_lexicon(paths[0]), loaded[0][0].output, arithmetic)
+        if chosen.type == "cpu" and (first / LEXICON).exists():
+            shortlister = Shortlister(load_lexicon(first), loaded[0][0].output, arithmetic)
         return cls(models[0], tokenizers, settings, shortlister, language, attends=attending > 0)
 
     def translate(
@@ -247,17 +253,6 @@ class Shortlister:
     def _searched(self) -> ShortlistedOutput:
         """Made when it is first needed; threads that need it at once make the same."""
         return ShortlistedOutput(self.output, self.precision)
-
-
-def _check_fit(first: Path, settings: Settings, folder: Path, other: Settings) -> None:
-    hashes = [[sha256(path) for path in tokenizer_files(model)] for model in (first, folder)]
-    if hashes[0] != hashes[1]:
-        raise ModelError(f"{folder} has other tokenizers than {first}; the models of an ensemble share them")
-    if settings.model.reverse_source != other.model.reverse_source:
-        raise ConfigError(
-            f"{folder} has model.reverse_source = {str(other.model.reverse_source).lower()}, "
-            f"{first} has the opposite; the models of an ensemble read in one direction"
-        )
 
 
 @dataclass(frozen=True)
