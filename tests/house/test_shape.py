@@ -17,7 +17,7 @@ def shown(path: Path) -> str:
 
 
 def bodies(tree: ast.Module) -> list[tuple[str, int]]:
-    """Name every function, with the lines of its body behind its docstring."""
+    """Name every function, with the lines of its body after its docstring."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
