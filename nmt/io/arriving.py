@@ -25,7 +25,6 @@ class Arriving(Protocol):
 
     def read1(self, size: int, /) -> bytes:
         """Return up to `size` bytes, waiting only for the first; none at the end."""
-        ...
 
 
 class LineSource(ABC):

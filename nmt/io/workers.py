@@ -53,7 +53,6 @@ def map_in_processes(
             results have to be, and the main module of a program that calls this needs its `if __name__ == "__main__"`.
         blocks: Asked for the next block while results are outstanding. An empty one has no result: it says that no more
             has arrived yet, so the outstanding results are waited for before the next block is asked for.
-        workers: Processes at most.
 
     Raises:
         NmtError: A worker process was killed, or `make` or what it made raised this error. Other errors come through

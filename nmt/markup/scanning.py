@@ -58,7 +58,6 @@ class Region(Protocol):
 
     def read(self, line: str, start: int) -> tuple[int, "Region | None"]:
         """Return how far it goes in a line from `start`, and what is open there; `start` and None if it was text."""
-        ...
 
 
 def through(line: str, start: int, region: Region | None) -> tuple[int, Region | None]:

@@ -79,9 +79,7 @@ def replace_unknown(
     dictionary has for it. In a script without spaces a piece counts as a word. `join_pieces` makes text of the result.
 
     Args:
-        src_pieces: The source, [S].
-        tgt_pieces: The target, without `</s>`, [T].
-        weights: Attention, [T, S].
+        src_pieces, tgt_pieces, weights: As for `align_words`.
         dictionary: From source words to target words; a word that it lacks is looked up without the punctuation around
             it too. None: source words are copied.
 

@@ -17,22 +17,17 @@ Rows = NDArray[np.int64]
 class Sequences(Protocol):
     """Id sequences, wherever they are kept."""
 
-    def __len__(self) -> int:
-        """Count them."""
-        ...
+    def __len__(self) -> int: ...
 
     @property
     def lengths(self) -> NDArray[np.int32]:
         """How long each of them is, [N]; this may read all of a file, so ask for a few rows with `take`."""
-        ...
 
     def take(self, rows: NDArray[np.integer]) -> "FlatSequences":
         """Return views of `rows`, in this order."""
-        ...
 
     def row(self, index: int) -> list[int]:
         """Return one row as a list of ids."""
-        ...
 
 
 @dataclass(frozen=True)

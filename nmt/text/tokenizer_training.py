@@ -56,7 +56,7 @@ _RESERVED: Final = "\u2585"
 
 
 class VocabularyTooLargeError(ConfigError):
-    """More pieces were asked for than the text can give."""
+    """More pieces were requested than the text can give."""
 
     def __init__(self, *, asked: int, largest: int) -> None:
         super().__init__(
@@ -91,10 +91,8 @@ def train_tokenizer(
         symbols: Pieces that are never cut and never merged, or words that have pieces, however rare.
 
     Raises:
-        VocabularyTooLargeError: The text has fewer subword pieces than asked for.
-        ConfigError: The characters of the text alone are more than `vocab_size`, and the kind is one of subwords; or
-            there is no room for bytes.
-        DataError: There is no text.
+        VocabularyTooLargeError: The text has fewer subword pieces than requested.
+        ConfigError: `vocab_size` leaves no room for the characters of the text, or for bytes.
     """
     if kind == "byte":
         return make_byte_model(symbols)
@@ -123,7 +121,17 @@ def _train(source: "_Lines", **options: Any) -> bytes:
     except RuntimeError as error:
         if source.failure is not None:
             raise source.failure from None
-        raise _explain(str(error), options["vocab_size"]) from error
+        vocab_size, message = options["vocab_size"], str(error)
+        if "!sentences_.empty()" in message:
+            raise DataError("there is no text to train a tokenizer on") from error
+        if found := re.search(r"size too high .* value <= (\d+)", message):
+            raise VocabularyTooLargeError(asked=vocab_size, largest=int(found[1])) from error
+        if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+            raise ConfigError(
+                f"tokenizer.vocab_size = {vocab_size} is too small for this corpus: its characters alone need "
+                f"{found[1]} pieces; raise it, or lower tokenizer.character_coverage"
+            ) from error
+        raise DataError(f"SentencePiece cannot train on this text: {message}") from error
     return model.getvalue()
 
 
@@ -151,19 +159,6 @@ class _Lines:
         except BaseException as error:
             self.failure = error
             raise
-
-
-def _explain(message: str, vocab_size: int) -> NmtError:
-    if "!sentences_.empty()" in message:
-        return DataError("there is no text to train a tokenizer on")
-    if found := re.search(r"size too high .* value <= (\d+)", message):
-        return VocabularyTooLargeError(asked=vocab_size, largest=int(found[1]))
-    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
-        return ConfigError(
-            f"tokenizer.vocab_size = {vocab_size} is too small for this corpus: its characters alone need {found[1]} "
-            "pieces; raise it, or lower tokenizer.character_coverage"
-        )
-    return DataError(f"SentencePiece cannot train on this text: {message}")
 
 
 def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
