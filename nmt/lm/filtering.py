@@ -77,10 +77,7 @@ def differences(
 ) -> NDArray[np.float64]:
     """Sum the scores of each row of a corpus, [N]; rows pass by in blocks, what stays in memory is a number for each.
 
-    Args:
-        rows: The line of each side.
-        judges: What scores each side; None: nothing.
-        on_rows: Told how many rows are done.
+    `judges` score each side, None: nothing; `on_rows` is told how many rows are done.
     """
     found = array("d")
     rows = iter(rows)

@@ -336,12 +336,7 @@ class LanguageScorer:
         return _score_on(RunningText(self.on), self._encode(lines))
 
     def score_source(self, source: LineSource, *, carry: bool, block: int) -> Iterator[list[LineScore]]:
-        """Score all lines of a source, as they come.
-
-        Args:
-            source: Where they come from.
-            carry: As `score_text` does; false: as `score`.
-            block: Lines that are taken together at most.
+        """Score all lines of a source, as they come, at most `block` together: carried on, or each by itself.
 
         Raises:
             NmtError: A line cannot be read; the scores of those before it have been given.

@@ -185,13 +185,9 @@ class ForbiddenWords:
         """Pieces behind which it does not matter what was before, [V]."""
 
     def rows(self, written: Tensor, lengths: Tensor, pieces: Tensor | None, *, last: Tensor) -> Tensor:
-        """Return which of the masks hypotheses obey: [B, K].
+        """Return which of the masks hypotheses [B, K, T] obey of which `lengths` [B] pieces are written: [B, K].
 
-        Args:
-            written: The hypotheses, [B, K, T].
-            lengths: How many pieces of them are written, [B].
-            pieces: The pieces that each sentence may be made of, [B, V]; None: all.
-            last: Whether the next step is the last one, [B].
+        Sentences may be made of `pieces` [B, V], None: of all; `last` [B]: the next step is the last one.
         """
         if written.is_cpu:
             newest = last_pieces(written, lengths, 1)  # [B, K, 1]

@@ -40,12 +40,9 @@ def forbidding(log_probs: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
 
 
 def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates:
-    """Find the `count` best of all K x V continuations; equal ones go by lower beam, then by lower id.
+    """Find the C = `count` best of all K x V continuations; equal ones go by lower beam, then by lower id.
 
-    Args:
-        log_probs: Of each next piece, [B, K, V].
-        totals: Of the hypotheses so far, [B, K].
-        count: C, the candidates wanted.
+    `log_probs` are those of each next piece, [B, K, V], `totals` those of the hypotheses so far, [B, K].
     """
     if not log_probs.is_cpu:
         return candidates_by_key(log_probs, totals, count)  # no one waits for the device

@@ -42,14 +42,9 @@ class Sampling:
                 raise UsageError(f"{name} = {getattr(self, name)} of sampling: expected {expected}")
 
     def draw(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
-        """Draw pieces.
+        """Draw from R distributions `log_probs` [R, V], -inf for what is impossible: [R, N].
 
-        Args:
-            log_probs: R distributions, -inf for what is impossible, [R, V].
-            uniform: Random numbers from 0 up to 1, [R, N] float64.
-
-        Returns:
-            What each number draws from its distribution, [R, N].
+        Each piece is what one of the numbers `uniform`, from 0 up to 1, [R, N] float64, draws from its distribution.
         """
         # the most probable piece becomes 0, so that no temperature is too low
         heated = (log_probs - log_probs.amax(dim=1, keepdim=True)) / self.temperature
