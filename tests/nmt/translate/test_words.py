@@ -94,7 +94,8 @@ def test_a_word_is_not_required_and_forbidden(tokenizers: Tokenizers) -> None:
 
 def masked(table: ForbiddenWords, row: list[int]) -> list[int]:
     """Return the ids that may not come behind those of a translation, special ones aside."""
-    [[state]] = table.states(torch.tensor([[[*row, 0]]]), torch.tensor([len(row)])).tolist()
+    written, length, last = torch.tensor([[[*row, 0]]]), torch.tensor([len(row)]), torch.tensor([False])
+    [[state]] = table.rows(written, length, None, last=last).tolist()
     return [index for index in table.masks[state].nonzero().squeeze(1).tolist() if index >= EOS]
 
 
