@@ -53,7 +53,7 @@ def test_results_for_a_closed_stdout_are_an_error_of_one_line() -> None:
 def test_a_closed_terminal_and_a_polite_kill_are_interrupts(number: signal.Signals) -> None:
     code = (
         "import os, nmt_cli.main as m\n"
-        "m._clean_up_when_ended()\n"
+        "m.nmt()\n"
         "try: os.kill(os.getpid(), int(__import__('sys').argv[1])); input()\n"
         "except KeyboardInterrupt: print('cleaned up')"
     )

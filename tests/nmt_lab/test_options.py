@@ -9,7 +9,7 @@ import pytest
 
 import nmt_lab
 from nmt.config.model import Cell
-from nmt.models import encoder
+from nmt.models import seq2seq
 from nmt.models.cells.layer import Recurrence, make_layer
 from nmt_lab import LABS, common, describe, load
 from nmt_lab.common import Options
@@ -49,7 +49,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, int]]:
         made.append((recurrence.cell, hidden_size))
         return make_layer(recurrence, input_size=input_size, hidden_size=hidden_size)
 
-    for module in (common, encoder):
+    for module in (common, seq2seq):
         monkeypatch.setattr(module, "make_layer", make)
     return made
 
