@@ -42,7 +42,7 @@ def describe_settings(names: Iterable[str] = ()) -> list[Description]:
     for name in names:
         exact = {one.name for one in known if one.name == name or one.name.startswith(f"{name}.")}
         if not (found := exact or {one.name for one in known if name in one.name}):
-            raise UsageError(f"there is no setting {name}{did_you_mean(name, full)}")
+            raise UsageError(f"there is no setting {name}{did_you_mean(name, full) or '; `nmt settings` lists all'}")
         wanted |= found
     return [one for one in known if not wanted or one.name in wanted]
 

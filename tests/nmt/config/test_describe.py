@@ -57,6 +57,11 @@ def test_an_unknown_setting_is_wrong_usage_that_names_the_nearest(name: str) -> 
         describe_settings([name])
 
 
+def test_where_no_name_is_near_the_command_that_lists_all_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^there is no setting nope; `nmt settings` lists all$"):
+        describe_settings(["nope"])
+
+
 def test_every_section_says_what_it_is_about() -> None:
     assert list(section_texts()) == list(Settings.model_fields)
     assert section_texts()["search"] == "How translations are searched for."
