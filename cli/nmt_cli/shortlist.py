@@ -1,4 +1,4 @@
-"""`nmt shortlist`: a lexicon for a model, with which a translation's words are chosen from a few hundred."""
+"""`nmt shortlist`: a lexicon for a model, with which a translation's pieces are chosen from a few hundred."""
 
 from pathlib import Path
 from typing import Annotated

@@ -80,7 +80,7 @@ def count_parameters(model: nn.Module) -> int:
 def _table(vocab_size: int, size: int) -> nn.Embedding:
     """Make a table for both its uses: a recurrent layer wants inputs of about 1, an output layer size ** -0.5.
 
-    The deviation is the geometric mean of the two. On Multi30k, size 256, BLEU after one pass was 18.4, 22.6, 21.4 and
+    The deviation is the geometric mean of the two. On Multi30k, size 256, BLEU after one epoch was 18.4, 22.6, 21.4 and
     17.2 with deviations of 0.1, 0.3, 0.55 and 1.
     """
     table = nn.Embedding(vocab_size, size)

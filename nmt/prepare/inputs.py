@@ -42,7 +42,7 @@ class Corpus(Generic[R]):
     tag: str | None = None
     """What is put before each of its source sentences, after cleaning, which judges what the corpus holds."""
     weight: float = 1.0
-    """How often each of its pairs is seen in a pass, where it is trained on."""
+    """How often each of its pairs is seen in an epoch, where it is trained on."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ QUANTILES: Final = {"50%": 0.5, "95%": 0.95, "99%": 0.99}
 SHARES: Final = {"50%": 0.5, "80%": 0.8, "90%": 0.9, "95%": 0.95, "99%": 0.99, "99.9%": 0.999}
 RARE: Final = 5
 """Pieces that occur at most so often are called rare."""
-CORPUS: Final = ("corpus", "read", "left out", "held out", "trained on", "weight", "of a pass", "tag")
+CORPUS: Final = ("corpus", "read", "left out", "held out", "trained on", "weight", "of an epoch", "tag")
 """The columns of `corpus_rows`."""
 
 _BINNED: Final = 0.999

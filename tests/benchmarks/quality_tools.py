@@ -3,7 +3,7 @@
     python tests/benchmarks/quality_tools.py DATA_DIR
 
 One thread on one pinned core, the default model and batch size; the variants take turns. Only steps after the first
-window are timed; what subword sampling does at the start of a pass is timed by itself. A line of the output is one
+window are timed; what subword sampling does at the start of an epoch is timed by itself. A line of the output is one
 JSON object.
 """
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/startup.py --pairs 20000000 [--work DIR] [--set SECTION.KEY=VALUE]..
 
 Prepared data of random ids are written straight to disk, with the tokenizer of a small corpus. Each training is a
-process of its own; what it holds for a pair is the difference from a training on few pairs. Then the plan of a pass.
+process of its own; what it holds for a pair is the difference from a training on few pairs. Then the plan of an epoch.
 A line of the output is one JSON object: measure, value, unit, notes.
 """
 
@@ -153,7 +153,7 @@ def main() -> None:
             emit("start to first step", found.seconds, "s", f"{pairs:,} pairs; {base.seconds:.2f} s on {FEW:,} pairs")
             emit("memory held", (found.private - base.private) / pairs, "bytes a pair", "private, at the first step")
             emit("memory at its peak", (found.peak - base.peak) / pairs, "bytes a pair", "private, of 10 ms samples")
-        emit("plan of a pass", time_plan(pairs, 4000), "s", "processor time")
+        emit("plan of an epoch", time_plan(pairs, 4000), "s", "processor time")
 
 
 if __name__ == "__main__":

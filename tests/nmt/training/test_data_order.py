@@ -22,7 +22,7 @@ def pairs_of(lengths: list[int]) -> TrainingPairs:
 PAIRS = pairs_of([int(length) for length in np.random.default_rng(0).integers(1, 12, size=60)])
 
 
-SHARES = (Share(20, 2.5), Share(30), Share(10, 0.4))  # 50 + 30 + 4 pairs of a pass
+SHARES = (Share(20, 2.5), Share(30), Share(10, 0.4))  # 50 + 30 + 4 pairs of an epoch
 
 
 class Doubling:
@@ -112,7 +112,7 @@ def test_every_pair_is_seen_once_in_a_pass_whatever_the_batch_sizes(
     for batch_tokens, count in changes:
         order = DataOrder(pairs, batch_tokens, seed)
         left = len(order.left(position)[1])
-        position, batches = after(order, position, min(count, left - 1))  # a position never stands at the end of a pass
+        position, batches = after(order, position, min(count, left - 1))  # no position stands at the end of an epoch
         seen += batches
     seen += as_lists(DataOrder(pairs, 30, seed).left(position)[1])
     assert sorted(row for batch in seen for row in batch) == list(range(len(lengths)))
