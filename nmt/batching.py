@@ -75,7 +75,7 @@ def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 @dataclass(frozen=True)
 class SourceBatch:
-    """Padded sources: `</s>` behind the pieces, which are reversed where the model wants that."""
+    """Padded sources: `</s>` after the pieces, which are reversed where the model wants that."""
 
     ids: Tensor
     """[B, S] int64, PAD on the right."""
@@ -218,7 +218,7 @@ class Batches:
         return (self[index] for index in range(len(self)))
 
     def after(self, seen: int) -> "Batches":
-        """Return those behind the first ones, which hold `seen` rows."""
+        """Return those after the first ones, which hold `seen` rows."""
         ends = np.cumsum(self.lasts - self.firsts)
         left = slice(int(np.searchsorted(ends, seen, side="right")), None)
         return Batches(self.rows, self.firsts[left], self.lasts[left])
@@ -258,7 +258,7 @@ def plan_epoch(
         tgt_lengths: The same of the targets.
         batch_tokens: Cells of the longer side of a batch.
         seed: Of the run.
-        epoch: Number of the pass.
+        epoch: Its number.
         rows: Those to be planned, some perhaps several times; None: each row once.
     """
     rng = np.random.default_rng([seed, epoch])
@@ -367,7 +367,7 @@ def _padding_share(cells: _Cells, firsts: NDArray[np.int64], lasts: NDArray[np.i
         return 0.0
     total, real = 0, 0
     ends = np.cumsum(cells.counts)
-    # The cells of the first and behind the last row of each batch, in turns: a maximum between them, and one to drop.
+    # The cells of the first and after the last row of each batch, in turns: a maximum between them, and one to drop.
     bounds = np.stack([np.searchsorted(ends, firsts, side="right"), np.searchsorted(ends, lasts) + 1], axis=1).ravel()
     for side in (cells.src, cells.tgt):
         occurring = np.append(np.where(cells.counts > 0, side, 0), 0)

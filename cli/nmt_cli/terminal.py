@@ -240,7 +240,7 @@ _PLACES: Final = {
     "precision": ("ensemble", "Computation"),
     "batch_tokens": ("workers", "Computation"),
 }
-"""The option of `nmt translate` behind which that of a setting stands, and its panel of the help."""
+"""The option of `nmt translate` after which that of a setting stands, and its panel of the help."""
 _USUAL_PLACE: Final = ("n_best", "Search")
 
 

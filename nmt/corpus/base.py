@@ -114,7 +114,7 @@ class PairFiles(FileSource[Pair], PairSource):
     """Files that hold pairs, all in one format: a class for each, which `nmt.corpus.FORMATS` lists."""
 
     can_be_compressed: ClassVar[bool] = True
-    """Whether they are read as well with `.gz` and the like behind their names."""
+    """Whether they are read as well with `.gz` and the like after their names."""
 
     def __init__(
         self,

@@ -125,7 +125,7 @@ class _Units:
                 self._number += 1
                 self._units.append(Unit("", "", self._number, "broken"))
                 self._parts, self._depth, self._unread = None, 0, b""
-                # From the byte behind: where a tag is broken, the error stands at its start.
+                # From the byte after: where a tag is broken, the error stands at its start.
                 rest = rest[max(0, self._parser.ErrorByteIndex - self._fed) + 1 :]
             except (ValueError, LookupError) as error:  # an encoding that Python does not have, or not for this
                 raise DataError(f"{self._path}: cannot read its encoding: {first_line(error)}") from error

@@ -65,7 +65,7 @@ def read_raw_sections(path: Path) -> Iterator[bytes]:
 
 
 def cut_end(data: bytes) -> int:
-    """Return where a line is cut that begins with `SECTION_BYTES` bytes: behind a space or a tag, or any character.
+    """Return where a line is cut that begins with `SECTION_BYTES` bytes: after a space or a tag, or any character.
 
     It depends on these bytes alone, so that a line is cut alike however it arrives.
     """

@@ -71,8 +71,8 @@ def clean(text: str) -> str:
 
     Every blank of Unicode, a tab, no-break and ideographic spaces too, becomes a space. Control characters, soft
     hyphens, zero-width spaces, word joiners, marks of direction, annotations and byte order marks are left out, and tag
-    characters too but in a flag. Joiners (U+200C, U+200D) stay behind letters and marks of the scripts that are written
-    with them, from Hebrew and Arabic to those of India and Mongolia, and behind emoji; elsewhere they are left out.
+    characters too but in a flag. Joiners (U+200C, U+200D) stay after letters and marks of the scripts that are written
+    with them, from Hebrew and Arabic to those of India and Mongolia, and after emoji; elsewhere they are left out.
     Then the text is normalised once more.
     """
     if text.isprintable():  # nothing that this is about is; so most texts cost next to nothing

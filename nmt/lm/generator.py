@@ -100,7 +100,7 @@ class Generator:
     def _draw(
         self, state: LanguageModelState, numbers: Tensor, generation: Generation, *, prefix: Sequence[int], wanted: int
     ) -> tuple[list[list[int]], LanguageModelState]:
-        """Draw a line in each row, behind `state` and `</s>`, until the first `wanted` have come to an end.
+        """Draw a line in each row, after `state` and `</s>`, until the first `wanted` have come to an end.
 
         Args:
             state: What is before the lines.

@@ -205,7 +205,7 @@ class Placer:
 
 
 def _offset(src: str, offset: int, tgt: str, *, opens: bool) -> int:
-    """Carry a place in a word to its translation: before or behind its punctuation, never within the word itself."""
+    """Carry a place in a word to its translation: before or after its punctuation, never within the word itself."""
     if src == tgt or offset == 0:
         return offset
     if offset == len(src):
@@ -217,7 +217,7 @@ def _offset(src: str, offset: int, tgt: str, *, opens: bool) -> int:
 
 
 def _core(word: str) -> tuple[int, int]:
-    """Return where the punctuation before a word ends and that behind it starts."""
+    """Return where the punctuation before a word ends and that after it starts."""
     lead = len(word) - len(word.lstrip(OPENING))
     return lead, lead + len(word[lead:].rstrip(CLOSING))
 
@@ -256,7 +256,7 @@ def _render(words: Sequence[re.Match[str]], placed: Iterable[tuple[Place, Span]]
 
 
 def _between(behind: list[Span], before: list[Span], gap: str, following: str) -> str:
-    """Write the spans behind a word and those before the next, which `gap` parts in the translation."""
+    """Write the spans after a word and those before the next, which `gap` parts in the translation."""
     group = [*behind, *before]
     if not group:
         return gap
@@ -276,7 +276,7 @@ def _left(span: Span) -> str:
 
 
 def _right(span: Span, following: str) -> str:
-    """Return the white space behind a span; one that stood before a comma touches no letter."""
+    """Return the white space after a span; one that stood before a comma touches no letter."""
     before_mark = span.glued_to in CLOSING and span.glued_to not in OPENING
     touches = span.glued_to != "" and (following[0] in CLOSING or not before_mark)
     return span.after or ("" if touches or _opens(span) else " ")

@@ -110,7 +110,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag behind its name or one of its attributes."""
+    """A tag after its name or one of its attributes."""
 
     name: str
     """In small letters; empty for an end tag."""
@@ -154,7 +154,7 @@ def content(name: str, *, kept: bool) -> Element | None:
 
 @dataclass(frozen=True)
 class Message:
-    """A message in ICU's format, such as `{n, plural, one {# book} other {# books}}`, behind its first brace."""
+    """A message in ICU's format, such as `{n, plural, one {# book} other {# books}}`, after its first brace."""
 
     depth: int = 1
     lines: int = 0
@@ -260,7 +260,7 @@ def scan(line: str, opened: Region | None = None, own: re.Pattern[str] | None = 
 
 
 def left_open(lines: Iterable[str], opened: Region | None = None, own: re.Pattern[str] | None = None) -> Region | None:
-    """Return what is open behind lines, given what was open before them; for the arguments see `scan`."""
+    """Return what is open after lines, given what was open before them; for the arguments see `scan`."""
     for line in lines:
         opened = scan(line, opened, own).opened
     return opened

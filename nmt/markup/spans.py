@@ -27,7 +27,7 @@ class Span:
 
     text: str
     word: int
-    """The word of the plain text that it stood in or before; the number of words if behind all of them."""
+    """The word of the plain text that it stood in or before; the number of words if after all of them."""
     offset: int
     """How many characters of that word came before it."""
     before: str
@@ -37,7 +37,7 @@ class Span:
     glued_left: bool
     """Whether a word, or a word and other spans, came before it without white space."""
     glued_to: str
-    """The character that came behind it without white space, other spans aside; empty if none did."""
+    """The character that came after it without white space, other spans aside; empty if none did."""
     splits: bool
     """Whether the words on its two sides hung together through it alone, as in `10&nbsp;km`."""
 
@@ -52,7 +52,7 @@ class Marked:
     lead: str = ""
     """What stands before all words and spans: white space, and what was open before."""
     tail: str = ""
-    """What stands behind all words and spans: white space, and what goes on in the next line."""
+    """What stands after all words and spans: white space, and what goes on in the next line."""
     spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a character that the line has as a reference such as `&amp;`, how each one of it was written, in order."""
     opened: Region | None = None

@@ -87,7 +87,7 @@ class Tally(_Record):
 
 
 class CorpusCount(_Record):
-    """How many pairs a corpus has, as in `Tally`; those of `train` lie behind those of the corpora before it."""
+    """How many pairs a corpus has, as in `Tally`; those of `train` lie after those of the corpora before it."""
 
     name: str
     weight: float
@@ -99,7 +99,7 @@ class CorpusCount(_Record):
 
 
 class ValidationCount(_Record):
-    """How many pairs a validation set has; they lie behind those of the sets before it."""
+    """How many pairs a validation set has; they lie after those of the sets before it."""
 
     name: str
     pairs: int

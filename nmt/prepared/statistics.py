@@ -79,7 +79,7 @@ RATIO_BINS: Final = 2 * _REACH * _STEPS + 1
 
 
 def to_counts(counts: object, *, size: int) -> NDArray[np.int64]:
-    """Turn a list of at most `size` counts into an array, with zeros behind them."""
+    """Turn a list of at most `size` counts into an array, with zeros after them."""
     if not (
         isinstance(counts, list)
         and len(counts) <= size

@@ -4,7 +4,7 @@ Grid beam search (Hokamp & Liu, 2017) with dynamic beam allocation (Post & Vilar
 equally many of the required pieces form a bank, and the places of the beam are shared out among the banks, for what has
 met more of them is less probable. The rules, for K beams and one sentence:
 
-- The candidates of a step are the 2K most probable pieces behind each live hypothesis, and each piece that a required
+- The candidates of a step are the 2K most probable pieces after each live hypothesis, and each piece that a required
   sequence needs next. Those that have met everything may end, the others not.
 - The banks take turns, the one that has met most first: each takes its best candidate that goes on, until K are taken.
 - Candidates that end are finished if they are among the K best of their bank.
@@ -16,7 +16,7 @@ A required sequence is met where its pieces stand side by side. If one breaks of
 those that begin it anew; so it is with one that the next piece continues, as a piece without a mark continues the word
 before it: who asks for "eine" does not mean "einem". Where scripts have no spaces, the first piece of a text has a mark
 that the same piece has nowhere else: either begins a sequence. The same one required twice has to come twice, the
-second time behind the first; different ones may overlap. One that is impossible (it holds an unknown piece, or is
+second time after the first; different ones may overlap. One that is impossible (it holds an unknown piece, or is
 forbidden too) is never met.
 """
 
@@ -59,7 +59,7 @@ class _Sequence:
             self.borders.append(self.longer(self.borders[-1], piece, piece))
 
     def longer(self, part: int, piece: int, first: int) -> int:
-        """Return how many of the pieces stand behind each other when `piece` follows the first `part` of them; where
+        """Return how many of the pieces stand one after the other when `piece` follows the first `part` of them; where
         none would be left it counts as `first`."""
         while part and self.pieces[part] != piece:
             part = self.borders[part - 1]
@@ -197,7 +197,7 @@ class ConstrainedBeams(Beams):
         return options
 
     def _needed(self, device: torch.device) -> Tensor:
-        """Return the pieces that bring each live hypothesis on, PAD behind the last one, [B, K, N]."""
+        """Return the pieces that bring each live hypothesis on, PAD after the last one, [B, K, N]."""
         rows = [
             [sorted(required.needed(progress)) for progress in live]
             for required, live in zip(self.required, self.progress, strict=True)

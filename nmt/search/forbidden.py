@@ -125,7 +125,7 @@ class WholeWords:
         return bool(self.complete[state])
 
     def _step(self, state: _State, character: str, continuing: bool, sign: bool) -> tuple[_State, bool]:
-        """Return the state behind a character, and whether it ends one of the texts as whole words."""
+        """Return the state after a character, and whether it ends one of the texts as whole words."""
         complete = [match for match in state.matches if match.complete]
         found = not sign and any(not (continuing and continues(match.text[-1])) for match in complete)
         going = [match for match in state.matches if not match.complete]
@@ -182,7 +182,7 @@ class ForbiddenWords:
         self._frees = torch.from_numpy(frees).to(device)
         """Pieces that continue a word and complete no other one, [V]."""
         self._resets = torch.from_numpy((moves == moves[0]).all(axis=0)).to(device)
-        """Pieces behind which it does not matter what was before, [V]."""
+        """Pieces after which it does not matter what was before, [V]."""
 
     def rows(self, written: Tensor, lengths: Tensor, pieces: Tensor | None, *, last: Tensor) -> Tensor:
         """Return which of the masks hypotheses [B, K, T] obey of which `lengths` [B] pieces are written: [B, K].
@@ -203,7 +203,7 @@ class ForbiddenWords:
         return rows
 
     def _read(self, pieces: Tensor) -> Tensor:
-        """Return the states behind pieces [B, K, N], read from the first state: [B, K]."""
+        """Return the states after pieces [B, K, N], read from the first state: [B, K]."""
         row = torch.zeros_like(pieces[:, :, 0])
         for piece in pieces.unbind(dim=2):
             row = self._moves.take(row + piece)
@@ -212,9 +212,9 @@ class ForbiddenWords:
 
 
 def _tabulate(automaton: WholeWords, pieces: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Read every piece from every state: the states behind it, and whether it or `</s>` ends a text there, [N, V].
+    """Read every piece from every state: the states after it, and whether it or `</s>` ends a text there, [N, V].
 
-    White space alone is refused behind white space within a text: so no text reaches over more pieces than it has
+    White space alone is refused after white space within a text: so no text reaches over more pieces than it has
     characters. PAD stands for the start of a translation.
     """
     sizes = np.array([len(piece) for piece in pieces])

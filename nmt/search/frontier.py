@@ -120,7 +120,7 @@ class Written(Rows):
     """The pieces of B sentences' K hypotheses, and where asked for the attention with which each was chosen."""
 
     pieces: Tensor
-    """[B, K, T], PAD behind the last one."""
+    """[B, K, T], PAD after the last one."""
     attention: Tensor | None
     """[B, K, T, S], zero on padding."""
     room: Tensor

@@ -73,7 +73,7 @@ class Rule(Takable, Protocol):
         Args:
             log_probs: Of the next pieces, [B, K, V].
             pieces: The piece that each of them is of, [B, V]; None: all pieces in order.
-            written: What each hypothesis consists of so far, [B, K, T], PAD behind the last piece.
+            written: What each hypothesis consists of so far, [B, K, T], PAD after the last piece.
             lengths: How many pieces that is, [B].
         """
 

@@ -36,7 +36,7 @@ def word_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:
     """Find the words that white space separates in the text of `pieces`: where the pieces of each start and end.
 
     A piece that begins with the mark opens a word, and `<unk>` is a word of its own, as its text has spaces around it.
-    A piece without text belongs to the word behind it, at the end to the last word. Words that no mark separates, but a
+    A piece without text belongs to the word after it, at the end to the last word. Words that no mark separates, but a
     tab say, or that replace one piece, have the same span.
     """
     spans = _spans(pieces, [piece == UNK_PIECE for piece in pieces])
@@ -105,7 +105,7 @@ def replace_unknown(
 
 def _spans(pieces: Sequence[str], alone: Sequence[bool]) -> list[tuple[int, int]]:
     """Cut before each piece with a mark, and on both sides of those that stand `alone`, but not between pieces without
-    text and the word behind them."""
+    text and the word after them."""
     spans: list[tuple[int, int]] = []
     first, filled = 0, False
     for index, (piece, here, before) in enumerate(zip(pieces, alone, [False, *alone], strict=False)):

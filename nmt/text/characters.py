@@ -118,7 +118,7 @@ def symbol_shares(texts: Sequence[str]) -> Shares:
 
 
 def _kinds(texts: Sequence[str]) -> tuple[Kinds, NDArray[np.int64]]:
-    """Return the kind of each character of all texts end to end, a space behind each, and where each text starts."""
+    """Return the kind of each character of all texts end to end, a space after each, and where each text starts."""
     # One string and one look-up for all: a loop over characters would be ten times slower.
     kinds = _table().take(_codes(" ".join([*texts, ""])))
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1

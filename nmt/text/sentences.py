@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
-# A word with the space behind it; in scripts without spaces, a clause up to its full stop.
+# A word with the space after it; in scripts without spaces, a clause up to its full stop.
 _UNIT: Final = re.compile(r"[^\s。！？｡]*+[。！？｡]++\s*+|[^\s。！？｡]++\s*+")  # noqa: RUF001 (these stops are meant)
 # Arabic, Urdu, Hindi, Armenian, Ethiopic, Tibetan, Burmese and Khmer ones.
 _OTHER_STOPS: Final = "؟۔।॥։።፧།༎။។៕"  # noqa: RUF001
 _SENTENCE_END: Final = re.compile(rf"[.!?…;:。！？｡؛{_OTHER_STOPS}]['\"’”»)\]]*\s*$")  # noqa: RUF001
 
-# A stop with the closing marks behind it; French has a space before the mark, German opens a quotation with it.
+# A stop with the closing marks after it; French has a space before the mark, German opens a quotation with it.
 _STOP: Final = re.compile(
     rf"(?<![.!?…{_OTHER_STOPS}])(?P<stop>[.!?…{_OTHER_STOPS}]++)(?:\s?»|[\"'’”“‘)\]«])*\s|[。！？｡]++(?P<quoted>[」』）”’\"']*+)"  # noqa: RUF001
 )
@@ -59,7 +59,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def join_sentences(sentences: Iterable[str]) -> str:
-    """Join sentences by single spaces, but by nothing behind a Chinese or Japanese stop or white space.
+    """Join sentences by single spaces, but by nothing after a Chinese or Japanese stop or white space.
 
     Empty ones are left out.
     """
@@ -72,7 +72,7 @@ def join_sentences(sentences: Iterable[str]) -> str:
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    if match["stop"] is None:  # a Chinese or Japanese one: behind a quotation the sentence goes on
+    if match["stop"] is None:  # a Chinese or Japanese one: after a quotation the sentence goes on
         return not match["quoted"] or text[match.end() : match.end() + 1] in tuple(" 「『“（")  # noqa: RUF001
     before = _BEFORE_SENTENCE.match(text, match.end())
     first = text[before.end() : before.end() + 1] if before else ""

@@ -54,7 +54,7 @@ class FlatSequences:
         return cls(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
 
     def padded(self, rows: Rows) -> NDArray[np.int64]:
-        """Gather `rows` side by side, [B, L], with PAD behind the shorter ones."""
+        """Gather `rows` side by side, [B, L], with PAD after the shorter ones."""
         lengths = self.lengths[rows]
         column = np.arange(lengths.max(initial=0))
         real = column < lengths[:, None]

@@ -292,7 +292,7 @@ class Characters:
 
         Args:
             pieces: In the order of the ids. What is longer than a character and no byte is a symbol.
-            first_byte: The id of byte 0, behind which come the other 255; None: bytes have no pieces.
+            first_byte: The id of byte 0, after which come the other 255; None: bytes have no pieces.
             normalise: What is to be done to a text first.
         """
         self._bytes = range(0) if first_byte is None else range(first_byte, first_byte + 256)

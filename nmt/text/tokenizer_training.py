@@ -283,7 +283,7 @@ def with_pieces(model: Model, pieces: Sequence[Piece], settings: Mapping[str, in
     trainer.CopyFrom(model.message.trainer_spec)
     for name in settings:
         trainer.ClearField(name)
-    # Models are told apart by their bytes, and these settings always stood behind all others, in this order.
+    # Models are told apart by their bytes, and these settings always stood after all others, in this order.
     changed = [TrainerSpec(**{name: value}).SerializeToString() for name, value in settings.items()]
     framed = io.BytesIO()
     serialize_length_prefixed(Empty.FromString(trainer.SerializeToString() + b"".join(changed)), framed)

@@ -142,7 +142,7 @@ def draw_rows(shares: Sequence[Share], *, seed: int, epoch: int) -> RowNumbers |
     """Sample the rows of an epoch: as many copies of each as its weight has ones, and a sample for the fraction.
 
     Returns:
-        Row numbers, those of a corpus behind those of the corpora before it; None: every row once.
+        Row numbers, those of a corpus after those of the corpora before it; None: every row once.
     """
     if all(share.weight == 1 for share in shares):
         return None

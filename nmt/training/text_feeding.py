@@ -20,7 +20,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TextStream:
-    """The sentences of a text end to end, `</s>` behind each one; nothing of them is copied before it is read."""
+    """The sentences of a text end to end, `</s>` after each one; nothing of them is copied before it is read."""
 
     sentences: Sequences
 
@@ -62,7 +62,7 @@ class Parts:
         return int(np.maximum(ends - (starts + first), 0).sum())
 
     def segment(self, first: int, last: int, *, rows: Places, is_fresh: bool) -> Segment:
-        """Read the columns from `first` to before `last` of some parts; behind the end of the text is PAD."""
+        """Read the columns from `first` to before `last` of some parts; after the end of the text is PAD."""
         places = rows[:, None] * self.columns + np.arange(first, min(last, self.columns))
         real = places < len(self.stream)
         known = np.where(real, places, 0)
@@ -112,7 +112,7 @@ class TextFeed:
 
     @property
     def padding(self) -> float:
-        """Share of the cells of an epoch that lie behind the end of the text."""
+        """Share of the cells of an epoch that lie after the end of the text."""
         return 1 - len(self.parts.stream) / (self.parts.rows * self.parts.columns)
 
     def _starts(self, column: int) -> range:

@@ -129,7 +129,7 @@ def _read_text(path: Path, wanted: Collection[str], *, size: int, on_bad_utf8: O
             word = line.rsplit(" ", size)[0]
             numbers = line[len(word) + 1 :]
         else:
-            raise DataError(f"{where}: found {found} numbers behind the word, expected {size}")
+            raise DataError(f"{where}: found {found} numbers after the word, expected {size}")
         word = _normal(word)
         if word in wanted and word not in vectors:
             for field in numbers.split(" "):
@@ -207,7 +207,7 @@ def _read_word(file: BinaryIO, where: str, on_bad_utf8: OnBadUtf8) -> str:
     word = bytearray()
     while (byte := file.read(1)) != b" ":
         if not byte or len(word) == _LONGEST_WORD:
-            raise DataError(f"{where}: expected a word and a space behind it")
+            raise DataError(f"{where}: expected a word and a space after it")
         word += byte
     try:  # some programs end every vector with a line feed, some do not
         return _normal(word.lstrip(b"\n").decode("utf-8", DECODING_ERRORS[on_bad_utf8]))

@@ -216,7 +216,7 @@ class Options(SearchSettings):
         return text, prefix
 
     def left_open(self, lines: Iterable[str], opened: Region | None) -> Region | None:
-        """Return what of a document's markup is open behind lines, given what was open before them."""
+        """Return what of a document's markup is open after lines, given what was open before them."""
         return left_open((self.text_of(line)[0] for line in lines), opened, self.keep) if self.markup else None
 
     def refuse_without_attention(self) -> None:

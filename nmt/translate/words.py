@@ -17,7 +17,7 @@ Spelled = tuple[tuple[int, ...], ...]
 """Words, or sequences of them, as pieces."""
 
 _STAND_IN: Final = "\ufffc"
-"""The text of a piece that stands for another one, the object replacement character: no word goes on behind it."""
+"""The text of a piece that stands for another one, the object replacement character: no word goes on after it."""
 
 
 def spell(tokenizer: Tokenizer, words: Sequence[str], normalise: Callable[[str], str]) -> Spelled:

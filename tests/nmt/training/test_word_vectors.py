@@ -131,9 +131,9 @@ def test_vectors_of_another_size_are_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a 1 2\nthe 1\n", "line 2: found 1 numbers behind the word, expected 2"),
-        ("a 1 2\nthe 1 2 3\n", "line 2: found 3 numbers behind the word, expected 2"),
-        ("a 1 2\n\nthe 1 2\n", "line 2: found 0 numbers behind the word, expected 2"),
+        ("a 1 2\nthe 1\n", "line 2: found 1 numbers after the word, expected 2"),
+        ("a 1 2\nthe 1 2 3\n", "line 2: found 3 numbers after the word, expected 2"),
+        ("a 1 2\n\nthe 1 2\n", "line 2: found 0 numbers after the word, expected 2"),
         ("a 1 2\nthe 1 two\n", "line 2: expected a finite number, found 'two'"),
         ("a 1 2\nthe 1 nan\n", "line 2: expected a finite number, found 'nan'"),
         (
@@ -185,7 +185,7 @@ def test_binary_files_of_word2vec_are_read(tmp_path: Path, behind: bytes) -> Non
             " is no binary file of word2vec, which begins with two counts; of fastText's files take",
         ),
         (b"1000 2\nthe \0\0\0\0\0", ", word 1 of 1,000: the file ends there"),
-        (b"2 2\na \0\0\0\0\0\0\0\0the", ", word 2 of 2: expected a word and a space behind it"),
+        (b"2 2\na \0\0\0\0\0\0\0\0the", ", word 2 of 2: expected a word and a space after it"),
         (b"1 2\nthe \0\0\0\0\0\0\x80\x7f", ", word 1 of 1: expected finite numbers"),
         (
             b"1 2\n\xff \0\0\0\0\0\0\0\0",
