@@ -254,11 +254,8 @@ def plan_epoch(
     At its peak, this needs 6 to 8 bytes a row beside what it is given.
 
     Args:
-        src_lengths: Of all rows of the corpus, [N], without `</s>`.
-        tgt_lengths: The same of the targets.
+        src_lengths: Of all rows of the corpus, [N], without `</s>`; `tgt_lengths` are those of the targets.
         batch_tokens: Cells of the longer side of a batch.
-        seed: Of the run.
-        epoch: Its number.
         rows: Those to be planned, some perhaps several times; None: each row once.
     """
     rng = np.random.default_rng([seed, epoch])

@@ -18,8 +18,7 @@ from nmt.config import Settings
 from nmt.config.training import BleuTokenizer
 from nmt.errors import ConfigError, DataError, UsageError, counted
 from nmt.io.lines import OnBadUtf8, read_lines
-from nmt.text import characters
-from nmt.text.characters import scripts_of, shares_by_script
+from nmt.text.characters import SCRIPTS, scripts_of, shares_by_script
 
 MetricName = Literal["bleu", "chrf", "ter"]
 
@@ -103,11 +102,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTo
 def score_lines(
     hypotheses: Sequence[str], references: Sequence[str], scoring: ScoreOptions = _USUAL
 ) -> tuple[Score, ...]:
-    """Score detokenised text, one segment per line, against one reference per segment.
-
-    Raises:
-        DataError: There are no lines, or the numbers of lines differ.
-    """
+    """Score detokenised text, one segment per line, against as many references; other numbers are a DataError."""
     _check_lines(len(hypotheses), len(references), hypothesis="the hypothesis", reference="the reference")
     return _score(hypotheses, [references], scoring)
 
@@ -122,10 +117,8 @@ def score_files(
 ) -> list[FileScores]:
     """Score files of translations against a reference file, and `more` that translate the same lines.
 
-    All files are read and compared before the first is scored.
-
-    Raises:
-        DataError: A file cannot be read or is empty, or the numbers of lines differ.
+    All files are read and compared before the first is scored: a DataError says that one cannot be read or is empty, or
+    that the numbers of lines differ.
     """
     references, texts = _read_all([reference, *more], hypotheses, on_bad_utf8)
     return [_scores_of(path, lines, _score(lines, references, scoring)) for path, lines in texts]
@@ -152,11 +145,7 @@ def compare_files(
     """Score files of translations, and test each against the first by paired bootstrap resampling (Koehn, 2004).
 
     The same lines are drawn for all files, with sacrebleu's fixed seed, which the signatures name. The test is
-    two-sided.
-
-    Raises:
-        DataError: A file cannot be read or is empty, or the numbers of lines differ.
-        UsageError: There is nothing to compare.
+    two-sided. The errors are those of `score_files`, and a UsageError where there is nothing to compare.
     """
     paths = list(hypotheses)
     if len(paths) < 2:
@@ -221,11 +210,7 @@ def _metric(name: MetricName, scoring: ScoreOptions) -> Metric:
 
 
 def make_bleu(tokenizer: BleuTokenizer, *, lowercase: bool = False) -> BLEU:
-    """Make sacrebleu's BLEU.
-
-    Raises:
-        ConfigError: What the tokenizer needs is not there: a package, or a model that sacrebleu downloads.
-    """
+    """Make sacrebleu's BLEU; a ConfigError says that the tokenizer lacks a package, or a model to be downloaded."""
     if tokenizer not in BLEU.TOKENIZERS:
         raise ConfigError(f"this version of sacrebleu has no tokenizer {tokenizer}; install a newer one")
     try:
@@ -237,7 +222,7 @@ def make_bleu(tokenizer: BleuTokenizer, *, lowercase: bool = False) -> BLEU:
 
 _HAN: Final = {"Hani", "Bopo"}
 _KANA: Final = {"Hira", "Kana"}
-_OTHERS: Final = characters.SCRIPTS.keys() - _HAN - _KANA
+_OTHERS: Final = SCRIPTS.keys() - _HAN - _KANA
 _LEAST: Final = 0.25
 """A text with this share of letters of such scripts is one without spaces."""
 _LEAST_KANA: Final = 0.05
@@ -251,9 +236,7 @@ def suiting_tokenizer(texts: Sequence[str], language: str | None = None) -> Bleu
     Chinese has a tokenizer of its own, Japanese and Korean have one where its package is installed; the characters
     are the words of other scripts without spaces. What `language` does not settle, the texts do.
 
-    Args:
-        texts: References, of which up to a thousand are looked at.
-        language: A code such as "ja", if it is known.
+    `texts` are references, of which up to a thousand are looked at; `language` is a code such as "ja".
     """
     scripts = set[str]()
     with suppress(ConfigError):  # no language, or one whose scripts are not known

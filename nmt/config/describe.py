@@ -23,14 +23,7 @@ class Description(NamedTuple):
 
 
 def describe_settings(names: Iterable[str] = ()) -> list[Description]:
-    """Describe the settings of these names, in the order of the tree; all of them where there is no name.
-
-    Args:
-        names: Of sections or settings, else parts of such names.
-
-    Raises:
-        UsageError: A name is that of no setting.
-    """
+    """Describe the settings of these names, sections, or parts of names, in the order of the tree; by default all."""
     schema = Settings.model_json_schema()
     known = [
         one

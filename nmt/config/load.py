@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 import tomli_w
 from pydantic import ValidationError, model_validator
 
-from nmt.config.data import DataSettings
-from nmt.config.model import ModelSettings, TokenizerSettings
+from nmt.config.data import DataSettings, TokenizerSettings
+from nmt.config.model import ModelSettings
 from nmt.config.search import SearchSettings
 from nmt.config.section import Section
 from nmt.config.training import TrainingSettings
@@ -83,10 +83,7 @@ def load_settings(
     """Merge defaults, `base`, the recipe and `section.key=value` overrides, later ones winning.
 
     `data.root` and the files of word vectors count from the recipe's own folder when the recipe sets them, and from the
-    working folder when an override does.
-
-    Raises:
-        ConfigError: The recipe cannot be read, a key does not exist, or a value does not fit.
+    working folder when an override does. What is unreadable, unknown or does not fit is a ConfigError.
     """
     tree: dict[str, Any] = to_tree(base) if base is not None else {}
     if recipe is not None:
@@ -153,8 +150,7 @@ def parse_override(text: str) -> dict[str, Any]:
 
 def to_tree(settings: Settings, *, only_set: bool = True) -> dict[str, Any]:
     """Turn settings into plain TOML tables; `only_set` leaves defaults out, so that they stay defaults."""
-    tree: dict[str, Any] = settings.model_dump(mode="json", exclude_unset=only_set, exclude_none=True)
-    return tree
+    return settings.model_dump(mode="json", exclude_unset=only_set, exclude_none=True)
 
 
 def to_toml(settings: Settings) -> str:
@@ -259,17 +255,10 @@ def check_kind(settings: Settings) -> None:
 
 
 def fit_settings(settings: Settings, *, prepared: Settings) -> Settings:
-    """Return the settings as the data and the kind of model want them.
+    """Return what the user has set as the data, prepared with `prepared`, and the kind of model want it.
 
     A language model is chosen by its loss, and learns without label smoothing unless told otherwise: what it is asked
-    for is a distribution over pieces, not the likeliest one.
-
-    Args:
-        settings: What the user wishes.
-        prepared: What the data were prepared with, and so the kind of model that can learn from them.
-
-    Raises:
-        ConfigError: The data are of another kind than the model, or a setting makes no sense for it.
+    for is a distribution over pieces, not the likeliest one. What makes no sense for the data is a ConfigError.
     """
     kind = settings.model.kind
     if kind != prepared.model.kind:

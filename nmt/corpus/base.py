@@ -53,10 +53,8 @@ class Source(ABC, Generic[R]):
     def blocks(self, size: int) -> Iterator[Block[R]]:
         """Read the records in their order, as blocks of at most `size`: fewer where they are long or a file ends.
 
-        Where the blocks end depends on the files and on `size` alone.
-
-        Raises:
-            DataError: A file cannot be read, or two files do not match.
+        Where the blocks end depends on the files and on `size` alone. A DataError says that a file cannot be read, or
+        that two do not match.
         """
 
     def records(self) -> Iterator[R]:

@@ -78,14 +78,9 @@ class Cleaner:
 
 
 def make_cleaner(data: DataSettings, heldout: Overlap) -> Cleaner:
-    """Make the cleaner that the settings ask for.
+    """Make the cleaner that the settings ask for; `data.drop_overlap` keeps `heldout` out of the training text.
 
-    Args:
-        data: Which rules there are, and how strict each is.
-        heldout: The validation and test text, which `data.drop_overlap` keeps out of the training text.
-
-    Raises:
-        ConfigError: A rule needs `data.src_lang` and `data.tgt_lang`, or a package that is not installed.
+    A ConfigError says that a rule needs `data.src_lang` and `data.tgt_lang`, or a package that is not installed.
     """
     languages = {"data.src_lang": data.src_lang, "data.tgt_lang": data.tgt_lang}
     rules: list[tuple[Reason, Rule]] = []

@@ -39,8 +39,9 @@ class Keys:
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> "Keys":
-        """Hash the sides of pairs."""
-        return cls.of_sides(_hash([fold(pair.src) for pair in pairs]), _hash([fold(pair.tgt) for pair in pairs]))
+        """Hash the sides of pairs, without what overlap does not look at: case, and how much white space there is."""
+        sides = ((pair.src for pair in pairs), (pair.tgt for pair in pairs))
+        return cls.of_sides(*(_hash([" ".join(text.casefold().split()) for text in side]) for side in sides))
 
     @classmethod
     def of_sides(cls, source: Hashes, target: Hashes) -> "Keys":
@@ -84,11 +85,6 @@ class Overlap:
         return flags
 
 
-def fold(text: str) -> str:
-    """Return a text without what overlap does not look at: case, and how much white space there is."""
-    return " ".join(text.casefold().split())
-
-
 def _hash(texts: Sequence[str]) -> Hashes:
     hashes = (xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) for text in texts)
     return np.fromiter(hashes, dtype=np.uint64, count=len(texts))
@@ -109,10 +105,8 @@ def find_duplicates(hashes: Iterable[Hashes], total: int, folder: Path, *, bucke
     sorted. Memory: an eighth of a byte for each record, and about 40 MB.
 
     Args:
-        hashes: Those of all records in their order, some at a time.
-        total: How many there are.
-        folder: For the files; they are gone at the end.
-        bucket: Hashes in a file, about.
+        hashes: Those of all `total` records in their order, some at a time.
+        folder: For the files, of about `bucket` hashes each; they are gone at the end.
     """
     bits = np.zeros((total + 7) // 8, dtype=np.uint8)
     for entries in _buckets(hashes, max(0, (total - 1) // bucket).bit_length(), folder):

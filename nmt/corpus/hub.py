@@ -43,10 +43,7 @@ class DatasetName:
         """Read a name such as "hf:NAME", "hf:NAME:CONFIG" or "hf:FOLDER".
 
         What is a folder, a relative one from `root`, is taken for one, also with a colon in its name; what follows the
-        last colon is a configuration where only the part before it is a folder.
-
-        Raises:
-            ConfigError: There is no name.
+        last colon is a configuration where only the part before it is a folder. No name is a ConfigError.
         """
         text = text.removeprefix(PREFIX)
         if not text.partition(":")[0].strip():
@@ -78,11 +75,7 @@ class HubDataset(PairSource):
 
     @property
     def fingerprint(self) -> str | None:
-        """A digest of the fingerprint that `datasets` gives a split of the hub.
-
-        It follows from the name, the configuration, the split and the version of the files, so that it changes when the
-        hub has other files.
-        """
+        """A digest of the fingerprint that `datasets` gives a split of the hub: it changes with the files there."""
         if self._dataset.folder is not None:
             return None
         return hashlib.sha256(self._rows._fingerprint.encode()).hexdigest()
@@ -119,9 +112,8 @@ class HubDataset(PairSource):
 
             if folder is None or not any((folder / name).is_file() for name in (_SAVED, _SAVED_SPLITS)):
                 # An absolute path is never looked for on the hub.
-                return load_dataset(
-                    str(folder.resolve()) if folder else dataset.name, dataset.config, split=self._split
-                )
+                name = str(folder.resolve()) if folder else dataset.name
+                return load_dataset(name, dataset.config, split=self._split)
             if dataset.config is not None:
                 raise DataError(f"what save_to_disk wrote has no configurations, found {dataset.config}")
             for path in sorted(folder.rglob("*.arrow")):

@@ -29,18 +29,13 @@ def is_foreign(texts: Sequence[str], language: str) -> Flags:
     leads = _model().lead_over(_LABELS.get(language, (language,)), texts)
     flags = np.asarray(leads > _SURE)
     for row in np.flatnonzero(flags).tolist():
-        flags[row] = any(
-            word[0].isalpha() and not word[0].isupper() for word in texts[row].split()
-        )  # else maybe a name
+        # else maybe a name
+        flags[row] = any(word[0].isalpha() and not word[0].isupper() for word in texts[row].split())
     return flags
 
 
 def known_language(language: str | None, *, setting: str) -> str:
-    """Return the code by which the model knows a language, given as an ISO 639 code such as "en" or "pt-BR".
-
-    Raises:
-        ConfigError: The language is missing or unknown to the model, or py3langid is not installed.
-    """
+    """Return the code by which the model knows a language, given as an ISO 639 code such as "en" or "pt-BR"."""
     labels = set(_model().labels) - {_NO_LANGUAGE} | set(_LABELS)
     if language is None:
         raise ConfigError(f'{setting} is not set, but data.identify_languages needs it; expected a code such as "en"')

@@ -62,9 +62,9 @@ class ArrowBlock(Block[Pair]):
         return f"{self.file}, row {self.first + row}"
 
 
-def find_tree(schema: Any) -> dict[str, Any]:
+def find_tree(columns: Any) -> dict[str, Any]:
     """Return the columns of a schema by name; structs hold columns themselves."""
-    return {column.name: _subtree(column.type) for column in schema}
+    return {one.name: find_tree(one.type) if pa.types.is_struct(one.type) else one.type for one in columns}
 
 
 def cut_batch(
@@ -94,10 +94,6 @@ def cut_batch(
         with pa.ipc.new_stream(sink, part.schema) as writer:
             writer.write_batch(part)
         yield ArrowBlock(sink.getvalue().to_pybytes(), len(part), file, first + start, on_bad_utf8)
-
-
-def _subtree(kind: Any) -> Any:
-    return {inner.name: _subtree(inner.type) for inner in kind} if pa.types.is_struct(kind) else kind
 
 
 class ParquetFiles(PairFiles):

@@ -22,11 +22,7 @@ Ids = Mapping[str, FlatSequences]
 
 
 def write_train(path: Path, names: Iterable[str], blocks: Iterable[Ids], *, block: int = BLOCK) -> str:
-    """Write blocks of the id columns `names`, in record batches of `block` rows however many the blocks have.
-
-    Returns:
-        The SHA-256 of the file.
-    """
+    """Write blocks of id columns in record batches of `block` rows, however many those have; return its SHA-256."""
     return _write(path, [], list(names), _cut((pa.table(_id_columns(ids)) for ids in blocks), block))
 
 

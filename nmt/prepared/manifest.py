@@ -191,10 +191,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def holds_data(folder: Path) -> bool:
-    """Whether a folder holds prepared data, of any format version, and nothing else; False: there is nothing in it.
+    """Whether a folder holds prepared data, of any format version; False: there is nothing in it.
 
-    Raises:
-        DataError: The folder holds something that `nmt prepare` did not write and must not delete.
+    A DataError says that it holds something that `nmt prepare` did not write and must not delete.
     """
     if not os.path.lexists(folder):
         return False

@@ -62,11 +62,7 @@ class PreparedData:
 
     @classmethod
     def open(cls, folder: Path | str) -> "PreparedData":
-        """Open a folder of prepared data.
-
-        Raises:
-            DataError: It is missing, incomplete, altered, or of another format version; or it holds plain text.
-        """
+        """Open it; a DataError says that it is missing, incomplete, altered, of another format version, or text."""
         folder = Path(folder)
         manifest = read_manifest(folder)
         if isinstance(manifest.counts, TextCounts):
@@ -124,11 +120,7 @@ class PreparedText:
 
     @classmethod
     def open(cls, folder: Path | str) -> "PreparedText":
-        """Open a folder of prepared text.
-
-        Raises:
-            DataError: It is missing, incomplete, altered, or of another format version; or it holds pairs.
-        """
+        """Open it; a DataError says that it is missing, incomplete, altered, of another format version, or pairs."""
         folder = Path(folder)
         manifest = read_manifest(folder)
         if not isinstance(manifest.counts, TextCounts):
@@ -152,11 +144,7 @@ class PreparedText:
 
 
 def open_data(folder: Path) -> PreparedData | PreparedText:
-    """Open prepared data, pairs or text.
-
-    Raises:
-        DataError: They are missing, incomplete, altered, or of another format version.
-    """
+    """Open prepared data, pairs or text; see `PreparedData.open` for the errors."""
     is_text = isinstance(read_manifest(folder).counts, TextCounts)
     return PreparedText.open(folder) if is_text else PreparedData.open(folder)
 

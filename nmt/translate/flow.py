@@ -50,8 +50,7 @@ class Flow:
         """Begin with no line.
 
         Args:
-            reader: Makes lines ready, and text of what is found.
-            engine: Searches.
+            engine: Searches for the translations of most sentences.
             again: Searches once more for the translations of sentences that lack placeholders.
             linking: Searches for those of lines of which something is put back where attention tells; without it
                 `engine` does.
@@ -100,11 +99,7 @@ class Flow:
             self._waiting.append(sentences)
 
     def step(self) -> Translations:
-        """Make a step; return the translations of the lines that are done, as far as all lines before them are.
-
-        Raises:
-            ModelError: The model gives scores that are not finite numbers.
-        """
+        """Make a step; return the translations of the lines that are done, as far as all lines before them are."""
         while self._waiting and self._engine.hungry:
             self._engine.add(self._shift())
         for number, hypotheses in self._found_by(self._engine):
@@ -161,10 +156,8 @@ class Flow:
 def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[Translations]:
     """Translate all lines of a source, at most `block` of which are taken together; give what is done as it is done.
 
-    Lines wait for nothing but the device: whatever has arrived joins those under way.
-
-    Raises:
-        NmtError: A line cannot be read; the translations of those before it have been given.
+    Lines wait for nothing but the device: whatever has arrived joins those under way. Where a line cannot be read, the
+    translations of those before it have been given when the error comes.
     """
     failure: NmtError | None = None
     while flow.busy or not (source.ended or failure):

@@ -49,9 +49,7 @@ class TargetLanguage:
     ) -> Self:
         """Load the language model of `folder` beside the translation model of `beside`, which has these settings.
 
-        Raises:
-            ModelError: The folder is no language model, is damaged, was written by a newer version, or has read text
-                with other placeholders.
+        One that has read text with other placeholders is a ModelError, as what is no language model is.
         """
         model, own = load_language_model(folder, device=device)
         if own.tokenizer.placeholders != settings.tokenizer.placeholders:
@@ -73,11 +71,7 @@ class TargetLanguage:
         )
 
     def fused(self, model: SearchableModel[Memory, State], weight: float) -> FusedModel[Memory, State, Any]:
-        """Let it choose words together with a translation model.
-
-        Raises:
-            ModelError: The pieces that it reads are not those that the translation model writes.
-        """
+        """Let it choose pieces together with a translation model; a ModelError if that writes other pieces."""
         if not self.same_pieces:
             raise ModelError(
                 f"{self.folder} has another tokenizer than {self.beside} has for its translations; to choose words "

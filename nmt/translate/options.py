@@ -51,8 +51,7 @@ class Terminology:
     def load(cls, path: Path) -> Self:
         """Read a file of source term <tab> target term lines; lines that start with # and blank lines are comments.
 
-        Raises:
-            DataError: The file cannot be read, a line is not two terms, or a source term has two different targets.
+        A DataError says which line is not two terms, or gives a source term another target than a line before.
         """
         terms: dict[str, list[_Term]] = {}
         known: dict[tuple[_Word, ...], _Term] = {}
@@ -104,11 +103,7 @@ class Terminology:
 
 
 def load_dictionary(path: Path) -> dict[str, str]:
-    """Read a file of source word <tab> target word lines, in the form of a terminology; the last of equal ones counts.
-
-    Raises:
-        DataError: The file cannot be read, or a line is not two words.
-    """
+    """Read source word <tab> target word lines, in the form of a terminology; the last of equal ones counts."""
     return dict(columns for _, columns in _entries(path))
 
 
@@ -156,10 +151,7 @@ class Options(SearchSettings):
     """What a user asks of the translation of lines; the defaults ask for the best translation that the model knows.
 
     Settings of the search can be given by name; for those that are not, the model's own hold, whatever their defaults
-    here say: `search` puts them together.
-
-    Raises:
-        UsageError: A value is out of range.
+    here say: `search` puts them together. A value out of range is a UsageError.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -218,12 +210,6 @@ class Options(SearchSettings):
     def left_open(self, lines: Iterable[str], opened: Region | None) -> Region | None:
         """Return what of a document's markup is open after lines, given what was open before them."""
         return left_open((self.text_of(line)[0] for line in lines), opened, self.keep) if self.markup else None
-
-    def refuse_without_attention(self) -> None:
-        """Raise a ConfigError if something is asked for that only attention can say."""
-        asked = "word alignment" if self.alignment else "UNK replacement"
-        if self.alignment or self.unknown is not None:
-            raise ConfigError(f'{asked} needs attention, and the model has none (model.attention = "none")')
 
     def search(self, settings: Settings) -> SearchSettings:
         """Return the settings of the search: these where they say something, else those of the model."""

@@ -223,20 +223,15 @@ class LineProcessor:
     def _search(self) -> SearchSettings:
         return self.options.search(self.settings)
 
-    @property
-    def carries(self) -> bool:
-        """Whether anything may be carried over."""
-        return self._known is not None
-
     @cached_property
-    def _known(self) -> frozenset[str] | None:
+    def known(self) -> frozenset[str] | None:
         """The characters that are read; what lacks others is carried over. None: nothing is."""
         return self.tokenizers.src.characters if self._search.carry_unknown else None
 
     def _unread(self, text: str) -> list[Stretch]:
-        if self._known is None or self._known.issuperset(text):
+        if self.known is None or self.known.issuperset(text):
             return []
-        return find_unread(text, self._known, masked_spans(text, self._kinds))
+        return find_unread(text, self.known, masked_spans(text, self._kinds))
 
     def _taken_out(self, texts: Sequence[str], opened: Region | None) -> list[Marked]:
         """Take out markup, where it is kept, and what is carried over."""
@@ -260,7 +255,7 @@ class LineProcessor:
 
     def _knows_nothing(self, plain: str, lacks: bool) -> bool:
         """Tell whether a text is none to be translated: all is carried over or masked, but for marks and digits."""
-        if self._known is None or self.options.required or not (lacks or self._kinds):
+        if self.known is None or self.options.required or not (lacks or self._kinds):
             return False
         masked, originals = self._mask(plain)
         without = unmask(masked, {kind: [] for kind in originals})

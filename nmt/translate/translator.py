@@ -73,7 +73,6 @@ class Translator:
 
         Args:
             folders: The models; settings and tokenizers are those of the first.
-            device: Where to compute.
             precision: Arithmetic of the matrix products; None: what the settings say.
             language_model: Folder of a language model, which has a say in the translations: `search.lm_weight` says how
                 much.
@@ -125,7 +124,6 @@ class Translator:
 
         Args:
             lines: One text each.
-            options: How to translate.
             first_line: The number of the first line: what is drawn at random depends on it.
             opened: What of the markup of a document is open before the first line.
 
@@ -183,7 +181,7 @@ class Translator:
             wider = search.model_copy(update={"beam_size": max(search.beam_size, _BEAMS_AGAIN), "shortlist": 0})
             again = self._engine(wider, replace(kind, constrained=True))
         linking: Engine[Any, Any] | None = None
-        if self.attends and reader.carries and not kind.with_attention:
+        if self.attends and reader.known is not None and not kind.with_attention:
             linking = self._engine(search, replace(kind, with_attention=True))
         return Flow(reader, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
 
@@ -199,8 +197,9 @@ class Translator:
         if options.tag is None and all_tagged:
             known = ", ".join(dict.fromkeys(tags))
             warnings.warn(f"all training sentences of this model have a tag: {known}; name one", NmtWarning, 3)
-        if not self.attends:
-            options.refuse_without_attention()
+        if not self.attends and (options.alignment or options.unknown is not None):
+            asked = "word alignment" if options.alignment else "UNK replacement"
+            raise ConfigError(f'{asked} needs attention, and the model has none (model.attention = "none")')
         if options.unknown == {} and self.tokenizers.tgt.kind != "word":
             warnings.warn(
                 f"a model of pieces (tokenizer.kind = {self.tokenizers.tgt.kind}) hardly ever writes <unk>, so there "
