@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.terminal import results, say
+from nmt_cli.terminal import count_option, results, say
 
 
 def average(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a run of `nmt train`.")],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the new model; new or empty.")],
-    last: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many of the newest checkpoints.", show_default="all")
-    ] = None,
+    last: Annotated[int | None, count_option(help="How many of the newest checkpoints.", show_default="all")] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(

@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from nmt_cli.run import run_stages, show_scores
-from nmt_cli.terminal import SetOption, results, say
+from nmt_cli.terminal import SetOption, count_option, results, say
 
 
 def demo(
     work: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes.")] = Path("runs/demo"),
     pairs: Annotated[int, typer.Option(metavar="N", min=3000, max=20_000, help="Training pairs to write.")] = 20_000,
-    show: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Unseen sentences to show with their translations.")
-    ] = 12,
+    show: Annotated[int, count_option(help="Unseen sentences to show with their translations.")] = 12,
     overrides: SetOption = None,
 ) -> None:
     """Train an English-French translator on the built-in phrasebook, about three minutes on two cores, and show it.

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from nmt_cli.terminal import STREAM, refuse_replacing, results, say
+from nmt_cli.terminal import STREAM, file_option, refuse_replacing, results, say
 
 if TYPE_CHECKING:
     from nmt.report.inspection import Bar, Inspection
@@ -26,9 +26,7 @@ _INDENT: Final = (0, 0, 0, 2)
 
 def inspect(
     data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder that `nmt prepare` wrote.")],
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The page.", show_default="DATA_DIR.html, beside the folder")
-    ] = None,
+    html: Annotated[Path | None, file_option(help="The page.", show_default="DATA_DIR.html, beside the folder")] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Write no page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:

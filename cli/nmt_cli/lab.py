@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nmt.config.model import CELLS
-from nmt_cli.terminal import progress, results, say
+from nmt_cli.terminal import count_option, progress, results, say
 
 
 def lab(
@@ -22,12 +22,8 @@ def lab(
             show_default="lstm; some labs compare several",
         ),
     ] = None,
-    units: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Hidden units.", show_default="the lab's own")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Updates per training.", show_default="the lab's own")
-    ] = None,
+    units: Annotated[int | None, count_option(help="Hidden units.", show_default="the lab's own")] = None,
+    steps: Annotated[int | None, count_option(help="Updates per training.", show_default="the lab's own")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.png", help="The picture.", show_default="NAME.png")
     ] = None,

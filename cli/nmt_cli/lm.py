@@ -24,6 +24,8 @@ from nmt_cli.terminal import (
     TopPOption,
     add_command,
     block_of,
+    count_option,
+    file_option,
     open_lines,
     open_output,
     refuse_replacing,
@@ -139,10 +141,8 @@ def score(
 
 def generate(
     model_dir: _ModelDir,
-    lines: Annotated[int, typer.Option(metavar="N", min=1, help="Lines to write.")] = 10,
-    max_length: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Maximum pieces per line; longer lines are cut.")
-    ] = 200,
+    lines: Annotated[int, count_option(help="Lines to write.")] = 10,
+    max_length: Annotated[int, count_option(help="Maximum pieces per line; longer lines are cut.")] = 200,
     prefix: Annotated[
         str, typer.Option(metavar="TEXT", help="How each line begins; with --carry, the first.", show_default="nothing")
     ] = "",
@@ -180,9 +180,9 @@ def filter_corpus(
         list[Path], typer.Option(metavar="LM", help="Model of the domain; two for both sides, source first.")
     ],
     general: Annotated[list[Path], typer.Option(metavar="LM", help="Model of text of all kinds; two for both sides.")],
-    src: Annotated[Files, typer.Option(metavar="FILE", help="Source text; repeatable.")] = None,
-    tgt: Annotated[Files, typer.Option(metavar="FILE", help="Target text, aligned line by line.")] = None,
-    text: Annotated[Files, typer.Option(metavar="FILE", help="Instead: text in one language.")] = None,
+    src: Annotated[Files, file_option(help="Source text; repeatable.")] = None,
+    tgt: Annotated[Files, file_option(help="Target text, aligned line by line.")] = None,
+    text: Annotated[Files, file_option(help="Instead: text in one language.")] = None,
     side: Annotated[
         Literal["src", "tgt", "both"] | None,
         typer.Option(help="Which side of the pairs is scored.", show_default="both"),
@@ -191,12 +191,10 @@ def filter_corpus(
         float | None, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Keep this share of the lines.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(metavar="X", help="Keep lines of this score and below.")] = None,
-    output_src: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the kept source lines go.")] = None,
-    output_tgt: Annotated[Path | None, typer.Option(metavar="FILE", help="Where their translations go.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where the kept lines of --text go.")
-    ] = None,
-    scores: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the score of every line there.")] = None,
+    output_src: Annotated[Path | None, file_option(help="Where the kept source lines go.")] = None,
+    output_tgt: Annotated[Path | None, file_option(help="Where their translations go.")] = None,
+    output: Annotated[Path | None, file_option("--output", "-o", help="Where the kept lines of --text go.")] = None,
+    scores: Annotated[Path | None, file_option(help="Write the score of every line there.")] = None,
     on_bad_utf8: OnBadUtf8Option = "error",
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic.")] = "fp32",
     device: DeviceOption = "auto",

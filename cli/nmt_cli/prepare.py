@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nmt.corpus import FORMATS
-from nmt_cli.terminal import RecipeOption, SetOption, progress, results, say, warn
+from nmt_cli.terminal import RecipeOption, SetOption, count_option, file_option, progress, results, say, warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,32 +23,24 @@ Files = list[Path] | None
 
 def prepare(
     data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder to write.")],
-    src: Annotated[
-        Files, typer.Option(metavar="FILE", help="Source text; a pattern, or repeat for several files.")
-    ] = None,
-    tgt: Annotated[Files, typer.Option(metavar="FILE", help="Target text, aligned line by line; repeatable.")] = None,
+    src: Annotated[Files, file_option(help="Source text; a pattern, or repeat for several files.")] = None,
+    tgt: Annotated[Files, file_option(help="Target text, aligned line by line; repeatable.")] = None,
     tsv: Annotated[
-        Files, typer.Option(metavar="FILE", help="Text as source <tab> target, quotation marks are text; repeatable.")
+        Files, file_option(help="Text as source <tab> target, quotation marks are text; repeatable.")
     ] = None,
     corpus: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help=f"Pairs as {' '.join(FORMATS)} or hf:NAME[:CONFIG]; repeatable."),
+        list[str] | None, file_option(help=f"Pairs as {' '.join(FORMATS)} or hf:NAME[:CONFIG]; repeatable.")
     ] = None,
     src_lang: Annotated[str | None, typer.Option(metavar="CODE", help="Language of the source, such as en.")] = None,
     tgt_lang: Annotated[str | None, typer.Option(metavar="CODE", help="Language of the target.")] = None,
     valid_src: Annotated[
         Files,
-        typer.Option(
-            metavar="FILE",
-            help="Validation set, else some pairs are held out; repeatable: the first chooses the best model.",
-        ),
+        file_option(help="Validation set, else some pairs are held out; repeatable: the first chooses the best model."),
     ] = None,
-    valid_tgt: Annotated[Files, typer.Option(metavar="FILE", help="Its translation; repeatable.")] = None,
-    text: Annotated[
-        Files, typer.Option(metavar="FILE", help="Text for a language model, instead of pairs; repeatable.")
-    ] = None,
+    valid_tgt: Annotated[Files, file_option(help="Its translation; repeatable.")] = None,
+    text: Annotated[Files, file_option(help="Text for a language model, instead of pairs; repeatable.")] = None,
     valid_text: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its validation text, else its last lines are held out.")
+        Path | None, file_option(help="Its validation text, else its last lines are held out.")
     ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Use the tokenizer of a model or data folder, or a .model.")
@@ -66,10 +58,7 @@ def prepare(
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Processes; the result is the same for any number.", show_default="cores"
-        ),
+        int | None, count_option(help="Processes; the result is the same for any number.", show_default="cores")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace data prepared from other text or settings.")] = False,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from nmt.config.training import BleuTokenizer
 from nmt.errors import counted
-from nmt_cli.terminal import OnBadUtf8Option, results, warn
+from nmt_cli.terminal import OnBadUtf8Option, file_option, results, warn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,10 +31,7 @@ def score(
         list[Path], typer.Argument(metavar="HYPOTHESIS", help="Files of translations to score, one per line.")
     ],
     references: Annotated[
-        list[Path],
-        typer.Option(
-            "--reference", metavar="FILE", help="Further reference translations; repeatable.", show_default=False
-        ),
+        list[Path], file_option("--reference", help="Further reference translations; repeatable.", show_default=False)
     ] = [],  # noqa: B006 (Typer wants a list, and nobody changes it)
     metrics: Annotated[
         list[Metric], typer.Option("--metric", help="Only this score; repeatable.", show_default="all three")

@@ -6,18 +6,16 @@ from typing import Annotated
 import typer
 
 from nmt.errors import counted
-from nmt_cli.terminal import ModelDir, counting, results
+from nmt_cli.terminal import ModelDir, count_option, counting, results
 
 
 def shortlist(
     model_dir: ModelDir,
     data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="The data that it was trained on.")],
     size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Translations kept of each source piece.", show_default="100")
+        int | None, count_option(help="Translations kept of each source piece.", show_default="100")
     ] = None,
-    pairs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Training pairs read at most.", show_default="200000")
-    ] = None,
+    pairs: Annotated[int | None, count_option(help="Training pairs read at most.", show_default="200000")] = None,
 ) -> None:
     """Learn from a model's attention which pieces translate which, and put the table into its folder.
 

@@ -167,6 +167,9 @@ def counting(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+file_option = partial(typer.Option, metavar="FILE")
+count_option = partial(typer.Option, metavar="N", min=1)
+
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")]
 
 DeviceOption = Annotated[

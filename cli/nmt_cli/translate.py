@@ -31,6 +31,7 @@ from nmt_cli.terminal import (
     TopPOption,
     block_of,
     check_language_options,
+    count_option,
     open_lines,
     open_output,
     refuse_replacing,
@@ -65,9 +66,7 @@ def translate(
     output: Annotated[Path, _output("--output", "-o", metavar="FILE", help="The translations; - is stdout.")] = STREAM,
     n_best: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            min=1,
+        count_option(
             max=1000,
             help="Up to N lines per input line, in the format of Moses: `line ||| text ||| score`, the first line "
             "being 0 (in JSON and in pictures, 1).",
@@ -131,9 +130,7 @@ def translate(
     ensemble: EnsembleOption = None,
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
     device: DeviceOption = "auto",
-    workers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes; each uses one CPU core.", rich_help_panel="Computation")
-    ] = 1,
+    workers: Annotated[int, count_option(help="Processes; each uses one CPU core.", rich_help_panel="Computation")] = 1,
     *,
     search: dict[str, Any],
 ) -> None:

@@ -20,6 +20,7 @@ from nmt_cli.terminal import (
     RescoringOption,
     TagOption,
     check_language_options,
+    file_option,
     progress,
     refuse_replacing,
     results,
@@ -40,8 +41,8 @@ _SIGNIFICANT: Final = 0.05
 
 def tune(
     model_dir: ModelDir,
-    src: Annotated[Path, typer.Option(metavar="FILE", help="Source of a validation set, one sentence per line.")],
-    tgt: Annotated[Path, typer.Option(metavar="FILE", help="Reference translations, line by line.")],
+    src: Annotated[Path, file_option(help="Source of a validation set, one sentence per line.")],
+    tgt: Annotated[Path, file_option(help="Reference translations, line by line.")],
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
     lm_weight: Annotated[
@@ -51,9 +52,7 @@ def tune(
         float | None, typer.Option(metavar="X", min=0.0, help="Only this penalty.", show_default="tuned")
     ] = None,
     metric: Annotated[Literal["bleu", "chrf"], typer.Option(help="The score to maximise.")] = "bleu",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the table there too, as JSON.")
-    ] = None,
+    output: Annotated[Path | None, file_option("--output", "-o", help="Write the table there too, as JSON.")] = None,
     beam_size: Annotated[int | None, setting("beam_size")] = None,
     tag: TagOption = None,
     on_bad_utf8: OnBadUtf8Option = "error",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nmt_cli.terminal import STREAM, ModelDir, open_output
+from nmt_cli.terminal import STREAM, ModelDir, file_option, open_output
 
 
 def vectors(
@@ -16,9 +16,7 @@ def vectors(
             help="Embeddings of the source or of the target.", show_default="src; of a language model, its own"
         ),
     ] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the vectors go; - is stdout.")
-    ] = STREAM,
+    output: Annotated[Path, file_option("--output", "-o", help="Where the vectors go; - is stdout.")] = STREAM,
 ) -> None:
     """Write a model's embeddings as text in word2vec's format.
 
