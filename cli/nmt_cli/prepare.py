@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nmt.corpus import FORMATS
+from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
 from nmt_cli.terminal import RecipeOption, SetOption, count_option, file_option, progress, results, say, warn
 
 if TYPE_CHECKING:
@@ -79,7 +80,6 @@ def prepare(
       nmt prepare data/lm --text train.fr --set tokenizer.kind=word
     """
     from nmt.config import load_settings
-    from nmt.errors import UsageError
 
     of_pairs = {"--src": src, "--tgt": tgt, "--tsv": tsv, "--corpus": corpus}
     of_pairs |= {"--valid-src": valid_src, "--valid-tgt": valid_tgt}
@@ -87,8 +87,8 @@ def prepare(
     if not (recipe or overrides or src or tsv or corpus or text):
         raise UsageError("no training text: give --src and --tgt, --tsv, --corpus or --text, or a recipe that names it")
     settings = load_settings(recipe, overrides or ())
-    changes = _training_text({"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}, corpus or ())
-    changes |= _validation_text(valid_src or [], valid_tgt or [], valid_text)
+    files = {"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}
+    changes = _given_text(files, corpus or (), valid_src or [], valid_tgt or [], valid_text)
     plain = {"on_bad_utf8": on_bad_utf8, "on_bad_record": on_bad_record, "src_lang": src_lang, "tgt_lang": tgt_lang}
     data = settings.data.model_copy(update=changes | {name: value for name, value in plain.items() if value})
     file = {"file": tokenizer.absolute()} if tokenizer else {}
@@ -102,7 +102,6 @@ def run_preparation(
 ) -> None:
     """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
     from nmt.config.load import check_kind
-    from nmt.errors import ConfigError, DataError, ModelError, NmtError
     from nmt.prepare.blocks import work_folder
     from nmt.prepare.pipeline import prepare as prepare_data
 
@@ -141,8 +140,6 @@ def show_stages(bar: "Bar") -> "OnProgress":
 
 def _refuse_mixtures(pairs: Mapping[str, object], text: Mapping[str, object]) -> None:
     """Refuse options about pairs beside those about text of one language, and one side of pairs without the other."""
-    from nmt.errors import UsageError
-
     of_pairs, of_text = ([name for name, value in options.items() if value] for options in (pairs, text))
     if of_pairs and of_text:
         raise UsageError(
@@ -153,32 +150,24 @@ def _refuse_mixtures(pairs: Mapping[str, object], text: Mapping[str, object]) ->
             raise UsageError(f"{side} and {other} are the two sides of a text: give both")
 
 
-def _training_text(files: dict[str, Files], corpora: Sequence[str]) -> dict[str, object]:
-    """Return the settings that text of the command line changes: that of any kind replaces the recipe's."""
-    from nmt.config import TrainingCorpusSettings
+def _given_text(
+    files: dict[str, Files], corpora: Sequence[str], src: list[Path], tgt: list[Path], text: Path | None
+) -> dict[str, object]:
+    """Return the settings that text of the command line changes: training text of any kind replaces all of the
+    recipe's, and so do validation sets."""
+    from nmt.config import CorpusSettings, TrainingCorpusSettings
     from nmt.prepare.inputs import absolute
 
-    if not (corpora or any(files.values())):
-        return {}
+    changes: dict[str, object] = {}
     # Paths of the command line count from the working folder, whatever data.root is.
-    changes: dict[str, object] = {
-        name: tuple(Path(absolute(str(path))) for path in paths or ()) for name, paths in files.items()
-    }
-    changes["corpora"] = tuple(TrainingCorpusSettings(path=(absolute(name),)) for name in corpora)
-    if files["train_text"]:
-        return changes | {"valid_src": None, "valid_tgt": None, "validation": ()}
-    return changes | {"valid_text": None}
-
-
-def _validation_text(src: list[Path], tgt: list[Path], text: Path | None) -> dict[str, object]:
-    """Return the settings that validation text changes; sets of the command line replace all of the recipe's."""
-    from nmt.config import CorpusSettings
-    from nmt.errors import UsageError
-    from nmt.prepare.inputs import absolute
-
+    if corpora or any(files.values()):
+        changes |= {name: tuple(Path(absolute(str(path))) for path in paths or ()) for name, paths in files.items()}
+        changes["corpora"] = tuple(TrainingCorpusSettings(path=(absolute(name),)) for name in corpora)
+        of_pairs = {"valid_src": None, "valid_tgt": None, "validation": ()}
+        changes |= of_pairs if files["train_text"] else {"valid_text": None}
     if len(src) != len(tgt):
         raise UsageError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")
-    changes: dict[str, object] = {"valid_text": text.absolute()} if text else {}
+    changes |= {"valid_text": text.absolute()} if text else {}
     if src:
         first, *further = [(absolute(str(one)), absolute(str(other))) for one, other in zip(src, tgt, strict=True)]
         changes |= {"valid_src": Path(first[0]), "valid_tgt": Path(first[1])}
