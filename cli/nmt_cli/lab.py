@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nmt.config.model import CELLS
-from nmt_cli.terminal import count_option, progress, results, say
+from nmt_cli.terminal import check_folder_of, count_option, picture_option, progress, results, say
 
 
 def lab(
@@ -24,9 +24,7 @@ def lab(
     ] = None,
     units: Annotated[int | None, count_option(help="Hidden units.", show_default="the lab's own")] = None,
     steps: Annotated[int | None, count_option(help="Updates per training.", show_default="the lab's own")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE.png", help="The picture.", show_default="NAME.png")
-    ] = None,
+    output: Annotated[Path | None, picture_option(show_default="NAME.png")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the data, the weights and the training.")] = 1,
 ) -> None:
     """Train a small network on a classic sequence problem, print its figures and draw a picture.
@@ -50,13 +48,7 @@ def lab(
     if name not in LABS:
         raise typer.BadParameter(f"expected one of {', '.join(LABS)}, found {name}", param_hint="NAME")
     picture = output or Path(f"{name}.png")
-    if picture.suffix.lower() != ".png":
-        raise typer.BadParameter(f"expected a name that ends in .png, found {picture}", param_hint="--output")
-    if not picture.parent.is_dir():  # otherwise this would come out at the end
-        from nmt.errors import ConfigError
-
-        raise ConfigError(f"{picture} cannot be written: there is no folder {picture.parent}")
-
+    check_folder_of(picture)  # otherwise this would come out at the end
     chosen = load(name)
     if cell is not None and cell not in CELLS:
         raise typer.BadParameter(f"expected one of {', '.join(CELLS)}, found {cell}", param_hint="--cell")

@@ -5,15 +5,12 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.terminal import results
+from nmt_cli.terminal import picture_option, results
 
 
 def plot(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` writes or wrote.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.png", help="The picture.", show_default="MODEL_DIR/curves.png"),
-    ] = None,
+    output: Annotated[Path | None, picture_option(show_default="MODEL_DIR/curves.png")] = None,
 ) -> None:
     """Draw the curves of a run into a PNG, and print its path.
 
@@ -27,9 +24,6 @@ def plot(
       nmt plot models/en-fr
       nmt plot models/en-fr --output en-fr.png
     """
-    if output is not None and output.suffix.lower() != ".png":
-        raise typer.BadParameter(f"expected a name that ends in .png, found {output}", param_hint="--output")
-
     from nmt.report.curves import draw_curves
 
     results.print(str(draw_curves(model_dir, output)), soft_wrap=True)

@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 """The exit code of a command that Ctrl-C or a signal ended."""
 
-_NO_LIMIT: Final = 10_000
-"""Columns of what is not a terminal."""
-_BYTES: Final = re.compile("[\udc80-\udcff]+")
-
 
 class _Stream(Console):
     """A console that wraps and cuts lines only on a terminal, and leaves a closed pipe to the command group."""
@@ -45,7 +41,7 @@ class _Stream(Console):
     def __init__(self, *, stderr: bool) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
         if not self.is_terminal:
-            self.width = _NO_LIMIT
+            self.width = 10_000
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
@@ -113,7 +109,7 @@ def show_warnings() -> None:
 
 def _readable(text: str) -> str:
     """Show the names of files: Python has halves of surrogate pairs for bytes that are no characters in the locale."""
-    return _BYTES.sub(lambda found: os.fsencode(found[0]).decode("utf-8", "backslashreplace"), text)
+    return re.sub("[\udc80-\udcff]+", lambda found: os.fsencode(found[0]).decode("utf-8", "backslashreplace"), text)
 
 
 def say(message: str) -> None:
@@ -169,6 +165,15 @@ def counting(name: str) -> Iterator[Callable[[int, int], None]]:
 
 file_option = partial(typer.Option, metavar="FILE")
 count_option = partial(typer.Option, metavar="N", min=1)
+
+
+def _as_png(picture: Path | None) -> Path | None:
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise typer.BadParameter(f"expected a name that ends in .png, found {picture}", param_hint="--output")
+    return picture
+
+
+picture_option = partial(typer.Option, "--output", "-o", metavar="FILE.png", help="The picture.", callback=_as_png)
 
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")]
 
@@ -232,9 +237,6 @@ def sampling_with(**values: float | None) -> "Sampling":
 
 
 _SCHEMA: Final = SearchSettings.model_json_schema()["properties"]
-_METAVARS: Final = {"integer": "N", "number": "X"}
-
-
 _PLACES: Final = {
     "beam_size": ("output", "Search"),
     "lm_weight": ("lm", "Language model"),
@@ -252,7 +254,7 @@ def setting(name: str) -> Any:
     schema = _SCHEMA[name]
     return typer.Option(
         *(["--beam"] if name == "beam_size" else []),
-        metavar=_METAVARS.get(schema.get("type", "")),
+        metavar={"integer": "N", "number": "X"}.get(schema.get("type", "")),
         min=schema.get("minimum"),
         max=schema.get("maximum"),
         callback=above_zero if schema.get("exclusiveMinimum") == 0 else None,
@@ -288,22 +290,18 @@ def with_search_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+_fusion = partial(typer.Option, rich_help_panel="Language model")
+
 LanguageModelOption = Annotated[
     Path | None,
-    typer.Option(
-        "--lm",
-        metavar="LM_DIR",
-        help="Language model for shallow fusion; it has the model's tokenizer.",
-        rich_help_panel="Language model",
-    ),
+    _fusion("--lm", metavar="LM_DIR", help="Language model for shallow fusion; it has the model's tokenizer."),
 ]
 
 RescoringOption = Annotated[
     bool,
-    typer.Option(
+    _fusion(
         "--lm-rescore",
         help="Rescore the finished hypotheses instead; the language model may have a tokenizer of its own.",
-        rich_help_panel="Language model",
     ),
 ]
 
@@ -380,6 +378,12 @@ def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
             raise UsageError(f"{output} is an input, so it cannot be written: the result would replace it")
 
 
+def check_folder_of(path: Path) -> None:
+    """Refuse an output whose folder does not exist."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
 @contextmanager
 def open_output(path: Path) -> Iterator[IO[bytes]]:
     """Open stdout, or a file that gets its name when all is done; devices and named pipes are written in place."""
@@ -387,8 +391,7 @@ def open_output(path: Path) -> Iterator[IO[bytes]]:
 
     if path == STREAM:
         yield sys.stdout.buffer
-    elif not path.parent.is_dir():
-        raise ConfigError(f"{path} cannot be written: there is no folder {path.parent}")
     else:
+        check_folder_of(path)
         with written(path) as file:
             yield file
