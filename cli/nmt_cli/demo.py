@@ -36,8 +36,7 @@ def demo(
     with as_file(files("nmt_data") / "demo.toml") as recipe:
         settings = load_settings(recipe, overrides or (), base=corpus)
         tested = run_stages(settings, work, recipe=recipe, overrides=overrides or ())
-    if tested is None:
-        raise AssertionError("the demo has test sentences")
+    assert tested is not None
     table = Table("", "unseen sentence", "translation", box=None, pad_edge=False)
     for src, hypothesis, reference in choose_examples(tested.src, tested.hypotheses, tested.tgt, count=show):
         table.add_row("=" if hypothesis == reference else "≠", src, hypothesis)

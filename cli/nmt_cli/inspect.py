@@ -21,7 +21,6 @@ _BAR: Final = 24
 _CHARACTERS: Final = 10
 _EXAMPLES: Final = 2
 _EXCERPT: Final = 100
-_INDENT: Final = (0, 0, 0, 2)
 
 
 def inspect(
@@ -71,6 +70,8 @@ def inspect(
 
 def show(inspection: "Inspection", console: Console) -> None:
     """Print everything, part after part."""
+    from nmt.report.inspection import CORPUS, corpus_rows
+
     counts, noun = inspection.manifest.counts, inspection.noun
     lost, heldout = sum(counts.rejected.values()), f", {counts.heldout:,} held out" if counts.heldout else ""
     console.print(
@@ -78,26 +79,25 @@ def show(inspection: "Inspection", console: Console) -> None:
         f"{counts.valid:,} to validate on",
         soft_wrap=True,
     )
+    pairs = inspection.pairs
+    corpora = corpus_rows(pairs) if pairs and (len(pairs.corpora) > 1 or pairs.corpora[0].tag) else []
+    common = [
+        (f"with {name}", f"{count.source:,}", f"{count.target:,}", f"{count.pair:,}")
+        for name, count in (pairs.overlap if pairs else {}).items()
+    ]
     for title, tables in (
-        ("corpora", _corpora(inspection)),
+        ("corpora", [_table(CORPUS, corpora)]),
         ("left out", _rejections(inspection)),
         ("lengths", _lengths(inspection)),
         ("vocabulary", _vocabulary(inspection)),
         ("unknown pieces", _unknown(inspection)),
-        ("overlap", _overlap(inspection)),
+        ("overlap", [_table(("training pairs", "same source", "same target", "same pair"), common)]),
         ("examples of what was left out", _examples(inspection)),
     ):
         if shown := [table for table in tables if table.row_count]:
             console.print(f"\n{title}", style="bold")
             for table in shown:
-                console.print(Padding(table, _INDENT, expand=False))
-
-
-def _corpora(inspection: "Inspection") -> Iterator[Table]:
-    from nmt.report.inspection import CORPUS, corpus_rows
-
-    if inspection.pairs and (len(inspection.pairs.corpora) > 1 or inspection.pairs.corpora[0].tag):
-        yield _table(CORPUS, corpus_rows(inspection.pairs))
+                console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
 def _rejections(inspection: "Inspection") -> Iterator[Table]:
@@ -171,14 +171,6 @@ def _unknown(inspection: "Inspection") -> Iterator[Table]:
         yield _table(("", "training", "validation", ""), characters)
 
 
-def _overlap(inspection: "Inspection") -> Iterator[Table]:
-    overlap = inspection.pairs.overlap if inspection.pairs else {}
-    rows = (
-        (f"with {name}", f"{count.source:,}", f"{count.target:,}", f"{count.pair:,}") for name, count in overlap.items()
-    )
-    yield _table(("training pairs", "same source", "same target", "same pair"), rows)
-
-
 def _examples(inspection: "Inspection") -> Iterator[Table]:
     from nmt.report.inspection import visible
 
@@ -198,8 +190,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(head):
         text = place == 0 or name in ("", "from 0 on", "histogram", "tag")
-        long = name == "corpus"
-        table.add_column(name, justify="left" if text else "right", no_wrap=not long, overflow="fold")
+        table.add_column(name, justify="left" if text else "right", no_wrap=name != "corpus", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

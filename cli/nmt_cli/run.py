@@ -60,9 +60,10 @@ def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Seq
     """Run the stages in `work`, and return what translations left; None if there is no test text to translate.
 
     The training merges the recipe and the overrides with the settings of the data and of a run that was begun. Of a
-    language model the perplexity of the test text is printed on stdout.
+    language model the perplexity of the test text is printed on stdout; the state is carried through the whole text,
+    whatever `training.carry_state` is.
     """
-    from nmt.chain import DATA, MODEL, TEST, check_test_tag, find_test_texts, score_test, translate_test
+    from nmt.chain import DATA, MODEL, TEST, check_test_tag, find_test_texts, read_test, score_test, translate_test
 
     of_text = bool(settings.data.train_text)
     texts, stages = find_test_texts(settings), 3 if of_text else 4
@@ -77,7 +78,10 @@ def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Seq
         say(f"the recipe names no test text ({names}); the model is {work / MODEL}")
         return None
     if of_text:
-        _read_test_text(texts[0], work, settings)
+        say(f"3/3 test: {texts[0]}")
+        found = read_test(work / MODEL, texts[0], work / TEST, settings)
+        conditions = f"words:{found.pieces}|lines:{found.lines}|unknown:{found.unknown}|state:carried"
+        results.print(f"PPL   {found.perplexity:6.2f}  {conditions}", soft_wrap=True)
         return None
     src, tgt = texts
     say(f"3/4 translate: {src}")
@@ -92,13 +96,3 @@ def show_scores(scores: "tuple[Score, ...]") -> None:
     """Print scores with their signatures on stdout."""
     for one in scores:
         results.print(f"{one.name:<5} {one.score:6.2f}  {one.signature}", soft_wrap=True)
-
-
-def _read_test_text(text: Path, work: Path, settings: "Settings") -> None:
-    """Print its perplexity; the state is carried through the whole text, whatever `training.carry_state` is."""
-    from nmt.chain import MODEL, TEST, read_test
-
-    say(f"3/3 test: {text}")
-    found = read_test(work / MODEL, text, work / TEST, settings)
-    conditions = f"words:{found.pieces}|lines:{found.lines}|unknown:{found.unknown}|state:carried"
-    results.print(f"PPL   {found.perplexity:6.2f}  {conditions}", soft_wrap=True)

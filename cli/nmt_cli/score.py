@@ -13,14 +13,9 @@ from nmt.errors import counted
 from nmt_cli.terminal import OnBadUtf8Option, file_option, results, warn
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from nmt.metrics import FileScores, Score
 
 _MANY: Final = 100
-_TOKENIZED: Final = (
-    "end in ' .', as tokenized text does; BLEU compares with that of others only where text is detokenized"
-)
 
 Metric = StrEnum("Metric", {"BLEU": "bleu", "CHRF": "chrf", "TER": "ter"})  # Typer takes no list of literals
 
@@ -58,6 +53,8 @@ def score(
       nmt score --reference second.fr test.fr output.fr
       nmt score --paired test.fr baseline.fr output.fr
     """
+    from rich.table import Table
+
     from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files
 
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
@@ -69,25 +66,22 @@ def score(
         warn(f"{reference} has no spaces between words, which --tokenize 13a looks for; try --tokenize {better}")
     for file in scored:
         if file.tokenized_lines >= _MANY and "bleu" in chosen and tokenize != "none":
-            warn(f"{counted(file.tokenized_lines, 'line')} of {file.hypothesis} {_TOKENIZED}")
+            warn(
+                f"{counted(file.tokenized_lines, 'line')} of {file.hypothesis} end in ' .', as tokenized text does; "
+                "BLEU compares with that of others only where text is detokenized"
+            )
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))
         return
-    results.print(_to_table(scored))
-    for one in scored[0].scores:
-        results.print(f"{one.name:<5}  {one.signature}", soft_wrap=True)
-
-
-def _to_table(scored: "list[FileScores]") -> "Table":
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold")
     for one in scored[0].scores:
         table.add_column(one.name, justify="right", no_wrap=True)
     for file in scored:
         table.add_row(str(file.hypothesis), *(_cell(one) for one in file.scores))
-    return table
+    results.print(table)
+    for one in scored[0].scores:
+        results.print(f"{one.name:<5}  {one.signature}", soft_wrap=True)
 
 
 def _cell(score: "Score") -> str:
@@ -98,8 +92,9 @@ def _cell(score: "Score") -> str:
 def _to_json(reference: Path, scored: "list[FileScores]") -> dict[str, Any]:
     hypotheses = []
     for file in scored:
-        found = {one.metric: {k: v for k, v in asdict(one).items() if v is not None} for one in file.scores}
-        for values in found.values():
-            del values["metric"]
+        found = {
+            one.metric: {key: value for key, value in asdict(one).items() if value is not None and key != "metric"}
+            for one in file.scores
+        }
         hypotheses.append({"file": str(file.hypothesis), "scores": found})
     return {"reference": str(reference), "lines": scored[0].lines, "hypotheses": hypotheses}

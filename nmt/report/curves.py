@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,14 @@ def _draw_panel(axes: "Axes", panel: _Panel, curves: Mapping[str, Curve], *, of_
     legend, styles = dict[str, "Artist"](), _styles(curves)
     shown = {name: curve for main in panel.names for name, curve in curves.items() if _main(name) == main}
     for name, curve in shown.items():
-        legend |= _draw_curve(axes, curve, *styles[name])
+        label, colour, dashes = styles[name]
+        if (every := math.ceil(len(curve.steps) / _MOST_POINTS)) > 1:
+            curve, low, high = thin(curve, every)
+            axes.fill_between(low.steps, low.values, high.values, color=colour, alpha=0.2, linewidth=0)
+            label = f"{label} (mean and range of every {every:,} records)"
+        line: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.6, "markersize": 4}
+        marker = "o" if len(curve.steps) <= _MARKED_POINTS else ""
+        (legend[label],) = axes.plot(curve.steps, curve.values, marker=marker, **line)
     if bleu := shown.get(_BLEU):
         best = int(bleu.values.argmax())
         (star,) = axes.plot(
@@ -182,19 +189,6 @@ def _styles(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
     return styles
 
 
-def _draw_curve(axes: "Axes", curve: Curve, label: str, colour: str, dashes: str) -> "dict[str, Artist]":
-    every = math.ceil(len(curve.steps) / _MOST_POINTS)
-    if every > 1:
-        curve, low, high = thin(curve, every)
-        axes.fill_between(low.steps, low.values, high.values, color=colour, alpha=0.2, linewidth=0)
-        label = f"{label} (mean and range of every {every:,} records)"
-    marker = "o" if len(curve.steps) <= _MARKED_POINTS else ""
-    (line,) = axes.plot(
-        curve.steps, curve.values, color=colour, linestyle=dashes, linewidth=1.6, marker=marker, markersize=4
-    )
-    return {label: line}
-
-
 def _scale(axes: "Axes", panel: _Panel, values: NDArray[np.float64]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -206,9 +200,8 @@ def _scale(axes: "Axes", panel: _Panel, values: NDArray[np.float64]) -> None:
         room = ratio**0.06 if ratio > 1 else 1.25
         axes.set_ylim(low / room, high * room)
         rounded = LogLocator(subs=(1, 2, 5) if ratio < 1000 else (1,))
-        axes.yaxis.set_major_locator(
-            MaxNLocator(6) if ratio < 10 else rounded
-        )  # a narrow range may hold no round number
+        # a narrow range may hold no round number
+        axes.yaxis.set_major_locator(MaxNLocator(6) if ratio < 10 else rounded)
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(_number))
     elif panel.scale == "free":

@@ -50,7 +50,6 @@ CORPUS: Final = ("corpus", "read", "left out", "held out", "trained on", "weight
 _BINNED: Final = 0.999
 """Share of the rows that the bins of equal width reach to; what is longer shares one bin."""
 _KINDS: Final = {"Cc": "control character", "Co": "private use", "Cn": "unassigned", "Cs": "half of a surrogate pair"}
-_DOTTED_CIRCLE: Final = "\u25cc"
 _REPLACEMENT: Final = 0xFFFD
 # Neither HTML nor a terminal can have control characters; Unicode has pictures of the first ones.
 _PICTURES: Final = (
@@ -89,14 +88,12 @@ class Vocabulary:
     def by_frequency(self) -> NDArray[np.int64]:
         """The ids of the pieces without the special ones, the most frequent first; ties go to the lower id."""
         ids = np.setdiff1d(np.arange(len(self)), _SPECIALS)
-        order: NDArray[np.int64] = ids[np.argsort(-self.counts[ids], kind="stable")]
-        return order
+        return ids[np.argsort(-self.counts[ids], kind="stable")]
 
     @cached_property
     def coverage(self) -> NDArray[np.float64]:
         """Which share of the running pieces the k + 1 most frequent ones cover, by k, [V - 4]."""
-        shares: NDArray[np.float64] = np.cumsum(self.counts[self.by_frequency]) / max(self.running, 1)
-        return shares
+        return np.cumsum(self.counts[self.by_frequency]) / max(self.running, 1)
 
     def needed(self, share: float) -> int | None:
         """Return how many of the most frequent pieces cover this share; None: all of them do not."""
@@ -194,9 +191,8 @@ def inspect(folder: Path) -> Inspection:
     expected = [column.ids for column in columns]
     for one in (statistics.train, *statistics.valid.values()):
         if list(one.columns) != expected:
-            raise DataError(
-                f"{folder / STATISTICS} is damaged: it has columns {list(one.columns)}, expected {expected}"
-            )
+            found = f"it has columns {list(one.columns)}, expected {expected}"
+            raise DataError(f"{folder / STATISTICS} is damaged: {found}")
     sides = tuple(
         Side(
             name=name,
@@ -264,7 +260,7 @@ class UnknownCharacter(NamedTuple):
     def shown(self) -> str:
         """What to look at: a mark that belongs on another character is on a circle; nothing of what cannot be seen."""
         kind = unicodedata.category(self.character)[0]
-        return {"M": _DOTTED_CIRCLE + self.character, "C": "", "Z": ""}.get(kind, self.character)
+        return {"M": "\u25cc" + self.character, "C": "", "Z": ""}.get(kind, self.character)
 
     @property
     def code(self) -> str:

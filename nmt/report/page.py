@@ -150,7 +150,17 @@ def inspection_tree(inspection: Inspection) -> dict[str, Any]:
         "inputs": [record.model_dump(mode="json") for record in inspection.manifest.inputs],
         "sides": {side.name: _side(side) for side in inspection.sides},
         "ratios": {f"{ratio_of_bin(place):.4f}": rows for place, rows in enumerate(ratios) if rows},
-        "vocabularies": {one.name: _vocabulary(one) for one in inspection.vocabularies},
+        "vocabularies": {
+            one.name: {
+                "size": len(one),
+                "running_pieces": one.running,
+                "unknown_share": one.unknown_share,
+                "pieces_to_cover": {f"{share:g}": one.needed(share) for share in SHARES.values()},
+                "unused": len(one.occurring(0, 0)),
+                f"at_most_{RARE}_times": len(one.occurring(1, RARE)),
+            }
+            for one in inspection.vocabularies
+        },
         "examples": {
             reason: [{"file": one.file, "line": one.line, "texts": list(one.texts)} for one in examples]
             for reason, examples in inspection.statistics.rejected.items()
@@ -180,15 +190,4 @@ def _unknown(column: ColumnStatistics) -> dict[str, int]:
         "unknown": column.unknown,
         "sentences": column.pieces.rows,
         "sentences_with_unknown": column.unknown_rows,
-    }
-
-
-def _vocabulary(one: Vocabulary) -> dict[str, Any]:
-    return {
-        "size": len(one),
-        "running_pieces": one.running,
-        "unknown_share": one.unknown_share,
-        "pieces_to_cover": {f"{share:g}": one.needed(share) for share in SHARES.values()},
-        "unused": len(one.occurring(0, 0)),
-        f"at_most_{RARE}_times": len(one.occurring(1, RARE)),
     }

@@ -97,6 +97,8 @@ def attention_figure(
     *, src_pieces: Sequence[str], tgt_pieces: Sequence[str], weights: NDArray[np.float32], title: str
 ) -> "Figure":
     """Lay out the cells, their labels and a colour bar; the figure is as large as they are without the labels."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     rows, columns = len(tgt_pieces), len(src_pieces)
@@ -107,8 +109,15 @@ def attention_figure(
     width, height = cells_width + _GAP + _BAR_WIDTH, max(cells_height, _SHORTEST_BAR)
     figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
     axes = figure.add_axes((0, 1 - cells_height / height, cells_width / width, cells_height / height))
-    figure.add_axes((1 - _BAR_WIDTH / width, 0, _BAR_WIDTH / width, 1))
-    _draw_cells(figure, weights, line_width=_LINE * cell / _CELL)
+    colours: dict[str, Any] = {"cmap": "Blues", "norm": Normalize(0, 1)}
+    if weights.size:
+        axes.imshow(weights, extent=(0, columns, rows, 0), aspect="auto", interpolation="nearest", **colours)
+    axes.set(xlim=(0, max(columns, 1)), ylim=(max(rows, 1), 0))
+    lines: dict[str, Any] = {"colors": "#dddddd", "linewidths": _LINE * cell / _CELL}
+    axes.hlines(np.arange(1, rows), 0, columns, **lines)
+    axes.vlines(np.arange(1, columns), 0, rows, **lines)
+    bar_axes = figure.add_axes((1 - _BAR_WIDTH / width, 0, _BAR_WIDTH / width, 1))
+    figure.colorbar(ScalarMappable(**colours), cax=bar_axes, label="attention weight")
     src_labels, tgt_labels = (
         [printable(piece, _LONGEST_LABEL) for piece in pieces] for pieces in (src_pieces, tgt_pieces)
     )
@@ -121,22 +130,6 @@ def attention_figure(
     axes.set_yticks(np.arange(rows) + 0.5, tgt_labels, fontsize=size, **text)
     axes.set_title(title, loc="left", fontsize=12, pad=10, **text)
     return figure
-
-
-def _draw_cells(figure: "Figure", weights: NDArray[np.float32], *, line_width: float) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    axes, bar_axes = figure.axes
-    rows, columns = weights.shape
-    colours: dict[str, Any] = {"cmap": "Blues", "norm": Normalize(0, 1)}
-    if weights.size:
-        axes.imshow(weights, extent=(0, columns, rows, 0), aspect="auto", interpolation="nearest", **colours)
-    axes.set(xlim=(0, max(columns, 1)), ylim=(max(rows, 1), 0))
-    lines: dict[str, Any] = {"colors": "#dddddd", "linewidths": line_width}
-    axes.hlines(np.arange(1, rows), 0, columns, **lines)
-    axes.vlines(np.arange(1, columns), 0, rows, **lines)
-    figure.colorbar(ScalarMappable(**colours), cax=bar_axes, label="attention weight")
 
 
 def _families_for(characters: set[str]) -> tuple[list[str], list[str]]:
