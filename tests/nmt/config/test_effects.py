@@ -17,6 +17,15 @@ def test_the_defaults_are_all_of_use() -> None:
     assert warnings_of_idle(parse_settings(to_toml(Settings()), where="config.toml"), *ALL) == []
 
 
+def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
+    settings = load_settings(overrides=["training.samples=9", "training.label_smoothing=0.2"])
+    training = settings.training.model_copy(update={"objective": "another"})
+    assert warnings_of_idle(settings.model_copy(update={"training": training}), "training") == [
+        'an objective other than "sampled" makes no use of training.samples',
+        'an objective other than "full" makes no use of training.label_smoothing',
+    ]
+
+
 @pytest.mark.parametrize(
     ("wishes", "warning"),
     [
