@@ -12,9 +12,6 @@ from nmt.io.lines import OnBadUtf8, read_lines, unequal
 from nmt.metrics import Score, ScoreOptions, compare, score_lines, tokenizer_for
 from nmt.translate import Options, Translator
 
-_DIGITS: Final = 4
-"""To which values are rounded: halves of a step have no more."""
-
 
 class Point(NamedTuple):
     """What is tuned."""
@@ -41,7 +38,7 @@ class WeightValues:
 
     def around(self, value: float, share: float) -> list[float]:
         """Return `value` and what lies a `share` of a step below and above it, none below 0."""
-        found = (round(value + sign * share * self.step, _DIGITS) for sign in (-1, 0, 1))
+        found = (round(value + sign * share * self.step, 4) for sign in (-1, 0, 1))  # halves of halves have no more
         return [one for one in found if one >= 0] if self.step else [value]
 
 
@@ -80,16 +77,16 @@ class Plan:
 
 def try_points(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried]:
     """Try the points of a plan, each once, and give each as soon as its score is known."""
-    points = list(map(Point._make, product(plan.lm_weights.values, plan.length_penalties.values)))
+    weights: Sequence[float] = plan.lm_weights.values
+    penalties: Sequence[float] = plan.length_penalties.values
     tried: list[Tried] = []
     for halvings in range(plan.rounds + 1):
         if halvings:
             best, share = best_of(tried, plan.usual_penalty).point, 0.5**halvings
             weights = plan.lm_weights.around(best.lm_weight, share)
             penalties = plan.length_penalties.around(best.length_penalty, share)
-            points = list(map(Point._make, product(weights, penalties)))
         known = {one.point for one in tried}
-        for point in points:
+        for point in map(Point._make, product(weights, penalties)):
             if point not in known:
                 tried.append(Tried(point, score_of(point)))
                 yield tried[-1]
