@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from nmt.report.inspection import Bar, Inspection
 
 _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
-_BINS: Final = 19
 _BAR: Final = 24
-_CHARACTERS: Final = 10
-_EXAMPLES: Final = 2
 _EXCERPT: Final = 100
 
 
@@ -121,7 +118,7 @@ def _lengths(inspection: "Inspection") -> Iterator[Table]:
         for unit in UNITS:
             one = side.lengths(unit)
             quantiles = [f"{one.quantile(share):,}" for share in QUANTILES.values()]
-            picture = _outline(length_bars(one, most=_BINS))
+            picture = _outline(length_bars(one, most=19))
             rows.append((f"{side.name}, {unit}", f"{one.mean:,.1f}", *quantiles, f"{one.largest:,}", picture))
     yield _table(("", "mean", *(f"{name} ≤" for name in QUANTILES), "longest", "from 0 on"), rows)
     if inspection.pairs:
@@ -166,7 +163,7 @@ def _unknown(inspection: "Inspection") -> Iterator[Table]:
     for side in inspection.sides:
         characters = (
             (f"{side.name}: {one.shown}", f"{one.train:,}", f"{one.valid:,}", f"{one.code} {one.name}")
-            for one in unknown_characters(side, most=_CHARACTERS)
+            for one in unknown_characters(side, most=10)
         )
         yield _table(("", "training", "validation", ""), characters)
 
@@ -178,7 +175,7 @@ def _examples(inspection: "Inspection") -> Iterator[Table]:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for reason, examples in inspection.statistics.rejected.items():
-        for example in examples[:_EXAMPLES]:
+        for example in examples[:2]:
             table.add_row(reason, f"{example.file}:{example.line}")
             for text in example.texts:
                 table.add_row("", visible(text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"))

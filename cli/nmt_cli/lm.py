@@ -17,6 +17,7 @@ from nmt.errors import DataError, UsageError, counted
 from nmt_cli.terminal import (
     STREAM,
     DeviceOption,
+    Files,
     OnBadUtf8Option,
     SeedOption,
     TemperatureOption,
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nmt.lm import LineScore, Totals
-
-
-Files = list[Path] | None
 
 _compute = partial(typer.Option, rich_help_panel="Computation")
 _output = partial(typer.Option, rich_help_panel="Output")

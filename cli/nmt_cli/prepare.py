@@ -8,7 +8,7 @@ import typer
 
 from nmt.corpus import FORMATS
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
-from nmt_cli.terminal import RecipeOption, SetOption, count_option, file_option, progress, results, say, warn
+from nmt_cli.terminal import Files, RecipeOption, SetOption, count_option, file_option, progress, results, say, warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from nmt.config import Settings
     from nmt.prepare.pipeline import PreparationReport
     from nmt.prepare.stages import OnProgress, StageProgress
-
-Files = list[Path] | None
 
 
 def prepare(

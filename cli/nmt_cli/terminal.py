@@ -128,7 +128,7 @@ def fail(message: str) -> None:
     console.print(f"error: {line}", soft_wrap=True, style="red")
 
 
-def progress(*columns: "str | ProgressColumn") -> "Progress":
+def progress(*columns: "str | ProgressColumn", visible: bool = True) -> "Progress":
     """Make progress bars on stderr that vanish when done, and that never show when stderr is not a terminal.
 
     Without `columns` each bar shows description, bar, count and time left.
@@ -136,7 +136,8 @@ def progress(*columns: "str | ProgressColumn") -> "Progress":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     default = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*(columns or default), console=console, transient=True, disable=not console.is_terminal)
+    shown = visible and console.is_terminal
+    return Progress(*(columns or default), console=console, transient=True, disable=not shown)
 
 
 @contextmanager
@@ -147,10 +148,7 @@ def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]
     """
     from rich.progress import SpinnerColumn, TextColumn
 
-    if not (visible and console.is_terminal):
-        yield lambda text: None
-        return
-    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as bar:
+    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), visible=visible) as bar:
         task = bar.add_task(name)
         yield lambda text: bar.update(task, description=text)
 
@@ -163,6 +161,7 @@ def counting(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+Files = list[Path] | None
 file_option = partial(typer.Option, metavar="FILE")
 count_option = partial(typer.Option, metavar="N", min=1)
 

@@ -96,8 +96,7 @@ class TrainingView:
         self._shown = shown
         self._of_text = of_text
         percentage, description = TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}")
-        self.bar = progress(percentage, BarColumn(bar_width=10), description)
-        self.bar.disable |= not shown
+        self.bar = progress(percentage, BarColumn(bar_width=10), description, visible=shown)
         self._task = self.bar.add_task("starting", total=None)
         self._last: StepReport | None = None
 

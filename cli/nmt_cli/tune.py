@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from nmt.metrics import Score
     from nmt.tuning import Plan, Point, Tried
 
-
 _SIGNIFICANT: Final = 0.05
 """Differences with a larger p usually count as chance."""
 

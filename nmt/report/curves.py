@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
 PICTURE: Final = "curves.png"
 
 _MOST_POINTS: Final = 600

@@ -20,7 +20,6 @@ from nmt.report.inspection import RARE, SHARES, UNITS, Bar, Inspection, Side, Vo
 
 _POINTS: Final = 80
 _QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-_CHARACTERS: Final = 1000
 _LENGTHS: Final = TypeAdapter(Lengths)
 
 
@@ -177,7 +176,7 @@ def _side(side: Side) -> dict[str, Any]:
         lengths[unit] = {"mean": one.mean, "quantiles": quantiles, **_LENGTHS.dump_python(one)}
     characters = [
         {"character": one.character, "name": one.name, "training": one.train, "validation": one.valid}
-        for one in unknown_characters(side, most=_CHARACTERS)
+        for one in unknown_characters(side, most=1000)
     ]
     validation = {name: _unknown(column) for name, column in side.valid.items()}
     unknown = {"training": _unknown(side.train), "validation": validation, "characters": characters}

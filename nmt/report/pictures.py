@@ -16,7 +16,6 @@ from nmt.io.files import written
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 STYLE: Final = {
     "axes.titlesize": 11.0,
     "axes.edgecolor": "#999999",
@@ -66,7 +65,6 @@ _LONGEST_SIDE: Final = 40.0
 _BAR_WIDTH: Final = 0.16
 _SHORTEST_BAR: Final = 1.6
 _GAP: Final = 0.2
-_DOTS_PER_INCH: Final = 120
 _POINTS_PER_INCH: Final = 72
 
 _LINE: Final = 0.5
@@ -107,7 +105,7 @@ def attention_figure(
     cell = min(_CELL, _LONGEST_SIDE / max(rows, columns, 1))
     cells_width, cells_height = max(columns, 1) * cell, max(rows, 1) * cell
     width, height = cells_width + _GAP + _BAR_WIDTH, max(cells_height, _SHORTEST_BAR)
-    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
+    figure = Figure(figsize=(width, height), dpi=120)
     axes = figure.add_axes((0, 1 - cells_height / height, cells_width / width, cells_height / height))
     colours: dict[str, Any] = {"cmap": "Blues", "norm": Normalize(0, 1)}
     if weights.size:
