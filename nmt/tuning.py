@@ -38,7 +38,7 @@ class WeightValues:
 
     def around(self, value: float, share: float) -> list[float]:
         """Return `value` and what lies a `share` of a step below and above it, none below 0."""
-        found = (round(value + sign * share * self.step, 4) for sign in (-1, 0, 1))  # halves of halves have no more
+        found = (round(value + sign * share * self.step, 4) for sign in (-1, 0, 1))  # steps have no more digits
         return [one for one in found if one >= 0] if self.step else [value]
 
 
