@@ -132,13 +132,21 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _values_must_agree(self) -> Self:
-        sides = [self._faults_of_attention(), self._faults_of_copying()] if self.kind == "translation" else []
-        for fault in chain(*sides, self._faults()):
+        sides = [self._faults_without_attention(), self._faults_of_copying()] if self.kind == "translation" else []
+        for fault in chain(self._faults_of_rates(), *sides, self._faults()):
             raise ValueError(fault)
         return self
 
-    def _faults_of_attention(self) -> Iterator[str]:
-        encoder, decoder = self.encoder_stack().size, self.decoder_stack().size
+    def _faults_of_rates(self) -> Iterator[str]:
+        for side in ("encoder", "decoder"):
+            rates, layers = getattr(self, f"{side}_dropout"), getattr(self, f"{side}_layers")
+            if isinstance(rates, tuple) and len(rates) != layers - 1:
+                yield (
+                    f"{side}_dropout lists {len(rates)}, expected {layers - 1}: a rate for every layer but the first "
+                    f"of {side}_layers = {layers}"
+                )
+
+    def _faults_without_attention(self) -> Iterator[str]:
         if self.attention == "none" and self.decoder_init == "zeros":
             yield (
                 'attention = "none" with decoder_init = "zeros" lets the decoder know nothing of the source: set '
@@ -148,12 +156,6 @@ class ModelSettings(Section):
             yield (
                 'input_feeding = true feeds what attention has read, but attention = "none" reads nothing: set '
                 "input_feeding = false, or another attention"
-            )
-        if self.attention in ("dot", "scaled_dot") and encoder != decoder:
-            yield (
-                f'attention = "{self.attention}" multiplies states of the decoder with outputs of the encoder: '
-                f'expected them to be as wide, or "general" or "additive", found encoder_size = {encoder} and '
-                f"decoder_size = {decoder}"
             )
 
     def _faults_of_copying(self) -> Iterator[str]:
@@ -178,13 +180,13 @@ class ModelSettings(Section):
             )
 
     def _faults(self) -> Iterator[str]:
-        for side in ("encoder", "decoder"):
-            rates, layers = getattr(self, f"{side}_dropout"), getattr(self, f"{side}_layers")
-            if isinstance(rates, tuple) and len(rates) != layers - 1:
-                yield (
-                    f"{side}_dropout lists {len(rates)}, expected {layers - 1}: a rate for every layer but the first "
-                    f"of {side}_layers = {layers}"
-                )
+        encoder, decoder = self.encoder_stack().size, self.decoder_stack().size
+        if self.kind == "translation" and self.attention in ("dot", "scaled_dot") and encoder != decoder:
+            yield (
+                f'attention = "{self.attention}" multiplies states of the decoder with outputs of the encoder: '
+                f'expected them to be as wide, or "general" or "additive", found encoder_size = {encoder} and '
+                f"decoder_size = {decoder}"
+            )
         if self.recurrent_dropout and not any(CELLS[stack.cell].recurrent_weights for stack in self.stacks()):
             yield (
                 f'recurrent_dropout must be 0 for cell "{self.decoder_stack().cell}", which has no recurrent weights, '
@@ -192,10 +194,9 @@ class ModelSettings(Section):
             )
         if self.init == "uniform" and not self.init_range:
             yield 'init = "uniform" draws all weights within plus and minus init_range: expected one above 0, found 0'
-        size = self.encoder_stack().size
-        if self.kind == "translation" and self.bidirectional and size % 2:
+        if self.kind == "translation" and self.bidirectional and encoder % 2:
             name = "hidden_size" if self.encoder_size is None else "encoder_size"
-            yield f"{name} must be even for a bidirectional encoder, found {size}"
+            yield f"{name} must be even for a bidirectional encoder, found {encoder}"
         if self.kind == "lm" and (self.src_vectors or self.freeze_src_vectors):
             yield "a language model has no source: its word vectors are tgt_vectors, not src_vectors"
         for side in ("src", "tgt"):

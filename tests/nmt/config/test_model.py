@@ -185,3 +185,21 @@ def test_one_table_starts_from_one_file() -> None:
 def test_tying_depends_on_the_vocabulary_only_if_it_is_left_open() -> None:
     assert [ModelSettings().tying(joint=joint) for joint in (True, False)] == ["all", "target"]
     assert [ModelSettings(tied_embeddings="none").tying(joint=joint) for joint in (True, False)] == ["none", "none"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attention": "dot", "encoder_size": 6, "decoder_size": 4, "encoder_layers": 2},
+        {"decoder_init": "copy", "encoder_size": 6, "encoder_layers": 2, "decoder_layers": 1},
+        {"attention": "none", "decoder_init": "zeros", "encoder_layers": 2},
+    ],
+)
+def test_a_list_of_another_length_is_refused_before_what_else_does_not_fit(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="encoder_dropout lists 2, expected 1"):
+        ModelSettings.model_validate({**settings, "encoder_dropout": [0.1, 0.2]})
+
+
+def test_what_cannot_be_copied_is_refused_before_dot_products() -> None:
+    with pytest.raises(ValidationError, match="gives the decoder the state of the encoder"):
+        ModelSettings(attention="dot", decoder_init="copy", encoder_size=6, decoder_size=4)
