@@ -80,7 +80,10 @@ class ModelFolder:
         """Create the folder with config.toml and copies of the tokenizer models, or bring them up to date."""
         self.path.mkdir(parents=True, exist_ok=True)
         for name, content in {CONFIG: to_toml(self.settings).encode("utf-8"), **self.tokenizers}.items():
-            _put(self.path, name, content)
+            path = self.path / name
+            old = [sha256(path)] if path.is_file() else []
+            if old != [hashlib.sha256(content).hexdigest()]:  # a resumed training asks nothing of a damaged card
+                _put(self.path, name, content, old)
 
     def save(self, model: nn.Module, summary: dict[str, Any]) -> None:
         """Replace the weights, and the training summary in model.json."""
@@ -105,13 +108,12 @@ class ModelFolder:
 
 def put_lexicon(folder: Path, content: bytes) -> None:
     """Write the lexicon of a model folder, or replace it."""
-    _read_card(folder)
-    _put(folder, LEXICON, content)
+    _put(folder, LEXICON, content, _read_card(folder).sha256.get(LEXICON, []))
 
 
-def _put(folder: Path, name: str, content: bytes) -> None:
-    """Write a file; where a card is already, announce it there, beforehand next to the one that it replaces."""
-    path, new = folder / name, hashlib.sha256(content).hexdigest()
+def _put(folder: Path, name: str, content: bytes, old: Sequence[str]) -> None:
+    """Write a file; where a card is already, announce it there, beforehand next to the hashes that it replaces."""
+    new = hashlib.sha256(content).hexdigest()
 
     def announce(hashes: list[str]) -> None:
         if (folder / CARD).exists():
@@ -119,8 +121,8 @@ def _put(folder: Path, name: str, content: bytes) -> None:
             card.sha256[name] = hashes
             card.write(folder)
 
-    announce([new, sha256(path)] if path.is_file() else [new])
-    with replacing(path) as file:
+    announce([new, *old])
+    with replacing(folder / name) as file:
         file.write(content)
     announce([new])
 

@@ -99,6 +99,12 @@ def test_new_settings_in_a_folder_that_holds_a_model_leave_a_model_that_loads(fo
     assert settings.search.beam_size == 3
 
 
+def test_an_unchanged_file_is_not_written_again(folder: ModelFolder) -> None:
+    before = {path.name: path.stat().st_ino for path in folder.path.iterdir()}
+    folder.create()
+    assert {path.name: path.stat().st_ino for path in folder.path.iterdir()} == before
+
+
 @contextmanager
 def killed_after(steps: int) -> Iterator[list[str]]:
     """Kill what writes files after so many; yield the names of those that it began."""
@@ -215,9 +221,13 @@ def test_a_lexicon_joins_the_folder_and_outlives_the_weights(folder: ModelFolder
     assert len(card["sha256"]["lexicon.safetensors"]) == 1
 
 
-def test_an_altered_lexicon_is_refused(folder: ModelFolder) -> None:
+def test_an_altered_lexicon_is_refused_also_while_it_is_replaced(folder: ModelFolder) -> None:
     put_lexicon(folder.path, b"words")
     (folder.path / "lexicon.safetensors").write_bytes(b"other")
+    with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
+        load_model(folder.path, device=CPU)
+    with killed_after(1):
+        put_lexicon(folder.path, b"new words")
     with pytest.raises(ModelError, match=r"lexicon\.safetensors has been altered"):
         load_model(folder.path, device=CPU)
 
@@ -250,9 +260,10 @@ def test_a_kill_while_a_lexicon_is_written_leaves_a_model_that_loads(
     assert (path.read_bytes() if path.exists() else None) == (b"new words" if steps == 2 else old)
 
 
-def test_a_damaged_card_is_replaced_by_the_next_weights(folder: ModelFolder) -> None:
+def test_a_damaged_card_is_replaced_by_the_next_weights_of_a_resumed_training(folder: ModelFolder) -> None:
     put_lexicon(folder.path, b"words")
     (folder.path / "model.json").write_text("{")
+    folder.create()
     folder.save(small_model(), {})
     load_model(folder.path, device=CPU)
     assert "lexicon.safetensors" not in json.loads((folder.path / "model.json").read_text())["sha256"]
