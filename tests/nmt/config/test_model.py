@@ -202,4 +202,4 @@ def test_a_list_of_another_length_is_refused_before_what_else_does_not_fit(setti
 
 def test_what_cannot_be_copied_is_refused_before_dot_products() -> None:
     with pytest.raises(ValidationError, match="gives the decoder the state of the encoder"):
-        ModelSettings(attention="dot", decoder_init="copy", encoder_size=6, decoder_size=4)
+        ModelSettings(attention="dot", decoder_init="copy", encoder_size=6, decoder_size=4, encoder_layers=1)
