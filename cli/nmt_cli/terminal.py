@@ -137,7 +137,8 @@ def progress(*columns: "str | ProgressColumn", visible: bool = True) -> "Progres
 
     default = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     shown = visible and console.is_terminal
-    return Progress(*(columns or default), console=console, transient=True, disable=not shown)
+    target = console if shown else Console(quiet=True)  # Rich before 14.1 ends a hidden bar with an empty line
+    return Progress(*(columns or default), console=target, transient=True, disable=not shown)
 
 
 @contextmanager
