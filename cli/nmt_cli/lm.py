@@ -214,11 +214,11 @@ def filter_corpus(
     from nmt.io.files import written
     from nmt.lm.filtering import Difference, copy_chosen, differences, lowest, read_sides
 
+    if threshold is not None and not math.isfinite(threshold):
+        raise typer.BadParameter("Input should be a finite number", param_hint="'--threshold'")
     sides, outputs = _sides(src, tgt, text, output_src, output_tgt, output)
     if (keep is None) == (threshold is None):
         raise UsageError("give one of --keep and --threshold: which lines are kept")
-    if threshold is not None and not math.isfinite(threshold):
-        raise typer.BadParameter("Input should be a finite number", param_hint="'--threshold'")
     _check_files([path for paths in sides for path in paths], [*outputs, *([scores] if scores else [])])
     models = _models(side, in_domain, general, text=bool(text))
     judges = [pair and Difference.load(*pair, device=device, precision=precision) for pair in models]

@@ -141,8 +141,11 @@ def test_every_source_file_needs_its_target(models: tuple[Path, Path]) -> None:
         ("--threshold", "nan", "Input should be a finite number"),
     ],
 )
-def test_what_is_out_of_range_is_wrong_usage(models: tuple[Path, Path], option: str, value: str, why: str) -> None:
-    result = invoke(models, *PAIRS, option, value)
+def test_what_is_out_of_range_is_refused_before_the_files(
+    models: tuple[Path, Path], option: str, value: str, why: str
+) -> None:
+    unequal = "--src", "src"
+    result = invoke(models, *PAIRS, *unequal, option, value)
     assert result.exit_code == 2
     assert f"Invalid value for '{option}': {why}" in result.stderr
 
