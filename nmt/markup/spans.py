@@ -183,6 +183,8 @@ def find_unread(text: str, known: frozenset[str], readable: Sequence[tuple[int, 
         known: The characters that the model can read; white space need not be among them.
         readable: Where, from start to end, all is known whatever its characters: what is masked.
     """
+    if not any(unicodedata.category(character)[0] in "LMNS" for character in set(text) - known):
+        return []  # as of nearly every line
     kinds = "".join([_unread_kind(character, is_known=character in known) for character in text])
     found = [Stretch(*match.span()) for match in _UNREAD.finditer(kinds)]
     return [one for one in found if not any(start < one.end and one.start < end for start, end in readable)]
