@@ -68,10 +68,15 @@ class HubDataset(PairSource):
         self._wanted = wanted
         self._rows_read = 0
         self._where = f"{PREFIX}{dataset.text}"
-        self.files: tuple[Path, ...] = ()
-        if folder := dataset.folder:  # what is in it, and in folders within it, but nothing that is hidden
-            found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-            self.files = tuple(folder / one for one in found if not any(part.startswith(".") for part in one.parts))
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:  # type: ignore[override]
+        """What is in its folder, and in folders within it, but nothing that is hidden."""
+        folder = self._dataset.folder
+        if folder is None:
+            return ()
+        found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        return tuple(folder / one for one in found if not any(part.startswith(".") for part in one.parts))
 
     @property
     def fingerprint(self) -> str | None:

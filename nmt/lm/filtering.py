@@ -98,7 +98,7 @@ def lowest(scores: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
 
 
 def read_sides(sides: Sequence[Sequence[Path]], on_bad_utf8: OnBadUtf8 = "error") -> Iterator[tuple[str, ...]]:
-    """Read files that match line by line, one of each side after the other, as they are.
+    """Read files that match line by line, one of each side after the other, as they are: twice where they do not match.
 
     Raises:
         DataError: A file cannot be read, or files do not match.
