@@ -155,7 +155,7 @@ def translate(
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     if needless := [name for name, value in drawing.items() if value is not None and not sample]:
-        raise UsageError(f"--{needless[0].replace('_', '-')} is about random translations; it needs --sample")
+        raise UsageError(f"--{needless[0].replace('_', '-')} is about sampling; it needs --sample")
     read = [path for path in (source, terms, dictionary) if path is not None]
     refuse_replacing(read, [output, *([alignment] if alignment else [])])
     options = Options(

@@ -121,7 +121,7 @@ def test_plain_samples_have_a_seed_too(run: Run, library: Translator) -> None:
 
 @pytest.mark.parametrize("arguments", [["--temperature", "0.5"], ["--top-k", "5"], ["--top-p", "0.9"], ["--seed", "1"]])
 def test_what_is_about_samples_needs_samples(refused: Run, arguments: list[str]) -> None:
-    assert refused(*arguments, code=2) == (f"error: {arguments[0]} is about random translations; it needs --sample\n")
+    assert refused(*arguments, code=2) == (f"error: {arguments[0]} is about sampling; it needs --sample\n")
 
 
 @pytest.mark.parametrize(
