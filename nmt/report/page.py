@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from nmt.errors import counted
 from nmt.prepared.statistics import EXAMPLES, ColumnStatistics, Lengths, ratio_of_bin
-from nmt.report import inspection as measures
+from nmt.report import inspection
 from nmt.report.inspection import RARE, SHARES, UNITS, Bar, Inspection, Side, Vocabulary, unknown_characters
 
 _POINTS: Final = 80
@@ -54,7 +54,7 @@ class Plot:
     """How their heights are written."""
 
 
-def to_page(inspection: Inspection) -> str:
+def to_page(inspected: Inspection) -> str:
     """Write the page, which shows the same wherever it is opened.
 
     All text of the corpus is escaped, and the page forbids browsers to load anything for it.
@@ -63,31 +63,31 @@ def to_page(inspection: Inspection) -> str:
         loader=PackageLoader(__package__, ""),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: measures.visible(value) if type(value) is str else value,
+        finalize=lambda value: inspection.visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     pages.filters |= {"show": format, "json": lambda value: json.dumps(value, ensure_ascii=False)}
-    vocabularies = [side.vocabulary for side in inspection.sides]
+    vocabularies = [side.vocabulary for side in inspected.sides]
     curves = [one for one in vocabularies if one.counts[one.by_frequency].any()]
     return pages.get_template("page.html.j2").render(
-        inspection=inspection,
-        counts=inspection.manifest.counts,
-        settings=inspection.manifest.settings,
-        pairs=inspection.pairs,
-        sides=inspection.sides,
-        noun=inspection.noun,
+        inspected=inspected,
+        counts=inspected.manifest.counts,
+        settings=inspected.manifest.settings,
+        pairs=inspected.pairs,
+        sides=inspected.sides,
+        noun=inspected.noun,
         plots=[coverage_plot(curves), rank_plot(curves)] if curves else [],
         most_examples=EXAMPLES,
-        length_columns=["in all", "mean", *(f"{name} have at most" for name in measures.QUANTILES), "longest"],
+        length_columns=["in all", "mean", *(f"{name} have at most" for name in inspection.QUANTILES), "longest"],
         valid_columns=[
-            inspection.noun,
+            inspected.noun,
             "left out: empty",
-            *(f"{side.name}: {what}" for side in inspection.sides for what in ("pieces", "mean", "unknown")),
+            *(f"{side.name}: {what}" for side in inspected.sides for what in ("pieces", "mean", "unknown")),
         ],
-        measures=measures,
-        percent=measures.percent,
+        inspection=inspection,
+        percent=inspection.percent,
         counted=counted,
         count_axis=count_axis,
     )
@@ -140,14 +140,14 @@ def powers(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(first, last + 1, max(1, (last - first) // 4))]
 
 
-def inspection_tree(inspection: Inspection) -> dict[str, Any]:
+def inspection_tree(inspected: Inspection) -> dict[str, Any]:
     """Return what the page shows as plain dictionaries, for JSON."""
-    ratios = inspection.statistics.train.ratios.tolist()
+    ratios = inspected.statistics.train.ratios.tolist()
     return {
-        "folder": str(inspection.folder),
-        "counts": inspection.manifest.counts.model_dump(mode="json"),
-        "inputs": [record.model_dump(mode="json") for record in inspection.manifest.inputs],
-        "sides": {side.name: _side(side) for side in inspection.sides},
+        "folder": str(inspected.folder),
+        "counts": inspected.manifest.counts.model_dump(mode="json"),
+        "inputs": [record.model_dump(mode="json") for record in inspected.manifest.inputs],
+        "sides": {side.name: _side(side) for side in inspected.sides},
         "ratios": {f"{ratio_of_bin(place):.4f}": rows for place, rows in enumerate(ratios) if rows},
         "vocabularies": {
             one.name: {
@@ -158,13 +158,13 @@ def inspection_tree(inspection: Inspection) -> dict[str, Any]:
                 "unused": len(one.occurring(0, 0)),
                 f"at_most_{RARE}_times": len(one.occurring(1, RARE)),
             }
-            for one in inspection.vocabularies
+            for one in inspected.vocabularies
         },
         "examples": {
             reason: [{"file": one.file, "line": one.line, "texts": list(one.texts)} for one in examples]
-            for reason, examples in inspection.statistics.rejected.items()
+            for reason, examples in inspected.statistics.rejected.items()
         },
-        "settings": inspection.manifest.settings,
+        "settings": inspected.manifest.settings,
     }
 
 
