@@ -38,7 +38,7 @@ class Flow:
 
     def __init__(
         self,
-        reader: LineProcessor,
+        processor: LineProcessor,
         engine: Engine[Any, Any],
         again: Engine[Any, Any] | None = None,
         linking: Engine[Any, Any] | None = None,
@@ -58,7 +58,7 @@ class Flow:
             first_line: The number of the first line, on which random numbers depend.
             opened: What of the markup of a document is open before the first line.
         """
-        self._reader = reader
+        self._processor = processor
         self._engine = engine
         self._again = again
         self._lacking: deque[Sentence] = deque()
@@ -86,7 +86,7 @@ class Flow:
     def put(self, lines: Sequence[str]) -> None:
         """Take lines. Among those of one call the longest are translated first, so that equal lengths meet."""
         sentences: list[Sentence] = []
-        for text, line in zip(lines, self._reader.read(lines, self._opened), strict=True):
+        for text, line in zip(lines, self._processor.read(lines, self._opened), strict=True):
             self._opened = line.marked.opened
             self._unfinished[self._next_in] = _Unfinished(line, len(text))
             self._characters += len(text)
@@ -106,7 +106,7 @@ class Flow:
             line, part = divmod(number, _PARTS_OF_A_LINE)
             unfinished = self._unfinished[line]
             sentence = unfinished.line.sentence(part, number - part) if self._again else None
-            if sentence and self._reader.lacks(sentence, hypotheses):
+            if sentence and self._processor.lacks(sentence, hypotheses):
                 self._lacking.append(sentence)
             else:
                 unfinished.found[part] = hypotheses
@@ -115,7 +115,7 @@ class Flow:
                 self._search_beside(engine, sentences)
         done = []
         while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
-            done.append(self._reader.write(one.line, [one.found[part] for part in range(len(one.found))]))
+            done.append(self._processor.write(one.line, [one.found[part] for part in range(len(one.found))]))
             self._characters -= one.characters
             del self._unfinished[self._next_out]
             self._next_out += 1

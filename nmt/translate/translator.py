@@ -157,7 +157,7 @@ class Translator:
             texts = self.tokenizers.tgt.decode
             rescoring = Rescoring(language.log_probabilities, texts, weight, scoring, options.n_best)
         placeholders = self.settings.tokenizer.placeholders
-        reader = LineProcessor(self.tokenizers, self.settings, options)
+        processor = LineProcessor(self.tokenizers, self.settings, options)
         constrained = bool(options.required or options.terms)
         kind = Kind(
             n_best=search.beam_size if rescoring else options.n_best,
@@ -168,7 +168,7 @@ class Translator:
             constrained=constrained,
             continuing=continuing(self.tokenizers.tgt) if constrained else frozenset(),
             opening=opening(self.tokenizers.tgt) if constrained else {},
-            copied=tuple(reader.copied.values()),
+            copied=tuple(processor.copied.values()),
             weighed=language is not None and rescoring is None,
         )
         if options.forbidden:
@@ -181,9 +181,9 @@ class Translator:
             wider = search.model_copy(update={"beam_size": max(search.beam_size, _BEAMS_AGAIN), "shortlist": 0})
             again = self._engine(wider, replace(kind, constrained=True))
         linking: Engine[Any, Any] | None = None
-        if self.attends and reader.known is not None and not kind.with_attention:
+        if self.attends and processor.known is not None and not kind.with_attention:
             linking = self._engine(search, replace(kind, with_attention=True))
-        return Flow(reader, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
+        return Flow(processor, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
 
     def _check(self, options: Options, normalise: Callable[[str], str]) -> None:
         """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""

@@ -84,8 +84,8 @@ class Recorder:
 def recorded(tokenizers: Tokenizers, *, max_pieces: int = 128, **options: Any) -> tuple[Flow, Recorder]:
     recorder = Recorder()
     settings = Settings.model_validate({"data": {"max_pieces": max_pieces}})
-    reader = LineProcessor(tokenizers, settings, Options(**options))
-    return Flow(reader, cast("Engine[Any, Any]", recorder)), recorder
+    processor = LineProcessor(tokenizers, settings, Options(**options))
+    return Flow(processor, cast("Engine[Any, Any]", recorder)), recorder
 
 
 def drain(flow: Flow) -> Found:
@@ -115,10 +115,10 @@ class Forgetful(Recorder):
 
 def test_only_sentences_that_lost_a_placeholder_are_searched_again(tokenizers: Tokenizers) -> None:
     masking = Settings.model_validate({"tokenizer": {"placeholders": ["number"]}})
-    reader = LineProcessor(tokenizers, masking, Options())
-    number = reader.copied["number"]
+    processor = LineProcessor(tokenizers, masking, Options())
+    number = processor.copied["number"]
     first, again = Forgetful(number), Recorder()
-    flow = Flow(reader, cast("Engine[Any, Any]", first), cast("Engine[Any, Any]", again))
+    flow = Flow(processor, cast("Engine[Any, Any]", first), cast("Engine[Any, Any]", again))
     flow.put(["a dog", "7 dogs", "", "a cat", "the 8 cats sleep"])
     assert texts(drain(flow)) == ["a dog", "7 dogs", "", "a cat", "the 8 cats sleep"]
     assert [len(added) for added in first.added] == [4]
@@ -126,9 +126,9 @@ def test_only_sentences_that_lost_a_placeholder_are_searched_again(tokenizers: T
 
 
 def test_only_lines_with_something_to_put_back_are_searched_with_attention(tokenizers: Tokenizers) -> None:
-    reader = LineProcessor(tokenizers, Settings(), Options())
+    processor = LineProcessor(tokenizers, Settings(), Options())
     plain, linking = Recorder(), Recorder()
-    flow = Flow(reader, cast("Engine[Any, Any]", plain), None, cast("Engine[Any, Any]", linking))
+    flow = Flow(processor, cast("Engine[Any, Any]", plain), None, cast("Engine[Any, Any]", linking))
     flow.put(["a dog", "a dog 😀", "😀", "a cat"])
     assert texts(drain(flow)) == ["a dog", "a dog 😀", "😀", "a cat"]
     assert [len(plain.added[0]), len(linking.added[0])] == [2, 1]
