@@ -97,8 +97,10 @@ class Terminology:
     def _matches(self, words: tuple[_Word, ...], start: int) -> Iterator[_Term]:
         for term in self._terms.get(_key(words[start]), ()):
             there = (words[start]._replace(spaced=False), *words[start + 1 : start + len(term.words)])
-            in_any_case = _fold(there) == _fold(term.words) or _fold(there, _TURKISH) == _fold(term.words, _TURKISH)
-            if (there == term.words) if term.exact else in_any_case:
+            if there == term.words or (
+                not term.exact
+                and (_fold(there) == _fold(term.words) or _fold(there, _TURKISH) == _fold(term.words, _TURKISH))
+            ):
                 yield term
 
 
