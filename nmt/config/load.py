@@ -55,12 +55,16 @@ class Settings(Section):
 
     def _faults_of_vectors(self) -> Iterator[str]:
         model, tying = self.model, self.model.tying(joint=self.tokenizer.joint)
-        learning = "_vectors = true needs a table that is not the output layer's, which has to learn: set "
         if model.freeze_tgt_vectors and tying != "none":
-            yield f'model.freeze_tgt{learning}model.tied_embeddings = "none", found "{model.tied_embeddings}"'
+            yield (
+                "model.freeze_tgt_vectors = true needs a table that is not the output layer's, which has to learn: set "
+                f'model.tied_embeddings = "none", found "{model.tied_embeddings}"'
+            )
         if model.freeze_src_vectors and tying == "all":
-            allowed = 'model.tied_embeddings = "target" or "none"'
-            yield f'model.freeze_src{learning}{allowed}, found "{model.tied_embeddings}"'
+            yield (
+                "model.freeze_src_vectors = true needs a table that is not the output layer's, which has to learn: set "
+                f'model.tied_embeddings = "target" or "none", found "{model.tied_embeddings}"'
+            )
         if tying == "all" and model.src_vectors and model.tgt_vectors and model.src_vectors != model.tgt_vectors:
             yield (
                 f"source and target share one table, but model.src_vectors is {model.src_vectors} and "
