@@ -51,75 +51,91 @@ _OF_PAIRS = (
     "max_symbol_share identify_languages"
 )
 
-_TABLE: Final[tuple[tuple[str, Callable[[Settings], bool], str], ...]] = (
-    (f"model.{_OF_SOURCE}", _is_lm, "a language model"),
-    ("training.batch_tokens bleu_tokenizer", _is_lm, "a language model"),
-    (f"search.{' '.join(SearchSettings.model_fields)}", _is_lm, "a language model"),
-    ("training.segment_rows segment_steps carry_state", lambda s: not _is_lm(s), "a translation model"),
-    ("model.cell", _every_side_has_its("cell"), "a model whose every cell is set"),
-    ("model.hidden_size", _every_side_has_its("size"), "a model whose every size is set"),
-    ("model.dropout", _every_place_has_its_rate, "a model whose every dropout is set"),
-    ("model.encoder_dropout", lambda s: not _is_lm(s) and s.model.encoder_layers == 1, "model.encoder_layers = 1"),
-    ("model.decoder_dropout", lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
-    ("model.variational_dropout", lambda s: not _is_dropping(s), "a model without dropout"),
+_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str], ...]] = (
+    ("model", tuple(_OF_SOURCE.split()), _is_lm, "a language model"),
+    ("training", ("batch_tokens", "bleu_tokenizer"), _is_lm, "a language model"),
+    ("search", tuple(SearchSettings.model_fields), _is_lm, "a language model"),
+    ("training", ("segment_rows", "segment_steps", "carry_state"), lambda s: not _is_lm(s), "a translation model"),
+    ("model", ("cell",), _every_side_has_its("cell"), "a model whose every cell is set"),
+    ("model", ("hidden_size",), _every_side_has_its("size"), "a model whose every size is set"),
+    ("model", ("dropout",), _every_place_has_its_rate, "a model whose every dropout is set"),
     (
-        "model.init_range",
+        "model",
+        ("encoder_dropout",),
+        lambda s: not _is_lm(s) and s.model.encoder_layers == 1,
+        "model.encoder_layers = 1",
+    ),
+    ("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
+    ("model", ("variational_dropout",), lambda s: not _is_dropping(s), "a model without dropout"),
+    (
+        "model",
+        ("init_range",),
         lambda s: s.model.start() != "uniform" and s.model.init_range > 0,
         'a model.init other than "uniform"',
     ),
     (
-        "model.forget_bias",
+        "model",
+        ("forget_bias",),
         lambda s: not any(CELLS[stack.cell].forget_gate for stack in s.model.stacks()),
         "a cell without a forget gate",
     ),
-    ("training.sampler samples", lambda s: s.training.objective != "sampled", 'an objective other than "sampled"'),
     (
-        "training.label_smoothing",
+        "training",
+        ("sampler", "samples"),
+        lambda s: s.training.objective != "sampled",
+        'an objective other than "sampled"',
+    ),
+    (
+        "training",
+        ("label_smoothing",),
         lambda s: s.training.objective != "full" and s.training.label_smoothing > 0,
         'an objective other than "full"',
     ),
-    ("training.betas", lambda s: s.training.optimizer == "sgd", 'training.optimizer = "sgd"'),
-    ("training.momentum", lambda s: s.training.optimizer != "sgd", "Adam"),
-    ("training.plateau_patience", lambda s: s.training.schedule != "plateau", 'a schedule other than "plateau"'),
+    ("training", ("betas",), lambda s: s.training.optimizer == "sgd", 'training.optimizer = "sgd"'),
+    ("training", ("momentum",), lambda s: s.training.optimizer != "sgd", "Adam"),
+    ("training", ("plateau_patience",), lambda s: s.training.schedule != "plateau", 'a schedule other than "plateau"'),
     (
-        "training.decay_after_epochs decay_factor",
+        "training",
+        ("decay_after_epochs", "decay_factor"),
         lambda s: s.training.schedule != "epoch_decay",
         'a schedule other than "epoch_decay"',
     ),
-    ("training.max_epochs", lambda s: s.training.max_steps > 0, "a run of training.max_steps"),
-    ("search.coverage_penalty", lambda s: not _is_lm(s) and s.search.beam_size == 1, "search.beam_size = 1"),
+    ("training", ("max_epochs",), lambda s: s.training.max_steps > 0, "a run of training.max_steps"),
+    ("search", ("coverage_penalty",), lambda s: not _is_lm(s) and s.search.beam_size == 1, "search.beam_size = 1"),
     (
-        "search.zero_digit",
+        "search",
+        ("zero_digit",),
         lambda s: not _is_lm(s) and "number" not in s.tokenizer.placeholders,
         "a model without numbers among its tokenizer.placeholders",
     ),
-    (f"data.{_OF_PAIRS}", _has_text, "text for a language model"),
-    ("tokenizer.joint", _has_text, "text for a language model"),
+    ("data", tuple(_OF_PAIRS.split()), _has_text, "text for a language model"),
+    ("tokenizer", ("joint",), _has_text, "text for a language model"),
     (
-        "data.heldout_pairs",
+        "data",
+        ("heldout_pairs",),
         lambda s: any((s.data.valid_src, s.data.validation, s.data.valid_text)),
         "a preparation with validation text",
     ),
-    ("tokenizer.character_coverage max_training_lines", _has_tokenizer, "a tokenizer from a file"),
+    ("tokenizer", ("character_coverage", "max_training_lines"), _has_tokenizer, "a tokenizer from a file"),
     (
-        "tokenizer.vocab_size character_coverage max_training_lines",
+        "tokenizer",
+        ("vocab_size", "character_coverage", "max_training_lines"),
         lambda s: s.tokenizer.kind == "byte" and not _has_tokenizer(s),
         'tokenizer.kind = "byte"',
     ),
 )
-"""Settings of a section, when they have no effect, and what makes no use of them then."""
+"""A section, settings of it, when they have no effect, and what makes no use of them then."""
 
 
 def warnings_of_idle(settings: Settings, *sections: str) -> list[str]:
     """Say which settings of some sections were changed from their defaults, though others make no use of them."""
     defaults = Settings()
     lines = []
-    for settings_of_a_section, holds, cause in _TABLE:
-        section, _, names = settings_of_a_section.partition(".")
+    for section, names, holds, cause in _TABLE:
         if section not in sections or not holds(settings):
             continue
         mine, usual = getattr(settings, section), getattr(defaults, section)
-        changed = [name for name in names.split() if name in mine.model_fields_set]
+        changed = [name for name in names if name in mine.model_fields_set]
         if idle := [f"{section}.{name}" for name in changed if getattr(mine, name) != getattr(usual, name)]:
             lines.append(f"{cause} makes no use of {', '.join(idle)}")
     return lines
@@ -127,5 +143,4 @@ def warnings_of_idle(settings: Settings, *sections: str) -> list[str]:
 
 def causes_of_idleness(section: str, name: str) -> tuple[str, ...]:
     """Say what makes no use of a setting."""
-    rows = ((*some.partition(".")[::2], cause) for some, _, cause in _TABLE)
-    return tuple(cause for of_section, names, cause in rows if of_section == section and name in names.split())
+    return tuple(cause for of_section, names, _, cause in _TABLE if of_section == section and name in names)
