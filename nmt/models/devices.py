@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import warnings
+from collections.abc import Callable
 from typing import Literal, TypeVar, cast
 
 import torch
@@ -129,7 +130,15 @@ def for_search(model: M, precision: SearchPrecision, *, device: torch.device) ->
     model.eval()
     if precision != "bf16":
         return model
-    searched, in_bf16 = copy.copy(model), autocast(model.device, "bf16")
+
+    def in_bf16(call: Callable[..., object]) -> Callable[..., object]:
+        def called(*args: object, **kwargs: object) -> object:
+            with autocast(model.device, "bf16"):  # one for each call: it holds what was set before
+                return call(*args, **kwargs)
+
+        return called
+
+    searched = copy.copy(model)
     for call in ("encode", "start", "step") if isinstance(model, Seq2Seq) else ("start", "step"):
         setattr(searched, call, in_bf16(getattr(model, call)))
     return searched

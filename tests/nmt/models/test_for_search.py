@@ -292,3 +292,14 @@ def test_on_a_gpu_models_keep_their_layers_and_multiply_in_the_precision_asked_f
     assert logits.dtype == torch.bfloat16
     torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.1)
     assert {part.dtype for state in after.layers for part in state} == {torch.float32}
+
+
+def test_calls_of_a_model_for_a_gpu_within_one_another_leave_autocast_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = text_model_of()
+    monkeypatch.setattr(model, "start", lambda: searched.step())
+    monkeypatch.setattr(model, "step", lambda: torch.is_autocast_enabled("cpu"))
+    searched = for_search(model, "bf16", device=torch.device("cuda"))  # the weights stay on the CPU here
+    assert searched.start()  # type: ignore[call-arg]
+    assert not torch.is_autocast_enabled("cpu")
