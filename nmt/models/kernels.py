@@ -241,8 +241,12 @@ class PrepackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply x [..., I]: [..., O] float32."""
         rows = x.reshape(-1, self.in_features)
-        parts = [self.multiply(some)[: len(some)] for some in torch.split(rows, ROWS_AT_ONCE)]
-        products = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if len(rows) <= ROWS_AT_ONCE:
+            products = self.multiply(rows)[: len(rows)]
+        else:
+            products = rows.new_empty(len(rows), self.out_features)
+            for some, place in zip(torch.split(rows, ROWS_AT_ONCE), torch.split(products, ROWS_AT_ONCE), strict=True):
+                place.copy_(self.multiply(some)[: len(some)])
         return products.view(*x.shape[:-1], self.out_features)
 
     def multiply(self, rows: Tensor) -> Tensor:
