@@ -155,5 +155,5 @@ class ReluRNN(FusedLayer):
     """Simple RNN, squashed by max(0, x)."""
 
     kernel = "rnn_relu"
-    library = partial(nn.RNN, nonlinearity="relu")
+    library = staticmethod(partial(nn.RNN, nonlinearity="relu"))
     form = _PrepackedReluRNN
