@@ -15,7 +15,7 @@ from nmt.config.section import Expected, Rate, Section
 class CellFacts:
     """What settings have to know of a recurrent cell, as its layer in `nmt/models/cells/` has it."""
 
-    state: Literal["h", "h, c", "c"]
+    state: tuple[Literal["h", "c"], ...]
     """Its parts: output and memory."""
     bounded: bool = True
     """Whether outputs lie in [-1, 1]."""
@@ -26,14 +26,14 @@ class CellFacts:
 
 
 CELLS: Final[dict[str, CellFacts]] = {
-    "lstm": CellFacts("h, c"),
-    "gru": CellFacts("h", forget_gate=False),
-    "rnn": CellFacts("h", forget_gate=False),
-    "rnn_relu": CellFacts("h", bounded=False, forget_gate=False),
-    "peephole_lstm": CellFacts("h, c"),
-    "layer_norm_lstm": CellFacts("h, c"),
-    "cho_gru": CellFacts("h", forget_gate=False),
-    "ssru": CellFacts("c", bounded=False, recurrent_weights=False),
+    "lstm": CellFacts(("h", "c")),
+    "gru": CellFacts(("h",), forget_gate=False),
+    "rnn": CellFacts(("h",), forget_gate=False),
+    "rnn_relu": CellFacts(("h",), bounded=False, forget_gate=False),
+    "peephole_lstm": CellFacts(("h", "c")),
+    "layer_norm_lstm": CellFacts(("h", "c")),
+    "cho_gru": CellFacts(("h",), forget_gate=False),
+    "ssru": CellFacts(("c",), bounded=False, recurrent_weights=False),
 }
 """Every recurrent cell by its name."""
 

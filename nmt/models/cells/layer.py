@@ -119,7 +119,10 @@ class RecurrentLayer(nn.Module, ABC):
 
 
 class PrepackedLayer(RecurrentLayer):
-    """What a recurrent layer does in evaluation mode, step by step: the inputs of all steps are multiplied at once."""
+    """What a recurrent layer does in evaluation mode, step by step: the inputs of all steps are multiplied at once.
+
+    Every form is made of its layer and the precision that it multiplies in; what is common needs the layer alone.
+    """
 
     projection: PrepackedLinear
     """What inputs are multiplied with."""
@@ -193,7 +196,7 @@ def cell(name: str) -> Callable[[type[L]], type[L]]:
     """Register a layer under the name that its cell has in the settings, which say what its state and outputs are."""
 
     def register(layer: type[L]) -> type[L]:
-        layer.state_parts, layer.bounded = len(CELLS[name].state.split(", ")), CELLS[name].bounded
+        layer.state_parts, layer.bounded = len(CELLS[name].state), CELLS[name].bounded
         LAYERS[name] = layer
         return layer
 

@@ -45,7 +45,7 @@ class Toy(RecurrentLayer):
     def step(self, inputs: Tensor, state: State, *, weights: Weights) -> State:
         return ((state[0] + torch.tanh(functional.linear(inputs, weights[0]))) / 2,)
 '''
-LINE = '    "toy": CellFacts("h", forget_gate=False, recurrent_weights=False),\n'
+LINE = '    "toy": CellFacts(("h",), forget_gate=False, recurrent_weights=False),\n'
 SCRIPT = """
 import sys
 from typer.testing import CliRunner
