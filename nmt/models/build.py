@@ -23,10 +23,8 @@ def build_model(
     tied = settings.tying(joint=joint)
     if tied == "all" and not joint:
         raise ConfigError('model.tied_embeddings = "all" needs one joint vocabulary; with two use "target"')
-    stack, make_encoder = (
-        settings.encoder_stack(),
-        StateEncoder if settings.decoder_init == "copy" else RecurrentEncoder,
-    )
+    stack = settings.encoder_stack()
+    make_encoder = StateEncoder if settings.decoder_init == "copy" else RecurrentEncoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tgt_table = _table(tgt_vocab_size, settings.embedding_size)

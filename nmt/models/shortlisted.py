@@ -112,8 +112,8 @@ class ShortlistedOutput:
         """Return what multiplies by rows of the weight, [N, F]."""
         if self._scales is None:
             return LINEAR[self._precision](rows, None)
-        # prepacked products are laid out slower than multiplied, too slow for rows that change every few steps, and
-        # these are multiplied as fast as they are
+        # to prepack rows costs more than to multiply by them, and they change every few steps; the plain product is as
+        # fast as the prepacked one
         columns = rows.t()  # [F, N]
         return lambda features: int8_product((features * INT8_LIMIT).round_().to(torch.int8), columns)
 

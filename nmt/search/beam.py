@@ -156,15 +156,15 @@ class Beams(Rows):
         if ended.is_cpu and not bool((ended > -math.inf).any()):
             return self.finished
         parents = candidates.parents[:, :beam_size]
-        pieces = self.limits.lengths[:, None].expand_as(parents)
-        scores = self.scoring.score(ended, pieces + 1, self._covered(parents, attention))
-        return self.finished.merge(_Finished(scores, ended, pieces, self.written.select(parents)))
+        lengths = self.limits.lengths[:, None].expand_as(parents)
+        scores = self.scoring.score(ended, lengths + 1, self._covered(parents, attention))
+        return self.finished.merge(_Finished(scores, ended, lengths, self.written.select(parents)))
 
     def _closed(self, last: Tensor) -> _Finished:
         """Finish the live hypotheses of sentences that have made their `last` step, [B]."""
         log_probs = self.log_probs.masked_fill(~last[:, None], -math.inf)
-        pieces = self.limits.lengths[:, None].expand_as(self.ids)
-        return _Finished(self.scoring.score(log_probs, pieces, self.coverage), log_probs, pieces, self.written)
+        lengths = self.limits.lengths[:, None].expand_as(self.ids)
+        return _Finished(self.scoring.score(log_probs, lengths, self.coverage), log_probs, lengths, self.written)
 
     def _covered(self, parents: Tensor, attention: Tensor) -> Tensor | None:
         """Return how much each of `parents` [B, N] has read of each source position with this step's attention."""

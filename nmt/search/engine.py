@@ -110,14 +110,14 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
 
 
 def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: SearchSettings, kind: Kind) -> Limits:
-    pieces = src_lengths - 1
-    longest = (pieces * settings.max_length_ratio).long() + _EXTRA_STEPS
-    shortest = (pieces * settings.min_length_ratio).long()
+    lengths = src_lengths - 1  # without `</s>`
+    longest = (lengths * settings.max_length_ratio).long() + _EXTRA_STEPS
+    shortest = (lengths * settings.min_length_ratio).long()
     if kind.constrained:
         needed = [sum(map(len, sentence.required)) for sentence in sentences]
-        longest = longest + torch.tensor(needed, device=pieces.device)
+        longest = longest + torch.tensor(needed, device=lengths.device)
     if kind.with_prefixes:
-        longest = longest + torch.tensor([len(sentence.prefix) for sentence in sentences], device=pieces.device)
+        longest = longest + torch.tensor([len(sentence.prefix) for sentence in sentences], device=lengths.device)
     made = (rule.of(sentences, longest, settings, kind) for rule in RULES)
     rules = [rule for rule in made if rule is not None]
     never = tuple(piece for piece in FORBIDDEN if not (piece == UNK and kind.allow_unknown))
@@ -294,15 +294,15 @@ class Engine(Generic[Memory, State]):
         for row, hypotheses in zip(rows, found, strict=True):
             if not (hypotheses and math.isfinite(hypotheses[0].score)):
                 raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
-            pieces = live.sizes[row] - 1
-            ended.append((live.numbers[row], [self._readable(hypothesis, pieces) for hypothesis in hypotheses]))
+            length = live.sizes[row] - 1
+            ended.append((live.numbers[row], [self._readable(hypothesis, length) for hypothesis in hypotheses]))
         return ended
 
-    def _readable(self, hypothesis: Hypothesis, pieces: int) -> Hypothesis:
+    def _readable(self, hypothesis: Hypothesis, length: int) -> Hypothesis:
         """Put the attention into the order in which people read the source, without `</s>` and padding."""
         if hypothesis.attention is None:
             return hypothesis
-        attention = padded(hypothesis.attention[:, :pieces], pieces, dim=1).cpu()  # no piece yet: no width yet
+        attention = padded(hypothesis.attention[:, :length], length, dim=1).cpu()  # no piece yet: no width yet
         return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)
 
 

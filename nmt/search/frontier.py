@@ -173,7 +173,7 @@ class Written(Rows):
         """Keep `sentences` [B'], in this order, and no more places than they may need."""
         width = _width(self.room.index_select(0, sentences))
         narrow = Written(self.pieces[:, :, :width], mapped(lambda part: part[:, :, :width], self.attention), self.room)
-        return super(Written, narrow).take(sentences)
+        return Rows.take(narrow, sentences)
 
 
 def _width(room: Tensor) -> int:
