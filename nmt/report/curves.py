@@ -1,4 +1,4 @@
-"""The curves of a run as one picture: metrics.jsonl in, a PNG out; no window is opened."""
+"""The curves of a run, as a PNG of its metrics.jsonl; no records are a ModelError, no matplotlib is a ConfigError."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -51,6 +51,8 @@ class _Panel:
     title: str
     names: tuple[str, ...]
     scale: Literal["free", "from zero", "log", "log if spiky"] = "from zero"
+    title_of_text: str | None = None
+    """Of a run on text, where it is another: a language model has no target."""
 
 
 _BLEU: Final = "valid/bleu"
@@ -59,7 +61,7 @@ _PANELS: Final = (
     _Panel("Validation perplexity", ("valid/perplexity",), "log"),
     _Panel("Validation BLEU", (_BLEU,)),
     _Panel("Learning rate", ("train/learning_rate",)),
-    _Panel("Speed (target pieces a second)", ("train/tokens_per_second",)),
+    _Panel("Speed (target pieces a second)", ("train/tokens_per_second",), title_of_text="Speed (pieces a second)"),
     _Panel("Gradient norm", ("train/gradient_norm",), "log if spiky"),
 )
 """Numbers of a further validation set have its name within theirs: "valid/news/loss"."""
@@ -124,8 +126,8 @@ def _draw_panel(axes: "Axes", panel: _Panel, curves: Mapping[str, Curve], *, of_
     """Draw the curves of a panel, or say why there are none; return the entries of the legend."""
     from matplotlib.ticker import FuncFormatter
 
-    # a language model has no target
-    axes.set_title(panel.title.replace("target ", "") if of_text else panel.title, loc="left")
+    title = panel.title_of_text if of_text and panel.title_of_text else panel.title
+    axes.set_title(title, loc="left")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_number))
     legend, styles = dict[str, "Artist"](), _styles(curves)
@@ -146,7 +148,7 @@ def _draw_panel(axes: "Axes", panel: _Panel, curves: Mapping[str, Curve], *, of_
         )
         legend[f"best BLEU: {bleu.values[best]:.1f} at step {bleu.steps[best]:,.0f}"] = star
     if shown:
-        _scale(axes, panel, np.concatenate([curve.values for curve in shown.values()]))
+        _scale(axes, title, panel.scale, np.concatenate([curve.values for curve in shown.values()]))
     else:
         no_bleu = of_text and _BLEU in panel.names
         kind = _KINDS[panel.names[0].partition("/")[0]]
@@ -188,12 +190,12 @@ def _styles(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
     return styles
 
 
-def _scale(axes: "Axes", panel: _Panel, values: NDArray[np.float64]) -> None:
+def _scale(axes: "Axes", title: str, scale: str, values: NDArray[np.float64]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = float(values.min()), float(values.max())
-    if low > 0 and (panel.scale == "log" or (panel.scale == "log if spiky" and high > _SPIKY * np.median(values))):
-        axes.set_title(f"{panel.title} (log scale)", loc="left")
+    if low > 0 and (scale == "log" or (scale == "log if spiky" and high > _SPIKY * np.median(values))):
+        axes.set_title(f"{title} (log scale)", loc="left")
         axes.set_yscale("log")
         ratio = high / low
         room = ratio**0.06 if ratio > 1 else 1.25
@@ -203,7 +205,7 @@ def _scale(axes: "Axes", panel: _Panel, values: NDArray[np.float64]) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(6) if ratio < 10 else rounded)
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(_number))
-    elif panel.scale == "free":
+    elif scale == "free":
         room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         axes.set_ylim(low - room, high + room)
     else:
