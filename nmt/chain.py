@@ -37,7 +37,7 @@ _TOTALS: Final = {"words" if field.name == "pieces" else field.name: field.name 
 def find_test_texts(settings: Settings) -> tuple[Path, ...]:
     """Return the test files that the settings name, relative ones from `data.root`; none, if they name none.
 
-    They are source and target, or the one text of a language model.
+    They are source and target, or the one text of a language model; names of another kind are a ConfigError.
     """
     data = settings.data
     if not data.train_text:
@@ -50,7 +50,7 @@ def find_test_texts(settings: Settings) -> tuple[Path, ...]:
 
 
 def check_test_tag(data_dir: Path, settings: Settings) -> None:
-    """Refuse, before the training, a tag of the test text that the tokenizer of these data does not have."""
+    """Refuse, before the training, a tag of the test text that the tokenizer of these data lacks: a ConfigError."""
     try:
         if settings.data.test_tag is not None:
             check_tag(load_tokenizers(data_dir).src, settings.data.test_tag)

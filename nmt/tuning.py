@@ -112,7 +112,7 @@ class Validation:
 
     @classmethod
     def read(cls, src: Path, tgt: Path, metric: Literal["bleu", "chrf"], on_bad_utf8: OnBadUtf8 = "error") -> Self:
-        """Read two files that match line by line, and have lines."""
+        """Read two files that match line by line, and have lines, or there is a DataError."""
         src_lines, tgt_lines = (list(read_lines(path, on_bad_utf8)) for path in (src, tgt))
         if len(src_lines) != len(tgt_lines):
             raise unequal(src, len(src_lines), tgt, len(tgt_lines))
@@ -146,7 +146,7 @@ DEFAULT: Final = Plan()
 
 
 def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penalty: float | None) -> Plan:
-    """Plan what is tried: every weight that has no value yet, that of a language model only where there is one."""
+    """Plan to try every weight that has no value yet, that of a language model if there is one; none: a UsageError."""
     plan = DEFAULT
     if lm_weight is not None or not with_language_model:
         plan = replace(plan, lm_weights=WeightValues((lm_weight or 0.0,)))

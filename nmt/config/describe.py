@@ -23,7 +23,7 @@ class Description(NamedTuple):
 
 
 def describe_settings(names: Iterable[str] = ()) -> list[Description]:
-    """Describe the settings of these names, sections, or parts of names, in the order of the tree; by default all."""
+    """Describe settings of these names, sections or parts of names, by default all; a UsageError if one fits none."""
     schema = Settings.model_json_schema()
     known = [
         one

@@ -124,7 +124,7 @@ def as_stored(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Read a TOML recipe into plain tables; every top-level value must be a section."""
+    """Read a TOML recipe into plain tables; every top-level value must be a section, or there is a ConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -137,7 +137,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """Turn `section.key=value` into `{section: {key: value}}`; the value is TOML, or else a plain string."""
+    """Turn `section.key=value`, TOML or else a plain string, into `{section: {key: value}}`; else a UsageError."""
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and section and key):
@@ -244,7 +244,7 @@ def describe_misfit(error: ValidationError, section: str = "") -> str:
 def check_kind(settings: Settings) -> None:
     """Refuse a kind of model that cannot learn from the text that `data` names, before anything is done with that text.
 
-    Text for a language model makes it one, so only a kind that was set can be wrong.
+    Text for a language model makes it one, so only a kind that was set can be wrong, a ConfigError.
     """
     data, model = settings.data, settings.model
     if model.kind == "lm" and not data.train_text:

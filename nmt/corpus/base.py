@@ -198,7 +198,7 @@ def cut_strings(
 def to_lines(texts: Sequence[str], where: Callable[[int], str], on_bad_utf8: OnBadUtf8) -> list[str]:
     """Normalise texts; line ends and tabs in them become spaces.
 
-    Half of a surrogate pair, which is no character, is an error at `where` its text is, or becomes U+FFFD.
+    Half of a surrogate pair, which is no character, is a DataError at `where` its text is, or becomes U+FFFD.
     """
     try:
         "".join(texts).encode()

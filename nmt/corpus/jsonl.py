@@ -97,7 +97,7 @@ class JsonFiles(PairFiles):
 
 
 def read_object(line: str, where: str) -> dict[str, Any]:
-    """Read a line that has to be a JSON object; `where` is what an error calls it."""
+    """Read a line that has to be a JSON object; `where` is what a DataError calls it."""
     try:
         tree = _DECODER.decode(line)
     except JSONDecodeError as error:

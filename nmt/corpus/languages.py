@@ -35,7 +35,7 @@ def is_foreign(texts: Sequence[str], language: str) -> Flags:
 
 
 def known_language(language: str | None, *, setting: str) -> str:
-    """Return the code by which the model knows a language, given as an ISO 639 code such as "en" or "pt-BR"."""
+    """Return the model's code of a language, given as one of ISO 639 such as "pt-BR"; a ConfigError if it has none."""
     labels = set(_model().labels) - {_NO_LANGUAGE} | set(_LABELS)
     if language is None:
         raise ConfigError(f'{setting} is not set, but data.identify_languages needs it; expected a code such as "en"')

@@ -65,7 +65,7 @@ class ParallelFiles(PairSource):
         return sum(meter.bytes for meter in self._meters)
 
     def blocks(self, size: int) -> Iterator[Block[Pair]]:
-        """Cut both files of a pair after the same lines; at the end, both have to have ended."""
+        """Cut both files of a pair after the same lines; a DataError if but one of them has ended then."""
         for path in self.files:
             refuse_documents(path, FORMATS)
             refuse_markup(path)

@@ -80,7 +80,7 @@ class _Units:
         self._parser = self._make_parser()
 
     def read(self) -> Iterator[Unit]:
-        """Yield the units of the file, of which some have to have the two languages."""
+        """Yield the units of the file, of which some have to have the two languages, or there is a DataError."""
         for number, chunk in enumerate(chain(read_chunks(self._path, self._meter), (b"",))):
             if not number:  # told by the first bytes, as XML does; UTF-8 is what the file declares to be another one
                 self._encoding = _ENCODINGS.get(chunk[:2], "utf-8")

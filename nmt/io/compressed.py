@@ -184,8 +184,8 @@ _MARKUP: Final = re.compile(r"\s*<(?:!doctype\s+html\b|html[\s>]|\?xml\s)", re.I
 def refuse_documents(path: Path, corpora: Container[str]) -> None:
     """Refuse a file that is to be read as plain text, one sentence a line, but is a document of another kind.
 
-    Its name or its first bytes say so. `corpora` is how the names of files of pairs end; a table (.tsv) is text, as far
-    as anyone can tell.
+    Its name or its first bytes say so, and so does the DataError. `corpora` is how the names of files of pairs end; a
+    table (.tsv) is text, as far as anyone can tell.
     """
     suffix, _ = split_suffix(path)
     if what_to_do := _SUFFIXES.get(suffix) or (_CORPUS if suffix in corpora and suffix != ".tsv" else None):
@@ -197,7 +197,7 @@ def refuse_documents(path: Path, corpora: Container[str]) -> None:
 
 
 def refuse_markup(path: Path, what_to_do: str = _EXTRACT) -> None:
-    """Refuse a file of HTML or XML, by its name or its first line, that is to be read as plain text."""
+    """Refuse a file of HTML or XML, by its name or its first line, that is to be read as plain text: a DataError."""
     if split_suffix(path)[0] in _MARKUP_SUFFIXES:
         raise DataError(f"{path} is not plain text, by its name: {what_to_do}")
     if begins_markup(_beginning(path).removeprefix(BOM).decode("utf-8", "replace")):

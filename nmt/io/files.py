@@ -131,7 +131,7 @@ def read_json(path: Path, failure: type[Exception]) -> Any:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder within another one, unless it is there; an error if it is a link to somebody else's files."""
+    """Make a folder within another one, unless it is there; an OSError if it is a link to somebody else's files."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, "is a link, expected a folder: nothing is written or removed through it", str(path))
     path.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from nmt.models.seq2seq import RecurrentEncoder, Seq2Seq, StateEncoder
 def build_model(
     settings: ModelSettings, *, src_vocab_size: int, tgt_vocab_size: int, joint: bool, seed: int
 ) -> Seq2Seq:
-    """Build a freshly initialised model; the same arguments give the same weights."""
+    """Build a freshly initialised model, the same for the same arguments; tables that cannot be tied: a ConfigError."""
     tied = settings.tying(joint=joint)
     if tied == "all" and not joint:
         raise ConfigError('model.tied_embeddings = "all" needs one joint vocabulary; with two use "target"')

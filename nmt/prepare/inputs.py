@@ -109,7 +109,7 @@ def find_text(data: DataSettings) -> Inputs[Line]:
 
 
 def find_test(data: DataSettings) -> tuple[Path, Path] | None:
-    """Return the test files that the settings name, relative ones from `data.root`; None if they name none."""
+    """Return the test files that are named, relative ones from `data.root`; None for none, a ConfigError for one."""
     if data.test_src is None and data.test_tgt is None:
         return None
     if data.test_src is None or data.test_tgt is None:
@@ -119,7 +119,7 @@ def find_test(data: DataSettings) -> tuple[Path, Path] | None:
 
 
 def record_inputs(named: Named, root: Path = Path()) -> tuple[InputRecord, ...]:
-    """Measure every file; the error about a missing one says that relative names of them start at `root`."""
+    """Measure every file; the DataError about a missing one says that relative names start at `root`."""
     return tuple(_record(setting, text, root) for setting, texts in named for text in texts)
 
 
@@ -200,7 +200,7 @@ def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setti
         corpus: Where it is: files of two sides, or what holds both.
         data: Where relative paths start, the languages, and what bad bytes lead to.
         split: What is read of a dataset where `corpus.split` does not say it.
-        setting: What an error calls the settings of the corpus.
+        setting: What a ConfigError, of settings at odds, or a DataError, of missing files, calls those of the corpus.
     """
     if bool(corpus.src or corpus.tgt) == bool(corpus.path):
         found = "both" if corpus.path else "neither"

@@ -87,7 +87,7 @@ class RecordKind(ABC, Generic[R]):
         return None
 
     def heldout_size(self, accepted: int) -> int:
-        """Return how many of the accepted training records, at least ten, are held out for validation."""
+        """Return how many accepted training records are held out for validation; a DataError if there are below ten."""
         size = min(self.settings.data.heldout_pairs, accepted // 10)
         if not size:
             raise DataError(

@@ -66,7 +66,7 @@ def tags_of(settings: Settings) -> tuple[str, ...]:
 
 
 def require_joint(settings: Settings) -> None:
-    """Make sure that `tokenizer.file` can serve both languages of pairs, where it is set."""
+    """Make sure that `tokenizer.file` can serve both languages of pairs, where it is set: else a ConfigError."""
     if settings.tokenizer.file is None:
         return
     if not settings.tokenizer.joint:

@@ -83,7 +83,7 @@ class MappedSequences:
 
 
 def map_ids(path: Path, name: str, *, size: int) -> MappedSequences:
-    """Map a column of ids of a vocabulary of `size` pieces."""
+    """Map a column of ids of a vocabulary of `size` pieces; a DataError if the file is damaged."""
     buffer, batches = _open(path)
     values = np.frombuffer(buffer, dtype=np.int32, count=buffer.size // 4)
     lasts, offsets, ids, rows = list[int](), list[int](), list[int](), 0
@@ -107,7 +107,7 @@ def map_ids(path: Path, name: str, *, size: int) -> MappedSequences:
 
 
 def read_texts(path: Path, name: str) -> list[str]:
-    """Read a column of text."""
+    """Read a column of text; a DataError if the file is damaged."""
     _, batches = _open(path)
     columns = [_column(batch, name, path) for batch in batches]
     try:

@@ -228,7 +228,7 @@ def record_files(folder: Path, known: Mapping[str, str] = MappingProxyType({})) 
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Compare the files of a folder with its manifest: every size, and the contents of all but very large files."""
+    """Compare all sizes, and contents of all but very large files, with the manifest; a DataError if one is another."""
     for name, record in manifest.files.items():
         path = folder / name
         if not path.is_file():

@@ -150,7 +150,7 @@ def open_data(folder: Path) -> PreparedData | PreparedText:
 
 
 def prepared_settings(folder: Path, manifest: Manifest, **more: dict[str, Any]) -> Settings:
-    """Return the settings that data were prepared with, and `more` of other sections."""
+    """Return the settings that data were prepared with, and `more` of other sections; a DataError if unknown."""
     try:
         return Settings.model_validate(as_stored({**manifest.settings, **more}))
     except ValidationError as error:

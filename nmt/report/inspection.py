@@ -182,7 +182,7 @@ def _by_name(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def inspect(folder: Path) -> Inspection:
-    """Read what `nmt prepare` noted in a folder of this format version; neither its training text nor its ids."""
+    """Read what `nmt prepare` noted in a folder, neither its text nor its ids; a DataError if it is damaged."""
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     manifest = _with_all_settings(folder, manifest)
@@ -223,7 +223,7 @@ def _with_all_settings(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def read_vocabulary(path: Path, name: str) -> Vocabulary:
-    """Read a vocabulary file of prepared data."""
+    """Read a vocabulary file of prepared data; a DataError if it cannot be read or is damaged."""
     try:
         lines = read_regular(path).decode("utf-8").removesuffix("\n").split("\n")
         rows = [line.rpartition("\t") for line in lines]

@@ -36,7 +36,7 @@ LONGEST_TITLE: Final = 80
 
 @contextmanager
 def drawing(target: AbstractContextManager[IO[bytes]], style: Mapping[str, Any] | None = None) -> Iterator[IO[bytes]]:
-    """Give the file `target` to save a figure into.
+    """Give the file `target` to save a figure into; a ConfigError where matplotlib is not installed.
 
     Meanwhile matplotlib has its own settings, not a user's, with `style` on top; and a character that no font has is a
     box and no warning.

@@ -74,7 +74,7 @@ def scripts_of(language: str | None, *, setting: str) -> tuple[str, ...]:
 
     Args:
         language: An ISO 639 code such as "sr"; "sr-Latn" and "zh_Hant" name the script themselves, "en-GB" a region.
-        setting: Where `language` comes from, for the error.
+        setting: Where `language` comes from, for the ConfigError.
     """
     if language is None:
         raise ConfigError(f'{setting} is not set, but data.min_script_share needs it; expected a code such as "en"')

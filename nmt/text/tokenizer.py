@@ -31,7 +31,7 @@ class Tokenizer:
     """A trained SentencePiece model, whose special ids are those of `nmt.text.vocab`."""
 
     def __init__(self, model: bytes) -> None:
-        """Load a serialized model; an error if its special ids are not those of `nmt.text.vocab`."""
+        """Load a serialized model; a ModelError if its special ids are not those of `nmt.text.vocab`."""
         self.serialized = model
         """The bytes that it was loaded from."""
         processor = load_processor(model)
@@ -54,7 +54,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Load a model file."""
+        """Load a model file; a ModelError if it cannot be read, or is none of these."""
         try:
             return cls(read_regular(path))
         except OSError as error:
@@ -152,7 +152,7 @@ def load_tokenizers(folder: Path) -> Tokenizers:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """List the tokenizer models of a folder: the joint one, or source and target; an error if it has neither."""
+    """List the tokenizer models of a folder: the joint one, or source and target; a ModelError if it has neither."""
     joint, src, tgt = folder / JOINT_MODEL, folder / SRC_MODEL, folder / TGT_MODEL
     if joint.is_file():
         return [joint]
@@ -167,7 +167,7 @@ def find_tokenizer(path: Path) -> Path:
 
 
 def load_processor(model: bytes) -> SentencePieceProcessor:
-    """Load a serialized model, whatever its special ids are."""
+    """Load a serialized model, whatever its special ids are; a ModelError if it is none of SentencePiece."""
     try:
         processor = SentencePieceProcessor(model_proto=model)
     except (RuntimeError, UnicodeDecodeError) as error:  # the latter where its message quotes what is no UTF-8
@@ -197,7 +197,7 @@ class Model:
     """
 
     def __init__(self, serialized: bytes) -> None:
-        """Read the bytes of a file that SentencePiece can load."""
+        """Read the bytes of a file that SentencePiece can load; a ModelError if they are cut off or damaged."""
         try:
             self.message: Any = ModelProto.FromString(serialized)
             if any(isinstance(one.piece, bytes) for one in self.message.pieces):

@@ -200,7 +200,7 @@ _MOST_SYMBOLS: Final = 2048
 
 
 def load_any(path: Path) -> bytes:
-    """Read a model file of any origin; return it with the special ids of `nmt.text.vocab`, as it is if it has them."""
+    """Read a model file of any origin and adopt the model; a ModelError if that cannot be."""
     try:
         return adopt_model(path.read_bytes())
     except OSError as error:
@@ -212,7 +212,7 @@ def load_any(path: Path) -> bytes:
 def adopt_model(model: bytes) -> bytes:
     """Give a model the special pieces and ids of `nmt.text.vocab`, in front of its other pieces, whose order stays.
 
-    It cuts text into the same pieces as before, and makes the same text of them.
+    It cuts text into the same pieces as before, and makes the same text of them; a ModelError where it could not.
     """
     processor = load_processor(model)
     read = Model(model)

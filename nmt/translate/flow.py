@@ -99,7 +99,7 @@ class Flow:
             self._waiting.append(sentences)
 
     def step(self) -> Translations:
-        """Make a step; return the translations of the lines that are done, as far as all lines before them are."""
+        """Make a step; return translations of lines done, all before too; a ModelError if scores are not finite."""
         while self._waiting and self._engine.hungry:
             self._engine.add(self._shift())
         for number, hypotheses in self._found_by(self._engine):
@@ -157,7 +157,7 @@ def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[
     """Translate all lines of a source, at most `block` of which are taken together; give what is done as it is done.
 
     Lines wait for nothing but the device: whatever has arrived joins those under way. Where a line cannot be read, the
-    translations of those before it have been given when the error comes.
+    translations of those before it have been given when the NmtError comes.
     """
     failure: NmtError | None = None
     while flow.busy or not (source.ended or failure):

@@ -105,7 +105,7 @@ class Terminology:
 
 
 def load_dictionary(path: Path) -> dict[str, str]:
-    """Read source word <tab> target word lines, in the form of a terminology; the last of equal ones counts."""
+    """Read source word <tab> target word lines, a DataError as for terms; the last of equal ones counts."""
     return dict(columns for _, columns in _entries(path))
 
 
@@ -214,7 +214,7 @@ class Options(SearchSettings):
         return left_open((self.text_of(line)[0] for line in lines), opened, self.keep) if self.markup else None
 
     def search(self, settings: Settings) -> SearchSettings:
-        """Return the settings of the search: these where they say something, else those of the model."""
+        """Return the settings of the search: these, else those of the model; a UsageError if they do not agree."""
         chosen = self.model_dump(include=set(SearchSettings.model_fields), exclude_unset=True)
         try:
             search = change_settings(settings, "search", chosen).search

@@ -37,7 +37,7 @@ def spell_within(tokenizer: Tokenizer, words: Sequence[str], normalise: Callable
 
 
 def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str], str]) -> None:
-    """Refuse words, terms among them, that no translation could contain; `normalise` is that of `spell`."""
+    """Refuse words that no translation can contain: a UsageError, or a ConfigError for what the vocabulary lacks."""
     required = (*options.required, *(options.terms.targets if options.terms else ()))
     for word in options.forbidden:
         if not normalise(word.replace(SPACE_MARK, "")):
