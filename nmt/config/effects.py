@@ -35,10 +35,6 @@ def _is_lm(settings: Settings) -> bool:
     return settings.model.kind == "lm"
 
 
-def _has_text(settings: Settings) -> bool:
-    return bool(settings.data.train_text)
-
-
 def _has_tokenizer(settings: Settings) -> bool:
     return bool(settings.tokenizer.file or settings.tokenizer.src_file)
 
@@ -67,12 +63,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
     ),
     ("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
     ("model", ("variational_dropout",), lambda s: not _is_dropping(s), "a model without dropout"),
-    (
-        "model",
-        ("init_range",),
-        lambda s: s.model.start() != "uniform" and s.model.init_range > 0,
-        'a model.init other than "uniform"',
-    ),
+    ("model", ("init_range",), lambda s: s.model.start() != "uniform", 'a model.init other than "uniform"'),
     (
         "model",
         ("forget_bias",),
@@ -108,8 +99,8 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
         lambda s: not _is_lm(s) and "number" not in s.tokenizer.placeholders,
         "a model without numbers among its tokenizer.placeholders",
     ),
-    ("data", tuple(_OF_PAIRS.split()), _has_text, "text for a language model"),
-    ("tokenizer", ("joint",), _has_text, "text for a language model"),
+    ("data", tuple(_OF_PAIRS.split()), lambda s: bool(s.data.train_text), "text for a language model"),
+    ("tokenizer", ("joint",), lambda s: bool(s.data.train_text), "text for a language model"),
     (
         "data",
         ("heldout_pairs",),
