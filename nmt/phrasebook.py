@@ -24,9 +24,9 @@ def write_corpus(folder: Path, *, train_pairs: int) -> DataSettings:
     parts |= {"valid": read_phrasebook("valid"), "test": read_phrasebook("test")}
     named: dict[str, object] = {"root": folder}
     for part, pairs in parts.items():
-        for (side, language), texts in zip(_LANGUAGES.items(), zip(*pairs, strict=True), strict=True):
+        for column, (side, language) in enumerate(_LANGUAGES.items()):
             file = f"{part}.{language}"
-            write_text(folder / file, "".join(f"{text}\n" for text in texts))
+            write_text(folder / file, "".join(f"{pair[column]}\n" for pair in pairs))
             named[f"{part}_{side}"] = [file] if part == "train" else file
     return DataSettings.model_validate(named)
 

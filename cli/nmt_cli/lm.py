@@ -318,13 +318,14 @@ def to_table(totals: "Totals", *, carried: bool) -> "Table":
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    rows = {"lines": f"{totals.lines:,}", "scored": _how(carried), "pieces and </s>": f"{totals.pieces:,}"}
-    rows |= {"unknown": f"{totals.unknown:,}", "log-probability": f"{totals.log_probability:.2f}"}
-    rows["perplexity"] = f"{totals.perplexity:.2f}"
-    rows["perplexity per space-separated word"] = f"{totals.perplexity_per_space_separated_word:.2f}"
-    rows["bits a character"] = f"{totals.bits_per_character:.3f}"
-    for row in rows.items():
-        table.add_row(*row)
+    table.add_row("lines", f"{totals.lines:,}")
+    table.add_row("scored", _how(carried))
+    table.add_row("pieces and </s>", f"{totals.pieces:,}")
+    table.add_row("unknown", f"{totals.unknown:,}")
+    table.add_row("log-probability", f"{totals.log_probability:.2f}")
+    table.add_row("perplexity", f"{totals.perplexity:.2f}")
+    table.add_row("perplexity per space-separated word", f"{totals.perplexity_per_space_separated_word:.2f}")
+    table.add_row("bits a character", f"{totals.bits_per_character:.3f}")
     return table
 
 

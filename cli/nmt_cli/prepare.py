@@ -138,7 +138,8 @@ def show_stages(bar: "Bar") -> "OnProgress":
 
 def _refuse_mixtures(pairs: Mapping[str, object], text: Mapping[str, object]) -> None:
     """Refuse options about pairs beside those about text of one language, and one side of pairs without the other."""
-    of_pairs, of_text = ([name for name, value in options.items() if value] for options in (pairs, text))
+    of_pairs = [name for name, value in pairs.items() if value]
+    of_text = [name for name, value in text.items() if value]
     if of_pairs and of_text:
         raise UsageError(
             f"{of_pairs[0]} is about pairs and {of_text[0]} about text for a language model: data hold one of them"
@@ -161,11 +162,14 @@ def _given_text(
     if corpora or any(files.values()):
         changes |= {name: tuple(Path(absolute(str(path))) for path in paths or ()) for name, paths in files.items()}
         changes["corpora"] = tuple(TrainingCorpusSettings(path=(absolute(name),)) for name in corpora)
-        of_pairs = {"valid_src": None, "valid_tgt": None, "validation": ()}
-        changes |= of_pairs if files["train_text"] else {"valid_text": None}
+        if files["train_text"]:
+            changes |= {"valid_src": None, "valid_tgt": None, "validation": ()}
+        else:
+            changes["valid_text"] = None
     if len(src) != len(tgt):
         raise UsageError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")
-    changes |= {"valid_text": text.absolute()} if text else {}
+    if text:
+        changes["valid_text"] = text.absolute()
     if src:
         first, *further = [(absolute(str(one)), absolute(str(other))) for one, other in zip(src, tgt, strict=True)]
         changes |= {"valid_src": Path(first[0]), "valid_tgt": Path(first[1])}
@@ -185,21 +189,24 @@ def _to_table(report: "PreparationReport") -> "Table":
     table.add_column(justify="right")
     rows = {f"{report.noun} read": counts.read}
     rows |= {f"  rejected: {reason}": count for reason, count in counts.rejected.items() if count}
-    rows |= {"  held out for validation": counts.heldout} if counts.heldout else {}
+    if counts.heldout:
+        rows["  held out for validation"] = counts.heldout
     rows["  left for training"] = counts.train
     if of_pairs and len(of_pairs.corpora) > 1:
         rows |= {f"    {corpus.name}": corpus.train for corpus in of_pairs.corpora}
     rows[f"validation {report.noun}"] = counts.valid
     if of_pairs and len(of_pairs.validation) > 1:
         rows |= {f"  {one.name}": one.pairs for one in of_pairs.validation}
-    rows |= {"  left out: empty": counts.valid_dropped} if counts.valid_dropped else {}
+    if counts.valid_dropped:
+        rows["  left out: empty"] = counts.valid_dropped
     if isinstance(counts, Counts):
         for name, found in counts.overlap.items():
             sides = found.model_dump().items()
             rows |= {f"training {side}s in the {name} text": count for side, count in sides if count}
         rows |= {"source pieces": counts.src_pieces, "target pieces": counts.tgt_pieces}
         rows["joint vocabulary" if report.joint else "source vocabulary"] = counts.src_vocabulary
-        rows |= {} if report.joint else {"target vocabulary": counts.tgt_vocabulary}
+        if not report.joint:
+            rows["target vocabulary"] = counts.tgt_vocabulary
     else:
         rows |= {"vocabulary": counts.vocabulary, "training pieces": counts.pieces}
         rows["validation pieces"] = counts.valid_pieces

@@ -154,6 +154,11 @@ def _compare(best: "Tried", usual: "Tried", p_value: float) -> str:
 
 
 def _as_json(tried: "list[Tried]", best: "Tried", usual: "Tried", p_value: float) -> bytes:
-    *points, chosen, before = ({**one.point._asdict(), "score": one.score.score} for one in (*tried, best, usual))
-    table: dict[str, Any] = {"metric": best.score.metric, "signature": best.score.signature, "points": points}
-    return (json.dumps({**table, "best": chosen, "usual": before, "p_value": p_value}, indent=2) + "\n").encode()
+    table: dict[str, Any] = {"metric": best.score.metric, "signature": best.score.signature}
+    table["points"] = [_to_json(one) for one in tried]
+    table |= {"best": _to_json(best), "usual": _to_json(usual), "p_value": p_value}
+    return (json.dumps(table, indent=2) + "\n").encode()
+
+
+def _to_json(one: "Tried") -> dict[str, float]:
+    return {**one.point._asdict(), "score": one.score.score}

@@ -203,12 +203,13 @@ def to_lines(texts: Sequence[str], where: Callable[[int], str], on_bad_utf8: OnB
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        for row, text in enumerate(texts) if on_bad_utf8 == "error" else ():
-            if half := _SURROGATES.search(text):
-                raise DataError(
-                    f"{where(row)}: U+{ord(half[0]):04X} is half of a surrogate pair, no character; "
-                    "--on-bad-utf8 replace puts U+FFFD in its place"
-                ) from None
+        if on_bad_utf8 == "error":
+            for row, text in enumerate(texts):
+                if half := _SURROGATES.search(text):
+                    raise DataError(
+                        f"{where(row)}: U+{ord(half[0]):04X} is half of a surrogate pair, no character; "
+                        "--on-bad-utf8 replace puts U+FFFD in its place"
+                    ) from None
         texts = [_SURROGATES.sub("\ufffd", text) for text in texts]
     return [
         normalise(_BREAKS.sub(" ", text) if "\n" in text or "\t" in text or "\r" in text else text) for text in texts

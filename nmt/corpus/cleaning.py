@@ -56,7 +56,9 @@ class Cleaner:
     def reasons(self, pairs: Sequence[Pair]) -> list[Reason | None]:
         """Say why each pair should not be trained on; None: it should."""
         reasons = [pair.fault or self._reason(pair.src, pair.tgt) for pair in pairs]
-        for start in range(0, len(pairs) if self.rules else 0, _BATCH):
+        if not self.rules:
+            return reasons
+        for start in range(0, len(pairs), _BATCH):
             left = [row for row in range(start, min(start + _BATCH, len(pairs))) if reasons[row] is None]
             for reason, rule in self.rules:
                 for row in np.asarray(left)[rule([pairs[row] for row in left])].tolist():

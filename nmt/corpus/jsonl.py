@@ -81,16 +81,17 @@ class JsonFiles(PairFiles):
         failure: DataError | None = None
         while lines := cutter.reach(size):
             raw = cutter.take(lines)
-            for number, line in enumerate(raw.decode().split("\n") if fields is None else (), start=raw.first):
-                if line and not line.isspace():
-                    where = f"{path}, line {number}"
-                    try:
-                        fields = self._wanted.find(read_object(line, where), where)
-                        break
-                    except DataError as error:
-                        if self._on_bad_record == "error":
-                            raise
-                        failure = failure or error
+            if fields is None:
+                for number, line in enumerate(raw.decode().split("\n"), start=raw.first):
+                    if line and not line.isspace():
+                        where = f"{path}, line {number}"
+                        try:
+                            fields = self._wanted.find(read_object(line, where), where)
+                            break
+                        except DataError as error:
+                            if self._on_bad_record == "error":
+                                raise
+                            failure = failure or error
             yield JsonBlock(raw, *(fields or ((), ())), self._on_bad_record)
         if fields is None and failure:
             raise failure

@@ -146,13 +146,16 @@ def _take(run: re.Match[str], mark: str, kept: Iterator[str], words: list[str], 
     atoms = re.findall(f"{mark}|[^{mark}]+", chunk)
     for i, atom in enumerate(atoms):
         if atom != mark:
-            words.append(words.pop() + atom if joined else atom)
+            if joined:
+                words[-1] += atom
+            else:
+                words.append(atom)
             seen, splits, joined = seen + len(atom), False, True
             continue
         written = next(kept)
         splits = splits or (lead < seen < core_end and _splits(written))
         place = (len(words) - 1, len(words[-1])) if joined or seen else (len(words), 0)
-        gaps = "" if i else before, after if i == len(atoms) - 1 else ""
+        gaps = ("" if i else before), (after if i == len(atoms) - 1 else "")
         spans.append(Span(written, *place, *gaps, seen > 0, text[seen : seen + 1], splits))
         joined = joined and not splits
     return spans

@@ -52,8 +52,8 @@ def resolve_tokenizer(settings: Settings) -> tuple[Settings, dict[str, Path]]:
         for symbol in wanted.symbols:
             if symbol not in found.symbols:
                 raise ConfigError(f"tokenizer.symbols has {symbol}, but {name} has no such piece that stays whole")
-        for tag in tags_of(settings) if setting != "tokenizer.tgt_file" else ():
-            if tag not in found.symbols:
+        for tag in tags_of(settings):
+            if setting != "tokenizer.tgt_file" and tag not in found.symbols:
                 raise ConfigError(f"a corpus has the tag {tag}, but {name} has no such piece that stays whole")
         settings = settings.model_copy(update={"tokenizer": wanted.model_copy(update={"kind": found.kind})})
     return settings, paths

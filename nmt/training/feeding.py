@@ -258,7 +258,8 @@ class Feed:
             return 0
         this_epoch = len(self.order.left(position)[1])
         whole = len(self.order.plan(position.epoch).batches)
-        return -(-this_epoch // self.accumulate) + (max_epochs - position.epoch - 1) * -(-whole // self.accumulate)
+        further = max_epochs - position.epoch - 1
+        return updates_of(this_epoch, self.accumulate) + further * updates_of(whole, self.accumulate)
 
     @property
     def padding(self) -> float:
@@ -291,6 +292,11 @@ class Feed:
 
 
 T = TypeVar("T")
+
+
+def updates_of(batches: int, accumulate: int) -> int:
+    """Count the updates that batches make, `accumulate` each; the last may have fewer."""
+    return -(-batches // accumulate)
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

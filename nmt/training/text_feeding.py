@@ -12,7 +12,7 @@ from nmt.batching import Segment
 from nmt.text.sequences import Sequences
 from nmt.text.vocab import EOS, PAD
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import UpdateData, ahead
+from nmt.training.feeding import UpdateData, ahead, updates_of
 from nmt.training.state import Position
 
 Places = NDArray[np.int64]
@@ -103,7 +103,8 @@ class TextFeed:
         if position.epoch >= max_epochs:
             return 0
         this_epoch, whole = len(self._starts(position.pairs)), self.segments
-        return -(-this_epoch // self.accumulate) + (max_epochs - position.epoch - 1) * -(-whole // self.accumulate)
+        further = max_epochs - position.epoch - 1
+        return updates_of(this_epoch, self.accumulate) + further * updates_of(whole, self.accumulate)
 
     @property
     def segments(self) -> int:
