@@ -162,10 +162,8 @@ def _given_text(
     if corpora or any(files.values()):
         changes |= {name: tuple(Path(absolute(str(path))) for path in paths or ()) for name, paths in files.items()}
         changes["corpora"] = tuple(TrainingCorpusSettings(path=(absolute(name),)) for name in corpora)
-        if files["train_text"]:
-            changes |= {"valid_src": None, "valid_tgt": None, "validation": ()}
-        else:
-            changes["valid_text"] = None
+        of_pairs = {"valid_src": None, "valid_tgt": None, "validation": ()}
+        changes |= of_pairs if files["train_text"] else {"valid_text": None}
     if len(src) != len(tgt):
         raise UsageError(f"found {len(src)} of --valid-src but {len(tgt)} of --valid-tgt; each set has two sides")
     if text:
@@ -183,7 +181,6 @@ def _to_table(report: "PreparationReport") -> "Table":
     from nmt.prepared.manifest import Counts
 
     counts = report.counts
-    of_pairs = counts if isinstance(counts, Counts) else None
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -192,11 +189,11 @@ def _to_table(report: "PreparationReport") -> "Table":
     if counts.heldout:
         rows["  held out for validation"] = counts.heldout
     rows["  left for training"] = counts.train
-    if of_pairs and len(of_pairs.corpora) > 1:
-        rows |= {f"    {corpus.name}": corpus.train for corpus in of_pairs.corpora}
+    if isinstance(counts, Counts) and len(counts.corpora) > 1:
+        rows |= {f"    {corpus.name}": corpus.train for corpus in counts.corpora}
     rows[f"validation {report.noun}"] = counts.valid
-    if of_pairs and len(of_pairs.validation) > 1:
-        rows |= {f"  {one.name}": one.pairs for one in of_pairs.validation}
+    if isinstance(counts, Counts) and len(counts.validation) > 1:
+        rows |= {f"  {one.name}": one.pairs for one in counts.validation}
     if counts.valid_dropped:
         rows["  left out: empty"] = counts.valid_dropped
     if isinstance(counts, Counts):

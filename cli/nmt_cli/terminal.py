@@ -129,10 +129,8 @@ def fail(message: str) -> None:
 
 
 def progress(*columns: "str | ProgressColumn", visible: bool = True) -> "Progress":
-    """Make progress bars on stderr that vanish when done, and that never show when stderr is not a terminal.
-
-    Without `columns` each bar shows description, bar, count and time left.
-    """
+    """Make progress bars on stderr that vanish when done, and that never show when stderr is not a terminal; each shows
+    description, bar, count and time left where no `columns` are given."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     default = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -143,10 +141,8 @@ def progress(*columns: "str | ProgressColumn", visible: bool = True) -> "Progres
 
 @contextmanager
 def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]]:
-    """Give a function that shows on stderr how far work of unknown length has come; `name` is shown at first.
-
-    It shows nothing where stderr is no terminal, or where that is not to be `visible` between results.
-    """
+    """Give a function that shows on stderr how far work of unknown length has come, `name` at first; nothing where
+    stderr is no terminal, or where that is not to be `visible` between results."""
     from rich.progress import SpinnerColumn, TextColumn
 
     with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), visible=visible) as bar:
@@ -265,10 +261,8 @@ def setting(name: str) -> Any:
 
 
 def with_search_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for every setting of the search that it does not name itself.
-
-    Those that are given are its argument `search`.
-    """
+    """Give a command an option for every setting of the search that it does not name itself; those that are
+    given are its argument `search`."""
     signature = inspect.signature(command, eval_str=True)
     own = {name: parameter for name, parameter in signature.parameters.items() if name != "search"}
     made = [name for name in SearchSettings.model_fields if name not in own]
@@ -332,10 +326,8 @@ def check_language_options(lm: Path | None, *, weight: float | None, rescoring: 
 
 
 def add_command(app: typer.Typer, command: Callable[..., None], *, name: str | None = None) -> None:
-    """Add a command whose help fills the lines of the terminal, wherever those of its docstring end.
-
-    Examples, which a line with a backspace begins, stay as they are.
-    """
+    """Add a command whose help fills the lines of the terminal, wherever those of its docstring end; examples, which
+    a line with a backspace begins, stay as they are."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     flowing = (text if text.startswith("\b") else " ".join(text.splitlines()) for text in paragraphs)
     app.command(name, help="\n\n".join(flowing))(command)

@@ -5,7 +5,7 @@ import shlex
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
     from nmt.metrics import Score
     from nmt.tuning import Plan, Point, Tried
-
-_SIGNIFICANT: Final = 0.05
-"""Differences with a larger p usually count as chance."""
 
 
 def tune(
@@ -146,7 +143,7 @@ def _compare(best: "Tried", usual: "Tried", p_value: float) -> str:
     if best.point == usual.point:
         return "that is what is used without tuning: nothing that was tried is better"
     weight, penalty = usual.point
-    chance = ", so it may be chance" if p_value >= _SIGNIFICANT else ""
+    chance = ", so it may be chance" if p_value >= 0.05 else ""  # the usual bound
     return (
         f"without tuning: {usual.score.score:.2f} (lm weight {weight:.4g}, length penalty {penalty:.4g}); the "
         f"difference of {best.score.score - usual.score.score:.2f} has p = {p_value:.4f} (paired bootstrap){chance}"

@@ -196,10 +196,8 @@ def cut_strings(
 
 
 def to_lines(texts: Sequence[str], where: Callable[[int], str], on_bad_utf8: OnBadUtf8) -> list[str]:
-    """Normalise texts; line ends and tabs in them become spaces.
-
-    Half of a surrogate pair, which is no character, is a DataError at `where` its text is, or becomes U+FFFD.
-    """
+    """Normalise texts; line ends and tabs in them become spaces. Half of a surrogate pair, which is no character, is
+    a DataError at `where` its text is, or becomes U+FFFD."""
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:

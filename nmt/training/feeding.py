@@ -250,10 +250,8 @@ class Feed:
         return ahead(self._updates(position))
 
     def steps_left(self, position: Position, *, max_epochs: int) -> int:
-        """Count the updates from `position` to the end of `max_epochs` epochs.
-
-        Epochs that are sampled or segmented anew differ by a few batches; this one stands for those to come.
-        """
+        """Count the updates from `position` to the end of `max_epochs` epochs. Those that are sampled or segmented anew
+        differ by a few batches; this one stands for those to come."""
         if position.epoch >= max_epochs:
             return 0
         this_epoch = len(self.order.left(position)[1])

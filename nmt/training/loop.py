@@ -104,7 +104,7 @@ class Trainer:
     def _update(self, data: UpdateData) -> None:
         state, meter = self.state, self._meter
         self._rate = self.schedule.rate(state.step + 1, halvings=state.halvings, epoch=state.position.epoch)
-        seed = step_seed(self.settings.seed, state.step)
+        seed = (self.settings.seed * 1_000_003 + state.step) % 2**63  # of this step's dropout and samples
         loss, meter.norm = self.updater.update(data, step=state.step + 1, seed=seed, rate=self._rate)
         meter.loss += loss
         state.step, state.position = state.step + 1, data.after
@@ -221,8 +221,3 @@ class _Meter:
     last: TrainingState
     """The counters at the last record."""
     start: float = field(default_factory=time.perf_counter)
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Mix run seed and step into the seed of that step's dropout and samples."""
-    return (seed * 1_000_003 + step) % 2**63
