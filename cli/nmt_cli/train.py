@@ -66,10 +66,8 @@ def train(
 
 
 def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> str:
-    """Train with progress on stderr; return what came out in a line, by the first of several processes only.
-
-    Ctrl-C or SIGTERM saves the state and stops after the step.
-    """
+    """Train with progress on stderr; return what came out in a line, by the first of several processes only;
+    Ctrl-C or SIGTERM saves the state and stops after the step."""
     from nmt.prepared import open_data
     from nmt.training.distributed import joined_ranks
     from nmt.training.resolve import resolve_settings

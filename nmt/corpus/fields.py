@@ -75,10 +75,8 @@ def shown(text: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error of a library says, without the advice that some add on further lines.
-
-    Characters that cannot be shown, which may be from a damaged file, are written as escapes.
-    """
+    """Return what an error of a library says, without the advice that some add on further lines; characters that
+    cannot be shown, which may be from a damaged file, are written as escapes."""
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
 

@@ -58,10 +58,8 @@ class Difference:
         return cls(*scorers)
 
     def of(self, lines: Sequence[str]) -> list[float]:
-        """Return the cross-entropies of lines in the domain less those in general, in nats a piece; `</s>` is one.
-
-        That of a blank line is infinite.
-        """
+        """Return the cross-entropies of lines in the domain less those in general, in nats a piece, of which `</s>` is
+        one; that of a blank line is infinite."""
         pairs = zip(self.in_domain.score(lines), self.general.score(lines), strict=True)
         return [
             (general.log_probability - own.log_probability) / own.pieces if own.pieces else math.inf
