@@ -70,7 +70,7 @@ def find_tree(columns: Any) -> dict[str, Any]:
 def cut_batch(
     batch: Any, fields: tuple[Field, Field], *, file: str, first: int, on_bad_utf8: OnBadUtf8
 ) -> Iterator[ArrowBlock]:
-    """Put a batch, whose rows count from `first`, into a block, or into several where its texts are very long."""
+    """Put a batch, rows counted from `first`, into a block, or several if texts are very long; no text: a DataError."""
     columns = []
     for names in fields:
         column = batch.column(batch.schema.get_all_field_indices(names[0])[0])

@@ -43,7 +43,7 @@ class LineBlock(LinesBlock[Line]):
 
 
 class ParallelFiles(PairSource):
-    """Source files, and as many target files, each line the translation of the same line of its source file."""
+    """Source files, and as many target files (else a DataError), each line the translation of the same source line."""
 
     def __init__(self, src: Sequence[Path], tgt: Sequence[Path], on_bad_utf8: OnBadUtf8, *, name: str) -> None:
         if len(src) != len(tgt):
@@ -103,7 +103,7 @@ class TsvBlock(LinesBlock[Pair]):
     """What a line of too few columns leads to."""
 
     def records(self) -> list[Pair]:
-        """Split the lines at tabs."""
+        """Split the lines at tabs; one of too few columns is a DataError, or has a fault."""
         src, tgt = self.columns
         enough = max(src, tgt) + 1
         rows = [line.split("\t", enough) for line in self.raw.composed()]

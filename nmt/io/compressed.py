@@ -184,8 +184,8 @@ _MARKUP: Final = re.compile(r"\s*<(?:!doctype\s+html\b|html[\s>]|\?xml\s)", re.I
 def refuse_documents(path: Path, corpora: Container[str]) -> None:
     """Refuse a file that is to be read as plain text, one sentence a line, but is a document of another kind.
 
-    Its name or its first bytes say so, and so does the DataError. `corpora` is how the names of files of pairs end; a
-    table (.tsv) is text, as far as anyone can tell.
+    Its name or its first bytes say so: a DataError. `corpora` is how the names of files of pairs end; a table (.tsv) is
+    text, as far as anyone can tell.
     """
     suffix, _ = split_suffix(path)
     if what_to_do := _SUFFIXES.get(suffix) or (_CORPUS if suffix in corpora and suffix != ".tsv" else None):

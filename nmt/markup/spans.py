@@ -62,7 +62,7 @@ class Marked:
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile a user's own regular expression for `extract`; a UsageError if it is empty or none."""
+    """Compile a user's own regular expression for `extract`; a UsageError if it is empty or wrong."""
     if not text:
         raise UsageError("the markup pattern is empty; expected a Python regular expression")
     try:

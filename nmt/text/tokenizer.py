@@ -54,7 +54,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Load a model file; a ModelError if it cannot be read, or is none of these."""
+        """Load a model file; a ModelError if it cannot be read or used."""
         try:
             return cls(read_regular(path))
         except OSError as error:

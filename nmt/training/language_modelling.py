@@ -32,7 +32,7 @@ class LanguageTask:
 
     Truncated back-propagation through time: the text is cut into equal parts that are read side by side, a segment of
     `training.segment_steps` pieces at a time; gradients stay within a segment, the state goes on to the next
-    (Mikolov et al., 2010; Zaremba et al., 2015, sec. 4.1).
+    (Mikolov et al., 2010; Zaremba et al., 2015, sec. 4.1). Fewer rows than processes are a ConfigError.
     """
 
     def __init__(self, data: PreparedText, settings: Settings, place: Place) -> None:

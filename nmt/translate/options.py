@@ -214,7 +214,7 @@ class Options(SearchSettings):
         return left_open((self.text_of(line)[0] for line in lines), opened, self.keep) if self.markup else None
 
     def search(self, settings: Settings) -> SearchSettings:
-        """Return the settings of the search: these, else those of the model; a UsageError if they do not agree."""
+        """Return the settings of the search: these where set, else the model's; a UsageError if they do not agree."""
         chosen = self.model_dump(include=set(SearchSettings.model_fields), exclude_unset=True)
         try:
             search = change_settings(settings, "search", chosen).search
