@@ -149,6 +149,9 @@ def _fold(words: tuple[_Word, ...], capitals: Mapping[int, int] = MappingProxyTy
     return tuple(word._replace(text=word.text.translate(capitals).casefold()) for word in words)
 
 
+_SEARCH: Final = frozenset(SearchSettings.model_fields)
+
+
 class Options(SearchSettings):
     """What a user asks of the translation of lines; the defaults ask for the best translation that the model knows.
 
@@ -194,10 +197,13 @@ class Options(SearchSettings):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_what_is_out_of_range(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(values, dict):  # None leaves a setting of the search to the model
+            values = {name: value for name, value in values.items() if name not in _SEARCH or value is not None}
         try:
             return handler(values)
         except ValidationError as error:
-            raise UsageError(f"settings: {describe_misfit(error, 'search.')}") from error
+            section = "search." if _SEARCH.intersection(error.errors()[0]["loc"]) else ""
+            raise UsageError(f"settings: {describe_misfit(error, section)}") from error
 
     @property
     def attention(self) -> bool:

@@ -279,6 +279,7 @@ def test_what_a_language_model_reads_is_bounded_below_a_bounded_cell_only() -> N
     assert not projected.output.bounded
 
 
+@pytest.mark.needs("bf16")
 def test_on_a_gpu_models_keep_their_layers_and_multiply_in_the_precision_asked_for() -> None:
     text_model, model, gpu = text_model_of(), model_of(40, hidden_size=32), torch.device("cuda")
     assert for_search(text_model, "fp32", device=gpu) is text_model

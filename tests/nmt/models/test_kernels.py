@@ -122,6 +122,7 @@ def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int) -> None:
     torch.testing.assert_close(multiply(rows, 0.25, bias), (sums * scales.double()).float() * 0.25 + bias)
 
 
+@pytest.mark.needs("int8")
 @pytest.mark.usefixtures("calls")
 def test_products_of_signed_bytes_are_exact() -> None:
     generator = torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from nmt.config import Settings, load_settings
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, UsageError
 from nmt.search.sampling import Sampling
 from nmt.translate import Options
 from nmt.translate.options import Terminology
@@ -110,3 +110,20 @@ def test_the_shortest_translation_cannot_be_longer_than_the_longest() -> None:
         ConfigError, match=r"^search\.min_length_ratio = 3\.0 is above search\.max_length_ratio = 2\.0$"
     ):
         Options(min_length_ratio=3.0).search(Settings())
+
+
+def test_what_is_none_is_left_to_the_model() -> None:
+    assert Options(beam_size=None, length_penalty=None).model_fields_set == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"beam_size": 0}, "settings: search.beam_size = 0: input should be greater than or equal to 1"),
+        ({"required": "gare"}, """settings: required = 'gare': input should be a list, such as ["one", "two"]"""),
+        ({"must": "gare"}, "settings: must = 'gare': extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_option_is_called_by_its_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        Options(**values)
