@@ -64,6 +64,12 @@ def test_both_sides_are_added_and_have_a_pair_of_models_each(text: Path, models:
     assert kept(text / "tgt.out") == [line for line, score in zip(TGT, scores, strict=True) if score <= 0]
 
 
+def test_a_score_equal_to_the_threshold_is_kept(text: Path, models: tuple[Path, Path]) -> None:
+    threshold = sorted(float(score) for score in Difference.load(*models, device="cpu").of(SRC))[2]
+    result = invoke(models, "--text", "src", "--threshold", repr(threshold), "--output", "out")
+    assert (result.exit_code, result.stderr) == (0, "kept 3 of 6 lines\n")
+
+
 def test_text_in_one_language_is_filtered_too(text: Path, models: tuple[Path, Path]) -> None:
     result = invoke(models, "--text", "tgt", "--text", "src", "--keep", "1", "--output", "out")
     assert (result.exit_code, result.stderr) == (0, "kept 11 of 12 lines\n")

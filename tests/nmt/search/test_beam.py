@@ -237,15 +237,19 @@ def test_a_sentence_is_over_as_soon_as_nothing_can_beat_what_it_has(random_decod
     assert over == [[True, False]] * 3 + [[True, True]]
 
 
-@given(seed=st.integers(0, 2**32), alpha=st.sampled_from([0.0, 1.0]), n_best=st.integers(1, 3))
+@given(
+    seed=st.integers(0, 2**32),
+    scoring=st.builds(Scoring, st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 0.5])),
+    n_best=st.integers(1, 3),
+)
 @SEARCHES
 def test_what_has_been_found_stays_when_a_sentence_that_is_over_goes_on(
-    random_decoder: RandomDecoder, seed: int, alpha: float, n_best: int
+    random_decoder: RandomDecoder, seed: int, scoring: Scoring, n_best: int
 ) -> None:
     decoder = random_decoder(seed, vocab_size=9, sentences=3)
     decoder.table[:, :, EOS] += 3.0
     limits = Limits.start(torch.tensor([4, 3, 7]))
-    frontier = Beams.start(limits, beam_size=3, n_best=n_best, scoring=Scoring(alpha), with_attention=True)
+    frontier = Beams.start(limits, beam_size=3, n_best=n_best, scoring=scoring, with_attention=True)
     state = decoder.start(range(3))
     found: dict[int, list[Hypothesis]] = {}
     for _ in range(10):
