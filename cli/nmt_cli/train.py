@@ -1,23 +1,29 @@
 """`nmt train`: from prepared data to a model folder."""
 
+import json
 import math
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from nmt.errors import counted
-from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, progress, results, say
+from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, progress, results, say, status
 
 if TYPE_CHECKING:
-    from nmt.training.observers import Scores, StepReport, ValidationReport
+    from nmt.config import Settings
+    from nmt.prepared import PreparedData, PreparedText
+    from nmt.training.distributed import Ranks
+    from nmt.training.observers import Scores, StepProgress, StepReport, ValidationReport
     from nmt.training.trainer import TrainingSummary
 
 _ECHO = 2.0
@@ -33,6 +39,24 @@ def train(
     ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--time",
+            metavar="20m",
+            help="Make as many steps as this machine does in so long (90s, 20m, 1h30m), measured before the first; "
+            "short for --set training.time=20m.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what the run would do, or what is left of it, and what time and memory some timed steps "
+            "foretell for it; nothing is written.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print that as JSON; needs --dry-run.")] = False,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the resolved settings as TOML and stop.")
     ] = False,
@@ -43,46 +67,108 @@ def train(
 
     \b
     Examples:
+      nmt train data/en-de models/en-de --dry-run
+      nmt train data/en-de models/en-de --time 20m
       nmt train data/en-de models/en-de --set training.max_epochs=8
       nmt train --show-config --recipe recipes/multi30k-en-de.toml
       torchrun --nproc-per-node 2 -m nmt_cli train data/en-de models/en-de
     """
+    overrides = [*(overrides or ()), *([] if time_limit is None else [f"training.time={json.dumps(time_limit)}"])]
+    if as_json and not dry_run:
+        raise typer.BadParameter("expected --dry-run beside it", param_hint="--json")
     if show_config and (data_dir is None or model_dir is not None):
         from nmt.config import load_settings, to_toml
 
         if data_dir is None or model_dir is None:
-            settings = load_settings(recipe, overrides or [])
+            settings = load_settings(recipe, overrides)
         else:
             from nmt.prepared import open_data
             from nmt.training.resolve import resolve_settings
 
             prepared = open_data(data_dir).settings
-            settings, _ = resolve_settings(prepared, model_dir, recipe=recipe, overrides=overrides or [])
+            settings, _ = resolve_settings(prepared, model_dir, recipe=recipe, overrides=overrides)
         results.print(to_toml(settings), end="", soft_wrap=True)
     elif data_dir is None or model_dir is None:
         raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
-    elif summary := run_training(data_dir, model_dir, recipe=recipe, overrides=overrides or []):
+    elif dry_run:
+        foretell(data_dir, model_dir, recipe=recipe, overrides=overrides, as_json=as_json)
+    elif summary := run_training(data_dir, model_dir, recipe=recipe, overrides=overrides):
         results.print(summary, soft_wrap=True)
+        say_what_is_next(model_dir)
 
 
 def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> str:
     """Train with progress on stderr; return what came out in a line, by the first of several processes only;
     Ctrl-C or SIGTERM saves the state and stops after the step."""
-    from nmt.prepared import open_data
-    from nmt.training.distributed import joined_ranks
-    from nmt.training.resolve import resolve_settings
-    from nmt.training.trainer import train as train_model
+    with _opened(data_dir, model_dir, recipe=recipe, overrides=overrides) as run:
+        from nmt.training.trainer import train as train_model
 
-    with joined_ranks() as ranks:
-        data = open_data(data_dir)
-        settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
-        view = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
-        with view.bar, stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
-            summary = train_model(data, model_dir, settings, observer=view, stop=stop, ranks=ranks, changes=changes)
+        view, ranks = run.view, run.ranks
+        with stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
+            summary = train_model(
+                run.data, model_dir, run.settings, observer=view, stop=stop, ranks=ranks, changes=run.changes
+            )
         if not summary.finished:
-            view.on_message(f"stopped at step {summary.state.step:,}; the same command continues from there")
+            view.on_message(view.describe_stop(summary, model_dir))
             raise typer.Exit(INTERRUPTED)
         return view.describe_end(summary, model_dir) if ranks.is_first else ""
+
+
+def foretell(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str], as_json: bool) -> None:
+    """Print on stdout what a training would do and take."""
+    with _opened(data_dir, model_dir, recipe=recipe, overrides=overrides) as run:
+        from nmt.training.trainer import rehearse
+
+        found = rehearse(run.data, model_dir, run.settings, observer=run.view, ranks=run.ranks)
+    if found is None or not run.ranks.is_first:
+        return
+    plan, forecast = found
+    if as_json:
+        typer.echo(json.dumps({**asdict(plan), **asdict(forecast)}, ensure_ascii=False, indent=2, default=str))
+    else:
+        for line in (*plan.describe(), forecast.describe()):
+            results.print(line, soft_wrap=True)
+
+
+class _Opened(NamedTuple):
+    """What a training begins with."""
+
+    data: "PreparedData | PreparedText"
+    settings: "Settings"
+    changes: list[str]
+    ranks: "Ranks"
+    view: "TrainingView"
+
+
+@contextmanager
+def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> Iterator[_Opened]:
+    """Load libraries, data and settings, and join the processes that take part."""
+    with status("loading torch", visible=os.environ.get("RANK", "0") == "0"):
+        from nmt.prepared import open_data
+        from nmt.training.distributed import joined_ranks
+        from nmt.training.resolve import resolve_settings
+        from nmt.training.trainer import train  # noqa: F401 - loads the rest
+
+    with joined_ranks() as ranks:
+        with status(f"reading {data_dir}", visible=ranks.is_first):
+            data = open_data(data_dir)
+        settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
+        view = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
+        with view.bar:
+            yield _Opened(data, settings, changes, ranks, view)
+
+
+def say_what_is_next(model_dir: Path) -> None:
+    """Say how good a trained model is, and what can be done with it."""
+    from nmt.models.folder import read_training
+
+    found = read_training(model_dir)
+    is_translation = "valid_bleu" in found
+    if is_translation:
+        say(f"validation BLEU {found['valid_bleu']:.2f}  {found['valid_bleu_signature']}")
+    use = "translate {} FILE" if is_translation else "lm score {} FILE"
+    commands = (use, "plot {}", "average {0} {0}-average")
+    say("next: " + "; ".join(f"nmt {command}".format(model_dir) for command in commands))
 
 
 class TrainingView:
@@ -99,17 +185,23 @@ class TrainingView:
         self._last: StepReport | None = None
 
     def on_step(self, report: "StepReport") -> None:
-        """Move the bar."""
+        """Note loss and speed, which the bar shows from now on."""
         self._last = report
-        left = (report.total_steps - report.step) * report.seconds_per_step
-        steps = f"step {report.step:,}/{report.total_steps:,}"
-        text = f"{steps}  {self._loss(report)}  {_speed(report.tokens_per_second)}  {_clock(left)} left"
-        self.bar.update(self._task, completed=report.step, total=report.total_steps, description=text)
+
+    def on_progress(self, progress: "StepProgress") -> None:
+        """Move the bar."""
+        known = self._last or progress
+        parts = [f"step {progress.step:,}/{progress.total_steps:,}"]
+        if known.loss is not None:
+            parts.append(self._loss(known.loss))
+        parts += [_speed(known.tokens_per_second), f"{_clock(progress.seconds_left)} left"]
+        text = "  ".join(parts)
+        self.bar.update(self._task, completed=progress.step, total=progress.total_steps, description=text)
 
     def on_validation(self, report: "ValidationReport") -> None:
         """Print a line, and one more for each further validation set."""
         last = self._last
-        trained = f"train {self._loss(last)}, {_speed(last.tokens_per_second)}, " if last else ""
+        trained = f"train {self._loss(last.loss)}, {_speed(last.tokens_per_second)}, " if last else ""
         best = "  best so far" if report.is_best else ""
         self.on_message(f"step {report.step:,}: {trained}valid {_scores(report.scores)}{best}")
         for name, scores in report.scores.others.items():
@@ -131,8 +223,15 @@ class TrainingView:
             f"{_clock(state.seconds)} ({_speed(state.tokens / state.seconds)})"
         )
 
-    def _loss(self, report: "StepReport") -> str:
-        return f"ppl {report.perplexity:.2f}" if self._of_text else f"loss {report.loss:.3f}"
+    def describe_stop(self, summary: "TrainingSummary", model_dir: Path) -> str:
+        """Say in one line where a run was stopped, and which model there is."""
+        step, best = summary.state.step, summary.state.best_step
+        use = "lm score" if self._of_text else "translate"
+        model = f"; nmt {use} {model_dir} uses the model of step {best or step:,}" if step else ""
+        return f"stopped at step {step:,}; the same command continues from there{model}"
+
+    def _loss(self, loss: float) -> str:
+        return f"ppl {math.exp(min(loss, 50.0)):.2f}" if self._of_text else f"loss {loss:.3f}"
 
 
 @contextmanager

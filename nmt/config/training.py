@@ -1,8 +1,9 @@
 """Settings of the training."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nmt.config.section import Expected, Rate, Section
 
@@ -10,6 +11,22 @@ BleuTokenizer = Literal[
     "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K", "none"
 ]
 """How sacrebleu finds the words that BLEU counts."""
+
+
+def seconds_of(time: str) -> int:
+    """Return the seconds of "20m", "90s" or "1h30m", of "" none; anything else, and no time at all, is a ValueError."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", time)
+    seconds = (
+        sum(int(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if time and not seconds:
+        raise ValueError(time)
+    return seconds
+
+
+def _time(text: str) -> str:
+    seconds_of(text)
+    return text
 
 
 class TrainingSettings(Section):
@@ -68,6 +85,9 @@ class TrainingSettings(Section):
     """Updates to make; 0: as many as `max_epochs` gives."""
     max_epochs: int = Field(default=12, ge=1)
     """Epochs: passes over the training data."""
+    time: Annotated[Annotated[str, AfterValidator(_time)], Expected('a time such as "20m", "90s" or "1h30m"')] = ""
+    """Time for the whole run, such as "20m", "90s" or "1h30m", instead of `max_steps` and `max_epochs`: how many steps
+    fit is measured before the first one; empty: any."""
     validate_every: int = Field(default=500, ge=1)
     """Steps between validations."""
     checkpoint_every: int = Field(default=500, ge=1)

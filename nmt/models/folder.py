@@ -132,6 +132,11 @@ def read_vocabularies(folder: Path) -> Vocabularies:
     return _read_card(folder).vocabularies
 
 
+def read_training(folder: Path) -> dict[str, Any]:
+    """Read what model.json says of the training: step, scores and counts."""
+    return _read_card(folder).training
+
+
 def load_own_tokenizers(folder: Path) -> Tokenizers:
     """Load the tokenizers of a model folder, of the sizes that its tables have."""
     tokenizers, sizes = load_tokenizers(folder), read_vocabularies(folder)

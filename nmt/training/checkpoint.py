@@ -5,7 +5,8 @@ known, and the one before it serves.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -103,6 +104,18 @@ class Checkpoints:
         if paths:
             raise ModelError(f"no checkpoint in {paths[0].parent} can be used; choose a new folder")
         return None
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Put weights, average, optimiser and what is carried back afterwards; every process takes part."""
+        carried = {} if self.carry is None else self.carry.tensors()
+        tensors = {name: tensor.clone() for name, tensor in self._tensors().items()}
+        try:
+            yield
+        finally:
+            self.optimizer.state.clear()
+            tensors |= {f"{_CARRIED}{name}": tensor for name, tensor in carried.items()}
+            self._restore(tensors, where=self.model_dir)
 
     def clean_up(self) -> None:
         """Remove what a killed process left half written."""

@@ -25,6 +25,8 @@ from nmt.training.word_vectors import CountedPieces, give_vectors
 
 _STEPS = 500
 """Pieces read between two looks at whether to stop."""
+_TRAINED_MEANWHILE = 0.5
+"""Pieces trained while one is validated: there is no way back."""
 
 
 class LanguageTask:
@@ -72,9 +74,18 @@ class LanguageTask:
 
     def describe(self, position: Position) -> str:
         """Say what every epoch consists of."""
-        pieces, lines = len(self.feed.parts.stream), len(self.data.train)
-        segments = counted(self.feed.segments, "segment")
-        return f"{counted(pieces, 'piece')} in {counted(lines, 'line')}, {segments} per epoch"
+        lines, segments = len(self.data.train), counted(self.feed.segments, "segment")
+        return f"{counted(self.pieces, 'piece')} in {counted(lines, 'line')}, {segments} per epoch"
+
+    @property
+    def pieces(self) -> int:
+        """Pieces of an epoch."""
+        return len(self.feed.parts.stream)
+
+    @property
+    def pieces_of_validation(self) -> float:
+        """Pieces that are trained in the time that a validation takes, roughly."""
+        return _TRAINED_MEANWHILE * len(TextStream(self.data.valid))
 
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""

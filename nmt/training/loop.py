@@ -1,22 +1,25 @@
 """The training loop: updates, validated, recorded and saved as they come."""
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from time import perf_counter
 
 import torch
 from torch import Tensor
 
+from nmt.batching import Batch, Segment
 from nmt.config import TrainingSettings
 from nmt.errors import TrainingError
+from nmt.models.build import count_parameters
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import Feed, UpdateData
-from nmt.training.observers import Observer, Records, Scores, StepReport, StopRequest, ValidationReport
+from nmt.training.observers import Observer, Records, Scores, StepProgress, StepReport, StopRequest, ValidationReport
+from nmt.training.planning import Forecast, Pace
 from nmt.training.state import TrainingState
 from nmt.training.text_feeding import TextFeed
 from nmt.training.update import Schedule, Updater
@@ -25,6 +28,12 @@ _NEAR_ZERO = 1.0
 """Below this a BLEU says nothing of how good a model is: chance matches, or words that its tokenizer does not find."""
 _WARNED_AT = 3
 """Validations of such a BLEU and a lower loss each, before a warning."""
+_UNTIMED = 2
+"""Updates of a process that take longer than those to come."""
+_TIMED = 5.0
+"""Seconds of updates that tell how long a run will take."""
+_LAST = 60.0
+"""Seconds that a stopped run may take to validate."""
 
 
 @dataclass
@@ -45,8 +54,9 @@ class Trainer:
     checkpoints: Checkpoints
     validate: Callable[[StopRequest], Scores | None]
     """Scores the model on the validation data; None if asked to stop before the scores are known."""
-    save_best: Callable[[ValidationReport, TrainingState], None]
-    """Keeps the weights of the best validation."""
+    save_model: Callable[[TrainingState, Mapping[str, object]], None]
+    """Keeps the weights, with what there is to say of them."""
+    pace: Pace
     records: Records | None
     """None in all processes but the first."""
     observer: Observer
@@ -59,31 +69,50 @@ class Trainer:
         Raises:
             TrainingError: The loss is not a number or explodes; the last checkpoint stays as it was.
         """
+        self._begin()
+        finished = self._train()
+        if not finished and self.state.step and not self.state.validated:
+            self._leave_model()
+        return finished
+
+    def rehearse(self, seconds: float) -> None:
+        """Time updates for so long; nobody is told, and nothing is saved."""
+        self._begin()
+        updates = self.feed.updates(self.state.position)
+        while not self.ranks.any(self._is_timed(seconds)):
+            self._update(updates)
+        self._check()
+        self._keep_pace()
+
+    def _begin(self) -> None:
         device = self.model.device
         before = self.state.window_loss if self.ranks.is_first else 0.0  # a checkpoint holds the sum of all processes
         loss, norm = torch.tensor(before, dtype=torch.float64, device=device), torch.zeros((), device=device)
-        self._meter = _Meter(loss, norm, first=replace(self.state), last=replace(self.state))
+        first, last, timed = (replace(self.state) for _ in range(3))
+        self._meter = _Meter(perf_counter(), loss, norm, first, last, timed)
         self._near_zero = 0
+
+    def _train(self) -> bool:
         if self._validation_is_due():  # a stop has cut it short
             if not self._validate():
                 return False
-            self._save()
+            self.save()
         updates = self.feed.updates(self.state.position)
         while not self._is_over():
             if self.ranks.any(self.stop.is_set()):
                 self._check()
-                self._save()
+                self.save()
                 return False
-            with self._timed():
-                self._update(next(updates))
+            self._update(updates)
             if self._due(self.log_every):
                 self._record()
+            self._tell()
             if self._validation_is_due() and not self._validate():
-                self._save()
+                self.save()
                 return False
             if self._due(self.settings.checkpoint_every):
                 self._check()
-                self._save()
+                self.save()
         return True
 
     def _is_over(self) -> bool:
@@ -97,18 +126,59 @@ class Trainer:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        before = time.perf_counter()
+        before = perf_counter()
         yield
-        self.state.seconds += time.perf_counter() - before
+        self.state.seconds += perf_counter() - before
 
-    def _update(self, data: UpdateData) -> None:
+    def _update(self, updates: Iterator[UpdateData]) -> None:
         state, meter = self.state, self._meter
         self._rate = self.schedule.rate(state.step + 1, halvings=state.halvings, epoch=state.position.epoch)
         seed = (self.settings.seed * 1_000_003 + state.step) % 2**63  # of this step's dropout and samples
-        loss, meter.norm = self.updater.update(data, step=state.step + 1, seed=seed, rate=self._rate)
-        meter.loss += loss
+        with self._timed():
+            data = next(updates)
+            loss, meter.norm = self.updater.update(data, step=state.step + 1, seed=seed, rate=self._rate)
+            meter.loss += loss
         state.step, state.position = state.step + 1, data.after
         state.tokens, state.window_tokens = state.tokens + data.pieces, state.window_tokens + data.pieces
+        if state.step == meter.first.step + _UNTIMED:
+            meter.timed = replace(state)
+
+    def _is_timed(self, seconds: float) -> bool:
+        timed = self._meter.timed
+        return self.state.step > self._meter.first.step + _UNTIMED and self.state.seconds >= timed.seconds + seconds
+
+    def _keep_pace(self) -> None:
+        state, timed = self.state, self._meter.timed
+        if state.step > timed.step:
+            self.pace.step = (state.seconds - timed.seconds) / (state.step - timed.step)
+            self._meter.speed = (state.tokens - timed.tokens) / max(1e-9, state.seconds - timed.seconds)
+
+    def _tell(self) -> None:
+        """Tell the observer where the run stands; and once, how long it will take."""
+        state, meter = self.state, self._meter
+        if not meter.is_forecast and self._is_timed(_TIMED):
+            self._check()
+            self._forecast()
+        self._keep_pace()
+        alone_on_cpu = self.model.device.type == "cpu" and self.ranks.size == 1  # elsewhere one would have to wait
+        self.observer.on_progress(
+            StepProgress(
+                step=state.step,
+                total_steps=self.schedule.total_steps,
+                loss=float(meter.loss) / state.window_tokens if alone_on_cpu and state.window_tokens else None,
+                tokens_per_second=meter.speed,
+                seconds_left=self.pace.seconds(state.step, self.schedule.total_steps),
+            )
+        )
+
+    def _forecast(self) -> None:
+        self._keep_pace()
+        self._meter.is_forecast = True
+        parameters = count_parameters(self.model)
+        found = Forecast.of(self.pace, step=self.state.step, steps=self.schedule.total_steps, parameters=parameters)
+        self.observer.on_message(found.describe())
+        for warning in found.warnings((Segment if isinstance(self.model, LanguageModel) else Batch).size_setting):
+            self.observer.on_message(f"warning: {warning}")
 
     def _record(self) -> None:
         self._check()
@@ -121,7 +191,7 @@ class Trainer:
             loss=state.window_loss / state.window_tokens,
             tokens_per_second=(state.tokens - meter.last.tokens) / max(1e-9, state.seconds - meter.last.seconds),
             seconds=state.seconds - meter.first.seconds,
-            seconds_per_step=(time.perf_counter() - meter.start) / max(1, state.step - meter.first.step),
+            seconds_per_step=(perf_counter() - meter.start) / max(1, state.step - meter.first.step),
             learning_rate=self._rate,
             gradient_norm=float(meter.norm),
         )
@@ -152,19 +222,44 @@ class Trainer:
     def _validate(self) -> bool:
         """Validate, and keep the weights if they are the best so far; return False if asked to stop before the end."""
         self._check()
-        state = self.state
-        average = self.updater.average
-        with average.in_place() if average is not None else nullcontext():
+        state, before, is_first = self.state, perf_counter(), self.pace.validation is None
+        with self._averaged():
             found = self._scores()
             if found is None:
                 return False
             report = ValidationReport(state.step, found, self._is_best(found))
             if report.is_best and self.ranks.is_first:
-                self.save_best(report, state)
+                self.save_model(state, found.summary())
+        self.pace.validation = perf_counter() - before
         if self.records is not None:
             self.records.add("valid", state.step, found.numbers())
         self.observer.on_validation(report)
+        if is_first and self._meter.is_forecast and not self._is_over():
+            self._forecast()
         return True
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        average = self.updater.average
+        return average.in_place() if average is not None else nullcontext()
+
+    def _leave_model(self) -> None:
+        """Keep the model of a run that is stopped before its first validation, with what a short one finds.
+
+        It does not count: the run goes on from its checkpoint as if there had been none.
+        """
+        state = self.state
+        if self.ranks.is_first:
+            self.observer.on_message(
+                f"no validation has kept a model yet: validating that of step {state.step:,}, for {_LAST:.0f} s at "
+                "most; once more stops at once"
+            )
+            with self._averaged():
+                found = self.validate(_Deadline(perf_counter() + _LAST))
+                self.save_model(state, {"unfinished": True, **({} if found is None else found.summary())})
+            told = "not validated, as that takes longer" if found is None else f"validation loss {found.loss:.4f}"
+            bleu = "" if found is None or found.bleu is None else f", BLEU {found.bleu:.2f}"
+            self.observer.on_message(f"the model is that of step {state.step:,}, unfinished: {told}{bleu}")
+        self.ranks.from_first((0.0,))  # torchrun ends all processes once one has ended
 
     def _scores(self) -> Scores | None:
         """Let the first process validate, and tell all what it has found; None: it was asked to stop."""
@@ -202,17 +297,32 @@ class Trainer:
             state.halvings, state.plateau = state.halvings + 1, 0
         return is_best
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint; every process takes part."""
+        before = perf_counter()
         carry = self.updater.carry
         carried = {} if carry is None else carry.tensors()
         if self.ranks.is_first:
             self.checkpoints.save(self.state, carried)
+        self.pace.checkpoint = perf_counter() - before
+
+
+@dataclass(frozen=True)
+class _Deadline:
+    """Asks to stop from some time on."""
+
+    end: float
+
+    def is_set(self) -> bool:
+        """Tell whether it is that late."""
+        return perf_counter() >= self.end
 
 
 @dataclass
 class _Meter:
     """The loss since the last record, kept on the device, and where this process took up the run."""
 
+    start: float
     loss: Tensor
     norm: Tensor
     """Of the last gradient."""
@@ -220,4 +330,9 @@ class _Meter:
     """The counters when this process took up the run."""
     last: TrainingState
     """The counters at the last record."""
-    start: float = field(default_factory=time.perf_counter)
+    timed: TrainingState
+    """The counters since which updates take as long as those to come."""
+    speed: float = 0.0
+    """Target pieces a second in updates since then."""
+    is_forecast: bool = False
+    """Whether it has been told how long the run will take."""

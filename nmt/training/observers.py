@@ -49,6 +49,20 @@ class StepReport:
 
 
 @dataclass(frozen=True)
+class StepProgress:
+    """How far a run has come after a step; nobody waits for a GPU to know it, and it is not recorded."""
+
+    step: int
+    total_steps: int
+    loss: float | None
+    """Training loss in nats a piece since the last record; None: that of the last record is the last one known."""
+    tokens_per_second: float
+    """Target pieces a second in updates."""
+    seconds_left: float
+    """Validations and checkpoints included."""
+
+
+@dataclass(frozen=True)
 class Scores:
     """What a validation finds."""
 
@@ -99,7 +113,10 @@ class Observer(Protocol):
     """Someone who watches a run."""
 
     def on_step(self, report: StepReport) -> None:
-        """Take note of progress."""
+        """Take note of a record."""
+
+    def on_progress(self, progress: StepProgress) -> None:
+        """Take note of a step."""
 
     def on_validation(self, report: ValidationReport) -> None:
         """Take note of a validation."""
@@ -226,6 +243,10 @@ class Logbook:
         )
         self.observer.on_step(report)
 
+    def on_progress(self, progress: StepProgress) -> None:
+        """Pass it on."""
+        self.observer.on_progress(progress)
+
     def on_validation(self, report: ValidationReport) -> None:
         """Log a validation."""
         best = "  best so far" if report.is_best else ""
@@ -255,6 +276,9 @@ class Silence:
     """The observer of the processes that say nothing."""
 
     def on_step(self, report: StepReport) -> None:
+        """Keep silent."""
+
+    def on_progress(self, progress: StepProgress) -> None:
         """Keep silent."""
 
     def on_validation(self, report: ValidationReport) -> None:

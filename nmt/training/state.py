@@ -50,6 +50,8 @@ class Horizon:
     batch_tokens: Count
     accumulate: Count
     steps: Count = 0
+    seconds: Count = 0
+    """The time that `steps` was measured for (`training.time`); 0: none."""
 
 
 @dataclass

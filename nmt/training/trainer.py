@@ -1,14 +1,17 @@
 """One training run from prepared data to a model folder: started, or continued where it stood."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
+from time import perf_counter
 
 from nmt.config import Settings
 from nmt.config.effects import warnings_of_idle
 from nmt.config.load import fit_settings
+from nmt.config.training import seconds_of
 from nmt.errors import ModelError, counted
 from nmt.io.files import is_leftover
 from nmt.models.build import count_parameters
@@ -20,13 +23,16 @@ from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Place, Ranks
 from nmt.training.language_modelling import LanguageTask
 from nmt.training.loop import Trainer
-from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, StopRequest, ValidationReport
+from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, StopRequest
+from nmt.training.planning import Forecast, Pace, RunPlan, times
 from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, Position, TrainingState
 from nmt.training.translation import TranslationTask
 from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
 
 _ALONE = Ranks()
+_MEASURED = 10.0
+"""Seconds of updates that tell how long a run takes, at most."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,20 @@ def train(
         return _Run(data, model_dir, settings, logbook, stop, ranks).go()
 
 
+def rehearse(
+    data: PreparedData | PreparedText, model_dir: Path, settings: Settings, *, observer: Observer, ranks: Ranks = _ALONE
+) -> tuple[RunPlan, Forecast] | None:
+    """Find out what `train` would do and, by some updates of a model that is then forgotten, how long that would take
+    and how much memory; nothing is written.
+
+    Returns:
+        The plan and the forecast; None where the run is over already.
+    """
+    settings = fit_settings(settings, prepared=data.settings)
+    _refuse_foreign(model_dir)
+    return _Run(data, model_dir, settings, observer if ranks.is_first else Silence(), Event(), ranks).rehearse()
+
+
 @dataclass
 class _Run:
     """What the parts of a run are made from."""
@@ -88,6 +108,7 @@ class _Run:
     ranks: Ranks
 
     def __post_init__(self) -> None:
+        self.begun = perf_counter()
         training = self.settings.training
         self.threads = use_threads(training.threads)
         self.device = choose_device(training.device, index=self.ranks.local_rank)
@@ -120,39 +141,93 @@ class _Run:
         files = tokenizers.files
         self.folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
         self.parameters = count_parameters(self.model)
+        self.pace = Pace(training.validate_every, training.checkpoint_every)
 
     def go(self) -> TrainingSummary:
         """Begin or continue, and train."""
+        if self.ranks.is_first:
+            self.checkpoints.clean_up()
         state = self._begin_or_continue()
-        schedule = self._schedule(state)
+        before, schedule = state.horizon, self._schedule(state)
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
             return TrainingSummary(True, state, self.parameters, self.task.feed.padding)
         if self.ranks.is_first:
             self.folder.create()
-            if not list_checkpoints(self.model_dir):  # from here on the run can be continued
-                self.checkpoints.save(state)
-        self.observer.on_message(
-            f"{self.parameters:,} parameters, {self.task.describe(state.position)}, "
-            f"{self.device.type} {self.precision}, {counted(self.threads, 'thread')}"
-            + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
-        )
-        steps, warmup = schedule.total_steps, schedule.warmup_steps
-        if steps < warmup:
-            self.observer.on_message(
-                f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = {warmup:,}: the "
-                f"learning rate ends at {schedule.rate(steps):.3g} on its way to {schedule.peak:g}; lower "
-                "training.warmup_steps, or train longer"
-            )
-        tensorboard = self.settings.training.tensorboard
-        records = Records(self.model_dir, step=state.step, tensorboard=tensorboard) if self.ranks.is_first else None
+        for line in self._plan(state, schedule).describe():
+            self.observer.on_message(line)
+        self._warn(schedule)
+        training = self.settings.training
+        step, curves = state.step, training.tensorboard
+        records = Records(self.model_dir, step=step, tensorboard=curves) if self.ranks.is_first else None
         with records or nullcontext():
-            finished = self._trainer(state, schedule, records).run()
+            trainer = self._trainer(state, schedule, records)
+            if step == 0 or (training.time and state.horizon != before):  # from here on the run can be continued
+                trainer.save()
+            finished = trainer.run()
         return TrainingSummary(finished, state, self.parameters, self.task.feed.padding)
 
+    def rehearse(self) -> tuple[RunPlan, Forecast] | None:
+        """Find out what `go` would do, and how long that would take."""
+        state = self._begin_or_continue()
+        schedule = self._schedule(state)
+        if over := self._is_over(state, schedule):
+            self.observer.on_message(over)
+            return None
+        plan = self._plan(state, schedule)
+        self._warn(schedule)
+        if not self.settings.training.time:
+            self._measure(state, _MEASURED)
+        return plan, Forecast.of(self.pace, step=plan.step, steps=plan.steps, parameters=self.parameters)
+
+    def _plan(self, state: TrainingState, schedule: Schedule) -> RunPlan:
+        step, steps, training = state.step, schedule.total_steps, self.settings.training
+        threads = counted(self.threads, "thread") + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
+        return RunPlan(
+            parameters=self.parameters,
+            data=self.task.describe(state.position),
+            place=f"{self.device.type} {self.precision}, {threads}",
+            model_dir=self.model_dir,
+            target_pieces=self.task.pieces,
+            step=step,
+            steps=steps,
+            epochs=(steps - step) / self._steps_of_epoch(state),
+            validations=times(step, steps, training.validate_every),
+            checkpoints=times(step, steps, training.checkpoint_every),
+        )
+
+    def _steps_of_epoch(self, state: TrainingState) -> int:
+        epoch = state.position.epoch
+        return self.task.feed.steps_left(Position(epoch), max_epochs=epoch + 1)
+
+    def _warn(self, schedule: Schedule) -> None:
+        """Tell of settings that do not suit the length of the run."""
+        training, steps = self.settings.training, schedule.total_steps
+        if steps < schedule.warmup_steps:
+            self.observer.on_message(
+                f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = "
+                f"{schedule.warmup_steps:,}: the learning rate ends at {schedule.rate(steps):.3g} on its way to "
+                f"{schedule.peak:g}; lower training.warmup_steps, or train longer"
+            )
+        if schedule.warmup_steps < training.warmup_steps:
+            self.observer.on_message(
+                f"the learning rate rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run: "
+                f"training.warmup_steps = {training.warmup_steps:,} is too long for {training.time}"
+            )
+        if steps < training.validate_every:
+            self.observer.on_message(
+                f"warning: the run has {counted(steps, 'step')}, fewer than training.validate_every = "
+                f"{training.validate_every:,}: it validates only once, at its end; lower training.validate_every"
+            )
+
+    def _measure(self, state: TrainingState, seconds: float) -> None:
+        """Time updates for so long, and undo them."""
+        training = self.settings.training
+        schedule = Schedule("constant", training.learning_rate, training.warmup_steps, 1)
+        with self.checkpoints.undone():
+            self._trainer(replace(state), schedule, None).rehearse(seconds)
+
     def _begin_or_continue(self) -> TrainingState:
-        if self.ranks.is_first:
-            self.checkpoints.clean_up()
         state = self.checkpoints.load_newest(on_damage=self.observer.on_message)
         step = -1 if state is None else state.step
         (first,) = self.ranks.from_first((step,))  # nor does anybody write before all have read
@@ -172,7 +247,7 @@ class _Run:
         if state.validated < step == schedule.total_steps:
             return None
         if step >= schedule.total_steps:
-            limit = "max_steps" if training.max_steps else "max_epochs"
+            limit = "time" if training.time else "max_steps" if training.max_steps else "max_epochs"
             return f"the run is already at its last step: {step:,}; raise training.{limit} to go on"
         if 0 < training.patience <= state.stale:
             return (
@@ -185,9 +260,9 @@ class _Run:
         training = self.settings.training
         every: int | str = training.log_every
         if every == "tenth":
-            epoch = state.position.epoch
-            every = max(1, round(self.task.feed.steps_left(Position(epoch), max_epochs=epoch + 1) / 10))
-
+            every = max(1, round(self._steps_of_epoch(state) / 10))
+        updates = self.task.pieces / self._steps_of_epoch(state)
+        self.pace.validation_steps = self.task.pieces_of_validation / updates
         return Trainer(
             model=self.model,
             updater=Updater(
@@ -209,31 +284,50 @@ class _Run:
             state=state,
             checkpoints=self.checkpoints,
             validate=self.task.validate,
-            save_best=self._save_best,
+            save_model=self._save_model,
+            pace=self.pace,
             records=records,
             observer=self.observer,
             stop=self.stop,
             ranks=self.ranks,
         )
 
-    def _save_best(self, report: ValidationReport, state: TrainingState) -> None:
+    def _save_model(self, state: TrainingState, told: Mapping[str, object]) -> None:
         counts = {"target_words": state.tokens, "seconds": round(state.seconds, 1), "parameters": self.parameters}
-        self.folder.save(self.model, {"step": report.step, **report.scores.summary(), **counts})
+        self.folder.save(self.model, {"step": state.step, **told, **counts})
 
     def _schedule(self, state: TrainingState) -> Schedule:
-        training = self.settings.training
-        wanted = Horizon(training.max_steps, training.max_epochs, self.task.batch_tokens, training.accumulate)
+        training, seconds = self.settings.training, seconds_of(self.settings.training.time)
+        limits = (0, 0) if seconds else (training.max_steps, training.max_epochs)
+        wanted = Horizon(*limits, self.task.batch_tokens, training.accumulate, seconds=seconds)
         if state.horizon is None or replace(state.horizon, steps=0) != wanted:
-            left = self.task.feed.steps_left(state.position, max_epochs=training.max_epochs)
-            state.horizon = replace(wanted, steps=training.max_steps or state.step + left)
+            if seconds:
+                steps = self._steps_within(state, seconds)
+            else:
+                left = self.task.feed.steps_left(state.position, max_epochs=training.max_epochs)
+                steps = training.max_steps or state.step + left
+            state.horizon = replace(wanted, steps=steps)
+        steps, warmup = state.horizon.steps, training.warmup_steps
         return Schedule(
             training.schedule,
             training.learning_rate,
-            training.warmup_steps,
-            state.horizon.steps,
+            min(warmup, steps // 10) if seconds else warmup,
+            steps,
             training.decay_after_epochs,
             training.decay_factor,
         )
+
+    def _steps_within(self, state: TrainingState, seconds: int) -> int:
+        """Measure how many steps the run has if it is to take so long in all."""
+        self.observer.on_message(f"timing some steps, to see how many fit into {self.settings.training.time}")
+        self._measure(state, min(_MEASURED, seconds / 30))
+        left = seconds - state.seconds - (perf_counter() - self.begun)
+        (steps,) = self.ranks.from_first((float(self.pace.steps_within(left, first=state.step)),))
+        self.observer.on_message(
+            f"{counted(int(steps), 'step')} of {self.pace.step:.3g} s fit; the run keeps that number, also where it is "
+            "continued"
+        )
+        return int(steps)
 
 
 def _refuse_foreign(model_dir: Path) -> None:

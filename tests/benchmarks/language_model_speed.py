@@ -30,7 +30,7 @@ from nmt.models.folder import load_language_model
 from nmt.prepared import PreparedText
 from nmt.text.sequences import Sequences
 from nmt.text.vocab import EOS
-from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.observers import Silence, StepReport, ValidationReport
 from nmt.training.text_feeding import Parts, TextStream
 from nmt.training.trainer import TrainingSummary, train
 
@@ -133,7 +133,7 @@ class PlainRun:
         return math.exp(total / len(valid))
 
 
-class TakingTurns:
+class TakingTurns(Silence):
     """Watches our run; after each of its turns the plain script has one. A stop ends both when time is up."""
 
     def __init__(self, plain: PlainRun | None) -> None:

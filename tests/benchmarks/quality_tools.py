@@ -21,7 +21,7 @@ import torch
 from nmt.config import load_settings
 from nmt.prepared import PreparedData
 from nmt.training.feeding import TrainingPairs
-from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.observers import Silence, StepReport, ValidationReport
 from nmt.training.resampling import make_resamplers
 from nmt.training.trainer import train
 
@@ -45,7 +45,7 @@ VARIANTS = {
 }
 
 
-class Stopwatch:
+class Stopwatch(Silence):
     """Watches a run, and stops it before its last step, so that nothing but steps is done."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from nmt.models.build import build_model
 from nmt.models.folder import load_tensors
 from nmt.prepared import PreparedData
 from nmt.training.checkpoint import list_checkpoints, read_weights
-from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.observers import Silence, StepReport, ValidationReport
 from nmt.training.trainer import train
 from nmt.training.translation import Validator
 
@@ -49,7 +49,7 @@ SETTINGS = [
 ]
 
 
-class Clock:
+class Clock(Silence):
     """Watches a run, and stops it when its updates have taken long enough."""
 
     def __init__(self, seconds: float) -> None:

@@ -27,7 +27,7 @@ import torch
 from nmt.config import Settings, load_settings
 from nmt.models.devices import choose_precision
 from nmt.prepared import PreparedData
-from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.observers import Silence, StepReport, ValidationReport
 from nmt.training.trainer import train
 
 CORE = 0
@@ -52,7 +52,7 @@ MODEL = [
 ]
 
 
-class Stopwatch:
+class Stopwatch(Silence):
     """Watches a run, and stops it before its last step, so that nothing but steps is done."""
 
     def __init__(self) -> None:

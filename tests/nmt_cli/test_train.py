@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import re
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from nmt.config import Settings
 from nmt.prepared import PreparedData
 from nmt.training.checkpoint import TrainingState
-from nmt.training.observers import Scores, StepReport, ValidationReport
+from nmt.training.observers import Scores, StepProgress, StepReport, ValidationReport
 from nmt.training.trainer import TrainingSummary
 from nmt_cli.main import app
 from nmt_cli.train import TrainingView, stopping_on_signals
@@ -54,13 +55,53 @@ def test_a_run_reports_on_stderr_and_sums_up_on_stdout(toy_data: PreparedData, t
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=20"])
     assert result.exit_code == 0, result.stderr
     assert re.fullmatch(r".*m: [\d,]+ parameters, best at step 20 of 20, .*\n", result.stdout)
+    assert "20 steps, 1.18 epochs, 1 validation, 1 checkpoint; the best model, checkpoints/, train.log" in result.stderr
     assert "step 20: train loss" in result.stderr
-    assert "BLEU" in result.stderr
+    *_, scored, then = result.stderr.splitlines()
+    assert re.fullmatch(r"validation BLEU \d+\.\d\d  nrefs:1\|.*", scored)
+    model = tmp_path / "m"
+    assert then == f"next: nmt translate {model} FILE; nmt plot {model}; nmt average {model} {model}-average"
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25", "--set", "training.warmup_steps=5"])
     assert "setting changed: training.warmup_steps: 20 -> 5" in result.stderr
     assert "continuing" in result.stderr
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25"])
     assert "the run is already at its last step: 25; raise training.max_steps to go on" in result.stderr
+
+
+def test_a_dry_run_prints_the_plan_and_leaves_nothing(
+    toy_data: PreparedData, toy_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.training.trainer._MEASURED", 0.1)
+    command = ["train", str(toy_data.folder), str(tmp_path / "m"), "--recipe", str(toy_text / "toy.toml"), "--dry-run"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    data, steps, forecast = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"[\d,]+ parameters, 354 pairs, [\d,]+ target pieces in 17 batches per epoch, .* 1 thread", data
+    )
+    assert steps.startswith("300 steps, 17.6 epochs, 2 validations, 2 checkpoints; the best model")
+    assert re.fullmatch(r"300 steps to go, about 0:00:\d\d \(.* s a step, validations estimated\); memory .*", forecast)
+    tree = json.loads(runner.invoke(app, [*command, "--json"]).stdout)
+    assert (tree["steps"], tree["model_dir"], tree["seconds_per_validation"]) == (300, str(tmp_path / "m"), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_time_of_a_run_is_an_option(toy_data: PreparedData, tmp_path: Path) -> None:
+    command = ["train", str(toy_data.folder), str(tmp_path / "m")]
+    result = runner.invoke(app, [*command, "--time", "1h30m", "--show-config"])
+    assert tomllib.loads(result.stdout)["training"]["time"] == "1h30m"
+    result = runner.invoke(app, [*command, "--time", "90", "--show-config"])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        'error: settings: training.time: expected a time such as "20m", "90s" or "1h30m", found \'90\'\n'
+    )
+
+
+def test_json_needs_a_dry_run() -> None:
+    result = runner.invoke(app, ["train", "data", "m", "--json"])
+    assert result.exit_code == 2
+    assert "expected --dry-run beside it" in result.stderr
 
 
 def test_data_that_are_not_there_are_one_line(tmp_path: Path) -> None:
@@ -87,7 +128,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "stopping after this step; once more stops at once" in stderr
-    assert "the same command continues from there" in stderr
+    assert "the model is that of step" in stderr
+    assert re.search(
+        rf"the same command continues from there; nmt translate {model} uses the model of step \d+", stderr
+    )
     result = runner.invoke(app, [*command[3:-1], "training.max_steps=1"])
     assert "the run is already at its last step" in result.stderr
 
@@ -103,6 +147,10 @@ STEP = StepReport(
     seconds_per_step=100.0,
     learning_rate=0.001,
     gradient_norm=1.0,
+)
+
+PROGRESS = StepProgress(
+    step=99_950, total_steps=100_000, loss=2.0, tokens_per_second=123_456.0, seconds_left=50 * 100.0
 )
 
 
@@ -132,10 +180,20 @@ def test_every_further_validation_set_has_a_line_of_its_own(capsys: pytest.Captu
 def test_the_bar_fits_eighty_columns_and_shows_the_time_left_for_the_whole_run() -> None:
     view = TrainingView()
     view.on_step(STEP)
+    view.on_progress(PROGRESS)
     (task,) = view.bar.tasks
-    assert task.description == "step 99,950/100,000  loss 12.345  123,456 pieces/s  1:23:20 left"  # 50 steps of 100 s
+    assert task.description == "step 99,950/100,000  loss 12.345  123,456 pieces/s  1:23:20 left"
     assert (task.completed, task.total) == (99_950, 100_000)
     assert len("100% " + "-" * 10 + " " + task.description) <= 80
+
+
+def test_the_bar_moves_before_anything_is_recorded() -> None:
+    view = TrainingView()
+    view.on_progress(StepProgress(step=1, total_steps=8, loss=7.5, tokens_per_second=900.0, seconds_left=90.0))
+    (task,) = view.bar.tasks
+    assert (task.description, task.completed) == ("step 1/8  loss 7.500  900 pieces/s  0:01:30 left", 1)
+    view.on_progress(StepProgress(step=2, total_steps=8, loss=None, tokens_per_second=900.0, seconds_left=80.0))
+    assert task.description == "step 2/8  900 pieces/s  0:01:20 left"
 
 
 def test_the_end_names_the_model_and_its_best_step() -> None:
@@ -181,6 +239,7 @@ def test_of_a_language_model_perplexity_and_words_are_shown(capsys: pytest.Captu
     assert capsys.readouterr().err == (
         "step 1,500: train ppl 80.00, 123,456 pieces/s, valid loss 4.605, ppl 100.00  best so far\n"
     )
+    view.on_progress(PROGRESS)
     (task,) = view.bar.tasks
     assert task.description == "step 99,950/100,000  ppl 80.00  123,456 pieces/s  1:23:20 left"
     assert len("100% " + "-" * 10 + " " + task.description) <= 80

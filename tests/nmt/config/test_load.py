@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from nmt.config import Settings, load_settings, parse_settings, to_toml
 from nmt.config.load import check_kind, fit_settings, parse_override, read_recipe, setting_names, to_tree
+from nmt.config.training import seconds_of
 from nmt.errors import ConfigError
 from nmt.prepare.inputs import find_pairs
 
@@ -146,6 +147,14 @@ def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
 
 
 @pytest.mark.parametrize(
+    ("time", "seconds"), [("", 0), ("90s", 90), ("20m", 1200), ("2h", 7200), ("1h30m", 5400), ("1h1m1s", 3661)]
+)
+def test_a_time_is_hours_minutes_and_seconds(time: str, seconds: int) -> None:
+    assert seconds_of(time) == seconds
+    assert load_settings(overrides=[f"training.time={time}"]).training.time == time
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[training]\nsead = 7", "unknown setting training.sead; did you mean training.seed?"),
@@ -157,6 +166,9 @@ def test_a_name_that_is_near_one_of_another_section_is_suggested() -> None:
             "training.log_every: expected a number of steps, 1 or more, or \"tenth\", found 'tenths'",
         ),
         ("[training]\nlog_every = 0", 'training.log_every: expected a number of steps, 1 or more, or "tenth", found 0'),
+        ("[training]\ntime = '20'", 'training.time: expected a time such as "20m", "90s" or "1h30m", found \'20\''),
+        ("[training]\ntime = 20", 'training.time: expected a time such as "20m", "90s" or "1h30m", found 20'),
+        ("[training]\ntime = '0m'", 'training.time: expected a time such as "20m", "90s" or "1h30m", found \'0m\''),
         ("[training]\nseed = -1", "training.seed = -1: input should be greater than or equal to 0"),
         ("[training]\noptimizer = 'adamm'", "training.optimizer = 'adamm': input should be 'adam', 'adamw' or 'sgd'"),
         (

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import DataOrder, Feed, TrainingPairs
 from nmt.training.loop import Trainer
-from nmt.training.observers import Records, Scores, StepReport, StopRequest, ValidationReport
+from nmt.training.observers import Records, Scores, Silence, StepProgress, StepReport, StopRequest, ValidationReport
+from nmt.training.planning import Pace
 from nmt.training.state import TrainingState
 from nmt.training.translation import TrainingLoss
 from nmt.training.update import MovingAverage, Schedule, Updater, make_objective, make_optimizer
@@ -96,23 +98,28 @@ def counting_settings(counting_text: Path, counting_data: PreparedText) -> Setti
 VOCAB = 12
 
 
-class Watcher:
+class Watcher(Silence):
     def __init__(self) -> None:
         self.stop: threading.Event | None = None
         """Set at the next record, if given."""
         self.steps: list[StepReport] = []
         self.validations: list[ValidationReport] = []
+        self.messages: list[str] = []
+        self.progress: list[StepProgress] = []
 
     def on_step(self, report: StepReport) -> None:
         self.steps.append(report)
         if self.stop is not None:
             self.stop.set()
 
+    def on_progress(self, progress: StepProgress) -> None:
+        self.progress.append(progress)
+
     def on_validation(self, report: ValidationReport) -> None:
         self.validations.append(report)
 
     def on_message(self, message: str) -> None:
-        raise AssertionError(message)
+        self.messages.append(message)
 
 
 def copying_pairs() -> TrainingPairs:
@@ -134,6 +141,7 @@ class Run:
         decay = self.settings.ema_decay
         self.average = MovingAverage(self.model, decay=decay) if decay else None
         self.folder, self.scores, self.saved = folder, iter(scores or range(1000)), list[int]()
+        self.kept: list[tuple[int, dict[str, object]]] = []
         self.seen: list[dict[str, list[float]]] = []
         self.interrupt_validation = False
         self.pairs = copying_pairs()
@@ -149,8 +157,9 @@ class Run:
         score = float(next(self.scores))
         return Scores(100.0 - score, score)
 
-    def save_best(self, report: ValidationReport, state: TrainingState) -> None:
-        self.saved.append(report.step)
+    def save_model(self, state: TrainingState, told: Mapping[str, object]) -> None:
+        self.saved.append(state.step)
+        self.kept.append((state.step, dict(told)))
 
     def weights(self) -> dict[str, list[float]]:
         return {name: tensor.flatten().tolist() for name, tensor in model_tensors(self.model).items()}
@@ -182,7 +191,8 @@ class Run:
                 state=self.state,
                 checkpoints=self.checkpoints,
                 validate=self.validate,
-                save_best=self.save_best,
+                save_model=self.save_model,
+                pace=Pace(settings.validate_every, settings.checkpoint_every),
                 records=records,
                 observer=self.watcher,
                 stop=self.stop,

@@ -23,7 +23,7 @@ from nmt.training import language_modelling
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Place, Ranks
 from nmt.training.language_modelling import LanguageTask, validate_text
-from nmt.training.observers import StepReport, ValidationReport, read_metrics
+from nmt.training.observers import Silence, StepReport, ValidationReport, read_metrics
 from nmt.training.state import Position
 from nmt.training.text_feeding import TextStream
 from nmt.training.trainer import TrainingSummary, train
@@ -31,7 +31,7 @@ from nmt.training.trainer import TrainingSummary, train
 CPU = torch.device("cpu")
 
 
-class Listener:
+class Listener(Silence):
     def __init__(self, *, stop_at: int | None = None) -> None:
         self.stop_at, self.stop = stop_at, threading.Event()
         self.messages: list[str] = []

@@ -9,7 +9,7 @@ import pytest
 
 from nmt.errors import TrainingError
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints
-from nmt.training.observers import Scores, read_metrics
+from nmt.training.observers import Scores, StopRequest, read_metrics
 from nmt.training.state import TrainingState
 
 MakeRun = Callable[..., Any]
@@ -234,3 +234,93 @@ def test_a_moving_average_is_what_is_validated(make_run: MakeRun, tmp_path: Path
     with run.average.in_place():
         assert run.seen[-1] == run.weights()
     assert run.seen[-1] != run.weights()
+
+
+class Ticking:
+    """A clock that goes on by a second whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        self.seconds += 1.0
+        return self.seconds
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> Ticking:
+    clock = Ticking()
+    monkeypatch.setattr("nmt.training.loop.perf_counter", clock)
+    return clock
+
+
+def test_every_step_is_told_of_and_only_every_other_one_recorded(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert run.go()
+    assert [progress.step for progress in run.watcher.progress] == list(range(1, 13))
+    assert [report.step for report in run.watcher.steps] == [2, 4, 6, 8, 10, 12]
+    first, recorded = run.watcher.progress[:2]
+    assert first.loss == pytest.approx(run.watcher.steps[0].loss, rel=0.2)
+    assert recorded.loss is None  # the record has just told it
+
+
+def test_the_time_left_is_told_once_steps_have_been_timed_and_again_after_the_first_validation(
+    make_run: MakeRun, tmp_path: Path, ticking: Ticking
+) -> None:
+    run = make_run(tmp_path, total=24, validate_every=12, checkpoint_every=12, log_every=100)
+    assert run.go()
+    first, second = run.watcher.messages
+    # Two steps are not timed; five of a second are, and a second in which the loss is read, as on a GPU.
+    assert first.startswith("17 steps to go, about 0:00:20 (1.2 s a step, validations estimated); memory ")
+    assert second.startswith("12 steps to go, about 0:00:")
+    assert "a validation)" in second
+    assert run.watcher.progress[-1].seconds_left == 0.0
+
+
+def test_a_run_that_is_stopped_before_its_first_validation_leaves_a_validated_model_that_does_not_count(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, scores=[7.0], validate_every=100, checkpoint_every=100)
+    run.stop = CountDown(3)
+    assert not run.go()
+    ((step, told),) = run.kept
+    assert (step, told["unfinished"], told["valid_loss"], told["valid_bleu"]) == (3, True, 93.0, 7.0)
+    assert run.watcher.messages == [
+        "no validation has kept a model yet: validating that of step 3, for 60 s at most; once more stops at once",
+        "the model is that of step 3, unfinished: validation loss 93.0000, BLEU 7.00",
+    ]
+    assert (run.state.validated, run.state.best_step, run.state.stale) == (0, 0, 0)
+    assert run.watcher.validations == []
+    assert [record.kind for record in read_metrics(tmp_path / "metrics.jsonl")] == ["train"]
+
+
+def test_the_validation_of_a_stopped_run_ends_after_a_minute(
+    make_run: MakeRun, tmp_path: Path, ticking: Ticking
+) -> None:
+    run = make_run(tmp_path, validate_every=100, checkpoint_every=100)
+    run.stop = CountDown(3)
+    asked = []
+
+    def validate(stop: StopRequest) -> None:
+        while not stop.is_set():
+            asked.append(ticking.seconds)
+
+    run.validate = validate
+    assert not run.go()
+    assert len(asked) == 59
+    assert run.kept == [(3, {"unfinished": True})]
+    assert run.watcher.messages[-1] == "the model is that of step 3, unfinished: not validated, as that takes longer"
+
+
+def test_a_run_that_is_stopped_before_its_first_step_or_after_a_validation_validates_nothing_more(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path)
+    run.stop = CountDown(0)
+    assert not run.go()
+    assert run.kept == []
+    run = make_run(tmp_path)
+    run.stop = CountDown(6)
+    assert not run.go()
+    assert (run.saved, run.state.step) == ([4], 6)
+    assert run.watcher.messages == []

@@ -17,7 +17,7 @@ from nmt.search.protocol import Hypothesis
 from nmt.text.sequences import FlatSequences
 from nmt.training import translation
 from nmt.training.distributed import Place, Ranks
-from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.observers import Silence, StepReport, ValidationReport
 from nmt.training.state import Position
 from nmt.training.trainer import TrainingSummary, train
 from nmt.training.translation import TranslationTask, Validator
@@ -25,7 +25,7 @@ from nmt.training.translation import TranslationTask, Validator
 HERE = Place(torch.device("cpu"), "fp32", Ranks())
 
 
-class Listener:
+class Listener(Silence):
     def __init__(self, *, stop_at: int | None = None) -> None:
         self.stop_at, self.stop = stop_at, threading.Event()
         self.messages, self.validations = list[str](), list[ValidationReport]()

@@ -18,7 +18,7 @@ from nmt.models.folder import load_model, model_tensors
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
-from nmt.training.observers import StepReport, ValidationReport
+from nmt.training.observers import Silence, StepReport, ValidationReport
 from nmt.training.trainer import train
 from nmt.training.translation import start_from_vectors
 from nmt.training.word_vectors import CountedPieces, find_vectors, give_vectors
@@ -363,7 +363,7 @@ def test_words_that_are_not_utf8_are_met_as_the_data_were(tmp_path: Path) -> Non
     assert messages == [f"source vectors: 1 of 8 pieces (50.0% of the running text) from {path}"]
 
 
-class Listener:
+class Listener(Silence):
     """Keeps the messages of a run."""
 
     def __init__(self) -> None:

@@ -1,0 +1,137 @@
+"""What a run is going to do, and how much time and memory that takes: told before the first step and after a few."""
+
+import resource
+import sys
+from bisect import bisect_right
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from nmt.errors import counted
+from nmt.training.observers import LOG, METRICS
+
+_MOST_STEPS: Final = 2**40
+_BYTES_OF_A_PARAMETER: Final = 20
+"""Beside training: a checkpoint as it is written, 12 bytes, and what validation makes of the weights."""
+
+
+@dataclass
+class Pace:
+    """How many seconds the parts of a run take, as far as that is known."""
+
+    validate_every: int
+    checkpoint_every: int
+    validation_steps: float = 0.0
+    """Updates that take as long as a validation: an estimate, for as long as none has been timed."""
+    step: float = 0.0
+    validation: float | None = None
+    checkpoint: float = 0.0
+
+    def seconds(self, first: int, last: int) -> float:
+        """Return the time from after step `first` to the end of a run of `last` steps."""
+        validation = self.validation_steps * self.step if self.validation is None else self.validation
+        validations, checkpoints = (times(first, last, every) for every in (self.validate_every, self.checkpoint_every))
+        return (last - first) * self.step + validations * validation + checkpoints * self.checkpoint
+
+    def steps_within(self, seconds: float, *, first: int) -> int:
+        """Return the last step of a run that goes on after step `first` for so long; a run has one at least."""
+        last = range(first, first + _MOST_STEPS)
+        fitting = bisect_right(last, seconds, key=lambda step: self.seconds(first, step))
+        return max(1, last[max(0, fitting - 1)])
+
+
+def times(first: int, last: int, every: int) -> int:
+    """Count the steps after `first` that are multiples of `every`, or the `last` one."""
+    return last // every - first // every + (last % every > 0) if last > first else 0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How much time and memory the rest of a run takes, as far as that is known."""
+
+    steps_left: int
+    seconds: float
+    seconds_per_step: float
+    seconds_per_validation: float | None
+    """None: no validation has been timed, and `seconds` has an estimate."""
+    memory_now: int
+    """Bytes of this process."""
+    memory_most: int
+    """The most so far, or what will be needed, whichever is more."""
+    memory_free: int | None
+    """What the machine has left; None: nobody knows."""
+
+    @classmethod
+    def of(cls, pace: Pace, *, step: int, steps: int, parameters: int) -> "Forecast":
+        """Look ahead from a step of a run, which trains a model of so many parameters."""
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        now, free = most, None
+        with suppress(OSError):  # only Linux tells
+            now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+            lines = Path("/proc/meminfo").read_text().splitlines()
+            free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+        most = max(most, now + _BYTES_OF_A_PARAMETER * parameters)
+        return cls(steps - step, pace.seconds(step, steps), pace.step, pace.validation, now, most, free)
+
+    def describe(self) -> str:
+        """Say it in a line."""
+        known = self.seconds_per_validation
+        validation = "validations estimated" if known is None else f"{known:.3g} s a validation"
+        return (
+            f"{counted(self.steps_left, 'step')} to go, about {clock(self.seconds)} ({self.seconds_per_step:.3g} s a "
+            f"step, {validation}); memory {_size(self.memory_now)} now, about {_size(self.memory_most)} at most"
+        )
+
+    def warnings(self, size_setting: str) -> list[str]:
+        """Say that the memory will not do, if so; `size_setting` is the one that says how large a batch is."""
+        if self.memory_free is None or self.memory_most - self.memory_now <= self.memory_free:
+            return []
+        return [
+            f"the run may need {_size(self.memory_most)} of memory, but has {_size(self.memory_now)}, and this machine "
+            f"only {_size(self.memory_free)} more; lower {size_setting}, or train a smaller model in a new folder"
+        ]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is going to do from where it stands."""
+
+    parameters: int
+    data: str
+    """What an epoch consists of."""
+    place: str
+    """Device, precision and threads."""
+    model_dir: Path
+    target_pieces: int
+    """Of an epoch."""
+    step: int
+    """Updates made already."""
+    steps: int
+    """Updates when the run is over."""
+    epochs: float
+    """To come."""
+    validations: int
+    """To come."""
+    checkpoints: int
+    """To come."""
+
+    def describe(self) -> list[str]:
+        """Say it in two lines."""
+        begin = f"from step {self.step:,} to {self.steps:,}" if self.step else counted(self.steps, "step")
+        epochs = f"{self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
+        saved = f"{counted(self.validations, 'validation')}, {counted(self.checkpoints, 'checkpoint')}"
+        return [
+            f"{self.parameters:,} parameters, {self.data}, {self.place}",
+            f"{begin}, {epochs}, {saved}; the best model, checkpoints/, {LOG} and {METRICS} go to {self.model_dir}",
+        ]
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:.2f} GB"

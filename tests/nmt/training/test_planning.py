@@ -1,0 +1,93 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nmt.training.planning import Forecast, Pace, RunPlan, times
+
+PACE = Pace(validate_every=10, checkpoint_every=20, step=2.0, validation=5.0, checkpoint=1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "every", "count"),
+    [(0, 30, 10, 3), (0, 31, 10, 4), (10, 30, 10, 2), (29, 31, 10, 2), (5, 5, 5, 0)],
+)
+def test_the_last_step_counts_beside_the_multiples(first: int, last: int, every: int, count: int) -> None:
+    assert times(first, last, every) == count
+
+
+def test_the_time_of_a_run_includes_validations_and_checkpoints() -> None:
+    assert PACE.seconds(0, 30) == 30 * 2 + 3 * 5 + 2 * 1  # checkpoints after steps 20 and 30
+    assert PACE.seconds(30, 30) == 0
+
+
+def test_a_validation_is_estimated_until_one_has_been_timed() -> None:
+    assert replace(PACE, validation=None, validation_steps=4.0).seconds(0, 10) == 10 * 2 + 4 * 2 + 1
+
+
+def test_as_many_steps_fit_as_the_time_allows() -> None:
+    assert PACE.steps_within(77.0, first=0) == 30
+    assert PACE.steps_within(76.9, first=0) == 29
+    assert PACE.steps_within(26.0, first=20) == 30
+    assert PACE.steps_within(-1.0, first=20) == 20
+
+
+def test_a_run_has_a_step_at_least() -> None:
+    assert PACE.steps_within(0.5, first=0) == 1
+
+
+FORECAST = Forecast(
+    steps_left=6240,
+    seconds=1260.4,
+    seconds_per_step=0.19,
+    seconds_per_validation=None,
+    memory_now=1_100_000_000,
+    memory_most=1_300_000_000,
+    memory_free=200_000_000,
+)
+
+
+def test_a_forecast_says_what_it_knows() -> None:
+    assert FORECAST.describe() == (
+        "6,240 steps to go, about 0:21:00 (0.19 s a step, validations estimated); memory 1.10 GB now, about 1.30 GB at "
+        "most"
+    )
+    assert "(0.19 s a step, 5.1 s a validation)" in replace(FORECAST, seconds_per_validation=5.1).describe()
+
+
+def test_more_memory_than_the_machine_has_left_is_warned_about() -> None:
+    assert FORECAST.warnings("training.batch_tokens") == []
+    assert replace(FORECAST, memory_free=None).warnings("training.batch_tokens") == []
+    assert replace(FORECAST, memory_free=199_999_999).warnings("training.batch_tokens") == [
+        "the run may need 1.30 GB of memory, but has 1.10 GB, and this machine only 0.20 GB more; lower "
+        "training.batch_tokens, or train a smaller model in a new folder"
+    ]
+
+
+def test_a_forecast_knows_the_memory_of_this_process() -> None:
+    found = Forecast.of(PACE, step=0, steps=30, parameters=10**9)
+    assert found.seconds == 77.0
+    assert found.memory_most >= found.memory_now + 20 * 10**9
+    assert found.memory_now > 10**7
+
+
+def test_a_plan_is_two_lines() -> None:
+    plan = RunPlan(
+        parameters=6_798_448,
+        data="29,000 pairs, 412,345 target pieces in 520 batches per epoch, 1.9% padding",
+        place="cpu bf16, 1 thread",
+        model_dir=Path("m"),
+        target_pieces=412_345,
+        step=0,
+        steps=6240,
+        epochs=12.0,
+        validations=13,
+        checkpoints=13,
+    )
+    assert plan.describe() == [
+        "6,798,448 parameters, 29,000 pairs, 412,345 target pieces in 520 batches per epoch, 1.9% padding, cpu bf16, "
+        "1 thread",
+        "6,240 steps, 12 epochs, 13 validations, 13 checkpoints; the best model, checkpoints/, train.log and "
+        "metrics.jsonl go to m",
+    ]
+    assert replace(plan, step=520, epochs=11.0).describe()[1].startswith("from step 520 to 6,240, 11 epochs, 13 valid")
