@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.terminal import count_option, results, say
+from nmt_cli.terminal import count_option, loading, results, say
 
 
 def average(
@@ -26,8 +26,9 @@ def average(
       nmt average models/en-fr models/en-fr-average
       nmt average models/en-fr models/en-fr-average --last 4 --data data/en-fr
     """
-    from nmt.prepared import open_data
-    from nmt.training.averaging import average_run
+    with loading():
+        from nmt.prepared import open_data
+        from nmt.training.averaging import average_run
 
     data = None if data_dir is None else open_data(data_dir)
     done = average_run(model_dir, out_dir, last=last, data=data)

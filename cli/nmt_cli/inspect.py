@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from nmt_cli.terminal import STREAM, file_option, refuse_replacing, results, say
+from nmt_cli.terminal import STREAM, file_option, loading, refuse_replacing, results, say
 
 if TYPE_CHECKING:
     from nmt.report.inspection import Bar, Inspection
@@ -47,9 +47,10 @@ def inspect(
             f"{html} would lie within the prepared data, where only they may be", param_hint="--html"
         )
 
-    from nmt.io.files import written
-    from nmt.report.inspection import inspect as look
-    from nmt.report.page import inspection_tree, to_page
+    with loading("libraries"):
+        from nmt.io.files import written
+        from nmt.report.inspection import inspect as look
+        from nmt.report.page import inspection_tree, to_page
 
     inspection = look(data_dir)
     named = data_dir if data_dir.name not in ("", "..") else data_dir.resolve()

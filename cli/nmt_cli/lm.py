@@ -27,6 +27,8 @@ from nmt_cli.terminal import (
     block_of,
     count_option,
     file_option,
+    is_typed,
+    loading,
     open_lines,
     open_output,
     refuse_replacing,
@@ -104,8 +106,9 @@ def score(
       nmt lm score models/en test.en --independent --output test.scores
       echo "A dog runs." | nmt lm score models/en --format json
     """
-    from nmt.io.compressed import refuse_markup
-    from nmt.lm import LanguageScorer
+    with loading(visible=not is_typed(source)):
+        from nmt.io.compressed import refuse_markup
+        from nmt.lm import LanguageScorer
 
     if total and output != STREAM:
         raise typer.BadParameter("it prints the totals alone; leave --output out", param_hint="--total")
@@ -162,7 +165,8 @@ def generate(
       nmt lm generate models/en --prefix "Once upon a time" --temperature 0.7
       nmt lm generate models/en --carry --lines 100 --top-p 0.9 --seed 7
     """
-    from nmt.lm import Generation, Generator
+    with loading():
+        from nmt.lm import Generation, Generator
 
     sampling = sampling_with(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     generation = Generation(sampling, max_length, prefix)
@@ -211,8 +215,9 @@ def filter_corpus(
           --in-domain lm-news --general lm-web --threshold 0 \\
           --output-src news.en --output-tgt news.fr
     """
-    from nmt.io.files import written
-    from nmt.lm.filtering import Difference, copy_chosen, differences, lowest, read_sides
+    with loading():
+        from nmt.io.files import written
+        from nmt.lm.filtering import Difference, copy_chosen, differences, lowest, read_sides
 
     if threshold is not None and not math.isfinite(threshold):
         raise typer.BadParameter("Input should be a finite number", param_hint="'--threshold'")

@@ -8,7 +8,18 @@ import typer
 
 from nmt.corpus import FORMATS
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
-from nmt_cli.terminal import Files, RecipeOption, SetOption, count_option, file_option, progress, results, say, warn
+from nmt_cli.terminal import (
+    Files,
+    RecipeOption,
+    SetOption,
+    count_option,
+    file_option,
+    loading,
+    progress,
+    results,
+    say,
+    warn,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,9 +110,10 @@ def run_preparation(
     data_dir: Path, settings: "Settings", *, table: "Console", force: bool = False, workers: int | None = None
 ) -> None:
     """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
-    from nmt.config.load import check_kind
-    from nmt.prepare.blocks import work_folder
-    from nmt.prepare.pipeline import prepare as prepare_data
+    with loading("libraries"):
+        from nmt.config.load import check_kind
+        from nmt.prepare.blocks import work_folder
+        from nmt.prepare.pipeline import prepare as prepare_data
 
     check_kind(settings)
     try:

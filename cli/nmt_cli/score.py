@@ -10,7 +10,7 @@ import typer
 
 from nmt.config.training import BleuTokenizer
 from nmt.errors import counted
-from nmt_cli.terminal import OnBadUtf8Option, file_option, results, warn
+from nmt_cli.terminal import OnBadUtf8Option, file_option, loading, results, warn
 
 if TYPE_CHECKING:
     from nmt.metrics import FileScores, Score
@@ -55,7 +55,8 @@ def score(
     """
     from rich.table import Table
 
-    from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files
+    with loading("sacrebleu"):
+        from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files
 
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
     scoring = ScoreOptions(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)

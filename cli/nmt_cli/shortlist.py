@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from nmt.errors import counted
-from nmt_cli.terminal import ModelDir, count_option, counting, results
+from nmt_cli.terminal import ModelDir, count_option, counting, loading, results
 
 
 def shortlist(
@@ -27,8 +27,9 @@ def shortlist(
       nmt shortlist models/en-fr data/en-fr
       nmt shortlist models/en-fr data/en-fr --pairs 50000
     """
-    from nmt.prepared import PreparedData
-    from nmt.shortlist.learn import PAIRS, SIZE, add_lexicon
+    with loading():
+        from nmt.prepared import PreparedData
+        from nmt.shortlist.learn import PAIRS, SIZE, add_lexicon
 
     data = PreparedData.open(data_dir)
     with counting("reading pairs") as show:

@@ -4,6 +4,7 @@ Results go to stdout, everything that is said to a person to stderr. Options of 
 """
 
 import errno
+import gc
 import inspect
 import io
 import os
@@ -143,11 +144,28 @@ def progress(*columns: "str | ProgressColumn", visible: bool = True) -> "Progres
 def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]]:
     """Give a function that shows on stderr how far work of unknown length has come, `name` at first; nothing where
     stderr is no terminal, or where that is not to be `visible` between results."""
+    if not (visible and console.is_terminal):
+        yield lambda text: None
+        return
     from rich.progress import SpinnerColumn, TextColumn
 
-    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), visible=visible) as bar:
+    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as bar:
         task = bar.add_task(name)
         yield lambda text: bar.update(task, description=text)
+
+
+@contextmanager
+def loading(name: str = "torch", *, visible: bool = True) -> Iterator[None]:
+    """Say on stderr that modules are loaded, while they are.
+
+    Nobody looks for garbage meanwhile: what modules make stays, and the search for it took a sixth of their time.
+    """
+    gc.disable()
+    try:
+        with status(f"loading {name}", visible=visible):
+            yield
+    finally:
+        gc.enable()
 
 
 @contextmanager
@@ -344,6 +362,11 @@ STREAM_BLOCK: Final = 500
 def block_of(source: Path) -> int:
     """Return how many lines are taken together."""
     return STREAM_BLOCK if source == STREAM else 4000
+
+
+def is_typed(source: Path) -> bool:
+    """Tell whether a person types the input: what vanishes from the terminal would take the words with it."""
+    return source == STREAM and sys.stdin is not None and sys.stdin.isatty()
 
 
 def open_lines(source: Path, on_bad_utf8: "OnBadUtf8", *, in_sections: bool = False) -> "tuple[str, LineSource]":

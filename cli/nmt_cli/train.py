@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from nmt.errors import counted
-from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, progress, results, say, status
+from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, loading, progress, results, say, status
 
 if TYPE_CHECKING:
     from nmt.config import Settings
@@ -143,7 +143,7 @@ class _Opened(NamedTuple):
 @contextmanager
 def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> Iterator[_Opened]:
     """Load libraries, data and settings, and join the processes that take part."""
-    with status("loading torch", visible=os.environ.get("RANK", "0") == "0"):
+    with loading(visible=os.environ.get("RANK", "0") == "0"):
         from nmt.prepared import open_data
         from nmt.training.distributed import joined_ranks
         from nmt.training.resolve import resolve_settings

@@ -32,6 +32,8 @@ from nmt_cli.terminal import (
     block_of,
     check_language_options,
     count_option,
+    is_typed,
+    loading,
     open_lines,
     open_output,
     refuse_replacing,
@@ -146,11 +148,12 @@ def translate(
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
-    from nmt.io.compressed import refuse_markup
-    from nmt.markup.spans import compile_pattern
-    from nmt.translate import Options, Translator
-    from nmt.translate.options import Terminology, load_dictionary
-    from nmt.translate.translator import Job
+    with loading(visible=not is_typed(source)):
+        from nmt.io.compressed import refuse_markup
+        from nmt.markup.spans import compile_pattern
+        from nmt.translate import Options, Translator
+        from nmt.translate.options import Terminology, load_dictionary
+        from nmt.translate.translator import Job
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}

@@ -21,6 +21,7 @@ from nmt_cli.terminal import (
     TagOption,
     check_language_options,
     file_option,
+    loading,
     progress,
     refuse_replacing,
     results,
@@ -72,9 +73,10 @@ def tune(
     if output == STREAM:
         raise typer.BadParameter("expected a file, since the table goes to stdout", param_hint="--output")
 
-    from nmt.io.files import written
-    from nmt.translate import Options, Translator
-    from nmt.tuning import Validation, best_of, plan_for
+    with loading():
+        from nmt.io.files import written
+        from nmt.translate import Options, Translator
+        from nmt.tuning import Validation, best_of, plan_for
 
     check_language_options(lm, weight=lm_weight, rescoring=lm_rescore)
     refuse_replacing([src, tgt], [output] if output else [])

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nmt_cli.terminal import STREAM, ModelDir, file_option, open_output
+from nmt_cli.terminal import STREAM, ModelDir, file_option, loading, open_output
 
 
 def vectors(
@@ -28,7 +28,8 @@ def vectors(
       nmt vectors models/en-fr --side src --output en.vec
       nmt vectors models/fr | head -n 5
     """
-    from nmt.models.folder import export_vectors
+    with loading():
+        from nmt.models.folder import export_vectors
 
     lines = export_vectors(model_dir, side=side)
     with open_output(output) as file:

@@ -58,3 +58,10 @@ def test_a_closed_terminal_and_a_polite_kill_are_interrupts(number: signal.Signa
         "except KeyboardInterrupt: print('cleaned up')"
     )
     assert python(code, str(int(number))).stdout == "cleaned up\n"
+
+
+def test_a_command_runs_with_the_garbage_collector_on() -> None:
+    code = "import gc\nfrom nmt_cli import main, settings\n"
+    code += "settings.results.print = lambda *text, **more: print(gc.isenabled())\n"
+    done = python(f"{code}from nmt_cli.__main__ import main\nmain()", "settings")
+    assert set(done.stdout.split()) == {"True"}

@@ -102,6 +102,14 @@ def test_a_status_says_how_far_work_has_come_on_a_terminal_and_only_there(capsys
     assert capsys.readouterr() == ("", "")
 
 
+def test_modules_are_loaded_in_sight_and_garbage_is_looked_for_only_afterwards() -> None:
+    code = "import gc\nfrom nmt_cli.terminal import loading\n"
+    code += "with loading('torch'): then = gc.isenabled()\nprint(then, gc.isenabled())"
+    shown, out = on_a_terminal(code)
+    assert "loading torch" in shown
+    assert out == b"False True\n"
+
+
 def test_a_closed_pipe_reaches_the_command_group() -> None:
     code = "from nmt_cli.terminal import results\ntry:\n    results.print('x' * 200_000)\n"
     code += "except BrokenPipeError:\n    import os; os._exit(7)\n"
