@@ -1,38 +1,36 @@
-"""How fast `nmt` trains on one pinned core, beside the machine's own limit and other toolkits where installed.
+"""How fast `nmt` trains on one pinned core, and what share of the machine's arithmetic peak that is.
 
-The model is the one that other toolkits are measured with: embeddings of 256, one bidirectional LSTM encoder layer and
-one LSTM decoder layer of 512, "general" attention, untied tables of 8,000 joint pieces, full softmax with label
-smoothing, dropout 0.3, batches of 2,048 tokens. Only whole training steps are timed, batch assembly included.
+    python tests/benchmarks/training_speed.py DATA_DIR [--precision P] [--objective O] [--set SECTION.KEY=VALUE]..
+        [--steps N]
 
-    python tests/benchmarks/training_speed.py DATA_DIR                  # from `nmt prepare`, 8,000 joint pieces
-    python tests/benchmarks/training_speed.py DATA_DIR --peer COMMAND   # also run COMMAND, which prints JSON lines
-
-A line of the output is one JSON object: peer, measure, value, unit, params, notes. COMMAND prints lines of that form;
-its training speed is the value in "target tokens/s".
+DATA_DIR is from `nmt prepare`. The model is the one that other toolkits are measured with: embeddings of 256, one
+bidirectional LSTM encoder layer and one LSTM decoder layer of 512, "general" attention, untied tables, label smoothing,
+dropout 0.3, batches of 2,048 tokens; `--set` changes it. Only whole training steps are timed, batch assembly included,
+and of these not the first quarter. Operations are those of matrix products with weights, forward and backward three
+times the forward ones; the peak is that of the arithmetic used, measured before and after. Prints JSON lines.
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import threading
-import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from arithmetic import Weights, peak
+from records import emit
 
 from nmt.config import Settings, load_settings
+from nmt.models.build import build_model
 from nmt.models.devices import choose_precision
 from nmt.prepared import PreparedData
-from nmt.training.observers import Silence, StepReport, ValidationReport
+from nmt.training.observers import Silence, StepReport
 from nmt.training.trainer import train
 
-CORE = 0
-ROUNDS = 3
-STEPS = 40
+WINDOWS = 4
 MODEL = [
     "model.embedding_size=256",
     "model.hidden_size=512",
@@ -42,124 +40,82 @@ MODEL = [
     "model.tied_embeddings=none",
     "model.dropout=0.3",
     "training.batch_tokens=2048",
+    "training.label_smoothing=0.1",
     "training.learning_rate=0.001",
     "training.threads=1",
     "training.tensorboard=false",
-    f"training.max_steps={STEPS}",
-    "training.log_every=10",
-    f"training.validate_every={2 * STEPS}",
-    f"training.checkpoint_every={2 * STEPS}",
 ]
 
 
+class EnoughError(Exception):
+    """As many steps were made as are timed."""
+
+
 class Stopwatch(Silence):
-    """Watches a run, and stops it before its last step, so that nothing but steps is done."""
+    """Watches a run, and ends it after its last window, so that nothing but steps is done."""
 
     def __init__(self) -> None:
         self.reports: list[StepReport] = []
-        self.parameters = 0
-        self.stop = threading.Event()
 
     def on_step(self, report: StepReport) -> None:
         self.reports.append(report)
-        if report.step >= STEPS - 10:
-            self.stop.set()
-
-    def on_validation(self, report: ValidationReport) -> None:
-        raise AssertionError("the run should have stopped before validation")
-
-    def on_message(self, message: str) -> None:
-        pass
+        if len(self.reports) == WINDOWS:
+            raise EnoughError
 
 
-def train_tokens_per_second(data: PreparedData, precision: str) -> tuple[float, int]:
-    """Train for a few steps; return target tokens/s after the first ten, and the number of parameters."""
-    settings: Settings = load_settings(overrides=[*MODEL, f"training.precision={precision}"], base=data.settings)
+def train_tokens_per_second(data: PreparedData, settings: Settings) -> float:
+    """Train for a few steps; return target tokens/s after the first window."""
     watch = Stopwatch()
-    with TemporaryDirectory() as folder:
-        summary = train(data, Path(folder) / "model", settings, observer=watch, stop=watch.stop)
-    rates = [tokens / seconds for tokens, seconds in windows(watch.reports)]
-    return statistics.harmonic_mean(rates), summary.parameters
+    with TemporaryDirectory() as folder, suppress(EnoughError):
+        train(data, Path(folder) / "model", settings, observer=watch, stop=threading.Event())
+    totals = [(report.tokens, report.seconds) for report in watch.reports]
+    windows = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(totals)]
+    return statistics.harmonic_mean([tokens / seconds for tokens, seconds in windows])
 
 
-def windows(reports: list[StepReport]) -> list[tuple[int, float]]:
-    """Cut the run's totals into windows of target tokens and seconds, leaving the first, warm-up window out."""
-    totals = [(report.tokens, report.seconds) for report in reports]
-    return [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(totals)]
-
-
-def peak_gflops(dtype: torch.dtype, size: int = 2048) -> float:
-    """Measure the best of a few large matrix products, in GFLOP/s."""
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-    times = []
-    for _ in range(8):
-        before = time.perf_counter()
-        torch.nn.functional.linear(a, b)
-        times.append(time.perf_counter() - before)
-    return 2 * size**3 / min(times) / 1e9
-
-
-def flops_per_target_token(data: PreparedData) -> float:
-    """Count the multiply-adds of the matrix products forward (x 2 flops) and backward (twice as many)."""
-    embedding, hidden, vocab_size = 256, 512, len(data.tokenizers.tgt)
-    ratio = (data.train_src.lengths.sum() + len(data.train_src)) / (data.train_tgt.lengths.sum() + len(data.train_tgt))
-    encoder = 2 * 4 * (hidden // 2) * (embedding + hidden // 2) + hidden * hidden  # two directions; keys
-    decoder = 4 * hidden * (embedding + hidden) + 2 * hidden * hidden + hidden * vocab_size
-    return 6.0 * (ratio * encoder + decoder)
-
-
-def emit(peer: str, measure: str, value: float, unit: str, params: str = "", notes: str = "") -> None:
-    record = {
-        "peer": peer,
-        "measure": measure,
-        "value": round(value, 2),
-        "unit": unit,
-        "params": params,
-        "notes": notes,
-    }
-    print(json.dumps(record), flush=True)
-
-
-def peer_tokens_per_second(command: str) -> dict[str, float]:
-    """Run a peer's own benchmark; return its training speeds by name."""
-    output = subprocess.run(command, shell=True, check=True, stdout=subprocess.PIPE, text=True).stdout
-    print(output, end="", flush=True)
-    records = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    return {
-        f"{record['peer']} {record['measure']}": float(record["value"])
-        for record in records
-        if record["unit"] == "target tokens/s"
-    }
+def operations_per_target_token(data: PreparedData, settings: Settings) -> tuple[float, int]:
+    """Count the operations of a target piece, and the parameters of the model."""
+    model = build_model(
+        settings.model,
+        src_vocab_size=len(data.tokenizers.src),
+        tgt_vocab_size=len(data.tokenizers.tgt),
+        joint=settings.tokenizer.joint,
+        seed=1,
+    )
+    weights, pairs = Weights.of(model), len(data.train_src)
+    targets = data.train_tgt.lengths.sum() + pairs
+    positions, sentences = (data.train_src.lengths.sum() + pairs) / targets, pairs / targets
+    output = weights.output
+    if settings.training.objective == "sampled":
+        output = settings.training.samples * model.output.in_features
+    once = weights.encoder * positions + weights.bridges * sentences + weights.decoder + output
+    return 6.0 * float(once), sum(parameter.numel() for parameter in model.parameters())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--peer", action="append", default=[], metavar="COMMAND")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--objective", choices=["full", "sampled"], default="full")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--steps", type=int, default=40)
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, {CORE})
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
-    data = PreparedData.open(arguments.data)
-    rates, peaks, peers = [], [], dict[str, list[float]]()
-    for _ in range(ROUNDS):  # interleaved, so that a slow minute of a shared machine is everybody's
-        peaks.append(peak_gflops(torch.bfloat16))
-        rate, parameters = train_tokens_per_second(data, "auto")
-        rates.append(rate)
-        for command in arguments.peer:
-            for name, value in peer_tokens_per_second(command).items():
-                peers.setdefault(name, []).append(value)
-    precision = choose_precision("auto", torch.device("cpu"))
-    fp32, _ = train_tokens_per_second(data, "fp32")
-    params, ours = f"{parameters / 1e6:.2f}M", statistics.median(rates)
-    share = ours * flops_per_target_token(data) / 1e9 / max(peaks)
-    notes = f"median of {ROUNDS} rounds {[round(rate) for rate in rates]}, {precision}, 1 thread, pinned"
-    emit("nmt", "train_target_tok_per_s_rnn512", ours, "target tokens/s", params, notes)
-    emit("nmt", "train_target_tok_per_s_rnn512_fp32", fp32, "target tokens/s", params, "one round")
-    emit("machine", "bf16_matmul_peak", max(peaks), "GFLOP/s", "2048^3", f"rounds {[round(peak) for peak in peaks]}")
-    emit("nmt", "share_of_bf16_matmul_peak", 100 * share, "%", params, "matrix products only, counted as 3 x forward")
-    for name, values in peers.items():
-        notes = f"rounds {[round(value) for value in values]}"
-        emit("nmt", f"times {name}", ours / statistics.median(values), "ratio", params, notes)
+    data, steps = PreparedData.open(arguments.data), arguments.steps
+    chosen = choose_precision(arguments.precision, torch.device("cpu"))
+    of_run = {"precision": chosen, "objective": arguments.objective, "log_every": steps // WINDOWS}
+    of_run |= dict.fromkeys(("max_steps", "validate_every", "checkpoint_every"), 2 * steps)
+    overrides = [*MODEL, *(f"training.{key}={value}" for key, value in of_run.items()), *arguments.settings]
+    settings = load_settings(overrides=overrides, base=data.settings)
+    before = peak(chosen)
+    rate = train_tokens_per_second(data, settings)
+    best = max(before, peak(chosen))
+    operations, parameters = operations_per_target_token(data, settings)
+    params = f"{parameters / 1e6:.2f}M"
+    emit("nmt", "training", rate, "target tokens/s", params, f"{chosen}, {arguments.objective} softmax, {steps} steps")
+    emit("nmt", "share of the peak", 100 * rate * operations / best, "%", params, chosen)
+    emit("machine", chosen, best / 1e9, "GFLOP/s")
 
 
 if __name__ == "__main__":

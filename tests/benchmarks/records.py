@@ -1,0 +1,20 @@
+"""What one measure of a benchmark is: a line of JSON, whoever prints it.
+
+Its keys are peer, measure, value, unit, params and notes.
+"""
+
+import json
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def emit(peer: str, measure: str, value: float, unit: str, params: str = "", notes: str = "") -> None:
+    """Print a record."""
+    fields = {"peer": peer, "measure": measure, "value": round(value, 2), "unit": unit}
+    print(json.dumps({**fields, "params": params, "notes": notes}), flush=True)
+
+
+def parse(output: str) -> list[Record]:
+    """Return the records among the lines of an output."""
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
