@@ -33,6 +33,7 @@ bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of dec
 	$(if $(DATA),$(BIN)/python tests/benchmarks/two_processes.py $(DATA))
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_speed.py $(MODEL) $(SRC) $(REF))
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_latency.py $(MODEL) $(SRC))
+	$(if $(PEERS),$(BIN)/python tests/benchmarks/peers.py $(DATA) $(MODEL) $(SRC) --peers $(PEERS))
 	$(if $(PAIRS),$(BIN)/python tests/benchmarks/prepare_speed.py --pairs $(PAIRS))
 	$(if $(PAIRS),$(BIN)/python tests/benchmarks/startup.py --pairs $(PAIRS))
 	$(if $(LINES),$(BIN)/python tests/benchmarks/endless_input.py $(MODEL) $(SRC) --lines $(LINES))
