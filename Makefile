@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
+# torch, oneDNN, fbgemm and, on Intel's processors, MKL choose instructions each by itself
+AVX2 := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 FBGEMM_ENABLE_INSTRUCTIONS=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help demo test test-avx2 test-slow test-kill bench lab reference check fix
@@ -19,7 +21,7 @@ test: $(INSTALLED)  ## run the tests, in JOBS processes (2)
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-avx2: $(INSTALLED)  ## run the tests as on a processor without AVX-512, as most laptops have (x86)
-	ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(AVX2) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(INSTALLED)  ## run the long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow

@@ -25,6 +25,7 @@ from nmt.text.tokenizer import JOINT_MODEL, Tokenizer
 from nmt.text.tokenizer_training import train_tokenizer
 from nmt.training.observers import Silence
 from nmt.training.trainer import train
+from tests.untested import pytest_terminal_summary as pytest_terminal_summary
 
 # A property is no measurement: on a busy machine an example may take a second.
 settings.register_profile("untimed", deadline=None)
@@ -63,16 +64,19 @@ precision = "fp32"
 threads = 1
 """
 
-HARDWARE_HAS = {"bf16": has_bf16(torch.device("cpu")), "int8": cpu_has("int8")}
+HARDWARE: dict[str, tuple[bool, str]] = {
+    "bf16": (has_bf16(torch.device("cpu")), "no bf16 products: AVX-512 BF16 or AMX"),
+    "int8": (cpu_has("int8"), "no exact 8-bit products: AVX-512 VNNI"),
+    "gpu": (torch.cuda.is_available(), "no GPU"),
+}
+"""What a test may need of the machine: whether it is there, and what is said at the end if it is not."""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
-        (precision,) = mark.args
-        if not HARDWARE_HAS[precision]:
-            pytest.skip(
-                f"this processor has no {precision} products; the program falls back, which is tested elsewhere"
-            )
+        is_there, lacking = HARDWARE[mark.args[0]]
+        if not is_there:
+            pytest.skip(lacking)
 
 
 MakeLanguageModel = Callable[..., Path]

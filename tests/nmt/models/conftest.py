@@ -1,4 +1,4 @@
-"""Packed models: in each precision that this processor has, by one thread."""
+"""Packed models: in every precision, as this processor has it, by one thread."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,7 @@ import torch
 from nmt.models.kernels import SearchPrecision
 
 
-@pytest.fixture(
-    params=[
-        "fp32",
-        pytest.param("bf16", marks=pytest.mark.needs("bf16")),
-        pytest.param("int8", marks=pytest.mark.needs("int8")),
-    ]
-)
+@pytest.fixture(params=["fp32", "bf16", pytest.param("int8", marks=pytest.mark.needs("int8"))])
 def precision(request: pytest.FixtureRequest) -> SearchPrecision:
     return request.param  # type: ignore[no-any-return]
 

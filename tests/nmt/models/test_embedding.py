@@ -231,7 +231,7 @@ def test_only_variational_dropout_has_a_mask_to_share() -> None:
     assert (mask.shape, mask.dtype) == ((2, 1, 8), torch.bfloat16)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs("gpu")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gpu_drops_the_same_share(kind: type[Dropout]) -> None:
     torch.manual_seed(0)

@@ -95,7 +95,7 @@ def test_variational_dropout_gives_a_word_the_same_holes_wherever_it_stands() ->
     assert any(not torch.equal(vectors[0], other) for other in vectors[1:])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs("gpu")
 def test_a_gpu_gives_the_same_features() -> None:
     model, batch = model_of(), batch_of([0, 1, 2])
     expected = model(batch)

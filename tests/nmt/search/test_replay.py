@@ -236,7 +236,7 @@ class CountedGraphs:
         return self.graphs(watched)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs("gpu")
 @pytest.mark.parametrize("name", KINDS)
 def test_cuda_graphs_find_what_is_found_on_a_cpu(model: Seq2Seq, name: str) -> None:
     on_gpu = model_of(CELLS["lstm"]).to("cuda")
@@ -245,7 +245,7 @@ def test_cuda_graphs_find_what_is_found_on_a_cpu(model: Seq2Seq, name: str) -> N
     assert graphs.made > 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs("gpu")
 @pytest.mark.parametrize("cell", CELLS)
 def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source(cell: str) -> None:
     gpu = torch.device("cuda")
@@ -253,7 +253,7 @@ def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source(cell:
     assert len(found) == len(SOURCES)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs("gpu")
 @pytest.mark.parametrize("cell", CELLS)
 def test_cuda_graphs_find_what_a_language_model_has_a_say_in(model: Seq2Seq, cell: str) -> None:
     fused = FusedModel(model, language_model_of(CELLS[cell]), weight=0.4)

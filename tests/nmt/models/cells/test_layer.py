@@ -242,7 +242,7 @@ def test_recurrent_weights_learn_where_they_are_not_dropped(cell: Cell, precisio
         assert learnt[weights[1] != 0].all()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs("gpu")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_gpu_finds_the_same(cell: Cell, precision: str) -> None:
