@@ -27,7 +27,11 @@ INT8_LIMIT: Final = 127
 """What the largest value becomes in 8 bits."""
 
 ROW_MULTIPLE: Final = 32
-"""Rows are filled up to a multiple of this: below it, libraries choose kernels that sum in another order."""
+"""Rows are filled up to a multiple of this, so that there are few numbers of them, and whole vectors of their cells."""
+
+FEW_ROWS_MULTIPLE: Final = 8
+"""To a multiple of this fewer rows than ROW_MULTIPLE are filled up for a product: of still fewer libraries may choose
+kernels that sum in another order."""
 
 ROWS_AT_ONCE: Final = 1024
 """More rows are multiplied in parts. For each number of rows oneDNN generates code anew and keeps it, a quarter to a
@@ -262,7 +266,7 @@ class _Fp32Linear(PrepackedLinear):
         self._product = prepacked_product(weight.detach().float(), self.bias)
 
     def multiply(self, rows: Tensor) -> Tensor:
-        return self._product(filled_up(rows))
+        return self._product(_for_product(rows))
 
 
 class _Bf16Linear(PrepackedLinear):
@@ -273,7 +277,7 @@ class _Bf16Linear(PrepackedLinear):
         self._product = prepacked_product(weight.detach().bfloat16())
 
     def multiply(self, rows: Tensor) -> Tensor:
-        products = self._product(filled_up(rows.bfloat16())).float()
+        products = self._product(_for_product(rows.bfloat16())).float()
         return products if self.bias is None else products.add_(self.bias)
 
 
@@ -309,12 +313,17 @@ LINEAR: Final[dict[SearchPrecision, type[PrepackedLinear]]] = {
 def _bytes(rows: Tensor) -> Tensor:
     """Round `rows` to integers in unsigned bytes, and fill them up."""
     # to signed bytes and from there to unsigned ones: ten times as fast as the direct way
-    return filled_up(rows.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT))
+    return _for_product(rows.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT))
 
 
-def filled_up(rows: Tensor) -> Tensor:
-    """Append rows of zeros to `rows` [R, *] up to a multiple of ROW_MULTIPLE."""
-    missing = -len(rows) % ROW_MULTIPLE
+def _for_product(rows: Tensor) -> Tensor:
+    """Fill up `rows` [R, I] to a number for which products sum in the order in which they sum for all."""
+    return filled_up(rows, FEW_ROWS_MULTIPLE if len(rows) < ROW_MULTIPLE else ROW_MULTIPLE)
+
+
+def filled_up(rows: Tensor, multiple: int = ROW_MULTIPLE) -> Tensor:
+    """Append rows of zeros to `rows` [R, *] up to a multiple of so many."""
+    missing = -len(rows) % multiple
     return functional.pad(rows, (0, 0, 0, missing)) if missing else rows.contiguous()
 
 

@@ -153,3 +153,11 @@ def test_rows_are_filled_up_with_zeros() -> None:
     assert rows.sum(dim=1).tolist() == [2.0] * 33 + [0.0] * 31
     full = torch.ones(ROW_MULTIPLE, 2)
     assert filled_up(full) is full
+
+
+def test_few_rows_are_multiplied_with_few_others(precision: SearchPrecision, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, counts = layer_of(precision, 24, 10), []
+    monkeypatch.setattr(layer, "_product", lambda rows, *_: counts.append(len(rows)) or torch.zeros(len(rows), 10))
+    for rows in (1, 5, 8, 9, 31, 32, 33):
+        layer(drawn(rows, 24))
+    assert counts == [8, 8, 8, 16, 32, 32, 64]
