@@ -1,4 +1,4 @@
-"""tests/benchmarks/peers.py on a toy model, beside toolkits that are made up."""
+"""peers.py on a toy model, beside toolkits that are made up."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from nmt.prepared import PreparedData
 
-ROOT = Path(__file__).parents[2]
+PEERS_PY = Path(__file__).with_name("peers.py")
 SPEED = {"peer": "made-up", "measure": "speed", "value": 2, "unit": "target tokens/s", "params": "1M", "notes": ""}
 PEERS = f"""
 [[peer]]
@@ -38,7 +38,7 @@ def compare(
     (folder / "peers.toml").write_text(peers, encoding="utf-8")
     earlier = "".join(json.dumps(record) + "\n" for record in records or [])
     (folder / "records.jsonl").write_text(earlier, encoding="utf-8")
-    command = [sys.executable, ROOT / "tests/benchmarks/peers.py", data, model, src, *options]
+    command = [sys.executable, PEERS_PY, data, model, src, *options]
     command += ["--peers", folder / "peers.toml", "--records", folder / "records.jsonl"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
