@@ -15,7 +15,7 @@ def demo(
     show: Annotated[int, count_option(help="Unseen sentences to show with their translations.")] = 12,
     overrides: SetOption = None,
 ) -> None:
-    """Train an English-French translator on the built-in phrasebook, about three minutes on two cores, and show it.
+    """Train an English-French translator on the built-in phrasebook, one to five minutes on two cores, and show it.
 
     The test sentences combine words in ways that never occur in training.
 
