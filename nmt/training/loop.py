@@ -32,8 +32,8 @@ _UNTIMED = 2
 """Updates of a process that take longer than those to come."""
 _TIMED = 5.0
 """Seconds of updates that tell how long a run will take."""
-_LAST = 60.0
-"""Seconds that a stopped run may take to validate."""
+_LAST = 25.0
+"""Seconds that a stopped run may take to validate: `torchrun` kills its processes 30 seconds after it is stopped."""
 
 
 @dataclass

@@ -74,10 +74,11 @@ def test_an_epoch_is_described_with_what_is_sampled_for_it(toy_data: PreparedDat
     assert plain.startswith(f"{pairs:,} pairs, ")
     assert "sampled" not in plain
     task = TranslationTask(with_corpora(toy_data, (20, 1.5), (pairs - 20, 2.0)), toy_settings, HERE)
-    batches = len(task.feed.order.plan(3).batches)
+    batches, drawn = len(task.feed.order.plan(3).batches), 30 + 2 * (pairs - 20)
+    pieces = round(int(toy_data.target_counts.sum()) * drawn / pairs)
     assert task.describe(Position(3)) == (
-        f"{pairs:,} pairs, {30 + 2 * (pairs - 20):,} sampled per epoch by the weights of their corpora, {batches:,} "
-        f"batches per epoch, {task.feed.padding:.1%} padding"
+        f"{pairs:,} pairs, {drawn:,} sampled per epoch by the weights of their corpora, {pieces:,} target pieces in "
+        f"{batches:,} batches per epoch, {task.feed.padding:.1%} padding"
     )
 
 
