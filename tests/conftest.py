@@ -66,7 +66,7 @@ threads = 1
 
 HARDWARE: dict[str, tuple[bool, str]] = {
     "bf16": (has_bf16(torch.device("cpu")), "no bf16 products: AVX-512 BF16 or AMX"),
-    "int8": (cpu_has("int8"), "no exact 8-bit products: AVX-512 VNNI"),
+    "int8": (cpu_has("int8"), "no exact 8-bit products: AVX2"),
     "gpu": (torch.cuda.is_available(), "no GPU"),
 }
 """What a test may need of the machine: whether it is there, and what is said at the end if it is not."""

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from nmt.errors import UsageError, counted
+from nmt.errors import NmtError, UsageError, counted
 from nmt_cli.terminal import (
     STREAM,
     STREAM_BLOCK,
@@ -31,6 +31,7 @@ from nmt_cli.terminal import (
     TopPOption,
     block_of,
     check_language_options,
+    console,
     count_option,
     is_typed,
     loading,
@@ -38,6 +39,7 @@ from nmt_cli.terminal import (
     open_output,
     refuse_replacing,
     sampling_with,
+    say,
     setting,
     status,
     warn,
@@ -144,7 +146,7 @@ def translate(
     Examples:
       nmt translate models/en-fr test.en --output test.fr
       echo "A dog runs." | nmt translate models/en-fr
-      nmt translate models/en-fr big.en --precision int8 --workers 4 > big.fr
+      nmt translate models/en-fr big.en --workers 4 > big.fr
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
     """
@@ -185,8 +187,25 @@ def translate(
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
+    if console.is_terminal and _shows_progress(output):
+        _say_precision(model_dir, precision, device)
     with _noticing(lines, options, name=name) as watched:
         _write(job, watched, form, name=name, block=block_of(source), workers=workers)
+
+
+def _shows_progress(output: Path) -> bool:
+    """Whether progress would not come between results."""
+    return output != STREAM or not sys.stdout.isatty()
+
+
+def _say_precision(folder: Path, asked: str | None, device: Literal["auto", "cpu", "cuda"]) -> None:
+    """Say which arithmetic "auto" is here, if that is what is asked for."""
+    from nmt.models.devices import choose_device, why_auto
+    from nmt.models.folder import read_settings
+
+    with suppress(NmtError):  # which loading the model tells
+        if (asked or read_settings(folder).search.precision) == "auto":
+            say(why_auto(choose_device(device)))
 
 
 @contextmanager
@@ -245,7 +264,7 @@ def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, b
     else:
         translations = job.translate(lines, block=block)
     done, start = 0, time.monotonic()
-    visible = form.output != STREAM or not sys.stdout.isatty()
+    visible = _shows_progress(form.output)
     with closing(translations), writer(form) as write, status("translating", visible=visible) as show:
         for found in translations:
             write(found, done)

@@ -11,7 +11,7 @@ from torch import nn
 
 from nmt.errors import ConfigError, NmtWarning
 from nmt.models.cells.layer import RecurrentLayer
-from nmt.models.kernels import LINEAR, SearchPrecision, cpu_has
+from nmt.models.kernels import LINEAR, SearchPrecision, cpu_has, int8_instructions
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 
@@ -52,20 +52,29 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], device: torch.device) -> SearchPrecision:
-    """Resolve "auto" to bf16 where the hardware multiplies it natively.
+    """Resolve "auto" to the fastest that loses nothing measurable: 8-bit integers on most CPUs (docs/decisions/0021),
+    elsewhere what `choose_precision` says.
 
-    Where the hardware lacks what is requested, or 8-bit products would not be exact, the nearest is used, with a
-    warning; 8-bit integers on a GPU are a ConfigError.
+    Where the hardware lacks what is requested, the nearest is used, with a warning.
     """
+    integers = device.type == "cpu" and cpu_has("int8")
+    if name in ("auto", "int8") and integers:
+        return "int8"
     if name != "int8":
         return choose_precision(name, device)
-    if device.type == "cuda":
-        raise ConfigError('precision "int8" is for CPUs; on a GPU use "bf16"')
-    if cpu_has("int8"):
-        return "int8"
     nearest = choose_precision("auto", device)
-    _warn(f'precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; using "{nearest}"')
+    lacks = "is for CPUs" if device.type == "cuda" else "needs a processor with AVX2, which this one lacks"
+    _warn(f'precision "int8" {lacks}; using "{nearest}"')
     return nearest
+
+
+def why_auto(device: torch.device) -> str:
+    """Say in a line which search precision "auto" is on a device, and why."""
+    chosen = choose_search_precision("auto", device)
+    if chosen == "fp32":
+        return 'precision "auto" is fp32 here: nothing that is faster is known of this machine'
+    what = "GPU" if device.type == "cuda" else "AVX-512 VNNI" if int8_instructions() == "vnni" else "AVX2"
+    return f'precision "auto" is {chosen} here: the fastest that loses nothing measurable ({what})'
 
 
 def use_threads(count: int) -> int:

@@ -24,7 +24,11 @@ ZERO_POINT: Final = 128
 """What stands for zero in the unsigned bytes of 8-bit products."""
 
 INT8_LIMIT: Final = 127
-"""What the largest value becomes in 8 bits."""
+"""What the largest input becomes in 8 bits."""
+
+WEIGHT_LIMITS: Final[dict[Literal["vnni", "avx2"], int]] = {"vnni": 127, "avx2": 64}
+"""What the largest weight becomes in 8 bits, so that sums are exact: VNNI adds products in 32 bits, AVX2 two of them in
+16 first, which hold 2 x 255 x 64 (docs/decisions/0021)."""
 
 ROW_MULTIPLE: Final = 32
 """Rows are filled up to a multiple of this, so that there are few numbers of them, and whole vectors of their cells."""
@@ -85,7 +89,8 @@ def _onednn_product_for(weight: Tensor) -> Callable[..., Tensor] | None:
 
 
 def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, float, Tensor | None], Tensor]:
-    """Return what multiplies rows of unsigned bytes by a weight of signed ones [O, I], whose sums are exact.
+    """Return what multiplies rows of unsigned bytes by a weight of signed ones [O, I], at most `weight_limit`, whose
+    sums are exact.
 
     It takes rows [R, I], in which ZERO_POINT stands for zero, their scale and a bias [O], and gives float32 [R, O]:
     the exact sums times the scale of the rows and those of the weight, [O], plus the bias.
@@ -106,7 +111,7 @@ def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, 
 
 
 def int8_product(rows: Tensor, columns: Tensor) -> Tensor:
-    """Multiply signed bytes [R, I] and [I, O]: the exact sums, [R, O] int32."""
+    """Multiply signed bytes [R, I] and [I, O], these at most `weight_limit`: the exact sums, [R, O] int32."""
     multiply = find("_int_mm")
     return (rows.double() @ columns.double()).int() if multiply is None else multiply(rows, columns)
 
@@ -205,12 +210,27 @@ def move_towards(moving: Sequence[Tensor], targets: Sequence[Tensor], share: flo
 
 
 def cpu_has(precision: Literal["bf16", "int8"]) -> bool:
-    """Whether the processor multiplies bf16 natively, or 8-bit integers exactly, as far as torch is allowed to use it
+    """Whether the processor multiplies bf16 natively, or 8-bit integers fast, as far as torch is allowed to use it
     (ATEN_CPU_CAPABILITY)."""
-    features = {"bf16": ["avx512_bf16", "amx_tile"], "int8": ["vnni"]}[precision]
-    capability = find("backends.cpu.get_cpu_capability")
-    calls = [find(f"cpu._is_{feature}_supported") for feature in features]
-    return bool(capability and capability().startswith("AVX512")) and any(call and call() for call in calls)
+    if precision == "int8":
+        return int8_instructions() is not None
+    return _can_use("avx512_bf16") or _can_use("amx_tile")
+
+
+def int8_instructions() -> Literal["vnni", "avx2"] | None:
+    """Return what the processor multiplies 8-bit integers with; None: nothing that is known to be fast and exact."""
+    return next((instructions for instructions in WEIGHT_LIMITS if _can_use(instructions)), None)
+
+
+def weight_limit() -> int:
+    """Return what the largest weight becomes in 8 bits on this processor."""
+    return WEIGHT_LIMITS[int8_instructions() or "avx2"]
+
+
+def _can_use(feature: str) -> bool:
+    capability, has = find("backends.cpu.get_cpu_capability"), find(f"cpu._is_{feature}_supported")
+    allowed = "AVX" if feature == "avx2" else "AVX512"
+    return bool(capability and capability().startswith(allowed) and has and has())
 
 
 def without_autocast(x: Tensor) -> torch.autocast:
@@ -282,7 +302,8 @@ class _Bf16Linear(PrepackedLinear):
 
 
 class _Int8Linear(PrepackedLinear):
-    """Weights in 8 bits with a scale for each output, inputs in 8 bits with a scale for each row, exact integer sums.
+    """Weights in as many bits as `weight_limit` leaves, with a scale for each output, inputs in 8 bits with a scale for
+    each row, exact integer sums.
 
     The scales are those that reach the largest value of their row, symmetric around zero (Wu et al., 2020,
     sec. 3.1). A row's scale is found when it comes, so it depends on no other row and on no calibration; rows of
@@ -330,5 +351,5 @@ def filled_up(rows: Tensor, multiple: int = ROW_MULTIPLE) -> Tensor:
 def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Round a weight [O, I] to 8 bits: the integers, [O, I], and the scale that makes weights of them, [O]."""
     weight = weight.detach().float()
-    scales = weight.abs().amax(dim=1).clamp_(min=1e-12).div_(INT8_LIMIT)
+    scales = weight.abs().amax(dim=1).clamp_(min=1e-12).div_(weight_limit())
     return (weight / scales[:, None]).round_().to(torch.int8), scales

@@ -57,6 +57,8 @@ class Translator:
     language: TargetLanguage | None = None
     attends: bool = True
     """Whether a model says what it has read for each piece."""
+    precision: SearchPrecision = "fp32"
+    """In which its matrix products are computed."""
 
     @classmethod
     def load(
@@ -79,7 +81,7 @@ class Translator:
 
         Raises:
             ModelError: A folder is no model, is damaged, was written by a newer version, or does not fit the first.
-            ConfigError: A GPU is asked for and there is none, or 8-bit integers on a GPU.
+            ConfigError: A GPU is asked for and there is none.
 
         Warns:
             NmtWarning: The hardware lacks the precision; the nearest is used.
@@ -108,11 +110,11 @@ class Translator:
         attending = sum(other.model.attention != "none" for _, other in loaded)
         if len(models) > 1:
             ensemble = Ensemble(models, attending=max(attending, 1))
-            return cls(ensemble, tokenizers, settings, language=language, attends=attending > 0)
+            return cls(ensemble, tokenizers, settings, None, language, attending > 0, arithmetic)
         shortlister = None
         if chosen.type == "cpu" and (first / LEXICON).exists():
             shortlister = Shortlister(load_lexicon(first), loaded[0][0].output, arithmetic)
-        return cls(models[0], tokenizers, settings, shortlister, language, attends=attending > 0)
+        return cls(models[0], tokenizers, settings, shortlister, language, attending > 0, arithmetic)
 
     def translate(
         self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -151,16 +152,28 @@ def test_every_precision_gives_a_line_for_a_line_on_every_machine(toy_model: Pat
     assert (result.exit_code, result.stdout) == (0, "bato cowo\n\ndeno\n")
 
 
-@pytest.mark.parametrize(("asked", "needs"), [("bf16", "a processor that multiplies it"), ("int8", "a CPU with")])
+@pytest.mark.parametrize(
+    ("asked", "needs"), [("bf16", "a processor that multiplies it"), ("int8", "a processor with AVX2")]
+)
 def test_what_the_hardware_lacks_is_replaced_by_the_nearest_with_one_line(
     toy_model: Path, monkeypatch: pytest.MonkeyPatch, asked: str, needs: str
 ) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     result = CliRunner().invoke(app, ["translate", str(toy_model), "--precision", asked], input=b"bat cow\nden\n")
     assert (result.exit_code, result.stdout) == (0, "bato cowo\ndeno\n")
     assert result.stderr.startswith(f'warning: precision "{asked}" needs {needs}')
     assert result.stderr.endswith('using "fp32"\n')
     assert result.stderr.count("\n") == 1
+
+
+def test_a_terminal_is_told_what_auto_is(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt_cli.translate.console", SimpleNamespace(is_terminal=True))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    arguments = ["--output", tmp_path / "out.txt", "--device", "cpu"]
+    line = 'precision "auto" is fp32 here: nothing that is faster is known of this machine'
+    assert invoke(*arguments, "--precision", "auto", lines=["bat"]).stderr.splitlines() == [line]
+    assert invoke(*arguments, "--precision", "fp32", lines=["bat"]).stderr == ""
+    assert invoke(*arguments, model=tmp_path).stderr.startswith("error: ")
 
 
 def test_an_unknown_precision_is_wrong_usage(refused: Run) -> None:

@@ -5,12 +5,31 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from nmt.models import kernels
 from nmt.models.kernels import SearchPrecision
 
 
-@pytest.fixture(params=["fp32", "bf16", pytest.param("int8", marks=pytest.mark.needs("int8"))])
-def precision(request: pytest.FixtureRequest) -> SearchPrecision:
-    return request.param  # type: ignore[no-any-return]
+@pytest.fixture(
+    params=[
+        "fp32",
+        "bf16",
+        pytest.param("int8", marks=pytest.mark.needs("int8")),
+        pytest.param("int8 without VNNI", marks=pytest.mark.needs("int8")),
+    ]
+)
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SearchPrecision:
+    name, *without = request.param.split(" without ")
+    if without:
+        monkeypatch.setattr(kernels, "int8_instructions", lambda: "avx2")
+    return name  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["as this processor has it", "without VNNI"])
+def weight_limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """What the largest weight becomes in 8 bits."""
+    if request.param == "without VNNI":
+        monkeypatch.setattr(kernels, "int8_instructions", lambda: "avx2")
+    return kernels.weight_limit()
 
 
 @pytest.fixture

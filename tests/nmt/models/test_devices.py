@@ -14,6 +14,7 @@ from nmt.models.devices import (
     prepare_for_search,
     prepare_for_training,
     use_threads,
+    why_auto,
 )
 
 CPU = torch.device("cpu")
@@ -22,6 +23,12 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def without_avx512(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: True)
+
+
+@pytest.fixture
+def without_avx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
 
 
 @pytest.fixture
@@ -34,31 +41,50 @@ def with_all(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("with_all")
 def test_an_asked_precision_is_kept_and_auto_follows_the_hardware() -> None:
     assert [choose_precision(name, CPU) for name in ("fp32", "bf16", "auto")] == ["fp32", "bf16", "bf16"]
-    assert [choose_search_precision(name, CPU) for name in ("fp32", "bf16", "auto")] == ["fp32", "bf16", "bf16"]
-    assert choose_search_precision("int8", CPU) == "int8"
+    assert [choose_search_precision(name, CPU) for name in ("fp32", "bf16", "int8")] == ["fp32", "bf16", "int8"]
+    assert choose_search_precision("auto", CPU) == "int8"
 
 
 @pytest.mark.usefixtures("without_avx512")
-def test_what_the_hardware_lacks_is_replaced_with_a_warning() -> None:
+def test_without_avx512_there_are_8_bit_integers_but_no_bf16() -> None:
     assert choose_precision("auto", CPU) == "fp32"
+    assert [choose_search_precision(name, CPU) for name in ("auto", "int8")] == ["int8", "int8"]
     expected = '^precision "bf16" needs a processor that multiplies it, which this one does not; using "fp32"$'
     with pytest.warns(NmtWarning, match=expected):
         assert choose_precision("bf16", CPU) == "fp32"
-    expected = '^precision "int8" needs a CPU with AVX-512 VNNI, which this one lacks; using "fp32"$'
+
+
+@pytest.mark.usefixtures("without_avx")
+def test_what_the_hardware_lacks_is_replaced_with_a_warning() -> None:
+    assert choose_search_precision("auto", CPU) == "fp32"
+    expected = '^precision "int8" needs a processor with AVX2, which this one lacks; using "fp32"$'
     with pytest.warns(NmtWarning, match=expected):
         assert choose_search_precision("int8", CPU) == "fp32"
 
 
-@pytest.mark.usefixtures("with_all")
-def test_the_nearest_to_int8_is_what_the_hardware_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
-    with pytest.warns(NmtWarning, match='using "bf16"$'):
-        assert choose_search_precision("int8", CPU) == "bf16"
+@pytest.mark.parametrize("nearest", ["bf16", "fp32"])
+def test_on_a_gpu_the_nearest_to_8_bit_integers_is_used(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: nearest == "bf16")
+    with pytest.warns(NmtWarning, match=f'^precision "int8" is for CPUs; using "{nearest}"$'):
+        assert choose_search_precision("int8", torch.device("cuda", 0)) == nearest
+    assert choose_search_precision("auto", torch.device("cuda", 0)) == nearest
 
 
-def test_int8_on_a_gpu_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r'^precision "int8" is for CPUs; on a GPU use "bf16"$'):
-        choose_search_precision("int8", torch.device("cuda", 0))
+def test_auto_says_what_it_is_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(capability: str, *, vnni: bool = False, bf16: bool = False, device: torch.device = CPU) -> str:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: True)
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+        return why_auto(device)
+
+    fastest = 'precision "auto" is {} here: the fastest that loses nothing measurable ({})'
+    nothing = 'precision "auto" is fp32 here: nothing that is faster is known of this machine'
+    assert said("AVX512", vnni=True) == fastest.format("int8", "AVX-512 VNNI")
+    assert said("AVX2") == fastest.format("int8", "AVX2")
+    assert said("DEFAULT") == nothing
+    gpu = torch.device("cuda")
+    assert [said("AVX2", bf16=bf16, device=gpu) for bf16 in (True, False)] == [fastest.format("bf16", "GPU"), nothing]
 
 
 def test_a_missing_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

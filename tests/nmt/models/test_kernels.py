@@ -36,6 +36,7 @@ CALLS = [
     "cpu._is_avx512_bf16_supported",
     "cpu._is_amx_tile_supported",
     "cpu._is_vnni_supported",
+    "cpu._is_avx2_supported",
     "backends.cpu.get_cpu_capability",
 ]
 TYPES = pytest.mark.parametrize(
@@ -111,10 +112,11 @@ def test_a_machine_without_onednn_multiplies_all_the_same(monkeypatch: pytest.Mo
 @pytest.mark.needs("int8")
 @pytest.mark.usefixtures("calls")
 @pytest.mark.parametrize("inputs", [1, 65, 1000])
-def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int) -> None:
+def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int, weight_limit: int) -> None:
     generator = torch.Generator().manual_seed(0)
     rows = torch.randint(0, 256, (32, inputs), dtype=torch.uint8, generator=generator)
-    weight = torch.randint(-127, 128, (24, inputs), dtype=torch.int8, generator=generator)
+    weight = torch.randint(-weight_limit, weight_limit + 1, (24, inputs), dtype=torch.int8, generator=generator)
+    rows[0], weight[0], rows[1], weight[1] = 255, weight_limit, 0, -weight_limit  # the worst
     scales, bias = 2.0 ** torch.arange(-12, 12), drawn(24)
     sums = (rows.long() - 128) @ weight.long().t()
     multiply = kernels.prepacked_int8_product(weight, scales)
@@ -124,9 +126,13 @@ def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int) -> None:
 
 @pytest.mark.needs("int8")
 @pytest.mark.usefixtures("calls")
-def test_products_of_signed_bytes_are_exact() -> None:
+def test_products_of_signed_bytes_are_exact(weight_limit: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    rows, columns = (torch.randint(-127, 128, (32, 64), dtype=torch.int8, generator=generator) for _ in range(2))
+    rows, columns = (
+        torch.randint(-limit, limit + 1, (32, 64), dtype=torch.int8, generator=generator)
+        for limit in (127, weight_limit)
+    )
+    rows[0], columns[0], rows[1], columns[1] = 127, weight_limit, -127, -weight_limit  # the worst
     found = kernels.int8_product(rows, columns.t())
     assert found.dtype == torch.int32
     assert torch.equal(found.long(), rows.long() @ columns.long().t())
@@ -195,6 +201,26 @@ def test_tensors_move_by_a_share_of_the_way() -> None:
 @pytest.mark.usefixtures("calls")
 def test_what_a_processor_has_is_known_or_taken_for_missing() -> None:
     assert {kernels.cpu_has("bf16"), kernels.cpu_has("int8")} <= {True, False}
+
+
+@pytest.mark.parametrize(
+    ("capability", "vnni", "expected"),
+    [
+        ("AVX512", True, 127),
+        ("AVX512", False, 64),
+        ("AVX2", True, 64),
+        ("DEFAULT", True, None),
+        ("SVE256", False, None),
+    ],
+)
+def test_weights_have_the_bits_that_the_processor_adds_up_exactly(
+    capability: str, vnni: bool, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: not capability.startswith("SVE"))
+    assert kernels.cpu_has("int8") == (expected is not None)
+    assert kernels.weight_limit() == (expected or 64)
 
 
 def test_float64_is_kept_and_less_becomes_float32() -> None:

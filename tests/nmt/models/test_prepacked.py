@@ -3,7 +3,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.kernels import LINEAR, ROW_MULTIPLE, ROWS_AT_ONCE, PrepackedLinear, SearchPrecision, filled_up
+from nmt.models.kernels import (
+    LINEAR,
+    ROW_MULTIPLE,
+    ROWS_AT_ONCE,
+    PrepackedLinear,
+    SearchPrecision,
+    filled_up,
+    weight_limit,
+)
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")
@@ -28,7 +36,7 @@ def error_bound(precision: SearchPrecision, x: Tensor, weight: Tensor, *, bounde
         return 3.1 * 2.0**-8 * sizes  # both factors and the sum are rounded to 8 bits
     # each factor is off by half its scale
     scales = torch.full_like(x[:, :1], 1 / 127) if bounded else x.amax(dim=1, keepdim=True) / 127
-    weight_scales = weight.amax(dim=1) / 127
+    weight_scales = weight.amax(dim=1) / weight_limit()
     off = x.sum(dim=1, keepdim=True) * weight_scales / 2 + scales * weight.sum(dim=1) / 2
     return 1.0001 * (off + x.shape[1] * scales * weight_scales / 4) + 1e-6 * sizes
 
@@ -107,34 +115,35 @@ def test_nothing_times_anything_is_the_bias(precision: SearchPrecision, bounded:
     assert torch.equal(LINEAR[precision](torch.zeros(10, 24), None, bounded=bounded)(x), torch.zeros(2, 10))
 
 
-def integers(rows: int, columns: int, *, seed: int) -> Tensor:
-    """Draw integers from -127 to 127, one of these two in every row, so that 8 bits hold them as they are."""
-    drawn = torch.randint(-127, 128, (rows, columns), generator=torch.Generator().manual_seed(seed))
-    drawn[:, 0] = torch.where(torch.arange(rows) % 2 == 0, 127, -127)
+def integers(rows: int, columns: int, limit: int, *, seed: int) -> Tensor:
+    """Draw integers from -limit to limit, one of these two in every row, so that 8 bits hold them as they are."""
+    drawn = torch.randint(-limit, limit + 1, (rows, columns), generator=torch.Generator().manual_seed(seed))
+    drawn[:, 0] = torch.where(torch.arange(rows) % 2 == 0, limit, -limit)
     return drawn
 
 
 @INT8
 @pytest.mark.parametrize("inputs", [1, 3, 16, 65, 256, 1000])
-def test_sums_of_8_bit_integers_are_exact(inputs: int) -> None:
-    x, weight, bias = integers(40, inputs, seed=1), integers(70, inputs, seed=2), integers(1, 70, seed=3)[0]
+def test_sums_of_8_bit_integers_are_exact(inputs: int, weight_limit: int) -> None:
+    x, weight = integers(40, inputs, 127, seed=1), integers(70, inputs, weight_limit, seed=2)
+    bias = integers(1, 70, 127, seed=3)[0]
     found = LINEAR["int8"](weight.float(), bias.float())(x.float())
     assert torch.equal(found.long(), x @ weight.T + bias)
     assert torch.equal(found, found.round())
 
 
 @INT8
-def test_the_worst_sums_of_8_bit_integers_do_not_overflow() -> None:
-    weight = torch.full((32, 1000), 127.0)
+def test_the_worst_sums_of_8_bit_integers_do_not_overflow(weight_limit: int) -> None:
+    weight = torch.full((32, 1000), float(weight_limit))
     weight[1::2] *= -1
     for sign in (1, -1):
         found = LINEAR["int8"](weight, None)(torch.full((1, 1000), sign * 127.0))
-        assert found[0, :2].tolist() == [sign * 127.0 * 127 * 1000, -sign * 127.0 * 127 * 1000]
+        assert found[0, :2].tolist() == [sign * 127.0 * weight_limit * 1000, -sign * 127.0 * weight_limit * 1000]
 
 
 @INT8
-def test_bounded_rows_share_one_scale_that_holds_one_as_it_is() -> None:
-    weight = integers(8, 30, seed=2)
+def test_bounded_rows_share_one_scale_that_holds_one_as_it_is(weight_limit: int) -> None:
+    weight = integers(8, 30, weight_limit, seed=2)
     layer = LINEAR["int8"](weight.float(), None, bounded=True)
     x = torch.randint(-127, 128, (5, 30), generator=torch.Generator().manual_seed(4))
     torch.testing.assert_close(layer(x / 127), (x @ weight.T).float() / 127, rtol=1e-6, atol=1e-4)
