@@ -180,22 +180,21 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    models = (model_dir, *(ensemble or ()))
-    load = partial(Translator.load, *models, device=device, precision=precision, language_model=lm)
+    load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, language_model=lm)
     job = Job(load, options)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
-    if console.is_terminal and _shows_progress(output):
+    if _shows_progress(output):
         _say_precision(model_dir, precision, device)
     with _noticing(lines, options, name=name) as watched:
         _write(job, watched, form, name=name, block=block_of(source), workers=workers)
 
 
 def _shows_progress(output: Path) -> bool:
-    """Whether progress would not come between results."""
-    return output != STREAM or not sys.stdout.isatty()
+    """Whether progress shows: on a terminal, and not between results."""
+    return console.is_terminal and (output != STREAM or not sys.stdout.isatty())
 
 
 def _say_precision(folder: Path, asked: str | None, device: Literal["auto", "cpu", "cuda"]) -> None:
