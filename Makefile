@@ -33,6 +33,7 @@ bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of dec
 	$(BIN)/python tests/benchmarks/help_time.py
 	$(if $(DATA),$(BIN)/python tests/benchmarks/training_speed.py $(DATA))
 	$(if $(DATA),$(BIN)/python tests/benchmarks/two_processes.py $(DATA))
+	$(if $(DATA),$(BIN)/python tests/benchmarks/neighbours.py $(DATA) $(if $(SRC),--src $(SRC)) $(if $(MODEL),--model $(MODEL)))
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_speed.py $(MODEL) $(SRC) $(REF))
 	$(if $(MODEL),$(BIN)/python tests/benchmarks/decoding_latency.py $(MODEL) $(SRC))
 	$(if $(PEERS),$(BIN)/python tests/benchmarks/peers.py $(DATA) $(MODEL) $(SRC) --peers $(PEERS))

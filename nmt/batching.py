@@ -52,8 +52,12 @@ class TrainingBatch(ABC):
 
     def halves(self) -> tuple[Self, Self]:
         """Cut the rows into two parts of the same width."""
-        middle = len(self) // 2
-        return self._rows(0, middle), self._rows(middle, len(self))
+        return self.part(0, 2), self.part(1, 2)
+
+    def part(self, number: int, parts: int) -> Self:
+        """Cut the rows into `parts` of the same width, and return part `number`, counted from 0; it may be empty."""
+        first, last = (len(self) * each // parts for each in (number, number + 1))
+        return self._rows(first, last)
 
     def to(self, device: torch.device) -> Self:
         """Move every tensor to `device`; a GPU copies pinned ones without anyone waiting."""

@@ -111,8 +111,7 @@ def read_test(model_dir: Path, text: Path, test_dir: Path, settings: Settings) -
             with suppress(ValidationError):  # a damaged file: the text is read again
                 named = {_TOTALS[str(name)]: value for name, value in found.items()}
                 return TypeAdapter(Totals).validate_python(named)
-    training = settings.training
-    scorer = LanguageScorer.load(model_dir, device=training.device, threads=max(1, training.threads))
+    scorer = LanguageScorer.load(model_dir, device=settings.training.device)
     totals = Totals().plus(scorer.score_text(list(read_lines(text, on_bad_utf8=settings.data.on_bad_utf8))))
     make_folder(test_dir)
     values = dict(zip(_TOTALS, asdict(totals).values(), strict=True))

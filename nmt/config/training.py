@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from nmt.config.section import Expected, Rate, Section
 
@@ -22,6 +22,10 @@ def seconds_of(time: str) -> int:
     if time and not seconds:
         raise ValueError(time)
     return seconds
+
+
+def _threads(value: object) -> object:
+    return "auto" if value == 0 and not isinstance(value, bool) else value  # which is how it was written before
 
 
 def _time(text: str) -> str:
@@ -110,7 +114,12 @@ class TrainingSettings(Section):
     """Where to compute; auto: the GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it. Weights stay fp32."""
-    threads: int = Field(default=0, ge=0)
-    """CPU threads of each process; 0: one a core, or what OMP_NUM_THREADS says (torchrun sets it to 1)."""
+    threads: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["auto"],
+        BeforeValidator(_threads),
+        Expected('a number of threads, 1 or more, or "auto"'),
+    ] = "auto"
+    """CPU threads, each of which computes a part of every batch; auto: one for each core that this process may use, or
+    as OMP_NUM_THREADS says, but none for parts of less than 250 tokens. A run keeps its number on any machine."""
     tensorboard: bool = True
     """Write TensorBoard curves next to metrics.jsonl."""

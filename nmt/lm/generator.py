@@ -14,7 +14,7 @@ from torch import Tensor
 from nmt.config import Settings
 from nmt.errors import ConfigError, ModelError, counted
 from nmt.io.lines import normaliser
-from nmt.models.devices import choose_device, prepare_for_search, use_threads
+from nmt.models.devices import choose_device, prepare_for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.frontier import forbidding
@@ -64,7 +64,7 @@ class Generator:
         """Load a model folder; see `LanguageScorer.load`."""
         folder, chosen = Path(folder), choose_device(device)
         prepare_for_search(chosen)
-        use_threads(threads)
+        torch.set_num_threads(threads)
         model, settings = load_language_model(folder, device=chosen)
         return cls(model, load_own_tokenizers(folder).tgt, settings)
 

@@ -21,15 +21,7 @@ from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.arriving import LineSource
 from nmt.io.lines import normaliser
-from nmt.models.devices import (
-    Precision,
-    autocast,
-    choose_device,
-    choose_precision,
-    for_inference,
-    prepare_for_search,
-    use_threads,
-)
+from nmt.models.devices import Precision, autocast, choose_device, choose_precision, for_inference, prepare_for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, TextState
 from nmt.text.placeholders import mask
@@ -306,7 +298,7 @@ class LanguageScorer:
         """
         folder, chosen = Path(folder), choose_device(device)
         prepare_for_search(chosen)
-        use_threads(threads)
+        torch.set_num_threads(threads)
         model, settings = load_language_model(folder, device=chosen)
         tokenizer = load_own_tokenizers(folder).tgt
         return cls(*make_readers(model, choose_precision(precision, chosen)), tokenizer, settings)

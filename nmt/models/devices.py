@@ -18,8 +18,8 @@ from nmt.models.seq2seq import Seq2Seq
 Precision = Literal["fp32", "bf16"]
 M = TypeVar("M", bound=Seq2Seq | LanguageModel)
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-"""Parameters of mallopt(3), all in bytes."""
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+"""Parameters of mallopt(3), in bytes but for the last."""
 
 
 def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> torch.device:
@@ -77,26 +77,18 @@ def why_auto(device: torch.device) -> str:
     return f'precision "auto" is {chosen} here: the fastest that loses nothing measurable ({what})'
 
 
-def use_threads(count: int) -> int:
-    """Let torch use `count` CPU threads, or for 0 as many as it chose itself; return how many.
-
-    It chooses one a core, and takes OMP_NUM_THREADS, which `torchrun` sets to 1 for several processes.
-    """
-    if count:
-        torch.set_num_threads(count)
-    return torch.get_num_threads()
-
-
 def prepare_for_training(device: torch.device) -> None:
     """Set what makes training faster in this whole process.
 
-    On a GPU, the fp32 products that bf16 autocast leaves are computed in TF32. On a CPU, glibc keeps freed blocks
-    instead of handing them back to the kernel, which would zero them page by page: every step frees and takes the same
-    ones. Other allocators are left as they are.
+    On a GPU, the fp32 products that bf16 autocast leaves are computed in TF32. On a CPU, torch has one thread, as one
+    of several would be waited for after every operation; and glibc keeps freed blocks instead of handing them back to
+    the kernel, which would zero them page by page: every step frees and takes the same ones, in whichever thread. Other
+    allocators are left as they are.
     """
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     else:
+        torch.set_num_threads(1)
         _keep_freed_blocks()
 
 
@@ -108,6 +100,7 @@ def _keep_freed_blocks() -> None:
         if mallopt(_M_MMAP_THRESHOLD, threshold):
             mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
             mallopt(_M_TOP_PAD, 2**28)
+            mallopt(_M_ARENA_MAX, 1)  # blocks of other arenas end at 64 MiB, and what is larger is mapped anew
             return
 
 

@@ -10,7 +10,14 @@ _CHANCES = 2**16
 """Rates on the CPU are whole multiples of one in so many: a cell is decided by 16 random bits."""
 
 
-class Dropout(nn.Module):
+class Draws:
+    """What draws random numbers in training."""
+
+    generator: torch.Generator | None = None
+    """Where they come from; None: the device's own, which all share."""
+
+
+class Dropout(Draws, nn.Module):
     """In training, zeroes cells of [B, T, H] with probability `p` and scales the others by 1 / (1 - p).
 
     Every cell is drawn on its own (Srivastava et al., 2014).
@@ -22,7 +29,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop cells of `x`, [B, T, H]."""
-        return drop_cells(x, self.p) if self.training else x
+        return drop_cells(x, self.p, self.generator) if self.training else x
 
     def draw(self, batch: int, width: int, *, like: Tensor) -> Tensor | None:
         """Draw what all positions of `batch` sentences share, on the device and in the type of `like`: nothing."""
@@ -41,10 +48,10 @@ class VariationalDropout(Dropout):
         """Draw the mask of `batch` sentences, [B, 1, H]; None where nothing is dropped."""
         if not self.training or self.p == 0:
             return None
-        return dropout_mask((batch, 1, width), self.p, like=like)
+        return dropout_mask((batch, 1, width), self.p, self.generator, like=like)
 
 
-def drop_cells(x: Tensor, p: float) -> Tensor:
+def drop_cells(x: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
     """Zero cells with probability `p` and scale the others by 1 / (1 - p), as torch's dropout does.
 
     On the CPU that one draws every cell by itself: 7 % of a bf16 training step of the default model on one core. Here
@@ -54,16 +61,16 @@ def drop_cells(x: Tensor, p: float) -> Tensor:
         return x
     if x.device.type != "cpu":
         return functional.dropout(x, p)
-    return x * dropout_mask(x.shape, p, like=x)
+    return x * dropout_mask(x.shape, p, generator, like=x)
 
 
-def dropout_mask(shape: Sequence[int], p: float, *, like: Tensor) -> Tensor:
-    """Draw 0 with probability `p`, else 1 / (1 - p), from the device's generator, in the type of `like`."""
+def dropout_mask(shape: Sequence[int], p: float, generator: torch.Generator | None = None, *, like: Tensor) -> Tensor:
+    """Draw 0 with probability `p`, else 1 / (1 - p), in the type of `like`; a GPU draws from its own generator."""
     mask = torch.empty(shape, dtype=like.dtype, device=like.device)
     if mask.device.type != "cpu":
         return functional.dropout(mask.fill_(1.0), p)
     dropped = min(round(p * _CHANCES), _CHANCES - 1)
-    words = torch.empty(-(-mask.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    words = torch.empty(-(-mask.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
     draws = words.view(torch.int16)[: mask.numel()].view(mask.shape)  # uniform over [-CHANCES / 2, CHANCES / 2)
     torch.ge(draws, dropped - _CHANCES // 2, out=mask)
     return mask.mul_(_CHANCES / (_CHANCES - dropped))

@@ -1,6 +1,5 @@
 """`nmt prepare`: from text files to a folder of prepared data."""
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from nmt.config.effects import warnings_of_idle
 from nmt.corpus.base import R
 from nmt.corpus.hashes import Overlap
 from nmt.errors import DataError, NmtError
+from nmt.io.cores import usable_cores
 from nmt.io.files import naming, sha256
 from nmt.prepare.blocks import (
     REJECTIONS,
@@ -271,7 +271,7 @@ def prepare(
         NmtError: Something has come into `data_dir` in the meantime.
     """
     settings, tokenizers = resolve_tokenizer(settings)
-    workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    workers = workers or usable_cores()
     if settings.data.train_text:
         text = _Preparation(LineKind(settings), find_text(settings.data), tokenizers, on_progress, workers, block)
         return text.run(data_dir, force=force)

@@ -5,6 +5,7 @@ language model remembers from one segment of its text to the next.
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields
+from threading import Lock
 from typing import Annotated, Any, Final
 
 import torch
@@ -88,6 +89,8 @@ class TrainingState:
     """Validations since then."""
     validated: Count = 0
     """The step of the last validation."""
+    parts: Count = 0
+    """Into how many each batch is cut, for as many threads; 0: this is not chosen yet."""
 
     def to_json(self) -> str:
         """Write the counters as JSON."""
@@ -102,7 +105,7 @@ class TrainingState:
         """
         values: dict[str, Any] = json.loads(text)
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or values.keys() != names:
+        if not isinstance(values, dict) or values.keys() | {"parts"} != names:  # an older state has no parts
             raise ValueError(f"counters {sorted(set(values) ^ names) if isinstance(values, dict) else ''} do not fit")
         try:
             return _STATE.validate_python(values)
@@ -126,6 +129,7 @@ class Carry:
         """Parts that the text is cut into, those of all processes."""
         self.state: TextState | None = None
         """Of this process's rows, parts [B, H]; None: nothing has been read yet."""
+        self._lock = Lock()  # threads share the rows, too
 
     def before(self, segment: Segment) -> TextState | None:
         """Return the state that a segment starts with; None: zeros."""
@@ -140,6 +144,10 @@ class Carry:
         if len(segment) == mine:
             self.state = state
             return
+        with self._lock:
+            self._put(segment, state, mine)
+
+    def _put(self, segment: Segment, state: TextState, mine: int) -> None:
         first, last = segment.first_row, segment.first_row + len(segment)
         old = self.state or tuple(tuple(part.new_zeros(mine, *part.shape[1:]) for part in layer) for layer in state)
         self.state = tuple(

@@ -13,9 +13,10 @@ from nmt.config.effects import warnings_of_idle
 from nmt.config.load import fit_settings
 from nmt.config.training import seconds_of
 from nmt.errors import ModelError, counted
+from nmt.io.cores import usable_cores
 from nmt.io.files import is_leftover
 from nmt.models.build import count_parameters
-from nmt.models.devices import choose_device, choose_precision, prepare_for_training, use_threads
+from nmt.models.devices import choose_device, choose_precision, prepare_for_training
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, refuse_more_than_is_there
 from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.manifest import TRAIN
@@ -27,6 +28,7 @@ from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, Sto
 from nmt.training.planning import Forecast, Pace, RunPlan, times
 from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, Position, TrainingState
+from nmt.training.threads import choose_threads
 from nmt.training.translation import TranslationTask
 from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
 
@@ -110,7 +112,6 @@ class _Run:
     def __post_init__(self) -> None:
         self.begun = perf_counter()
         training = self.settings.training
-        self.threads = use_threads(training.threads)
         self.device = choose_device(training.device, index=self.ranks.local_rank)
         self.precision = choose_precision(training.precision, self.device)
         prepare_for_training(self.device)
@@ -182,11 +183,10 @@ class _Run:
 
     def _plan(self, state: TrainingState, schedule: Schedule) -> RunPlan:
         step, steps, training = state.step, schedule.total_steps, self.settings.training
-        threads = counted(self.threads, "thread") + (f", {self.ranks.size} processes" if self.ranks.size > 1 else "")
         return RunPlan(
             parameters=self.parameters,
             data=self.task.describe(state.position),
-            place=f"{self.device.type} {self.precision}, {threads}",
+            place=f"{self.device.type} {self.precision}, {self._threads(state)}",
             model_dir=self.model_dir,
             target_pieces=self.task.pieces,
             step=step,
@@ -195,6 +195,24 @@ class _Run:
             validations=times(step, steps, training.validate_every),
             checkpoints=times(step, steps, training.checkpoint_every),
         )
+
+    def _threads(self, state: TrainingState) -> str:
+        if self.ranks.size > 1:
+            return f"1 thread, {self.ranks.size} processes"
+        parts = self._parts(state)
+        if parts == 1:
+            return "1 thread"
+        share = {2: "half", 3: "a third", 4: "a quarter"}.get(parts, f"1/{parts}")
+        return f"{parts} threads on {counted(usable_cores(), 'core')}, each computes {share} of every update"
+
+    def _parts(self, state: TrainingState) -> int:
+        """Return for how many threads an update is cut: once this is chosen, a run keeps it."""
+        training = self.settings.training
+        if self.device.type != "cpu" or self.ranks.size > 1:
+            return 1
+        if training.threads != "auto" or not state.parts:
+            state.parts = choose_threads(training.threads, tokens=self.task.batch_tokens * training.accumulate)
+        return state.parts
 
     def _steps_of_epoch(self, state: TrainingState) -> int:
         epoch = state.position.epoch
@@ -213,6 +231,11 @@ class _Run:
             self.observer.on_message(
                 f"the learning rate rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run: "
                 f"training.warmup_steps = {training.warmup_steps:,} is too long for {training.time}"
+            )
+        if self.ranks.size > 1 and training.threads not in ("auto", 1):
+            self.observer.on_message(
+                f"warning: training.threads = {training.threads} has no effect on several processes, which compute "
+                "their parts of a batch in one thread each; start more processes instead"
             )
         if steps < training.validate_every:
             self.observer.on_message(
@@ -276,6 +299,7 @@ class _Run:
                 ranks=self.ranks,
                 on_message=self.observer.on_message,
                 carry=self.task.carry,
+                parts=self._parts(state),
             ),
             feed=self.task.feed,
             schedule=schedule,

@@ -5,7 +5,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
+from itertools import chain
 from typing import Literal, Protocol
 
 import numpy as np
@@ -19,9 +21,10 @@ from nmt.config import TrainingSettings
 from nmt.errors import TrainingError, is_out_of_memory
 from nmt.models.devices import Precision, autocast
 from nmt.models.kernels import move_towards
-from nmt.training.distributed import Ranks
+from nmt.training.distributed import Place, Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.state import Carry
+from nmt.training.threads import Threads
 
 ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
 
@@ -151,8 +154,14 @@ class Updater:
     on_message: Callable[[str], None]
     carry: Carry | None = None
     """What a language model remembers of the segment before."""
+    parts: int = 1
+    """Into how many each batch is cut, for as many threads; they suit neither a GPU nor several processes."""
     _largest: float = field(default=math.inf, init=False)
     """Cells of the largest batch that is tried; less once memory has run out."""
+
+    def __post_init__(self) -> None:
+        place = Place(self.device, self.precision, self.ranks)
+        self._threads = Threads(self.loss, self.parts, place=place, shared=[self.carry])
 
     def update(self, data: UpdateData, *, step: int, seed: int, rate: float) -> tuple[Tensor, Tensor]:
         """Make update number `step`, counted from 1; `seed` is that of its dropout and samples.
@@ -194,37 +203,47 @@ class Updater:
         """Compute the gradient of the mean loss; return the summed loss."""
         remembered = None if self.carry is None else self.carry.state
         while True:
-            torch.manual_seed(seed)
+            self._threads.seed(seed)
             if self.carry is not None:  # a try that failed half way has read on
                 self.carry.state = remembered
-            parts = [part for batch in data.batches for part in self._cut(batch)]
+            shares = [[part for batch in self._share(data, i) for part in self._cut(batch)] for i in range(self.parts)]
             try:
-                return self._accumulate(parts, data.pieces)
+                losses = self._threads.each(partial(self._accumulate, pieces=data.pieces), shares)
+                self._threads.add_gradients()
+                return torch.stack(losses).sum()
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                largest = max(parts, key=lambda part: (len(part) > 1, part.cells))
+                largest = max(chain(*shares), key=lambda part: (len(part) > 1, part.cells))
                 if self.ranks.size > 1 or len(largest) == 1:
                     raise TrainingError(self._out_of_memory(largest)) from None
                 self._largest = largest.cells / 2
             # outside of the except block, whose traceback would keep the tensors alive
             self.optimizer.zero_grad()
+            self._threads.forget_gradients()
             torch.cuda.empty_cache()
             self.on_message(
                 f"out of memory with {largest.describe()}; from now on such a batch is computed in parts, and the "
                 "update stays the same"
             )
 
-    def _accumulate(self, parts: Sequence[TrainingBatch], pieces: int) -> Tensor:
+    def _share(self, data: UpdateData, number: int) -> Sequence[TrainingBatch]:
+        """Return what one of the threads computes: whole batches, where there are as many for all of them."""
+        batches, parts = data.batches, self.parts
+        if parts == 1 or (self.carry is None and len(batches) % parts == 0):
+            return batches[number::parts]
+        return [part for batch in batches if len(part := batch.part(number, parts))]
+
+    def _accumulate(self, loss: nn.Module, parts: Sequence[TrainingBatch], *, pieces: int) -> Tensor:
         total = torch.zeros((), device=self.device)
         for i, part in enumerate(parts):
             is_last = i == len(parts) - 1
-            with nullcontext() if is_last else self.ranks.unsynchronised(self.loss):
+            with nullcontext() if is_last else self.ranks.unsynchronised(loss):
                 with autocast(self.device, self.precision):
-                    loss = self.loss(part.to(self.device))
-                mean = loss * (self.ranks.size / pieces)  # processes take the mean of their gradients
+                    part_loss = loss(part.to(self.device))
+                mean = part_loss * (self.ranks.size / pieces)  # processes take the mean of their gradients
                 mean.backward()
-            total += loss.detach()
+            total += part_loss.detach()
         return total
 
     def _cut(self, batch: TrainingBatch) -> list[TrainingBatch]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nmt.config.model import CELLS, Cell
 from nmt.models import cells
-from nmt.models.embedding import drop_cells
+from nmt.models.embedding import Draws, drop_cells
 from nmt.models.kernels import ROW_MULTIPLE, PrepackedLinear, SearchPrecision, filled_up, widened
 
 State = tuple[Tensor, ...]
@@ -33,7 +33,7 @@ class Recurrence:
     """Share of the recurrent weights that is dropped in training."""
 
 
-class RecurrentLayer(nn.Module, ABC):
+class RecurrentLayer(Draws, nn.Module, ABC):
     """One recurrent layer in one direction; subclasses are the cells.
 
     In training, single recurrent weights may be dropped (DropConnect: Wan et al., 2013), the same ones at all steps
@@ -107,7 +107,9 @@ class RecurrentLayer(nn.Module, ABC):
 
     def thinned(self, recurrent_weight: Tensor) -> Tensor:
         """Drop recurrent weights where training wants it."""
-        return drop_cells(recurrent_weight, self.recurrent_dropout) if self.training else recurrent_weight
+        if not self.training:
+            return recurrent_weight
+        return drop_cells(recurrent_weight, self.recurrent_dropout, self.generator)
 
     def thinned_for_steps(self, recurrent_weight: Tensor) -> Tensor:
         """Drop recurrent weights where training wants it, ready for many single products."""

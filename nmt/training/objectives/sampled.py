@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.config import TrainingSettings
+from nmt.models.embedding import Draws
 
 
-class SampledSoftmax:
+class SampledSoftmax(Draws, nn.Module):
     """Cross-entropy over the gold piece and sampled ones that the whole batch shares (Jean et al., 2015, sec. 3).
 
     The logit of a sampled piece is lowered by the log of its expected count; the gold piece is always there, so its
@@ -24,10 +25,11 @@ class SampledSoftmax:
     passes = 1
 
     def __init__(self, inclusion: Tensor) -> None:
+        super().__init__()
         self.inclusion = inclusion
         """How likely each piece is to be drawn, [V], in (0, 1]."""
 
-    def __call__(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:
+    def forward(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:
         """Sum the loss over N pieces: features of one pass [N, F], gold ids [N], the output layer [V, F]."""
         (features,) = passes
         return sampled_loss(features, gold, output, *self.draw())
@@ -35,10 +37,10 @@ class SampledSoftmax:
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw distinct pieces, [K], and return the log of each one's expected count, [K], with them.
 
-        Each is drawn independently of the others (Poisson sampling; Hajek, 1964), from torch's global generator: no
-        draw is wasted on a duplicate, frequent pieces are always in, and the expected counts are known exactly.
+        Each is drawn independently of the others (Poisson sampling; Hajek, 1964): no draw is wasted on a duplicate,
+        frequent pieces are always in, and the expected counts are known exactly.
         """
-        chance = torch.rand(self.inclusion.shape, device=self.inclusion.device)
+        chance = torch.rand(self.inclusion.shape, generator=self.generator, device=self.inclusion.device)
         pieces = (chance < self.inclusion).nonzero().squeeze(1)
         return pieces, self.inclusion[pieces].log()
 

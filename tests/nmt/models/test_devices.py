@@ -13,7 +13,6 @@ from nmt.models.devices import (
     choose_search_precision,
     prepare_for_search,
     prepare_for_training,
-    use_threads,
     why_auto,
 )
 
@@ -102,11 +101,6 @@ def test_autocast_multiplies_in_the_chosen_precision() -> None:
         assert (x @ x).dtype == torch.float32
 
 
-def test_threads_are_set_and_zero_leaves_the_choice_to_torch() -> None:
-    assert use_threads(0) == 1
-    assert use_threads(2) == torch.get_num_threads() == 2
-
-
 def gpus(count: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let torch see so many GPUs; return the list of those that get chosen."""
     chosen: list[int] = []
@@ -143,12 +137,12 @@ def test_on_a_cpu_the_number_of_the_process_does_not_matter(monkeypatch: pytest.
 
 
 def test_training_on_a_cpu_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD; what mallopt takes is a C int
-    assert asked_of_mallopt(monkeypatch, largest=2**31) == [(-3, 2**30), (-1, 2**31 - 1), (-2, 2**28)]
+    # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD and M_ARENA_MAX; what mallopt takes is a C int
+    assert asked_of_mallopt(monkeypatch, largest=2**31) == [(-3, 2**30), (-1, 2**31 - 1), (-2, 2**28), (-8, 1)]
 
 
 def test_an_older_glibc_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = [(-3, 2**30), (-3, 2**25), (-1, 2**31 - 1), (-2, 2**28)]
+    expected = [(-3, 2**30), (-3, 2**25), (-1, 2**31 - 1), (-2, 2**28), (-8, 1)]
     assert asked_of_mallopt(monkeypatch, largest=2**25) == expected
 
 
@@ -160,8 +154,8 @@ def test_search_on_a_cpu_has_one_thread_and_keeps_freed_memory(monkeypatch: pyte
     threads: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     asked = asked_of_mallopt(monkeypatch, largest=2**31, prepare=prepare_for_search)
-    assert asked == asked_of_mallopt(monkeypatch, largest=2**31)
     assert threads == [1]
+    assert asked == asked_of_mallopt(monkeypatch, largest=2**31)
 
 
 def test_search_on_a_gpu_leaves_threads_and_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:

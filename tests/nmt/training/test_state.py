@@ -25,6 +25,7 @@ FULL = TrainingState(
     best_step=6,
     stale=1,
     validated=6,
+    parts=2,
 )
 
 
@@ -53,9 +54,15 @@ def test_counters_of_another_version_are_refused_by_name() -> None:
         TrainingState.from_json(json.dumps(values))
 
 
+def test_counters_of_before_there_were_threads_leave_their_number_to_be_chosen() -> None:
+    values = json.loads(FULL.to_json())
+    del values["parts"]
+    assert TrainingState.from_json(json.dumps(values)).parts == 0
+
+
 def test_a_text_that_is_no_json_is_refused() -> None:
     with pytest.raises(ValueError, match="Expecting"):
-        TrainingState.from_json(FULL.to_json()[:-20] + "}")
+        TrainingState.from_json(FULL.to_json()[:-1] + ", }")
 
 
 def test_a_position_counts_the_pairs_of_all_its_parts() -> None:
