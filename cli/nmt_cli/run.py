@@ -8,7 +8,7 @@ import typer
 
 from nmt_cli.prepare import run_preparation
 from nmt_cli.terminal import SetOption, console, counting, results, say
-from nmt_cli.train import run_training
+from nmt_cli.train import run_training, say_what_is_next
 
 if TYPE_CHECKING:
     from nmt.config import Settings
@@ -54,6 +54,9 @@ def run(
     check_kind(settings)
     if tested := run_stages(settings, folder, recipe=recipe, overrides=overrides or []):
         show_scores(tested.scores)
+    from nmt.chain import MODEL  # by now it is loaded
+
+    say_what_is_next(folder / MODEL, of_text=bool(settings.data.train_text))
 
 
 def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> Tested | None:

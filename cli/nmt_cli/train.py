@@ -94,7 +94,12 @@ def train(
         foretell(data_dir, model_dir, recipe=recipe, overrides=overrides, as_json=as_json)
     elif summary := run_training(data_dir, model_dir, recipe=recipe, overrides=overrides):
         results.print(summary, soft_wrap=True)
-        say_what_is_next(model_dir)
+        from nmt.models.folder import read_training
+
+        found = read_training(model_dir)
+        if "valid_bleu" in found:
+            say(f"validation BLEU {found['valid_bleu']:.2f}  {found['valid_bleu_signature']}")
+        say_what_is_next(model_dir, of_text="valid_bleu" not in found)
 
 
 def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> str:
@@ -119,8 +124,9 @@ def foretell(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides:
     with _opened(data_dir, model_dir, recipe=recipe, overrides=overrides) as run:
         from nmt.training.trainer import rehearse
 
-        found = rehearse(run.data, model_dir, run.settings, observer=run.view, ranks=run.ranks)
-    if found is None or not run.ranks.is_first:
+        settings, view, ranks = run.settings, run.view, run.ranks
+        found = rehearse(run.data, model_dir, settings, observer=view, ranks=ranks, changes=run.changes)
+    if found is None or not ranks.is_first:
         return
     plan, forecast = found
     if as_json:
@@ -158,16 +164,9 @@ def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: 
             yield _Opened(data, settings, changes, ranks, view)
 
 
-def say_what_is_next(model_dir: Path) -> None:
-    """Say how good a trained model is, and what can be done with it."""
-    from nmt.models.folder import read_training
-
-    found = read_training(model_dir)
-    is_translation = "valid_bleu" in found
-    if is_translation:
-        say(f"validation BLEU {found['valid_bleu']:.2f}  {found['valid_bleu_signature']}")
-    use = "translate {} FILE" if is_translation else "lm score {} FILE"
-    commands = (use, "plot {}", "average {0} {0}-average")
+def say_what_is_next(model_dir: Path, *, of_text: bool) -> None:
+    """Say what can be done with a trained model."""
+    commands = ("lm score {} FILE" if of_text else "translate {} FILE", "plot {}", "average {0} {0}-average")
     say("next: " + "; ".join(f"nmt {command}".format(model_dir) for command in commands))
 
 
@@ -175,12 +174,12 @@ class TrainingView:
     """A progress bar for the whole run, and a line for each validation; only the first of several processes has one."""
 
     def __init__(self, *, shown: bool = True, of_text: bool = False) -> None:
-        from rich.progress import BarColumn, TextColumn
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
 
         self._shown = shown
         self._of_text = of_text
         percentage, description = TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}")
-        self.bar = progress(percentage, BarColumn(bar_width=10), description, visible=shown)
+        self.bar = progress(percentage, BarColumn(bar_width=8), SpinnerColumn(), description, visible=shown)
         self._task = self.bar.add_task("starting", total=None)
         self._last: StepReport | None = None
 
@@ -190,6 +189,9 @@ class TrainingView:
 
     def on_progress(self, progress: "StepProgress") -> None:
         """Move the bar."""
+        if progress.activity:
+            self.bar.update(self._task, description=f"{progress.activity} step {progress.step:,}")
+            return
         known = self._last or progress
         parts = [f"step {progress.step:,}/{progress.total_steps:,}"]
         if known.loss is not None:

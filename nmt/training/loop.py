@@ -81,6 +81,7 @@ class Trainer:
         updates = self.feed.updates(self.state.position)
         while not self.ranks.any(self._is_timed(seconds)):
             self._update(updates)
+            self._show("timing")
         self._check()
         self._keep_pace()
 
@@ -155,11 +156,14 @@ class Trainer:
 
     def _tell(self) -> None:
         """Tell the observer where the run stands; and once, how long it will take."""
-        state, meter = self.state, self._meter
-        if not meter.is_forecast and self._is_timed(_TIMED):
+        if not self._meter.is_forecast and self._is_timed(_TIMED):
             self._check()
             self._forecast()
         self._keep_pace()
+        self._show()
+
+    def _show(self, activity: str = "") -> None:
+        state, meter = self.state, self._meter
         alone_on_cpu = self.model.device.type == "cpu" and self.ranks.size == 1  # elsewhere one would have to wait
         self.observer.on_progress(
             StepProgress(
@@ -168,6 +172,7 @@ class Trainer:
                 loss=float(meter.loss) / state.window_tokens if alone_on_cpu and state.window_tokens else None,
                 tokens_per_second=meter.speed,
                 seconds_left=self.pace.seconds(state.step, self.schedule.total_steps),
+                activity=activity,
             )
         )
 
@@ -222,6 +227,7 @@ class Trainer:
     def _validate(self) -> bool:
         """Validate, and keep the weights if they are the best so far; return False if asked to stop before the end."""
         self._check()
+        self._show("validating")
         state, before, is_first = self.state, perf_counter(), self.pace.validation is None
         with self._averaged():
             found = self._scores()
@@ -253,6 +259,7 @@ class Trainer:
                 f"no validation has kept a model yet: validating that of step {state.step:,}, for {_LAST:.0f} s at "
                 "most; once more stops at once"
             )
+            self._show("validating")
             with self._averaged():
                 found = self.validate(_Deadline(perf_counter() + _LAST))
                 self.save_model(state, {"unfinished": True, **({} if found is None else found.summary())})

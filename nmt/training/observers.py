@@ -50,7 +50,7 @@ class StepReport:
 
 @dataclass(frozen=True)
 class StepProgress:
-    """How far a run has come after a step; nobody waits for a GPU to know it, and it is not recorded."""
+    """What a run is at; nobody waits for a GPU to know it, and it is not recorded."""
 
     step: int
     total_steps: int
@@ -60,6 +60,8 @@ class StepProgress:
     """Target pieces a second in updates."""
     seconds_left: float
     """Validations and checkpoints included."""
+    activity: str = ""
+    """What is being done with the model of this step, if it is not trained: "validating", "timing"."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Observer(Protocol):
         """Take note of a record."""
 
     def on_progress(self, progress: StepProgress) -> None:
-        """Take note of a step."""
+        """Take note of a step, or of what is being done between two."""
 
     def on_validation(self, report: ValidationReport) -> None:
         """Take note of a validation."""

@@ -77,15 +77,18 @@ def train(
         return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
     _refuse_foreign(model_dir)
     with Logbook(model_dir, observer, of_text=settings.model.kind == "lm") as logbook:
-        for warning in warnings_of_idle(settings, "model", "training", "search"):
-            logbook.on_message(f"warning: {warning}")
-        for change in changes:
-            logbook.on_message(f"setting changed: {change}")
+        _tell_of(settings, changes, logbook)
         return _Run(data, model_dir, settings, logbook, stop, ranks).go()
 
 
 def rehearse(
-    data: PreparedData | PreparedText, model_dir: Path, settings: Settings, *, observer: Observer, ranks: Ranks = _ALONE
+    data: PreparedData | PreparedText,
+    model_dir: Path,
+    settings: Settings,
+    *,
+    observer: Observer,
+    ranks: Ranks = _ALONE,
+    changes: Sequence[str] = (),
 ) -> tuple[RunPlan, Forecast] | None:
     """Find out what `train` would do and, by some updates of a model that is then forgotten, how long that would take
     and how much memory; nothing is written.
@@ -95,7 +98,17 @@ def rehearse(
     """
     settings = fit_settings(settings, prepared=data.settings)
     _refuse_foreign(model_dir)
-    return _Run(data, model_dir, settings, observer if ranks.is_first else Silence(), Event(), ranks).rehearse()
+    if not ranks.is_first:
+        observer = Silence()
+    _tell_of(settings, changes, observer)
+    return _Run(data, model_dir, settings, observer, Event(), ranks).rehearse()
+
+
+def _tell_of(settings: Settings, changes: Sequence[str], observer: Observer) -> None:
+    for warning in warnings_of_idle(settings, "model", "training", "search"):
+        observer.on_message(f"warning: {warning}")
+    for change in changes:
+        observer.on_message(f"setting changed: {change}")
 
 
 @dataclass
