@@ -10,13 +10,18 @@ import torch
 from torch import nn
 
 from nmt.errors import ConfigError, NmtWarning
-from nmt.models.cells.layer import RecurrentLayer
-from nmt.models.kernels import LINEAR, SearchPrecision, cpu_has, int8_instructions
+from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer
+from nmt.models.decoder import InputFeedingDecoder
+from nmt.models.embedding import Dropout, WordEmbedding
+from nmt.models.kernels import LINEAR, PrepackedLinear, SearchPrecision, cpu_has, int8_instructions
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 
 Precision = Literal["fp32", "bf16"]
 M = TypeVar("M", bound=Seq2Seq | LanguageModel)
+
+_LARGEST_TABLE = 2**24
+"""Numbers in a table of what a layer makes of pieces, at most: 64 MiB, which hold 8,000 pieces of 512 LSTM cells."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 """Parameters of mallopt(3), in bytes but for the last."""
@@ -165,7 +170,22 @@ def for_inference(model: M, precision: SearchPrecision) -> M:
     }
     copied = copy.deepcopy(model, memo=replaced)
     copied.eval().requires_grad_(False)
+    if isinstance(copied, Seq2Seq):
+        _look_up_products(copied)
     return copied
+
+
+def _look_up_products(model: Seq2Seq) -> None:
+    """Put what the decoder's first layer multiplies the vector of each piece to in the place of these vectors, where it
+    reads nothing else and memory allows. The products have the same bits as those of a step would."""
+    first, embedding = model.decoder.first, model.tgt_embedding
+    if not isinstance(first, PrepackedLayer) or isinstance(model.decoder, InputFeedingDecoder):
+        return
+    pieces, product = torch.arange(embedding.table.num_embeddings), first.projection
+    if isinstance(product, PrepackedLinear) and len(pieces) * product.out_features <= _LARGEST_TABLE:
+        table = nn.Embedding.from_pretrained(product(embedding(pieces)))  # type: ignore[no-untyped-call]
+        model.tgt_embedding = WordEmbedding(table, dropout=Dropout(0.0), word_dropout=0.0).eval()
+        first.projection = nn.Identity()
 
 
 def _bounded_readers(model: Seq2Seq | LanguageModel) -> set[nn.Module]:

@@ -126,8 +126,8 @@ class PrepackedLayer(RecurrentLayer):
     Every form is made of its layer and the precision that it multiplies in; what is common needs the layer alone.
     """
 
-    projection: PrepackedLinear
-    """What inputs are multiplied with."""
+    projection: PrepackedLinear | nn.Identity
+    """What inputs are multiplied with, unless they come so."""
 
     def __init__(self, layer: RecurrentLayer, precision: SearchPrecision) -> None:
         super().__init__(hidden_size=layer.hidden_size, recurrent_dropout=0.0)

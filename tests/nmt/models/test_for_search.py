@@ -7,14 +7,14 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nmt.batching import SourceBatch, source_batch
 from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import for_inference, for_search
-from nmt.models.kernels import SearchPrecision
+from nmt.models.kernels import PrepackedLinear, SearchPrecision
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
@@ -177,6 +177,31 @@ def test_a_prepacked_model_scores_as_the_model_does(shape: str, precision: Searc
             torch.testing.assert_close(found, expected, rtol=0, atol=3 * spread * TOLERANCES[precision])
             torch.testing.assert_close(second.attention, first.attention, rtol=0, atol=3 * TOLERANCES[precision])
             states = [first, second]
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_what_the_first_layer_makes_of_pieces_is_looked_up_to_the_last_bit(
+    cell: Cell, precision: SearchPrecision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(70, hidden_size=40, cell=cell)
+    looking_up = for_inference(model, precision)
+    monkeypatch.setattr("nmt.models.devices._LARGEST_TABLE", 0)
+    multiplying = for_inference(model, precision)
+    assert isinstance(looking_up.decoder.first.projection, nn.Identity)
+    assert isinstance(multiplying.decoder.first.projection, PrepackedLinear)
+    src = source_batch(FlatSequences.from_lists([[4, 5, 6], [7], []]), np.arange(3), reverse_source=True)
+    with torch.inference_mode():
+        memory = multiplying.encode(src)
+        found, expected = (
+            each.step(torch.tensor([[4, 69], [0, 2], [17, 4]]), each.start(memory).select(torch.zeros(3, 2).long()))[0]
+            for each in (looking_up, multiplying)
+        )
+        assert torch.equal(found, expected)
+
+
+def test_a_decoder_that_reads_more_than_pieces_multiplies() -> None:
+    fed = for_inference(model_of(40, hidden_size=32, input_feeding=True), "fp32")
+    assert isinstance(fed.decoder.first.projection, PrepackedLinear)
 
 
 def test_the_model_itself_is_left_as_it_was() -> None:
