@@ -2,7 +2,11 @@
 
 import atexit
 import gc
+import os
 import signal
+import sys
+
+_LOADING = "loading nmt"
 
 
 def main() -> None:
@@ -11,9 +15,20 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.disable()  # until a command runs: what modules make stays
     atexit.register(gc.freeze)  # or Python would search all of torch for garbage before the process ends
+    # a person sees within a blink that something happens; a shell that asks for completions does not
+    seen = sys.stderr is not None and sys.stderr.isatty() and "_NMT_COMPLETE" not in os.environ
+    if seen:
+        _write(_LOADING)
     from nmt_cli.main import app
 
+    if seen:
+        _write(" " * len(_LOADING))
     app(prog_name="nmt")
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(f"{text}\r")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

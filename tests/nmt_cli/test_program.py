@@ -1,6 +1,7 @@
 """What only the program itself can show: signals while it is loaded, streams that its caller has closed."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -65,3 +66,27 @@ def test_a_command_runs_with_the_garbage_collector_on() -> None:
     code += "settings.results.print = lambda *text, **more: print(gc.isenabled())\n"
     done = python(f"{code}from nmt_cli.__main__ import main\nmain()", "settings")
     assert set(done.stdout.split()) == {"True"}
+
+
+def test_on_a_terminal_the_loading_is_seen_and_vanishes() -> None:
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "nmt_cli", "--version"], stdout=subprocess.PIPE, stderr=theirs, check=True, text=True
+    )
+    os.close(theirs)
+    assert os.read(ours, 1000) == b"loading nmt\r           \r"
+    os.close(ours)
+    assert done.stdout.startswith("nmt ")
+
+
+def test_a_shell_that_asks_for_completions_sees_no_loading() -> None:
+    ours, theirs = pty.openpty()
+    words = {"_NMT_COMPLETE": "complete_bash", "COMP_WORDS": "nmt tra", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "nmt_cli"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True, env={**os.environ, **words})
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    with pytest.raises(OSError, match="Errno"):  # nothing was written
+        os.read(ours, 1000)
+    os.close(ours)
+    assert b"train" in done.stdout

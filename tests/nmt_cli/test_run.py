@@ -15,6 +15,7 @@ def test_a_recipe_goes_from_text_to_scores_and_finished_stages_are_not_repeated(
     assert first.exit_code == 0, first.stderr
     assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp" in first.stdout
     assert "step 150: train loss" in first.stderr
+    assert f"next: nmt translate {tmp_path / 'w' / 'model'} FILE; nmt plot " in first.stderr.splitlines()[-1]
     made = (tmp_path / "w" / "test" / "hypotheses.txt").stat().st_mtime_ns
     second = runner.invoke(app, arguments)
     assert second.stdout == first.stdout
