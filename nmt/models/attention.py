@@ -8,6 +8,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
+from nmt.models.kernels import Linear
 from nmt.models.tensors import Rows, padded
 
 SOURCE_MULTIPLE: Final = 16
@@ -102,7 +103,7 @@ class GeneralAttention(Attention):
 
     def __init__(self, *, query_size: int, value_size: int) -> None:
         super().__init__(value_size)
-        self.key_projection = nn.Linear(value_size, query_size, bias=False)
+        self.key_projection = Linear(value_size, query_size, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
         """Project encoder outputs [B, S, M]: [B, S, H]."""
@@ -114,8 +115,8 @@ class AdditiveAttention(Attention):
 
     def __init__(self, *, query_size: int, value_size: int) -> None:
         super().__init__(value_size)
-        self.query_projection = nn.Linear(query_size, query_size, bias=False)
-        self.key_projection = nn.Linear(value_size, query_size)
+        self.query_projection = Linear(query_size, query_size, bias=False)
+        self.key_projection = Linear(value_size, query_size)
         self.energy = nn.Linear(query_size, 1, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:

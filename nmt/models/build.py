@@ -12,6 +12,7 @@ from nmt.models.attention import make_attention
 from nmt.models.cells.layer import Recurrence, RecurrentLayer
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder, RecurrentDecoder
 from nmt.models.embedding import Dropout, VariationalDropout, WordEmbedding
+from nmt.models.kernels import Linear
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import RecurrentEncoder, Seq2Seq, StateEncoder
 
@@ -62,7 +63,7 @@ def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int)
             hidden_size=stack.size,
             residual=settings.residual,
             dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=stack.layers),
-            readout=nn.Identity() if direct else nn.Linear(stack.size, output.in_features),
+            readout=nn.Identity() if direct else Linear(stack.size, output.in_features),
             readout_dropout=_dropout(settings, settings.readout_dropout),
             output=output,
         )

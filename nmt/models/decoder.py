@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nmt.models.attention import Attention, Memory
 from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.embedding import Dropout
+from nmt.models.kernels import Linear
 from nmt.models.tensors import Rows, mapped, picker
 
 DecoderInit = Literal["bridge", "copy", "zeros"]
@@ -19,7 +20,7 @@ class Bridges(nn.ModuleList):
     """For each layer of the decoder one over the encoder's last outputs (Bahdanau et al., 2015, A.2.2)."""
 
     def __init__(self, *, memory_size: int, hidden_size: int, state_parts: int, layers: int) -> None:
-        super().__init__(nn.Linear(memory_size, state_parts * hidden_size) for _ in range(layers))
+        super().__init__(Linear(memory_size, state_parts * hidden_size) for _ in range(layers))
         self.state_parts = state_parts
 
     def forward(self, summary: Tensor) -> list[State]:
@@ -139,7 +140,7 @@ class RecurrentDecoder(nn.Module):
         parts, layers = self.first.state_parts, 1 + len(dropouts)
         self.bridges = make_init(init, memory_size=sizes.memory, hidden_size=hidden, state_parts=parts, layers=layers)
         """What makes each layer's first state from the encoder's last."""
-        self.readout = nn.Linear(read, sizes.features)
+        self.readout = Linear(read, sizes.features)
         self.dropouts = nn.ModuleList(dropouts)
         self.readout_dropout = readout_dropout
 

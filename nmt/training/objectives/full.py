@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.config import TrainingSettings
-from nmt.models.kernels import outer_product, product
+from nmt.models.kernels import ROW_MULTIPLE, filled_up, outer_product, product
 
 _CELLS = 2**24
 """Cells of a slice of logits, 32 MiB in bf16: every slice reads and writes the whole gradient of the weights."""
@@ -62,7 +62,7 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
     table, offset = output.weight.to(features.dtype), output.bias.to(features.dtype)
     losses = [
         functional.cross_entropy(
-            functional.linear(features[part], table, offset).float(),
+            product(features[part], table).add_(offset).float(),
             gold[part],
             reduction="sum",
             label_smoothing=label_smoothing,
@@ -74,7 +74,7 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
 
 def _slices(pieces: int, vocab_size: int) -> list[slice]:
     """Cut the pieces into slices; no pieces are one empty slice, whose gradients are zeros."""
-    size = max(1, _CELLS // vocab_size)
+    size = max(1, _CELLS // vocab_size // ROW_MULTIPLE) * ROW_MULTIPLE
     return [slice(first, first + size) for first in range(0, max(1, pieces), size)]
 
 
@@ -100,24 +100,28 @@ def _loss_and_gradients(
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
     # the gradient of the logits is softmax - target; its smoothing part, the same for all, needs no logits
     table, offset = weight.to(features.dtype), bias.to(features.dtype)
+    pieces = len(gold)
+    features, gold = filled_up(features), functional.pad(gold, (0, -pieces % ROW_MULTIPLE))
     features_grad, weight_grad, bias_grad = torch.empty_like(features), torch.empty_like(weight), torch.zeros_like(bias)
     loss = bias.new_zeros(())
     for i, part in enumerate(_slices(len(gold), len(weight))):
+        real = pieces - part.start
         row = torch.arange(len(gold[part]), device=gold.device) * len(weight) + gold[part]
         logits = product(features[part], table).add_(offset)  # [n, V]
         gold_logits = logits.view(-1)[row].float()  # [n]
         grad = torch.softmax(logits, dim=1, out=logits)  # in place: fresh memory of this size costs more
         gold_p = grad.view(-1)[row].float()
-        loss += (smoothing * gold_logits - gold_p.clamp_min(_TINY).log()).sum()
+        loss += (smoothing * gold_logits - gold_p.clamp_min(_TINY).log())[:real].sum()
         grad.view(-1)[row] = (gold_p - (1 - smoothing)).to(grad.dtype)
-        torch.mm(grad, table, out=features_grad[part])
+        grad[real:] = 0.0
+        features_grad[part] = product(grad, table.t())
         part_grad = outer_product(grad, features[part])
         weight_grad = weight_grad.add_(part_grad) if i else weight_grad.copy_(part_grad)
         bias_grad += grad.new_ones(len(grad)) @ grad
     if smoothing:
         mean_vector, feature_sum = weight.mean(dim=0), features.sum(dim=0, dtype=weight.dtype)
-        loss -= smoothing * (feature_sum @ mean_vector + len(gold) * bias.mean())
+        loss -= smoothing * (feature_sum @ mean_vector + pieces * bias.mean())
         features_grad -= (smoothing * mean_vector).to(features.dtype)
         weight_grad -= smoothing / len(weight) * feature_sum
-        bias_grad -= smoothing * len(gold) / len(weight)
-    return loss, (features_grad, weight_grad, bias_grad)
+        bias_grad -= smoothing * pieces / len(weight)
+    return loss, (features_grad[:pieces], weight_grad, bias_grad)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nmt.config import TrainingSettings
+from nmt.models.kernels import outer_product, product
 from nmt.training.objectives.full import with_gradients
 
 _CELLS = 2**20
@@ -48,13 +48,13 @@ class RDrop:
             size = max(1, _CELLS // output.out_features)
             for start in range(0, len(gold), size):
                 part = slice(start, start + size)
-                p_logits, q_logits = (functional.linear(features[part], table, offset).float() for features in passes)
+                p_logits, q_logits = (product(features[part], table).add_(offset).float() for features in passes)
                 value, logit_grads = self._slice_loss(p_logits, q_logits, gold[part, None])
                 loss += value
                 for features, features_grad, grad in zip(passes, features_grads, logit_grads, strict=True):
                     narrow = grad.to(table.dtype)
-                    torch.mm(narrow, table, out=features_grad[part])
-                    weight_grad += narrow.t() @ features[part]
+                    features_grad[part] = product(narrow, table.t())
+                    weight_grad += outer_product(narrow, features[part])
                     bias_grad += grad.sum(dim=0)
         return with_gradients(loss, (*features_grads, weight_grad, bias_grad), first, second, output.weight, bias)
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nmt.config import TrainingSettings
 from nmt.models.embedding import Draws
+from nmt.models.kernels import ROW_MULTIPLE, linear
 
 
 class SampledSoftmax(Draws, nn.Module):
@@ -53,10 +54,12 @@ def sampled(settings: TrainingSettings, counts: NDArray[np.int64], device: torch
 
 def sampled_loss(features: Tensor, gold: Tensor, output: nn.Linear, pieces: Tensor, log_counts: Tensor) -> Tensor:
     """Sum -log of the estimated gold probability, given the sampled pieces [K] and their log expected counts [K]."""
+    missing = -len(pieces) % ROW_MULTIPLE
+    pieces, log_counts = functional.pad(pieces, (0, missing)), functional.pad(log_counts, (0, missing), value=math.inf)
     table = functional.embedding(torch.cat([gold, pieces]), output.weight)  # one gather, one scatter of gradients
     gold_vectors, piece_vectors = table[: len(gold)], table[len(gold) :]
     gold_logits = (features * gold_vectors).sum(dim=1).float() + output.bias[gold]  # [N]
-    logits = functional.linear(features, piece_vectors).float() + (output.bias[pieces] - log_counts)  # [N, K]
+    logits = linear(features, piece_vectors).float() + (output.bias[pieces] - log_counts)  # [N, K]
     logits = logits.masked_fill(pieces == gold[:, None], -math.inf)
     denominators = torch.logsumexp(torch.cat([gold_logits[:, None], logits], dim=1), dim=1)
     loss: Tensor = (denominators - gold_logits).sum()

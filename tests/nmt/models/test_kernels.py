@@ -93,6 +93,26 @@ def test_outer_products_are_summed_over_the_rows(rows: int, dtype: torch.dtype, 
 
 
 @pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 100])
+def test_a_trained_layer_is_torch_s_layer_with_its_gradients(rows: int, bias: bool, autocast: bool) -> None:
+    found, expected = [], []
+    for layer, values in ((kernels.Linear(10, 24, bias=bias), found), (nn.Linear(10, 24, bias=bias), expected)):
+        with torch.no_grad():
+            for seed, parameter in enumerate(layer.parameters()):
+                parameter.copy_(drawn(*parameter.shape, seed=seed))
+        x = drawn(rows, 3, 10, seed=2).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = layer(x)
+        y.backward(drawn(rows, 24, 3, seed=3).transpose(1, 2).to(y.dtype))
+        values += [y, x.grad, *(parameter.grad for parameter in layer.parameters())]
+    for value, other in zip(found, expected, strict=True):
+        assert value.dtype == other.dtype
+        torch.testing.assert_close(value, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("calls")
 def test_a_prepacked_weight_is_a_copy() -> None:
     weight, x = drawn(24, 10), drawn(7, 10, seed=1)
     multiply = kernels.prepacked_product(weight)
