@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 from nmt.training.observers import read_metrics
 
-SECONDS = 15
+SECONDS = 12
 DEMO = ["model.embedding_size=128", "model.hidden_size=256", "model.encoder_layers=1", "model.decoder_layers=1"]
 DEMO += ["model.dropout=0.1", "training.batch_tokens=1000"]
 TRAINING = [
@@ -54,13 +54,13 @@ def training_rate(command: list[str], data: Path, settings: list[str], threads: 
         model = Path(folder) / "model"
         options = [part for wish in wishes for part in ("--set", wish)]
         process = subprocess.Popen(
-            [*command, "train", str(data), str(model), *options], stderr=subprocess.DEVNULL, env=environment
+            [*command, "train", str(data), str(model), *options], stderr=subprocess.DEVNULL, env=environment, cwd=folder
         )
         metrics, deadline = model / "metrics.jsonl", time.monotonic() + 60
         while not metrics.exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.1)
         time.sleep(SECONDS)
-        process.kill()
+        process.terminate()  # it ends the step, and writes its records
         process.wait()
         records = [record for record in read_metrics(metrics) if record.kind == "train"] if metrics.exists() else []
     if len(records) < 2:
@@ -72,7 +72,8 @@ def training_rate(command: list[str], data: Path, settings: list[str], threads: 
 def lines_rate(command: list[str], lines: int) -> float:
     """Run a command to its end; return how many of its lines it does in a second."""
     before = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command, check=True, cwd="/", **quiet)  # a program of another folder has its own packages
     return lines / (time.perf_counter() - before)
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="WORD", default="", help="measure what has this in its name")
     parser.add_argument("--neighbours", type=int, nargs="*", default=[0, 1, 2])
     arguments = parser.parse_args()
-    data, src, model = arguments.data, arguments.src, arguments.model
+    data, src, model = (path and path.resolve() for path in (arguments.data, arguments.src, arguments.model))
     work: dict[str, Callable[[list[str], int], float]] = {
         "train demo's model": lambda command, threads: training_rate(command, data, DEMO, threads),
         "train default model": lambda command, threads: training_rate(command, data, [], threads),
@@ -116,7 +117,10 @@ def main() -> None:
             with neighbours(count):
                 for program, command in programs.items():
                     one, several = (rate(command, threads) for threads in (1, arguments.threads))
-                    print(f"{name:22}{count:11}{program:>9}{one:11.0f}{several:14.0f}{several / one:8.2f}", flush=True)
+                    print(
+                        f"{name:22}{count:11}{program:>9}{one:11.0f}{several:14.0f}{several / (one or 1):8.2f}",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

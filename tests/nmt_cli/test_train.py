@@ -117,7 +117,14 @@ def test_a_signal_saves_and_the_same_command_goes_on(
 ) -> None:
     model = tmp_path / "m"
     command = [sys.executable, "-m", "nmt_cli", "train", str(toy_data.folder), str(model)]
-    command += ["--recipe", str(toy_text / "toy.toml"), "--set", "training.max_steps=1000000"]
+    command += [
+        "--recipe",
+        str(toy_text / "toy.toml"),
+        "--set",
+        "training.threads=2",
+        "--set",
+        "training.max_steps=1000000",
+    ]
     paths = os.pathsep.join(path for path in sys.path if path)
     process = start_process(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
     deadline = time.monotonic() + 60

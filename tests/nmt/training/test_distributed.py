@@ -61,13 +61,14 @@ BASICS = {
 
 def test_two_processes_learn_as_one_does(launch: Launch, tmp_path: Path) -> None:
     alone = launch(tmp_path / "alone", processes=1, **BASICS)
-    both = launch(tmp_path / "both", processes=2, **BASICS)
+    both = launch(tmp_path / "both", processes=2, threads=2, **BASICS)
     for process in (alone, both):
         stdout, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, stderr
         assert stdout.count("best at step") == 1  # only the first one speaks
     assert stderr.count("step 40: train loss") == 1
-    assert "2 processes" in stderr
+    assert "1 thread, 2 processes" in stderr
+    assert stderr.count("warning: training.threads = 2 has no effect on several processes") == 1
     assert curve(tmp_path / "both") == pytest.approx(curve(tmp_path / "alone"), rel=1e-3)
 
 

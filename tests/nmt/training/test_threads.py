@@ -216,6 +216,31 @@ def test_an_error_in_a_thread_is_raised_once_and_leaves_nothing_running() -> Non
         updater(loss, parts=3).update(pairs(range(3)), step=1, seed=SEED, rate=1.0)
 
 
+class Interrupted(nn.Module):
+    """Is interrupted in the first thread while others compute."""
+
+    def __init__(self, inner: nn.Module, ended: list[int]) -> None:
+        super().__init__()
+        self.inner = inner
+        self.note = ended.append  # which copies share
+
+    def forward(self, batch: TrainingBatch) -> Tensor:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(0.1)
+        loss: Tensor = self.inner(batch)
+        self.note(len(batch))
+        return loss
+
+
+def test_an_interrupt_comes_through_when_the_other_threads_have_ended() -> None:
+    ended = list[int]()
+    loss = Interrupted(loss_of(ModelSettings(embedding_size=4, hidden_size=6)), ended)
+    with pytest.raises(KeyboardInterrupt):
+        updater(loss, parts=3).update(pairs(range(8)), step=1, seed=SEED, rate=1.0)
+    assert sorted(ended) == [3, 3]
+
+
 def train_toy(
     data: PreparedData | PreparedText, settings: Settings, folder: Path, **training: object
 ) -> dict[str, Tensor]:
@@ -240,6 +265,15 @@ def test_a_run_that_continues_keeps_its_threads_and_its_weights(
     alone = train_toy(data, settings, tmp_path / "alone", max_steps=30, threads="auto")
     assert all(torch.equal(continued[name], whole[name]) for name in whole)
     assert any(not torch.equal(alone[name], whole[name]) for name in whole)
+
+
+def test_a_run_says_how_its_threads_share_an_update(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.training.trainer.usable_cores", lambda: 1)
+    for threads, said in ((1, "1 thread"), (3, "3 threads on 1 core, each computes a third of every update")):
+        train_toy(toy_data, toy_settings, tmp_path / str(threads), max_steps=1, threads=threads)
+        assert f" fp32, {said}\n" in (tmp_path / str(threads) / "train.log").read_text(encoding="utf-8")
 
 
 def test_auto_is_a_thread_a_core_where_an_update_feeds_them(monkeypatch: pytest.MonkeyPatch) -> None:
