@@ -33,13 +33,16 @@ WEIGHT_LIMITS: Final[dict[Literal["vnni", "avx2"], int]] = {"vnni": 127, "avx2":
 ROW_MULTIPLE: Final = 32
 """Rows are filled up to a multiple of this, so that there are few numbers of them, and whole vectors of their cells."""
 
+SEARCH_ROW_MULTIPLE: Final = 16
+"""To a multiple of this rows are filled up for prepacked products."""
+
 FEW_ROWS_MULTIPLE: Final = 8
-"""To a multiple of this fewer rows than ROW_MULTIPLE are filled up for a product: of still fewer libraries may choose
-kernels that sum in another order."""
+"""To a multiple of this they are if there are fewer than ROW_MULTIPLE; of still fewer libraries may choose kernels that
+sum in another order."""
 
 ROWS_AT_ONCE: Final = 1024
 """More rows are multiplied in parts. For each number of rows oneDNN generates code anew and keeps it, a quarter to a
-half MiB in the midst of what others have freed: so there are only 32 numbers."""
+half MiB in the midst of what others have freed: so there are only 66 numbers."""
 
 
 def find(name: str) -> Callable[..., Any] | None:
@@ -382,7 +385,7 @@ def _bytes(rows: Tensor) -> Tensor:
 
 def _for_product(rows: Tensor) -> Tensor:
     """Fill up `rows` [R, I] to a number for which products sum in the order in which they sum for all."""
-    return filled_up(rows, FEW_ROWS_MULTIPLE if len(rows) < ROW_MULTIPLE else ROW_MULTIPLE)
+    return filled_up(rows, FEW_ROWS_MULTIPLE if len(rows) < ROW_MULTIPLE else SEARCH_ROW_MULTIPLE)
 
 
 def filled_up(rows: Tensor, multiple: int = ROW_MULTIPLE) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nmt.models.tensors import Rows
-from nmt.search.frontier import Limits, Written, piece_ids
+from nmt.search.frontier import Limits, Written, best_pieces, piece_ids
 from nmt.search.protocol import Hypothesis, SearchState
 from nmt.search.rules import Scoring
 from nmt.text.vocab import BOS, EOS
@@ -39,7 +39,7 @@ class Greedy(Rows):
     def grow(self, logits: Tensor, state: SearchState) -> tuple["Greedy", None]:
         """Make a step from logits [B, 1, V]."""
         log_probs = self.limits.log_probs(logits, state, self.written)
-        best, ids = log_probs.squeeze(1).max(dim=1, keepdim=True)  # [B, 1]
+        best, ids = best_pieces(log_probs.squeeze(1))  # [B, 1]
         over = self.over()
         ids = torch.where(over[:, None], self.ids, piece_ids(ids, state))
         grown = replace(

@@ -3,15 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.kernels import (
-    LINEAR,
-    ROW_MULTIPLE,
-    ROWS_AT_ONCE,
-    PrepackedLinear,
-    SearchPrecision,
-    filled_up,
-    weight_limit,
-)
+from nmt.models.kernels import LINEAR, ROWS_AT_ONCE, PrepackedLinear, SearchPrecision, filled_up, weight_limit
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")
@@ -157,16 +149,15 @@ def test_rows_of_very_different_sizes_keep_their_own_scales() -> None:
 
 
 def test_rows_are_filled_up_with_zeros() -> None:
-    rows = filled_up(torch.ones(33, 2))
-    assert rows.shape == (2 * ROW_MULTIPLE, 2)
-    assert rows.sum(dim=1).tolist() == [2.0] * 33 + [0.0] * 31
-    full = torch.ones(ROW_MULTIPLE, 2)
-    assert filled_up(full) is full
+    rows = filled_up(torch.ones(33, 2), 16)
+    assert rows.sum(dim=1).tolist() == [2.0] * 33 + [0.0] * 15
+    full = torch.ones(48, 2)
+    assert filled_up(full, 16) is full
 
 
 def test_few_rows_are_multiplied_with_few_others(precision: SearchPrecision, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, counts = layer_of(precision, 24, 10), []
     monkeypatch.setattr(layer, "_product", lambda rows, *_: counts.append(len(rows)) or torch.zeros(len(rows), 10))
-    for rows in (1, 5, 8, 9, 31, 32, 33):
+    for rows in (1, 5, 8, 9, 17, 31, 32, 33):
         layer(drawn(rows, 24))
-    assert counts == [8, 8, 8, 16, 32, 32, 64]
+    assert counts == [8, 8, 8, 16, 24, 32, 32, 48]

@@ -15,6 +15,7 @@ from nmt.search.frontier import (
     Limits,
     Written,
     best_candidates,
+    best_pieces,
     candidates_by_blocks,
     candidates_by_key,
     forbidding,
@@ -355,3 +356,14 @@ def test_hypotheses_of_the_same_sentences_stand_side_by_side() -> None:
     assert both.pieces.tolist() == [[[4, 5], [8, PAD], [9, PAD]], [[6, 7], [10, PAD], [11, PAD]]]
     assert both.attention is not None
     assert both.attention[1].tolist() == [[[1.0, 0.0]] * 2, [[2.0, 2.0], [0.0] * 2], [[2.0, 2.0], [0.0] * 2]]
+
+
+@pytest.mark.parametrize("vocab_size", [5, 63, 64, 65, 128, 300])
+def test_the_best_piece_is_the_lowest_of_equal_ones(vocab_size: int) -> None:
+    rng = torch.Generator().manual_seed(vocab_size)
+    log_probs = torch.randint(-3, 0, (200, vocab_size), generator=rng).float()
+    log_probs[:50] = -math.inf
+    log_probs[torch.arange(50), torch.randint(0, vocab_size, (50,), generator=rng)] = -1.0
+    best, ids = best_pieces(log_probs)
+    assert torch.equal(best, log_probs.amax(dim=1, keepdim=True))
+    assert ids.tolist() == [[row.index(max(row))] for row in log_probs.tolist()]
