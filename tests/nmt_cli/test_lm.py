@@ -143,7 +143,7 @@ def test_the_first_line_of_a_stream_is_scored_before_the_second_comes(
     process.stdin.flush()
     assert process.stdout.readline().count("\t") == 2
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=120) == 130
     assert process.stderr.read() == "interrupted\n"
 
 

@@ -178,7 +178,7 @@ def test_a_signal_ends_a_waiting_command(start_process: StartProcess, tmp_path: 
     process = start_process(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with (tmp_path / "pipe").open("w"):  # opens once the command reads
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
 
 

@@ -127,12 +127,12 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     ]
     paths = os.pathsep.join(path for path in sys.path if path)
     process = start_process(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     metrics = model / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert "stopping after this step; once more stops at once" in stderr
     assert "the model is that of step" in stderr

@@ -225,7 +225,7 @@ def test_a_line_is_translated_before_the_next_one_arrives_and_ctrl_c_ends_it(toy
             process.stdin.flush()
             assert process.stdout.readline() == translation
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=120) == 130
         assert process.stderr.read() == b"interrupted\n"
 
 
@@ -240,5 +240,5 @@ def test_a_reader_that_has_seen_enough_ends_it_without_a_word(toy_model: Path) -
         process.stdout.close()
         process.stdin.write(b"den\n" * 10)
         process.stdin.close()
-        assert process.wait(timeout=30) == 141
+        assert process.wait(timeout=120) == 141
         assert process.stderr.read() == b""

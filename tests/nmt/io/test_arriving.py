@@ -43,7 +43,7 @@ class Flood:
 
 
 def eventually(what: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not what() and time.monotonic() < deadline:
         time.sleep(0.005)
     return what()
@@ -259,7 +259,7 @@ source = ArrivingLines(sys.stdin.buffer, "<stdin>")
 @pytest.mark.parametrize("sent", [b"", b"hello\nwor"], ids=["nothing sent", "within a line"])
 def test_a_program_ends_while_its_stdin_is_waited_for(start_process: StartProcess, sent: bytes) -> None:
     process = run_with_open_stdin(start_process, "import time; print('ready', flush=True); time.sleep(0.2)", sent)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     assert process.communicate() == (b"", b"")
 
 
@@ -267,14 +267,14 @@ def test_a_program_ends_while_more_has_arrived_than_is_read_ahead(start_process:
     process = run_with_open_stdin(
         start_process, "import time; print('ready', flush=True); time.sleep(0.2)", b"a line\n" * 165_000
     )
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     assert process.communicate() == (b"", b"")
 
 
 def test_ctrl_c_ends_who_waits_for_a_line(start_process: StartProcess) -> None:
-    code = "print('ready', flush=True)\ntry: source.take(1, wait=True)\nexcept KeyboardInterrupt: sys.exit(130)"
+    code = "try: print('ready', flush=True), source.take(1, wait=True)\nexcept KeyboardInterrupt: sys.exit(130)"
     process = run_with_open_stdin(start_process, code)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=120) == 130
     assert process.communicate() == (b"", b"")

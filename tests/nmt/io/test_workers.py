@@ -109,7 +109,7 @@ def is_gone(pid: int) -> bool:
 
 
 def eventually(what: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not what() and time.monotonic() < deadline:
         time.sleep(0.01)
     return what()
@@ -240,13 +240,13 @@ def test_a_worker_that_dies_is_one_clear_error(capfd: pytest.CaptureFixture[str]
 
 
 def test_closing_early_ends_the_workers_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    blocks = [["0"], ["60"], ["60"], ["60"], ["60"]]
+    blocks = [["0"], ["600"], ["600"], ["600"], ["600"]]
     results = map_in_processes(partial(make_recorded_sleeper, tmp_path), blocks, workers=2)
     assert next(results) == ["0"]
     assert eventually(lambda: len(pids(tmp_path)) == 2)
     start = time.monotonic()
     results.close()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
     assert all(map(is_gone, pids(tmp_path)))
     assert capfd.readouterr() == ("", "")
 
@@ -261,8 +261,8 @@ from pathlib import Path
 from nmt.io.workers import map_in_processes
 from tests.nmt.io.test_workers import make_recorded_sleeper
 
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     list(map_in_processes(partial(make_recorded_sleeper, Path(sys.argv[1])), [[sys.argv[2]]] * 1000, workers=2))
 except KeyboardInterrupt:
     sys.exit(130)
@@ -280,7 +280,7 @@ def start_program(start_process: StartProcess, log: Path, seconds: float) -> "su
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait until no process has the output of the program open any more."""
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=120)
     return process.returncode, stdout, stderr
 
 

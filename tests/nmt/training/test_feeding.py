@@ -205,7 +205,7 @@ def test_the_next_update_is_made_while_one_is_in_use() -> None:
     updates = feed(TrainingPairs(EQUAL.src, EQUAL.tgt, False, (src, tgt)), batch_tokens=8).updates(Position())
     next(updates)
     for _ in range(3):  # the lengths of the pass, the first update and the one after it
-        assert tgt.taken.acquire(timeout=10)
+        assert tgt.taken.acquire(timeout=120)
     updates.close()
 
 
