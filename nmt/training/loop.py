@@ -76,14 +76,20 @@ class Trainer:
         return finished
 
     def rehearse(self, seconds: float) -> None:
-        """Time updates for so long; nobody is told, and nothing is saved."""
-        self._begin()
-        updates = self.feed.updates(self.state.position)
-        while not self.ranks.any(self._is_timed(seconds)):
-            self._update(updates)
-            self._show("timing")
-        self._check()
-        self._keep_pace()
+        """Time updates for so long; nothing is recorded or saved.
+
+        They are made twice, and timed the second time: then libraries and memory are ready for batches of these sizes.
+        """
+        start = self.state
+        for _ in range(2):
+            self.state = replace(start)
+            self._begin()
+            updates = self.feed.updates(start.position)
+            while not self.ranks.any(self._is_timed(seconds / 2)):
+                self._update(updates)
+                self._show("timing")
+            self._check()
+            self._keep_pace()
 
     def _begin(self) -> None:
         device = self.model.device

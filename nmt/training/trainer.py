@@ -357,7 +357,7 @@ class _Run:
     def _steps_within(self, state: TrainingState, seconds: int) -> int:
         """Measure how many steps the run has if it is to take so long in all."""
         self.observer.on_message(f"timing some steps, to see how many fit into {self.settings.training.time}")
-        self._measure(state, min(_MEASURED, seconds / 30))
+        self._measure(state, min(_MEASURED, seconds / 15))
         left = seconds - state.seconds - (perf_counter() - self.begun)
         (steps,) = self.ranks.from_first((float(self.pace.steps_within(left, first=state.step)),))
         self.observer.on_message(
