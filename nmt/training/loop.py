@@ -19,7 +19,7 @@ from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import Feed, UpdateData
 from nmt.training.observers import Observer, Records, Scores, StepProgress, StepReport, StopRequest, ValidationReport
-from nmt.training.planning import Forecast, Pace
+from nmt.training.planning import Forecast, Pace, resident_bytes
 from nmt.training.state import TrainingState
 from nmt.training.text_feeding import TextFeed
 from nmt.training.update import Schedule, Updater
@@ -149,6 +149,7 @@ class Trainer:
         state.tokens, state.window_tokens = state.tokens + data.pieces, state.window_tokens + data.pieces
         if state.step == meter.first.step + _UNTIMED:
             meter.timed = replace(state)
+            self.pace.memory = self.pace.memory or resident_bytes()
 
     def _is_timed(self, seconds: float) -> bool:
         timed = self._meter.timed
@@ -156,6 +157,7 @@ class Trainer:
 
     def _keep_pace(self) -> None:
         state, timed = self.state, self._meter.timed
+        self.pace.made = state.step - self._meter.first.step
         if state.step > timed.step:
             self.pace.step = (state.seconds - timed.seconds) / (state.step - timed.step)
             self._meter.speed = (state.tokens - timed.tokens) / max(1e-9, state.seconds - timed.seconds)

@@ -297,8 +297,8 @@ class _Run:
         every: int | str = training.log_every
         if every == "tenth":
             every = max(1, round(self._steps_of_epoch(state) / 10))
-        updates = self.task.pieces / self._steps_of_epoch(state)
-        self.pace.validation_steps = self.task.pieces_of_validation / updates
+        self.pace.made_of = self._steps_of_epoch(state)
+        self.pace.validation_steps = self.task.pieces_of_validation * self.pace.made_of / self.task.pieces
         return Trainer(
             model=self.model,
             updater=Updater(

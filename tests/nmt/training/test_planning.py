@@ -71,6 +71,15 @@ def test_a_forecast_knows_the_memory_of_this_process() -> None:
     assert found.memory_now > 10**7
 
 
+def test_memory_that_grows_with_the_sizes_of_batches_grows_as_the_root_of_the_updates_of_an_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nmt.training.planning.resident_bytes", lambda: 10**12)
+    pace = replace(PACE, memory=10**12 - 10**11, made=25, made_of=100)
+    assert Forecast.of(pace, step=25, steps=1000, parameters=0).memory_most == 10**12 + 10**11
+    assert Forecast.of(replace(pace, made=100), step=100, steps=1000, parameters=0).memory_most == 10**12
+
+
 def test_a_plan_is_two_lines() -> None:
     plan = RunPlan(
         parameters=6_798_448,
