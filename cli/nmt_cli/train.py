@@ -105,13 +105,21 @@ def train(
 def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> str:
     """Train with progress on stderr; return what came out in a line, by the first of several processes only;
     Ctrl-C or SIGTERM saves the state and stops after the step."""
+    begun = time.perf_counter()
     with _opened(data_dir, model_dir, recipe=recipe, overrides=overrides) as run:
         from nmt.training.trainer import train as train_model
 
         view, ranks = run.view, run.ranks
         with stopping_on_signals(view.on_message, echo=_ECHO if ranks.size > 1 else 0.0) as stop:
             summary = train_model(
-                run.data, model_dir, run.settings, observer=view, stop=stop, ranks=ranks, changes=run.changes
+                run.data,
+                model_dir,
+                run.settings,
+                observer=view,
+                stop=stop,
+                ranks=ranks,
+                changes=run.changes,
+                begun=begun,
             )
         if not summary.finished:
             view.on_message(view.describe_stop(summary, model_dir))

@@ -58,6 +58,7 @@ def train(
     stop: StopRequest,
     ranks: Ranks = _ALONE,
     changes: Sequence[str] = (),
+    begun: float | None = None,
 ) -> TrainingSummary:
     """Train a model on prepared data into `model_dir`, continuing the run that is there.
 
@@ -66,6 +67,7 @@ def train(
         stop: Looked at after every step.
         ranks: Where several processes train, each calls this with its own; the first one writes and tells the observer.
         changes: Settings that differ from those the run was begun with, one line each, for the log.
+        begun: From when on `training.time` counts, by `time.perf_counter`; None: from now.
 
     Raises:
         ConfigError: The settings ask for what the data or this kind of model cannot give.
@@ -73,12 +75,13 @@ def train(
         TrainingError: The loss exploded, memory ran out, or another process has ended.
     """
     settings = fit_settings(settings, prepared=data.settings)
+    begun = perf_counter() if begun is None else begun
     if not ranks.is_first:
-        return _Run(data, model_dir, settings, Silence(), stop, ranks).go()
+        return _Run(data, model_dir, settings, Silence(), stop, ranks, begun).go()
     _refuse_foreign(model_dir)
     with Logbook(model_dir, observer, of_text=settings.model.kind == "lm") as logbook:
         _tell_of(settings, changes, logbook)
-        return _Run(data, model_dir, settings, logbook, stop, ranks).go()
+        return _Run(data, model_dir, settings, logbook, stop, ranks, begun).go()
 
 
 def rehearse(
@@ -101,7 +104,7 @@ def rehearse(
     if not ranks.is_first:
         observer = Silence()
     _tell_of(settings, changes, observer)
-    return _Run(data, model_dir, settings, observer, Event(), ranks).rehearse()
+    return _Run(data, model_dir, settings, observer, Event(), ranks, perf_counter()).rehearse()
 
 
 def _tell_of(settings: Settings, changes: Sequence[str], observer: Observer) -> None:
@@ -121,9 +124,9 @@ class _Run:
     observer: Observer
     stop: StopRequest
     ranks: Ranks
+    begun: float
 
     def __post_init__(self) -> None:
-        self.begun = perf_counter()
         training = self.settings.training
         self.device = choose_device(training.device, index=self.ranks.local_rank)
         self.precision = choose_precision(training.precision, self.device)

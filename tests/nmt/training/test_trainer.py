@@ -358,6 +358,18 @@ def test_another_time_is_measured_anew_for_the_whole_run(
 
 
 @pytest.mark.usefixtures("ticking")
+def test_the_time_counts_from_when_the_caller_began(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    listener, settings = Listener(), changed(toy_settings, time="6s")
+    now, late = (
+        train(toy_data, tmp_path / str(begun), settings, observer=listener, stop=listener.stop, begun=begun).state.step
+        for begun in (None, -2.0)
+    )
+    assert now - late >= 5  # a step takes a third of a second
+
+
+@pytest.mark.usefixtures("ticking")
 def test_a_rehearsal_foretells_and_leaves_nothing(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
