@@ -20,7 +20,7 @@ from nmt.io import compressed
 from nmt.io import lines as lines_module
 from nmt.markup.spans import compile_pattern
 from nmt.models.build import build_model
-from nmt.models.devices import for_inference
+from nmt.models.devices import choose_search_precision, for_inference
 from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Tokenizer, Tokenizers, tokenizer_files
@@ -37,6 +37,20 @@ pytestmark = pytest.mark.filterwarnings("ignore:a model of pieces")
 def toy(toy_model: Path) -> Translator:
     """What has learnt that every word gains an -o."""
     return Translator.load(toy_model, device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize("folders", [1, 2])
+def test_a_translator_says_in_which_arithmetic_it_computes(
+    toy_model: Path, monkeypatch: pytest.MonkeyPatch, folders: int
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    found = Translator.load(*[toy_model] * folders, device="cpu", precision="auto")
+    assert found.precision == "fp32"
+    with pytest.warns(NmtWarning, match='using "fp32"$'):
+        assert Translator.load(*[toy_model] * folders, device="cpu", precision="int8").precision == "fp32"
+    monkeypatch.undo()
+    found = Translator.load(*[toy_model] * folders, device="cpu", precision="auto")
+    assert found.precision == choose_search_precision("auto", torch.device("cpu"))
 
 
 def test_translations_come_in_the_order_of_the_lines(echo: Translator) -> None:
