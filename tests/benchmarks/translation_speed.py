@@ -4,10 +4,11 @@
 
 Without --pieces, lines become lines, cutting into pieces and all included. With --pieces, every sentence gets as many
 pieces, and from pieces to ids is timed: what a toolkit whose weights are random, and would never end, is compared with.
-The best of three passes over at most 1,000 lines counts. Operations are those that the beam needs at least, products
-with weights only: 2 for each weight of the encoder and source position, of the bridges and sentence, of the decoder and
-output layer and row. Rows are one in the first step and a beam in each of the others, up to the `</s>` of the best
-hypothesis. The peak is that of the arithmetic used, measured before and after. Prints JSON lines.
+The best of three passes over at most 1,000 lines counts. Operations are those that the beam needs at least as the
+textbook has them, products with weights only, those too that `nmt` makes once for each piece of the vocabulary and
+looks up: 2 for each weight of the encoder and source position, of the bridges and sentence, of the decoder and output
+layer and row. Rows are one in the first step and a beam in each of the others, up to the `</s>` of the best hypothesis.
+The peak is that of the arithmetic used, measured before and after. Prints JSON lines.
 """
 
 import argparse
