@@ -184,7 +184,7 @@ def show_machine(records: list[Record], rows: list[Row], *, hidden: bool) -> Non
             peaks[record["measure"]] = max(record["value"], peaks.get(record["measure"], 0.0))
     listed = ", ".join(f"{name} {value:.0f}" for name, value in peaks.items())
     print(f"{processor()}{'; everything newer than AVX2 hidden' if hidden else ''}. One core, one thread each.")
-    commits = ", ".join(dict.fromkeys(record["commit"] for record in records))
+    commits = ", ".join(dict.fromkeys(record["commit"] for record in records if record["peer"] == "nmt")) or commit()
     torch = next((record["notes"] for record in records if record["peer"] == "machine" and record["notes"]), "")
     print(f"{torch}; commit {commits}. The fastest products of 256 x 512 x 2,048 in Gop/s: {listed}.")
     for row in rows:
