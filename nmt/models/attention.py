@@ -8,7 +8,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from nmt.models.kernels import Linear
+from nmt.models.kernels import Linear, batched_product
 from nmt.models.tensors import Rows, padded
 
 SOURCE_MULTIPLE: Final = 16
@@ -80,13 +80,13 @@ class Attention(nn.Module):
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
-        return padded(queries, keys.shape[2], dim=2) @ keys.transpose(1, 2)
+        return batched_product(padded(queries, keys.shape[2], dim=2), keys.transpose(1, 2))
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Read from `memory` what `queries` [B, Q, H] ask for: contexts [B, Q, M] and their weights, [B, Q, S]."""
         scores = self.scores(queries, memory.keys).float()
         weights = scores.masked_fill(~memory.mask[:, None, :], -math.inf).softmax(dim=2)
-        contexts = weights.to(memory.values.dtype) @ memory.values
+        contexts = batched_product(weights.to(memory.values.dtype), memory.values).to(memory.values.dtype)
         return contexts[:, :, : self.context_size], weights
 
 

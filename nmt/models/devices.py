@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import os
 import warnings
 from collections.abc import Callable
 from typing import Literal, TypeVar, cast
@@ -23,6 +24,8 @@ M = TypeVar("M", bound=Seq2Seq | LanguageModel)
 _LARGEST_TABLE = 2**24
 """Numbers in a table of what a layer makes of pieces, at most: 64 MiB, which hold 8,000 pieces of 512 LSTM cells."""
 
+_PRIMITIVES = "256"
+"""Pieces of code that oneDNN keeps: a sixth to a quarter of a MiB for each shape of an LSTM."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 """Parameters of mallopt(3), in bytes but for the last."""
 
@@ -88,13 +91,26 @@ def prepare_for_training(device: torch.device) -> None:
     On a GPU, the fp32 products that bf16 autocast leaves are computed in TF32. On a CPU, torch has one thread, as one
     of several would be waited for after every operation; and glibc keeps freed blocks instead of handing them back to
     the kernel, which would zero them page by page: every step frees and takes the same ones, in whichever thread. Other
-    allocators are left as they are.
+    allocators are left as they are. oneDNN keeps code for the shapes of a few steps only.
     """
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     else:
         torch.set_num_threads(1)
+        # torch hides the call for it, and this is read once, at the first product
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _PRIMITIVES)
         _keep_freed_blocks()
+
+
+def give_back_memory() -> None:
+    """Give freed blocks back to the kernel, where glibc keeps them.
+
+    Batches differ in shape, so what is kept for one does not fit the next, and grows for hours. It takes as long as
+    one update of a small model.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _keep_freed_blocks() -> None:

@@ -97,14 +97,23 @@ class Linear(nn.Linear):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute x W^T + b, x [..., I], W [O, I], b [O], as torch does: [..., O].
 
-    With gradients on a CPU, rows are filled up and fp32 goes to oneDNN, as in `product`.
+    On a CPU, rows are filled up and fp32 goes to oneDNN, as in `product`.
     """
-    if x.device.type != "cpu" or not torch.is_grad_enabled():
+    if x.device.type != "cpu":
         return functional.linear(x, weight, bias)
     rows = filled_up(x.reshape(-1, x.shape[-1]))
     in_fp32 = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     products: Tensor = (_Linear.apply if in_fp32 else functional.linear)(rows, weight, bias)
     return products[: x.shape[:-1].numel()].view(*x.shape[:-1], len(weight))
+
+
+def batched_product(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply matrices [B, M, K] and [B, K, N] row by row: [B, M, N]; on a CPU in fp32 at least, as bf16 would be
+    oneDNN's, which generates code for each shape of a batch, and never lets go of it."""
+    if left.device.type != "cpu":
+        return left @ right
+    with without_autocast(left):
+        return widened(left) @ widened(right)
 
 
 class _Linear(torch.autograd.Function):

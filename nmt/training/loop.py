@@ -13,6 +13,7 @@ from nmt.batching import Batch, Segment
 from nmt.config import TrainingSettings
 from nmt.errors import TrainingError
 from nmt.models.build import count_parameters
+from nmt.models.devices import give_back_memory
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training.checkpoint import Checkpoints
@@ -28,6 +29,8 @@ _NEAR_ZERO = 1.0
 """Below this a BLEU says nothing of how good a model is: chance matches, or words that its tokenizer does not find."""
 _WARNED_AT = 3
 """Validations of such a BLEU and a lower loss each, before a warning."""
+_KEPT = 100
+"""Updates for which a CPU's memory is kept once it is freed."""
 _UNTIMED = 2
 """Updates of a process that take longer than those to come."""
 _TIMED = 5.0
@@ -147,9 +150,15 @@ class Trainer:
             meter.loss += loss
         state.step, state.position = state.step + 1, data.after
         state.tokens, state.window_tokens = state.tokens + data.pieces, state.window_tokens + data.pieces
+        if state.step % _KEPT == 0:
+            self._make_room()
         if state.step == meter.first.step + _UNTIMED:
             meter.timed = replace(state)
             self.pace.memory = self.pace.memory or resident_bytes()
+
+    def _make_room(self) -> None:
+        if self.model.device.type == "cpu":
+            give_back_memory()
 
     def _is_timed(self, seconds: float) -> bool:
         timed = self._meter.timed
@@ -236,6 +245,7 @@ class Trainer:
         """Validate, and keep the weights if they are the best so far; return False if asked to stop before the end."""
         self._check()
         self._show("validating")
+        self._make_room()  # what updates take is no use here, nor the other way round
         state, before, is_first = self.state, perf_counter(), self.pace.validation is None
         with self._averaged():
             found = self._scores()
@@ -245,6 +255,7 @@ class Trainer:
             if report.is_best and self.ranks.is_first:
                 self.save_model(state, found.summary())
         self.pace.validation = perf_counter() - before
+        self._make_room()
         if self.records is not None:
             self.records.add("valid", state.step, found.numbers())
         self.observer.on_validation(report)

@@ -67,14 +67,14 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
             reduction="sum",
             label_smoothing=label_smoothing,
         )
-        for part in _slices(len(gold), output.out_features)
+        for part in _slices(len(gold), output.out_features, cells=_CELLS // 8)  # and as large temporaries
     ]
     return torch.stack(losses).sum()
 
 
-def _slices(pieces: int, vocab_size: int) -> list[slice]:
+def _slices(pieces: int, vocab_size: int, *, cells: int = _CELLS) -> list[slice]:
     """Cut the pieces into slices; no pieces are one empty slice, whose gradients are zeros."""
-    size = max(1, _CELLS // vocab_size // ROW_MULTIPLE) * ROW_MULTIPLE
+    size = max(1, cells // vocab_size // ROW_MULTIPLE) * ROW_MULTIPLE
     return [slice(first, first + size) for first in range(0, max(1, pieces), size)]
 
 

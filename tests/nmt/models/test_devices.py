@@ -1,4 +1,5 @@
 import ctypes
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from nmt.models.devices import (
     choose_device,
     choose_precision,
     choose_search_precision,
+    give_back_memory,
     prepare_for_search,
     prepare_for_training,
     why_auto,
@@ -177,6 +179,25 @@ def asked_of_mallopt(
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
     prepare(CPU)
     return calls
+
+
+def test_training_on_a_cpu_lets_onednn_keep_little_but_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, "0")
+    prepare_for_training(CPU)
+    assert os.environ[name] == "0"
+    monkeypatch.delenv(name)
+    prepare_for_training(CPU)
+    assert os.environ[name] == "256"
+
+
+def test_freed_memory_is_given_back_where_the_allocator_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[int]()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(malloc_trim=calls.append))
+    give_back_memory()
+    assert calls == [0]
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    give_back_memory()
 
 
 def test_another_allocator_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,16 @@ def test_a_trained_layer_is_torch_s_layer_with_its_gradients(rows: int, bias: bo
         torch.testing.assert_close(value, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_products_of_batches_are_in_fp32_at_least(dtype: torch.dtype) -> None:
+    left, right = drawn(2, 3, 5).to(dtype), drawn(2, 5, 4, seed=1).to(dtype)
+    expected = left.double() @ right.double()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = kernels.batched_product(left, right)
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(found, expected.to(found.dtype))
+
+
 @pytest.mark.usefixtures("calls")
 def test_a_prepacked_weight_is_a_copy() -> None:
     weight, x = drawn(24, 10), drawn(7, 10, seed=1)

@@ -266,6 +266,17 @@ def test_every_step_is_told_of_and_only_every_other_one_recorded(make_run: MakeR
     assert recorded.loss is None  # the record has just told it
 
 
+def test_memory_is_given_back_every_hundred_updates_and_around_validation(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = list[int]()
+    run = make_run(tmp_path, total=5, scores=[1.0], validate_every=5)
+    monkeypatch.setattr("nmt.training.loop._KEPT", 2)
+    monkeypatch.setattr("nmt.training.loop.give_back_memory", lambda: given_back.append(run.state.step))
+    assert run.go()
+    assert given_back == [2, 4, 5, 5]
+
+
 def test_the_time_left_is_told_once_steps_have_been_timed_and_again_after_the_first_validation(
     make_run: MakeRun, tmp_path: Path, ticking: Ticking
 ) -> None:
