@@ -17,6 +17,7 @@ from nmt.training.observers import (
     Records,
     Scores,
     Silence,
+    StepProgress,
     StepReport,
     ValidationReport,
     read_metrics,
@@ -50,10 +51,13 @@ class Recorder:
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[StepReport | ValidationReport | str] = []
+        self.told: list[StepReport | StepProgress | ValidationReport | str] = []
 
     def on_step(self, report: StepReport) -> None:
         self.told.append(report)
+
+    def on_progress(self, progress: StepProgress) -> None:
+        self.told.append(progress)
 
     def on_validation(self, report: ValidationReport) -> None:
         self.told.append(report)
@@ -204,6 +208,15 @@ def test_a_full_disk_names_the_log_and_does_not_hide_an_earlier_error(
             logbook.on_message("hello")
         raise ValueError("earlier")
     file.close()
+
+
+def test_the_progress_of_every_step_is_passed_on_and_not_logged(tmp_path: Path) -> None:
+    recorder = Recorder()
+    progress = StepProgress(step=1, total_steps=8, loss=None, tokens_per_second=900.0, seconds_left=90.0)
+    with Logbook(tmp_path, recorder) as logbook:
+        logbook.on_progress(progress)
+    assert recorder.told == [progress]
+    assert lines(tmp_path) == []
 
 
 def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
