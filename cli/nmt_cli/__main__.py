@@ -1,6 +1,5 @@
 """The `nmt` command as a program: `nmt`, or `python -m nmt_cli`."""
 
-import atexit
 import gc
 import os
 import signal
@@ -13,14 +12,15 @@ def main() -> None:
     """Run the command; until it is loaded, an interrupt ends the process at once and in silence, as a shell expects."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background jobs ignore it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    gc.disable()  # until a command runs: what modules make stays
-    atexit.register(gc.freeze)  # or Python would search all of torch for garbage before the process ends
     # a person sees within a blink that something happens; a shell that asks for completions does not
     seen = sys.stderr is not None and sys.stderr.isatty() and "_NMT_COMPLETE" not in os.environ
     if seen:
         _write(_LOADING)
+    gc.disable()  # what modules make stays: `loading` says more
     from nmt_cli.main import app
 
+    gc.freeze()
+    gc.enable()
     if seen:
         _write(" " * len(_LOADING))
     app(prog_name="nmt")

@@ -1,6 +1,5 @@
 """The `nmt` command: its subcommands, and what each kind of failure looks like to the user."""
 
-import gc
 import os
 import signal
 import sys
@@ -127,7 +126,6 @@ def nmt(
     ] = False,
 ) -> None:
     """Train and run recurrent translators: prepare, train, translate, score; run and demo do all four."""
-    gc.enable()
     own_streams()
     show_warnings()
     # A polite kill and a closed terminal clean up as Ctrl-C does; what the caller ignores stays ignored.
