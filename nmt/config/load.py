@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import tomli_w
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from nmt.config.data import DataSettings, TokenizerSettings
 from nmt.config.model import ModelSettings
@@ -25,11 +25,11 @@ from nmt.errors import ConfigError, UsageError
 class Settings(Section):
     """Everything a run depends on; stored in every model as config.toml."""
 
-    data: DataSettings = DataSettings()
-    tokenizer: TokenizerSettings = TokenizerSettings()
-    model: ModelSettings = ModelSettings()
-    training: TrainingSettings = TrainingSettings()
-    search: SearchSettings = SearchSettings()
+    data: DataSettings = Field(default_factory=DataSettings)
+    tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
 
     @model_validator(mode="after")
     def _sections_must_agree(self) -> Self:
@@ -72,7 +72,7 @@ class Settings(Section):
             )
 
 
-_SECTIONS: Final[dict[str, type[Section]]] = {name: type(section) for name, section in Settings()}
+_SECTIONS: Final[dict[str, Any]] = {name: field.annotation for name, field in Settings.model_fields.items()}
 _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
 _LONGEST = 500

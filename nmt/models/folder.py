@@ -49,7 +49,7 @@ class Vocabularies:
 class _Card(BaseModel):
     """The contents of model.json."""
 
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow")
 
     format_version: int
     vocabularies: Vocabularies

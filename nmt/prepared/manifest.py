@@ -53,7 +53,7 @@ _CORPUS_PATHS: Final = {"src", "tgt", "path"}
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FileRecord(_Record):
