@@ -29,7 +29,6 @@ DATA, MODEL, TEST = "data", "model", "test"
 
 HYPOTHESES, STAMP, SCORES = "hypotheses.txt", "made-from.json", "scores.json"
 
-_BLOCK = 1000
 _TOTALS: Final = {"words" if field.name == "pieces" else field.name: field.name for field in fields(Totals)}
 """The fields of `Totals` by their names in the file, which has always called pieces words."""
 
@@ -79,11 +78,8 @@ def translate_test(
     lines = list(read_lines(src, on_bad_utf8=settings.data.on_bad_utf8))
     translator = Translator.load(model_dir, device=settings.training.device, precision=search.precision)
     options = Options(**search.model_dump(exclude={"precision"}), tag=settings.data.test_tag)
-    texts: list[str] = []
-    for first in range(0, len(lines), _BLOCK):
-        found = translator.translate(lines[first : first + _BLOCK], options)
-        texts += [translations[0].text for translations in found]
-        on_lines(len(texts), len(lines))
+    found = translator.translate(lines, options, on_lines=lambda count: on_lines(count, len(lines)))
+    texts = [translations[0].text for translations in found]
     make_folder(test_dir)
     write_text(hypotheses, "".join(text + "\n" for text in texts))
     write_text(stamp, json.dumps({**made_from, "hypotheses": sha256(hypotheses)}, indent=2) + "\n")

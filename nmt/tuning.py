@@ -11,6 +11,7 @@ from nmt.errors import DataError, UsageError
 from nmt.io.lines import OnBadUtf8, read_lines, unequal
 from nmt.metrics import Score, ScoreOptions, compare, score_lines, tokenizer_for
 from nmt.translate import Options, Translator
+from nmt.translate.flow import OnLines
 
 
 class Point(NamedTuple):
@@ -120,9 +121,11 @@ class Validation:
             raise DataError(f"{src} has no lines; there is nothing to tune on")
         return cls(src_lines, tgt_lines, metric)
 
-    def translate(self, translator: Translator, options: Options, point: Point) -> list[str]:
+    def translate(
+        self, translator: Translator, options: Options, point: Point, *, on_lines: OnLines = lambda count: None
+    ) -> list[str]:
         """Translate the source with the weights of `point`."""
-        found = translator.translate(self.src, options.model_copy(update=point._asdict()))
+        found = translator.translate(self.src, options.model_copy(update=point._asdict()), on_lines=on_lines)
         return [best.text for best, *_ in found]
 
     def score(self, hypotheses: Sequence[str], settings: Settings) -> Score:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nmt_cli.terminal import count_option, loading, results, say
+from nmt_cli.terminal import count_option, loading, results, say, status
 
 
 def average(
@@ -31,7 +31,8 @@ def average(
         from nmt.training.averaging import average_run
 
     data = None if data_dir is None else open_data(data_dir)
-    done = average_run(model_dir, out_dir, last=last, data=data)
+    with status("averaging" if data is None else "averaging and validating"):
+        done = average_run(model_dir, out_dir, last=last, data=data)
     results.print("averaged steps:", *done.steps, soft_wrap=True)
     if len(done.steps) == 1:
         say(f"there was one checkpoint to average: {out_dir} holds a copy of its weights")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from nmt_cli.terminal import STREAM, file_option, loading, refuse_replacing, results, say
+from nmt_cli.terminal import STREAM, file_option, loading, refuse_replacing, results, say, status
 
 if TYPE_CHECKING:
     from nmt.report.inspection import Bar, Inspection
@@ -52,7 +52,8 @@ def inspect(
         from nmt.report.inspection import inspect as look
         from nmt.report.page import inspection_tree, to_page
 
-    inspection = look(data_dir)
+    with status(f"reading {data_dir}"):
+        inspection = look(data_dir)
     named = data_dir if data_dir.name not in ("", "..") else data_dir.resolve()
     page = None if no_html else html or named.with_name(f"{named.name}.html")
     refuse_replacing((Path(record.path) for record in inspection.manifest.inputs), [page] if page else [])

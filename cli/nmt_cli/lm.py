@@ -115,7 +115,8 @@ def score(
     refuse_replacing([source], [output])
     refuse_markup(source)
     _, lines = open_lines(source, on_bad_utf8)
-    scorer = LanguageScorer.load(model_dir, device=device, precision=precision, threads=threads)
+    with status("loading the model", visible=not is_typed(source)):
+        scorer = LanguageScorer.load(model_dir, device=device, precision=precision, threads=threads)
     carried = scorer.settings.training.carry_state if carry is None else carry
     found = scorer.score_source(lines, carry=carried, block=block_of(source))
     if total:
@@ -170,7 +171,8 @@ def generate(
 
     sampling = sampling_with(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     generation = Generation(sampling, max_length, prefix)
-    generator = Generator.load(model_dir, device=device, threads=threads)
+    with status("loading the model"):
+        generator = Generator.load(model_dir, device=device, threads=threads)
     text = islice(generator.text(generation), lines) if carry else generator.lines(generation, count=lines)
     for line in text:
         sys.stdout.buffer.write(f"{line}\n".encode())
@@ -226,7 +228,8 @@ def filter_corpus(
         raise UsageError("give one of --keep and --threshold: which lines are kept")
     _check_files([path for paths in sides for path in paths], [*outputs, *([scores] if scores else [])])
     models = _models(side, in_domain, general, text=bool(text))
-    judges = [pair and Difference.load(*pair, device=device, precision=precision) for pair in models]
+    with status("loading the models"):
+        judges = [pair and Difference.load(*pair, device=device, precision=precision) for pair in models]
     with ExitStack() as stack:
         # opened before anything is scored: what cannot be written to should not come out hours later
         files = [stack.enter_context(written(path)) for path in outputs]

@@ -10,7 +10,7 @@ import typer
 
 from nmt.config.training import BleuTokenizer
 from nmt.errors import counted
-from nmt_cli.terminal import OnBadUtf8Option, file_option, loading, results, warn
+from nmt_cli.terminal import OnBadUtf8Option, file_option, loading, results, status, warn
 
 if TYPE_CHECKING:
     from nmt.metrics import FileScores, Score
@@ -60,9 +60,10 @@ def score(
 
     chosen = tuple(name for name in METRICS if not metrics or name in metrics)
     scoring = ScoreOptions(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
-    scored = (compare_files if paired else score_files)(
-        reference, hypotheses, scoring, more=references, on_bad_utf8=on_bad_utf8
-    )
+    with status("comparing" if paired else "scoring"):
+        scored = (compare_files if paired else score_files)(
+            reference, hypotheses, scoring, more=references, on_bad_utf8=on_bad_utf8
+        )
     if better := better_tokenizer(reference, scoring):
         warn(f"{reference} has no spaces between words, which --tokenize 13a looks for; try --tokenize {better}")
     for file in scored:

@@ -147,9 +147,9 @@ def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]
     if not (visible and console.is_terminal):
         yield lambda text: None
         return
-    from rich.progress import SpinnerColumn, TextColumn
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as bar:
+    with progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()) as bar:
         task = bar.add_task(name)
         yield lambda text: bar.update(task, description=text)
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import sys
 import time
@@ -257,19 +258,36 @@ def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, b
     from nmt.translate.flow import whole_lines
     from nmt.translate.translator import chunks_of
 
-    if workers > 1:
-        chunks = map_in_processes(job.start, chunks_of(lines, STREAM_BLOCK, job.options), workers=workers)
-        translations = whole_lines(chunks, markup=job.options.markup)
-    else:
-        translations = job.translate(lines, block=block)
-    done, start = 0, time.monotonic()
     visible = _shows_progress(form.output)
-    with closing(translations), writer(form) as write, status("translating", visible=visible) as show:
-        for found in translations:
-            write(found, done)
-            warn_of_cuts_and_losses(found, done, name=name, document=job.options.document)
-            done += len(found)
-            show(f"{counted(done, 'line')}, {done / (time.monotonic() - start):,.0f} lines/s")
+    with status("translating" if workers > 1 else "loading the model", visible=visible) as show:
+        on_lines, done = pace(show), 0
+        if workers > 1:
+            chunks = map_in_processes(job.start, chunks_of(lines, STREAM_BLOCK, job.options), workers=workers)
+            translations = whole_lines(chunks, markup=job.options.markup)
+        else:
+            translations = job.translate(lines, block=block, on_lines=on_lines)
+        with closing(translations), writer(form) as write:
+            for found in translations:
+                write(found, done)
+                warn_of_cuts_and_losses(found, done, name=name, document=job.options.document)
+                done += len(found)
+                if workers > 1:
+                    on_lines(done)
+
+
+def pace(show: Callable[[str], None]) -> Callable[[int], None]:
+    """Return what shows how many lines are translated, and how fast, from its first call on."""
+    start, before = math.inf, -1
+
+    def on_lines(count: int) -> None:
+        nonlocal start, before
+        if count != before:
+            now, before = time.monotonic(), count
+            start = min(start, now)
+            speed = f", {count / (now - start):,.0f} lines/s" if now > start else ""
+            show(f"translating: {counted(count, 'line')}{speed}")
+
+    return on_lines
 
 
 def warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, document: bool) -> None:

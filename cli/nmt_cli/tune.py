@@ -27,6 +27,7 @@ from nmt_cli.terminal import (
     results,
     say,
     setting,
+    status,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def tune(
     search: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     options = Options(**search, lm_rescore=lm_rescore, tag=tag)
     folders = (model_dir, *(ensemble or ()))
-    translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
+    with status("loading the model"):
+        translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
     plan = plan.with_usual(translator.settings.search.length_penalty)
     # A language model that does not fit is refused now, not after the points that leave it out.
     translator.flow(options if lm is None else options.model_copy(update={"lm_weight": 1.0}))
@@ -94,11 +96,17 @@ def tune(
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
         texts: dict[Point, list[str]] = {}
 
-        def score_of(point: "Point") -> "Score":
-            texts[point] = validation.translate(translator, options, point)
-            return validation.score(texts[point], translator.settings)
+        with progress() as bar:
+            task = bar.add_task("tuning", total=plan.most * len(validation.src))
 
-        tried = _try_all(score_of, plan)
+            def score_of(point: "Point") -> "Score":
+                done = len(texts) * len(validation.src)
+                texts[point] = validation.translate(
+                    translator, options, point, on_lines=lambda count: bar.update(task, completed=done + count)
+                )
+                return validation.score(texts[point], translator.settings)
+
+            tried = _try_all(score_of, plan)
         best = best_of(tried, plan.usual_penalty)
         usual = next(one for one in tried if one.point == plan.usual)
         p_value = validation.p_value(texts[usual.point], texts[best.point], translator.settings)
@@ -117,15 +125,12 @@ def _try_all(score_of: "Callable[[Point], Score]", plan: "Plan") -> "list[Tried]
     from nmt.tuning import try_points
 
     tried: list[Tried] = []
-    with progress() as bar:
-        task = bar.add_task("tuning", total=plan.most)
-        for one in try_points(score_of, plan):
-            if not tried:
-                results.print(f"lm weight  length penalty  {one.score.name:>6}")
-            tried.append(one)
-            weight, penalty = one.point
-            results.print(f"{weight:>9.4g}  {penalty:>14.4g}  {one.score.score:>6.2f}")
-            bar.update(task, completed=len(tried))
+    for one in try_points(score_of, plan):
+        if not tried:
+            results.print(f"lm weight  length penalty  {one.score.name:>6}")
+        tried.append(one)
+        weight, penalty = one.point
+        results.print(f"{weight:>9.4g}  {penalty:>14.4g}  {one.score.score:>6.2f}")
     return tried
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nmt_cli.terminal import STREAM, ModelDir, file_option, loading, open_output
+from nmt_cli.terminal import STREAM, ModelDir, file_option, loading, open_output, status
 
 
 def vectors(
@@ -31,6 +31,7 @@ def vectors(
     with loading():
         from nmt.models.folder import export_vectors
 
-    lines = export_vectors(model_dir, side=side)
+    with status("reading the model"):
+        lines = export_vectors(model_dir, side=side)
     with open_output(output) as file:
         file.writelines(line.encode() for line in lines)

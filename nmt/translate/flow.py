@@ -1,7 +1,7 @@
 """Lines that come and go: translated together, given back in their order."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -70,6 +70,8 @@ class Flow:
         self._waiting: deque[list[Sentence]] = deque()
         self._unfinished: dict[int, _Unfinished] = {}
         self._characters = 0
+        self.translated = 0
+        """Lines translated so far, those too that wait for one before them."""
 
     @property
     def busy(self) -> bool:
@@ -93,6 +95,7 @@ class Flow:
             first = self._next_in * _PARTS_OF_A_LINE
             of_line = [line.sentence(part, first) for part in range(len(line.parts))]
             (self._to_link if self._linking and line.marked.spans else sentences).extend(of_line)
+            self.translated += not of_line
             self._next_in += 1
         sentences.sort(key=lambda sentence: len(sentence.ids))
         if sentences:
@@ -109,7 +112,7 @@ class Flow:
             if sentence and self._processor.lacks(sentence, hypotheses):
                 self._lacking.append(sentence)
             else:
-                unfinished.found[part] = hypotheses
+                self._keep(unfinished, part, hypotheses)
         for engine, sentences in ((self._again, self._lacking), (self._linking, self._to_link)):
             if engine is not None:
                 self._search_beside(engine, sentences)
@@ -128,7 +131,11 @@ class Flow:
             engine.add([sentences.popleft() for _ in range(count)])
         for number, hypotheses in self._found_by(engine):
             line, part = divmod(number, _PARTS_OF_A_LINE)
-            self._unfinished[line].found[part] = hypotheses
+            self._keep(self._unfinished[line], part, hypotheses)
+
+    def _keep(self, unfinished: _Unfinished, part: int, hypotheses: list[Hypothesis]) -> None:
+        unfinished.found[part] = hypotheses
+        self.translated += len(unfinished.found) == len(unfinished.line.parts)
 
     def _found_by(self, engine: Engine[Any, Any]) -> Found:
         found = engine.step()
@@ -153,7 +160,13 @@ class Flow:
         return taken
 
 
-def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[Translations]:
+OnLines = Callable[[int], None]
+"""Is told how many lines are translated, whether or not they can be given back yet."""
+
+
+def translate_source(
+    flow: Flow, source: LineSource, *, block: int, on_lines: OnLines = lambda count: None
+) -> Iterator[Translations]:
     """Translate all lines of a source, at most `block` of which are taken together; give what is done as it is done.
 
     Lines wait for nothing but the device: whatever has arrived joins those under way. Where a line cannot be read, the
@@ -169,7 +182,9 @@ def translate_source(flow: Flow, source: LineSource, *, block: int) -> Iterator[
                 flow.put(lines)
         except NmtError as error:
             failure = error
-        if done := flow.step():
+        done = flow.step()
+        on_lines(flow.translated)
+        if done:
             yield done
     if failure is not None:
         raise failure

@@ -27,7 +27,7 @@ from nmt.search.protocol import SearchableModel
 from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.text.tokenizer import Tokenizers, tokenizer_files
-from nmt.translate.flow import Flow, Translations, translate_source, whole_lines
+from nmt.translate.flow import Flow, OnLines, Translations, translate_source, whole_lines
 from nmt.translate.language import Rescoring, TargetLanguage
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
@@ -117,7 +117,13 @@ class Translator:
         return cls(models[0], tokenizers, settings, shortlister, language, attending > 0, arithmetic)
 
     def translate(
-        self, lines: Sequence[str], options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None
+        self,
+        lines: Sequence[str],
+        options: Options = DEFAULT,
+        *,
+        first_line: int = 0,
+        opened: Region | None = None,
+        on_lines: OnLines = lambda count: None,
     ) -> Translations:
         """Translate lines; a line's translations do not depend on the lines around it, but for what markup they open.
 
@@ -128,6 +134,7 @@ class Translator:
             lines: One text each.
             first_line: The number of the first line: what is drawn at random depends on it.
             opened: What of the markup of a document is open before the first line.
+            on_lines: Is told how many are translated.
 
         Returns:
             For each line, in order, its translations, best first: `n_best`, fewer where the model has no more to offer,
@@ -144,7 +151,8 @@ class Translator:
             raise TypeError("translate takes a list of lines, found one str; write [text]")
         flow = self.flow(options, first_line=first_line, opened=opened)
         sections = chain.from_iterable(map(sections_of, lines))
-        blocks = whole_lines(translate_source(flow, FileLines(sections), block=_BLOCK), markup=options.markup)
+        found = translate_source(flow, FileLines(sections), block=_BLOCK, on_lines=on_lines)
+        blocks = whole_lines(found, markup=options.markup)
         return [translations for block in blocks for translations in block]
 
     def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
@@ -288,9 +296,11 @@ class Job:
     load: Callable[[], Translator]
     options: Options
 
-    def translate(self, source: LineSource, *, block: int) -> Generator[Translations, None, None]:
+    def translate(
+        self, source: LineSource, *, block: int, on_lines: OnLines = lambda count: None
+    ) -> Generator[Translations, None, None]:
         """Translate all lines of a source in this process; see `translate_source`."""
-        found = translate_source(self.load().flow(self.options), source, block=block)
+        found = translate_source(self.load().flow(self.options), source, block=block, on_lines=on_lines)
         yield from whole_lines(found, markup=self.options.markup)
 
     def start(self) -> Callable[[Chunk], Translations]:

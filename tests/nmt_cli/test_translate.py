@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from nmt.translate import Translator
 from nmt_cli.main import app
+from nmt_cli.translate import pace
 
 Invoke = Callable[..., Result]
 Run = Callable[..., str]
@@ -242,3 +243,13 @@ def test_a_reader_that_has_seen_enough_ends_it_without_a_word(toy_model: Path) -
         process.stdin.close()
         assert process.wait(timeout=120) == 141
         assert process.stderr.read() == b""
+
+
+def test_translated_lines_are_shown_with_their_speed_from_the_first_call_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 102.0, 104.0])
+    monkeypatch.setattr("nmt_cli.translate.time.monotonic", lambda: next(clock))
+    shown = list[str]()
+    on_lines = pace(shown.append)
+    for count in (0, 0, 1, 3000):
+        on_lines(count)
+    assert shown == ["translating: 0 lines", "translating: 1 line, 0 lines/s", "translating: 3,000 lines, 750 lines/s"]

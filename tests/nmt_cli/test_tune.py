@@ -3,6 +3,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -122,9 +123,9 @@ def test_text_is_translated_with_its_tag_and_the_options_name_it(
     monkeypatch.setattr("nmt.translate.translator.check_tag", lambda tokenizer, tag: None)
     translate, found = Translator.translate, set[str | None]()
 
-    def note(self: Translator, lines: list[str], options: Options) -> list[list[Translation]]:
+    def note(self: Translator, lines: list[str], options: Options, **more: Any) -> list[list[Translation]]:
         found.add(options.tag)
-        return translate(self, lines, options)
+        return translate(self, lines, options, **more)
 
     monkeypatch.setattr(Translator, "translate", note)
     result = invoke(toy_model, toy_text, "--tag", "<bat>")

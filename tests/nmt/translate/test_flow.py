@@ -239,6 +239,14 @@ def test_all_lines_of_a_source_are_translated(echo: Translator) -> None:
     assert list(translate_source(echo.flow(), FileLines([]), block=3)) == []
 
 
+def test_lines_are_counted_when_they_are_translated_and_not_only_when_they_are_given_back(echo: Translator) -> None:
+    flow, counts = echo.flow(), list[int]()
+    [found] = translate_source(flow, FileLines(["the cat sleeps .", "", "a"]), block=3, on_lines=counts.append)
+    assert len(found) == 3
+    assert counts == sorted(counts)
+    assert list(dict.fromkeys(counts)) == [2, 3], "the short line is not waited for"
+
+
 def test_a_source_is_waited_for_only_when_nothing_is_under_way(echo: Translator) -> None:
     source = Script(["a dog", "the"], [], ["a cat"], [], [], ["", "the dog"], [], [])
     found = [texts(block) for block in translate_source(echo.flow(), source, block=10)]
