@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nmt.metrics import Score
+    from nmt.translate.flow import OnLines
     from nmt.tuning import Plan, Point, Tried
 
 
@@ -83,8 +84,7 @@ def tune(
     refuse_replacing([src, tgt], [output] if output else [])
     plan = plan_for(with_language_model=lm is not None, lm_weight=lm_weight, length_penalty=length_penalty)
     validation = Validation.read(src, tgt, metric, on_bad_utf8)
-    given = {"beam_size": beam_size, "batch_tokens": batch_tokens}
-    search: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    search: dict[str, Any] = {"beam_size": beam_size, "batch_tokens": batch_tokens}
     options = Options(**search, lm_rescore=lm_rescore, tag=tag)
     folders = (model_dir, *(ensemble or ()))
     with status("loading the model"):
@@ -96,41 +96,41 @@ def tune(
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
         texts: dict[Point, list[str]] = {}
 
-        with progress() as bar:
-            task = bar.add_task("tuning", total=plan.most * len(validation.src))
+        def score_of(point: "Point", on_lines: "OnLines") -> "Score":
+            texts[point] = validation.translate(translator, options, point, on_lines=on_lines)
+            return validation.score(texts[point], translator.settings)
 
-            def score_of(point: "Point") -> "Score":
-                done = len(texts) * len(validation.src)
-                texts[point] = validation.translate(
-                    translator, options, point, on_lines=lambda count: bar.update(task, completed=done + count)
-                )
-                return validation.score(texts[point], translator.settings)
-
-            tried = _try_all(score_of, plan)
+        tried = _try_all(score_of, plan, lines=len(validation.src))
         best = best_of(tried, plan.usual_penalty)
         usual = next(one for one in tried if one.point == plan.usual)
         p_value = validation.p_value(texts[usual.point], texts[best.point], translator.settings)
         if file is not None:
             file.write(_as_json(tried, best, usual, p_value))
-    lines = counted(len(validation.src), "line")
-    say(f"{counted(len(tried), 'point')}, each a translation of {lines}: {time.monotonic() - start:.0f} s")
+    work = f"{counted(len(tried), 'point')}, each a translation of {counted(len(validation.src), 'line')}"
+    say(f"{work}: {time.monotonic() - start:.0f} s")
     results.print(f"best: {best.score.name} {best.score.score:.2f}  {best.score.signature}", soft_wrap=True)
     results.print(_compare(best, usual, p_value), soft_wrap=True)
     alike = {"--tag": tag, "--ensemble": ensemble, "--beam": beam_size, "--precision": precision}
     results.print(_as_options(best.point, lm, rescoring=lm_rescore, alike=alike), soft_wrap=True)
 
 
-def _try_all(score_of: "Callable[[Point], Score]", plan: "Plan") -> "list[Tried]":
-    """Try the points of a plan, and print each as it is known."""
+def _try_all(score_of: "Callable[[Point, OnLines], Score]", plan: "Plan", *, lines: int) -> "list[Tried]":
+    """Try the points of a plan, each a translation of so many lines, and print each as it is known."""
     from nmt.tuning import try_points
 
     tried: list[Tried] = []
-    for one in try_points(score_of, plan):
-        if not tried:
-            results.print(f"lm weight  length penalty  {one.score.name:>6}")
-        tried.append(one)
-        weight, penalty = one.point
-        results.print(f"{weight:>9.4g}  {penalty:>14.4g}  {one.score.score:>6.2f}")
+    with progress() as bar:
+        task = bar.add_task("tuning", total=plan.most * lines)
+
+        def on_lines(count: int) -> None:
+            bar.update(task, completed=len(tried) * lines + count)
+
+        for one in try_points(lambda point: score_of(point, on_lines), plan):
+            if not tried:
+                results.print(f"lm weight  length penalty  {one.score.name:>6}")
+            tried.append(one)
+            weight, penalty = one.point
+            results.print(f"{weight:>9.4g}  {penalty:>14.4g}  {one.score.score:>6.2f}")
     return tried
 
 
