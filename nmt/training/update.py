@@ -20,7 +20,7 @@ from nmt.batching import TrainingBatch
 from nmt.config import TrainingSettings
 from nmt.errors import TrainingError, is_out_of_memory
 from nmt.models.devices import Precision, autocast
-from nmt.models.kernels import move_towards
+from nmt.models.kernels import move_towards, without_autocast
 from nmt.training.distributed import Place, Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.state import Carry
@@ -242,7 +242,8 @@ class Updater:
                 with autocast(self.device, self.precision):
                     part_loss = loss(part.to(self.device))
                 mean = part_loss * (self.ranks.size / pieces)  # processes take the mean of their gradients
-                mean.backward()
+                with without_autocast(mean):  # threads never leave it, and it would narrow gradients of wide products
+                    mean.backward()
             total += part_loss.detach()
         return total
 
