@@ -47,7 +47,8 @@ class Threads:
         self.generators = [torch.Generator() for _ in range(1, count)]
         self.losses = [loss, *(_copied(loss, generator, shared) for generator in self.generators)]
         self._parameters = [list(loss.parameters()) for loss in self.losses]
-        self._pool = ThreadPoolExecutor(max(1, count - 1), initializer=self._begin)  # whose threads start when needed
+        # its threads start when they are needed, and end when nobody has it any more: so none of them may have `self`
+        self._pool = ThreadPoolExecutor(max(1, count - 1), initializer=_begin, initargs=(place,))
 
     def __len__(self) -> int:
         return len(self.losses)
@@ -63,7 +64,7 @@ class Threads:
         error is raised."""
         if len(self) == 1:
             return [work(self.losses[0], shares[0])]
-        with self._autocast():
+        with autocast(self.place.device, self.place.precision):
             others = [self._pool.submit(work, *its) for its in zip(self.losses[1:], shares[1:], strict=True)]
             try:
                 first = work(self.losses[0], shares[0])
@@ -84,14 +85,12 @@ class Threads:
         for loss in self.losses[1:]:
             loss.zero_grad()
 
-    def _begin(self) -> None:
-        """Prepare a thread. It never leaves autocast: all threads keep cast weights in one cache, which is emptied
-        wherever the outermost block ends, and what is then cast anew is rounded in another place."""
-        torch.set_num_threads(1)
-        ExitStack().enter_context(self._autocast())
 
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.place.device, self.place.precision)
+def _begin(place: Place) -> None:
+    """Prepare a thread. It never leaves autocast: all threads keep cast weights in one cache, which is emptied wherever
+    the outermost block ends, and what is then cast anew is rounded in another place."""
+    torch.set_num_threads(1)
+    ExitStack().enter_context(autocast(place.device, place.precision))
 
 
 def _copied(loss: nn.Module, generator: torch.Generator, shared: Sequence[object]) -> nn.Module:

@@ -1,6 +1,7 @@
 """Updates that several threads compute: the same to the last bit as if each part was computed after the other."""
 
 import copy
+import gc
 import itertools
 import math
 import threading
@@ -239,6 +240,15 @@ def test_an_interrupt_comes_through_when_the_other_threads_have_ended() -> None:
     with pytest.raises(KeyboardInterrupt):
         updater(loss, parts=3).update(pairs(range(8)), step=1, seed=SEED, rate=1.0)
     assert sorted(ended) == [3, 3]
+
+
+def test_threads_end_when_the_run_is_over(toy_data: PreparedData, toy_settings: Settings, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    train_toy(toy_data, toy_settings, tmp_path, max_steps=1, threads=3)
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=5)
+        assert not thread.is_alive()
 
 
 def train_toy(
