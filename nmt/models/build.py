@@ -1,10 +1,12 @@
 """From settings to a model, and how its weights start: the one place that unpacks settings."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from nmt.config import ModelSettings
 from nmt.errors import ConfigError
@@ -69,6 +71,26 @@ def build_language_model(settings: ModelSettings, *, vocab_size: int, seed: int)
         )
         _start(model, settings)
         return model
+
+
+class Undrawn(TorchFunctionMode):
+    """Models that are built within have whatever is in memory as weights: to draw those takes longer than to read them.
+
+    Example: `with Undrawn(): model = build_model(...)`
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Leave a tensor as it is where `func` would draw it, or take a drawn one for orthogonal."""
+        if func.__name__ in _DRAWING:
+            return next(chain(args, (kwargs or {}).values()))
+        if func is torch.linalg.qr:
+            return args * 2
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWING: Final = {"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"}
 
 
 def count_parameters(model: nn.Module) -> int:

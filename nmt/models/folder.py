@@ -22,7 +22,7 @@ from nmt.config.load import describe_misfit
 from nmt.config.model import CELLS
 from nmt.errors import ConfigError, ModelError
 from nmt.io.files import read_json, read_regular, replacing, sha256, write_text
-from nmt.models.build import build_language_model, build_model
+from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.tokenizer import Tokenizers, load_tokenizers
@@ -169,11 +169,12 @@ def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | Langua
     """Load a model of whichever kind, ready in evaluation mode."""
     settings, sizes = _read_checked(folder)
     model: Seq2Seq | LanguageModel
-    if settings.model.kind == "lm":
-        model = build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
-    else:
-        src, tgt = sizes.src, sizes.tgt
-        model = build_model(settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=sizes.joint, seed=0)
+    with Undrawn():
+        if settings.model.kind == "lm":
+            model = build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
+        else:
+            src, tgt = sizes.src, sizes.tgt
+            model = build_model(settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=sizes.joint, seed=0)
     load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
     return model.eval().to(device), settings
 

@@ -1,16 +1,17 @@
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.errors import ConfigError
-from nmt.models.build import build_language_model, build_model, count_parameters
+from nmt.models.build import Undrawn, build_language_model, build_model, count_parameters
 from nmt.models.cells.fused import FusedLayer
 from nmt.models.cells.layer import Recurrence, RecurrentLayer, make_layer
 from nmt.models.decoder import InputFeedingDecoder
@@ -51,6 +52,32 @@ def test_two_vocabularies_tie_the_target_side_only() -> None:
 def test_tying_all_with_two_vocabularies_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs one joint vocabulary"):
         model_of(settings_of(tied_embeddings="all"), joint=False)
+
+
+class DrawingSeen(TorchDispatchMode):
+    """Notes which operations draw numbers, or make orthogonal matrices of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = set[str]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        self.names |= {name} & {"normal_", "uniform_", "linalg_qr"}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("start", [{"init": "orthogonal"}, {"init": "xavier"}, {"init": "he"}, {"init_range": 0.1}])
+def test_what_is_about_to_be_read_is_not_drawn(cell: str, start: dict[str, object]) -> None:
+    settings = settings_of(cell=cell, **start)
+    with DrawingSeen() as otherwise:
+        model_of(settings)
+    with DrawingSeen() as seen, Undrawn():
+        undrawn = model_of(settings)
+    assert otherwise.names
+    assert seen.names == set()
+    assert count_parameters(undrawn) == count_parameters(model_of(settings))
 
 
 def test_parameters_are_counted_by_hand() -> None:
