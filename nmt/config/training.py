@@ -119,7 +119,8 @@ class TrainingSettings(Section):
         BeforeValidator(_threads),
         Expected('a number of threads, 1 or more, or "auto"'),
     ] = "auto"
-    """CPU threads, each of which computes a part of every batch; auto: one for each core that this process may use, or
-    as OMP_NUM_THREADS says, but none for parts of less than 250 tokens. A run keeps its number on any machine."""
+    """CPU threads, each of which computes a part of every batch. auto: one for each core that this process may use, or
+    as OMP_NUM_THREADS says, but none for parts of less than 250 tokens; or one alone, if a trial before a long run
+    finds that faster. A run keeps its number on any machine."""
     tensorboard: bool = True
     """Write TensorBoard curves next to metrics.jsonl."""

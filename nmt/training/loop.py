@@ -78,8 +78,8 @@ class Trainer:
             self._leave_model()
         return finished
 
-    def rehearse(self, seconds: float) -> None:
-        """Time updates for so long; nothing is recorded or saved.
+    def rehearse(self, seconds: float) -> float:
+        """Time updates for so long, and return their target pieces a second; nothing is recorded or saved.
 
         They are made twice, and timed the second time: then libraries and memory are ready for batches of these sizes.
         """
@@ -93,6 +93,7 @@ class Trainer:
                 self._show("timing")
             self._check()
             self._keep_pace()
+        return self._meter.speed
 
     def _begin(self) -> None:
         device = self.model.device

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -23,11 +23,9 @@ _FEWEST_TOKENS: Final = 250
 """Of an update, for each thread: with fewer, what every part costs weighs more than what another core gives."""
 
 
-def choose_threads(wanted: int | Literal["auto"], *, tokens: int) -> int:
-    """Resolve "auto" to one thread a core, or to what OMP_NUM_THREADS says, which torchrun sets to 1 for several
-    processes; an update of `tokens` feeds only so many."""
-    if wanted != "auto":
-        return wanted
+def most_threads(*, tokens: int) -> int:
+    """Return how many threads an update of `tokens` can feed: one a core at most, or as many as OMP_NUM_THREADS says,
+    which torchrun sets to 1 for several processes."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return max(1, min(int(said) if said.isdecimal() else usable_cores(), tokens // _FEWEST_TOKENS))
 

@@ -28,13 +28,19 @@ from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, Sto
 from nmt.training.planning import Forecast, Pace, RunPlan, times
 from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, Position, TrainingState
-from nmt.training.threads import choose_threads
+from nmt.training.threads import most_threads
 from nmt.training.translation import TranslationTask
 from nmt.training.update import MovingAverage, Schedule, Updater, make_optimizer
 
 _ALONE = Ranks()
 _MEASURED = 10.0
 """Seconds of updates that tell how long a run takes, at most."""
+_COMPARED = 1.0
+"""Seconds of updates with each number of threads that tell which is faster."""
+_LONG = 500
+"""Updates of a run that is worth comparing them."""
+_GAIN = 1.05
+"""How much faster several threads have to be than one, which has the other cores left for other programs."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,7 @@ class _Run:
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
             return TrainingSummary(True, state, self.parameters, self.task.feed.padding)
+        self._choose_parts(state, steps=schedule.total_steps - state.step)
         if self.ranks.is_first:
             self.folder.create()
         for line in self._plan(state, schedule).describe():
@@ -191,6 +198,7 @@ class _Run:
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
             return None
+        self._choose_parts(state, steps=schedule.total_steps - state.step)
         plan = self._plan(state, schedule)
         self._warn(schedule)
         if not self.settings.training.time:
@@ -222,13 +230,25 @@ class _Run:
         return f"{parts} threads on {counted(usable_cores(), 'core')}, each computes {share} of every update"
 
     def _parts(self, state: TrainingState) -> int:
-        """Return for how many threads an update is cut: once this is chosen, a run keeps it."""
+        """Return into how many parts each update is cut, for as many threads."""
+        return 1 if self.device.type != "cpu" or self.ranks.size > 1 else state.parts
+
+    def _choose_parts(self, state: TrainingState, *, steps: float) -> None:
+        """Choose that number for a run with so many steps to go; once "auto" has chosen it, the run keeps it."""
         training = self.settings.training
-        if self.device.type != "cpu" or self.ranks.size > 1:
-            return 1
-        if training.threads != "auto" or not state.parts:
-            state.parts = choose_threads(training.threads, tokens=self.task.batch_tokens * training.accumulate)
-        return state.parts
+        if training.threads != "auto":
+            state.parts = training.threads
+            return
+        if state.parts or self.device.type != "cpu" or self.ranks.size > 1:
+            return
+        state.parts = most = most_threads(tokens=self.task.batch_tokens * training.accumulate)
+        if most == 1 or steps < _LONG:
+            return
+        speeds = [self._measure(replace(state, parts=parts), _COMPARED) for parts in (1, most)]
+        state.parts = most if speeds[1] > _GAIN * speeds[0] else 1
+        self.observer.on_message(
+            f"in {counted(most, 'thread')} {speeds[1]:,.0f} pieces/s, in one {speeds[0]:,.0f}: using {state.parts}"
+        )
 
     def _steps_of_epoch(self, state: TrainingState) -> int:
         epoch = state.position.epoch
@@ -259,12 +279,12 @@ class _Run:
                 f"{training.validate_every:,}: it validates only once, at its end; lower training.validate_every"
             )
 
-    def _measure(self, state: TrainingState, seconds: float) -> None:
-        """Time updates for so long, and undo them."""
+    def _measure(self, state: TrainingState, seconds: float) -> float:
+        """Time updates for so long, and undo them; return how many target pieces they had a second."""
         training = self.settings.training
         schedule = Schedule("constant", training.learning_rate, training.warmup_steps, 1)
         with self.checkpoints.undone():
-            self._trainer(replace(state), schedule, None).rehearse(seconds)
+            return self._trainer(replace(state), schedule, None).rehearse(seconds)
 
     def _begin_or_continue(self) -> TrainingState:
         state = self.checkpoints.load_newest(on_damage=self.observer.on_message)
@@ -359,6 +379,7 @@ class _Run:
 
     def _steps_within(self, state: TrainingState, seconds: int) -> int:
         """Measure how many steps the run has if it is to take so long in all."""
+        self._choose_parts(state, steps=math.inf)
         self.observer.on_message(f"timing some steps, to see how many fit into {self.settings.training.time}")
         self._measure(state, min(_MEASURED, seconds / 15))
         left = seconds - state.seconds - (perf_counter() - self.begun)

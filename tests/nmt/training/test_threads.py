@@ -28,11 +28,12 @@ from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import TrainingPairs, UpdateData
 from nmt.training.language_modelling import SegmentLoss
+from nmt.training.loop import Trainer
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.observers import Silence
 from nmt.training.state import Carry, Position
 from nmt.training.text_feeding import Parts, TextStream
-from nmt.training.threads import choose_threads
+from nmt.training.threads import most_threads
 from nmt.training.trainer import train
 from nmt.training.translation import TrainingLoss
 from nmt.training.update import Updater, make_objective
@@ -286,12 +287,51 @@ def test_a_run_says_how_its_threads_share_an_update(
         assert f" fp32, {said}\n" in (tmp_path / str(threads) / "train.log").read_text(encoding="utf-8")
 
 
-def test_auto_is_a_thread_a_core_where_an_update_feeds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_feeds_a_thread_a_core_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr("nmt.training.threads.usable_cores", lambda: 8)
-    assert choose_threads("auto", tokens=4000) == 8
-    assert choose_threads("auto", tokens=800) == 3
-    assert choose_threads("auto", tokens=10) == 1
-    assert choose_threads(5, tokens=10) == 5
+    assert most_threads(tokens=4000) == 8
+    assert most_threads(tokens=800) == 3
+    assert most_threads(tokens=10) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
-    assert choose_threads("auto", tokens=4000) == 2
+    assert most_threads(tokens=4000) == 2
+
+
+@pytest.mark.parametrize(
+    ("speeds", "used"),
+    [
+        pytest.param({1: 100.0, 2: 130.0}, 2, id="nobody else uses the cores"),
+        pytest.param({1: 100.0, 2: 80.0}, 1, id="beside a busy program"),
+        pytest.param({1: 100.0, 2: 104.0}, 1, id="hardly faster"),
+    ],
+)
+def test_a_long_run_takes_the_number_of_threads_that_is_faster(
+    toy_data: PreparedData,
+    toy_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    speeds: dict[int, float],
+    used: int,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr("nmt.training.trainer._LONG", 20)
+    monkeypatch.setattr(Trainer, "rehearse", lambda trainer, seconds: speeds[trainer.updater.parts])
+    train_toy(toy_data, toy_settings, tmp_path / "run", max_steps=20, threads="auto", batch_tokens=500)
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert f"in 2 threads {speeds[2]:.0f} pieces/s, in one 100: using {used}\n" in log
+    speeds.clear()  # a run that continues does not ask again
+    train_toy(toy_data, toy_settings, tmp_path / "run", max_steps=45, threads="auto", batch_tokens=500)
+
+
+def test_comparing_threads_changes_no_weight_and_a_short_run_does_not_compare(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr("nmt.training.trainer._COMPARED", 0.01)
+    monkeypatch.setattr("nmt.training.trainer._GAIN", 0.0)
+    short = train_toy(toy_data, toy_settings, tmp_path / "short", max_steps=20, threads="auto", batch_tokens=500)
+    assert "in 2 threads" not in (tmp_path / "short" / "train.log").read_text(encoding="utf-8")
+    monkeypatch.setattr("nmt.training.trainer._LONG", 20)
+    compared = train_toy(toy_data, toy_settings, tmp_path / "long", max_steps=20, threads="auto", batch_tokens=500)
+    assert "using 2\n" in (tmp_path / "long" / "train.log").read_text(encoding="utf-8")
+    assert all(torch.equal(compared[name], short[name]) for name in short)
