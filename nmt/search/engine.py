@@ -196,6 +196,8 @@ class Engine(Generic[Memory, State]):
         self._steps_at_once, self._row_multiple = (_STEPS_AT_ONCE, _ROW_MULTIPLE) if recorder else (1, 1)
         self._replayed = Replayed(self._advance_often, recorder) if recorder else None
         self._waiting: deque[_Group[State]] = deque()
+        self._called = 0
+        """Sentences of the first of those groups that have been let in: what is left of it is not copied for each."""
         self._live: _Group[State] | None = None
         self._over: list[bool] = []
 
@@ -208,7 +210,7 @@ class Engine(Generic[Memory, State]):
     def hungry(self) -> bool:
         """Whether more sentences would be read soon: fewer of them wait than are searched."""
         live = 0 if self._live is None else len(self._live.numbers)
-        return sum(len(group.numbers) for group in self._waiting) < max(1, live // 4)
+        return sum(len(group.numbers) for group in self._waiting) - self._called < max(1, live // 4)
 
     def at_once(self, pieces: int) -> int:
         """Count the sentences that are best added together if the longest has so many pieces: one at least."""
@@ -267,11 +269,11 @@ class Engine(Generic[Memory, State]):
             return
         live = live.take(going) if live and going else None
         while room := self._room(len(live.numbers), max(live.sizes)) if live else self._room(0, 0):
-            group = self._waiting.popleft()
-            rows = range(len(group.numbers))
-            if room < len(rows):
-                self._waiting.appendleft(group.take(rows[room:]))
-            new = group.take(rows[:room])
+            new = self._waiting[0].take(range(self._called, self._called + room))
+            self._called += room
+            if self._called == len(self._waiting[0].numbers):
+                self._waiting.popleft()
+                self._called = 0
             live = live.join(new) if live else new
         self._live = live.filled_up(self._row_multiple) if live else None
         self._over = [False] * len(live.numbers) if live else []
@@ -282,11 +284,12 @@ class Engine(Generic[Memory, State]):
             return 0
         group = self._waiting[0]
         beams = group.frontier.ids.shape[1]
-        for room, size in enumerate(group.sizes):
+        sizes = group.sizes[self._called :]
+        for room, size in enumerate(sizes):
             longest = max(longest, size)
             if (count + room + 1) * beams * longest > self._batch_tokens:
                 return room if room or count else 1
-        return len(group.sizes)
+        return len(sizes)
 
     def _collect(self, live: _Group[State], rows: Sequence[int]) -> list[tuple[int, list[Hypothesis]]]:
         found = live.frontier.take(torch.tensor(rows, device=live.frontier.ids.device)).hypotheses()
