@@ -215,10 +215,6 @@ def main() -> None:
     if hidden := arguments.hide_avx512:
         environment |= HIDING
     others = peer_rows(arguments.peers) if arguments.peers else []
-    machine = run([sys.executable, str(HERE / "arithmetic.py")], environment)
-    precisions = [record["measure"] for record in machine]
-    folders = (arguments.data, arguments.model, arguments.src)
-    rows = [*own_rows(*folders, precisions=precisions, steps=arguments.steps), *others]
     records = list[Record]()
     if arguments.records and arguments.records.exists():
         earlier = parse(arguments.records.read_text(encoding="utf-8"))
@@ -232,7 +228,11 @@ def main() -> None:
             with arguments.records.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in records[len(records) - len(found) :])
 
-    keep(machine, row="machine", work="", number=start + 1)
+    if arguments.rounds:
+        keep(run([sys.executable, str(HERE / "arithmetic.py")], environment), row="machine", work="", number=start + 1)
+    precisions = list(dict.fromkeys(record["measure"] for record in records if record["row"] == "machine"))
+    folders = (arguments.data, arguments.model, arguments.src)
+    rows = [*own_rows(*folders, precisions=precisions, steps=arguments.steps), *others]
     only = re.compile("|".join(arguments.only))
     wanted = [row for row in rows if only.search(f"{row.work}: {row.name}")]
     for number in range(start + 1, start + arguments.rounds + 1):  # in turns, so that a slow minute is everybody's
