@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 
 from nmt_cli.terminal import STREAM, file_option, loading, refuse_replacing, results, say, status
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from nmt.report.inspection import Bar, Inspection
 
 _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
@@ -67,8 +67,10 @@ def inspect(
         say(f"page: {page}")
 
 
-def show(inspection: "Inspection", console: Console) -> None:
+def show(inspection: "Inspection", console: "Console") -> None:
     """Print everything, part after part."""
+    from rich.padding import Padding
+
     from nmt.report.inspection import CORPUS, corpus_rows
 
     counts, noun = inspection.manifest.counts, inspection.noun
@@ -99,7 +101,7 @@ def show(inspection: "Inspection", console: Console) -> None:
                 console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
-def _rejections(inspection: "Inspection") -> Iterator[Table]:
+def _rejections(inspection: "Inspection") -> "Iterator[Table]":
     from nmt.report.inspection import percent
 
     counts = inspection.manifest.counts
@@ -112,7 +114,7 @@ def _rejections(inspection: "Inspection") -> Iterator[Table]:
     yield _table(("reason", "number", "share", ""), rows)
 
 
-def _lengths(inspection: "Inspection") -> Iterator[Table]:
+def _lengths(inspection: "Inspection") -> "Iterator[Table]":
     from nmt.report.inspection import QUANTILES, UNITS, length_bars, ratio_bars
 
     rows = []
@@ -135,7 +137,7 @@ def _outline(bars: "Sequence[Bar]") -> str:
     return "".join(_HEIGHTS[top * bar.rows // most] if bar.rows else " " for bar in bars)
 
 
-def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
+def _vocabulary(inspection: "Inspection") -> "Iterator[Table]":
     from nmt.report.inspection import RARE, SHARES
 
     rows, covering = [], []
@@ -148,7 +150,7 @@ def _vocabulary(inspection: "Inspection") -> Iterator[Table]:
     yield _table(("pieces that cover", *SHARES), covering)
 
 
-def _unknown(inspection: "Inspection") -> Iterator[Table]:
+def _unknown(inspection: "Inspection") -> "Iterator[Table]":
     from nmt.report.inspection import percent, unknown_characters
 
     rows = [
@@ -170,7 +172,9 @@ def _unknown(inspection: "Inspection") -> Iterator[Table]:
         yield _table(("", "training", "validation", ""), characters)
 
 
-def _examples(inspection: "Inspection") -> Iterator[Table]:
+def _examples(inspection: "Inspection") -> "Iterator[Table]":
+    from rich.table import Table
+
     from nmt.report.inspection import visible
 
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -184,8 +188,10 @@ def _examples(inspection: "Inspection") -> Iterator[Table]:
     yield table
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
     """Make a table whose numbers are flush right: everything but the first column and the last one without a title."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(head):
         text = place == 0 or name in ("", "from 0 on", "histogram", "tag")

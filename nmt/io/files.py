@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import lock_descriptor
-
 _SUFFIX = ".tmp"
 _DIGITS = 20
 """Of the number in a temporary name: so many that no user has such a file."""
@@ -185,10 +183,16 @@ def _claim(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
         with naming(path, instead_of=temporary):
             descriptor = make(temporary)
         with suppress(OSError):  # a file system without locks: there, nothing is taken for dead
-            lock_descriptor(descriptor)
+            _lock(descriptor)
         if os.path.lexists(temporary):
             return temporary, descriptor
         os.close(descriptor)  # somebody has taken it for dead before it was locked
+
+
+def _lock(descriptor: int, *, blocking: bool = True) -> bool:
+    from filelock import lock_descriptor  # late: who only reads files does without
+
+    return lock_descriptor(descriptor, blocking=blocking)
 
 
 def _new_folder(path: Path) -> int:
@@ -212,7 +216,7 @@ def _remove_if_dead(temporary: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(temporary, kind | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if not lock_descriptor(descriptor, blocking=False):
+            if not _lock(descriptor, blocking=False):
                 return
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 shutil.rmtree(temporary, ignore_errors=True)

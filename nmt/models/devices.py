@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nmt.errors import ConfigError, NmtWarning
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer
@@ -197,11 +197,30 @@ def _look_up_products(model: Seq2Seq) -> None:
     first, embedding = model.decoder.first, model.tgt_embedding
     if not isinstance(first, PrepackedLayer) or isinstance(model.decoder, InputFeedingDecoder):
         return
-    pieces, product = torch.arange(embedding.table.num_embeddings), first.projection
-    if isinstance(product, PrepackedLinear) and len(pieces) * product.out_features <= _LARGEST_TABLE:
-        table = nn.Embedding.from_pretrained(product(embedding(pieces)))  # type: ignore[no-untyped-call]
+    product = first.projection
+    if isinstance(product, PrepackedLinear) and embedding.table.num_embeddings * product.out_features <= _LARGEST_TABLE:
+        table = _Products(embedding, product)
         model.tgt_embedding = WordEmbedding(table, dropout=Dropout(0.0), word_dropout=0.0).eval()
         first.projection = nn.Identity()
+
+
+class _Products(nn.Embedding):
+    """What a layer makes of the vectors of pieces, each computed when it is first looked up: all would take longer than
+    a sentence. Threads may look up at once: they write the same numbers, and a piece is known once they are there."""
+
+    def __init__(self, vectors: WordEmbedding, product: PrepackedLinear) -> None:
+        shape = (vectors.table.num_embeddings, product.out_features)
+        super().__init__(*shape, _weight=torch.empty(shape), _freeze=True)
+        self._vectors, self._product = vectors, product
+        self._known = torch.zeros(len(self.weight), dtype=torch.bool)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look up ids [*]: [*, O]."""
+        missing = ids[~self._known[ids]]
+        if len(missing):
+            self.weight[missing] = self._product(self._vectors(missing))
+            self._known[missing] = True
+        return super().forward(ids)
 
 
 def _bounded_readers(model: Seq2Seq | LanguageModel) -> set[nn.Module]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -13,7 +13,6 @@ from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.files import sha256
 from nmt.io.lines import normaliser
-from nmt.lm.scorer import BlockReader, make_readers, score_apart
 from nmt.models.devices import for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.kernels import SearchPrecision
@@ -22,6 +21,9 @@ from nmt.search.combined import FusedModel, TextModel
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State
 from nmt.search.rules import Scoring
 from nmt.text.tokenizer import Tokenizer, tokenizer_files
+
+if TYPE_CHECKING:
+    from nmt.lm.scorer import BlockReader
 
 Found = list[tuple[int, list[Hypothesis]]]
 """Numbers of sentences, each with its hypotheses, best first."""
@@ -82,6 +84,8 @@ class TargetLanguage:
 
     def log_probabilities(self, texts: Sequence[str]) -> list[float]:
         """Return the natural logarithm of the probability of each text, with its end."""
+        from nmt.lm.scorer import score_apart
+
         rows = self.tokenizer.encode(list(map(self.normalise, texts)))
         return [math.fsum(words) for words in score_apart(self._reader, rows)]
 
@@ -91,7 +95,9 @@ class TargetLanguage:
         return for_search(self.model, self.precision, device=self.model.device)
 
     @cached_property
-    def _reader(self) -> BlockReader:
+    def _reader(self) -> "BlockReader":
+        from nmt.lm.scorer import make_readers
+
         apart, _ = make_readers(self.model, "bf16" if self.precision == "bf16" else "fp32")
         return apart
 
