@@ -112,10 +112,9 @@ class ShortlistedOutput:
         """Return what multiplies by rows of the weight, [N, F]."""
         if self._scales is None:
             return LINEAR[self._precision](rows, None)
-        # to prepack rows costs more than to multiply by them, and they change every few steps; the plain product is as
-        # fast as the prepacked one
-        columns = rows.t()  # [F, N]
-        return lambda features: int8_product((features * INT8_LIMIT).round_().to(torch.int8), columns)
+        # to prepack rows costs more than to multiply by them, and they change every few steps
+        multiply = int8_product(rows)
+        return lambda features: multiply((features * INT8_LIMIT).round_().to(torch.int8))
 
 
 class ShortlistedModel:

@@ -156,16 +156,25 @@ def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int, weight_li
 
 @pytest.mark.needs("int8")
 @pytest.mark.usefixtures("calls")
-def test_products_of_signed_bytes_are_exact(weight_limit: int) -> None:
+@pytest.mark.parametrize("inputs", [64, 3000])
+def test_products_of_signed_bytes_are_exact(inputs: int, weight_limit: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    rows, columns = (
-        torch.randint(-limit, limit + 1, (32, 64), dtype=torch.int8, generator=generator)
+    rows, weight = (
+        torch.randint(-limit, limit + 1, (32, inputs), dtype=torch.int8, generator=generator)
         for limit in (127, weight_limit)
     )
-    rows[0], columns[0], rows[1], columns[1] = 127, weight_limit, -127, -weight_limit  # the worst
-    found = kernels.int8_product(rows, columns.t())
-    assert found.dtype == torch.int32
-    assert torch.equal(found.long(), rows.long() @ columns.long().t())
+    rows[0], weight[0], rows[1], weight[1] = 127, weight_limit, -127, -weight_limit  # the worst
+    weight[0, 0] -= 1  # a sum that is odd
+    found = kernels.int8_product(weight)(rows)
+    assert torch.equal(found.long(), rows.long() @ weight.long().t())
+
+
+def test_without_vnni_products_of_signed_bytes_leave_torch_s_own_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+    monkeypatch.setattr(kernels, "int8_instructions", lambda: "avx2")
+    monkeypatch.setattr(kernels, "find", asked.append)
+    kernels.int8_product(torch.ones(2, 3, dtype=torch.int8))
+    assert asked == []
 
 
 LIBRARY: dict[Fused, Callable[[], nn.RNNBase]] = {
