@@ -36,8 +36,9 @@ _POSITIONS_AT_ONCE: Final = 4096
 """Source positions, padding counted, that are encoded together, but for a single sentence: the encoder takes some kB
 for each, and 32 sentences of 128 positions keep it as busy as 128 do."""
 
-_REFILL: Final = 8
-"""A batch is filled up when one in so many of its sentences is over; until then those are carried along."""
+_REFILL: Final = 5
+"""A batch is filled up when one in so many of its sentences is over; until then those are carried along, as every time
+all that is kept of the others is copied."""
 
 _STEPS_AT_ONCE: Final = 8
 """On a GPU, steps between two looks at who is over: each look waits for it, and those who are over change no more."""
