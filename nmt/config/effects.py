@@ -97,6 +97,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
         lambda s: s.training.max_steps > 0 and not s.training.time,
         "a run of training.max_steps",
     ),
+    ("training", ("threads",), lambda s: s.training.device == "cuda", "a GPU"),
     ("training", ("max_steps", "max_epochs"), lambda s: bool(s.training.time), "a run of training.time"),
     ("search", ("coverage_penalty",), lambda s: not _is_lm(s) and s.search.beam_size == 1, "search.beam_size = 1"),
     (
