@@ -1,6 +1,7 @@
 """What can go wrong for a user: an `NmtError`, whose message is one line; memory that runs out; amounts in words."""
 
 import resource  # now: when memory has run out, it could not be loaded
+from datetime import timedelta
 from typing import Final
 
 
@@ -35,6 +36,11 @@ class NmtWarning(UserWarning):
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Say how many there are: "1 line", "2,000 lines"; `plural` is for a noun that takes more than an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 def install(extra: str) -> str:

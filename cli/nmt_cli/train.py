@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nmt.errors import counted
+from nmt.errors import clock, counted
 from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, loading, progress, results, say, status
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ class TrainingView:
         parts = [f"step {progress.step:,}/{progress.total_steps:,}"]
         if known.loss is not None:
             parts.append(self._loss(known.loss))
-        parts += [_speed(known.tokens_per_second), f"{_clock(progress.seconds_left)} left"]
+        parts += [_speed(known.tokens_per_second), f"{clock(progress.seconds_left)} left"]
         text = "  ".join(parts)
         self.bar.update(self._task, completed=progress.step, total=progress.total_steps, description=text)
 
@@ -230,7 +229,7 @@ class TrainingView:
             best = f"validation perplexity {math.exp(min(-state.best_score, 50.0)):.2f}, {best}"
         return (
             f"{model_dir}: {counted(summary.parameters, 'parameter')}, {best}, {counted(state.tokens, noun)} in "
-            f"{_clock(state.seconds)} ({_speed(state.tokens / state.seconds)})"
+            f"{clock(state.seconds)} ({_speed(state.tokens / state.seconds)})"
         )
 
     def describe_stop(self, summary: "TrainingSummary", model_dir: Path) -> str:
@@ -279,7 +278,3 @@ def _scores(found: "Scores") -> str:
 
 def _speed(rate: float) -> str:
     return f"{rate:,.0f} pieces/s"
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

@@ -6,11 +6,10 @@ import sys
 from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from nmt.errors import counted
+from nmt.errors import clock, counted
 from nmt.training.observers import LOG, METRICS
 
 _MOST_STEPS: Final = 2**40
@@ -149,11 +148,6 @@ def resident_bytes() -> int:
 
 def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def clock(seconds: float) -> str:
-    """Write a duration as hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
 
 
 def _size(number: int) -> str:
