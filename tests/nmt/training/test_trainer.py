@@ -2,6 +2,8 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -282,21 +284,11 @@ def test_a_model_without_its_checkpoint_is_not_overwritten(
         train(toy_data, tmp_path / "m", toy_settings, observer=listener, stop=listener.stop)
 
 
-class Ticking:
-    """A clock that goes on by a quarter of a second whenever somebody looks."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        self.seconds += 0.25
-        return self.seconds
-
-
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks that go on by a quarter of a second whenever somebody looks."""
     for module in ("loop", "trainer"):
-        monkeypatch.setattr(f"nmt.training.{module}.perf_counter", Ticking())
+        monkeypatch.setattr(f"nmt.training.{module}.perf_counter", partial(next, count(0.25, 0.25)))
 
 
 def changed(settings: Settings, **training: object) -> Settings:
