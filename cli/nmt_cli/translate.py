@@ -2,10 +2,8 @@
 
 import errno
 import json
-import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from nmt.errors import NmtError, UsageError, counted
+from nmt_cli.pace import LinePace, count_lines
 from nmt_cli.terminal import (
     STREAM,
     STREAM_BLOCK,
@@ -190,7 +189,7 @@ def translate(
     if _shows_progress(output):
         _say_precision(model_dir, precision, device)
     with _noticing(lines, options, name=name) as watched:
-        _write(job, watched, form, name=name, block=block_of(source), workers=workers)
+        _write(job, watched, form, name=name, source=source, workers=workers)
 
 
 def _shows_progress(output: Path) -> bool:
@@ -252,20 +251,25 @@ class OutputOptions:
     attention_plot: Path | None
 
 
-def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, block: int, workers: int) -> None:
+def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, source: Path, workers: int) -> None:
     """Translate the lines of the input `name`, write what is found as it is found, and say what was lost."""
     from nmt.io.workers import map_in_processes
     from nmt.translate.flow import whole_lines
     from nmt.translate.translator import chunks_of
 
     visible = _shows_progress(form.output)
+    pace, done = LinePace(of=count_lines(source) if visible else None), 0
     with status("translating" if workers > 1 else "loading the model", visible=visible) as show:
-        on_lines, done = pace(show), 0
+
+        def on_lines(count: int) -> None:
+            show(pace.reach(count))
+
         if workers > 1:
+            on_lines(0)
             chunks = map_in_processes(job.start, chunks_of(lines, STREAM_BLOCK, job.options), workers=workers)
             translations = whole_lines(chunks, markup=job.options.markup)
         else:
-            translations = job.translate(lines, block=block, on_lines=on_lines)
+            translations = job.translate(lines, block=block_of(source), on_lines=on_lines)
         with closing(translations), writer(form) as write:
             for found in translations:
                 write(found, done)
@@ -273,21 +277,8 @@ def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, b
                 done += len(found)
                 if workers > 1:
                     on_lines(done)
-
-
-def pace(show: Callable[[str], None]) -> Callable[[int], None]:
-    """Return what shows how many lines are translated, and how fast, from its first call on."""
-    start, before = math.inf, -1
-
-    def on_lines(count: int) -> None:
-        nonlocal start, before
-        if count != before:
-            now, before = time.monotonic(), count
-            start = min(start, now)
-            speed = f", {count / (now - start):,.0f} lines/s" if now > start else ""
-            show(f"translating: {counted(count, 'line')}{speed}")
-
-    return on_lines
+    if visible and done:
+        say(pace.summary(done))
 
 
 def warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, document: bool) -> None:

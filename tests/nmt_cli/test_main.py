@@ -92,7 +92,18 @@ def test_the_shell_completes_commands_and_options_without_loading_torch(typed: s
     assert (done.returncode, done.stdout.strip()) == (0, completed)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "nmt_cli.main" in loaded
-    assert loaded.isdisjoint({"torch", "datasets", "sacrebleu", "sentencepiece"})
+    assert loaded.isdisjoint({"torch", "numpy", "regex", "datasets", "sacrebleu", "sentencepiece", "google.protobuf"})
+    assert loaded.isdisjoint({"rich.table", "rich.progress", "filelock", "zstandard", "nmt.models", "nmt.training"})
+
+
+def test_training_starts_without_what_only_other_work_needs(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "nmt_cli", "train", str(tmp_path / "none"), str(tmp_path)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "nmt.training" in loaded
+    assert loaded.isdisjoint({"nmt.lm", "nmt.markup", "nmt.report", "sacrebleu", "datasets", "pandas", "rich.table"})
+    assert loaded.isdisjoint({"torch._dynamo", "torch._inductor", "sympy", "torch.utils.tensorboard"})
 
 
 def test_without_arguments_help_is_shown() -> None:
