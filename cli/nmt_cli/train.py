@@ -133,12 +133,13 @@ def foretell(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides:
 
         settings, view, ranks = run.settings, run.view, run.ranks
         found = rehearse(run.data, model_dir, settings, observer=view, ranks=ranks, changes=run.changes)
-    if found is None or not ranks.is_first:
+    if not ranks.is_first:
         return
-    plan, forecast = found
     if as_json:
-        typer.echo(json.dumps({**asdict(plan), **asdict(forecast)}, ensure_ascii=False, indent=2, default=str))
-    else:
+        tree = {**asdict(found[0]), **asdict(found[1])} if found else {"steps_left": 0}
+        typer.echo(json.dumps(tree, ensure_ascii=False, indent=2, default=str))
+    elif found:
+        plan, forecast = found
         for line in (*plan.describe(), forecast.describe()):
             results.print(line, soft_wrap=True)
 

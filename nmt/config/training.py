@@ -15,7 +15,7 @@ BleuTokenizer = Literal[
 
 def seconds_of(time: str) -> int:
     """Return the seconds of "20m", "90s" or "1h30m", of "" none; anything else, and no time at all, is a ValueError."""
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", time)
+    found = re.fullmatch(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", time)
     seconds = (
         sum(int(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
     )

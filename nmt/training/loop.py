@@ -82,6 +82,7 @@ class Trainer:
         """Time updates for so long, and return their target pieces a second; nothing is recorded or saved.
 
         They are made twice, and timed the second time: then libraries and memory are ready for batches of these sizes.
+        Who is asked to stop has nothing to save yet, and is interrupted.
         """
         start = self.state
         for _ in range(2):
@@ -89,6 +90,8 @@ class Trainer:
             self._begin()
             updates = self.feed.updates(start.position)
             while not self.ranks.any(self._is_timed(seconds / 2)):
+                if self.ranks.any(self.stop.is_set()):
+                    raise KeyboardInterrupt
                 self._update(updates)
                 self._show("timing")
             self._check()

@@ -1,6 +1,7 @@
 """One training run from prepared data to a model folder: started, or continued where it stood."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -392,12 +393,18 @@ class _Run:
 
 
 def _refuse_foreign(model_dir: Path) -> None:
-    if model_dir.exists() and not model_dir.is_dir():
-        raise ModelError(f"{model_dir} is a file; a model needs a folder")
+    nearest = next(path for path in (model_dir, *model_dir.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise ModelError(f"{nearest} is a file; a model needs a folder")
+    if not os.access(nearest, os.W_OK):
+        raise ModelError(f"{nearest} cannot be written to; choose another folder")
     if not model_dir.is_dir() or list_checkpoints(model_dir):
         return
     if (model_dir / CARD).exists():
         raise ModelError(f"{model_dir} holds a model without the checkpoint to continue from; choose another folder")
-    foreign = [path for path in model_dir.iterdir() if path.name != LOG and not is_leftover(path)]
+    others = [path for path in model_dir.iterdir() if path.name != LOG and not is_leftover(path)]
+    foreign = [
+        path for path in others if not path.is_dir() or any(path.iterdir())
+    ]  # a run killed early leaves empty ones
     if foreign and not (model_dir / CONFIG).exists():
         raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")

@@ -66,6 +66,8 @@ def test_a_run_reports_on_stderr_and_sums_up_on_stdout(toy_data: PreparedData, t
     assert "continuing" in result.stderr
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25"])
     assert "the run is already at its last step: 25; raise training.max_steps to go on" in result.stderr
+    result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25", "--dry-run", "--json"])
+    assert json.loads(result.stdout) == {"steps_left": 0}
 
 
 def test_a_dry_run_prints_the_plan_and_leaves_nothing(

@@ -168,6 +168,10 @@ def test_a_time_is_hours_minutes_and_seconds(time: str, seconds: int) -> None:
         ("[training]\nlog_every = 0", 'training.log_every: expected a number of steps, 1 or more, or "tenth", found 0'),
         ("[training]\ntime = '20'", 'training.time: expected a time such as "20m", "90s" or "1h30m", found \'20\''),
         ("[training]\ntime = 20", 'training.time: expected a time such as "20m", "90s" or "1h30m", found 20'),
+        (
+            "[training]\ntime = '1000000h'",
+            'training.time: expected a time such as "20m", "90s" or "1h30m", found \'1000000h\'',
+        ),
         ("[training]\ntime = '0m'", 'training.time: expected a time such as "20m", "90s" or "1h30m", found \'0m\''),
         ("[training]\nseed = -1", "training.seed = -1: input should be greater than or equal to 0"),
         ("[training]\noptimizer = 'adamm'", "training.optimizer = 'adamm': input should be 'adam', 'adamw' or 'sgd'"),

@@ -272,6 +272,16 @@ def test_a_folder_with_other_files_is_refused(toy_data: PreparedData, toy_settin
         train(toy_data, tmp_path, toy_settings, observer=listener, stop=listener.stop)
     with pytest.raises(ModelError, match=r"thesis.txt is a file; a model needs a folder"):
         train(toy_data, tmp_path / "thesis.txt", toy_settings, observer=listener, stop=listener.stop)
+    with pytest.raises(ModelError, match=r"thesis.txt is a file; a model needs a folder"):
+        rehearse(toy_data, tmp_path / "thesis.txt" / "m", toy_settings, observer=listener)
+
+
+def test_a_rehearsal_for_a_folder_that_cannot_be_written_says_so(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(ModelError, match=f"^{tmp_path} cannot be written to; choose another folder$"):
+        rehearse(toy_data, tmp_path / "new" / "m", toy_settings, observer=Listener())
 
 
 def test_a_model_without_its_checkpoint_is_not_overwritten(
@@ -322,6 +332,17 @@ def test_a_run_of_so_much_time_is_a_run_of_the_steps_that_fit_to_the_bit_also_wh
     listener = Listener()
     train(toy_data, tmp_path / "b", same, observer=listener, stop=listener.stop)
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_a_run_that_is_killed_or_stopped_while_it_is_timed_begins_anew(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    timed, listener = changed(toy_settings, time="1h"), Listener()
+    listener.stop.set()
+    for _ in ("stopped", "again"):
+        with pytest.raises(KeyboardInterrupt):
+            train(toy_data, tmp_path / "m", timed, observer=listener, stop=listener.stop)
+    assert not list_checkpoints(tmp_path / "m")
 
 
 @pytest.mark.usefixtures("ticking")
