@@ -358,7 +358,7 @@ STREAM: Final = Path("-")
 _STDIN: Final = "<stdin>"
 
 STREAM_BLOCK: Final = 500
-"""Lines of a stream, and of a worker's share, that are taken together: few, so that the first are not kept waiting."""
+"""Lines of a stream that are taken together: few, so that the first are not kept waiting."""
 
 
 def block_of(source: Path) -> int:

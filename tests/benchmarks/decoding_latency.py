@@ -1,12 +1,13 @@
 """How long `nmt translate` takes to load, and then to answer a line: one pinned core, the settings of the model.
 
-    python tests/benchmarks/decoding_latency.py MODEL_DIR SRC
+    python tests/benchmarks/decoding_latency.py MODEL_DIR SRC [--old COMMAND]
 
-Prints sentences for a report.
+Prints sentences for a report. COMMAND is another nmt, whose first translation is waited for in turns with that of this.
 """
 
 import argparse
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,8 @@ ASKED: Final = 30
 PAUSE: Final = 0.1
 """Seconds before each of them, so that stdin is idle."""
 PROCESSES: Final = 3
+STARTS: Final = 5
+NMT: Final = (sys.executable, "-m", "nmt_cli")
 
 LOAD: Final = """
 import sys, time
@@ -46,8 +49,22 @@ def show_loading(folder: Path) -> None:
     print(f"{statistics.median(wholes):.2f} s from the start of the process to the loaded model.\n", flush=True)
 
 
+def show_first_lines(folder: Path, old: Sequence[str]) -> None:
+    waits: dict[str, list[float]] = {"this": [], "old": []}
+    for _ in range(STARTS):
+        for name, program in (("this", NMT), ("old", old)):
+            before = time.perf_counter()
+            command = [*program, "translate", str(folder)]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+                ask(child, ["A warm-up line."])
+                waits[name].append(time.perf_counter() - before)
+    new, before = (statistics.median(waits[name]) for name in ("this", "old"))
+    print(f"From the start to the first translation: {new:.2f} s, the old program {before:.2f} s, ratio")
+    print(f"{new / before:.2f}, medians of {STARTS} starts in turns.\n", flush=True)
+
+
 def show_latency(folder: Path, src: list[str]) -> None:
-    command = [sys.executable, "-m", "nmt_cli", "translate", str(folder)]
+    command = [*NMT, "translate", str(folder)]
     before = time.perf_counter()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         ask(child, ["A warm-up line."])
@@ -89,9 +106,12 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("src", type=Path)
     parser.add_argument("--core", type=int, default=0)
+    parser.add_argument("--old", metavar="COMMAND", type=shlex.split, default=[])
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
     show_loading(arguments.model)
+    if arguments.old:
+        show_first_lines(arguments.model, arguments.old)
     show_latency(arguments.model, list(islice(read_lines(arguments.src), LINES)))
 
 

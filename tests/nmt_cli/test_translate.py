@@ -197,7 +197,7 @@ def test_models_of_one_vocabulary_decide_together(run: Run, refused: Run, toy_mo
 
 
 def test_workers_write_the_same_bytes(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt_cli.translate.STREAM_BLOCK", 3)
+    monkeypatch.setattr("nmt_cli.translate._SHARE", 3)
     arguments = ["--sample", "--temperature", "3", "--n-best", "2"]
     lines = [*LINES, "bat cow " * 60, *LINES]
     one, two = (
