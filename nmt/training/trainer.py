@@ -195,14 +195,14 @@ class _Run:
     def rehearse(self) -> tuple[RunPlan, Forecast] | None:
         """Find out what `go` would do, and how long that would take."""
         state = self._begin_or_continue()
-        schedule = self._schedule(state)
+        before, schedule = state.horizon, self._schedule(state)
         if over := self._is_over(state, schedule):
             self.observer.on_message(over)
             return None
         self._choose_parts(state, steps=schedule.total_steps - state.step)
         plan = self._plan(state, schedule)
         self._warn(schedule)
-        if not self.settings.training.time:
+        if not self.settings.training.time or state.horizon == before:  # else it has been measured just now
             self._measure(state, _MEASURED)
         return plan, Forecast.of(self.pace, step=plan.step, steps=plan.steps, parameters=self.parameters)
 

@@ -417,6 +417,17 @@ def test_a_rehearsal_of_a_run_that_was_begun_tells_what_is_left_and_changes_noth
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.usefixtures("ticking")
+def test_a_rehearsal_of_a_run_of_so_much_time_that_was_begun_measures_its_steps_too(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    timed, listener = changed(toy_settings, time="6s", log_every=5), Listener(stop_at=5)
+    train(toy_data, tmp_path / "m", timed, observer=listener, stop=listener.stop)
+    found = rehearse(toy_data, tmp_path / "m", timed, observer=listener)
+    assert found is not None
+    assert found[1].seconds_per_step == pytest.approx(0.25, rel=0.1)
+
+
 def test_a_run_that_validates_only_at_its_end_is_warned_about(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
