@@ -131,13 +131,14 @@ def fail(message: str) -> None:
 
 def progress(*columns: "str | ProgressColumn", visible: bool = True) -> "Progress":
     """Make progress bars on stderr that vanish when done, and that never show when stderr is not a terminal; each shows
-    description, bar, count and time left where no `columns` are given."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    description, a clock, which moves where no count does, bar, count and time left where no `columns` are given."""
+    from rich import progress as rich
 
-    default = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    named = (rich.TextColumn("{task.description}", markup=False), rich.TimeElapsedColumn())
+    default = (*named, rich.BarColumn(bar_width=20), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
     shown = visible and console.is_terminal
     target = console if shown else Console(quiet=True)  # Rich before 14.1 ends a hidden bar with an empty line
-    return Progress(*(columns or default), console=target, transient=True, disable=not shown)
+    return rich.Progress(*(columns or default), console=target, transient=True, disable=not shown)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -85,6 +86,7 @@ def test_progress_shows_on_a_terminal_and_vanishes() -> None:
     )
     assert "[work]" in shown
     assert "1/2" in shown
+    assert re.search(r"\[work\].*0:00:00.*1/2", shown), "a clock, for what cannot be counted"
     assert shown.endswith("\x1b[1A\x1b[2K"), "the line is erased"
     assert out == b""
 
