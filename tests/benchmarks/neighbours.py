@@ -59,6 +59,8 @@ def training_rate(command: list[str], data: Path, settings: list[str], threads: 
         metrics, deadline = model / "metrics.jsonl", time.monotonic() + 60
         while not metrics.exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.1)
+        if process.poll():
+            raise subprocess.CalledProcessError(process.returncode, process.args)
         time.sleep(SECONDS)
         process.terminate()  # it ends the step, and writes its records
         process.wait()
