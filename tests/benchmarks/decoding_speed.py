@@ -87,9 +87,8 @@ class Bench:
         beams = case.options.beam_size
         parts, positions, pieces = self._sizes(case)
         rows = parts + beams * (pieces - parts)
-        outputs = (
-            None if case.options.shortlist is None else case.options.shortlist * self.default.model.output.in_features
-        )
+        shortlist = case.options.shortlist
+        outputs = shortlist * self.outputs.in_features if shortlist else None
         return Result(
             case=case,
             seconds=seconds,
