@@ -385,10 +385,11 @@ class _Run:
         self._measure(state, min(_MEASURED, seconds / 15))
         left = seconds - state.seconds - (perf_counter() - self.begun)
         (steps,) = self.ranks.from_first((float(self.pace.steps_within(left, first=state.step)),))
-        self.observer.on_message(
-            f"{counted(int(steps), 'step')} of {self.pace.step:.3g} s fit; the run keeps that number, also where it is "
-            "continued"
-        )
+        if steps > state.step:
+            self.observer.on_message(
+                f"{counted(int(steps), 'step')} of {self.pace.step:.3g} s fit; the run keeps that number, also where "
+                "it is continued"
+            )
         return int(steps)
 
 

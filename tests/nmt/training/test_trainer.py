@@ -368,6 +368,10 @@ def test_another_time_is_measured_anew_for_the_whole_run(
     more = train(toy_data, tmp_path / "m", changed(toy_settings, time="10s"), observer=listener, stop=listener.stop)
     assert first.state.step < more.state.step
     assert 5.0 < more.state.seconds < 10.0  # the measurements take time, too
+    listener = Listener()
+    train(toy_data, tmp_path / "m", changed(toy_settings, time="2s"), observer=listener, stop=listener.stop)
+    assert listener.messages[-1].endswith("raise training.time to go on")
+    assert not any("fit;" in message for message in listener.messages)
 
 
 @pytest.mark.usefixtures("ticking")
