@@ -201,11 +201,11 @@ class TrainingView:
             self.bar.update(self._task, description=f"{progress.activity} step {progress.step:,}")
             return
         known = self._last or progress
-        parts = [f"step {progress.step:,}/{progress.total_steps:,}"]
+        # a narrow terminal cuts the end off
+        parts = [f"step {progress.step:,}/{progress.total_steps:,}", f"{clock(progress.seconds_left)} left"]
         if known.loss is not None:
             parts.append(self._loss(known.loss))
-        parts += [_speed(known.tokens_per_second), f"{clock(progress.seconds_left)} left"]
-        text = "  ".join(parts)
+        text = "  ".join([*parts, _speed(known.tokens_per_second)])
         self.bar.update(self._task, completed=progress.step, total=progress.total_steps, description=text)
 
     def on_validation(self, report: "ValidationReport") -> None:

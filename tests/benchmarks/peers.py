@@ -95,7 +95,10 @@ def own_rows(data: Path, model: Path, src: Path, *, precisions: list[str], steps
 
 def peer_rows(path: Path) -> list[Row]:
     """Read the list of other toolkits."""
-    listed = [Row(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["peer"]]
+    try:
+        listed = [Row(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["peer"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path}: expected a list of [[peer]], each with a name, work and command: {error}") from error
     if unknown := sorted({row.work for row in listed} - set(WORKS)):
         raise SystemExit(f"{path}: no such work: {', '.join(unknown)}; expected one of {', '.join(WORKS)}")
     return listed

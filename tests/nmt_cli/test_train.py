@@ -191,7 +191,7 @@ def test_the_bar_fits_eighty_columns_and_shows_the_time_left_for_the_whole_run()
     view.on_step(STEP)
     view.on_progress(PROGRESS)
     (task,) = view.bar.tasks
-    assert task.description == "step 99,950/100,000  loss 12.345  123,456 pieces/s  1:23:20 left"
+    assert task.description == "step 99,950/100,000  1:23:20 left  loss 12.345  123,456 pieces/s"
     assert (task.completed, task.total) == (99_950, 100_000)
     assert len("100% " + "-" * 8 + " ⠋ " + task.description) <= 80
 
@@ -200,9 +200,9 @@ def test_the_bar_moves_before_anything_is_recorded() -> None:
     view = TrainingView()
     view.on_progress(StepProgress(step=1, total_steps=8, loss=7.5, tokens_per_second=900.0, seconds_left=90.0))
     (task,) = view.bar.tasks
-    assert (task.description, task.completed) == ("step 1/8  loss 7.500  900 pieces/s  0:01:30 left", 1)
+    assert (task.description, task.completed) == ("step 1/8  0:01:30 left  loss 7.500  900 pieces/s", 1)
     view.on_progress(StepProgress(step=2, total_steps=8, loss=None, tokens_per_second=900.0, seconds_left=80.0))
-    assert task.description == "step 2/8  900 pieces/s  0:01:20 left"
+    assert task.description == "step 2/8  0:01:20 left  900 pieces/s"
 
 
 def test_the_bar_says_what_else_is_being_done() -> None:
@@ -257,7 +257,7 @@ def test_of_a_language_model_perplexity_and_words_are_shown(capsys: pytest.Captu
     )
     view.on_progress(PROGRESS)
     (task,) = view.bar.tasks
-    assert task.description == "step 99,950/100,000  ppl 80.00  123,456 pieces/s  1:23:20 left"
+    assert task.description == "step 99,950/100,000  1:23:20 left  ppl 80.00  123,456 pieces/s"
     assert len("100% " + "-" * 8 + " ⠋ " + task.description) <= 80
 
 
