@@ -20,6 +20,8 @@ def edit(tmp_path: Path) -> Edit:
 
     def replace(name: str, old: str, new: str) -> Path:
         for asset in files("tools.phrasebook").iterdir():
+            if not asset.is_file():  # what Python has compiled
+                continue
             text = asset.read_text(encoding="utf-8")
             if asset.name == name:
                 assert old in text
