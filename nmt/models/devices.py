@@ -14,8 +14,9 @@ from nmt.errors import ConfigError, NmtWarning
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.embedding import Dropout, WordEmbedding
-from nmt.models.kernels import LINEAR, PrepackedLinear, SearchPrecision, cpu_has, int8_instructions
+from nmt.models.kernels import cpu_has, int8_instructions
 from nmt.models.language_model import LanguageModel
+from nmt.models.prepacked import LINEAR, PrepackedLinear, SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 
 Precision = Literal["fp32", "bf16"]

@@ -1,5 +1,4 @@
-"""Every private or undocumented call into torch, each with a way round it in plain torch for where it is missing; and
-the prepacked linear layers, for inference on a CPU, that are made of them.
+"""Every private or undocumented call into torch, each with a way round it in plain torch for where it is missing.
 
 A new torch may change any of them without a word. tests/nmt/models/test_kernels.py holds what each has to give.
 """
@@ -11,8 +10,6 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-SearchPrecision = Literal["fp32", "bf16", "int8"]
 
 Fused = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
 """Recurrent layers that torch computes over whole sequences in one call."""
@@ -32,17 +29,6 @@ WEIGHT_LIMITS: Final[dict[Literal["vnni", "avx2"], int]] = {"vnni": 127, "avx2":
 
 ROW_MULTIPLE: Final = 32
 """Rows are filled up to a multiple of this, so that there are few numbers of them, and whole vectors of their cells."""
-
-SEARCH_ROW_MULTIPLE: Final = 16
-"""To a multiple of this rows are filled up for prepacked products."""
-
-FEW_ROWS_MULTIPLE: Final = 8
-"""To a multiple of this they are if there are fewer than ROW_MULTIPLE; of still fewer libraries may choose kernels that
-sum in another order."""
-
-ROWS_AT_ONCE: Final = 1024
-"""More rows are multiplied in parts. For each number of rows oneDNN generates code anew and keeps it, a quarter to a
-half MiB in the midst of what others have freed: so there are only 66 numbers."""
 
 
 def find(name: str) -> Callable[..., Any] | None:
@@ -312,108 +298,7 @@ def fast_tanh(x: Tensor) -> Tensor:
     return (2 * x).sigmoid_().mul_(2).sub_(1)
 
 
-class PrepackedLinear(nn.Module):
-    """y = x W^T + b over the last dimension of x, in float32 in and out; subclasses multiply.
-
-    A row of the result depends on that row of the input alone, to the last bit, whatever the number of rows and
-    wherever among them it stands (docs/decisions/0010).
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
-        """Copy a weight [O, I] and a bias [O]; `bounded`: every x lies in [-1, 1]."""
-        super().__init__()
-        self.out_features, self.in_features = weight.shape
-        self.bounded = bounded
-        self.bias = None if bias is None else bias.detach().float().clone()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Multiply x [..., I]: [..., O] float32."""
-        rows = x.reshape(-1, self.in_features)
-        if len(rows) <= ROWS_AT_ONCE:
-            products = self.multiply(rows)[: len(rows)]
-        else:
-            products = rows.new_empty(len(rows), self.out_features)
-            for some, place in zip(torch.split(rows, ROWS_AT_ONCE), torch.split(products, ROWS_AT_ONCE), strict=True):
-                place.copy_(self.multiply(some)[: len(some)])
-        return products.view(*x.shape[:-1], self.out_features)
-
-    def multiply(self, rows: Tensor) -> Tensor:
-        """Multiply rows [R, I], filled up: [R', O]."""
-        raise NotImplementedError
-
-
-class _Fp32Linear(PrepackedLinear):
-    """In float32 throughout."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
-        super().__init__(weight, bias, bounded=bounded)
-        self._product = prepacked_product(weight.detach().float(), self.bias)
-
-    def multiply(self, rows: Tensor) -> Tensor:
-        return self._product(_for_product(rows))
-
-
-class _Bf16Linear(PrepackedLinear):
-    """bfloat16 factors and results, float32 sums."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
-        super().__init__(weight, bias, bounded=bounded)
-        self._product = prepacked_product(weight.detach().bfloat16())
-
-    def multiply(self, rows: Tensor) -> Tensor:
-        products = self._product(_for_product(rows.bfloat16())).float()
-        return products if self.bias is None else products.add_(self.bias)
-
-
-class _Int8Linear(PrepackedLinear):
-    """Weights in as many bits as `weight_limit` leaves, with a scale for each output, inputs in 8 bits with a scale for
-    each row, exact integer sums.
-
-    The scales are those that reach the largest value of their row, symmetric around zero (Wu et al., 2020,
-    sec. 3.1). A row's scale is found when it comes, so it depends on no other row and on no calibration; rows of
-    bounded values all have the scale 1 / 127.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
-        super().__init__(weight, bias, bounded=bounded)
-        self._product = prepacked_int8_product(*quantised(weight))
-
-    def multiply(self, rows: Tensor) -> Tensor:
-        if self.bounded:
-            return self._product(_bytes(rows * INT8_LIMIT), 1 / INT8_LIMIT, self.bias)
-        scales = rows.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12).div_(INT8_LIMIT)  # [R, 1]
-        products = self._product(_bytes(rows / scales), 1.0, None)
-        products[: len(rows)].mul_(scales)
-        return products if self.bias is None else products.add_(self.bias)
-
-
-LINEAR: Final[dict[SearchPrecision, type[PrepackedLinear]]] = {
-    "fp32": _Fp32Linear,
-    "bf16": _Bf16Linear,
-    "int8": _Int8Linear,
-}
-"""The layer of each search precision."""
-
-
-def _bytes(rows: Tensor) -> Tensor:
-    """Round `rows` to integers in unsigned bytes, and fill them up."""
-    # to signed bytes and from there to unsigned ones: ten times as fast as the direct way
-    return _for_product(rows.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT))
-
-
-def _for_product(rows: Tensor) -> Tensor:
-    """Fill up `rows` [R, I] to a number for which products sum in the order in which they sum for all."""
-    return filled_up(rows, FEW_ROWS_MULTIPLE if len(rows) < ROW_MULTIPLE else SEARCH_ROW_MULTIPLE)
-
-
 def filled_up(rows: Tensor, multiple: int = ROW_MULTIPLE) -> Tensor:
     """Append rows of zeros to `rows` [R, *] up to a multiple of so many."""
     missing = -len(rows) % multiple
     return functional.pad(rows, (0, 0, 0, missing)) if missing else rows.contiguous()
-
-
-def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round a weight [O, I] to 8 bits: the integers, [O, I], and the scale that makes weights of them, [O]."""
-    weight = weight.detach().float()
-    scales = weight.abs().amax(dim=1).clamp_(min=1e-12).div_(weight_limit())
-    return (weight / scales[:, None]).round_().to(torch.int8), scales

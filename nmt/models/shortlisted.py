@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from nmt.batching import SourceBatch
 from nmt.models.attention import Memory
 from nmt.models.decoder import DecoderState
-from nmt.models.kernels import INT8_LIMIT, LINEAR, SearchPrecision, int8_product, quantised
+from nmt.models.kernels import INT8_LIMIT, int8_product
+from nmt.models.prepacked import LINEAR, SearchPrecision, quantised
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.vocab import PAD
 

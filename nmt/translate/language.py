@@ -15,8 +15,8 @@ from nmt.io.files import sha256
 from nmt.io.lines import normaliser
 from nmt.models.devices import for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
-from nmt.models.kernels import SearchPrecision
 from nmt.models.language_model import LanguageModel
+from nmt.models.prepacked import SearchPrecision
 from nmt.search.combined import FusedModel, TextModel
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State
 from nmt.search.rules import Scoring

@@ -18,7 +18,7 @@ from nmt.io.lines import normaliser, sections_of
 from nmt.markup.scanning import Region
 from nmt.models.devices import choose_device, choose_search_precision, for_search, prepare_for_search
 from nmt.models.folder import LEXICON, load_model, load_own_tokenizers
-from nmt.models.kernels import SearchPrecision
+from nmt.models.prepacked import SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
 from nmt.search.combined import Ensemble

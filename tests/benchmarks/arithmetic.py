@@ -11,7 +11,7 @@ from torch import nn
 
 from nmt.models.cells.layer import RecurrentLayer
 from nmt.models.devices import choose_search_precision
-from nmt.models.kernels import LINEAR, SearchPrecision
+from nmt.models.prepacked import LINEAR, SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 
 PEAK_SHAPE: Final = (256, 512, 2048)

@@ -22,7 +22,7 @@ from translation_speed import operations, sizes
 from nmt.io.lines import read_lines
 from nmt.metrics import bleu
 from nmt.models.folder import load_model
-from nmt.models.kernels import SearchPrecision
+from nmt.models.prepacked import SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.translate import Options, Translator
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from nmt.config.model import CELLS, Cell
 from nmt.models import cells
 from nmt.models.embedding import Draws, drop_cells
-from nmt.models.kernels import ROW_MULTIPLE, PrepackedLinear, SearchPrecision, filled_up, widened
+from nmt.models.kernels import ROW_MULTIPLE, filled_up, widened
+from nmt.models.prepacked import PrepackedLinear, SearchPrecision
 
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM of any kind, (h, c), or, for an SSRU, (c,), each [B, H]."""

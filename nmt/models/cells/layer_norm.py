@@ -8,16 +8,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
-from nmt.models.kernels import (
-    LINEAR,
-    SearchPrecision,
-    fast_tanh,
-    normalised,
-    prepacked_product,
-    through_norm,
-    widened,
-    without_autocast,
-)
+from nmt.models.kernels import fast_tanh, normalised, prepacked_product, through_norm, widened, without_autocast
+from nmt.models.prepacked import LINEAR, SearchPrecision
 
 EPSILON: Final = 1e-5
 """Added to the variances."""

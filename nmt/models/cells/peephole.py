@@ -8,7 +8,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
-from nmt.models.kernels import LINEAR, SearchPrecision, fast_tanh, prepacked_product, widened, without_autocast
+from nmt.models.kernels import fast_tanh, prepacked_product, widened, without_autocast
+from nmt.models.prepacked import LINEAR, SearchPrecision
 
 
 class _PrepackedPeepholeLSTM(PrepackedLayer):

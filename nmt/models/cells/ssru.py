@@ -8,7 +8,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell
-from nmt.models.kernels import LINEAR, SearchPrecision, widened
+from nmt.models.kernels import widened
+from nmt.models.prepacked import LINEAR, SearchPrecision
 
 
 class _PrepackedSSRU(PrepackedLayer):

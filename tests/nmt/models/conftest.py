@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nmt.models import kernels
-from nmt.models.kernels import SearchPrecision
+from nmt.models.prepacked import SearchPrecision
 
 
 @pytest.fixture(

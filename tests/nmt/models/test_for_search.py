@@ -14,8 +14,8 @@ from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import for_inference, for_search
-from nmt.models.kernels import PrepackedLinear, SearchPrecision
 from nmt.models.language_model import LanguageModel
+from nmt.models.prepacked import PrepackedLinear, SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.beam import Beams
 from nmt.search.engine import Engine, Start

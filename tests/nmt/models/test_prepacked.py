@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.kernels import LINEAR, ROWS_AT_ONCE, PrepackedLinear, SearchPrecision, filled_up, weight_limit
+from nmt.models.kernels import filled_up, weight_limit
+from nmt.models.prepacked import LINEAR, ROWS_AT_ONCE, PrepackedLinear, SearchPrecision
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")

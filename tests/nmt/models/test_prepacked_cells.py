@@ -8,7 +8,7 @@ from torch import nn
 
 from nmt.config.model import Cell
 from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, make_layer
-from nmt.models.kernels import SearchPrecision
+from nmt.models.prepacked import SearchPrecision
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 CELLS = get_args(Cell)

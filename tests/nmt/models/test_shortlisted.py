@@ -9,7 +9,7 @@ from nmt.batching import SourceBatch, source_batch
 from nmt.config import load_settings
 from nmt.models.build import build_model
 from nmt.models.devices import for_inference
-from nmt.models.kernels import SearchPrecision
+from nmt.models.prepacked import SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput, ShortlistedState
 from nmt.search.frontier import Limits
