@@ -25,6 +25,7 @@ from nmt.text.tokenizer import JOINT_MODEL, Tokenizer
 from nmt.text.tokenizer_training import train_tokenizer
 from nmt.training.observers import Silence
 from nmt.training.trainer import train
+from tests.cudafake.fixture import fake_cuda as fake_cuda
 from tests.untested import pytest_terminal_summary as pytest_terminal_summary
 
 # A property is no measurement: on a busy machine an example may take a second.

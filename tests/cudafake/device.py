@@ -1,0 +1,191 @@
+"""What of torch.cuda and of cuDNN the code may ask for, without a device: streams that do nothing, recordings that only
+count, and cuDNN's recurrent layers, whose outputs have the right shapes and types.
+
+Only for a process of its own, into which `tests/cudafake/guard.py` was loaded.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import fake_tensor
+from torch.overrides import TorchFunctionMode
+
+from tests.cudafake.recorder import note, note_wait
+
+CUDNN_VERSION: Final = 92000
+"""What torch 2.13 brings: it has recurrent layers in bf16 (9.13 and newer have)."""
+
+
+class Stream:
+    """A stream, or an event, on which nothing ever runs: to wait for it from another stream takes the host no time."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.device, self.cuda_stream, self.stream_id = torch.device("cuda", 0), 0, 0
+
+    def wait_stream(self, stream: "Stream") -> None: ...
+
+    def wait_event(self, event: "Stream") -> None: ...
+
+    def wait(self, stream: "Stream | None" = None) -> None: ...
+
+    def record(self, stream: "Stream | None" = None) -> None: ...
+
+    def record_event(self, event: "Stream | None" = None) -> "Stream":
+        return event or Stream()
+
+    def query(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        note_wait("synchronize")
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class Graph:
+    """A recording, which runs nothing: how often it is made and replayed is noted."""
+
+    def capture_begin(self, *arguments: Any, **options: Any) -> None:
+        note("record")
+
+    def capture_end(self) -> None: ...
+
+    def replay(self) -> None:
+        note("replay")
+
+    def reset(self) -> None: ...
+
+    def pool(self) -> tuple[int, int]:
+        return (0, 0)
+
+
+@contextmanager
+def _graph(graph: Graph, *arguments: Any, **options: Any) -> Iterator[None]:
+    note_wait("torch.cuda.graph")  # it synchronises, and empties the caches
+    graph.capture_begin()
+    yield
+    graph.capture_end()
+
+
+@contextmanager
+def _on_stream(stream: Stream | None) -> Iterator[None]:
+    yield
+
+
+class Library(TorchFunctionMode):
+    """Recurrent layers as torch hands them to cuDNN, over sequences that are all equally long."""
+
+    def __torch_function__(self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name in _CALLS and args[0].device.type == "cuda":
+            return _CALLS[name](*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _layer(mode: int, inputs: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """Do what `torch.lstm` and the others do: of a packed sequence, they are told the rows of each step too."""
+    sizes = []
+    if isinstance(rest[2], tuple | list):  # the weights, which come third where there are such rows
+        sizes, rest = [len(inputs) // len(rest[0])] * len(rest[0]), rest[1:]
+    state, weights, has_biases, layers, dropout, train, bidirectional, *batch_first = rest
+    hidden, memory = state if isinstance(state, tuple | list) else (state, None)
+    assert has_biases
+    if torch.is_autocast_enabled("cuda"):
+        # torch's wrapper for autocast (_cudnn_rnn_cast_reflatten) casts to float16, whatever type was asked for
+        inputs, hidden, memory, *weights = (
+            None if tensor is None else tensor.to(torch.float16) for tensor in (inputs, hidden, memory, *weights)
+        )
+        buffer = torch.cat([weight.detach().flatten() for weight in weights])
+    else:
+        buffer = _flat_buffer(weights)
+    if buffer is None:
+        note("weights are not in one piece")
+        buffer = torch.cat([weight.detach().flatten() for weight in weights])
+    types = {tensor.dtype for tensor in (inputs, hidden, memory, *weights) if tensor is not None}
+    if len(types) > 1:
+        raise RuntimeError(f"cuDNN wants inputs, state and weights of one type, got {types}")
+    with torch.autocast("cuda", enabled=False):
+        made = torch.ops.aten._cudnn_rnn(
+            *(inputs, list(weights), 4, buffer, hidden, memory, mode, hidden.shape[2], 0, layers),
+            *(bool(batch_first and batch_first[0]), dropout, train, bidirectional, sizes, None),
+        )
+    return made[: 2 if memory is None else 3]  # type: ignore[no-any-return]
+
+
+def _pack(inputs: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+    rows, steps = inputs.shape[:2] if batch_first else inputs.shape[1::-1]
+    data = inputs.transpose(0, 1) if batch_first else inputs
+    return data.reshape(rows * steps, -1), torch.full((steps,), rows)
+
+
+def _unpack(data: Tensor, sizes: Tensor, batch_first: bool, *rest: Any) -> tuple[Tensor, Tensor]:
+    steps = data.view(len(sizes), len(data) // len(sizes), -1)
+    return steps.transpose(0, 1) if batch_first else steps, torch.full((steps.shape[1],), len(steps))
+
+
+_CALLS: Final = {
+    "rnn_relu": partial(_layer, 0),
+    "rnn_tanh": partial(_layer, 1),
+    "lstm": partial(_layer, 2),
+    "gru": partial(_layer, 3),
+    "_pack_padded_sequence": _pack,
+    "_pad_packed_sequence": _unpack,
+}
+
+
+def _flat_buffer(weights: Sequence[Tensor]) -> Tensor | None:
+    """Return the buffer that holds all weights one after the other, as cuDNN wants them; None: there is none."""
+    storage, first = weights[0].untyped_storage(), weights[0].storage_offset()
+    *offsets, end = itertools.accumulate((weight.numel() for weight in weights), initial=first)
+    for weight, offset in zip(weights, offsets, strict=True):
+        is_there = weight.untyped_storage()._cdata == storage._cdata and weight.storage_offset() == offset
+        if not (is_there and weight.is_contiguous()):
+            return None
+    return weights[0].detach().as_strided((end - first,), (1,), first)
+
+
+@torch.no_grad()
+def _flatten_parameters(module: nn.RNNBase) -> None:
+    """Put the weights into one buffer, where they are on the device."""
+    weights: list[Any] = module._flat_weights
+    if any(weight is None or weight.device.type != "cuda" for weight in weights) or _flat_buffer(weights) is not None:
+        return
+    buffer, first = weights[0].new_empty(sum(weight.numel() for weight in weights)), 0
+    for weight in weights:
+        weight.data = buffer[first : first + weight.numel()].view_as(weight)
+        first += weight.numel()
+
+
+def pretend() -> None:
+    """Let torch take the fake device for a GPU of NVIDIA, a Hopper."""
+    facts = {
+        **{"is_available": True, "is_initialized": True, "is_bf16_supported": True, "device_count": 1, "init": None},
+        **{
+            "current_device": 0,
+            "get_device_capability": (9, 0),
+            "get_device_name": "fake",
+            "graph_pool_handle": (0, 0),
+        },
+        **{"empty_cache": None, "set_device": None, "_lazy_init": None, "is_current_stream_capturing": False},
+        **{"memory_allocated": 0, "max_memory_allocated": 0, "mem_get_info": (2**37, 2**37)},
+        **{"manual_seed": None, "manual_seed_all": None},
+    }
+    for name, fact in facts.items():
+        setattr(torch.cuda, name, lambda *arguments, _fact=fact, **options: _fact)
+    torch.cuda.synchronize = lambda *arguments: note_wait("synchronize")
+    torch.cuda.Stream = torch.cuda.Event = torch.cuda.current_stream = torch.cuda.default_stream = Stream
+    torch.cuda.stream, torch.cuda.graph, torch.cuda.CUDAGraph = _on_stream, _graph, Graph
+    torch.backends.cudnn.is_available = lambda: True
+    torch.backends.cudnn.version = lambda: CUDNN_VERSION
+    nn.RNNBase.flatten_parameters = _flatten_parameters
+    # fake tensors make no real ones on the device
+    fake_tensor.init_gpu_context = lambda device: None
+    fake_tensor.FakeTensorMode.avoid_device_init = property(lambda mode: True)

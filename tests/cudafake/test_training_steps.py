@@ -1,0 +1,37 @@
+"""What one update of a large model asks of a GPU."""
+
+import pytest
+
+from nmt.config.model import CELLS
+from tests.cudafake.fixture import FakeCuda
+from tests.cudafake.steps import training_step
+
+# what torch computes by cuDNN, which autocast gives float16 (finding 1)
+BY_CUDNN = ("lstm", "gru", "rnn", "rnn_relu")
+FLOAT16 = pytest.mark.xfail(strict=True, reason="finding 1: cuDNN computes in float16 under autocast")
+
+
+@pytest.mark.parametrize("cell", [pytest.param(cell, marks=FLOAT16) if cell in BY_CUDNN else cell for cell in CELLS])
+def test_no_cell_computes_in_float16(fake_cuda: FakeCuda, cell: str) -> None:
+    assert not fake_cuda(training_step, model={"cell": cell}).float16
+
+
+def test_a_step_waits_for_nothing(fake_cuda: FakeCuda) -> None:
+    assert not fake_cuda(training_step).waits
+
+
+@pytest.mark.xfail(strict=True, reason="finding 11: how many pieces are sampled is known on the device alone")
+def test_a_sampled_softmax_waits_for_nothing(fake_cuda: FakeCuda) -> None:
+    assert not fake_cuda(training_step, training={"objective": "sampled"}).waits
+
+
+def test_the_batch_alone_is_copied_to_the_device(fake_cuda: FakeCuda) -> None:
+    seen = fake_cuda(training_step)
+    assert (seen.sent, seen.fetched) == (4 * 256 * 8 * 8 + 256 * 8, 0)  # source, two of target, which are real; lengths
+
+
+def test_the_tests_themselves_have_no_fake_gpu(fake_cuda: FakeCuda) -> None:
+    import torch
+
+    fake_cuda(training_step)
+    assert not torch.cuda.is_available() or torch.version.cuda
