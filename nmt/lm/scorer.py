@@ -70,7 +70,7 @@ class BlockReader:
         return found, after
 
 
-def make_readers(model: LanguageModel, precision: Precision) -> tuple[BlockReader, BlockReader]:
+def make_readers(model: LanguageModel, precision: Literal["fp32", "bf16"]) -> tuple[BlockReader, BlockReader]:
     """Make a model ready on the device it is on: to read texts by themselves, and to read on in one."""
     if model.device.type == "cuda":
         apart = BlockReader(model, model.output, precision, rows=256, steps=32)

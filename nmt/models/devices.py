@@ -14,12 +14,12 @@ from nmt.errors import ConfigError, NmtWarning
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.embedding import Dropout, WordEmbedding
-from nmt.models.kernels import cpu_has, int8_instructions
+from nmt.models.kernels import cpu_has, has_bf16_layers, int8_instructions, set_tf32
 from nmt.models.language_model import LanguageModel
 from nmt.models.prepacked import LINEAR, PrepackedLinear, SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 M = TypeVar("M", bound=Seq2Seq | LanguageModel)
 
 _LARGEST_TABLE = 2**24
@@ -27,6 +27,8 @@ _LARGEST_TABLE = 2**24
 
 _PRIMITIVES = "256"
 """Pieces of code that oneDNN keeps: a sixth to a quarter of a MiB for each shape of an LSTM."""
+_WORKSPACE = ":4096:8"
+"""Eight pieces of 4,096 KiB, with which cuBLAS sums in the same order each time."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 """Parameters of mallopt(3), in bytes but for the last."""
 
@@ -43,11 +45,24 @@ def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> to
     return torch.device("cuda", index)
 
 
-def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+def choose_training_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """Resolve "auto" as `choose_precision` does; fp16 is for GPUs and for those who ask for it."""
+    if name != "fp16":
+        return choose_precision(name, device)
+    if device.type == "cuda":
+        return "fp16"
+    nearest = choose_precision("auto", device)
+    _warn(f'precision "fp16" is for GPUs; using "{nearest}"')
+    return nearest
+
+
+def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["fp32", "bf16"]:
     """Resolve "auto" to bf16 where the hardware multiplies it natively; elsewhere bf16 is fp32, with a warning."""
     if name == "fp32":
         return "fp32"
     if has_bf16(device):
+        if device.type == "cuda" and not has_bf16_layers():
+            _warn("lstm, gru and rnn layers compute in fp32: in bf16 they need cuDNN 9.13 and torch 2.10, or newer")
         return "bf16"
     if name == "bf16":
         what = "GPU" if device.type == "cuda" else "processor"
@@ -57,7 +72,8 @@ def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Return the context in which matrix products run in `precision`."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    kind = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=precision != "fp32")
 
 
 def choose_search_precision(name: Literal["auto", "fp32", "bf16", "int8"], device: torch.device) -> SearchPrecision:
@@ -86,16 +102,18 @@ def why_auto(device: torch.device) -> str:
     return f'precision "auto" is {chosen} here: the fastest that loses nothing measurable ({what})'
 
 
-def prepare_for_training(device: torch.device) -> None:
-    """Set what makes training faster in this whole process.
+def prepare_for_training(device: torch.device, precision: Precision) -> None:
+    """Set what makes training faster in this whole process, and on a GPU what makes its steps repeatable.
 
-    On a GPU, the fp32 products that bf16 autocast leaves are computed in TF32. On a CPU, torch has one thread, as one
+    On a GPU, the fp32 products that autocast leaves are computed in TF32; without it, fp32 is fp32; and cuBLAS, which
+    cuDNN calls for recurrent layers, has memory of a fixed size for each stream. On a CPU, torch has one thread, as one
     of several would be waited for after every operation; and glibc keeps freed blocks instead of handing them back to
     the kernel, which would zero them page by page: every step frees and takes the same ones, in whichever thread. Other
     allocators are left as they are. oneDNN keeps code for the shapes of a few steps only.
     """
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        set_tf32(precision != "fp32")
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _WORKSPACE)  # read once, at the first product
     else:
         torch.set_num_threads(1)
         # torch hides the call for it, and this is read once, at the first product
@@ -129,9 +147,12 @@ def _keep_freed_blocks() -> None:
 def prepare_for_search(device: torch.device) -> None:
     """Set what makes search faster in this whole process, and what makes its results independent of how it is shared.
 
-    On a CPU, one thread: with several the libraries cut sums where the size of a batch suggests it.
+    On a CPU, one thread: with several the libraries cut sums where the size of a batch suggests it. On a GPU, fp32 is
+    fp32, in cuDNN too.
     """
-    if device.type == "cpu":
+    if device.type == "cuda":
+        set_tf32(False)
+    else:
         torch.set_num_threads(1)
         _keep_freed_blocks()
 

@@ -3,6 +3,7 @@
 A new torch may change any of them without a word. tests/nmt/models/test_kernels.py holds what each has to give.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal
@@ -10,9 +11,13 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.torch_version import TorchVersion
 
 Fused = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
 """Recurrent layers that torch computes over whole sequences in one call."""
+
+CUDNN: Final = "cuda"
+"""The devices whose recurrent layers are cuDNN's."""
 
 Moments = tuple[Tensor, Tensor]
 """Means and inverse standard deviations of rows."""
@@ -177,6 +182,9 @@ def fused_layer(
 ) -> tuple[Tensor, ...]:
     """Run one layer with biases in one direction over whole sequences by cuDNN or oneDNN.
 
+    Autocast lets cuDNN compute in float16, whatever type it is asked for (docs/decisions/0027): on a GPU the types are
+    chosen here.
+
     Args:
         inputs: [B, T, I]; or, with `batch_sizes`, the data of a packed sequence, [N, I].
         state: The state before the first step, parts [B, H].
@@ -187,6 +195,26 @@ def fused_layer(
     Returns:
         The outputs, [B, T, H] or [N, H], and the parts of the last state, [B, H].
     """
+    if inputs.device.type != CUDNN:
+        return _fused_layer(name, inputs, state, weights, training, batch_sizes)
+    device, asked = inputs.device.type, weights[0].dtype
+    if torch.is_autocast_enabled(device):
+        asked = torch.get_autocast_dtype(device)
+    kind = torch.float32 if asked == torch.bfloat16 and not has_bf16_layers() else asked
+    with without_autocast(inputs):
+        first, whole = [part.to(kind) for part in state], in_one_piece(weights, kind)
+        found = _fused_layer(name, inputs.to(kind), first, whole, training, batch_sizes)
+    return tuple(part.to(asked) for part in found)
+
+
+def _fused_layer(
+    name: Fused,
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    training: bool,
+    batch_sizes: Tensor | None,
+) -> tuple[Tensor, ...]:
     run = find(name)
     if run is None:
         steps = inputs.unbind(1) if batch_sizes is None else torch.split(inputs, batch_sizes.tolist())
@@ -203,6 +231,41 @@ def fused_layer(
     sequences = (inputs, hx, weights, *flags, True)
     output, *parts = run(*sequences) if batch_sizes is None else run(inputs, batch_sizes, hx, weights, *flags)
     return output, *(part.squeeze(0) for part in parts)
+
+
+def has_bf16_layers() -> bool:
+    """Whether recurrent layers on a GPU are computed in bf16 by cuDNN: else torch does it step by step."""
+    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return (cudnn or 0) >= 91300 and TorchVersion(torch.__version__) >= "2.10"
+
+
+def in_one_piece(weights: Sequence[Tensor], kind: torch.dtype) -> Sequence[Tensor]:
+    """Return the weights of a layer in a type, one behind the other in memory, where cuDNN takes them as they are;
+    others torch would copy there in every call, with a warning."""
+    pieces = {weight.untyped_storage()._cdata for weight in weights}
+    if len(pieces) == 1 and all(weight.dtype == kind for weight in weights):
+        return weights
+    return _InOnePiece.apply(kind, *weights)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _InOnePiece(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kind: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.kinds = [weight.dtype for weight in weights]
+        sizes = [weight.numel() for weight in weights]
+        pieces = torch.split(weights[0].new_empty(sum(sizes), dtype=kind), sizes)
+        placed = [piece.view(weight.shape) for piece, weight in zip(pieces, weights, strict=True)]
+        copy_all = find("_foreach_copy_")
+        if copy_all is not None:
+            copy_all(placed, weights)  # and cast, in one kernel
+        else:
+            for piece, weight in zip(placed, weights, strict=True):
+                piece.copy_(weight)
+        return tuple(placed)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(grad.to(kind) for grad, kind in zip(outer, ctx.kinds, strict=True))
 
 
 def fused_step(name: Fused, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -286,6 +349,13 @@ def _can_use(feature: str) -> bool:
 def without_autocast(x: Tensor) -> torch.autocast:
     """Return the context in which products on the device of `x` keep the types they are given."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+def set_tf32(allowed: bool) -> None:
+    """Let a GPU round the factors of fp32 products to TF32's ten bits, in recurrent layers too, or not."""
+    with warnings.catch_warnings():  # some versions want newer switches here, which leave these unset
+        warnings.simplefilter("ignore")
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def widened(x: Tensor) -> Tensor:

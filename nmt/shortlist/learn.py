@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nmt.batching import Batch, cut_batches
 from nmt.errors import ModelError, counted
-from nmt.models.devices import Precision, autocast, choose_device, choose_precision, prepare_for_search
+from nmt.models.devices import Precision, autocast, choose_device, choose_training_precision, prepare_for_search
 from nmt.models.folder import load_model, load_own_tokenizers
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
@@ -166,7 +166,7 @@ def add_lexicon(
     if load_own_tokenizers(model_dir).files != data.tokenizers.files:
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
     prepare_for_search(model.device)
-    reader = Reader(model, choose_precision(settings.training.precision, model.device))
+    reader = Reader(model, choose_training_precision(settings.training.precision, model.device))
     rows = np.arange(len(data.train_src))
     if len(rows) > max_pairs:
         rng = np.random.default_rng(settings.training.seed)

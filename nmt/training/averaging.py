@@ -11,7 +11,7 @@ from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.files import building, sha256
 from nmt.models.build import build_language_model, build_model, count_parameters
-from nmt.models.devices import choose_device, choose_precision, prepare_for_search
+from nmt.models.devices import choose_device, choose_training_precision, prepare_for_search
 from nmt.models.folder import (
     CARD,
     ModelFolder,
@@ -128,7 +128,7 @@ def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, setti
 def _validate(model: Seq2Seq | LanguageModel, data: PreparedData | PreparedText, settings: Settings) -> Scores:
     device = choose_device("auto")  # the run may have been made on another machine
     prepare_for_search(device)
-    precision = choose_precision(settings.training.precision, device)
+    precision = choose_training_precision(settings.training.precision, device)
     if isinstance(model, LanguageModel):
         assert isinstance(data, PreparedText)
         found = validate_text(model.to(device), data.valid, precision, stop=Event())

@@ -17,7 +17,7 @@ from nmt.errors import ModelError, counted
 from nmt.io.cores import usable_cores
 from nmt.io.files import is_leftover
 from nmt.models.build import count_parameters
-from nmt.models.devices import choose_device, choose_precision, prepare_for_training
+from nmt.models.devices import choose_device, choose_training_precision, prepare_for_training
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, refuse_more_than_is_there
 from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.manifest import TRAIN
@@ -136,8 +136,8 @@ class _Run:
     def __post_init__(self) -> None:
         training = self.settings.training
         self.device = choose_device(training.device, index=self.ranks.local_rank)
-        self.precision = choose_precision(training.precision, self.device)
-        prepare_for_training(self.device)
+        self.precision = choose_training_precision(training.precision, self.device)
+        prepare_for_training(self.device, self.precision)
         place = Place(self.device, self.precision, self.ranks)
         self.task = (
             TranslationTask(self.data, self.settings, place)

@@ -157,7 +157,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
     torch.set_num_threads(1)
-    prepare_for_training(CPU)
+    prepare_for_training(CPU, choose_precision("auto", CPU))
     torch.manual_seed(1)
     if arguments.data is None:
         src, tgt, vocab_size = *random_pairs(2000, np.random.default_rng(1)), VOCAB

@@ -1,24 +1,30 @@
 import ctypes
 import os
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from nmt.errors import ConfigError, NmtWarning
+from nmt.models import devices
 from nmt.models.devices import (
+    Precision,
     autocast,
     choose_device,
     choose_precision,
     choose_search_precision,
+    choose_training_precision,
     give_back_memory,
     prepare_for_search,
     prepare_for_training,
     why_auto,
 )
+from nmt.models.kernels import set_tf32
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+_FOR_TRAINING = partial(prepare_for_training, precision="fp32")
 
 
 @pytest.fixture
@@ -66,9 +72,10 @@ def test_what_the_hardware_lacks_is_replaced_with_a_warning() -> None:
 @pytest.mark.parametrize("nearest", ["bf16", "fp32"])
 def test_on_a_gpu_the_nearest_to_8_bit_integers_is_used(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: nearest == "bf16")
+    monkeypatch.setattr(devices, "has_bf16_layers", lambda: True)
     with pytest.warns(NmtWarning, match=f'^precision "int8" is for CPUs; using "{nearest}"$'):
-        assert choose_search_precision("int8", torch.device("cuda", 0)) == nearest
-    assert choose_search_precision("auto", torch.device("cuda", 0)) == nearest
+        assert choose_search_precision("int8", GPU) == nearest
+    assert choose_search_precision("auto", GPU) == nearest
 
 
 def test_auto_says_what_it_is_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +84,7 @@ def test_auto_says_what_it_is_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: True)
         monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+        monkeypatch.setattr(devices, "has_bf16_layers", lambda: True)
         return why_auto(device)
 
     fastest = 'precision "auto" is {} here: the fastest that loses nothing measurable ({})'
@@ -163,11 +171,12 @@ def test_search_on_a_cpu_has_one_thread_and_keeps_freed_memory(monkeypatch: pyte
 def test_search_on_a_gpu_leaves_threads_and_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "set_num_threads", lambda count: pytest.fail("the threads of the CPU were set"))
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("the allocator of the CPU was asked for"))
-    prepare_for_search(torch.device("cuda", 0))
+    tf32_switches(monkeypatch, now=True)
+    prepare_for_search(GPU)
 
 
 def asked_of_mallopt(
-    monkeypatch: pytest.MonkeyPatch, *, largest: int, prepare: Callable[[torch.device], None] = prepare_for_training
+    monkeypatch: pytest.MonkeyPatch, *, largest: int, prepare: Callable[[torch.device], None] = _FOR_TRAINING
 ) -> list[tuple[int, int]]:
     """Prepare with a glibc that takes thresholds up to `largest`."""
     calls = []
@@ -184,10 +193,10 @@ def asked_of_mallopt(
 def test_training_on_a_cpu_lets_onednn_keep_little_but_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
     monkeypatch.setenv(name, "0")
-    prepare_for_training(CPU)
+    prepare_for_training(CPU, "fp32")
     assert os.environ[name] == "0"
     monkeypatch.delenv(name)
-    prepare_for_training(CPU)
+    prepare_for_training(CPU, "fp32")
     assert os.environ[name] == "256"
 
 
@@ -202,13 +211,73 @@ def test_freed_memory_is_given_back_where_the_allocator_can(monkeypatch: pytest.
 
 def test_another_allocator_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
-    prepare_for_training(CPU)
+    prepare_for_training(CPU, "fp32")
 
 
-def test_training_on_a_gpu_multiplies_what_is_left_in_fp32_as_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(allow_tf32=False))
-    monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(allow_tf32=False))
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("bf16", True), ("fp16", True)])
+def test_on_a_gpu_fp32_is_fp32_and_what_a_narrower_precision_leaves_is_tf32(
+    precision: Precision, tf32: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switches = tf32_switches(monkeypatch, now=not tf32)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("the allocator of the CPU was asked for"))
-    prepare_for_training(torch.device("cuda", 0))
-    assert torch.backends.cuda.matmul.allow_tf32
-    assert torch.backends.cudnn.allow_tf32
+    prepare_for_training(GPU, precision)
+    assert [switch.allow_tf32 for switch in switches] == [tf32, tf32]
+
+
+def test_search_in_fp32_on_a_gpu_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    switches = tf32_switches(monkeypatch, now=True)
+    prepare_for_search(GPU)
+    assert [switch.allow_tf32 for switch in switches] == [False, False]
+
+
+def tf32_switches(monkeypatch: pytest.MonkeyPatch, *, now: bool) -> list[SimpleNamespace]:
+    products, layers = SimpleNamespace(allow_tf32=now), SimpleNamespace(allow_tf32=now)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", products)
+    monkeypatch.setattr(torch.backends, "cudnn", layers)
+    return [products, layers]
+
+
+def test_this_torch_has_the_switches_of_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    for allowed in (True, False):
+        set_tf32(allowed)
+        assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == allowed
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def test_training_on_a_gpu_lets_cublas_repeat_its_sums_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    tf32_switches(monkeypatch, now=False)
+    monkeypatch.setenv(name, ":16:8")
+    prepare_for_training(GPU, "bf16")
+    assert os.environ[name] == ":16:8"
+    monkeypatch.delenv(name)
+    prepare_for_training(GPU, "bf16")
+    assert os.environ[name] == ":4096:8"
+
+
+@pytest.mark.parametrize(("cudnn", "version"), [(91200, "2.13.0"), (None, "2.13.0"), (91300, "2.9.1")])
+def test_a_gpu_without_recurrent_layers_in_bf16_is_said_so(
+    cudnn: int | None, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "has_bf16", lambda device: True)
+    monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(version=lambda: cudnn))
+    monkeypatch.setattr(torch, "__version__", version)
+    with pytest.warns(NmtWarning, match=r"^lstm, gru and rnn layers compute in fp32: in bf16 they need cuDNN 9\.13 "):
+        assert choose_precision("auto", GPU) == "bf16"
+
+
+@pytest.mark.parametrize("version", ["2.10.0+cu130", "2.13.1"])
+def test_a_gpu_with_recurrent_layers_in_bf16_needs_no_word(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "has_bf16", lambda device: True)
+    monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(version=lambda: 91900))
+    monkeypatch.setattr(torch, "__version__", version)
+    assert choose_precision("bf16", GPU) == "bf16"
+
+
+def test_fp16_is_for_gpus_and_for_those_who_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_training_precision("fp16", GPU) == "fp16"
+    monkeypatch.setattr(devices, "has_bf16", lambda device: False)
+    assert choose_training_precision("auto", GPU) == "fp32"
+    with pytest.warns(NmtWarning, match=r'^precision "fp16" is for GPUs; using "fp32"$'):
+        assert choose_training_precision("fp16", CPU) == "fp32"

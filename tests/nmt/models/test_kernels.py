@@ -33,6 +33,7 @@ CALLS = [
     "native_layer_norm",
     "ops.aten.native_layer_norm_backward",
     "_foreach_lerp_",
+    "_foreach_copy_",
     "cpu._is_avx512_bf16_supported",
     "cpu._is_amx_tile_supported",
     "cpu._is_vnni_supported",
