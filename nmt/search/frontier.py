@@ -42,16 +42,42 @@ def forbidding(log_probs: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
 def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates:
     """Find the C = `count` best of all K x V continuations; equal ones go by lower beam, then by lower id.
 
-    `log_probs` are those of each next piece, [B, K, V], `totals` those of the hypotheses so far, [B, K].
+    No piece is better than the best of its block, and all of a block stand before those of later ones: so the C first
+    blocks, by their best pieces, hold the C first pieces. No value is looked at, and none of a whole sentence sorted.
+
+    Args:
+        log_probs: Those of each next piece, [B, K, V], none above 0.
+        totals: Those of the hypotheses so far, [B, K].
+        count: C.
     """
-    if not log_probs.is_cpu:
-        return candidates_by_key(log_probs, totals, count)  # no one waits for the device
-    candidates, unsure = candidates_by_blocks(log_probs, totals, count)
-    if bool(unsure.any()):
-        rows = unsure.nonzero().squeeze(1)
-        sure = candidates_by_key(log_probs[rows], totals[rows], count)
-        candidates = Candidates(*(part.index_copy(0, rows, new) for part, new in zip(candidates, sure, strict=True)))
-    return candidates
+    vocab_size = log_probs.shape[2]
+    best = _block_maxima(log_probs).add_(totals[:, :, None])  # [B, K, blocks]
+    numbers = torch.arange(best[0].numel(), device=best.device)
+    blocks = _first(best.flatten(1), numbers, min(count, len(numbers)))  # [B, N]
+    parents, first = blocks.div(best.shape[2], rounding_mode="floor"), blocks.remainder(best.shape[2]).mul_(_BLOCK)
+    ids = first[:, :, None] + torch.arange(_BLOCK, device=best.device)  # [B, N, 64]
+    flat = (parents[:, :, None] * vocab_size + ids.clamp(max=vocab_size - 1)).flatten(1)
+    values = log_probs.flatten(1).gather(1, flat).view_as(ids) + totals.gather(1, parents)[:, :, None]
+    values = values.masked_fill_(ids >= vocab_size, -math.inf).flatten(1)
+    if values.shape[1] < count:
+        missing = (0, count - values.shape[1])
+        values, flat = nn.functional.pad(values, missing, value=-math.inf), nn.functional.pad(flat, missing)
+    order = _first(values, flat, count)
+    values, flat = values.gather(1, order), flat.gather(1, order)
+    impossible = ~(values > -math.inf)  # NaN too
+    flat = flat.masked_fill(impossible, 0)  # that is beam 0 and id 0, and that is PAD
+    values = values.masked_fill(impossible, -math.inf)
+    return Candidates(values, flat.div(vocab_size, rounding_mode="floor"), flat.remainder(vocab_size))
+
+
+def _first(values: Tensor, places: Tensor, count: int) -> Tensor:
+    """Find the `count` best of `values` [B, N], none above 0; equal ones go by lower place: indices [B, count].
+
+    Each is turned into a whole number, in which the bits that say how far below 0 it is stand over those of its place;
+    NaN comes last.
+    """
+    below = values.view(torch.int32) & 0x7FFFFFFF
+    return torch.add(places, below, alpha=2**31).topk(count, dim=1, largest=False).indices
 
 
 def best_pieces(log_probs: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,60 +98,6 @@ def _block_maxima(log_probs: Tensor) -> Tensor:
     maxima = [log_probs[..., :whole].view(*log_probs.shape[:-1], -1, _BLOCK).amax(dim=-1)] if whole else []
     maxima += [log_probs[..., whole:].amax(dim=-1, keepdim=True)] if whole < vocab_size else []
     return torch.cat(maxima, dim=-1)
-
-
-def candidates_by_blocks(log_probs: Tensor, totals: Tensor, count: int) -> tuple[Candidates, Tensor]:
-    """Find the best continuations in the blocks of pieces whose best piece is among the best blocks' best.
-
-    As no piece is better than the best of its block, C + 1 blocks hold the C + 1 best pieces. Which of equal blocks, or
-    of equal pieces at the edge of the choice, get in is left to the library; where that may break the rule of
-    `best_candidates`, a flag says so.
-
-    Returns:
-        The candidates, and the flags, [B].
-    """
-    _, beams, vocab_size = log_probs.shape
-    best = _block_maxima(log_probs).add_(totals[:, :, None]).flatten(1)  # [B, K * blocks]
-    blocks = best.topk(min(count + 1, best.shape[1]), dim=1).indices  # [B, N]
-    per_beam = best.shape[1] // beams
-    parents, first = blocks.div(per_beam, rounding_mode="floor"), blocks.remainder(per_beam).mul_(_BLOCK)
-    ids = first[:, :, None] + torch.arange(_BLOCK)  # [B, N, 64]
-    flat = (parents[:, :, None] * vocab_size + ids.clamp(max=vocab_size - 1)).flatten(1)
-    values = log_probs.flatten(1).gather(1, flat).view_as(ids) + totals.gather(1, parents)[:, :, None]
-    values = values.masked_fill_(ids >= vocab_size, -math.inf).flatten(1)
-    if values.shape[1] <= count:
-        values, flat = (
-            nn.functional.pad(x, (0, count + 1 - x.shape[1]), value=v) for x, v in ((values, -math.inf), (flat, 0))
-        )
-    values, order = values.topk(count + 1, dim=1)
-    unsure = (values[:, count] == values[:, count - 1]) & (values[:, count] > -math.inf)
-    flat, order = flat.gather(1, order[:, :count]).sort(dim=1)
-    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
-    return _candidates(values, flat.gather(1, order), vocab_size), unsure
-
-
-def candidates_by_key(log_probs: Tensor, totals: Tensor, count: int) -> Candidates:
-    """Find the best continuations by numbers that hold value and place in one, so that no two are equal."""
-    vocab_size = log_probs.shape[2]
-    values = (log_probs + totals[:, :, None]).flatten(1)  # [B, K * V]
-    values = values.masked_fill(values.isnan(), -math.inf)
-    if values.shape[1] < count:
-        values = nn.functional.pad(values, (0, count - values.shape[1]), value=-math.inf)
-    bits = (values + 0.0).view(torch.int32).long()  # + 0.0 makes one zero of the two
-    ascending = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    places = torch.arange(values.shape[1], device=values.device)
-    flat = (ascending * 2**31 - places).topk(count, dim=1).indices
-    return _candidates(values.gather(1, flat), flat, vocab_size)
-
-
-def _candidates(values: Tensor, indices: Tensor, vocab_size: int) -> Candidates:
-    impossible = ~(values > -math.inf)  # NaN too
-    indices = indices.masked_fill(impossible, 0)  # flat index 0 is beam 0 and id 0, and that is PAD
-    return Candidates(
-        values.masked_fill(impossible, -math.inf),
-        indices.div(vocab_size, rounding_mode="floor"),
-        indices.remainder(vocab_size),
-    )
 
 
 _ROOM_MULTIPLE: Final = 32

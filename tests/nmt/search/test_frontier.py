@@ -10,17 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.models.tensors import tensors_of
-from nmt.search.frontier import (
-    Candidates,
-    Limits,
-    Written,
-    best_candidates,
-    best_pieces,
-    candidates_by_blocks,
-    candidates_by_key,
-    forbidding,
-    piece_ids,
-)
+from nmt.search.frontier import Candidates, Limits, Written, best_candidates, best_pieces, forbidding, piece_ids
 from nmt.search.greedy import Greedy
 from nmt.search.protocol import Hypothesis
 from nmt.search.rules import Scoring
@@ -210,28 +200,21 @@ def test_equals_go_by_lower_beam_then_lower_piece() -> None:
     assert candidates.ids.tolist() == [[1, 2, 0, 2]]
 
 
-def test_equals_at_the_edge_of_the_choice_raise_the_flag_of_their_sentence_only() -> None:
-    log_probs = torch.tensor([[[-1.0, -2.0, -2.0]], [[-1.0, -2.0, -3.0]]])
-    _, unsure = candidates_by_blocks(log_probs, torch.zeros(2, 1), 2)
-    assert unsure.tolist() == [True, False]
-    assert best_candidates(log_probs, torch.zeros(2, 1), 2).ids.tolist() == [[0, 1], [0, 1]]
-
-
-@pytest.mark.parametrize("choose", [best_candidates, candidates_by_key])
-def test_beyond_the_possible_ones_scores_are_infinitely_low(choose: Callable[..., Candidates]) -> None:
-    candidates = choose(torch.tensor([[[-math.inf, math.nan, -1.0, -math.inf]]]), torch.zeros(1, 1), 6)
-    assert candidates.log_probs.sort(descending=True).values.tolist() == [[-1.0] + [-math.inf] * 5]
+def test_beyond_the_possible_ones_scores_are_infinitely_low() -> None:
+    candidates = best_candidates(torch.tensor([[[-math.inf, math.nan, -1.0, -math.inf]]]), torch.zeros(1, 1), 6)
+    assert candidates.log_probs.tolist() == [[-1.0] + [-math.inf] * 5]
     assert not candidates.parents.any()
+    assert candidates.ids.tolist() == [[2, 0, 0, 0, 0, 0]]
 
 
 @given(
     seed=st.integers(0, 2**32),
     beams=st.integers(1, 4),
     count=st.integers(1, 12),
-    vocab_size=st.sampled_from([2, 5, 63, 64, 65, 300]),
-    levels=st.sampled_from([2, 5, 10_000]),
+    vocab_size=st.sampled_from([2, 5, 63, 64, 65, 300, 1000]),
+    levels=st.sampled_from([1, 2, 5, 10_000]),
 )
-def test_both_ways_of_choosing_give_what_sorting_gives(
+def test_the_candidates_are_those_that_sorting_gives_whatever_stands_beside_them(
     seed: int, beams: int, count: int, vocab_size: int, levels: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -239,9 +222,11 @@ def test_both_ways_of_choosing_give_what_sorting_gives(
     totals = -torch.randint(levels, (3, beams), generator=generator).float() / 8
     log_probs[torch.rand(log_probs.shape, generator=generator) < 0.2] = -math.inf
     totals[1, 1:] = -math.inf
-    expected = slow_candidates(log_probs, totals, count)
-    assert listed(best_candidates(log_probs, totals, count)) == expected
-    assert listed(candidates_by_key(log_probs, totals, count)) == expected
+    candidates = best_candidates(log_probs, totals, count)
+    assert listed(candidates) == slow_candidates(log_probs, totals, count)
+    alone = [best_candidates(log_probs[row : row + 1], totals[row : row + 1], count) for row in range(3)]
+    for together, parts in zip(candidates, zip(*alone, strict=True), strict=True):
+        assert torch.equal(together, torch.cat(parts))
 
 
 def pieces(*rows: list[list[int]]) -> Tensor:
