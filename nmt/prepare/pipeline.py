@@ -15,8 +15,8 @@ from nmt.config.effects import warnings_of_idle
 from nmt.corpus.base import R
 from nmt.corpus.hashes import Overlap
 from nmt.errors import DataError, NmtError
-from nmt.io.cores import usable_cores
 from nmt.io.files import naming, sha256
+from nmt.io.limits import usable_cores
 from nmt.prepare.blocks import (
     REJECTIONS,
     BlockResult,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from nmt.errors import clock, counted
+from nmt.io.limits import container_memory
 from nmt.training.observers import LOG, METRICS
 
 _MOST_STEPS: Final = 2**40
@@ -67,7 +68,7 @@ class Forecast:
     memory_most: int
     """The most so far, or what will be needed, whichever is more."""
     memory_free: int | None
-    """What the machine has left; None: nobody knows."""
+    """What the machine has left, or the container where that is less; None: nobody knows."""
 
     @classmethod
     def of(cls, pace: Pace, *, step: int, steps: int, parameters: int) -> "Forecast":
@@ -80,6 +81,8 @@ class Forecast:
         with suppress(OSError):  # only Linux tells
             lines = Path("/proc/meminfo").read_text().splitlines()
             free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+        if (limit := container_memory()) is not None:
+            free = limit - now if free is None else min(free, limit - now)
         grown = max(0, now - pace.memory) if pace.memory else 0
         further = math.sqrt(max(1.0, min(pace.made_of, steps - step + pace.made) / max(1, pace.made))) - 1
         most = max(most, now + round(grown * further) + _BYTES_OF_A_PARAMETER * parameters)
@@ -100,7 +103,8 @@ class Forecast:
             return []
         return [
             f"the run may need {_size(self.memory_most)} of memory, but has {_size(self.memory_now)}, and this machine "
-            f"only {_size(self.memory_free)} more; lower {size_setting}, or train a smaller model in a new folder"
+            f"or its container only {_size(max(0, self.memory_free))} more; lower {size_setting}, or train a smaller "
+            "model in a new folder"
         ]
 
 

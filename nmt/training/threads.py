@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nmt.io.cores import usable_cores
+from nmt.io.limits import usable_cores
 from nmt.models.devices import autocast
 from nmt.models.embedding import Draws
 from nmt.training.distributed import Place

@@ -14,8 +14,8 @@ from nmt.config.effects import warnings_of_idle
 from nmt.config.load import fit_settings
 from nmt.config.training import seconds_of
 from nmt.errors import ModelError, counted
-from nmt.io.cores import usable_cores
 from nmt.io.files import is_leftover
+from nmt.io.limits import usable_cores
 from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_training_precision, prepare_for_training
 from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, refuse_more_than_is_there

@@ -59,8 +59,8 @@ def test_more_memory_than_the_machine_has_left_is_warned_about() -> None:
     assert FORECAST.warnings("training.batch_tokens") == []
     assert replace(FORECAST, memory_free=None).warnings("training.batch_tokens") == []
     assert replace(FORECAST, memory_free=199_999_999).warnings("training.batch_tokens") == [
-        "the run may need 1.30 GB of memory, but has 1.10 GB, and this machine only 0.20 GB more; lower "
-        "training.batch_tokens, or train a smaller model in a new folder"
+        "the run may need 1.30 GB of memory, but has 1.10 GB, and this machine or its container only "
+        "0.20 GB more; lower training.batch_tokens, or train a smaller model in a new folder"
     ]
 
 
@@ -69,6 +69,14 @@ def test_a_forecast_knows_the_memory_of_this_process() -> None:
     assert found.seconds == 77.0
     assert found.memory_most >= found.memory_now + 20 * 10**9
     assert found.memory_now > 10**7
+
+
+def test_a_container_may_have_less_memory_left_than_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.training.planning.resident_bytes", lambda: 3_000_000)
+    monkeypatch.setattr("nmt.training.planning.container_memory", lambda: 4_000_000)
+    assert Forecast.of(PACE, step=0, steps=30, parameters=0).memory_free == 1_000_000
+    monkeypatch.setattr("nmt.training.planning.container_memory", lambda: 2**63)
+    assert Forecast.of(PACE, step=0, steps=30, parameters=0).memory_free != 2**63 - 3_000_000
 
 
 def test_memory_that_grows_with_the_sizes_of_batches_grows_as_the_root_of_the_updates_of_an_epoch(

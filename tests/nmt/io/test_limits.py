@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.io.cores import _quotas, usable_cores
+from nmt.io.limits import _memory_limits, _quotas, usable_cores
 
 
 def cgroup(root: Path, name: str, **files: str) -> None:
@@ -20,7 +20,7 @@ def mine(tmp_path: Path, text: str) -> Path:
 
 
 def test_cores_are_those_that_the_process_is_bound_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt.io.cores._quotas", lambda *_: iter(()))
+    monkeypatch.setattr("nmt.io.limits._quotas", lambda *_: iter(()))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
     assert usable_cores() == 3
 
@@ -29,7 +29,7 @@ def test_cores_are_those_that_the_process_is_bound_to(monkeypatch: pytest.Monkey
 def test_a_container_with_time_for_fewer_cores_has_fewer(
     quota: float, cores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.io.cores._quotas", lambda *_: iter([quota, 4.0]))
+    monkeypatch.setattr("nmt.io.limits._quotas", lambda *_: iter([quota, 4.0]))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
     assert usable_cores() == cores
 
@@ -50,3 +50,14 @@ def test_quotas_of_the_older_version_are_found_too(tmp_path: Path) -> None:
 
 def test_a_system_without_groups_has_no_quota(tmp_path: Path) -> None:
     assert list(_quotas(tmp_path, tmp_path / "missing")) == []
+
+
+def test_a_container_has_the_memory_of_the_smallest_group_around_it(tmp_path: Path) -> None:
+    root = tmp_path / "groups"
+    cgroup(root, "outer", memory__max="2000000000\n")
+    cgroup(root, "outer/inner", memory__max="max\n")
+    assert list(_memory_limits(root, mine(tmp_path, "0::/outer/inner\n"))) == [2_000_000_000]
+    cgroup(root, "memory", memory__limit_in_bytes="9223372036854771712\n")
+    cgroup(root, "memory/box", memory__limit_in_bytes="1000000\n")
+    assert min(_memory_limits(root, mine(tmp_path, "8:memory:/box\n"))) == 1_000_000
+    assert list(_memory_limits(tmp_path, tmp_path / "missing")) == []
