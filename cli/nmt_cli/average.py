@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
+from nmt.errors import counted
 from nmt_cli.terminal import count_option, loading, results, say, status
 
 
 def average(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a run of `nmt train`.")],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the new model; new or empty.")],
-    last: Annotated[int | None, count_option(help="How many of the newest checkpoints.", show_default="all")] = None,
+    last: Annotated[
+        int | None, count_option(help="How many of the newest checkpoints, if there are as many.", show_default="all")
+    ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
@@ -34,6 +37,8 @@ def average(
     with status("averaging" if data is None else "averaging and validating"):
         done = average_run(model_dir, out_dir, last=last, data=data)
     results.print("averaged steps:", *done.steps, soft_wrap=True)
+    if last is not None and len(done.steps) < last:
+        say(f"{model_dir} holds no more than {counted(len(done.steps), 'checkpoint')}, not {last}: all are averaged")
     if len(done.steps) == 1:
         say(f"there was one checkpoint to average: {out_dir} holds a copy of its weights")
     if done.scores is not None:

@@ -50,19 +50,18 @@ def average_run(
     Args:
         model_dir: The folder of the run.
         out_dir: A folder that is new or empty; it appears when all is done.
-        last: How many of the newest checkpoints, at least 1; None: all that are there. That of step 0 never counts.
+        last: How many of the newest checkpoints, at least 1, or as many as there are; None: all. That of step 0 never
+            counts.
         data: Prepared data to validate the average on; None: it is not validated.
 
     Raises:
-        ModelError: There are fewer checkpoints, one is damaged, or the folders cannot be used.
+        ModelError: There are no checkpoints, one is damaged, or the folders cannot be used.
     """
     if not model_dir.is_dir():
         raise ModelError(f"model folder {model_dir} does not exist")
     checkpoints = [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]  # 0: nothing learnt yet
     if not checkpoints:
         raise ModelError(f"{model_dir} holds no checkpoints to average")
-    if last is not None and last > len(checkpoints):
-        raise ModelError(f"{model_dir} holds {len(checkpoints)} of the {last} requested checkpoints")
     checkpoints = checkpoints if last is None else checkpoints[-last:]
     if out_dir.exists() and not out_dir.is_dir():
         raise ModelError(f"{out_dir} is a file; a model needs a folder")

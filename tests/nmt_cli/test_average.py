@@ -24,6 +24,12 @@ def test_the_average_of_one_checkpoint_is_called_a_copy(toy_model: Path, tmp_pat
     assert result.stderr == f"there was one checkpoint to average: {tmp_path / 'out'} holds a copy of its weights\n"
 
 
+def test_where_there_are_fewer_checkpoints_than_asked_for_all_are_averaged(toy_model: Path, tmp_path: Path) -> None:
+    result = average(toy_model, tmp_path / "out", "--last", "3")
+    assert (result.exit_code, result.stdout) == (0, "averaged steps: 150 300\n")
+    assert result.stderr == f"{toy_model} holds no more than 2 checkpoints, not 3: all are averaged\n"
+
+
 def test_with_data_the_average_is_validated(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
     result = average(toy_model, tmp_path / "out", "--last", "1", "--data", toy_data.folder)
     assert result.exit_code == 0, result.stderr

@@ -108,8 +108,7 @@ def test_a_checkpoint_from_before_the_first_step_is_left_out(run: Path, tmp_path
     newest = list_checkpoints(run)[-1]
     shutil.copy(newest, newest.with_name("step-00000000.safetensors"))
     assert average_run(run, tmp_path / "out", last=None, data=None).steps == (150, 300)
-    with pytest.raises(ModelError, match="run holds 2 of the 3 requested checkpoints"):
-        average_run(run, tmp_path / "more", last=3, data=None)
+    assert average_run(run, tmp_path / "more", last=3, data=None).steps == (150, 300)
 
 
 def test_the_average_of_one_checkpoint_is_that_checkpoint(toy_model: Path, tmp_path: Path) -> None:
@@ -134,11 +133,6 @@ def test_a_missing_run_is_named(tmp_path: Path) -> None:
 def test_a_folder_without_checkpoints_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"^{tmp_path} holds no checkpoints to average$"):
         average_run(tmp_path, tmp_path / "out", last=None, data=None)
-
-
-def test_asking_for_more_checkpoints_than_there_are_says_how_many(toy_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="toy holds 2 of the 99 requested checkpoints"):
-        average_run(toy_model, tmp_path / "out", last=99, data=None)
 
 
 def test_an_occupied_folder_is_left_as_it_is(toy_model: Path, tmp_path: Path) -> None:
