@@ -1,5 +1,6 @@
 """`nmt demo`: the whole chain on the built-in phrasebook."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -44,4 +45,4 @@ def demo(
             table.add_row("", "", f"expected: {reference}", style="dim")
     results.print(table)
     show_scores(tested.scores)
-    say(f"try it: echo 'Where is the station?' | nmt translate {work / 'model'}")
+    say(f"try it: echo 'Where is the station?' | nmt translate {shlex.quote(str(work / 'model'))}")

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import signal
 import threading
 import time
@@ -174,8 +175,9 @@ def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: 
 
 def say_what_is_next(model_dir: Path, *, of_text: bool) -> None:
     """Say what can be done with a trained model."""
-    commands = ("lm score {} FILE" if of_text else "translate {} FILE", "plot {}", "average {0} {0}-average")
-    say("next: " + "; ".join(f"nmt {command}".format(model_dir) for command in commands))
+    model, average = shlex.quote(str(model_dir)), shlex.quote(f"{model_dir}-average")
+    use = "lm score" if of_text else "translate"
+    say(f"next: nmt {use} {model} FILE; nmt plot {model}; nmt average {model} {average}")
 
 
 class TrainingView:
@@ -237,7 +239,7 @@ class TrainingView:
         """Say in one line where a run was stopped, and which model there is."""
         step, best = summary.state.step, summary.state.best_step
         use = "lm score" if self._of_text else "translate"
-        model = f"; nmt {use} {model_dir} uses the model of step {best or step:,}" if step else ""
+        model = f"; nmt {use} {shlex.quote(str(model_dir))} uses the model of step {best or step:,}" if step else ""
         return f"stopped at step {step:,}; the same command continues from there{model}"
 
     def _loss(self, loss: float) -> str:

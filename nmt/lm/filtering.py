@@ -6,6 +6,7 @@ sides are added (Axelrod et al., 2011).
 """
 
 import math
+import shlex
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class Difference:
         if hashes[0] != hashes[1]:
             raise ModelError(
                 f"{general} has another tokenizer than {in_domain}; cross-entropies compare only where text is cut in "
-                f"the same way: prepare its text with `nmt prepare DATA_DIR --text FILE --tokenizer {in_domain}`"
+                f"the same way: prepare its text with `nmt prepare DATA_DIR --text FILE --tokenizer "
+                f"{shlex.quote(str(in_domain))}`"
             )
         return cls(*scorers)
 

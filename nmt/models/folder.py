@@ -5,6 +5,7 @@ Whatever is asked of a folder that is no model, or whose files are missing, dama
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
@@ -274,7 +275,7 @@ def _read_card(folder: Path) -> _Card:
     except FileNotFoundError as error:
         if (folder / "manifest.json").is_file():
             raise ModelError(
-                f"{folder} holds prepared data, not a model; nmt train {folder} MODEL_DIR makes one"
+                f"{folder} holds prepared data, not a model; nmt train {shlex.quote(str(folder))} MODEL_DIR makes one"
             ) from error
         raise ModelError(f"{folder} is not a model folder, or its training has not validated yet: no {CARD}") from error
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """A language model of the target language, beside a translator: shallow fusion, or rescoring of n-best lists."""
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -78,7 +79,7 @@ class TargetLanguage:
             raise ModelError(
                 f"{self.folder} has another tokenizer than {self.beside} has for its translations; to choose words "
                 "together they share it: prepare the text of the language model with `nmt prepare DATA_DIR --text FILE "
-                f"--tokenizer {self.beside}`, or use it as it is with --lm-rescore"
+                f"--tokenizer {shlex.quote(str(self.beside))}`, or use it as it is with --lm-rescore"
             )
         return FusedModel(model, self._searched, weight=weight)
 

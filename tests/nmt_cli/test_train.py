@@ -2,6 +2,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from nmt.training.checkpoint import TrainingState
 from nmt.training.observers import Scores, StepProgress, StepReport, ValidationReport
 from nmt.training.trainer import TrainingSummary
 from nmt_cli.main import app
-from nmt_cli.train import TrainingView, stopping_on_signals
+from nmt_cli.train import TrainingView, say_what_is_next, stopping_on_signals
 
 StartProcess = Callable[..., "subprocess.Popen[Any]"]
 runner = CliRunner()
@@ -217,6 +218,18 @@ def test_the_end_names_the_model_and_its_best_step() -> None:
     assert TrainingView().describe_end(TrainingSummary(True, state, 6_798_448, 0.02), Path("m")) == (
         "m: 6,798,448 parameters, best at step 600 of 900, 120,000 target pieces in 0:01:00 (2,000 pieces/s)"
     )
+
+
+def test_commands_to_go_on_with_are_right_whatever_the_folder_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    say_what_is_next(Path("my runs/m"), of_text=True)
+    assert [shlex.split(command) for command in capsys.readouterr().err.removeprefix("next: ").split("; ")] == [
+        ["nmt", "lm", "score", "my runs/m", "FILE"],
+        ["nmt", "plot", "my runs/m"],
+        ["nmt", "average", "my runs/m", "my runs/m-average"],
+    ]
+    state = TrainingState(step=900, best_step=600, tokens=120_000, seconds=60.0, best_score=30.0)
+    stopped = TrainingView().describe_stop(TrainingSummary(False, state, 6_798_448, 0.02), Path("my runs/m"))
+    assert "; nmt translate 'my runs/m' uses the model of step 600" in stopped
 
 
 def test_the_first_signal_asks_and_the_second_interrupts() -> None:
