@@ -6,16 +6,17 @@ Whatever is asked of a folder that is no model, or whose files are missing, dama
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nmt.config import Settings, parse_settings, to_toml
@@ -26,6 +27,7 @@ from nmt.io.files import read_json, read_regular, replacing, sha256, write_text
 from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.models.snapshot import Snapshot, safetensors_of
 from nmt.text.tokenizer import Tokenizers, load_tokenizers
 from nmt.text.vocab import EOS
 
@@ -88,15 +90,23 @@ class ModelFolder:
 
     def save(self, model: nn.Module, summary: dict[str, Any]) -> None:
         """Replace the weights, and the training summary in model.json."""
-        weights = self.path / WEIGHTS
-        content = save(model_tensors(model))
-        old = [sha256(weights)] if weights.is_file() else []
-        with replacing(weights) as file:
-            file.write(content)
-            file.flush()
-            new = sha256(Path(file.name))
-            self._write_card([new, *old], summary)
-        self._write_card([new], summary)
+        self.writer(model, summary)()
+
+    def writer(self, model: nn.Module, summary: dict[str, Any]) -> Callable[[], None]:
+        """Copy the weights as they are now, and return what saves them."""
+        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        return partial(self._write, Snapshot(weights), summary)
+
+    def _write(self, snapshot: Snapshot, summary: dict[str, Any]) -> None:
+        old, digest = list[str](), hashlib.sha256()
+        with suppress(ModelError, KeyError):
+            old = _read_card(self.path).sha256[WEIGHTS]
+        with replacing(self.path / WEIGHTS) as file:
+            for part in safetensors_of(snapshot.tensors()):
+                digest.update(part)
+                file.write(part)
+            self._write_card([digest.hexdigest(), *old], summary)
+        self._write_card([digest.hexdigest()], summary)
 
     def _write_card(self, weight_hashes: list[str], summary: dict[str, Any]) -> None:
         names = (CONFIG, *self.tokenizers)

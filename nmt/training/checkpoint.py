@@ -7,20 +7,21 @@ known, and the one before it serves.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.errors import ModelError
 from nmt.io.files import make_folder, remove_leftovers, replacing
-from nmt.models.folder import load_tensors, model_tensors
+from nmt.models.folder import load_tensors
 from nmt.models.language_model import LanguageModel
+from nmt.models.snapshot import Snapshot, memory_of, safetensors_of
 from nmt.training.state import Carry, TrainingState
 from nmt.training.update import MovingAverage
 
@@ -67,20 +68,24 @@ class Checkpoints:
         self.keep = keep
         self.carry = carry
 
-    def save(self, state: TrainingState, carried: Mapping[str, Tensor] = _NOTHING) -> None:
-        """Write a checkpoint, then remove the oldest; a kill at any instant leaves the last good one.
+    def writer(self, state: TrainingState, carried: Mapping[str, Tensor] = _NOTHING) -> Callable[[], None]:
+        """Copy the state, and return what writes it as a checkpoint, then removes the oldest; a kill at any instant
+        leaves the last good one.
 
         `carried` is what a language model remembers of the text, as its `Carry` names it.
         """
-        path = self.model_dir / FOLDER / f"step-{state.step:08d}.safetensors"
+        here = self._tensors() | {f"{_CARRIED}{name}": tensor for name, tensor in carried.items()}
+        return partial(self._write, Snapshot(here), step=state.step, counters=state.to_json())
+
+    def _write(self, snapshot: Snapshot, *, step: int, counters: str) -> None:
+        path = self.model_dir / FOLDER / f"step-{step:08d}.safetensors"
         make_folder(path.parent)
-        tensors, counters = self._tensors(), state.to_json()
-        tensors |= {f"{_CARRIED}{name}": tensor for name, tensor in carried.items()}
+        tensors = snapshot.tensors()
         metadata = {"format_version": str(FORMAT_VERSION), "state": counters, "sha256": _digest(tensors, counters)}
         with replacing(path) as file:
-            file.write(save(tensors, metadata))
+            file.writelines(safetensors_of(tensors, metadata))
         paths = list_checkpoints(self.model_dir)
-        kept = [path for path in paths if checkpoint_step(path) <= state.step][-self.keep :]
+        kept = [path for path in paths if checkpoint_step(path) <= step][-self.keep :]
         for path in set(paths).difference(kept):  # later ones were damaged, or the run has gone back before them
             path.unlink()
 
@@ -109,7 +114,7 @@ class Checkpoints:
     def undone(self) -> Iterator[None]:
         """Put weights, average, optimiser and what is carried back afterwards; every process takes part."""
         carried = {} if self.carry is None else self.carry.tensors()
-        tensors = {name: tensor.clone() for name, tensor in self._tensors().items()}
+        tensors = Snapshot(self._tensors()).tensors()
         try:
             yield
         finally:
@@ -124,12 +129,13 @@ class Checkpoints:
         remove_leftovers(self.model_dir / FOLDER)
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"{_WEIGHTS}{name}": tensor for name, tensor in model_tensors(self.model).items()}
+        tensors = dict[str, Tensor]()
         for name, parameter in self.model.named_parameters():
+            tensors[f"{_WEIGHTS}{name}"] = parameter.detach()
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"{_OPTIMIZER}{name}/{key}"] = value.detach().cpu().contiguous()
+                tensors[f"{_OPTIMIZER}{name}/{key}"] = value
             if self.average is not None:
-                tensors[f"{_AVERAGE}{name}"] = self.average.of(parameter).cpu().contiguous()
+                tensors[f"{_AVERAGE}{name}"] = self.average.of(parameter)
         return tensors
 
     def _restore(self, tensors: dict[str, Tensor], *, where: Path) -> None:
@@ -203,7 +209,7 @@ def _digest(tensors: dict[str, Tensor], counters: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+        digest.update(memory_of(tensor))
     return digest.hexdigest()
 
 

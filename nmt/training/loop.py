@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from nmt.batching import Batch, Segment
 from nmt.config import TrainingSettings
 from nmt.errors import TrainingError
+from nmt.io.background import Background
 from nmt.models.build import count_parameters
 from nmt.models.devices import give_back_memory
 from nmt.models.language_model import LanguageModel
@@ -57,14 +59,18 @@ class Trainer:
     checkpoints: Checkpoints
     validate: Callable[[StopRequest], Scores | None]
     """Scores the model on the validation data; None if asked to stop before the scores are known."""
-    save_model: Callable[[TrainingState, Mapping[str, object]], None]
-    """Keeps the weights, with what there is to say of them."""
+    model_writer: Callable[[TrainingState, Mapping[str, object]], Callable[[], None]]
+    """Copies the weights, and returns what keeps them, with what there is to say of them."""
     pace: Pace
     records: Records | None
     """None in all processes but the first."""
     observer: Observer
     stop: StopRequest
     ranks: Ranks
+    background: Background = field(default_factory=Background, init=False)
+    """Where files are written."""
+    _checkpoint: "Future[None] | None" = field(default=None, init=False)
+    """The last one, written or not."""
 
     def run(self) -> bool:
         """Train to the last step, or until validation stops getting better; return False if asked to stop before.
@@ -72,10 +78,12 @@ class Trainer:
         Raises:
             TrainingError: The loss is not a number or explodes; the last checkpoint stays as it was.
         """
-        self._begin()
-        finished = self._train()
-        if not finished and self.state.step and not self.state.validated:
-            self._leave_model()
+        with self.background:
+            self._begin()
+            finished = self._train()
+            if not finished and self.state.step and not self.state.validated:
+                self._leave_model()
+        self.ranks.from_first((0.0,))  # torchrun ends all processes once one has ended
         return finished
 
     def rehearse(self, seconds: float) -> float:
@@ -118,6 +126,7 @@ class Trainer:
                 self.save()
                 return False
             self._update(updates)
+            self.background.check()
             if self._due(self.log_every):
                 self._record()
             self._tell()
@@ -249,6 +258,7 @@ class Trainer:
         """Validate, and keep the weights if they are the best so far; return False if asked to stop before the end."""
         self._check()
         self._show("validating")
+        self.background.wait()
         self._make_room()  # what updates take is no use here, nor the other way round
         state, before, is_first = self.state, perf_counter(), self.pace.validation is None
         with self._averaged():
@@ -257,7 +267,7 @@ class Trainer:
                 return False
             report = ValidationReport(state.step, found, self._is_best(found))
             if report.is_best and self.ranks.is_first:
-                self.save_model(state, found.summary())
+                self.background.begin(self.model_writer(state, found.summary()))
         self.pace.validation = perf_counter() - before
         self._make_room()
         if self.records is not None:
@@ -285,11 +295,11 @@ class Trainer:
             self._show("validating")
             with self._averaged():
                 found = self.validate(_Deadline(perf_counter() + _LAST))
-                self.save_model(state, {"unfinished": True, **({} if found is None else found.summary())})
+                scores = {} if found is None else found.summary()
+                self.background.begin(self.model_writer(state, {"unfinished": True, **scores}))
             told = "not validated, as that takes longer" if found is None else f"validation loss {found.loss:.4f}"
             bleu = "" if found is None or found.bleu is None else f", BLEU {found.bleu:.2f}"
             self.observer.on_message(f"the model is that of step {state.step:,}, unfinished: {told}{bleu}")
-        self.ranks.from_first((0.0,))  # torchrun ends all processes once one has ended
 
     def _scores(self) -> Scores | None:
         """Let the first process validate, and tell all what it has found; None: it was asked to stop."""
@@ -328,12 +338,14 @@ class Trainer:
         return is_best
 
     def save(self) -> None:
-        """Write a checkpoint; every process takes part."""
+        """Have a checkpoint of the state as it is now written, once the one before is; every process takes part."""
         before = perf_counter()
         carry = self.updater.carry
         carried = {} if carry is None else carry.tensors()
         if self.ranks.is_first:
-            self.checkpoints.save(self.state, carried)
+            if self._checkpoint is not None:
+                self._checkpoint.result()
+            self._checkpoint = self.background.begin(self.checkpoints.writer(self.state, carried))
         self.pace.checkpoint = perf_counter() - before
 
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -345,7 +345,7 @@ class _Run:
             state=state,
             checkpoints=self.checkpoints,
             validate=self.task.validate,
-            save_model=self._save_model,
+            model_writer=self._model_writer,
             pace=self.pace,
             records=records,
             observer=self.observer,
@@ -353,9 +353,9 @@ class _Run:
             ranks=self.ranks,
         )
 
-    def _save_model(self, state: TrainingState, told: Mapping[str, object]) -> None:
+    def _model_writer(self, state: TrainingState, told: Mapping[str, object]) -> Callable[[], None]:
         counts = {"target_words": state.tokens, "seconds": round(state.seconds, 1), "parameters": self.parameters}
-        self.folder.save(self.model, {"step": state.step, **told, **counts})
+        return self.folder.writer(self.model, {"step": state.step, **told, **counts})
 
     def _schedule(self, state: TrainingState) -> Schedule:
         training, seconds = self.settings.training, seconds_of(self.settings.training.time)

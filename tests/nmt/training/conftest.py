@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +140,7 @@ class Run:
         self.optimizer = make_optimizer(self.settings, self.model.parameters())
         decay = self.settings.ema_decay
         self.average = MovingAverage(self.model, decay=decay) if decay else None
-        self.folder, self.scores, self.saved = folder, iter(scores or range(1000)), list[int]()
+        self.folder, self.scores = folder, iter(scores or range(1000))
         self.kept: list[tuple[int, dict[str, object]]] = []
         self.seen: list[dict[str, list[float]]] = []
         self.interrupt_validation = False
@@ -157,9 +157,13 @@ class Run:
         score = float(next(self.scores))
         return Scores(100.0 - score, score)
 
-    def save_model(self, state: TrainingState, told: Mapping[str, object]) -> None:
-        self.saved.append(state.step)
-        self.kept.append((state.step, dict(told)))
+    def model_writer(self, state: TrainingState, told: Mapping[str, object]) -> Callable[[], None]:
+        kept = (state.step, dict(told))
+        return lambda: self.kept.append(kept)
+
+    @property
+    def saved(self) -> list[int]:
+        return [step for step, _ in self.kept]
 
     def weights(self) -> dict[str, list[float]]:
         return {name: tensor.flatten().tolist() for name, tensor in model_tensors(self.model).items()}
@@ -191,7 +195,7 @@ class Run:
                 state=self.state,
                 checkpoints=self.checkpoints,
                 validate=self.validate,
-                save_model=self.save_model,
+                model_writer=self.model_writer,
                 pace=Pace(settings.validate_every, settings.checkpoint_every),
                 records=records,
                 observer=self.watcher,

@@ -57,7 +57,7 @@ def saved(tmp_path: Path) -> Path:
     """The checkpoint of a run of one step."""
     run = Run(tmp_path, 1)
     run.step()
-    run.checkpoints.save(STATE)
+    run.checkpoints.writer(STATE)()
     return list_checkpoints(tmp_path)[0]
 
 
@@ -68,7 +68,7 @@ def test_weights_average_optimiser_and_counters_come_back(
 ) -> None:
     run, again = Run(tmp_path, 1, ema=ema, **changes), Run(tmp_path, 2, ema=ema, **changes)
     run.step()
-    run.checkpoints.save(STATE)
+    run.checkpoints.writer(STATE)()
     assert again.load() == STATE
     for one in (run, again):
         one.step(2)
@@ -80,7 +80,7 @@ def test_weights_average_optimiser_and_counters_come_back(
 
 def test_a_run_that_begins_to_average_starts_from_its_weights(tmp_path: Path) -> None:
     run, again = Run(tmp_path, 1), Run(tmp_path, 2, ema=True)
-    run.checkpoints.save(STATE)
+    run.checkpoints.writer(STATE)()
     again.load()
     assert again.average is not None
     with again.average.in_place():
@@ -94,16 +94,16 @@ def test_without_a_checkpoint_there_is_no_state(tmp_path: Path) -> None:
 def test_the_last_few_checkpoints_are_kept(tmp_path: Path) -> None:
     run = Run(tmp_path, 1, keep=2)
     for step in (5, 10, 100_000_000):
-        run.checkpoints.save(replace(STATE, step=step))
+        run.checkpoints.writer(replace(STATE, step=step))()
     assert [checkpoint_step(path) for path in list_checkpoints(tmp_path)] == [10, 100_000_000]
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
     run, again = Run(tmp_path, 1, keep=1), Run(tmp_path, 2, keep=2)
-    run.checkpoints.save(replace(STATE, step=4))
+    run.checkpoints.writer(replace(STATE, step=4))()
     before = weights(run.model)
     run.step()
-    Checkpoints(tmp_path, run.model, run.optimizer, average=None, keep=2).save(replace(STATE, step=8))
+    Checkpoints(tmp_path, run.model, run.optimizer, average=None, keep=2).writer(replace(STATE, step=8))()
     newest = list_checkpoints(tmp_path)[1]
     newest.write_bytes(newest.read_bytes()[:-10])
     state = again.load()
@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path
     assert weights(again.model) == before
     assert len(again.complaints) == 1
     assert again.complaints[0].startswith(f"checkpoint {newest} is damaged: ")
-    again.checkpoints.save(replace(state, step=6))  # the damaged one is of a future that the run has gone back from
+    again.checkpoints.writer(replace(state, step=6))()  # the damaged one is of a future that the run has gone back from
     assert [checkpoint_step(path) for path in list_checkpoints(tmp_path)] == [4, 6]
 
 
@@ -153,7 +153,7 @@ def test_the_weights_of_a_checkpoint_are_the_average_where_there_is_one(tmp_path
     run = Run(tmp_path, 1, ema=True)
     first = next(iter(run.model.parameters())).detach().clone()
     run.step()
-    run.checkpoints.save(STATE)
+    run.checkpoints.writer(STATE)()
     plain, (name, second) = Run(tmp_path / "plain", 1), next(iter(run.model.named_parameters()))
     read = read_weights(list_checkpoints(tmp_path)[0])
     assert read.keys() == dict(plain.model.named_parameters()).keys()
@@ -173,7 +173,7 @@ def test_what_a_language_model_carries_comes_back_with_the_rest(tmp_path: Path) 
     run = Run(tmp_path, 1)
     run.checkpoints.carry = Carry(Ranks(), rows=2)
     carried = {"layer0/0": torch.tensor([[0.1], [0.2]]), "layer0/1": torch.tensor([[0.3], [0.4]])}
-    run.checkpoints.save(STATE, carried)
+    run.checkpoints.writer(STATE, carried)()
     other = Run(tmp_path, 2)
     other.checkpoints.carry = Carry(Ranks(), rows=2)
     assert other.load() == STATE
@@ -186,7 +186,7 @@ def test_what_a_language_model_carries_comes_back_with_the_rest(tmp_path: Path) 
 
 def test_an_altered_state_is_noticed_too(tmp_path: Path) -> None:
     run = Run(tmp_path, 1)
-    run.checkpoints.save(STATE, {"layer0/0": torch.tensor([[0.1]])})
+    run.checkpoints.writer(STATE, {"layer0/0": torch.tensor([[0.1]])})()
     (path,) = list_checkpoints(tmp_path)
     tensors = load_file(path)
     with safe_open(path, framework="pt") as file:
@@ -199,7 +199,7 @@ def test_an_altered_state_is_noticed_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_is_no_file_is_no_checkpoint(tmp_path: Path, make: Callable[[Path], None]) -> None:
     run = Run(tmp_path, 1)
-    run.checkpoints.save(replace(STATE, step=4))
+    run.checkpoints.writer(replace(STATE, step=4))()
     make(tmp_path / "checkpoints" / "step-00000008.safetensors")
     state = run.load()
     assert state is not None
@@ -243,6 +243,6 @@ def test_a_state_of_another_form_than_the_language_model_has_is_refused(
     optimizer = make_optimizer(TrainingSettings(), model.parameters())
     checkpoints = Checkpoints(tmp_path, model, optimizer, average=None, keep=1, carry=carry)
     assert list(carry.forms(model).items()) == [("layer0/0", (2, 16)), ("layer0/1", (2, 16))]
-    checkpoints.save(STATE, carried)
+    checkpoints.writer(STATE, carried)()
     with pytest.raises(ModelError, match=message):
         checkpoints.load_newest(on_damage=print)
