@@ -6,12 +6,8 @@ from nmt.config.model import CELLS
 from tests.cudafake.fixture import FakeCuda
 from tests.cudafake.steps import training_step
 
-# what torch computes by cuDNN, which autocast gives float16 (finding 1)
-BY_CUDNN = ("lstm", "gru", "rnn", "rnn_relu")
-FLOAT16 = pytest.mark.xfail(strict=True, reason="finding 1: cuDNN computes in float16 under autocast")
 
-
-@pytest.mark.parametrize("cell", [pytest.param(cell, marks=FLOAT16) if cell in BY_CUDNN else cell for cell in CELLS])
+@pytest.mark.parametrize("cell", CELLS)
 def test_no_cell_computes_in_float16(fake_cuda: FakeCuda, cell: str) -> None:
     assert not fake_cuda(training_step, model={"cell": cell}).float16
 
@@ -35,3 +31,11 @@ def test_the_tests_themselves_have_no_fake_gpu(fake_cuda: FakeCuda) -> None:
 
     fake_cuda(training_step)
     assert not torch.cuda.is_available() or torch.version.cuda
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_weights_lie_where_cudnn_wants_them_dropped_ones_too(fake_cuda: FakeCuda, cell: str, precision: str) -> None:
+    seen = fake_cuda(training_step, model={"cell": cell, "recurrent_dropout": 0.2}, precision=precision)
+    assert not seen.notes
+    assert ("bfloat16" in seen.types) == (precision == "bf16")
