@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 AVX2 := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 FBGEMM_ENABLE_INSTRUCTIONS=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-avx2 test-slow test-kill bench lab reference check fix
+.PHONY: help demo test test-avx2 test-slow test-kill bench gpu lab reference check fix
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -40,6 +40,9 @@ bench: $(INSTALLED)  ## run the benchmarks: of training with DATA=FOLDER, of dec
 	$(if $(PAIRS),$(BIN)/python tests/benchmarks/prepare_speed.py --pairs $(PAIRS))
 	$(if $(PAIRS),$(BIN)/python tests/benchmarks/startup.py --pairs $(PAIRS))
 	$(if $(LINES),$(BIN)/python tests/benchmarks/endless_input.py $(MODEL) $(SRC) --lines $(LINES))
+
+gpu:  ## check and measure an NVIDIA GPU with the torch of PYTHON (python3), in eight minutes; nothing is installed
+	$(PYTHON) tests/benchmarks/gpu.py $(if $(ONLY),--only $(ONLY))
 
 lab: $(INSTALLED)  ## run every `nmt lab`: each prints its figure and draws its picture in recipes/nmt_lab/ anew
 	for name in $$($(BIN)/nmt lab | cut -d ' ' -f 1); do $(BIN)/nmt lab $$name --output recipes/nmt_lab/$$name.png || exit 1; done

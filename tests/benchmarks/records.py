@@ -9,10 +9,15 @@ from typing import Any
 Record = dict[str, Any]
 
 
+def record(peer: str, measure: str, value: float, unit: str, params: str = "", notes: str = "") -> Record:
+    """Make a record; of its value, six digits count."""
+    fields = {"peer": peer, "measure": measure, "value": float(f"{value:.6g}"), "unit": unit}
+    return {**fields, "params": params, "notes": notes}
+
+
 def emit(peer: str, measure: str, value: float, unit: str, params: str = "", notes: str = "") -> None:
     """Print a record."""
-    fields = {"peer": peer, "measure": measure, "value": round(value, 2), "unit": unit}
-    print(json.dumps({**fields, "params": params, "notes": notes}), flush=True)
+    print(json.dumps(record(peer, measure, value, unit, params, notes)), flush=True)
 
 
 def parse(output: str) -> list[Record]:
