@@ -77,7 +77,8 @@ def mapped(change: Callable[[Tensor], Tensor], value: T) -> T:
 
 def picker(parents: Tensor, beams: int) -> Callable[[Tensor], Tensor]:
     """Return what reorders tensors [B, K, *] of so many beams: the new [b, k] is `parents[b, k]`; parents [B, K']."""
-    rows = (parents + beams * torch.arange(len(parents), device=parents.device)[:, None]).flatten()
+    first = beams * torch.arange(len(parents), device=parents.device)[:, None] if len(parents) > 1 else 0
+    rows = (parents + first).flatten()
     return lambda part: part.flatten(0, 1).index_select(0, rows).view(*parents.shape, *part.shape[2:])
 
 

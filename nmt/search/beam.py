@@ -63,6 +63,8 @@ class Beams(Rows):
     """How much they have read of each source position, [B, K, S], -1 on padding; only with a coverage penalty."""
     finished: _Finished
     scoring: Scoring
+    last_divisors: Tensor
+    """The length penalty of the last step allowed, [B] float64."""
     n_best: int
     replayable: ClassVar[bool] = True
 
@@ -93,7 +95,8 @@ class Beams(Rows):
         nothing = torch.full_like(none, -math.inf, dtype=torch.float32)
         finished = _Finished(nothing.double(), nothing, none, written.select(none))
         log_probs = torch.zeros(ids.shape, device=ids.device)
-        return cls(limits, log_probs, ids, written, coverage, finished, scoring, n_best)
+        divisors = scoring.divisors(limits.longest)
+        return cls(limits, log_probs, ids, written, coverage, finished, scoring, divisors, n_best)
 
     @property
     def beam_size(self) -> int:
@@ -108,10 +111,9 @@ class Beams(Rows):
 
     def over(self) -> Tensor:
         """Tell which sentences have reached their last step, or have `n_best` that no live hypothesis can beat: [B]."""
-        longest = self.limits.longest
         # log-probabilities only fall, and penalties only cost
-        attainable = self.log_probs[:, 0].double() / self.scoring.divisors(longest)
-        return (self.limits.lengths == longest) | (self.finished.scores[:, self.n_best - 1] >= attainable)
+        attainable = self.log_probs[:, 0].double() / self.last_divisors
+        return (self.limits.lengths == self.limits.longest) | (self.finished.scores[:, self.n_best - 1] >= attainable)
 
     def join(self, other: Self) -> Self:
         """Append the sentences of `other`."""
@@ -133,13 +135,15 @@ class Beams(Rows):
         going = ends.to(torch.int8).argsort(dim=1, stable=True)[:, : self.beam_size]
         log_probs, parents, ids = (part.gather(1, going) for part in candidates)
         limits = self.limits.step()
-        read = attention.gather(1, parents[:, :, None].expand(-1, -1, attention.shape[2]))  # [B, K, S]
+        read, written = attention, self.written.select(parents)
+        if written.attention is not None:
+            read = attention.gather(1, parents[:, :, None].expand(-1, -1, attention.shape[2]))  # [B, K, S]
         grown = replace(
             self,
             limits=limits,
             log_probs=log_probs,
             ids=ids,
-            written=self.written.select(parents).write(self.limits.lengths, ids, read),
+            written=written.write(self.limits.lengths, ids, read),
             coverage=self._covered(parents, attention),
         )
         finished = self._ended(candidates, ends, attention)
@@ -151,10 +155,11 @@ class Beams(Rows):
     def _ended(self, candidates: Candidates, ends: Tensor, attention: Tensor) -> _Finished:
         """Add the candidates among the first K that end in `</s>`."""
         beam_size = self.beam_size
-        possible = (self.limits.lengths < self.limits.longest)[:, None]  # [B, 1]
-        ended = candidates.log_probs.masked_fill(~(ends & possible), -math.inf)[:, :beam_size]
-        if ended.is_cpu and not bool((ended > -math.inf).any()):
+        ends = ends[:, :beam_size]
+        if ends.is_cpu and not bool(ends.any()):
             return self.finished
+        possible = (self.limits.lengths < self.limits.longest)[:, None]  # [B, 1]
+        ended = candidates.log_probs[:, :beam_size].masked_fill(~(ends & possible), -math.inf)
         parents = candidates.parents[:, :beam_size]
         lengths = self.limits.lengths[:, None].expand_as(parents)
         scores = self.scoring.score(ended, lengths + 1, self._covered(parents, attention))

@@ -113,7 +113,7 @@ def start_of(settings: SearchSettings, kind: Kind = Kind()) -> Start:
 def _limits(sentences: Sequence[Sentence], src_lengths: Tensor, settings: SearchSettings, kind: Kind) -> Limits:
     lengths = src_lengths - 1  # without `</s>`
     longest = (lengths * settings.max_length_ratio).long() + _EXTRA_STEPS
-    shortest = (lengths * settings.min_length_ratio).long()
+    shortest = (lengths * settings.min_length_ratio).long() if settings.min_length_ratio else None
     if kind.constrained:
         needed = [sum(map(len, sentence.required)) for sentence in sentences]
         longest = longest + torch.tensor(needed, device=lengths.device)

@@ -4,6 +4,7 @@ to the choice of the best continuations in an order that leaves nothing to chanc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, NamedTuple, Protocol, Self
 
 import torch
@@ -34,9 +35,12 @@ class Candidates(NamedTuple):
 
 def forbidding(log_probs: Tensor, never: Sequence[int] = FORBIDDEN) -> Tensor:
     """Put -inf into log-probabilities [..., V] for what is `never` produced; all others stay as they are."""
-    for piece in never:
-        log_probs[..., piece] = -math.inf
-    return log_probs
+    return log_probs.index_fill_(-1, _index(tuple(never), log_probs.device), -math.inf)
+
+
+@cache
+def _index(pieces: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor(pieces, dtype=torch.int64, device=device)
 
 
 def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates:
@@ -52,13 +56,12 @@ def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates
     """
     vocab_size = log_probs.shape[2]
     best = _block_maxima(log_probs).add_(totals[:, :, None])  # [B, K, blocks]
-    numbers = torch.arange(best[0].numel(), device=best.device)
-    blocks = _first(best.flatten(1), numbers, min(count, len(numbers)))  # [B, N]
-    parents, first = blocks.div(best.shape[2], rounding_mode="floor"), blocks.remainder(best.shape[2]).mul_(_BLOCK)
-    ids = first[:, :, None] + torch.arange(_BLOCK, device=best.device)  # [B, N, 64]
-    flat = (parents[:, :, None] * vocab_size + ids.clamp(max=vocab_size - 1)).flatten(1)
-    values = log_probs.flatten(1).gather(1, flat).view_as(ids) + totals.gather(1, parents)[:, :, None]
-    values = values.masked_fill_(ids >= vocab_size, -math.inf).flatten(1)
+    within = _blocks(totals.shape[1], vocab_size, best.device)
+    blocks = _first(best.flatten(1), within[:, 0], min(count, len(within)))  # [B, N]
+    parents = blocks.div(best.shape[2], rounding_mode="floor")
+    flat = within.index_select(0, blocks.flatten()).view(len(blocks), -1)  # [B, N * 64]
+    values = log_probs.flatten(1).gather(1, flat.clamp(min=0)).view(*blocks.shape, _BLOCK)
+    values = values.add_(totals.gather(1, parents)[:, :, None]).flatten(1).masked_fill_(flat < 0, -math.inf)
     if values.shape[1] < count:
         missing = (0, count - values.shape[1])
         values, flat = nn.functional.pad(values, missing, value=-math.inf), nn.functional.pad(flat, missing)
@@ -68,6 +71,14 @@ def best_candidates(log_probs: Tensor, totals: Tensor, count: int) -> Candidates
     flat = flat.masked_fill(impossible, 0)  # that is beam 0 and id 0, and that is PAD
     values = values.masked_fill(impossible, -math.inf)
     return Candidates(values, flat.div(vocab_size, rounding_mode="floor"), flat.remainder(vocab_size))
+
+
+@cache
+def _blocks(beams: int, vocab_size: int, device: torch.device) -> Tensor:
+    """Number K x V continuations, and list those of each block, [K * blocks, 64]; -1 after the last of a beam."""
+    ids = torch.arange(-(-vocab_size // _BLOCK) * _BLOCK)
+    numbers = (torch.arange(beams)[:, None] * vocab_size + ids).masked_fill_(ids >= vocab_size, -1)
+    return numbers.view(-1, _BLOCK).to(device)
 
 
 def _first(values: Tensor, places: Tensor, count: int) -> Tensor:
@@ -201,8 +212,8 @@ class Limits(Rows):
 
     lengths: Tensor
     """Steps made, [B]."""
-    shortest: Tensor
-    """Minimum pieces of a translation, without `</s>`, [B]."""
+    shortest: Tensor | None
+    """Minimum pieces of a translation, without `</s>`, [B]; None: 0."""
     longest: Tensor
     """Most steps, [B]; after the last one a hypothesis ends as it is."""
     rules: tuple[Rule, ...]
@@ -224,7 +235,7 @@ class Limits(Rows):
     ) -> Self:
         """Begin with no step made; `longest` [B] is at least 1."""
         none = torch.zeros_like(longest)
-        shortest = none if shortest is None else shortest.minimum(longest - 1)
+        shortest = None if shortest is None else shortest.minimum(longest - 1)
         return cls(none, shortest, longest, tuple(rules), tuple(never), weighed)
 
     def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
@@ -234,9 +245,10 @@ class Limits(Rows):
         """
         log_probs = logits if self.weighed else logits.log_softmax(dim=-1, dtype=torch.float32)
         log_probs = forbidding(log_probs, self.never)
-        ends = log_probs[:, :, EOS].clone()
-        log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
-        if self.rules:
+        ends = log_probs[:, :, EOS].clone() if self.rules else None
+        if self.shortest is not None:
+            log_probs[:, :, EOS].masked_fill_((self.lengths < self.shortest)[:, None], -math.inf)
+        if ends is not None:
             for rule in self.rules:
                 rule.apply(log_probs, pieces=state.pieces, written=written.pieces, lengths=self.lengths)
             stuck = log_probs.amax(dim=2) == -math.inf

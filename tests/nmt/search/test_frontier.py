@@ -129,7 +129,7 @@ def test_limits_leave_and_join_with_their_sentences() -> None:
     limits = limits_of([3, 4, 5], [0, 1, 2], never=(PAD,)).step(torch.tensor([False, True, True]))
     kept = limits.take(torch.tensor([2, 0]))
     assert [part.tolist() for part in tensors_of(kept)] == [[1, 0], [2, 0], [5, 3]]
-    both = kept.join(limits_of([7], never=(PAD,)))
+    both = kept.join(limits_of([7], [0], never=(PAD,)))
     assert [part.tolist() for part in tensors_of(both)] == [[1, 0, 0], [2, 0, 0], [5, 3, 7]]
     assert kept.never == both.never == (PAD,)
 
