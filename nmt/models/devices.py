@@ -238,8 +238,9 @@ class _Products(nn.Embedding):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids [*]: [*, O]."""
-        missing = ids[~self._known[ids]]
-        if len(missing):
+        known = self._known.take(ids)
+        if not bool(known.all()):
+            missing = ids[~known]
             self.weight[missing] = self._product(self._vectors(missing))
             self._known[missing] = True
         return super().forward(ids)

@@ -103,8 +103,11 @@ def batched_product(left: Tensor, right: Tensor) -> Tensor:
     oneDNN's, which generates code for each shape of a batch, and never lets go of it."""
     if left.device.type != "cpu":
         return left @ right
+    left, right = widened(left), widened(right)
+    if not torch.is_autocast_enabled("cpu"):
+        return torch.bmm(left, right)
     with without_autocast(left):
-        return widened(left) @ widened(right)
+        return torch.bmm(left, right)
 
 
 class _Linear(torch.autograd.Function):
