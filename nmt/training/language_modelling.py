@@ -110,8 +110,8 @@ class SegmentLoss(nn.Module):
         """Sum the loss over the real pieces of a segment; no gradient goes back through the state after it."""
         features, last = self.model(segment.inputs, self.carry.before(segment))
         self.carry.after(segment, tuple(tuple(part.detach() for part in layer) for layer in last))
-        gold = segment.outputs.flatten()[segment.pieces]
-        return self.objective([features.flatten(0, 1)[segment.pieces]], gold, self.model.output)
+        gold, features = (rows.flatten(0, 1).index_select(0, segment.pieces) for rows in (segment.outputs, features))
+        return self.objective([features], gold, self.model.output)
 
 
 def validate_text(model: LanguageModel, text: Sequences, precision: Precision, *, stop: StopRequest) -> Scores | None:

@@ -126,7 +126,8 @@ class TrainingLoss(nn.Module):
 def piece_features(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the features [N, F] and the gold ids [N] of the real target pieces of a batch."""
     pieces = batch.tgt.pieces
-    return model(batch).flatten(0, 1)[pieces], batch.tgt.outputs.flatten()[pieces]
+    # of distinct rows: an index would sum the gradients of each in a loop
+    return model(batch).flatten(0, 1).index_select(0, pieces), batch.tgt.outputs.flatten().index_select(0, pieces)
 
 
 def start_from_vectors(

@@ -190,7 +190,11 @@ class Updater:
 
     def _step(self, rate: float) -> Tensor:
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+        if self.clip_norm == math.inf:  # nothing is multiplied by one
+            grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            norm = torch.nn.utils.get_total_norm(grads)
+        else:
+            norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         if self.clip_value < math.inf:
             torch.nn.utils.clip_grad_value_(parameters, self.clip_value)
         for group in self.optimizer.param_groups:

@@ -26,6 +26,17 @@ def test_the_batch_alone_is_copied_to_the_device(fake_cuda: FakeCuda) -> None:
     assert (seen.sent, seen.fetched) == (4 * 256 * 8 * 8 + 256 * 8, 0)  # source, two of target, which are real; lengths
 
 
+def test_a_gradient_that_is_not_clipped_is_not_multiplied(fake_cuda: FakeCuda) -> None:
+    clipped, free = (fake_cuda(training_step, training={"clip_norm": norm}).kernels for norm in (1.0, 0.0))
+    weights = clipped["linalg_vector_norm"] - 1  # and the norm of their norms
+    assert free["mul_"] == clipped["mul_"] - weights
+
+
+def test_gradients_of_rows_are_not_summed_one_by_one(fake_cuda: FakeCuda) -> None:
+    kernels = fake_cuda(training_step).kernels
+    assert not kernels["index_put"]
+
+
 def test_the_tests_themselves_have_no_fake_gpu(fake_cuda: FakeCuda) -> None:
     import torch
 
