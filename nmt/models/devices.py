@@ -172,21 +172,45 @@ def for_search(model: M, precision: SearchPrecision, *, device: torch.device) ->
     """Make a model ready for search on its device: prepacked on a CPU, in the library's own layers on a GPU."""
     if device.type == "cpu":
         return for_inference(model, precision)
-    model.eval()
-    if precision != "bf16":
-        return model
+    return for_gpu(model, "bf16" if precision == "bf16" else "fp32")
 
-    def in_bf16(call: Callable[..., object]) -> Callable[..., object]:
+
+def for_gpu(model: M, precision: Precision) -> M:
+    """Make a model ready for search on a GPU: in fp32 as it is, else with autocast around a copy of narrow weights.
+
+    Autocast forgets what it has cast wherever it ends, so every step would cast all weights of the decoder anew. Those
+    that no product multiplies stay as they are, and so do the types of all else.
+    """
+    model.eval()
+    if precision == "fp32":
+        return model
+    inner = _narrowed(model, torch.bfloat16)
+
+    def cast(call: Callable[..., object]) -> Callable[..., object]:
         def called(*args: object, **kwargs: object) -> object:
-            with autocast(model.device, "bf16"):  # one for each call: it holds what was set before
+            with autocast(inner.device, precision):  # one for each call: it holds what was set before
                 return call(*args, **kwargs)
 
         return called
 
-    searched = copy.copy(model)
+    searched = copy.copy(inner)
     for call in ("encode", "start", "step") if isinstance(model, Seq2Seq) else ("start", "step"):
-        setattr(searched, call, in_bf16(getattr(model, call)))
+        setattr(searched, call, cast(getattr(inner, call)))
     return searched
+
+
+def _narrowed(model: M, kind: torch.dtype) -> M:
+    """Copy a model, with all weights that autocast would cast in the type that it would cast them to."""
+    layers = [layer for layer in model.modules() if isinstance(layer, RecurrentLayer)]
+    wide = {id(layer.get_parameter(name)) for layer in layers for name in layer.wide}
+    narrow: dict[int, object] = {
+        id(weight): nn.Parameter(weight.detach().to(kind), requires_grad=False)
+        for weight in model.parameters()
+        if id(weight) not in wide
+    }
+    copied = copy.deepcopy(model, memo=narrow)
+    copied.requires_grad_(False)
+    return copied
 
 
 def for_inference(model: M, precision: SearchPrecision) -> M:

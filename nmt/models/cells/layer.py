@@ -45,6 +45,8 @@ class RecurrentLayer(Draws, nn.Module, ABC):
     """How many tensors the state has."""
     bounded: bool
     """Whether outputs lie in [-1, 1] where the first state does."""
+    wide: ClassVar[tuple[str, ...]] = ()
+    """Parameters that no product multiplies or has for its bias: gates are computed with them in float32."""
     form: "ClassVar[type[PrepackedLayer] | None]" = None
     """Its prepacked form, if there is one."""
 

@@ -49,6 +49,7 @@ class LayerNormLSTM(RecurrentLayer):
     bias of the forget gate at one, the other biases at zero.
     """
 
+    wide = ("input_gain", "recurrent_gain", "bias", "cell_gain", "cell_bias")
     form = _PrepackedLayerNormLSTM
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:

@@ -42,6 +42,7 @@ class PeepholeLSTM(RecurrentLayer):
     Peepholes start at zero, the bias of the forget gate at one, the other biases at zero.
     """
 
+    wide = ("peepholes",)
     form = _PrepackedPeepholeLSTM
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:

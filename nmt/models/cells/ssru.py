@@ -37,6 +37,7 @@ class SSRU(RecurrentLayer):
     The forget gate's bias starts at one. Its state is c alone; it has no recurrent weights that could be dropped.
     """
 
+    wide = ("bias",)
     form = _PrepackedSSRU
 
     def __init__(self, *, input_size: int, hidden_size: int, recurrent_dropout: float) -> None:

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nmt.batching import SourceBatch, source_batch
 from nmt.config import ModelSettings
@@ -304,12 +305,15 @@ def test_what_a_language_model_reads_is_bounded_below_a_bounded_cell_only() -> N
     assert not projected.output.bounded
 
 
+GPU = torch.device("cuda")  # the weights stay on the CPU here
+
+
 @pytest.mark.needs("bf16")
 def test_on_a_gpu_models_keep_their_layers_and_multiply_in_the_precision_asked_for() -> None:
-    text_model, model, gpu = text_model_of(), model_of(40, hidden_size=32), torch.device("cuda")
-    assert for_search(text_model, "fp32", device=gpu) is text_model
-    searched, translating = for_search(text_model, "bf16", device=gpu), for_search(model, "bf16", device=gpu)
-    with torch.inference_mode():  # the weights stay on the CPU here
+    text_model, model = text_model_of(), model_of(40, hidden_size=32)
+    assert for_search(text_model, "fp32", device=GPU) is text_model
+    searched, translating = for_search(text_model, "bf16", device=GPU), for_search(model, "bf16", device=GPU)
+    with torch.inference_mode():
         src = SourceBatch(torch.tensor([[5, 6]]), torch.tensor([2]))
         assert translating.encode(src).summary.dtype == torch.bfloat16
         assert model.encode(src).summary.dtype == torch.float32
@@ -320,12 +324,53 @@ def test_on_a_gpu_models_keep_their_layers_and_multiply_in_the_precision_asked_f
     assert {part.dtype for state in after.layers for part in state} == {torch.float32}
 
 
+class Casts(TorchDispatchMode):
+    """Notes what is cast from one type to another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[torch.Size] = set()
+
+    def __torch_dispatch__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            self.shapes.add(made.shape)
+        return made
+
+
+@pytest.mark.needs("bf16")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_model_for_a_gpu_computes_what_autocast_would_and_casts_no_weight_in_a_step(shape: str) -> None:
+    vocab_size, changes = SHAPES[shape]
+    model = model_of(vocab_size, **changes)
+    searched = for_search(model, "bf16", device=GPU)
+    ids, src = torch.tensor([[5], [7]]), SourceBatch(torch.tensor([[5, 6, 1], [9, 1, 0]]), torch.tensor([3, 2]))
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            expected, state = model.step(ids, model.start(model.encode(src)))
+            expected_next, _ = model.step(ids, state)
+        logits, state = searched.step(ids, searched.start(searched.encode(src)))
+        with Casts() as casts:
+            logits_next, _ = searched.step(ids, state)
+    torch.testing.assert_close(logits, expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(logits_next, expected_next, rtol=0.02, atol=0.02)
+    assert not casts.shapes & {weight.shape for weight in model.parameters()}
+
+
+def test_a_model_for_a_gpu_shares_the_tables_that_were_shared_and_keeps_nothing_of_the_other() -> None:
+    model = model_of(40, hidden_size=32, embedding_size=32, cell="peephole_lstm")
+    searched = for_search(model, "bf16", device=GPU)
+    assert searched.output.weight is searched.tgt_embedding.table.weight
+    kinds = {name.rpartition(".")[2]: weight.dtype for name, weight in searched.named_parameters()}
+    assert {name for name, kind in kinds.items() if kind == torch.float32} == {"peepholes"}
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
 def test_calls_of_a_model_for_a_gpu_within_one_another_leave_autocast_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = text_model_of()
-    monkeypatch.setattr(model, "start", lambda: searched.step())
-    monkeypatch.setattr(model, "step", lambda: torch.is_autocast_enabled("cpu"))
-    searched = for_search(model, "bf16", device=torch.device("cuda"))  # the weights stay on the CPU here
+    monkeypatch.setattr(LanguageModel, "start", lambda model: searched.step())
+    monkeypatch.setattr(LanguageModel, "step", lambda model: torch.is_autocast_enabled("cpu"))
+    searched = for_search(text_model_of(), "bf16", device=GPU)
     assert searched.start()  # type: ignore[call-arg]
     assert not torch.is_autocast_enabled("cpu")
