@@ -24,7 +24,7 @@ from nmt.batching import Segment
 from nmt.config import SearchSettings, TrainingSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
-from nmt.models.devices import Precision, for_search
+from nmt.models.devices import Precision, for_search, prepare_for_search, prepare_for_training
 from nmt.search.engine import search_batches
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
@@ -113,15 +113,16 @@ def equal(bench: Bench) -> Iterator[Record]:
         made = build_model(drawn, src_vocab_size=size, tgt_vocab_size=size, joint=True, seed=1)
         return made.to(each.device)
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     updates = on_cpu.updates(min(bench.sizes.batches[0], 1024), 2)
     ways: list[tuple[Bench, Precision, float]] = [(bench, "fp32", 1e-4), (bench, bench.precision, 0.03)]
     expected = train(on_cpu.updater(on_cpu.loss(model_of(on_cpu), settings), settings, precision="fp32"), updates)
     for each, precision, most in ways:
+        prepare_for_training(each.device, precision)
         found = train(each.updater(each.loss(model_of(each), settings), settings, precision=precision), updates)
         for what, place, times in (("loss", 0, 1), ("norm of the gradient", 1, 3)):
             off = max(abs(one[place] / other[place] - 1) for one, other in zip(found, expected, strict=True))
             yield bounded(f"{what} beside a CPU's", off, times * most, "relative", precision)
+    prepare_for_search(bench.device)
     drawn = on_cpu.sequences(32)
     sources = [drawn.row(row) for row in range(len(drawn))]
     for beams in (1, 5):

@@ -14,7 +14,7 @@ from torch import nn
 from nmt.batching import plan_epoch
 from nmt.config import ModelSettings, TrainingSettings
 from nmt.models.build import Undrawn, build_model
-from nmt.models.devices import Precision, choose_precision, prepare_for_training
+from nmt.models.devices import Precision, choose_training_precision, prepare_for_training
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
@@ -75,8 +75,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.is_gpu = self.device.type == "cuda"
-        prepare_for_training(self.device)
-        self.precision: Precision = choose_precision("auto", self.device)
+        self.precision = choose_training_precision("auto", self.device)
+        prepare_for_training(self.device, self.precision)
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Time work to its end."""
