@@ -75,6 +75,11 @@ def mapped(change: Callable[[Tensor], Tensor], value: T) -> T:
     return changed  # type: ignore[no-any-return]
 
 
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of the CPU to a device; if that is a GPU, nobody waits for it."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 def picker(parents: Tensor, beams: int) -> Callable[[Tensor], Tensor]:
     """Return what reorders tensors [B, K, *] of so many beams: the new [b, k] is `parents[b, k]`; parents [B, K']."""
     first = beams * torch.arange(len(parents), device=parents.device)[:, None] if len(parents) > 1 else 0

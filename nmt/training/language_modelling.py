@@ -89,7 +89,7 @@ class LanguageTask:
 
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
-        objective = make_objective(self.settings.training, self.data.counts, device=self.model.device)
+        objective = make_objective(self.settings.training, self.data.counts)
         return SegmentLoss(self.model, objective, self.carry)
 
     def validate(self, stop: StopRequest) -> Scores | None:

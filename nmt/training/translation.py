@@ -101,7 +101,7 @@ class TranslationTask:
 
     def make_loss(self) -> nn.Module:
         """Make the loss that the settings ask for."""
-        objective = make_objective(self.settings.training, self.data.target_counts, device=self.model.device)
+        objective = make_objective(self.settings.training, self.data.target_counts)
         return TrainingLoss(self.model, objective)
 
     def validate(self, stop: StopRequest) -> Scores | None:

@@ -68,11 +68,11 @@ class Objective(Protocol):
         ...
 
 
-def make_objective(settings: TrainingSettings, counts: NDArray[np.int64], *, device: torch.device) -> Objective:
+def make_objective(settings: TrainingSettings, counts: NDArray[np.int64]) -> Objective:
     """Make the objective that the settings ask for; `counts` are those of the target pieces, [V]."""
     name = "r_drop" if settings.r_drop else settings.objective
     module = import_module(f"nmt.training.objectives.{name}")
-    objective: Objective = getattr(module, name)(settings, counts, device)
+    objective: Objective = getattr(module, name)(settings, counts)
     return objective
 
 

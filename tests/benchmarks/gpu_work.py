@@ -122,7 +122,7 @@ class Bench:
     def loss(self, model: Seq2Seq, settings: TrainingSettings) -> TrainingLoss:
         """Make the loss that the settings ask for, of pieces that are all as frequent."""
         counts = np.ones(self.sizes.vocab, dtype=np.int64)
-        return TrainingLoss(model, make_objective(settings, counts, device=self.device))
+        return TrainingLoss(model, make_objective(settings, counts))
 
     def updater(
         self,

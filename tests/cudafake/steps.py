@@ -51,7 +51,7 @@ def training_step(
     with fake_gpu():
         with DEVICE, Undrawn():
             built = build_model(ModelSettings(**{**LARGE, **model}), **sizes, joint=True, seed=1)
-        objective = make_objective(settings, np.ones(PIECES, dtype=np.int64), device=DEVICE)
+        objective = make_objective(settings, np.ones(PIECES, dtype=np.int64))
         updater = Updater(
             loss=TrainingLoss(built.train(), objective),
             optimizer=make_optimizer(settings, built.parameters()),

@@ -16,7 +16,6 @@ def test_a_step_waits_for_nothing(fake_cuda: FakeCuda) -> None:
     assert not fake_cuda(training_step).waits
 
 
-@pytest.mark.xfail(strict=True, reason="finding 11: how many pieces are sampled is known on the device alone")
 def test_a_sampled_softmax_waits_for_nothing(fake_cuda: FakeCuda) -> None:
     assert not fake_cuda(training_step, training={"objective": "sampled"}).waits
 

@@ -34,7 +34,7 @@ class FullSoftmax:
         return linear_cross_entropy(features, gold, output, label_smoothing=self.label_smoothing)
 
 
-def full(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> FullSoftmax:
+def full(settings: TrainingSettings, counts: NDArray[np.int64]) -> FullSoftmax:
     """Make the objective with the settings' label smoothing."""
     return FullSoftmax(label_smoothing=settings.label_smoothing)
 

@@ -74,6 +74,6 @@ class RDrop:
         return loss, (p_grad, q_grad)
 
 
-def r_drop(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> RDrop:
+def r_drop(settings: TrainingSettings, counts: NDArray[np.int64]) -> RDrop:
     """Make the objective with the settings' weight and label smoothing."""
     return RDrop(weight=settings.r_drop, label_smoothing=settings.label_smoothing)

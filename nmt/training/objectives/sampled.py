@@ -13,6 +13,7 @@ from torch.nn import functional
 from nmt.config import TrainingSettings
 from nmt.models.embedding import Draws
 from nmt.models.kernels import ROW_MULTIPLE, linear
+from nmt.models.tensors import sent
 
 
 class SampledSoftmax(Draws, nn.Module):
@@ -28,28 +29,30 @@ class SampledSoftmax(Draws, nn.Module):
     def __init__(self, inclusion: Tensor) -> None:
         super().__init__()
         self.inclusion = inclusion
-        """How likely each piece is to be drawn, [V], in (0, 1]."""
+        """How likely each piece is to be drawn, [V], in (0, 1]; on the CPU, where pieces are drawn."""
 
     def forward(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:
         """Sum the loss over N pieces: features of one pass [N, F], gold ids [N], the output layer [V, F]."""
         (features,) = passes
-        return sampled_loss(features, gold, output, *self.draw())
+        pieces, log_counts = (sent(drawn, features.device) for drawn in self.draw())
+        return sampled_loss(features, gold, output, pieces, log_counts)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw distinct pieces, [K], and return the log of each one's expected count, [K], with them.
 
         Each is drawn independently of the others (Poisson sampling; Hajek, 1964): no draw is wasted on a duplicate,
-        frequent pieces are always in, and the expected counts are known exactly.
+        frequent pieces are always in, and the expected counts are known exactly. On a GPU one would have to wait until
+        it has come so far, to know how many they are.
         """
-        chance = torch.rand(self.inclusion.shape, generator=self.generator, device=self.inclusion.device)
+        chance = torch.rand(self.inclusion.shape, generator=self.generator)
         pieces = (chance < self.inclusion).nonzero().squeeze(1)
         return pieces, self.inclusion[pieces].log()
 
 
-def sampled(settings: TrainingSettings, counts: NDArray[np.int64], device: torch.device) -> SampledSoftmax:
+def sampled(settings: TrainingSettings, counts: NDArray[np.int64]) -> SampledSoftmax:
     """Make the objective with the settings' sampler, for pieces that occur so often in the training targets, [V]."""
     inclusion = inclusion_probabilities(settings.sampler, counts, samples=settings.samples)
-    return SampledSoftmax(torch.from_numpy(inclusion).float().to(device))
+    return SampledSoftmax(torch.from_numpy(inclusion).float())
 
 
 def sampled_loss(features: Tensor, gold: Tensor, output: nn.Linear, pieces: Tensor, log_counts: Tensor) -> Tensor:

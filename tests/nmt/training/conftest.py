@@ -172,7 +172,7 @@ class Run:
         settings, ranks = self.settings, Ranks()
         self.state = self.checkpoints.load_newest(on_damage=self.watcher.on_message) or TrainingState()
         order = DataOrder(self.pairs, settings.batch_tokens, settings.seed)
-        objective = make_objective(settings, np.ones(VOCAB, dtype=np.int64), device=self.model.device)
+        objective = make_objective(settings, np.ones(VOCAB, dtype=np.int64))
         updater = Updater(
             loss=TrainingLoss(self.model, objective),
             optimizer=self.optimizer,

@@ -60,7 +60,7 @@ def pairs(*groups: Sequence[int]) -> UpdateData:
 def loss_of(model: ModelSettings, training: TrainingSettings | None = None) -> TrainingLoss:
     made = build_model(model, src_vocab_size=12, tgt_vocab_size=12, joint=True, seed=1).train()
     counts = np.arange(12, dtype=np.int64)
-    return TrainingLoss(made, make_objective(training or TrainingSettings(samples=5), counts, device=CPU))
+    return TrainingLoss(made, make_objective(training or TrainingSettings(samples=5), counts))
 
 
 def updater(

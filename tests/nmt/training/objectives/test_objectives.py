@@ -59,7 +59,7 @@ def parts(words: int = 5, vocab_size: int = 7) -> tuple[torch.Tensor, torch.Tens
 
 
 def sampler(kind: Kind, counts: NDArray[np.int64], *, samples: int) -> SampledSoftmax:
-    return sampled(TrainingSettings(objective="sampled", sampler=kind, samples=samples), counts, CPU)
+    return sampled(TrainingSettings(objective="sampled", sampler=kind, samples=samples), counts)
 
 
 def slow_sampled_loss(
@@ -122,13 +122,13 @@ def test_a_sampled_gold_word_is_no_rival_to_itself() -> None:
 
 
 def test_the_settings_choose_the_objective() -> None:
-    full = make_objective(TrainingSettings(), np.ones(7, dtype=np.int64), device=CPU)
+    full = make_objective(TrainingSettings(), np.ones(7, dtype=np.int64))
     assert isinstance(full, FullSoftmax)
     assert full.label_smoothing == 0.1
-    sampled = make_objective(TrainingSettings(objective="sampled", samples=2), np.ones(7, dtype=np.int64), device=CPU)
+    sampled = make_objective(TrainingSettings(objective="sampled", samples=2), np.ones(7, dtype=np.int64))
     assert isinstance(sampled, SampledSoftmax)
     assert sampled.inclusion.sum().item() == pytest.approx(2)
-    both = make_objective(TrainingSettings(r_drop=3.0, label_smoothing=0.2), np.ones(7, dtype=np.int64), device=CPU)
+    both = make_objective(TrainingSettings(r_drop=3.0, label_smoothing=0.2), np.ones(7, dtype=np.int64))
     assert isinstance(both, RDrop)
     assert (both.weight, both.label_smoothing) == (3.0, 0.2)
 
@@ -144,17 +144,17 @@ class Squares:
 
 def test_a_new_objective_is_one_file_and_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = ModuleType("nmt.training.objectives.squares")
-    monkeypatch.setattr(toy, "squares", lambda settings, counts, device: Squares(), raising=False)
+    monkeypatch.setattr(toy, "squares", lambda settings, counts: Squares(), raising=False)
     monkeypatch.setitem(sys.modules, toy.__name__, toy)
     settings = TrainingSettings().model_copy(update={"objective": "squares"})
     model, batch = tiny(0.0), three_pairs()
-    loss = TrainingLoss(model, make_objective(settings, COUNTS, device=CPU))(batch)
+    loss = TrainingLoss(model, make_objective(settings, COUNTS))(batch)
     torch.testing.assert_close(loss, piece_features(model, batch)[0].square().mean())
 
 
 def test_every_name_of_an_objective_has_its_file() -> None:
     for name in get_args(TrainingSettings.model_fields["objective"].annotation):
-        objective = make_objective(TrainingSettings(objective=name), COUNTS, device=CPU)
+        objective = make_objective(TrainingSettings(objective=name), COUNTS)
         assert type(objective).__module__ == f"nmt.training.objectives.{name}"
 
 
@@ -228,7 +228,7 @@ def test_a_batch_without_words_costs_nothing_and_every_weight_gets_a_gradient_of
 ) -> None:
     model = tiny(0.3)
     with autocast(CPU, precision):
-        loss = TrainingLoss(model, make_objective(settings, COUNTS, device=CPU))(without_words())
+        loss = TrainingLoss(model, make_objective(settings, COUNTS))(without_words())
     assert loss.item() == 0.0
     loss.backward()
     for name, parameter in model.named_parameters():

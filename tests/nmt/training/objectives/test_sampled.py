@@ -15,7 +15,7 @@ COUNTS = np.array([50, 0, 20, 1000, 20, 7])
 
 def sampled(kind: Kind, counts: NDArray[np.int64], *, samples: int) -> SampledSoftmax:
     settings = TrainingSettings(objective="sampled", sampler=kind, samples=samples)
-    return module.sampled(settings, counts, torch.device("cpu"))
+    return module.sampled(settings, counts)
 
 
 @pytest.mark.parametrize("kind", ["log_uniform", "unigram"])
