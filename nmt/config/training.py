@@ -112,8 +112,9 @@ class TrainingSettings(Section):
     """Seed of the weights, the batches, the dropout and the samples."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: the GPU if there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the matrix products; auto: bf16 where the hardware has it. Weights stay fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the matrix products; auto: bf16 where the hardware has it; fp16: for GPUs without it, with a scale
+    of the loss that adapts. Weights stay fp32."""
     threads: Annotated[
         Annotated[int, Field(ge=1)] | Literal["auto"],
         BeforeValidator(_threads),

@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-_TYPES: Final = {torch.float32: "F32", torch.bfloat16: "BF16"}
+_TYPES: Final = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
 class Snapshot:

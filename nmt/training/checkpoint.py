@@ -1,4 +1,5 @@
-"""The whole state of a run in one file: weights, their moving average, optimiser, what is carried on, and counters.
+"""The whole state of a run in one file: weights, their moving average, optimiser, scale of the loss, what is carried
+on, and counters.
 
 A run keeps its last few checkpoints. Each holds a digest of its own content, so that one that was cut off or altered is
 known, and the one before it serves.
@@ -22,6 +23,7 @@ from nmt.io.files import make_folder, remove_leftovers, replacing
 from nmt.models.folder import load_tensors
 from nmt.models.language_model import LanguageModel
 from nmt.models.snapshot import Snapshot, memory_of, safetensors_of
+from nmt.training.loss_scale import LossScale
 from nmt.training.state import Carry, TrainingState
 from nmt.training.update import MovingAverage
 
@@ -29,10 +31,11 @@ FORMAT_VERSION = 3
 """Of the file, and of the order in which an epoch is read: a checkpoint says how far."""
 FOLDER = "checkpoints"
 _WEIGHTS, _AVERAGE, _OPTIMIZER, _CARRIED = "model/", "average/", "optimizer/", "carried/"
+_SCALE = "loss_scale"
 _MOMENTUM: Final = frozenset({"momentum_buffer"})
 _MOMENTS: Final = frozenset({"step", "exp_avg", "exp_avg_sq"})
 """What the optimiser keeps of each weight: SGD, and Adam."""
-_CARRIED_TYPES: Final = (torch.float32, torch.bfloat16)
+_CARRIED_TYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 """The arithmetic of a step is that of its state."""
 _NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -60,6 +63,7 @@ class Checkpoints:
         average: MovingAverage | None,
         keep: int,
         carry: Carry | None = None,
+        scale: LossScale | None = None,
     ) -> None:
         self.model_dir = model_dir
         self.model = model
@@ -67,6 +71,7 @@ class Checkpoints:
         self.average = average
         self.keep = keep
         self.carry = carry
+        self.scale = scale
 
     def writer(self, state: TrainingState, carried: Mapping[str, Tensor] = _NOTHING) -> Callable[[], None]:
         """Copy the state, and return what writes it as a checkpoint, then removes the oldest; a kill at any instant
@@ -136,6 +141,8 @@ class Checkpoints:
                 tensors[f"{_OPTIMIZER}{name}/{key}"] = value
             if self.average is not None:
                 tensors[f"{_AVERAGE}{name}"] = self.average.of(parameter)
+        if self.scale is not None:
+            tensors[_SCALE] = self.scale.state()
         return tensors
 
     def _restore(self, tensors: dict[str, Tensor], *, where: Path) -> None:
@@ -158,6 +165,9 @@ class Checkpoints:
                 average = tensors.get(f"{_AVERAGE}{name}", parameter.detach())
                 _check_form(average, parameter.shape, f"{_AVERAGE}{name}", where=where)
                 self.average.of(parameter).copy_(average)
+        if self.scale is not None and _SCALE in tensors:  # a run that goes on in fp16 begins with its own
+            _check_form(tensors[_SCALE], torch.Size((4,)), _SCALE, where=where)
+            self.scale.restore(tensors[_SCALE])
         if self.carry is not None:
             carried = _under(_CARRIED, tensors)
             forms = self.carry.forms(self.model) if carried and isinstance(self.model, LanguageModel) else {}

@@ -237,6 +237,9 @@ class Trainer:
         if self.records is not None:
             self.records.add("train", state.step, values)
         self.observer.on_step(report)
+        news = self.updater.scale.news() if self.updater.scale is not None else None
+        if news:
+            self.observer.on_message(news)
 
     def _check(self) -> None:
         """Refuse to go on from broken weights; a uniform guess costs log V, and twice that is far from learning."""

@@ -25,6 +25,7 @@ from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Place, Ranks
 from nmt.training.language_modelling import LanguageTask
 from nmt.training.loop import Trainer
+from nmt.training.loss_scale import LossScale
 from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, StopRequest
 from nmt.training.planning import Forecast, Pace, RunPlan, times
 from nmt.training.resolve import OTHER_DATA
@@ -154,6 +155,7 @@ class _Run:
         self.model = self.task.model
         self.optimizer = make_optimizer(training, self.model.parameters())
         self.average = MovingAverage(self.model, decay=training.ema_decay) if training.ema_decay else None
+        self.scale = LossScale(self.device) if self.precision == "fp16" else None
         self.checkpoints = Checkpoints(
             self.model_dir,
             self.model,
@@ -161,6 +163,7 @@ class _Run:
             average=self.average,
             keep=training.keep_checkpoints,
             carry=self.task.carry,
+            scale=self.scale,
         )
         files = tokenizers.files
         self.folder = ModelFolder(self.model_dir, settings=self.settings, vocabularies=sizes, tokenizers=files)
@@ -335,6 +338,7 @@ class _Run:
                 average=self.average,
                 ranks=self.ranks,
                 on_message=self.observer.on_message,
+                scale=self.scale,
                 carry=self.task.carry,
                 parts=self._parts(state),
             ),

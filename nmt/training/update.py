@@ -23,6 +23,7 @@ from nmt.models.devices import Precision, autocast
 from nmt.models.kernels import move_towards, without_autocast
 from nmt.training.distributed import Place, Ranks
 from nmt.training.feeding import UpdateData
+from nmt.training.loss_scale import LossScale
 from nmt.training.state import Carry
 from nmt.training.threads import Threads
 
@@ -152,6 +153,8 @@ class Updater:
     average: MovingAverage | None
     ranks: Ranks
     on_message: Callable[[str], None]
+    scale: LossScale | None = None
+    """Of the loss, in fp16."""
     carry: Carry | None = None
     """What a language model remembers of the segment before."""
     parts: int = 1
@@ -190,6 +193,8 @@ class Updater:
 
     def _step(self, rate: float) -> Tensor:
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        if self.scale is not None:
+            self.scale.unscale(self.optimizer)
         if self.clip_norm == math.inf:  # nothing is multiplied by one
             grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
             norm = torch.nn.utils.get_total_norm(grads)
@@ -199,7 +204,10 @@ class Updater:
             torch.nn.utils.clip_grad_value_(parameters, self.clip_value)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        step(self.optimizer)
+        if self.scale is not None:
+            norm = self.scale.step(self.optimizer, norm)
+        else:
+            step(self.optimizer)
         self.optimizer.zero_grad()
         return norm
 
@@ -246,6 +254,8 @@ class Updater:
                 with autocast(self.device, self.precision):
                     part_loss = loss(part.to(self.device))
                 mean = part_loss * (self.ranks.size / pieces)  # processes take the mean of their gradients
+                if self.scale is not None:
+                    mean = self.scale.of(mean)
                 with without_autocast(mean):  # threads never leave it, and it would narrow gradients of wide products
                     mean.backward()
             total += part_loss.detach()

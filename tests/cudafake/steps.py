@@ -17,6 +17,7 @@ from nmt.models.build import Undrawn, build_model
 from nmt.models.devices import Precision
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
+from nmt.training.loss_scale import LossScale
 from nmt.training.state import Position
 from nmt.training.translation import TrainingLoss
 from nmt.training.update import MovingAverage, Updater, make_objective, make_optimizer
@@ -62,6 +63,7 @@ def training_step(
             average=MovingAverage(built, decay=settings.ema_decay) if settings.ema_decay else None,
             ranks=Ranks(),
             on_message=print,
+            scale=LossScale(DEVICE) if precision == "fp16" else None,
         )
         ids, lengths = torch.ones(ROWS, length, dtype=torch.int64), torch.ones(ROWS, dtype=torch.int64)
         pieces = torch.ones(ROWS * length, dtype=torch.int64)

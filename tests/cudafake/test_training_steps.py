@@ -12,8 +12,16 @@ def test_no_cell_computes_in_float16(fake_cuda: FakeCuda, cell: str) -> None:
     assert not fake_cuda(training_step, model={"cell": cell}).float16
 
 
-def test_a_step_waits_for_nothing(fake_cuda: FakeCuda) -> None:
-    assert not fake_cuda(training_step).waits
+@pytest.mark.parametrize("precision", ["bf16", "fp32", "fp16"])
+def test_a_step_waits_for_nothing(fake_cuda: FakeCuda, precision: str) -> None:
+    assert not fake_cuda(training_step, precision=precision).waits
+
+
+@pytest.mark.parametrize("objective", [{}, {"objective": "sampled"}, {"r_drop": 1.0}], ids=str)
+def test_float16_is_for_those_who_ask_for_it(fake_cuda: FakeCuda, objective: dict[str, object]) -> None:
+    seen = fake_cuda(training_step, precision="fp16", training=objective)
+    assert set(seen.types) == {"float32", "float16", "float64"}  # the last for one over the scale
+    assert seen.facts["loss"] == ("cuda", "torch.float32")
 
 
 def test_a_sampled_softmax_waits_for_nothing(fake_cuda: FakeCuda) -> None:

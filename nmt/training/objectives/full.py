@@ -46,7 +46,8 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
     features, weight and bias at once, and nothing of size [N, V] is kept for backward.
 
     Args:
-        features: [N, F]; their type, fp32 or bf16, is that of the matrix products.
+        features: [N, F]; their type is that of the matrix products: fp32 or bf16, or fp16 under an autocast to it,
+            for which the softmax is widened.
         gold: Ids of the pieces, [N].
         output: The output layer, [V, F].
         label_smoothing: Share of the target spread over the whole vocabulary.
@@ -54,9 +55,16 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
     Returns:
         The loss in nats, summed over pieces, a scalar. With gradients, no piece counts for more than 87 nats, where
         fp32 probabilities end; its gradient is that of its true loss.
+
+    Raises:
+        TypeError: Features are in float16, and nobody asked for it.
     """
+    device = features.device.type
+    asks_fp16 = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+    if features.dtype == torch.float16 and not asks_fp16:
+        raise TypeError("features are torch.float16, which no precision but fp16 asks for")
     if torch.is_grad_enabled():
-        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):  # it would widen the softmax to fp32
+        with torch.no_grad(), torch.autocast(device, enabled=False):  # it would widen the softmax to fp32
             loss, grads = _loss_and_gradients(features, gold, output.weight, output.bias, label_smoothing)
         return with_gradients(loss, grads, features, output.weight, output.bias)
     table, offset = output.weight.to(features.dtype), output.bias.to(features.dtype)
@@ -103,19 +111,20 @@ def _loss_and_gradients(
     pieces = len(gold)
     features, gold = filled_up(features), functional.pad(gold, (0, -pieces % ROW_MULTIPLE))
     features_grad, weight_grad, bias_grad = torch.empty_like(features), torch.empty_like(weight), torch.zeros_like(bias)
-    loss = bias.new_zeros(())
+    loss, softmax_type = bias.new_zeros(()), torch.float32 if table.dtype == torch.float16 else table.dtype
     for i, part in enumerate(_slices(len(gold), len(weight))):
         real = pieces - part.start
         row = torch.arange(len(gold[part]), device=gold.device) * len(weight) + gold[part]
-        logits = product(features[part], table).add_(offset)  # [n, V]
+        logits = product(features[part], table).add_(offset).to(softmax_type)  # [n, V]
         gold_logits = logits.view(-1)[row].float()  # [n]
         grad = torch.softmax(logits, dim=1, out=logits)  # in place: fresh memory of this size costs more
         gold_p = grad.view(-1)[row].float()
         loss += (smoothing * gold_logits - gold_p.clamp_min(_TINY).log())[:real].sum()
         grad.view(-1)[row] = (gold_p - (1 - smoothing)).to(grad.dtype)
         grad[real:] = 0.0
-        features_grad[part] = product(grad, table.t())
-        part_grad = outer_product(grad, features[part])
+        narrow = grad.to(table.dtype)
+        features_grad[part] = product(narrow, table.t())
+        part_grad = outer_product(narrow, features[part])
         weight_grad = weight_grad.add_(part_grad) if i else weight_grad.copy_(part_grad)
         bias_grad += grad.new_ones(len(grad)) @ grad
     if smoothing:

@@ -19,6 +19,7 @@ from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import DataOrder, Feed, TrainingPairs
 from nmt.training.loop import Trainer
+from nmt.training.loss_scale import LossScale
 from nmt.training.observers import Records, Scores, Silence, StepProgress, StepReport, StopRequest, ValidationReport
 from nmt.training.planning import Pace
 from nmt.training.state import TrainingState
@@ -147,7 +148,10 @@ class Run:
         self.pairs = copying_pairs()
         self.watcher = Watcher()
         self.stop: StopRequest = threading.Event()
-        self.checkpoints = Checkpoints(folder, self.model, self.optimizer, average=self.average, keep=1)
+        self.scale = LossScale(self.model.device) if self.settings.precision == "fp16" else None
+        self.checkpoints = Checkpoints(
+            folder, self.model, self.optimizer, average=self.average, keep=1, scale=self.scale
+        )
         self.schedule = Schedule(self.settings.schedule, self.settings.learning_rate, self.settings.warmup_steps, total)
 
     def validate(self, stop: StopRequest) -> Scores | None:
@@ -177,12 +181,13 @@ class Run:
             loss=TrainingLoss(self.model, objective),
             optimizer=self.optimizer,
             device=torch.device("cpu"),
-            precision="fp32",
+            precision="fp32" if self.scale is None else "fp16",
             clip_norm=settings.clip_norm or math.inf,
             clip_value=settings.clip_value or math.inf,
             average=self.average,
             ranks=ranks,
             on_message=self.watcher.on_message,
+            scale=self.scale,
         )
         with Records(self.folder, step=self.state.step, tensorboard=False) as records:
             trainer = Trainer(

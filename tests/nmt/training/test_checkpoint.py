@@ -16,6 +16,7 @@ from nmt.models.build import build_language_model, build_model
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training.checkpoint import Checkpoints, checkpoint_step, list_checkpoints, read_weights
 from nmt.training.distributed import Ranks
+from nmt.training.loss_scale import LossScale
 from nmt.training.state import Carry, Horizon, Position, TrainingState
 from nmt.training.update import MovingAverage, make_optimizer
 
@@ -76,6 +77,32 @@ def test_weights_average_optimiser_and_counters_come_back(
     if run.average is not None and again.average is not None:
         with run.average.in_place(), again.average.in_place():
             assert weights(again.model) == weights(run.model)
+
+
+def test_the_scale_of_the_loss_comes_back_and_a_run_that_never_had_one_goes_on_with_its_own(tmp_path: Path) -> None:
+    runs = [Run(tmp_path, seed) for seed in (1, 2)]
+    for run in runs:
+        run.checkpoints.scale = LossScale(torch.device("cpu"))
+    first, second = (run.checkpoints.scale for run in runs)
+    assert first is not None
+    assert second is not None
+    first.restore(torch.tensor([1024.0, 7, 3, 0]))
+    runs[0].checkpoints.writer(STATE)()
+    runs[1].load()
+    assert second.state().tolist() == [1024, 7, 3, 0]
+    Run(tmp_path, 1).checkpoints.writer(replace(STATE, step=2))()
+    runs[1].load()
+    assert second.state().tolist() == [1024, 7, 3, 0]
+
+
+def test_a_scale_of_another_form_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, 1)
+    run.checkpoints.scale = LossScale(torch.device("cpu"))
+    with monkeypatch.context() as patch:
+        patch.setattr(LossScale, "state", lambda scale: torch.ones(3))
+        run.checkpoints.writer(STATE)()
+    with pytest.raises(ModelError, match=r"loss_scale is \[3\] of torch\.float32, expected \[4\] of torch\.float32$"):
+        run.load()
 
 
 def test_a_run_that_begins_to_average_starts_from_its_weights(tmp_path: Path) -> None:

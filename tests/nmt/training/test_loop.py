@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from nmt.errors import TrainingError
+from nmt.models import kernels
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints
 from nmt.training.observers import Scores, StopRequest, read_metrics
 from nmt.training.state import TrainingState
@@ -47,6 +50,29 @@ def test_a_stopped_and_continued_run_gives_the_same_weights_to_the_bit(
     assert part.weights() == straight.weights()
     assert comparable(part.state) == comparable(straight.state)
     assert read_losses(tmp_path / "stopped") == read_losses(tmp_path / "straight")
+
+
+@pytest.fixture
+def fp16_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "find", lambda name: None)  # oneDNN trains no LSTM in it
+
+
+@pytest.mark.usefixtures("fp16_on_a_cpu")
+def test_a_continued_run_in_fp16_keeps_the_scale_of_its_loss(make_run: MakeRun, tmp_path: Path) -> None:
+    test_a_stopped_and_continued_run_gives_the_same_weights_to_the_bit(make_run, tmp_path, {"precision": "fp16"})
+    (newest,) = list_checkpoints(tmp_path / "stopped")
+    assert load_file(newest)["loss_scale"].tolist() == [65536, 12, 0, 0]  # no update of the 12 was skipped
+
+
+@pytest.mark.usefixtures("fp16_on_a_cpu")
+def test_updates_that_overflow_are_skipped_and_counted_in_the_log(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path, precision="fp16")
+    run.scale.restore(torch.tensor([2.0**20, 0, 0, 0]))
+    assert run.go()
+    told = [message for message in run.watcher.messages if "skipped" in message]
+    assert told[0] == "2 updates skipped so far, as fp16 overflowed; the loss is multiplied by 262,144"
+    assert run.watcher.steps[0].gradient_norm == 0.0
+    assert run.watcher.steps[-1].gradient_norm > 0
 
 
 def comparable(state: TrainingState) -> TrainingState:

@@ -54,6 +54,29 @@ def test_bf16_features_keep_the_loss_within_bf16_accuracy() -> None:
     torch.testing.assert_close(grad.float(), want, rtol=0.1, atol=0.05)
 
 
+def test_under_fp16_the_softmax_is_in_fp32() -> None:
+    output = nn.Linear(1, 2)
+    with torch.no_grad():
+        output.weight.copy_(torch.tensor([[18.0], [0.0]]))
+        output.bias.zero_()
+    features, gold = torch.ones(1, 1, dtype=torch.float16, requires_grad=True), torch.tensor([1])
+    with torch.autocast("cpu", torch.float16):
+        loss = linear_cross_entropy(features, gold, output, label_smoothing=0.0)
+    assert loss.item() == pytest.approx(18.0)  # e^-18 is zero in float16, which would cost 87.3
+    (grad,) = torch.autograd.grad(loss, features)
+    assert (grad.dtype, grad.item()) == (torch.float16, pytest.approx(18.0))
+
+
+@pytest.mark.parametrize("autocast_to", [None, torch.bfloat16])
+def test_features_in_float16_that_nobody_asked_for_are_refused(autocast_to: torch.dtype | None) -> None:
+    features, gold, output = parts(torch.float16)
+    with (
+        pytest.raises(TypeError, match=r"^features are torch\.float16, which no precision but fp16 asks for$"),
+        torch.autocast("cpu", autocast_to, enabled=autocast_to is not None),
+    ):
+        linear_cross_entropy(features, gold, output, label_smoothing=0.1)
+
+
 def test_a_uniform_guess_costs_the_log_of_the_vocabulary() -> None:
     output = nn.Linear(2, 8)
     nn.init.zeros_(output.weight)
