@@ -184,7 +184,7 @@ def for_gpu(model: M, precision: Precision) -> M:
     model.eval()
     if precision == "fp32":
         return model
-    inner = _narrowed(model, torch.bfloat16)
+    inner = _narrowed(model, autocast(model.device, precision).fast_dtype)
 
     def cast(call: Callable[..., object]) -> Callable[..., object]:
         def called(*args: object, **kwargs: object) -> object:

@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Generic
 
 import numpy as np
@@ -20,7 +21,7 @@ from nmt.search.constrained import ConstrainedBeams, Required
 from nmt.search.frontier import FORBIDDEN, Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, Sentence, State
-from nmt.search.replay import CudaGraphs, Recorder, Replayed
+from nmt.search.replay import Recorder, Replayed
 from nmt.search.rules import RULES, Asked, Scoring
 from nmt.search.sampling import Sampled, Sampling
 from nmt.text.sequences import FlatSequences
@@ -44,7 +45,7 @@ _STEPS_AT_ONCE: Final = 8
 """On a GPU, steps between two looks at who is over: each look waits for it, and those who are over change no more."""
 
 _ROW_MULTIPLE: Final = 32
-"""On a GPU, a batch is filled up to a multiple of so many sentences, so that its shape comes again."""
+"""Where steps are recorded, a batch is filled up to a multiple of so many sentences, so that its shape comes again."""
 
 Start = Callable[[Sequence[Sentence], Tensor], Frontier]
 """Makes the frontier of new sentences whose sources have so many positions, `</s>` counted, [B]."""
@@ -185,17 +186,17 @@ class Engine(Generic[Memory, State]):
             batch_tokens: Budget of sentences x beams x longest source of what is searched at once.
             reverse_source: Whether sources are reversed.
             beams: Hypotheses of a sentence.
-            recorder: Records the steps of batches; None: CUDA graphs on a GPU, on a CPU nothing.
+            recorder: Records the steps of batches; None: they are made one by one.
         """
         self._encoded_at_once = min(ENCODED_AT_ONCE, _ROWS_AT_ONCE // beams)
         self._model = model
         self._start = start
         self._batch_tokens = batch_tokens
         self._reverse_source = reverse_source
-        if recorder is None and model.device.type == "cuda":
-            recorder = CudaGraphs()
-        self._steps_at_once, self._row_multiple = (_STEPS_AT_ONCE, _ROW_MULTIPLE) if recorder else (1, 1)
-        self._replayed = Replayed(self._advance_often, recorder) if recorder else None
+        steps = _STEPS_AT_ONCE if recorder or model.device.type == "cuda" else 1
+        self._advance = partial(_advanced, model, steps)
+        self._row_multiple = _ROW_MULTIPLE if recorder else 1
+        self._replayed = Replayed(self._advance, recorder) if recorder else None
         self._waiting: deque[_Group[State]] = deque()
         self._called = 0
         """Sentences of the first of those groups that have been let in: what is left of it is not copied for each."""
@@ -228,7 +229,7 @@ class Engine(Generic[Memory, State]):
         state, frontier = self._model.start(self._model.encode(batch)), self._start(sentences, batch.lengths)
         numbers = tuple(sentence.number for sentence in sentences)
         sizes = tuple(len(sentence.ids) + 1 for sentence in sentences)
-        self._waiting.append(_Group(numbers, sizes, *self._advance(state, frontier)))
+        self._waiting.append(_Group(numbers, sizes, *_advanced(self._model, 1, (state, frontier))))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, list[Hypothesis]]]:
@@ -241,7 +242,7 @@ class Engine(Generic[Memory, State]):
         live = self._live
         if live is None:
             return []
-        advance = self._replayed if self._replayed and live.frontier.replayable else self._advance_often
+        advance = self._replayed if self._replayed and live.frontier.replayable else self._advance
         state, frontier = advance((live.state, live.frontier))
         live = replace(live, state=state, frontier=frontier)
         over: list[bool] = frontier.over()[: len(live.numbers)].tolist()
@@ -249,16 +250,6 @@ class Engine(Generic[Memory, State]):
         self._over = over
         self._live = None if all(over) else live
         return self._collect(live, ended) if ended else []
-
-    def _advance(self, state: State, frontier: Frontier) -> tuple[State, Frontier]:
-        logits, state = self._model.step(frontier.ids, state)
-        frontier, parents = frontier.grow(logits, state)
-        return (state if parents is None else state.select(parents)), frontier
-
-    def _advance_often(self, both: tuple[State, Frontier]) -> tuple[State, Frontier]:
-        for _ in range(self._steps_at_once):
-            both = self._advance(*both)
-        return both
 
     def _refill(self) -> None:
         """Let those who are over go and others in, where that changes enough of the batch."""
@@ -310,6 +301,18 @@ class Engine(Generic[Memory, State]):
         return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)
 
 
+def _advanced(
+    model: SearchableModel[Memory, State], steps: int, both: tuple[State, Frontier]
+) -> tuple[State, Frontier]:
+    """Make so many steps."""
+    for _ in range(steps):
+        state, frontier = both
+        logits, state = model.step(frontier.ids, state)
+        frontier, parents = frontier.grow(logits, state)
+        both = (state if parents is None else state.select(parents)), frontier
+    return both
+
+
 def search_batches(
     model: SearchableModel[Memory, State],
     sources: Sequence[Sequence[int]],
@@ -319,6 +322,8 @@ def search_batches(
     with_attention: bool = False,
 ) -> list[Hypothesis]:
     """Search for the translations of sources, pieces without `</s>`; return the best one of each, in order.
+
+    It is soon over, and often beside a training, whose memory recordings would take: nothing is recorded.
 
     Raises:
         ModelError: The model gives scores that are not finite numbers.

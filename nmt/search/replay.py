@@ -17,6 +17,10 @@ from nmt.models.tensors import tensors_of, with_tensors
 _RECORDINGS: Final = 32
 """Shapes that are remembered, each with the memory of its tensors; the one that was not met for longest goes first."""
 
+_MET_BEFORE: Final = 2
+"""Times that steps of a shape are made one by one before they are recorded: to record them takes the host about as long
+as that, so a search that is soon over is no slower for it (docs/decisions/0029)."""
+
 T = TypeVar("T")
 Work = Callable[[], None]
 Recorder = Callable[[Work], Work]
@@ -24,26 +28,41 @@ Recorder = Callable[[Work], Work]
 
 
 class CudaGraphs:
-    """Records work on a GPU as CUDA graphs, which share the memory of what exists only while they run."""
+    """Records work on a GPU as CUDA graphs, which share a stream to be recorded on and the memory of what exists only
+    while they run.
+
+    `torch.cuda.graph` would wait for the device and empty all caches of memory first, those of a training beside too.
+    """
 
     def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
+        self._latest: torch.cuda.CUDAGraph | None = None
+        """Kept, as nothing more can be recorded into the memory of graphs that are all gone."""
 
     def __call__(self, work: Work) -> Work:
         """Do `work`, which must not wait for the device, and return what does it again."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
             work()  # recording runs nothing, and libraries set themselves up the first time
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
-            work()
+            graph.capture_begin(self._pool, capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        current.wait_stream(self._stream)
+        self._latest = graph
         return graph.replay
 
 
+def recorder_for(device: torch.device) -> Recorder | None:
+    """Return what records the steps of a search on a device; None: they are made one by one there."""
+    return CudaGraphs() if device.type == "cuda" else None
+
+
 class Replayed(Generic[T]):
-    """What `advance` does, recorded the second time that a shape is met.
+    """What `advance` does, recorded where a shape is met again and again.
 
     `advance` makes, of a value that holds tensors, one that holds as many of the same shapes and types, and it does not
     look into them. What this returns is overwritten by the next call.
@@ -52,20 +71,20 @@ class Replayed(Generic[T]):
     def __init__(self, advance: Callable[[T], T], record: Recorder) -> None:
         self._advance = advance
         self._record = record
-        self._met: OrderedDict[Any, Callable[[T], T] | None] = OrderedDict()
-        """What replays the steps of each shape; None for a shape met once."""
+        self._met: OrderedDict[Any, Callable[[T], T] | int] = OrderedDict()
+        """What replays the steps of each shape, or how often it was met so far."""
 
     def __call__(self, value: T) -> T:
         """Advance."""
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(value))
-        known, again = shapes in self._met, self._met.pop(shapes, None)
-        if again:
-            value = again(value)
-        elif known:
-            value, again = self._recorded(value)
+        met = self._met.pop(shapes, 0)
+        if not isinstance(met, int):
+            value = met(value)
+        elif met < _MET_BEFORE:
+            value, met = self._advance(value), met + 1
         else:
-            value = self._advance(value)
-        self._met[shapes] = again
+            value, met = self._recorded(value)
+        self._met[shapes] = met
         if len(self._met) > _RECORDINGS:
             self._met.popitem(last=False)
         return value

@@ -24,6 +24,7 @@ from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
 from nmt.search.combined import Ensemble
 from nmt.search.engine import Engine, Kind, start_of
 from nmt.search.protocol import SearchableModel
+from nmt.search.replay import recorder_for
 from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.text.tokenizer import Tokenizers, tokenizer_files
@@ -242,6 +243,7 @@ class Translator:
             batch_tokens=search.batch_tokens,
             reverse_source=self.settings.model.reverse_source,
             beams=max(search.beam_size, kind.n_best),
+            recorder=recorder_for(self.model.device),
         )
 
 

@@ -1,8 +1,10 @@
 """Replayed steps against steps made one by one; without a GPU a tape stands in for a CUDA graph."""
 
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -60,17 +62,18 @@ def test_tensors_are_found_and_replaced_in_the_order_of_the_fields() -> None:
     assert numbers_in(value) == [1.0, 2.0, 3.0, 4.0]
 
 
-def test_the_second_value_of_a_shape_is_recorded_and_the_third_replayed(recordings: Any) -> None:
+def test_the_third_value_of_a_shape_is_recorded_and_the_fourth_replayed(recordings: Any) -> None:
     go_on = Replayed(advanced, recordings)
     seen = []
-    for n in range(4):
+    for n in range(5):
         value = go_on(value_of(n, 10.0 + n, 0.5, name=str(n)))
         seen.append((value.name, numbers_in(value), recordings.made, recordings.played))
     assert seen == [
         ("0", [10.0, 0.0, 1.5], 0, 0),
-        ("1", [11.0, 1.0, 1.5], 1, 0),
-        ("2", [12.0, 2.0, 1.5], 1, 1),
-        ("3", [13.0, 3.0, 1.5], 1, 2),
+        ("1", [11.0, 1.0, 1.5], 0, 0),
+        ("2", [12.0, 2.0, 1.5], 1, 0),
+        ("3", [13.0, 3.0, 1.5], 1, 1),
+        ("4", [14.0, 4.0, 1.5], 1, 2),
     ]
 
 
@@ -84,16 +87,16 @@ def test_what_was_made_can_be_advanced_again_as_it_is(recordings: Any) -> None:
 
 def test_a_value_that_was_given_is_not_written_to(recordings: Any) -> None:
     go_on = Replayed(advanced, recordings)
-    values = [value_of(n, n, n) for n in range(4)]
+    values = [value_of(n, n, n) for n in range(5)]
     for value in values:
         go_on(value)
-    assert [numbers_in(value) for value in values] == [[n, n, n] for n in range(4)]
+    assert [numbers_in(value) for value in values] == [[n, n, n] for n in range(5)]
 
 
 def test_weights_are_not_copied(recordings: Any) -> None:
     weight = nn.Parameter(torch.tensor([2.0]), requires_grad=False)
     go_on: Replayed[tuple[Tensor, Tensor]] = Replayed(lambda both: (both[0] * both[1], both[1]), recordings)
-    for number in (1.0, 2.0, 3.0):
+    for number in (1.0, 2.0, 3.0, 4.0):
         product, kept = go_on((torch.tensor([number]), weight))
         assert product.item() == 2 * number
         assert kept is weight
@@ -101,7 +104,7 @@ def test_weights_are_not_copied(recordings: Any) -> None:
 
 def test_each_shape_has_its_recording_and_the_one_not_met_for_longest_goes(recordings: Any) -> None:
     go_on = Replayed(lambda x: x + 1, recordings)
-    for size in (*range(32), *range(32), 0, 31):
+    for size in (*range(32), *range(32), *range(32), 0, 31):
         assert torch.equal(go_on(torch.zeros(size)), torch.ones(size))
     assert (recordings.made, recordings.played) == (32, 2)
     go_on(torch.zeros(99))  # in place of 1
@@ -114,8 +117,61 @@ def test_each_shape_has_its_recording_and_the_one_not_met_for_longest_goes(recor
 def test_a_step_that_changes_shapes_is_a_mistake_and_is_named(recordings: Any) -> None:
     go_on = Replayed(lambda x: torch.cat([x, x]), recordings)
     go_on(torch.zeros(3))
+    go_on(torch.zeros(3))
     with pytest.raises(ValueError, match=r"^a step made torch.float32 \[6\] of torch.float32 \[3\]$"):
         go_on(torch.zeros(3))
+
+
+@dataclass
+class Stream:
+    name: str
+    asked: list[str]
+
+    def wait_stream(self, other: "Stream") -> None:
+        self.asked.append(f"{self.name} waits for {other.name}")
+
+
+@dataclass(eq=False)
+class Graph:
+    asked: list[str]
+
+    def capture_begin(self, pool: str, capture_error_mode: str) -> None:
+        self.asked.append(f"begin {pool} {capture_error_mode}")
+
+    def capture_end(self) -> None:
+        self.asked.append("end")
+
+    def replay(self) -> None:
+        self.asked.append("replay")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let streams and graphs stand in for those of a GPU; what waits for all of it, or empties caches, is an error."""
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: Stream("side", asked))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream("main", asked))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext(asked.append(f"on {stream.name}")))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: Graph(asked))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    for name in ("synchronize", "empty_cache", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda *given, _name=name, **more: pytest.fail(f"{_name} was called"))
+    return asked
+
+
+def test_recording_neither_waits_for_the_device_nor_empties_caches(asked: list[str]) -> None:
+    CudaGraphs()(partial(asked.append, "work"))()
+    recording = ["begin pool thread_local", "work", "end"]
+    assert asked == ["side waits for main", "on side", "work", *recording, "main waits for side", "replay"]
+
+
+def test_the_latest_graph_is_kept_so_that_others_can_be_recorded_into_its_memory(asked: list[str]) -> None:
+    graphs, alive = CudaGraphs(), []
+    for _ in range(2):
+        replay: Any = graphs(lambda: None)
+        alive.append(weakref.ref(replay.__self__))
+    del replay
+    assert [graph() is not None for graph in alive] == [False, True]
 
 
 VOCAB = 40
@@ -249,7 +305,7 @@ def test_cuda_graphs_find_what_is_found_on_a_cpu(model: Seq2Seq, name: str) -> N
 @pytest.mark.parametrize("cell", CELLS)
 def test_cuda_graphs_of_bf16_arithmetic_give_a_translation_for_each_source(cell: str) -> None:
     gpu = torch.device("cuda")
-    found = search(for_search(model_of(CELLS[cell]).to(gpu), "bf16", device=gpu), *KINDS["beam"])
+    found = search(for_search(model_of(CELLS[cell]).to(gpu), "bf16", device=gpu), *KINDS["beam"], CudaGraphs())
     assert len(found) == len(SOURCES)
 
 

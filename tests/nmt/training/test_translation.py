@@ -1,7 +1,9 @@
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -265,6 +267,23 @@ def test_blocks_of_sentences_do_not_change_the_score(
     assert validator(model, Never()) == whole
 
 
+def test_on_a_gpu_all_are_translated_together_in_the_precision_of_the_training(
+    toy_data: PreparedData, toy_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def search(searched: object, sources: Sequence[object], **settings: object) -> list[Hypothesis]:
+        asked.append((searched, len(sources)))
+        return [Hypothesis((), -1.0, -1.0)] * len(sources)
+
+    monkeypatch.setattr(translation, "_BLOCK", 3)
+    monkeypatch.setattr(translation, "for_gpu", lambda model, precision: precision)
+    monkeypatch.setattr(translation, "search_batches", search)
+    validator = Validator(toy_data.valid, toy_data.tokenizers, toy_settings, "bf16")
+    validator.bleu(SimpleNamespace(device=torch.device("cuda")), Never())  # type: ignore[arg-type]
+    assert asked == [("bf16", len(toy_data.valid.src))]
+
+
 def test_placeholders_are_filled_as_they_were_read_before_scoring(
     toy_data: PreparedData, toy_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +309,6 @@ def test_placeholders_are_filled_as_they_were_read_before_scoring(
     found = [Hypothesis((0, 2, 0, 1, 3), -1.0, -1.0, reads)]
     monkeypatch.setattr("nmt.training.translation.search_batches", lambda *args, **kwargs: found)
     validator = Validator(pairs, Both(), settings, "fp32")  # type: ignore[arg-type]
-    score = validator.bleu(torch.nn.Identity(), Never())  # type: ignore[arg-type]
+    score = validator.bleu(SimpleNamespace(device=CPU), Never())  # type: ignore[arg-type]
     assert score is not None
     assert score.score == pytest.approx(100)
