@@ -45,5 +45,6 @@ class SearchSettings(Section):
     shortlist: int = Field(default=0, ge=0)
     """Pieces scored for each sentence, a multiple of 16: those that `nmt shortlist` expects and the most frequent; 0:
     all."""
-    batch_tokens: int = Field(default=8000, ge=1)
-    """Sentences x beams x longest source of what is translated at once; no translation depends on it."""
+    batch_tokens: int = Field(default=0, ge=0)
+    """Sentences x beams x longest source of what is translated at once; no translation depends on it. 0: 8,000 on a
+    CPU, 64,000 on a GPU."""

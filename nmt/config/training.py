@@ -45,7 +45,8 @@ class TrainingSettings(Section):
     samples: int = Field(default=1000, ge=1)
     """Expected number of distinct sampled pieces for a batch, or a process's part of it (sampled objective only)."""
     batch_tokens: int = Field(default=800, ge=1)
-    """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch."""
+    """Token budget of a batch: rows times the longer of the padded sides; several processes share a batch. Unset, a new
+    run on a GPU has up to 16,000, as far as that leaves an epoch 500 batches."""
     segment_rows: int = Field(default=20, ge=1)
     """Parallel streams that a language model's text is cut into; each is one row of every batch."""
     segment_steps: int = Field(default=35, ge=1)

@@ -4,16 +4,25 @@ import math
 import resource
 import sys
 from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nmt.config import Settings, TrainingSettings
 from nmt.errors import clock, counted
 from nmt.io.limits import container_memory
 from nmt.training.observers import LOG, METRICS
+from nmt.training.update import Schedule
 
 _MOST_STEPS: Final = 2**40
+_GPU_TOKENS: Final = 16_000
+"""Token budget of a batch with which a GPU computes most of the time."""
+_IDLE_TOKENS: Final = 4000
+"""Of a batch: with fewer, a GPU waits for the host that launches its kernels."""
+_FEWEST_BATCHES: Final = 500
+"""Of an epoch: larger batches are fewer updates, and these are what a model learns by."""
 _BYTES_OF_A_PARAMETER: Final = 20
 """Beside training: a checkpoint as it is written, 12 bytes, and what validation makes of the weights."""
 
@@ -140,6 +149,49 @@ class RunPlan:
             f"{self.parameters:,} parameters, {self.data}, {self.place}",
             f"{begin}, {epochs}, {saved}; the best model, checkpoints/, {LOG} and {METRICS} go to {self.model_dir}",
         ]
+
+
+def suited_to_gpu(settings: Settings, *, pieces: int, on_message: Callable[[str], None]) -> Settings:
+    """Choose the size of a batch for a new run on a GPU whose epochs have so many target pieces, unless it is set."""
+    training, tokens = settings.training, min(_GPU_TOKENS, pieces // _FEWEST_BATCHES)
+    if "batch_tokens" in training.model_fields_set or tokens <= training.batch_tokens:
+        return settings
+    why = "which keep it busy" if tokens == _GPU_TOKENS else f"so that an epoch has {_FEWEST_BATCHES} batches"
+    on_message(f"training.batch_tokens is not set: {tokens:,} on a GPU, {why}")
+    changed = training.model_copy(update={"batch_tokens": tokens})
+    return settings.model_copy(update={"training": changed})
+
+
+def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, gpu_tokens: int | None) -> Iterator[str]:
+    """Tell of settings that do not suit the length of the run, or where it runs; `gpu_tokens` is what each GPU gets of
+    a batch."""
+    steps = schedule.total_steps
+    if steps < schedule.warmup_steps:
+        yield (
+            f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = "
+            f"{schedule.warmup_steps:,}: the learning rate ends at {schedule.rate(steps):.3g} on its way to "
+            f"{schedule.peak:g}; lower training.warmup_steps, or train longer"
+        )
+    if schedule.warmup_steps < training.warmup_steps:
+        yield (
+            f"the learning rate rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run: "
+            f"training.warmup_steps = {training.warmup_steps:,} is too long for {training.time}"
+        )
+    if processes > 1 and training.threads not in ("auto", 1):
+        yield (
+            f"warning: training.threads = {training.threads} has no effect on several processes, which compute "
+            "their parts of a batch in one thread each; start more processes instead"
+        )
+    if steps < training.validate_every:
+        yield (
+            f"warning: the run has {counted(steps, 'step')}, fewer than training.validate_every = "
+            f"{training.validate_every:,}: it validates only once, at its end; lower training.validate_every"
+        )
+    if gpu_tokens is not None and gpu_tokens < _IDLE_TOKENS:
+        yield (
+            f"a GPU that gets {gpu_tokens:,} pieces at a time waits for most of a step: where the data are large, "
+            f"batches of {_IDLE_TOKENS:,} to {_GPU_TOKENS:,} and a higher training.learning_rate train faster"
+        )
 
 
 def resident_bytes() -> int:

@@ -27,7 +27,7 @@ from nmt.training.language_modelling import LanguageTask
 from nmt.training.loop import Trainer
 from nmt.training.loss_scale import LossScale
 from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, StopRequest
-from nmt.training.planning import Forecast, Pace, RunPlan, times
+from nmt.training.planning import Forecast, Pace, RunPlan, misfits, suited_to_gpu, times
 from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, Position, TrainingState
 from nmt.training.threads import most_threads
@@ -140,6 +140,11 @@ class _Run:
         self.precision = choose_training_precision(training.precision, self.device)
         prepare_for_training(self.device, self.precision)
         place = Place(self.device, self.precision, self.ranks)
+        checkpoints = list_checkpoints(self.model_dir)
+        if self.device.type == "cuda" and isinstance(self.data, PreparedData) and not checkpoints:
+            self.settings = suited_to_gpu(
+                self.settings, pieces=int(self.data.target_counts.sum()), on_message=self.observer.on_message
+            )
         self.task = (
             TranslationTask(self.data, self.settings, place)
             if isinstance(self.data, PreparedData)
@@ -147,7 +152,7 @@ class _Run:
         )
         tokenizers = self.task.tokenizers
         sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-        if checkpoints := list_checkpoints(self.model_dir):  # whoever made the folder chose its settings
+        if checkpoints:  # whoever made the folder chose its settings
             largest = max(checkpoints, key=lambda path: path.stat().st_size if path.is_file() else 0)
             refuse_more_than_is_there(largest, self.settings, sizes)
         else:
@@ -259,29 +264,10 @@ class _Run:
         return self.task.feed.steps_left(Position(epoch), max_epochs=epoch + 1)
 
     def _warn(self, schedule: Schedule) -> None:
-        """Tell of settings that do not suit the length of the run."""
-        training, steps = self.settings.training, schedule.total_steps
-        if steps < schedule.warmup_steps:
-            self.observer.on_message(
-                f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = "
-                f"{schedule.warmup_steps:,}: the learning rate ends at {schedule.rate(steps):.3g} on its way to "
-                f"{schedule.peak:g}; lower training.warmup_steps, or train longer"
-            )
-        if schedule.warmup_steps < training.warmup_steps:
-            self.observer.on_message(
-                f"the learning rate rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run: "
-                f"training.warmup_steps = {training.warmup_steps:,} is too long for {training.time}"
-            )
-        if self.ranks.size > 1 and training.threads not in ("auto", 1):
-            self.observer.on_message(
-                f"warning: training.threads = {training.threads} has no effect on several processes, which compute "
-                "their parts of a batch in one thread each; start more processes instead"
-            )
-        if steps < training.validate_every:
-            self.observer.on_message(
-                f"warning: the run has {counted(steps, 'step')}, fewer than training.validate_every = "
-                f"{training.validate_every:,}: it validates only once, at its end; lower training.validate_every"
-            )
+        """Tell of settings that do not suit the run."""
+        tokens = self.task.batch_tokens // self.ranks.size if self.device.type == "cuda" else None
+        for line in misfits(self.settings.training, schedule, processes=self.ranks.size, gpu_tokens=tokens):
+            self.observer.on_message(line)
 
     def _measure(self, state: TrainingState, seconds: float) -> float:
         """Time updates for so long, and undo them; return how many target pieces they had a second."""

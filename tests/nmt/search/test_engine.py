@@ -2,6 +2,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -286,3 +287,10 @@ def test_a_model_that_gives_no_numbers_is_refused(model: TableModel, beam_size: 
     message = r"^the model gives scores that are not finite numbers; its weights cannot be used$"
     with pytest.raises(ModelError, match=message):
         found_by(engine)
+
+
+@pytest.mark.parametrize(("device", "tokens"), [("cpu", 8000), ("cuda", 64_000)])
+def test_a_budget_of_zero_is_what_suits_the_device(device: str, tokens: int) -> None:
+    model: Any = SimpleNamespace(device=torch.device(device))
+    engine: Engine[Any, Any] = Engine(model, Greedy, batch_tokens=0, reverse_source=False)  # type: ignore[arg-type]
+    assert engine._batch_tokens == tokens

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from nmt.training.planning import Forecast, Pace, RunPlan, times
+from nmt.config import Settings, TrainingSettings, load_settings, parse_settings, to_toml
+from nmt.training.planning import Forecast, Pace, RunPlan, misfits, suited_to_gpu, times
+from nmt.training.update import Schedule
 
 PACE = Pace(validate_every=10, checkpoint_every=20, step=2.0, validation=5.0, checkpoint=1.0)
 
@@ -108,3 +110,35 @@ def test_a_plan_is_two_lines() -> None:
         "metrics.jsonl go to m",
     ]
     assert replace(plan, step=520, epochs=11.0).describe()[1].startswith("from step 520 to 6,240, 11 epochs, 13 valid")
+
+
+def test_a_new_run_on_a_gpu_has_large_batches_as_far_as_an_epoch_still_has_enough_of_them() -> None:
+    told = list[str]()
+    sizes = [
+        suited_to_gpu(Settings(), pieces=pieces, on_message=told.append).training.batch_tokens
+        for pieces in (500_000_000, 2_000_000, 100_000)
+    ]
+    assert sizes == [16_000, 4_000, 800]
+    assert told == [
+        "training.batch_tokens is not set: 16,000 on a GPU, which keep it busy",
+        "training.batch_tokens is not set: 4,000 on a GPU, so that an epoch has 500 batches",
+    ]
+
+
+def test_a_size_of_batch_that_is_set_stays_on_a_gpu_and_in_its_config() -> None:
+    told = list[str]()
+    settings = load_settings(overrides=["training.batch_tokens=800"])
+    assert suited_to_gpu(settings, pieces=10**9, on_message=told.append) is settings
+    assert told == []
+    chosen = suited_to_gpu(Settings(), pieces=10**9, on_message=told.append)
+    assert parse_settings(to_toml(chosen), where="config.toml").training.batch_tokens == 16_000
+
+
+def test_small_batches_on_a_gpu_are_told_of() -> None:
+    training, schedule = TrainingSettings(), Schedule("constant", 0.1, 400, 1000)
+    assert list(misfits(training, schedule, processes=1, gpu_tokens=None)) == []
+    assert list(misfits(training, schedule, processes=1, gpu_tokens=4000)) == []
+    assert list(misfits(training, schedule, processes=1, gpu_tokens=800)) == [
+        "a GPU that gets 800 pieces at a time waits for most of a step: where the data are large, batches of 4,000 to "
+        "16,000 and a higher training.learning_rate train faster"
+    ]

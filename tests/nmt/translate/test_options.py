@@ -51,7 +51,7 @@ def test_a_precision_is_not_asked_of_a_model_that_is_loaded() -> None:
         ({"min_length_ratio": -1.0}, "search.min_length_ratio = -1.0: input should be greater than or equal to 0"),
         ({"max_length_ratio": 0.0}, "search.max_length_ratio = 0.0: input should be greater than 0"),
         ({"no_repeat_ngram": -1}, "search.no_repeat_ngram = -1: input should be greater than or equal to 0"),
-        ({"batch_tokens": 0}, "search.batch_tokens = 0: input should be greater than or equal to 1"),
+        ({"batch_tokens": -1}, "search.batch_tokens = -1: input should be greater than or equal to 0"),
         ({"lm_weight": -0.1}, "search.lm_weight = -0.1: input should be greater than or equal to 0"),
         ({"shortlist": -1}, "search.shortlist = -1: input should be greater than or equal to 0"),
     ],
