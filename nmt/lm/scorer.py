@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ from nmt.io.lines import normaliser
 from nmt.models.devices import Precision, autocast, choose_device, choose_precision, for_inference, prepare_for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, TextState
+from nmt.models.tensors import padded, sent
 from nmt.text.placeholders import mask
 from nmt.text.tokenizer import Tokenizer
 from nmt.text.vocab import EOS, UNK
@@ -45,29 +47,32 @@ class BlockReader:
     """Pieces of each that are read at once."""
 
     @torch.inference_mode()
-    def read(self, ids: Tensor, gold: Tensor, known: Tensor, state: TextState | None) -> tuple[list[float], TextState]:
-        """Read on in texts.
+    def read(self, ids: Tensor, places: Tensor, gold: Tensor, state: TextState | None) -> tuple[Tensor, TextState]:
+        """Read on in texts; nobody waits for a GPU.
 
         Args:
             ids: The pieces to read, [R, T].
-            gold: The pieces that follow them, [R, T].
-            known: Where those are scored, [R, T].
+            places: Where the piece that follows is scored, numbered row by row, [N].
+            gold: Those pieces, [N].
             state: What is before; None: nothing.
 
         Returns:
-            The log-probabilities of the pieces that are scored, row by row, and the state after all that was read.
-
-        Raises:
-            ModelError: The model gives scores that are not finite numbers.
+            Their log-probabilities, [N], and the state after all that was read.
         """
-        with autocast(self.model.device, self.autocast_to):
-            features, after = self.model(ids.to(self.model.device), state)  # [R, T, F]
-            logits = self.output(features.float()[known.to(self.model.device)])  # [N, V]
+        device = self.model.device
+        with autocast(device, self.autocast_to):
+            features, after = self.model(sent(ids, device), state)  # [R, T, F]
+            logits = self.output(features.flatten(0, 1).index_select(0, sent(places, device)).float())  # [N, V]
         log_probs = logits.log_softmax(dim=1, dtype=torch.float32)
-        found: list[float] = log_probs.gather(1, gold[known].to(log_probs.device)[:, None]).squeeze(1).tolist()
-        if not all(map(math.isfinite, found)):
-            raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
-        return found, after
+        return log_probs.gather(1, sent(gold, device)[:, None]).squeeze(1), after
+
+
+def _fetched(log_probs: Sequence[Tensor]) -> Tensor:
+    """Put what was read end to end on the CPU; a ModelError if not all of it are finite numbers."""
+    found = torch.cat(tuple(log_probs)).cpu() if log_probs else torch.zeros(0)
+    if not bool(found.isfinite().all()):
+        raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+    return found
 
 
 def make_readers(model: LanguageModel, precision: Literal["fp32", "bf16"]) -> tuple[BlockReader, BlockReader]:
@@ -89,44 +94,33 @@ def score_apart(reader: BlockReader, texts: Sequence[Sequence[int]]) -> list[lis
     Raises:
         ModelError: The model gives scores that are not finite numbers.
     """
-    found: list[list[float]] = [[] for _ in texts]
-    waiting = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # the longest is taken first
-    rows: list[_Row | None] = [None] * reader.rows
+    pieces = torch.tensor([piece for text in texts for piece in (EOS, *text, EOS)], dtype=torch.int64)
+    sizes = np.array([len(text) + 1 for text in texts], dtype=np.int64)  # what is scored of each
+    ends = np.cumsum(sizes + 1) - 1  # their last pieces
+    waiting = np.argsort(sizes, kind="stable").tolist()  # the longest is taken first
+    at, end = (np.zeros(reader.rows, dtype=np.int64) for _ in range(2))  # the piece to read on from, and the last one
     state: TextState | None = None
-    while waiting or any(rows):
-        fresh = [i for i, row in enumerate(rows) if row is None]
-        for i in fresh[: len(waiting)]:
-            number = waiting.pop()
-            rows[i] = number, torch.tensor([EOS, *texts[number], EOS])
+    found, where = list[Tensor](), [np.zeros(0, dtype=np.int64)]
+    while True:
+        fresh = np.flatnonzero(at == end)
+        begun = [waiting.pop() for _ in fresh[: len(waiting)]]
+        end[fresh[: len(begun)]], at[fresh[: len(begun)]] = ends[begun], ends[begun] - sizes[begun]
+        if (at == end).all():
+            break
         if state is not None:  # nothing is before a text that begins
-            index = torch.tensor(fresh, dtype=torch.int64, device=state[0][0].device)
+            index = sent(torch.from_numpy(fresh), state[0][0].device)
             state = tuple(tuple(part.index_fill(0, index, 0) for part in layer) for layer in state)
-        steps = min(reader.steps, max(len(row[1]) - 1 for row in rows if row))
-        ids, gold, known = _block(rows, steps)
-        read, state = reader.read(ids, gold, known, state)
-        scores = iter(read)
-        for i, count in enumerate(known.sum(dim=1).tolist()):
-            if row := rows[i]:
-                number, pieces = row
-                found[number] += islice(scores, count)
-                rows[i] = (number, pieces[count:]) if len(pieces) > count + 1 else None
-    return found
-
-
-_Row = tuple[int, Tensor]
-"""The number of a text under way, and what is left of it, the piece to read on from first."""
-
-
-def _block(rows: Sequence[_Row | None], steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the pieces to read, those that follow them, and where there are any: [R, T = `steps`] each."""
-    ids, gold = (torch.full((len(rows), steps), EOS) for _ in range(2))
-    known = torch.zeros(ids.shape, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        if row is not None:
-            pieces = row[1][: steps + 1]
-            count = len(pieces) - 1
-            ids[i, :count], gold[i, :count], known[i, :count] = pieces[:-1], pieces[1:], True
-    return ids, gold, known
+        place = at[:, None] + np.arange(min(reader.steps, (end - at).max()))  # [R, T]
+        known = place < end[:, None]
+        ids = pieces[torch.from_numpy(np.where(known, place, 0))]  # the first piece is `</s>`
+        where.append(place[known] + 1)
+        places = torch.from_numpy(np.flatnonzero(known))
+        log_probs, state = reader.read(ids, places, pieces[torch.from_numpy(where[-1])], state)
+        found.append(log_probs)
+        at = np.minimum(at + place.shape[1], end)
+    scores = np.zeros(len(pieces), dtype=np.float32)
+    scores[np.concatenate(where)] = _fetched(found)
+    return [scores[last + 1 - size : last + 1].tolist() for last, size in zip(ends, sizes, strict=True)]
 
 
 class RunningText:
@@ -148,19 +142,19 @@ class RunningText:
         Raises:
             ModelError: The model gives scores that are not finite numbers.
         """
-        steps, text, found = self._reader.steps, [*self._begun, *pieces], list[float]()
+        steps, text, found = self._reader.steps, [*self._begun, *pieces], list[Tensor]()
         first, done = 0, len(self._begun) - 1  # where the block begins, and what has been read on from
         while len(text) > done + 1:
             block = torch.tensor(text[first : first + steps + 1])
-            ids, gold, known = _block([(0, block)], steps)
-            known[0, : done - first] = False
-            scores, state = self._reader.read(ids, gold, known, self._state)
-            found += scores
+            places = torch.arange(done - first, len(block) - 1)
+            ids = padded(block[:-1], steps, dim=0, fill=EOS)[None]
+            log_probs, state = self._reader.read(ids, places, block[places + 1], self._state)
+            found.append(log_probs)
             done = first + len(block) - 1
             if done == first + steps:
                 first, self._state = done, state
         self._begun = text[first:]
-        return found
+        return _fetched(found).tolist()
 
 
 @dataclass(frozen=True)
