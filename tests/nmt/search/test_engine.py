@@ -292,5 +292,7 @@ def test_a_model_that_gives_no_numbers_is_refused(model: TableModel, beam_size: 
 @pytest.mark.parametrize(("device", "tokens"), [("cpu", 8000), ("cuda", 64_000)])
 def test_a_budget_of_zero_is_what_suits_the_device(device: str, tokens: int) -> None:
     model: Any = SimpleNamespace(device=torch.device(device))
-    engine: Engine[Any, Any] = Engine(model, Greedy, batch_tokens=0, reverse_source=False)  # type: ignore[arg-type]
+    recorder: Any = SimpleNamespace()  # no graphs without a GPU
+    start: Any = Greedy
+    engine: Engine[Any, Any] = Engine(model, start, batch_tokens=0, reverse_source=False, recorder=recorder)
     assert engine._batch_tokens == tokens
