@@ -187,8 +187,8 @@ def translate(
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
-    if _shows_progress(output):
-        _say_precision(model_dir, precision, device)
+    _warn_of_workers(workers, device)
+    _say_precision(model_dir, precision, device, output)
     with _noticing(lines, options, name=name) as watched:
         _write(job, watched, form, name=name, source=source, workers=workers)
 
@@ -198,8 +198,18 @@ def _shows_progress(output: Path) -> bool:
     return console.is_terminal and (output != STREAM or not sys.stdout.isatty())
 
 
-def _say_precision(folder: Path, asked: str | None, device: Literal["auto", "cpu", "cuda"]) -> None:
-    """Say which arithmetic "auto" is here, if that is what is asked for."""
+def _warn_of_workers(workers: int, device: str) -> None:
+    """Warn where they would share a GPU."""
+    import torch
+
+    if workers > 1 and device != "cpu" and torch.cuda.is_available():
+        warn(f"--workers {workers} is for CPUs: on a GPU each has a model of its own, and together they are no faster")
+
+
+def _say_precision(folder: Path, asked: str | None, device: Literal["auto", "cpu", "cuda"], output: Path) -> None:
+    """Say which arithmetic "auto" is here, if that is what is asked for and progress shows."""
+    if not _shows_progress(output):
+        return
     from nmt.models.devices import choose_device, why_auto
     from nmt.models.folder import read_settings
 

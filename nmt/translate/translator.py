@@ -158,7 +158,7 @@ class Translator:
 
     def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
         """Begin to translate lines that are still to come, as `translate` does."""
-        search = options.search(self.settings)
+        search = self._search(options)
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
         self._check(options, normalise)
         language = self.language if search.lm_weight else None
@@ -196,6 +196,14 @@ class Translator:
             linking = self._engine(search, replace(kind, with_attention=True))
         return Flow(processor, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
 
+    def _search(self, options: Options) -> SearchSettings:
+        """Return the settings of the search; on a GPU without a shortlist, which would gain nothing there."""
+        search = options.search(self.settings)
+        if search.shortlist and self.model.device.type == "cuda":
+            warnings.warn(f"search.shortlist = {search.shortlist} is for CPUs; using 0", NmtWarning, 3)
+            return search.model_copy(update={"shortlist": 0})
+        return search
+
     def _check(self, options: Options, normalise: Callable[[str], str]) -> None:
         """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""
         if options.required or options.terms or options.forbidden:
@@ -231,8 +239,8 @@ class Translator:
         if search.shortlist:
             if self.shortlister is None:
                 raise ConfigError(
-                    f"search.shortlist = {search.shortlist} needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a "
-                    "single model, and a CPU"
+                    f"search.shortlist = {search.shortlist} needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, and "
+                    "a single model"
                 )
             model = self.shortlister(model, search.shortlist)
         if kind.weighed and self.language:

@@ -141,6 +141,17 @@ def test_attention_is_drawn_for_every_line_that_is_not_blank(run: Run, tmp_path:
 # computation
 
 
+@pytest.mark.parametrize(("device", "warnings"), [("auto", 1), ("cpu", 0)])
+def test_workers_that_would_share_a_gpu_are_warned_about(
+    toy_model: Path, monkeypatch: pytest.MonkeyPatch, device: str, warnings: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # but not for them
+    command = ["translate", str(toy_model), "--workers", "2", "--device", device]
+    result = CliRunner().invoke(app, command, input=b"bat\n")
+    assert result.stdout == "bato\n"
+    assert result.stderr.count("warning: --workers 2 is for CPUs: on a GPU each has a model of its own") == warnings
+
+
 def test_the_size_of_batches_changes_nothing(run: Run, expected: list[str]) -> None:
     assert run("--batch-tokens", "1", lines=LINES) == as_bytes(expected).decode()
 

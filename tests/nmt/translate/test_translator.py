@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmt.config import Settings, TrainingCorpusSettings, load_settings
+from nmt.config.load import change_settings
 from nmt.errors import ConfigError, ModelError, NmtWarning
 from nmt.io import compressed
 from nmt.io import lines as lines_module
@@ -244,11 +245,31 @@ def test_samples_depend_on_the_seed_and_the_number_of_the_line(random_model: Tra
 
 
 def test_a_shortlist_that_was_not_learnt_is_an_error(toy: Translator) -> None:
-    expected = (
-        r"^search\.shortlist = 32 needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, a single model, and a CPU"
-    )
+    expected = r"^search\.shortlist = 32 needs what `nmt shortlist MODEL_DIR DATA_DIR` learns, and a single model$"
     with pytest.raises(ConfigError, match=expected):
         toy.translate(["bat"], Options(shortlist=32))
+
+
+class OnAGpu:
+    """A model that says it is on a GPU."""
+
+    device = torch.device("cuda", 0)
+
+    def __init__(self, model: object) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+
+def test_on_a_gpu_the_whole_vocabulary_is_scored_whatever_shortlist_the_settings_say(
+    toy: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    model: Any = OnAGpu(toy.model)
+    on_a_gpu = replace(toy, model=model, settings=change_settings(toy.settings, "search", {"shortlist": 32}))
+    with pytest.warns(NmtWarning, match=r"^search\.shortlist = 32 is for CPUs; using 0$"):
+        on_a_gpu.flow()  # and there is no lexicon
 
 
 @pytest.mark.filterwarnings("ignore:precision")  # some processors lack one, and another is used
