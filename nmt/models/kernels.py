@@ -159,6 +159,40 @@ def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, 
     )
 
 
+def few_rows_int8_product(
+    weight: Tensor, scales: Tensor, scale: float, bias: Tensor | None, *, apart: bool
+) -> Callable[[Tensor], Tensor] | None:
+    """Return what gives for few rows what `prepacked_int8_product` gives, in half the time: fbgemm's product. It takes
+    whole numbers from -127 to 127 in float32, [R, I]; None: it is missing.
+
+    Sums are exact, but are rounded when they are scaled, `apart` by the scale of the rows and then by the others, or by
+    their products. oneDNN has code that does the one and code that does the other: whoever mixes the two has to see
+    that they agree.
+    """
+    quantised, lay_out = find("_make_per_channel_quantized_tensor"), find("ops.quantized.linear_prepack")
+    multiply = find("ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32")
+    engines = torch.backends.quantized
+    if quantised is None or lay_out is None or multiply is None or "fbgemm" not in engines.supported_engines:
+        return None
+    first = torch.full_like(scales, scale) if apart else scales * scale
+    quantised_weight, engine = (weight, first.double(), torch.zeros(len(weight), dtype=torch.int64), 0), engines.engine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such tensors are to be removed
+        engines.engine = "fbgemm"
+        try:
+            laid_out = lay_out(quantised(*quantised_weight), None)
+        finally:
+            engines.engine = engine
+
+    def product(rows: Tensor) -> Tensor:
+        products: Tensor = multiply(rows, 1.0, ZERO_POINT, laid_out)
+        if apart:
+            products.mul_(scales)
+        return products if bias is None else products.add_(bias)
+
+    return product
+
+
 def int8_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
     """Return what multiplies rows of signed bytes [R, I] by W^T, W [O, I] of those that are at most `weight_limit`: the
     exact sums, [R, O].
@@ -368,7 +402,12 @@ def widened(x: Tensor) -> Tensor:
 
 def fast_tanh(x: Tensor) -> Tensor:
     """Return tanh(x), four times as fast as the library's and as exact as an absolute error of 1e-7 asks."""
-    return (2 * x).sigmoid_().mul_(2).sub_(1)
+    return doubled_less_one((2 * x).sigmoid_())
+
+
+def doubled_less_one(x: Tensor) -> Tensor:
+    """Return 2 x - 1, in one call."""
+    return torch.rsub(x, -1.0, alpha=-2.0)
 
 
 def filled_up(rows: Tensor, multiple: int = ROW_MULTIPLE) -> Tensor:

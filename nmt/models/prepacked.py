@@ -1,5 +1,6 @@
 """Linear layers for inference on a CPU, their weights laid out once, in the precisions of search."""
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import torch
@@ -9,6 +10,7 @@ from nmt.models.kernels import (
     INT8_LIMIT,
     ROW_MULTIPLE,
     ZERO_POINT,
+    few_rows_int8_product,
     filled_up,
     prepacked_int8_product,
     prepacked_product,
@@ -27,6 +29,10 @@ sum in another order."""
 ROWS_AT_ONCE: Final = 1024
 """More rows are multiplied in parts. For each number of rows oneDNN generates code anew and keeps it, a quarter to a
 half MiB in the midst of what others have freed: so there are only 66 numbers."""
+
+FEW_PRODUCTS: Final = 64
+"""8-bit products of fewer than SEARCH_ROW_MULTIPLE rows after which weights are laid out for such ones too, which takes
+as long as some hundred of them, and memory."""
 
 
 class PrepackedLinear(nn.Module):
@@ -47,7 +53,8 @@ class PrepackedLinear(nn.Module):
         """Multiply x [..., I]: [..., O] float32."""
         rows = x.reshape(-1, self.in_features)
         if len(rows) <= ROWS_AT_ONCE:
-            products = self.multiply(rows)[: len(rows)]
+            products = self.multiply(rows)
+            products = products if len(products) == len(rows) else products[: len(rows)]
         else:
             products = rows.new_empty(len(rows), self.out_features)
             for some, place in zip(torch.split(rows, ROWS_AT_ONCE), torch.split(products, ROWS_AT_ONCE), strict=True):
@@ -93,15 +100,43 @@ class _Int8Linear(PrepackedLinear):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
         super().__init__(weight, bias, bounded=bounded)
-        self._product = prepacked_int8_product(*quantised(weight))
+        self._weight = quantised(weight)
+        self._product = prepacked_int8_product(*self._weight)
+        self._last = (1 / INT8_LIMIT, self.bias) if bounded else (1.0, None)
+        """The scale of all rows and the bias, where these are a part of the product."""
+        self._few: Callable[[Tensor], Tensor] | None = None
+        self._asked = 0
 
     def multiply(self, rows: Tensor) -> Tensor:
         if self.bounded:
-            return self._product(_bytes(rows * INT8_LIMIT), 1 / INT8_LIMIT, self.bias)
+            return self._sums((rows * INT8_LIMIT).round_())
         scales = rows.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12).div_(INT8_LIMIT)  # [R, 1]
-        products = self._product(_bytes(rows / scales), 1.0, None)
+        products = self._sums((rows / scales).round_())
         products[: len(rows)].mul_(scales)
         return products if self.bias is None else products.add_(self.bias)
+
+    def _sums(self, rows: Tensor) -> Tensor:
+        """Multiply whole numbers [R, I], filled up: [R', O]."""
+        if len(rows) < SEARCH_ROW_MULTIPLE:
+            if self._few:
+                return self._few(rows)
+            self._asked += 1
+            if self._asked == FEW_PRODUCTS and self.out_features >= ROW_MULTIPLE:  # so many tell how they round
+                self._few = self._for_few()
+        return self._product(_bytes(rows), *self._last)
+
+    def _for_few(self) -> Callable[[Tensor], Tensor] | None:
+        """Lay out the weights for few rows, if products of the worst ones and of others have the same bits then."""
+        count = SEARCH_ROW_MULTIPLE - 1
+        rows = torch.arange(1.0, count * self.in_features + 1).mul_(INT8_LIMIT).remainder_(2 * INT8_LIMIT + 1)
+        rows = rows.sub_(INT8_LIMIT).view(count, -1)
+        rows[0] = INT8_LIMIT
+        expected = self._product(_bytes(rows), *self._last)[:count]
+        for apart in (True, False):
+            few = few_rows_int8_product(*self._weight, *self._last, apart=apart)
+            if few is not None and torch.equal(few(rows), expected):
+                return few
+        return None
 
 
 LINEAR: Final[dict[SearchPrecision, type[PrepackedLinear]]] = {
@@ -113,9 +148,9 @@ LINEAR: Final[dict[SearchPrecision, type[PrepackedLinear]]] = {
 
 
 def _bytes(rows: Tensor) -> Tensor:
-    """Round `rows` to integers in unsigned bytes, and fill them up."""
+    """Turn whole numbers into unsigned bytes, and fill them up."""
     # to signed bytes and from there to unsigned ones: ten times as fast as the direct way
-    return _for_product(rows.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT))
+    return _for_product(rows.to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT))
 
 
 def _for_product(rows: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
-from nmt.models.kernels import Fused, fast_tanh, fused_layer, fused_step
+from nmt.models.kernels import Fused, doubled_less_one, fast_tanh, fused_layer, fused_step
 from nmt.models.prepacked import LINEAR, SearchPrecision
 
 
@@ -78,7 +78,7 @@ class _PrepackedLSTM(_PrepackedFused):
         h, c = state
         gates = self.recurrent(h).add_(projected).sigmoid_()  # [R, 4 * H]
         i, f, o, g = gates.chunk(4, dim=1)
-        c = (f * c).add_(i * g.mul_(2).sub_(1))
+        c = (f * c).add_(i * doubled_less_one(g))
         return o * fast_tanh(c), c
 
 

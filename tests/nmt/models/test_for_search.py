@@ -60,6 +60,12 @@ SHAPES: dict[str, tuple[int, dict[str, object]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def few_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let products of few rows change to their own way in the midst of a search."""
+    monkeypatch.setattr("nmt.models.prepacked.FEW_PRODUCTS", 20)
+
+
 def model_of(vocab_size: int, **changes: object) -> Seq2Seq:
     """Make a model that is surer of its words than a fresh one, and comes to an end now and then."""
     small = {"embedding_size": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.3}

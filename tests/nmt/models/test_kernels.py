@@ -22,6 +22,9 @@ CALLS = [
     "ops.onednn.qlinear_prepack",
     "ops.onednn.qlinear_pointwise",
     "_int_mm",
+    "_make_per_channel_quantized_tensor",
+    "ops.quantized.linear_prepack",
+    "ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32",
     "lstm",
     "gru",
     "rnn_tanh",
@@ -153,6 +156,24 @@ def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int, weight_li
     multiply = kernels.prepacked_int8_product(weight, scales)
     assert torch.equal(multiply(rows, 1.0, None), (sums * scales.double()).float())
     torch.testing.assert_close(multiply(rows, 0.25, bias), (sums * scales.double()).float() * 0.25 + bias)
+
+
+@pytest.mark.needs("int8")
+@pytest.mark.parametrize("apart", [True, False])
+def test_8_bit_products_of_few_rows_are_exact_sums_times_their_scales(apart: bool, weight_limit: int) -> None:
+    rows, weight = torch.randint(-127, 128, (3, 65)), torch.randint(-weight_limit, weight_limit + 1, (24, 65))
+    rows[0], weight[0], weight[1] = 127, weight_limit, -weight_limit  # the worst
+    engine, scales, bias = torch.backends.quantized.engine, 2.0 ** torch.arange(-12, 12), drawn(24)
+    multiply = kernels.few_rows_int8_product(weight.to(torch.int8), scales, 0.25, bias, apart=apart)
+    assert torch.backends.quantized.engine == engine
+    if multiply is not None:  # some of this torch have no fbgemm
+        assert torch.equal(multiply(rows.float()), (rows @ weight.t()).float() * (scales / 4) + bias)
+
+
+def test_without_fbgemm_few_rows_have_no_product_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "find", lambda name: None)
+    weight = torch.ones(2, 3, dtype=torch.int8)
+    assert kernels.few_rows_int8_product(weight, torch.ones(2), 1.0, None, apart=True) is None
 
 
 @pytest.mark.needs("int8")

@@ -3,8 +3,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.kernels import filled_up, weight_limit
-from nmt.models.prepacked import LINEAR, ROWS_AT_ONCE, PrepackedLinear, SearchPrecision
+from nmt.models import prepacked
+from nmt.models.kernels import few_rows_int8_product, filled_up, weight_limit
+from nmt.models.prepacked import (
+    FEW_PRODUCTS,
+    LINEAR,
+    ROWS_AT_ONCE,
+    SEARCH_ROW_MULTIPLE,
+    PrepackedLinear,
+    SearchPrecision,
+    quantised,
+)
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")
@@ -56,6 +65,37 @@ def test_a_row_depends_on_no_other_row(inputs: int, outputs: int, precision: Sea
     for rows in range(1, 201):
         chosen = torch.randperm(200, generator=torch.Generator().manual_seed(rows))[:rows]
         assert torch.equal(layer(x[chosen]), together[chosen])
+
+
+@INT8
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize(("inputs", "outputs"), [*SIZES, (1000, 256)])
+def test_few_rows_are_multiplied_in_another_way_once_there_were_many_such_products(
+    inputs: int, outputs: int, bounded: bool, weight_limit: int
+) -> None:
+    layer, x = layer_of("int8", inputs, outputs, bounded=bounded), torch.tanh(3 * drawn(200, inputs))
+    together = layer(x)
+    for _ in range(FEW_PRODUCTS):
+        layer(x[:1])
+    multiply = few_rows_int8_product(*quantised(drawn(outputs, inputs, seed=1)), 1.0, None, apart=True)
+    assert (layer._few is None) == (multiply is None or outputs < 32)  # some of this torch have no fbgemm
+    for rows in range(1, SEARCH_ROW_MULTIPLE):
+        chosen = torch.randperm(200, generator=torch.Generator().manual_seed(rows))[:rows]
+        assert torch.equal(layer(x[chosen]), together[chosen])
+
+
+@INT8
+def test_few_rows_are_multiplied_as_before_where_another_way_would_round_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer, x = layer_of("int8", 24, 40), drawn(5, 24)
+    monkeypatch.setattr(
+        prepacked, "few_rows_int8_product", lambda *_, apart: lambda rows: torch.full((len(rows), 40), 1e-7)
+    )
+    before = layer(x)
+    for _ in range(FEW_PRODUCTS):
+        assert torch.equal(layer(x), before)
+    assert layer._few is None
 
 
 @pytest.mark.parametrize("bias", [False, True])
