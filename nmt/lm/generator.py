@@ -14,7 +14,7 @@ from torch import Tensor
 from nmt.config import Settings
 from nmt.errors import ConfigError, ModelError, counted
 from nmt.io.lines import normaliser
-from nmt.models.devices import choose_device, prepare_for_search
+from nmt.models.devices import choose_device, choose_precision, for_gpu, prepare_for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.frontier import forbidding
@@ -26,6 +26,8 @@ from nmt.text.vocab import EOS
 
 _ROWS: Final = 32
 """Lines that are drawn beside each other, always so many, so that none depends on how many are wanted."""
+_LOOK_EVERY: Final = {"cpu": 1, "cuda": 8}
+"""Pieces between two looks at who is over: a GPU would be waited for each time."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ class Generator:
 
     @classmethod
     def load(cls, folder: Path | str, *, device: Literal["auto", "cpu", "cuda"] = "auto", threads: int = 1) -> Self:
-        """Load a model folder; see `LanguageScorer.load`."""
+        """Load a model folder; see `LanguageScorer.load`. On a GPU it computes in bf16 where that has it."""
         folder, chosen = Path(folder), choose_device(device)
         prepare_for_search(chosen)
         torch.set_num_threads(threads)
         model, settings = load_language_model(folder, device=chosen)
+        if chosen.type == "cuda":
+            model = for_gpu(model, choose_precision("auto", chosen))
         return cls(model, load_own_tokenizers(folder).tgt, settings)
 
     def lines(self, generation: Generation, *, count: int) -> Iterator[str]:
@@ -112,26 +116,31 @@ class Generator:
         Returns:
             The pieces of each line that is wanted, without `</s>`, and the state when all else has been read.
         """
-        ids = torch.full((len(numbers), 1), EOS, device=numbers.device)
-        ended, written, sampling = torch.zeros_like(ids, dtype=torch.bool), list[Tensor](), generation.sampling
+        ids, sampling = torch.full((len(numbers), 1), EOS, device=numbers.device), generation.sampling
+        ended, finite = torch.zeros_like(ids, dtype=torch.bool), torch.ones_like(ids[0, 0], dtype=torch.bool)
+        written, unseen = list[Tensor](), list[tuple[Tensor, LanguageModelState]]()
         for step in range(generation.max_length):
             logits, state = self.model.step(ids, state)
             if step < len(prefix):
                 ids = torch.full_like(ids, prefix[step])
             else:
-                if not bool(logits.isfinite().all()):
-                    raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+                finite = finite & logits.isfinite().all()
                 log_probs = forbidding(logits.squeeze(1).log_softmax(dim=1, dtype=torch.float32))
                 place = torch.full_like(numbers, step)
                 uniform = uniform_numbers(sampling.seed, numbers, torch.zeros_like(numbers), place)
                 ids = sampling.draw(log_probs, uniform[:, None])
             ended = ended | (ids == EOS)
-            if bool(ended[:wanted].all()):
-                break
             written.append(ids.masked_fill(ended, EOS))
+            unseen.append((torch.stack([finite, ended[:wanted].all()]), state))
+            if len(unseen) == _LOOK_EVERY[ids.device.type] or step + 1 == generation.max_length:
+                after = _when_over(unseen)
+                if after is not None:
+                    state = after
+                    break
+                unseen.clear()
         else:
             _, state = self.model.step(ids, state)
-        rows: list[list[int]] = torch.cat(written, dim=1)[:wanted].tolist() if written else [[]] * wanted
+        rows: list[list[int]] = torch.cat(written, dim=1)[:wanted].tolist()
         return [row[: row.index(EOS)] if EOS in row else row for row in rows], state
 
     def _prefix(self, generation: Generation) -> "_Prefix":
@@ -151,6 +160,18 @@ class Generator:
     @cached_property
     def _pieces(self) -> list[str]:
         return self.tokenizer.surfaces
+
+
+def _when_over(steps: Sequence[tuple[Tensor, LanguageModelState]]) -> LanguageModelState | None:
+    """Look at whether all scores up to each step were finite, and all lines were over; return the state after which
+    they were. All that comes later is left alone, also what is not finite."""
+    told = torch.stack([both for both, _ in steps]).tolist()
+    for (finite, over), (_, state) in zip(told, steps, strict=True):
+        if not finite:
+            raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+        if over:
+            return state
+    return None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 
 from nmt.errors import ConfigError, ModelError
 from nmt.lm import Generation, Generator
+from nmt.lm import generator as generator_module
 from nmt.models.build import build_language_model
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Kind, Tokenizer
@@ -83,6 +84,19 @@ def test_a_line_depends_on_the_seed_and_its_number_only(generator: Generator) ->
 def test_a_text_depends_on_the_seed_only(generator: Generator) -> None:
     texts = [list(islice(generator.text(Generation(Sampling(seed=seed), max_length=12)), 5)) for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
+
+
+@pytest.mark.parametrize("every", [3, 8, 100])
+def test_how_often_a_device_is_looked_at_changes_nothing(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    def drawn() -> list[list[str]]:
+        generation = Generation(Sampling(seed=5), max_length=13, prefix="bat cow")
+        return [list(generator.lines(generation, count=5)), list(islice(generator.text(generation), 5))]
+
+    expected = drawn()
+    monkeypatch.setitem(generator_module._LOOK_EVERY, "cpu", every)
+    assert drawn() == expected
 
 
 def test_lines_are_cut_at_the_limit(generator: Generator) -> None:
