@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from nmt.errors import ConfigError, NmtWarning
+from nmt.errors import ConfigError, NmtWarning, counted
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.embedding import Dropout, WordEmbedding
@@ -34,13 +34,17 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 
 
 def choose_device(name: Literal["auto", "cpu", "cuda"], *, index: int = 0) -> torch.device:
-    """Resolve "auto" to a GPU if there is one, that of this `index`; a GPU that is not there is a ConfigError."""
+    """Resolve "auto" to a GPU if there is one, that of this `index`, or the only one that this process is to see; a GPU
+    that is not there is a ConfigError."""
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise ConfigError('device "cuda" was requested, but torch finds no GPU; use "cpu" or "auto"')
-    if index >= torch.cuda.device_count():
-        raise ConfigError(f"process {index} of this machine finds only {torch.cuda.device_count()} GPUs; start fewer")
+    count = torch.cuda.device_count()
+    if count == 1 and "," not in os.environ.get("CUDA_VISIBLE_DEVICES", ","):  # whoever started it gave it its own
+        index = 0
+    if index >= count:
+        raise ConfigError(f"process {index} of this machine finds only {counted(count, 'GPU')}; start fewer")
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 

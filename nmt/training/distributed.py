@@ -30,6 +30,13 @@ class Ranks:
         """Whether this process is the one that prints and writes."""
         return self.rank == 0
 
+    def join(self, device: torch.device) -> None:
+        """Meet the others, each on its device: numbers travel over gloo, also where gradients go over NCCL."""
+        if distributed.is_torchelastic_launched() and device.type == "cuda":
+            distributed.init_process_group("cpu:gloo,cuda:nccl", device_id=device)  # on the device, and at once
+        elif distributed.is_torchelastic_launched():
+            distributed.init_process_group("gloo")
+
     def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:
         """Let the backward pass of a module average its gradients over all processes."""
         if self.size == 1:
@@ -96,7 +103,8 @@ class Place:
 
 @contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started, or be alone.
+    """Say which of the processes that `torchrun` started this one is, or that it is alone. Once each has chosen its
+    device, they `join`; here they part.
 
     Raises:
         NmtError: What the block raises, with the number of the process where it is not the first.
@@ -104,9 +112,7 @@ def joined_ranks() -> Iterator[Ranks]:
     if not distributed.is_torchelastic_launched():
         yield Ranks()
         return
-    # numbers travel over gloo, also where gradients go over NCCL
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    ranks = Ranks(distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"]))
+    ranks = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     try:
         yield ranks
     except NmtError as error:
@@ -114,4 +120,5 @@ def joined_ranks() -> Iterator[Ranks]:
             raise
         raise type(error)(f"process {ranks.rank}: {error}") from error
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()

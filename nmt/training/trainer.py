@@ -83,6 +83,7 @@ def train(
         TrainingError: The loss exploded, memory ran out, or another process has ended.
     """
     settings = fit_settings(settings, prepared=data.settings)
+    ranks.join(choose_device(settings.training.device, index=ranks.local_rank))
     begun = perf_counter() if begun is None else begun
     if not ranks.is_first:
         return _Run(data, model_dir, settings, Silence(), stop, ranks, begun).go()
@@ -108,6 +109,7 @@ def rehearse(
         The plan and the forecast; None where the run is over already.
     """
     settings = fit_settings(settings, prepared=data.settings)
+    ranks.join(choose_device(settings.training.device, index=ranks.local_rank))
     _refuse_foreign(model_dir)
     if not ranks.is_first:
         observer = Silence()

@@ -138,6 +138,17 @@ def test_more_processes_than_gpus_are_refused(name: str, monkeypatch: pytest.Mon
     assert chosen == []
 
 
+def test_a_process_that_is_to_see_one_gpu_takes_it_whatever_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = gpus(1, monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert choose_device("auto", index=3) == GPU
+    assert chosen == [0]
+    for several in ("0,1", None):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", several) if several else monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with pytest.raises(ConfigError, match=r"^process 3 of this machine finds only 1 GPU; start fewer$"):
+            choose_device("auto", index=3)
+
+
 def test_on_a_cpu_the_number_of_the_process_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = gpus(0, monkeypatch)
     assert choose_device("auto", index=3) == CPU

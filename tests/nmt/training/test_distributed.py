@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from nmt.errors import TrainingError
 from nmt.prepared import PreparedData, PreparedText
@@ -127,6 +127,20 @@ def test_one_process_is_alone_and_says_so() -> None:
     assert ranks.from_first((1.0, 2.0)) == (1.0, 2.0)
     module = nn.Linear(1, 1)
     assert ranks.wrap(module, torch.device("cpu")) is module
+
+
+def test_processes_meet_once_each_has_its_device_and_over_nccl_on_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    met = list[tuple[str, torch.device | None]]()
+    monkeypatch.setattr(
+        distributed, "init_process_group", lambda backend, device_id=None: met.append((backend, device_id))
+    )
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with joined_ranks() as ranks:
+        assert (ranks, met) == (Ranks(5, 8, 1), [])
+        ranks.join(torch.device("cpu"))  # on a machine with GPUs too
+        ranks.join(torch.device("cuda", 1))
+    assert met == [("gloo", None), ("cpu:gloo,cuda:nccl", torch.device("cuda", 1))]
 
 
 @pytest.mark.parametrize(
