@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses import fake_tensor
@@ -81,10 +82,14 @@ def _on_stream(stream: Stream | None) -> Iterator[None]:
 
 
 class Library(TorchFunctionMode):
-    """Recurrent layers as torch hands them to cuDNN, over sequences that are all equally long."""
+    """Recurrent layers as torch hands them to cuDNN, over sequences that are all equally long; and pinned memory."""
 
     def __torch_function__(self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name == "pin_memory":
+            pinned = func(*args, **kwargs)
+            pinned.was_pinned = True  # the recorder asks
+            return pinned
         if name in _CALLS and args[0].device.type == "cuda":
             return _CALLS[name](*args, **kwargs)
         return func(*args, **kwargs)
@@ -164,6 +169,12 @@ def _flatten_parameters(module: nn.RNNBase) -> None:
         first += weight.numel()
 
 
+def _tolist(x: Tensor) -> Any:
+    """Fetch all numbers of a tensor at once: they are zeros, and truth values false."""
+    note_wait("tolist")
+    return np.zeros(x.shape, dtype=str(x.dtype).removeprefix("torch.").replace("bfloat16", "float32")).tolist()
+
+
 def pretend() -> None:
     """Let torch take the fake device for a GPU of NVIDIA, a Hopper."""
     facts = {
@@ -186,6 +197,7 @@ def pretend() -> None:
     torch.backends.cudnn.is_available = lambda: True
     torch.backends.cudnn.version = lambda: CUDNN_VERSION
     nn.RNNBase.flatten_parameters = _flatten_parameters
+    fake_tensor.FakeTensor.tolist = _tolist
     # fake tensors make no real ones on the device
     fake_tensor.init_gpu_context = lambda device: None
     fake_tensor.FakeTensorMode.avoid_device_init = property(lambda mode: True)

@@ -44,8 +44,10 @@ _FREE |= {
     "device",
 }
 """Operations that start no kernel: views, and memory as it is."""
-_DRAWN: Final = 1000
-"""How many places `nonzero` finds, where the host waits to know."""
+_PLACES: Final = 1000
+"""How many of them `nonzero` finds, at most."""
+_NUMBER: Final = 32
+"""What every whole number is that the host asks for by itself; other numbers are 1, and truth values true."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ def _where() -> str:
         if frame.f_code.co_filename.startswith(_ROOM):
             return f"{frame.f_code.co_filename.removeprefix(_ROOM)}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
-    return "backward"
+    return "elsewhere"
 
 
 class Recorder(TorchDispatchMode):
@@ -121,6 +123,12 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "prim":  # a question, such as where a tensor is
+            return func(*args, **kwargs)
+        with self:  # in inference mode, what consists of other operations comes whole
+            made = func.decompose(*args, **kwargs)
+        if made is not NotImplemented:
+            return made
         name = func._schema.name.partition("::")[2]
         made = func(*args, **kwargs)
         given, results = (_tensors(value) for value in ((args, kwargs), made))
@@ -132,12 +140,11 @@ class Recorder(TorchDispatchMode):
         if name not in _FREE:
             self.seen.kernels[name] += 1
             self._note_types(name, results)
-        if name in _WAITS or (name.startswith(("index", "_index_put")) and _has_mask(args[1:])):
+        if name in _WAITS or _is_masked(name, args):
             note_wait(name)
         if name in ("_to_copy", "copy_") and len(devices) == 2:
-            self._note_copy(
-                name, given, results[0], kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,))
-            )
+            is_awaited = not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,)))
+            self._note_copy(given[-1], results[0], is_awaited=is_awaited)
         return made
 
     def _note_types(self, name: str, results: list[Tensor]) -> None:
@@ -146,30 +153,38 @@ class Recorder(TorchDispatchMode):
             if kind == torch.float16:
                 self.seen.float16[f"{name} {_where()}"] += 1
 
-    def _note_copy(self, name: str, given: list[Tensor], made: Tensor, is_asynchronous: bool) -> None:
+    def _note_copy(self, given: Tensor, made: Tensor, *, is_awaited: bool) -> None:
         size = made.numel() * made.element_size()
         if made.device.type == "cuda":
             self.seen.sent += size
+            if not getattr(given, "was_pinned", False):
+                self.seen.notes["sent from memory that is not pinned"] += 1
         else:
             self.seen.fetched += size
-        if not is_asynchronous:
-            note_wait(f"{name} {'to' if made.device.type == 'cuda' else 'from'} the device")
+        if is_awaited:
+            note_wait(f"copy {'to' if made.device.type == 'cuda' else 'from'} the device")
 
 
 def _tensors(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def _has_mask(args: Any) -> bool:
-    return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in _tensors(args[0]))
+def _is_masked(name: str, args: Any) -> bool:
+    """Tell whether places are chosen by truth values, which the host has to count; a single number is put without."""
+    if name not in ("index", "index_put", "index_put_", "_index_put_impl_"):
+        return False
+    puts_one = name != "index" and args[2].numel() == 1
+    return not puts_one and any(tensor.dtype in (torch.bool, torch.uint8) for tensor in _tensors(args[1]))
 
 
 def _nonzero(x: Tensor) -> Tensor:
-    return x.new_empty(min(_DRAWN, x.numel()), x.dim(), dtype=torch.int64)
+    return x.new_empty(min(_PLACES, x.numel()), x.dim(), dtype=torch.int64)
 
 
 def _scalar(x: Tensor) -> bool | int | float:
-    return x.dtype.is_floating_point * 1.0 if x.dtype.is_floating_point else True if x.dtype == torch.bool else 1
+    if x.dtype.is_floating_point:
+        return 1.0
+    return True if x.dtype == torch.bool else _NUMBER
 
 
 def _cudnn_backward(

@@ -1,4 +1,4 @@
-"""Steps of training and of search on fake CUDA tensors, for the processes of `fake_cuda`."""
+"""Steps of training and of search on fake CUDA tensors, for the process of `fake_cuda`."""
 
 import math
 import warnings
@@ -8,17 +8,26 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from nmt.batching import Batch, SourceBatch, TargetBatch
+from nmt.batching import Batch, Segment, SourceBatch, TargetBatch, TrainingBatch
 from nmt.config.model import ModelSettings
+from nmt.config.search import SearchSettings
 from nmt.config.training import TrainingSettings
-from nmt.models.build import Undrawn, build_model
-from nmt.models.devices import Precision
+from nmt.models.build import Undrawn, build_language_model, build_model
+from nmt.models.devices import Precision, for_search
+from nmt.models.language_model import LanguageModel
+from nmt.models.seq2seq import Seq2Seq
+from nmt.models.tensors import tensors_of
+from nmt.search.engine import Engine, Kind, start_of
+from nmt.search.protocol import Sentence
+from nmt.search.replay import recorder_for
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
+from nmt.training.language_modelling import SegmentLoss
 from nmt.training.loss_scale import LossScale
-from nmt.training.state import Position
+from nmt.training.state import Carry, Position
 from nmt.training.translation import TrainingLoss
 from nmt.training.update import MovingAverage, Updater, make_objective, make_optimizer
 from tests.cudafake.device import Library
@@ -27,9 +36,13 @@ from tests.cudafake.recorder import Recorder, Seen
 DEVICE: Final = torch.device("cuda", 0)
 PIECES: Final = 32000
 """In the vocabulary that both sides have."""
-ROWS: Final = 256
-_LAYERS: Final = {"encoder_layers": 2, "decoder_layers": 2}
-LARGE: Final[Mapping[str, Any]] = {"embedding_size": 1024, "hidden_size": 1024, **_LAYERS}
+PAIRS: Final = 256
+"""Of a batch, or lines of a language model's text."""
+SENTENCES: Final = 64
+"""That are searched together."""
+SOURCE: Final = 32
+"""Positions of each of their sources."""
+LARGE: Final = {"embedding_size": 1024, "hidden_size": 1024, "encoder_layers": 2, "decoder_layers": 2}
 """The model of the steps. More layers would be more of the same."""
 
 
@@ -38,39 +51,116 @@ def fake_gpu() -> Iterator[None]:
     """Make all tensors fake, those of models too, and let cuDNN be there."""
     with FakeTensorMode(allow_non_fake_inputs=True), Library(), warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # to copy one
         yield
 
 
 def training_step(
-    *, model: Mapping[str, Any] = {}, training: Mapping[str, Any] = {}, precision: Precision = "bf16", length: int = 8
+    *, model: Mapping[str, Any] = {}, training: Mapping[str, Any] = {}, precision: Precision = "bf16", length: int = 4
 ) -> Seen:
     """Make the second update of a new translation model, which differs from `LARGE` in some settings.
 
-    A batch has `ROWS` pairs of `length` pieces on each side. The optimiser has its state already.
+    A batch has `PAIRS` pairs of `length` pieces on each side. The optimiser has its state already.
     """
-    settings, sizes = TrainingSettings(**training), {"src_vocab_size": PIECES, "tgt_vocab_size": PIECES}
+    settings = TrainingSettings(**training)
     with fake_gpu():
-        with DEVICE, Undrawn():
-            built = build_model(ModelSettings(**{**LARGE, **model}), **sizes, joint=True, seed=1)
-        objective = make_objective(settings, np.ones(PIECES, dtype=np.int64))
-        updater = Updater(
-            loss=TrainingLoss(built.train(), objective),
-            optimizer=make_optimizer(settings, built.parameters()),
-            device=DEVICE,
-            precision=precision,
-            clip_norm=settings.clip_norm or math.inf,
-            clip_value=settings.clip_value or math.inf,
-            average=MovingAverage(built, decay=settings.ema_decay) if settings.ema_decay else None,
-            ranks=Ranks(),
-            on_message=print,
-            scale=LossScale(DEVICE) if precision == "fp16" else None,
+        built = _translator(model)
+        ids, lengths = torch.ones(PAIRS, length, dtype=torch.int64), torch.ones(PAIRS, dtype=torch.int64)
+        batch = Batch(SourceBatch(ids, lengths), TargetBatch(ids, ids, ids.flatten()))
+        return _update(TrainingLoss(built, _objective(settings)), batch, settings, precision)
+
+
+def segment_step(
+    *, model: Mapping[str, Any] = {}, training: Mapping[str, Any] = {}, precision: Precision = "bf16", length: int = 4
+) -> Seen:
+    """Make the second update of a new language model, which goes on from the state after the first."""
+    settings, carry = TrainingSettings(label_smoothing=0.0, **training), Carry(Ranks(), rows=PAIRS)
+    with fake_gpu():
+        built, ids = _language_model(model), torch.ones(PAIRS, length, dtype=torch.int64)
+        segment = Segment(ids, ids, ids.flatten(), first_row=0, is_fresh=False)
+        return _update(SegmentLoss(built, _objective(settings), carry), segment, settings, precision, carry)
+
+
+def _translator(model: Mapping[str, Any]) -> Seq2Seq:
+    with DEVICE, Undrawn():
+        settings = ModelSettings(**{**LARGE, **model})
+        return build_model(settings, src_vocab_size=PIECES, tgt_vocab_size=PIECES, joint=True, seed=1)
+
+
+def _language_model(model: Mapping[str, Any]) -> LanguageModel:
+    with DEVICE, Undrawn():
+        settings = ModelSettings(**{**LARGE, "kind": "lm", **model})
+        return build_language_model(settings, vocab_size=PIECES, seed=1)
+
+
+def _objective(settings: TrainingSettings) -> Any:
+    return make_objective(settings, np.ones(PIECES, dtype=np.int64))
+
+
+def _update(
+    loss: nn.Module, batch: TrainingBatch, settings: TrainingSettings, precision: Precision, carry: Carry | None = None
+) -> Seen:
+    updater = Updater(
+        loss=loss.train(),
+        optimizer=make_optimizer(settings, loss.model.parameters()),
+        device=DEVICE,
+        precision=precision,
+        clip_norm=settings.clip_norm or math.inf,
+        clip_value=settings.clip_value or math.inf,
+        average=MovingAverage(loss.model, decay=settings.ema_decay) if settings.ema_decay else None,
+        ranks=Ranks(),
+        on_message=print,
+        carry=carry,
+        scale=LossScale(DEVICE) if precision == "fp16" else None,
+    )
+    data = UpdateData((batch.pinned(),), batch.cells, Position())
+    updater.update(data, step=1, seed=1, rate=0.001)
+    with Recorder() as seen:
+        result = updater.update(data, step=2, seed=2, rate=0.001)
+    seen.facts["results"] = [(x.device.type, str(x.dtype).removeprefix("torch.")) for x in result]
+    return seen
+
+
+def search_step(
+    *,
+    model: Mapping[str, Any] = {},
+    search: Mapping[str, Any] = {},
+    kind: Mapping[str, Any] = {},
+    precision: Precision = "bf16",
+) -> Seen:
+    """Make the third step of `SENTENCES` sentences of `SOURCE` positions each, as it would be recorded."""
+    settings = SearchSettings(**search)
+    with fake_gpu(), torch.inference_mode():
+        searched = for_search(_translator(model), precision, device=DEVICE)
+        ids, lengths = (
+            torch.ones(shape, dtype=torch.int64, device=DEVICE) for shape in ((SENTENCES, SOURCE), SENTENCES)
         )
-        ids, lengths = torch.ones(ROWS, length, dtype=torch.int64), torch.ones(ROWS, dtype=torch.int64)
-        pieces = torch.ones(ROWS * length, dtype=torch.int64)
-        batch = Batch(SourceBatch(ids, lengths), TargetBatch(ids, ids, pieces))
-        data = UpdateData((batch,), ROWS * length, Position())
-        updater.update(data, step=1, seed=1, rate=0.001)
-        with Recorder() as seen:
-            loss, norm = updater.update(data, step=2, seed=2, rate=0.001)
-        seen.facts = {"loss": (loss.device.type, str(loss.dtype)), "norm": norm.device.type}
+        state = searched.start(searched.encode(SourceBatch(ids, lengths)))
+        sentences = [Sentence((7,) * (SOURCE - 1), number) for number in range(SENTENCES)]
+        both = state, start_of(settings, Kind(**kind))(sentences, lengths)
+        shapes = []
+        for _ in range(3):
+            shapes.append([(x.shape, x.dtype, x.device) for x in tensors_of(both)])
+            with Recorder() as seen:
+                logits, state = searched.step(both[1].ids, both[0])
+                frontier, parents = both[1].grow(logits, state)
+                both = (state if parents is None else state.select(parents)), frontier
+        seen.facts["keeps shapes"] = shapes[2] == [(x.shape, x.dtype, x.device) for x in tensors_of(both)]
+        return seen
+
+
+def engine_step(
+    *, model: Mapping[str, Any] = {}, search: Mapping[str, Any] = {}, precision: Precision = "bf16"
+) -> Seen:
+    """Let an engine search `SENTENCES` sentences, and look at the fourth of its steps, when those are recorded."""
+    settings = SearchSettings(**search)
+    with fake_gpu():
+        searched = for_search(_translator(model), precision, device=DEVICE)
+        sizes = {"batch_tokens": 2**20, "beams": settings.beam_size}
+        recorder = recorder_for(DEVICE)
+        engine = Engine(searched, start_of(settings), **sizes, reverse_source=False, recorder=recorder)
+        engine.add([Sentence((7,) * (SOURCE - 1), number) for number in range(SENTENCES)])
+        for _ in range(4):
+            with Recorder() as seen:
+                engine.step()
         return seen

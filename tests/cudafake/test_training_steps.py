@@ -1,36 +1,136 @@
-"""What one update of a large model asks of a GPU."""
+"""What one update of a large model asks of a GPU: no more than a budget, which is what was counted when it was set.
+
+Whoever makes a step cheaper lowers its budget; who makes one dearer says why. `tests/cudafake/steps.py` has the sizes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 import pytest
+import torch
 
 from nmt.config.model import CELLS
 from tests.cudafake.fixture import FakeCuda
-from tests.cudafake.steps import training_step
+from tests.cudafake.recorder import Seen
+from tests.cudafake.steps import PAIRS, segment_step, training_step
+
+SLACK = 1.02
+"""Another torch may count a few more."""
+IDS = 4 * 8 * PAIRS
+"""Bytes of the ids of one side of a batch."""
+DRAWN = 12 * 1000
+"""Bytes of the pieces of a sampled softmax and the logs of their counts."""
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_no_cell_computes_in_float16(fake_cuda: FakeCuda, cell: str) -> None:
-    assert not fake_cuda(training_step, model={"cell": cell}).float16
+@dataclass(frozen=True)
+class Budget:
+    """The most that an update may ask for; it never waits for the device."""
+
+    kernels: int
+    arguments: dict[str, Any] = field(default_factory=dict)
+    step: Callable[..., Seen] = training_step
+    sent: int = 4 * IDS + 8 * PAIRS
+    """Bytes copied to the device: the source, pieces before and after each of the target, their places, and lengths."""
+    on_host: int = 0
+    """Operations on the host."""
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp32", "fp16"])
-def test_a_step_waits_for_nothing(fake_cuda: FakeCuda, precision: str) -> None:
-    assert not fake_cuda(training_step, precision=precision).waits
+def model(kernels: int, **settings: Any) -> Budget:
+    return Budget(kernels, {"model": settings})
 
 
-@pytest.mark.parametrize("objective", [{}, {"objective": "sampled"}, {"r_drop": 1.0}], ids=str)
-def test_float16_is_for_those_who_ask_for_it(fake_cuda: FakeCuda, objective: dict[str, object]) -> None:
-    seen = fake_cuda(training_step, precision="fp16", training=objective)
-    assert set(seen.types) == {"float32", "float16", "float64"}  # the last for one over the scale
-    assert seen.facts["loss"] == ("cuda", "torch.float32")
+def training(kernels: int, **settings: Any) -> Budget:
+    return Budget(kernels, {"training": settings})
 
 
-def test_a_sampled_softmax_waits_for_nothing(fake_cuda: FakeCuda) -> None:
-    assert not fake_cuda(training_step, training={"objective": "sampled"}).waits
+BUDGETS = {
+    "lstm": model(364, cell="lstm"),
+    "gru": model(358, cell="gru"),
+    "rnn": model(358, cell="rnn"),
+    "rnn_relu": model(358, cell="rnn_relu"),
+    "peephole_lstm": model(1272, cell="peephole_lstm"),
+    "layer_norm_lstm": model(1368, cell="layer_norm_lstm"),
+    "cho_gru": model(1186, cell="cho_gru"),
+    "ssru": model(496, cell="ssru"),
+    "input feeding": model(582, input_feeding=True),
+    "input feeding, gru": model(588, cell="gru", input_feeding=True),
+    "dot": model(356, attention="dot"),
+    "scaled_dot": model(358, attention="scaled_dot"),
+    "additive": model(384, attention="additive"),
+    "no attention": model(338, attention="none"),
+    "first state copied": Budget(
+        283, {"model": {"decoder_init": "copy", "bidirectional": False}}, sent=4 * IDS + 3 * 8 * PAIRS, on_host=8
+    ),
+    "first state copied, gru": model(254, cell="gru", decoder_init="copy", bidirectional=False),
+    "every dropout": model(394, recurrent_dropout=0.2, variational_dropout=True, word_dropout=0.1),
+    "every dropout, gru": model(388, cell="gru", recurrent_dropout=0.2, variational_dropout=True, word_dropout=0.1),
+    "8,192 pieces": Budget(742, {"length": 32}, sent=8 * 4 * IDS + 8 * PAIRS),
+    "sampled": Budget(334, {"training": {"objective": "sampled"}}, sent=4 * IDS + 8 * PAIRS + DRAWN, on_host=7),
+    "r_drop": training(2436, r_drop=1.0),
+    "sgd, average, clipped values": training(360, optimizer="sgd", ema_decay=0.999, clip_norm=0.0, clip_value=1.0),
+    "fp16": Budget(385, {"precision": "fp16"}),
+    "fp16, sampled": Budget(
+        357, {"precision": "fp16", "training": {"objective": "sampled"}}, sent=4 * IDS + 8 * PAIRS + DRAWN, on_host=7
+    ),
+    "fp16, r_drop": Budget(2459, {"precision": "fp16", "training": {"r_drop": 1.0}}),
+    "fp32": Budget(297, {"precision": "fp32"}),
+    "fp32, every dropout": Budget(315, {"precision": "fp32", "model": {"recurrent_dropout": 0.2}}),
+    "language model": Budget(129, step=segment_step, sent=3 * IDS),
+    "language model with a readout": Budget(141, {"model": {"embedding_size": 512}}, segment_step, sent=3 * IDS),
+    "language model, gru": Budget(129, {"model": {"cell": "gru"}}, segment_step, sent=3 * IDS),
+}
+WAITS = {"first state copied": "finding 24: packed sequences want the lengths on the host"}
 
 
-def test_the_batch_alone_is_copied_to_the_device(fake_cuda: FakeCuda) -> None:
-    seen = fake_cuda(training_step)
-    assert (seen.sent, seen.fetched) == (4 * 256 * 8 * 8 + 256 * 8, 0)  # source, two of target, which are real; lengths
+def marked(findings: dict[str, str]) -> list[Any]:
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=findings[name])) if name in findings else name
+        for name in BUDGETS
+    ]
+
+
+@pytest.fixture(scope="module")
+def seen_in(fake_cuda: FakeCuda) -> Callable[[str], Seen]:
+    """Return what was seen of a step; each is made once."""
+    return cache(lambda name: fake_cuda(BUDGETS[name].step, **BUDGETS[name].arguments))
+
+
+def test_every_cell_has_a_budget() -> None:
+    assert CELLS.keys() <= BUDGETS.keys()
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_step_stays_within_its_budget(seen_in: Callable[[str], Seen], name: str) -> None:
+    seen = seen_in(name)
+    assert seen.kernels.total() <= SLACK * BUDGETS[name].kernels
+    assert seen.sent == BUDGETS[name].sent
+    assert seen.on_host.total() <= BUDGETS[name].on_host
+
+
+@pytest.mark.parametrize("name", marked(WAITS))
+def test_a_step_waits_for_nothing(seen_in: Callable[[str], Seen], name: str) -> None:
+    seen = seen_in(name)
+    assert not seen.waits
+    assert not seen.fetched
+    assert not seen.notes  # weights that are not in one piece, ids that are not pinned
+    assert seen.facts["results"] == [("cuda", "float32")] * 2
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_float16_is_for_those_who_ask_for_it(seen_in: Callable[[str], Seen], name: str) -> None:
+    expected = {
+        "bf16": {"float32", "bfloat16"},
+        "fp32": {"float32"},
+        "fp16": {"float32", "float16", "float64"},  # the last for one over the scale
+    }
+    assert set(seen_in(name).types) == expected[BUDGETS[name].arguments.get("precision", "bf16")]
+
+
+def test_the_tests_themselves_have_no_fake_gpu(seen_in: Callable[[str], Seen]) -> None:
+    assert seen_in("lstm").kernels
+    assert torch.version.cuda or not torch.cuda.is_available()
 
 
 def test_a_gradient_that_is_not_clipped_is_not_multiplied(fake_cuda: FakeCuda) -> None:
@@ -39,21 +139,5 @@ def test_a_gradient_that_is_not_clipped_is_not_multiplied(fake_cuda: FakeCuda) -
     assert free["mul_"] == clipped["mul_"] - weights
 
 
-def test_gradients_of_rows_are_not_summed_one_by_one(fake_cuda: FakeCuda) -> None:
-    kernels = fake_cuda(training_step).kernels
-    assert not kernels["index_put"]
-
-
-def test_the_tests_themselves_have_no_fake_gpu(fake_cuda: FakeCuda) -> None:
-    import torch
-
-    fake_cuda(training_step)
-    assert not torch.cuda.is_available() or torch.version.cuda
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_weights_lie_where_cudnn_wants_them_dropped_ones_too(fake_cuda: FakeCuda, cell: str, precision: str) -> None:
-    seen = fake_cuda(training_step, model={"cell": cell, "recurrent_dropout": 0.2}, precision=precision)
-    assert not seen.notes
-    assert ("bfloat16" in seen.types) == (precision == "bf16")
+def test_gradients_of_rows_are_not_summed_one_by_one(seen_in: Callable[[str], Seen]) -> None:
+    assert not seen_in("lstm").kernels["index_put"]

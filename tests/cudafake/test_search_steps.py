@@ -1,0 +1,96 @@
+"""What one step of a search with a large model asks of a GPU: no more than a budget, as in test_training_steps.py.
+
+It is recorded as a CUDA graph: so it must neither wait nor touch the host, and it must keep all shapes and types.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from nmt.config.model import CELLS
+from nmt.search.sampling import Sampling
+from tests.cudafake.fixture import FakeCuda
+from tests.cudafake.recorder import Seen
+from tests.cudafake.steps import engine_step, search_step
+from tests.cudafake.test_training_steps import SLACK
+
+Budget = tuple[int, dict[str, Any]]
+"""Kernels, and the arguments of the step."""
+
+
+def model(kernels: int, **settings: Any) -> Budget:
+    return kernels, {"model": settings}
+
+
+BUDGETS: dict[str, Budget] = {
+    "lstm": model(122, cell="lstm"),
+    "gru": model(120, cell="gru"),
+    "rnn": model(122, cell="rnn"),
+    "rnn_relu": model(122, cell="rnn_relu"),
+    "peephole_lstm": model(160, cell="peephole_lstm"),
+    "layer_norm_lstm": model(162, cell="layer_norm_lstm"),
+    "cho_gru": model(140, cell="cho_gru"),
+    "ssru": model(130, cell="ssru"),
+    "input feeding": model(123, input_feeding=True),
+    "dot": model(122, attention="dot"),
+    "scaled_dot": model(123, attention="scaled_dot"),
+    "additive": model(125, attention="additive"),
+    "no attention": model(116, attention="none"),
+    "greedy": (34, {"search": {"beam_size": 1}}),
+    "coverage": (150, {"search": {"coverage_penalty": 0.2}}),
+    "no repetition": (143, {"search": {"no_repeat_ngram": 3}}),
+    "attention kept": (130, {"kind": {"with_attention": True}}),
+    "sampling": (134, {"kind": {"sampling": Sampling(), "n_best": 5}}),
+    "sampling, top_k": (167, {"kind": {"sampling": Sampling(top_k=10), "n_best": 5}}),
+    "sampling, top_p": (168, {"kind": {"sampling": Sampling(top_p=0.9), "n_best": 5}}),
+    "fp32": (119, {"precision": "fp32"}),
+    "fp32, ssru": (121, {"precision": "fp32", "model": {"cell": "ssru"}}),
+}
+
+
+@pytest.fixture(scope="module")
+def seen_in(fake_cuda: FakeCuda) -> Callable[[str], Seen]:
+    """Return what was seen of a step; each is made once."""
+    return cache(lambda name: fake_cuda(search_step, **BUDGETS[name][1]))
+
+
+def test_every_cell_has_a_budget() -> None:
+    assert CELLS.keys() <= BUDGETS.keys()
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_step_stays_within_its_budget(seen_in: Callable[[str], Seen], name: str) -> None:
+    assert seen_in(name).kernels.total() <= SLACK * BUDGETS[name][0]
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_step_can_be_recorded(seen_in: Callable[[str], Seen], name: str) -> None:
+    seen = seen_in(name)
+    assert not seen.waits
+    assert not seen.on_host
+    assert seen.sent == seen.fetched == 0
+    assert seen.facts["keeps shapes"]
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_nothing_is_computed_in_float16(seen_in: Callable[[str], Seen], name: str) -> None:
+    seen = seen_in(name)
+    assert not seen.float16
+    assert set(seen.types) - {"float64"} <= ({"float32"} if "fp32" in name else {"float32", "bfloat16"})
+
+
+def test_no_weight_is_cast_in_a_step(seen_in: Callable[[str], Seen]) -> None:
+    assert seen_in("lstm").kernels["_to_copy"] < 10
+
+
+@pytest.mark.parametrize(("beam_size", "kernels"), [(5, 5), (1, 2)])
+def test_eight_steps_of_an_engine_are_one_replay_and_one_look(
+    fake_cuda: FakeCuda, beam_size: int, kernels: int
+) -> None:
+    seen = fake_cuda(engine_step, search={"beam_size": beam_size})
+    assert seen.notes == {"replay": 1}
+    assert seen.waits.total() == 1
+    assert not seen.on_host
+    assert seen.kernels.total() <= kernels  # copies of what was not there before, and who is over
