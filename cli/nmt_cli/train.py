@@ -39,6 +39,15 @@ def train(
     ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    parent: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="PARENT",
+            help="Begin with the weights and settings of a model folder: fine-tuning; short for "
+            "--set training.parent=PARENT.",
+        ),
+    ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(
@@ -70,10 +79,14 @@ def train(
       nmt train data/en-de models/en-de --dry-run
       nmt train data/en-de models/en-de --time 20m
       nmt train data/en-de models/en-de --set training.max_epochs=8
+      nmt train data/medical models/medical --from models/en-de
       nmt train --show-config --recipe recipes/multi30k-en-de.toml
       torchrun --nproc-per-node 2 -m nmt_cli train data/en-de models/en-de
     """
-    overrides = [*(overrides or ()), *([] if time_limit is None else [f"training.time={json.dumps(time_limit)}"])]
+    overrides = list(overrides or ())
+    for name, value in (("time", time_limit), ("parent", parent)):
+        if value is not None:
+            overrides.append(f"training.{name}={json.dumps(str(value), ensure_ascii=False)}")
     if as_json and not dry_run:
         raise typer.BadParameter("expected --dry-run beside it", param_hint="--json")
     if show_config and (data_dir is None or model_dir is not None):
@@ -85,8 +98,10 @@ def train(
             from nmt.prepared import open_data
             from nmt.training.resolve import resolve_settings
 
-            prepared = open_data(data_dir).settings
-            settings, _ = resolve_settings(prepared, model_dir, recipe=recipe, overrides=overrides)
+            data = open_data(data_dir)
+            settings, _ = resolve_settings(
+                data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces
+            )
         results.print(to_toml(settings), end="", soft_wrap=True)
     elif data_dir is None or model_dir is None:
         raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
@@ -167,7 +182,9 @@ def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: 
     with joined_ranks() as ranks:
         with status(f"reading {data_dir}", visible=ranks.is_first):
             data = open_data(data_dir)
-        settings, changes = resolve_settings(data.settings, model_dir, recipe=recipe, overrides=overrides)
+        settings, changes = resolve_settings(
+            data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces
+        )
         view = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
         with view.bar:
             yield _Opened(data, settings, changes, ranks, view)

@@ -77,7 +77,7 @@ _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
 _LONGEST = 500
 """Characters of a value that an error shows."""
-_BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt_vectors"))
+_BESIDE_THE_RECIPE = (("data", "root"), ("model", "src_vectors"), ("model", "tgt_vectors"), ("training", "parent"))
 """Paths that count from the folder of the recipe that sets them."""
 
 

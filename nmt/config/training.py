@@ -1,6 +1,7 @@
 """Settings of the training."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -36,6 +37,9 @@ def _time(text: str) -> str:
 class TrainingSettings(Section):
     """How the model is trained, on what, and when it stops."""
 
+    parent: Path | None = None
+    """A model folder whose weights the run begins with, and whose settings are its defaults; only a run that begins
+    reads it."""
     objective: Literal["full", "sampled"] = "full"
     """Softmax over the whole vocabulary, or over the gold pieces and sampled ones (Jean et al., 2015)."""
     label_smoothing: Rate = 0.1

@@ -250,6 +250,8 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
 def read_settings(folder: Path) -> Settings:
     """Read the settings of a model folder; what no settings are is a ConfigError."""
     path = folder / CONFIG
+    if not folder.is_dir():
+        raise ModelError(f"model folder {folder} does not exist")
     try:
         return parse_settings(read_regular(path).decode("utf-8"), where=str(path))
     except OSError as error:

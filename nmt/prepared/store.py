@@ -103,6 +103,11 @@ class PreparedData:
         """How often each piece occurs in the target training text, [V]; `</s>` counts once for every sentence."""
         return _read_counts(self.folder / TGT.vocabulary, len(self.tokenizers.tgt))
 
+    @property
+    def pieces(self) -> int:
+        """Target pieces of the training text, `</s>` included."""
+        return int(self.target_counts.sum())
+
 
 @dataclass(frozen=True)
 class PreparedText:
@@ -141,6 +146,11 @@ class PreparedText:
     def counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the training text, [V]; `</s>` counts once for every line."""
         return _read_counts(self.folder / TEXT.vocabulary, len(self.tokenizer))
+
+    @property
+    def pieces(self) -> int:
+        """Pieces of the training text, `</s>` included."""
+        return int(self.counts.sum())
 
 
 def open_data(folder: Path) -> PreparedData | PreparedText:

@@ -16,6 +16,7 @@ from nmt.prepared import PreparedText
 from nmt.text.sequences import Sequences
 from nmt.text.tokenizer import Tokenizers
 from nmt.training.distributed import Place
+from nmt.training.inheriting import inherit
 from nmt.training.objectives.full import linear_cross_entropy
 from nmt.training.observers import Scores, StopRequest
 from nmt.training.state import Carry, Position
@@ -66,8 +67,10 @@ class LanguageTask:
         return build_language_model(self.settings.model, vocab_size=vocab_size, seed=seed).to(self.place.device)
 
     def begin(self, on_message: Callable[[str], None]) -> None:
-        """Start the model of a new run from the word vectors that the settings name, if any."""
-        if path := self.settings.model.tgt_vectors:
+        """Start the model of a new run from the parent or the word vectors that the settings name, if any."""
+        if parent := self.settings.training.parent:
+            inherit(self.model, self.tokenizers, self.settings, parent, on_message=on_message)
+        elif path := self.settings.model.tgt_vectors:
             words = CountedPieces("word", self.data.tokenizer.pieces, self.data.counts)
             on_bad_utf8 = self.settings.data.on_bad_utf8
             give_vectors(self.model.embedding, words, path, on_bad_utf8=on_bad_utf8, on_message=on_message)

@@ -175,7 +175,7 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
     if schedule.warmup_steps < training.warmup_steps:
         yield (
             f"the learning rate rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run: "
-            f"training.warmup_steps = {training.warmup_steps:,} is too long for {training.time}"
+            f"training.warmup_steps = {training.warmup_steps:,} is too long for {training.time or 'that'}"
         )
     if processes > 1 and training.threads not in ("auto", 1):
         yield (

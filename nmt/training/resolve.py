@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nmt.config import Settings, load_settings
+from nmt.config import Settings, TrainingSettings, load_settings
 from nmt.config.load import fit_settings, to_tree
 from nmt.errors import ConfigError
 from nmt.models.folder import CONFIG, read_settings
@@ -12,6 +12,7 @@ from nmt.training.checkpoint import list_checkpoints
 
 _SHAPE = "the weights depend on it"
 _FIXED = {
+    "training.parent": "only a run that begins reads it",
     "training.seed": "the order of the batches and all random numbers depend on it",
     "training.subword_sampling": "the batches of an epoch depend on it",
     "training.segment_rows": "the text is cut into so many parts",
@@ -21,6 +22,21 @@ _FIXED = {
 }
 _FREE = "dropout"
 """Settings of the model whose name ends so may change."""
+_KEPT = (
+    *("objective", "label_smoothing", "sampler", "samples", "r_drop", "subword_sampling", "ema_decay"),
+    *("batch_tokens", "segment_rows", "segment_steps", "carry_state", "accumulate"),
+    *("optimizer", "betas", "weight_decay", "momentum", "clip_norm", "clip_value", "best_by", "bleu_tokenizer"),
+)
+"""Settings of a training that one which begins with its model takes over."""
+_SHARE_OF_RATE = 0.25
+_REASONS = {
+    "training.learning_rate": "a quarter of the parent's peak: more would forget what the parent knows",
+    "training.schedule": "which ends at zero",
+    "training.warmup_steps": "only until the moments of the optimiser are known",
+    "training.patience": "few pairs are soon learnt",
+    "training.validate_every": "about once an epoch",
+}
+"""Why a run that begins with the weights of a parent does not do as the parent did."""
 _VALIDATION = ("valid_src", "valid_tgt", "valid_text")
 _FILES = ("tokenizer.file", "tokenizer.src_file", "tokenizer.tgt_file")
 _OF_TRAINING = ("vocab_size", "character_coverage", "byte_fallback", "min_frequency", "max_training_lines")
@@ -34,12 +50,16 @@ OTHER_DATA = (
 
 
 def resolve_settings(
-    prepared: Settings, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]
+    prepared: Settings, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str], pieces: int = 0
 ) -> tuple[Settings, list[str]]:
-    """Merge what the data was prepared with, the run in `model_dir` if there is one, the recipe and the overrides.
+    """Merge what the data was prepared with, the run in `model_dir` if there is one, the recipe and the overrides; and
+    the settings of the parent whose weights a new run begins with.
+
+    Args:
+        pieces: Target pieces of the training data.
 
     Returns:
-        The settings, and a line for each setting that differs from those the run was begun with.
+        The settings, and a line for each setting that differs from those the run was begun with, or from the parent's.
 
     Raises:
         ConfigError: The data are others than those the run was begun on, a tokenizer setting that was given differs
@@ -57,20 +77,55 @@ def resolve_settings(
             raise ConfigError(OTHER_DATA.format(model_dir=model_dir, which=" than these"))
         begun = begun.model_copy(update={"data": prepared.data, "tokenizer": prepared.tokenizer})
     settings = load_settings(recipe, overrides, base=begun or prepared)
+    reasons = list[str]()
+    if not begun and settings.training.parent:
+        parent = read_settings(settings.training.parent)
+        suited = _after(parent, prepared, pieces)
+        settings = load_settings(recipe, overrides, base=suited)
+        reasons = _reasons(parent, suited, settings)
     if begun:
         settings = _with_vectors_of(begun, settings)
     for name, (old, new) in _asked_of_the_tokenizer(prepared, settings).items():
         raise ConfigError(f"{name} is {new!r}, but the data was prepared with {old!r}; prepare it again, or leave it")
     settings = settings.model_copy(update={"tokenizer": prepared.tokenizer})
     settings = fit_settings(settings.model_copy(update={"data": prepared.data}), prepared=prepared)
-    changes = _differences(begun, settings) if begun else {}
+    changes = changed_settings(begun, settings) if begun else {}
     for name, (old, new) in changes.items():
         shapes = name.startswith("model.") and not name.endswith(_FREE)
         if reason := _SHAPE if shapes else _FIXED.get(name):
             raise ConfigError(
                 f"{name} cannot change from {old!r} to {new!r} in a run already begun: {reason}; use a new folder"
             )
-    return settings, [f"{name}: {old!r} -> {new!r}" for name, (old, new) in changes.items()]
+    return settings, [*reasons, *(f"{name}: {old!r} -> {new!r}" for name, (old, new) in changes.items())]
+
+
+def _after(parent: Settings, prepared: Settings, pieces: int) -> Settings:
+    """Return the settings of a run on so many target pieces that begins with the weights of a parent, where nobody says
+    otherwise."""
+    training = {name: value for name, value in to_tree(parent)["training"].items() if name in _KEPT}
+    steps = pieces // parent.training.batch_tokens
+    training |= {
+        "learning_rate": parent.training.learning_rate * _SHARE_OF_RATE,
+        "schedule": "cosine",
+        "warmup_steps": min(100, steps),
+        "patience": 5,
+        "validate_every": min(max(20, steps), 500),
+    }
+    fitted = TrainingSettings.model_validate(training)
+    return prepared.model_copy(update={"model": parent.model, "search": parent.search, "training": fitted})
+
+
+def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str]:
+    """Say where a run does otherwise than its parent, and why, unless it was told to."""
+    told = changed_settings(suited, settings, "training")
+    changes = {
+        name: values for name, values in changed_settings(parent, suited, "training").items() if name not in told
+    }
+    return [
+        f"{name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why}"
+        for name, why in _REASONS.items()
+        if name in changes
+    ]
 
 
 def _data_of(settings: Settings) -> tuple[object, ...]:
@@ -81,7 +136,7 @@ def _data_of(settings: Settings) -> tuple[object, ...]:
 
 def _asked_of_the_tokenizer(prepared: Settings, settings: Settings) -> dict[str, tuple[object, object]]:
     """Find what was asked of the tokenizer and is not so: paths are compared as paths, from where they count."""
-    found = _differences(prepared, settings, "tokenizer")
+    found = changed_settings(prepared, settings, "tokenizer")
     given = prepared.tokenizer.file or prepared.tokenizer.src_file
     roots = (prepared.data.root, settings.data.root)
     for name, paths in list(found.items()):
@@ -106,7 +161,8 @@ def _with_vectors_of(begun: Settings, settings: Settings) -> Settings:
     return settings.model_copy(update={"model": settings.model.model_copy(update=same)})
 
 
-def _differences(old: Settings, new: Settings, *sections: str) -> dict[str, tuple[object, object]]:
+def changed_settings(old: Settings, new: Settings, *sections: str) -> dict[str, tuple[object, object]]:
+    """Return the settings of some sections, or of all, that are not the same: their names, old and new values."""
     before, after = to_tree(old, only_set=False), to_tree(new, only_set=False)
     return {
         f"{section}.{key}": (before[section].get(key), after[section].get(key))

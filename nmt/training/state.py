@@ -91,6 +91,8 @@ class TrainingState:
     """The step of the last validation."""
     parts: Count = 0
     """Into how many each batch is cut, for as many threads; 0: this is not chosen yet."""
+    parents: tuple[dict[str, Any], ...] = ()
+    """The models that the run began from, the last one first, as `lineage` has them."""
 
     def to_json(self) -> str:
         """Write the counters as JSON."""
@@ -105,7 +107,7 @@ class TrainingState:
         """
         values: dict[str, Any] = json.loads(text)
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or values.keys() | {"parts"} != names:  # an older state has no parts
+        if not isinstance(values, dict) or values.keys() | _NEWER != names:
             raise ValueError(f"counters {sorted(set(values) ^ names) if isinstance(values, dict) else ''} do not fit")
         try:
             return _STATE.validate_python(values)
@@ -114,6 +116,8 @@ class TrainingState:
 
 
 _STATE: Final = TypeAdapter(TrainingState)
+_NEWER: Final = {"parts", "parents"}
+"""Counters that older states lack."""
 
 
 class Carry:

@@ -23,6 +23,7 @@ from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.manifest import TRAIN
 from nmt.training.checkpoint import Checkpoints, list_checkpoints
 from nmt.training.distributed import Place, Ranks
+from nmt.training.inheriting import lineage
 from nmt.training.language_modelling import LanguageTask
 from nmt.training.loop import Trainer
 from nmt.training.loss_scale import LossScale
@@ -286,7 +287,8 @@ class _Run:
             raise ModelError(f"{self.model_dir} holds step {step} here, but step {first:.0f} for the first process")
         digest = self.data.manifest.files[TRAIN].sha256
         if state is None:
-            return TrainingState(data=digest)
+            parent = self.settings.training.parent
+            return TrainingState(data=digest, parents=lineage(parent) if parent else ())
         if state.data != digest:
             raise ModelError(OTHER_DATA.format(model_dir=self.model_dir, which=f" than {self.data.folder}"))
         self.observer.on_message(f"continuing {self.model_dir} at step {state.step:,}")
@@ -347,7 +349,8 @@ class _Run:
 
     def _model_writer(self, state: TrainingState, told: Mapping[str, object]) -> Callable[[], None]:
         counts = {"target_words": state.tokens, "seconds": round(state.seconds, 1), "parameters": self.parameters}
-        return self.folder.writer(self.model, {"step": state.step, **told, **counts})
+        parents = {"parents": state.parents} if state.parents else {}
+        return self.folder.writer(self.model, {"step": state.step, **told, **counts, **parents})
 
     def _schedule(self, state: TrainingState) -> Schedule:
         training, seconds = self.settings.training, seconds_of(self.settings.training.time)
@@ -364,7 +367,7 @@ class _Run:
         return Schedule(
             training.schedule,
             training.learning_rate,
-            min(warmup, steps // 10) if seconds else warmup,
+            min(warmup, steps // 10) if seconds or training.parent else warmup,
             steps,
             training.decay_after_epochs,
             training.decay_factor,

@@ -22,6 +22,7 @@ from nmt.text.placeholders import fill, mask, place, written_for
 from nmt.text.tokenizer import Tokenizers
 from nmt.training.distributed import Place
 from nmt.training.feeding import DataOrder, Feed, Share, TrainingPairs, pairs_of_epoch
+from nmt.training.inheriting import inherit
 from nmt.training.objectives.full import linear_cross_entropy
 from nmt.training.observers import Scores, StopRequest
 from nmt.training.resampling import make_resamplers
@@ -77,9 +78,11 @@ class TranslationTask:
         return model.to(self.place.device)
 
     def begin(self, on_message: Callable[[str], None]) -> None:
-        """Plan the first epoch of a new run in the background, and start the model from word vectors, if any."""
+        """Plan the first epoch of a new run in the background, and start the model from a parent or from vectors."""
         self.feed.order.plan_ahead(0)  # which takes seconds for millions of pairs
-        if self.settings.model.src_vectors or self.settings.model.tgt_vectors:
+        if parent := self.settings.training.parent:
+            inherit(self.model, self.tokenizers, self.settings, parent, on_message=on_message)
+        elif self.settings.model.src_vectors or self.settings.model.tgt_vectors:
             start_from_vectors(self.model, self.data, self.settings, on_message=on_message)
 
     def describe(self, position: Position) -> str:

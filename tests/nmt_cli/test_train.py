@@ -101,6 +101,16 @@ def test_the_time_of_a_run_is_an_option(toy_data: PreparedData, tmp_path: Path) 
     )
 
 
+def test_a_run_can_begin_from_another_model(toy_data: PreparedData, toy_model: Path, tmp_path: Path) -> None:
+    run = ["train", str(toy_data.folder), str(tmp_path / "m"), "--from", str(toy_model), "--dry-run"]
+    result = runner.invoke(app, [*run, "--set", "training.max_steps=3"])
+    assert result.exit_code == 0
+    assert f"from {toy_model}: 40 of 40 pieces are known to it" in result.stderr
+    assert "setting changed: training.learning_rate: 0.01 -> 0.0025, a quarter of the parent's peak" in result.stderr
+    result = runner.invoke(app, [*run[:-2], str(tmp_path / "nothing")])
+    assert (result.exit_code, result.stderr) == (1, f"error: model folder {tmp_path / 'nothing'} does not exist\n")
+
+
 def test_json_needs_a_dry_run() -> None:
     result = runner.invoke(app, ["train", "data", "m", "--json"])
     assert result.exit_code == 2

@@ -26,6 +26,7 @@ FULL = TrainingState(
     stale=1,
     validated=6,
     parts=2,
+    parents=({"model": "news", "sha256": "ab", "step": 500}, {"model": "books", "sha256": "cd", "step": 9}),
 )
 
 
@@ -54,10 +55,11 @@ def test_counters_of_another_version_are_refused_by_name() -> None:
         TrainingState.from_json(json.dumps(values))
 
 
-def test_counters_of_before_there_were_threads_leave_their_number_to_be_chosen() -> None:
+def test_counters_of_before_there_were_threads_and_parents_have_chosen_neither() -> None:
     values = json.loads(FULL.to_json())
-    del values["parts"]
-    assert TrainingState.from_json(json.dumps(values)).parts == 0
+    del values["parts"], values["parents"]
+    older = TrainingState.from_json(json.dumps(values))
+    assert (older.parts, older.parents) == (0, ())
 
 
 def test_a_text_that_is_no_json_is_refused() -> None:
