@@ -163,8 +163,8 @@ def suited_to_gpu(settings: Settings, *, pieces: int, on_message: Callable[[str]
 
 
 def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, gpu_tokens: int | None) -> Iterator[str]:
-    """Tell of settings that do not suit the length of the run, or where it runs; `gpu_tokens` is what each GPU gets of
-    a batch."""
+    """Tell of settings that do not suit the length of the run, or where it runs, and of what cannot be had there;
+    `gpu_tokens` is what each GPU gets of a batch."""
     steps = schedule.total_steps
     if steps < schedule.warmup_steps:
         yield (
@@ -192,6 +192,8 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
             f"a GPU that gets {gpu_tokens:,} pieces at a time waits for most of a step: where the data are large, "
             f"batches of {_IDLE_TOKENS:,} to {_GPU_TOKENS:,} and a higher training.learning_rate train faster"
         )
+    if gpu_tokens is not None:
+        yield "a continued run ends like an unbroken one, on a GPU as far as its libraries repeat their last bits"
 
 
 def resident_bytes() -> int:

@@ -137,8 +137,10 @@ def test_a_size_of_batch_that_is_set_stays_on_a_gpu_and_in_its_config() -> None:
 def test_small_batches_on_a_gpu_are_told_of() -> None:
     training, schedule = TrainingSettings(), Schedule("constant", 0.1, 400, 1000)
     assert list(misfits(training, schedule, processes=1, gpu_tokens=None)) == []
-    assert list(misfits(training, schedule, processes=1, gpu_tokens=4000)) == []
+    bits = "a continued run ends like an unbroken one, on a GPU as far as its libraries repeat their last bits"
+    assert list(misfits(training, schedule, processes=1, gpu_tokens=4000)) == [bits]
     assert list(misfits(training, schedule, processes=1, gpu_tokens=800)) == [
         "a GPU that gets 800 pieces at a time waits for most of a step: where the data are large, batches of 4,000 to "
-        "16,000 and a higher training.learning_rate train faster"
+        "16,000 and a higher training.learning_rate train faster",
+        bits,
     ]
