@@ -82,7 +82,14 @@ def sent(x: Tensor, device: torch.device) -> Tensor:
 
 def picker(parents: Tensor, beams: int) -> Callable[[Tensor], Tensor]:
     """Return what reorders tensors [B, K, *] of so many beams: the new [b, k] is `parents[b, k]`; parents [B, K']."""
-    first = beams * torch.arange(len(parents), device=parents.device)[:, None] if len(parents) > 1 else 0
+    if not parents.is_cpu:  # one kernel instead of four; a CPU copies rows faster by their numbers
+
+        def gathered(part: Tensor) -> Tensor:
+            index = parents.view(*parents.shape, *[1] * (part.dim() - 2))
+            return part.gather(1, index.expand(*parents.shape, *part.shape[2:]))
+
+        return gathered
+    first = beams * torch.arange(len(parents))[:, None] if len(parents) > 1 else 0
     rows = (parents + first).flatten()
     return lambda part: part.flatten(0, 1).index_select(0, rows).view(*parents.shape, *part.shape[2:])
 

@@ -16,6 +16,7 @@ The rules, for K beams and one sentence (what shares its batch changes nothing):
 
 import math
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import ClassVar, Self
 
 import torch
@@ -40,13 +41,17 @@ class _Finished(Rows):
     """How many pieces they have, [B, K]."""
     written: Written
 
-    def merge(self, newly: "_Finished") -> "_Finished":
-        """Keep the best of these and `newly` [B, M]; among equals, these first."""
-        scores = torch.cat([self.scores, newly.scores], dim=1)
+    def merge(self, *newly: "_Finished") -> "_Finished":
+        """Keep the best of these and those that came after them, [B, M] each; among equals, the earlier."""
+        if not newly:
+            return self
+        all_of = (self, *newly)
+        scores = torch.cat([part.scores for part in all_of], dim=1)
         order = scores.argsort(dim=1, descending=True, stable=True)[:, : self.scores.shape[1]]
-        log_probs = torch.cat([self.log_probs, newly.log_probs], dim=1).gather(1, order)
-        lengths = torch.cat([self.lengths, newly.lengths], dim=1).gather(1, order)
-        return _Finished(scores.gather(1, order), log_probs, lengths, self.written.beside(newly.written).select(order))
+        log_probs = torch.cat([part.log_probs for part in all_of], dim=1).gather(1, order)
+        lengths = torch.cat([part.lengths for part in all_of], dim=1).gather(1, order)
+        written = reduce(Written.beside, (part.written for part in all_of)).select(order)
+        return _Finished(scores.gather(1, order), log_probs, lengths, written)
 
 
 @dataclass(frozen=True)
@@ -146,24 +151,23 @@ class Beams(Rows):
             written=written.write(self.limits.lengths, ids, read),
             coverage=self._covered(parents, attention),
         )
-        finished = self._ended(candidates, ends, attention)
+        newly, ends = list[_Finished](), ends[:, : self.beam_size]
+        if not ends.is_cpu or bool(ends.any()):
+            newly.append(self._ended(candidates, ends, attention))
         last = self.limits.lengths == limits.longest - 1  # [B]
         if not last.is_cpu or bool(last.any()):
-            finished = finished.merge(grown._closed(last))
-        return replace(grown, finished=finished), parents
+            newly.append(grown._closed(last))
+        return replace(grown, finished=self.finished.merge(*newly)), parents
 
     def _ended(self, candidates: Candidates, ends: Tensor, attention: Tensor) -> _Finished:
-        """Add the candidates among the first K that end in `</s>`."""
+        """Finish the candidates among the first K that end in `</s>`, as `ends` [B, K] says."""
         beam_size = self.beam_size
-        ends = ends[:, :beam_size]
-        if ends.is_cpu and not bool(ends.any()):
-            return self.finished
         possible = (self.limits.lengths < self.limits.longest)[:, None]  # [B, 1]
         ended = candidates.log_probs[:, :beam_size].masked_fill(~(ends & possible), -math.inf)
         parents = candidates.parents[:, :beam_size]
         lengths = self.limits.lengths[:, None].expand_as(parents)
         scores = self.scoring.score(ended, lengths + 1, self._covered(parents, attention))
-        return self.finished.merge(_Finished(scores, ended, lengths, self.written.select(parents)))
+        return _Finished(scores, ended, lengths, self.written.select(parents))
 
     def _closed(self, last: Tensor) -> _Finished:
         """Finish the live hypotheses of sentences that have made their `last` step, [B]."""
