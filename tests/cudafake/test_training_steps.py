@@ -141,3 +141,7 @@ def test_a_gradient_that_is_not_clipped_is_not_multiplied(fake_cuda: FakeCuda) -
 
 def test_gradients_of_rows_are_not_summed_one_by_one(seen_in: Callable[[str], Seen]) -> None:
     assert not seen_in("lstm").kernels["index_put"]
+
+
+def test_the_softmax_of_8192_pieces_is_computed_at_once(seen_in: Callable[[str], Seen]) -> None:
+    assert seen_in("8,192 pieces").kernels["softmax"] == 1

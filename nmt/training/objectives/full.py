@@ -4,7 +4,7 @@ The [N, V] logits exist for a slice of the pieces at a time, and only once.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from torch.nn import functional
 from nmt.config import TrainingSettings
 from nmt.models.kernels import ROW_MULTIPLE, filled_up, outer_product, product
 
-_CELLS = 2**24
-"""Cells of a slice of logits, 32 MiB in bf16: every slice reads and writes the whole gradient of the weights."""
+_CELLS: Final = {"cpu": 2**24, "cuda": 2**28}
+"""Cells of a slice of logits, 32 or 512 MiB in bf16: every slice reads and writes the whole gradient of the weights."""
 _TINY = torch.finfo(torch.float32).tiny
 
 
@@ -70,17 +70,14 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
     table, offset = output.weight.to(features.dtype), output.bias.to(features.dtype)
     losses = [
         functional.cross_entropy(
-            product(features[part], table).add_(offset).float(),
-            gold[part],
-            reduction="sum",
-            label_smoothing=label_smoothing,
+            product(features[part], table, offset).float(), gold[part], reduction="sum", label_smoothing=label_smoothing
         )
-        for part in _slices(len(gold), output.out_features, cells=_CELLS // 8)  # and as large temporaries
+        for part in _slices(len(gold), output.out_features, cells=_CELLS[device] // 8)  # and as large temporaries
     ]
     return torch.stack(losses).sum()
 
 
-def _slices(pieces: int, vocab_size: int, *, cells: int = _CELLS) -> list[slice]:
+def _slices(pieces: int, vocab_size: int, *, cells: int) -> list[slice]:
     """Cut the pieces into slices; no pieces are one empty slice, whose gradients are zeros."""
     size = max(1, cells // vocab_size // ROW_MULTIPLE) * ROW_MULTIPLE
     return [slice(first, first + size) for first in range(0, max(1, pieces), size)]
@@ -112,10 +109,10 @@ def _loss_and_gradients(
     features, gold = filled_up(features), functional.pad(gold, (0, -pieces % ROW_MULTIPLE))
     features_grad, weight_grad, bias_grad = torch.empty_like(features), torch.empty_like(weight), torch.zeros_like(bias)
     loss, softmax_type = bias.new_zeros(()), torch.float32 if table.dtype == torch.float16 else table.dtype
-    for i, part in enumerate(_slices(len(gold), len(weight))):
+    for i, part in enumerate(_slices(len(gold), len(weight), cells=_CELLS[weight.device.type])):
         real = pieces - part.start
         row = torch.arange(len(gold[part]), device=gold.device) * len(weight) + gold[part]
-        logits = product(features[part], table).add_(offset).to(softmax_type)  # [n, V]
+        logits = product(features[part], table, offset).to(softmax_type)  # [n, V]
         gold_logits = logits.view(-1)[row].float()  # [n]
         grad = torch.softmax(logits, dim=1, out=logits)  # in place: fresh memory of this size costs more
         gold_p = grad.view(-1)[row].float()

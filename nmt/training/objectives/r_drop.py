@@ -1,6 +1,7 @@
 """R-Drop (Liang et al., 2021): its loss on the output layer, a slice of the logits at a time, gradients at once."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from nmt.config import TrainingSettings
 from nmt.models.kernels import outer_product, product
 from nmt.training.objectives.full import with_gradients
 
-_CELLS = 2**20
+_CELLS: Final = {"cpu": 2**20, "cuda": 2**26}
 """Cells of a slice; half a dozen tensors of this size exist at a time, in fp32."""
 
 
@@ -45,10 +46,10 @@ class RDrop:
             weight_grad, bias_grad = torch.zeros_like(output.weight), torch.zeros_like(bias)
             features_grads = torch.empty_like(first), torch.empty_like(second)
             loss = bias.new_zeros(())
-            size = max(1, _CELLS // output.out_features)
+            size = max(1, _CELLS[first.device.type] // output.out_features)
             for start in range(0, len(gold), size):
                 part = slice(start, start + size)
-                p_logits, q_logits = (product(features[part], table).add_(offset).float() for features in passes)
+                p_logits, q_logits = (product(features[part], table, offset).float() for features in passes)
                 value, logit_grads = self._slice_loss(p_logits, q_logits, gold[part, None])
                 loss += value
                 for features, features_grad, grad in zip(passes, features_grads, logit_grads, strict=True):

@@ -80,6 +80,7 @@ def test_products_are_those_of_a_linear_layer(rows: int, dtype: torch.dtype, tol
             (kernels.prepacked_product(matrix)(x), x @ matrix.t()),
             (kernels.prepacked_product(matrix, added)(x), functional.linear(x, matrix, added)),
             (kernels.product(x, matrix), x @ matrix.t()),
+            (kernels.product(x, matrix, added), functional.linear(x, matrix, added)),
         ):
             assert found.dtype == dtype
             torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
