@@ -72,14 +72,13 @@ def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def outer_product(left: Tensor, right: Tensor) -> Tensor:
-    """Sum the outer products of the rows of [N, A] and [N, B], without gradients: [A, B], A the larger of them; on a
-    GPU in fp32 at least, as its products are anyway before they are rounded."""
+    """Sum the outer products of rows [N, A] and [N, B], without gradients: [A, B], A the larger; on a GPU unrounded."""
     left, right = filled_up(left), filled_up(right)
     wide = find("ops.aten.mm.dtype") if left.device.type == "cuda" and left.dtype.itemsize < 4 else None
     if wide is not None:
         return wide(left.t(), right, torch.float32)  # type: ignore[no-any-return]
-    multiply = _onednn_product_for(right) if left.dtype == torch.float32 and len(left) else None
     # the fast way round
+    multiply = _onednn_product_for(right) if left.dtype == torch.float32 and len(left) else None
     return left.t() @ right if multiply is None else multiply(right.t(), left.t(), None, "none", [], "").t()
 
 
