@@ -73,7 +73,7 @@ def _type(schema: Mapping[str, Any]) -> str:
         return ", ".join(map(json.dumps, schema["enum"]))
     if "const" in schema:
         return json.dumps(schema["const"])
-    if "$ref" in schema:
+    if "$ref" in schema or schema["type"] == "object":
         return "table"
     if schema["type"] == "array":
         [item, *_] = schema.get("prefixItems", [schema.get("items")])

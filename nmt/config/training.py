@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -12,6 +12,8 @@ BleuTokenizer = Literal[
     "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K", "none"
 ]
 """How sacrebleu finds the words that BLEU counts."""
+ModelPart = Literal["src_embedding", "tgt_embedding", "encoder", "decoder", "output"]
+"""A part of a translation model that may be on a device of its own; attention is a part of the decoder."""
 
 
 def seconds_of(time: str) -> int:
@@ -117,6 +119,12 @@ class TrainingSettings(Section):
     """Seed of the weights, the batches, the dropout and the samples."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: the GPU if there is one."""
+    placement: Annotated[
+        dict[ModelPart, Annotated[str, Field(pattern=r"^(cpu|cuda:[0-9]+)$")]] | None,
+        Expected(f'a table of parts ({", ".join(get_args(ModelPart))}), each with "cpu" or "cuda:N"'),
+    ] = None
+    """Parts of a translation model on devices of their own: {src_embedding = "cpu", decoder = "cuda:1"}. The others are
+    on `device`; parts that share a table stay together. For one process; never tried on two GPUs."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it; fp16: for GPUs without it, with a scale
     of the loss that adapts. Weights stay fp32."""

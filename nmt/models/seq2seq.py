@@ -120,8 +120,8 @@ class Seq2Seq(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.src_embedding.table.weight.device
+        """Where the weights are; those of the decoder, where parts are on several devices."""
+        return next(self.decoder.parameters(), self.src_embedding.table.weight).device  # prepacked, it has none
 
     def forward(self, batch: Batch) -> Tensor:
         """Run with teacher forcing; return the features of every target position, [B, T, F]."""

@@ -321,7 +321,7 @@ class _Run:
             updater=Updater(
                 loss=self.ranks.wrap(self.task.make_loss(), self.device),
                 optimizer=self.optimizer,
-                device=self.device,
+                device=self.model.device,
                 precision=self.precision,
                 clip_norm=training.clip_norm or math.inf,
                 clip_value=training.clip_value or math.inf,

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from nmt.batching import Batch, cut_batches, source_batch, target_batch
 from nmt.config import Settings
-from nmt.errors import counted
+from nmt.errors import ConfigError, counted
 from nmt.models.build import build_model
 from nmt.models.devices import Precision, autocast, for_gpu
+from nmt.models.placement import spread
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationSet
 from nmt.search.engine import search_batches
@@ -50,6 +51,11 @@ class TranslationTask:
 
     def __init__(self, data: PreparedData, settings: Settings, place: Place) -> None:
         training = settings.training
+        if training.placement and place.ranks.size > 1:
+            raise ConfigError(
+                f"training.placement spreads the model of one process over devices, but {place.ranks.size} processes "
+                "train: leave it unset, or start one"
+            )
         self.data = data
         self.settings = settings
         self.place = place
@@ -75,7 +81,8 @@ class TranslationTask:
         src, tgt = len(self.tokenizers.src), len(self.tokenizers.tgt)
         joint, seed = self.tokenizers.joint, self.settings.training.seed
         model = build_model(self.settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=joint, seed=seed)
-        return model.to(self.place.device)
+        spread(model, self.settings.training.placement or {}, self.place.device)
+        return model
 
     def begin(self, on_message: Callable[[str], None]) -> None:
         """Plan the first epoch of a new run in the background, and start the model from a parent or from vectors."""
@@ -125,14 +132,15 @@ class TrainingLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Sum the loss over the real pieces of a batch."""
         passes, gold = zip(*(piece_features(self.model, batch) for _ in range(self.objective.passes)), strict=True)
-        return self.objective(passes, gold[0], self.model.output)
+        return self.objective(passes, gold[0], self.model.output).to(self.model.device)
 
 
 def piece_features(model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the features [N, F] and the gold ids [N] of the real target pieces of a batch."""
-    pieces = batch.tgt.pieces
+    """Return the features [N, F] and the gold ids [N] of the real target pieces of a batch, beside the output layer."""
+    pieces, device = batch.tgt.pieces, model.output.weight.device
     # of distinct rows: an index would sum the gradients of each in a loop
-    return model(batch).flatten(0, 1).index_select(0, pieces), batch.tgt.outputs.flatten().index_select(0, pieces)
+    features, gold = (part.flatten(0, 1).index_select(0, pieces) for part in (model(batch), batch.tgt.outputs))
+    return features.to(device), gold.to(device)
 
 
 def start_from_vectors(

@@ -20,7 +20,7 @@ from nmt.models.devices import for_search, prepare_for_search
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.engine import Engine, start_of
 from nmt.search.protocol import Sentence
-from nmt.search.replay import Work
+from nmt.search.replay import CudaGraphs, Work
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.feeding import UpdateData
 from nmt.training.state import TrainingState
@@ -161,7 +161,7 @@ def decoding(bench: Bench) -> Iterator[Record]:
         src = bench.sequences(count)
         sentences = [Sentence(tuple(src.row(row)), row) for row in range(count)]
         for beams in (1, 5):
-            for name, recorder in {"recorded": None, "not recorded": _undone}.items():
+            for name, recorder in {"recorded": CudaGraphs() if bench.is_gpu else None, "not recorded": _undone}.items():
                 settings = SearchSettings(beam_size=beams)
                 engine = Engine(
                     model, start_of(settings), batch_tokens=10**9, reverse_source=True, beams=beams, recorder=recorder

@@ -385,3 +385,11 @@ def test_a_language_model_does_not_learn_from_pairs() -> None:
 def test_a_translation_model_does_not_learn_from_text() -> None:
     with pytest.raises(ConfigError, match=r'^model\.kind = "translation", but the data hold text; prepare pairs, or'):
         fitted("model.kind=translation")
+
+
+@pytest.mark.parametrize("value", ['{attention = "cpu"}', '{decoder = "gpu"}', "cpu"])
+def test_parts_and_devices_of_a_placement_are_named_where_one_is_unknown(value: str) -> None:
+    parts = "src_embedding, tgt_embedding, encoder, decoder, output"
+    expected = f'settings: training.placement: expected a table of parts ({parts}), each with "cpu" or "cuda:N", found'
+    with pytest.raises(ConfigError, match=f"^{re.escape(expected)} "):
+        load_settings(overrides=[f"training.placement={value}"])

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import Settings, load_settings
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
 from nmt.prepared.manifest import CorpusCount, Counts
@@ -141,6 +141,19 @@ def test_weights_that_leave_no_pair_are_refused(toy_data: PreparedData, toy_sett
     data = with_corpora(toy_data, (pairs, 0.1 / pairs))
     with pytest.raises(DataError, match=r"^no epoch has a pair: "):
         TranslationTask(data, toy_settings, HERE)
+
+
+def test_a_placement_is_heeded_and_is_for_one_process(toy_data: PreparedData, toy_settings: Settings) -> None:
+    training = toy_settings.training.model_copy(update={"placement": {"encoder": "cuda:0"}})
+    settings = toy_settings.model_copy(update={"training": training})
+    with pytest.raises(
+        ConfigError, match=r"^training\.placement puts encoder on cuda:0, but training\.device is the CPU: "
+    ):
+        _ = TranslationTask(toy_data, settings, HERE).model
+    with pytest.raises(
+        ConfigError, match=r"^training\.placement spreads the model of one process over devices, but 2 "
+    ):
+        TranslationTask(toy_data, settings, replace(HERE, ranks=Ranks(rank=1, size=2)))
 
 
 def test_every_validation_set_is_reported_and_the_first_decides(
