@@ -47,6 +47,11 @@ class Settings(Section):
             )
         if self.training.r_drop and self.training.objective != "full":
             yield 'training.r_drop compares whole distributions: it needs training.objective = "full"'
+        if self.training.placement and self.training.precision == "fp16":
+            yield (
+                "training.placement spreads gradients over devices, but the scale of the loss is on one: set "
+                'training.precision = "auto", "bf16" or "fp32", found "fp16"'
+            )
         if self.training.subword_sampling and self.tokenizer.kind in ("word", "char", "byte"):
             yield (
                 "training.subword_sampling segments text anew: it needs a tokenizer of the kind unigram or bpe, found "

@@ -54,16 +54,12 @@ def _check(model: Seq2Seq, devices: Mapping[ModelPart, torch.device], usual: tor
 
 
 def _there(device: torch.device, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(_moved(tensor, device) for tensor in inputs)
+    kind = next(module.parameters()).dtype  # autocast is that of a kind of device: on a CPU beside a GPU there is none
+    narrow = device.type == "cpu"
+    return tuple(one.to(device, kind if narrow and one.is_floating_point() else one.dtype) for one in inputs)
 
 
 def _back(
     home: torch.device, module: nn.Module, inputs: tuple[Tensor, ...], made: Tensor | tuple[Tensor, ...]
 ) -> Tensor | tuple[Tensor, ...]:
-    return tuple(_moved(tensor, home) for tensor in made) if isinstance(made, tuple) else _moved(made, home)
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """Move a tensor; from a GPU to the CPU in fp32, as autocast is that of a kind of device."""
-    wide = device.type == "cpu" != tensor.device.type and tensor.is_floating_point()
-    return tensor.to(device, torch.float32 if wide else tensor.dtype)
+    return tuple(one.to(home) for one in made) if isinstance(made, tuple) else made.to(home)

@@ -1,6 +1,7 @@
 """Steps of a model whose parts are on two fake GPUs, for the processes of `fake_cuda`."""
 
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from nmt.batching import Batch, SourceBatch, TargetBatch
 from nmt.config.model import ModelSettings
 from nmt.config.training import ModelPart, TrainingSettings
 from nmt.models.build import Undrawn, build_model
+from nmt.models.devices import for_gpu
 from nmt.models.placement import spread
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
@@ -56,9 +58,12 @@ def update_and_search(
             found[name.partition(".")[0]].add(str(parameter.device))
         with torch.no_grad():
             batch = batch.to(built.device)
-            state = built.eval().start(built.encode(batch.src))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that what is fake is copied
+                searched = for_gpu(built, "bf16")
+            state = searched.start(searched.encode(batch.src))
             for _ in range(2):
-                scores, state = built.step(batch.tgt.inputs[:, :1], state)
+                scores, state = searched.step(batch.tgt.inputs[:, :1], state)
         found["scores"].add(str(scores.device))
         return dict(found)
 

@@ -16,7 +16,7 @@ UNTIED = {"tied_embeddings": "none", "embedding_size": 32, "hidden_size": 64}
         {"src_embedding": "cpu", "decoder": "cuda:1"},
         {"encoder": "cuda:1"},
         {"tgt_embedding": "cpu", "output": "cuda:1"},
-        {"output": "cpu"},
+        {"output": "cpu", "encoder": "cpu"},
     ],
     ids=str,
 )

@@ -387,6 +387,11 @@ def test_a_translation_model_does_not_learn_from_text() -> None:
         fitted("model.kind=translation")
 
 
+def test_a_scale_of_the_loss_is_for_one_device() -> None:
+    with pytest.raises(ConfigError, match=r"^settings: training\.placement spreads gradients over devices, but "):
+        load_settings(overrides=['training.placement={encoder = "cuda:1"}', "training.precision=fp16"])
+
+
 @pytest.mark.parametrize("value", ['{attention = "cpu"}', '{decoder = "gpu"}', "cpu"])
 def test_parts_and_devices_of_a_placement_are_named_where_one_is_unknown(value: str) -> None:
     parts = "src_embedding, tgt_embedding, encoder, decoder, output"
