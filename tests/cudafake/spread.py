@@ -1,7 +1,6 @@
 """Steps of a model whose parts are on two fake GPUs, for the processes of `fake_cuda`."""
 
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from nmt.batching import Batch, SourceBatch, TargetBatch
 from nmt.config.model import ModelSettings
@@ -58,9 +58,8 @@ def update_and_search(
             found[name.partition(".")[0]].add(str(parameter.device))
         with torch.no_grad():
             batch = batch.to(built.device)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that what is fake is copied
-                searched = for_gpu(built, "bf16")
+            with patch.object(FakeTensor, "__deepcopy__", lambda weight, memo: weight.detach().clone(), create=True):
+                searched = for_gpu(built, "bf16")  # which would copy the memory of weights, and fake ones have none
             state = searched.start(searched.encode(batch.src))
             for _ in range(2):
                 scores, state = searched.step(batch.tgt.inputs[:, :1], state)
