@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
 _EXAMPLES: Final = 3
-_SHARE: Final = 250
-"""Lines that a worker takes together: the count moves with each share, every other second, for 2 % of the speed."""
 
 _output = partial(typer.Option, rich_help_panel="Output")
 _words = partial(typer.Option, rich_help_panel="Words")
@@ -182,7 +180,7 @@ def translate(
         prefix_after_tab=prefix_after_tab,
     )
     load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, language_model=lm)
-    job = Job(load, options)
+    job = Job(load, options, workers)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
@@ -190,7 +188,7 @@ def translate(
     _warn_of_workers(workers, device)
     _say_precision(model_dir, precision, device, output)
     with _noticing(lines, options, name=name) as watched:
-        _write(job, watched, form, name=name, source=source, workers=workers)
+        _write(job, watched, form, name=name, source=source)
 
 
 def _shows_progress(output: Path) -> bool:
@@ -262,32 +260,21 @@ class OutputOptions:
     attention_plot: Path | None
 
 
-def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, source: Path, workers: int) -> None:
+def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, source: Path) -> None:
     """Translate the lines of the input `name`, write what is found as it is found, and say what was lost."""
-    from nmt.io.workers import map_in_processes
-    from nmt.translate.flow import whole_lines
-    from nmt.translate.translator import chunks_of
-
     visible = _shows_progress(form.output)
     pace, done = LinePace(of=count_lines(source) if visible else None), 0
-    with status("translating" if workers > 1 else "loading the model", visible=visible) as show:
+    with status("loading the model", visible=visible) as show:
 
         def on_lines(count: int) -> None:
             show(pace.reach(count))
 
-        if workers > 1:
-            on_lines(0)
-            chunks = map_in_processes(job.start, chunks_of(lines, _SHARE, job.options), workers=workers)
-            translations = whole_lines(chunks, markup=job.options.markup)
-        else:
-            translations = job.translate(lines, block=block_of(source), on_lines=on_lines)
+        translations = job.translate(lines, block=block_of(source), on_lines=on_lines)
         with closing(translations), writer(form) as write:
             for found in translations:
                 write(found, done)
                 warn_of_cuts_and_losses(found, done, name=name, document=job.options.document)
                 done += len(found)
-                if workers > 1:
-                    on_lines(done)
     if visible and done:
         say(pace.summary(done))
 

@@ -1,5 +1,6 @@
 """Several processes that work on blocks of lines at the same time; the results come in the order of the blocks."""
 
+import os
 import signal
 import traceback
 import warnings
@@ -10,6 +11,7 @@ from contextlib import suppress
 from itertools import chain
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext, SpawnContext
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
@@ -19,7 +21,9 @@ B = TypeVar("B", bound=Sized)
 R = TypeVar("R")
 
 _BLOCKS_PER_WORKER: Final = 2  # one in hand and one that waits for it, so that no worker waits for its next
-_SPAWN: Final = get_context("spawn")  # a fork copies the locks of torch's threads, but not the threads
+_SPAWN: Final = get_context("spawn")  # a fork copies the locks of other threads, but not the threads
+_LOOK: Final = 1.0
+"""Seconds between two looks at whether the process is still there that a fork works for."""
 
 
 def map_blocks(
@@ -90,13 +94,13 @@ class _Pool(Generic[B, R]):
     def __init__(self, make: Callable[[], Callable[[B], R]], size: int) -> None:
         self._make = make
         self._size = size
-        self._workers: list[_Worker[B, R]] = []
-        self._idle: SimpleQueue[_Worker[B, R]] = SimpleQueue()
+        self._workers: list[Worker[B, R]] = []
+        self._idle: SimpleQueue[Worker[B, R]] = SimpleQueue()
         self._threads = ThreadPoolExecutor(size)
 
     def submit(self, block: B) -> Future[R]:
         if len(self._workers) < self._size:
-            worker = _Worker(self._make)
+            worker = Worker(self._make)
             self._workers.append(worker)
             self._idle.put(worker)
         return self._threads.submit(self._work_on, block)
@@ -116,23 +120,28 @@ class _Pool(Generic[B, R]):
             worker.close()
 
 
-class _Worker(Generic[B, R]):
+class Worker(Generic[B, R]):
     """A process that works on one block at a time."""
 
-    def __init__(self, make: Callable[[], Callable[[B], R]]) -> None:
-        self._connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_serve, args=(make, theirs), daemon=True)
+    def __init__(self, make: Callable[[], Callable[[B], R]], context: SpawnContext | ForkContext = _SPAWN) -> None:
+        """Start it; `map_in_processes` says what `make` is, which for a fork need not be picklable."""
+        self._connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(make, theirs), daemon=True)
         # A process that starts here never hears of Ctrl-C, which a terminal sends to all: its parent ends it. Python's
         # tracker of resources has to run by then, or the first of them would start it and let interrupts through again.
-        resource_tracker.ensure_running()
+        if context is _SPAWN:
+            resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self.process.start()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on: of a fork beside threads
+                self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def work_on(self, block: B) -> R:
+        """Return what the process makes of a block; an NmtError if it was killed, or what was raised there."""
         try:
             self._connection.send(block)
             result, messages, failure = self._connection.recv()
@@ -147,6 +156,7 @@ class _Worker(Generic[B, R]):
         return result  # type: ignore[no-any-return]
 
     def close(self) -> None:
+        """Wait for the end of the process, which has been killed."""
         self.process.join()
         self.process.close()
         self._connection.close()
@@ -156,8 +166,15 @@ def _serve(make: Callable[[], Callable[[Any], Any]], connection: "Connection[Any
     """Answer each block with its result, the warnings, and the error and its traceback if there was one instead, until
     the other end is closed or gone."""
     work: Callable[[B], R] | None = None
+    parent = os.getppid()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if callable(signal.getsignal(number)):  # a fork has its parent's way to clean up
+            signal.signal(number, signal.SIG_DFL)
     with suppress(EOFError, OSError):
         while True:
+            while not connection.poll(_LOOK):
+                if os.getppid() != parent:  # the other end is still open in this and other forks
+                    return
             block = connection.recv()
             try:
                 with warnings.catch_warnings(record=True) as caught:

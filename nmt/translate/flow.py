@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final
 
 from nmt.errors import NmtError
@@ -11,6 +12,7 @@ from nmt.markup.scanning import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.text.sentences import join_sentences
+from nmt.translate.helpers import Answer, Helper, Share, search_share
 from nmt.translate.language import Found, Rescoring
 from nmt.translate.processing import InputLine, LineProcessor, Piecewise, Translation, join_ranks
 
@@ -43,6 +45,7 @@ class Flow:
         again: Engine[Any, Any] | None = None,
         linking: Engine[Any, Any] | None = None,
         *,
+        helpers: Sequence[Helper] = (),
         rescoring: Rescoring | None = None,
         first_line: int = 0,
         opened: Region | None = None,
@@ -54,6 +57,8 @@ class Flow:
             again: Searches once more for the translations of sentences that lack placeholders.
             linking: Searches for those of lines of which something is put back where attention tells; without it
                 `engine` does.
+            helpers: Processes that search with such engines of their own, beside these; they are started once more
+                waits than these can search at once.
             rescoring: Changes the order of what any of them finds.
             first_line: The number of the first line, on which random numbers depend.
             opened: What of the markup of a document is open before the first line.
@@ -64,6 +69,7 @@ class Flow:
         self._lacking: deque[Sentence] = deque()
         self._linking = linking
         self._to_link: deque[Sentence] = deque()
+        self._helpers = helpers
         self._rescoring = rescoring
         self._next_in = self._next_out = first_line
         self._opened = opened
@@ -105,17 +111,15 @@ class Flow:
         """Make a step; return translations of lines done, all before too; a ModelError if scores are not finite."""
         while self._waiting and self._engine.hungry:
             self._engine.add(self._shift())
-        for number, hypotheses in self._found_by(self._engine):
-            line, part = divmod(number, _PARTS_OF_A_LINE)
-            unfinished = self._unfinished[line]
-            sentence = unfinished.line.sentence(part, number - part) if self._again else None
-            if sentence and self._processor.lacks(sentence, hypotheses):
-                self._lacking.append(sentence)
-            else:
-                self._keep(unfinished, part, hypotheses)
+        self._judge(self._engine.step())
         for engine, sentences in ((self._again, self._lacking), (self._linking, self._to_link)):
             if engine is not None:
-                self._search_beside(engine, sentences)
+                while sentences and engine.hungry:
+                    engine.add(_head(sentences, engine))
+                for number, hypotheses in self._rescored(engine.step()):
+                    self._keep(number, hypotheses)
+        if self._helpers:
+            self._share()
         done = []
         while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
             done.append(self._processor.write(one.line, [one.found[part] for part in range(len(one.found))]))
@@ -124,21 +128,47 @@ class Flow:
             self._next_out += 1
         return done
 
-    def _search_beside(self, engine: Engine[Any, Any], sentences: deque[Sentence]) -> None:
-        """Make a step of another search than that which most sentences go through."""
-        while sentences and engine.hungry:
-            count = min(engine.at_once(max(len(sentence.ids) for sentence in sentences)), len(sentences))
-            engine.add([sentences.popleft() for _ in range(count)])
-        for number, hypotheses in self._found_by(engine):
-            line, part = divmod(number, _PARTS_OF_A_LINE)
-            self._keep(self._unfinished[line], part, hypotheses)
+    def search(self, share: Share) -> Answer:
+        """Search for sentences of another flow, which this one helps; see `search_share`."""
+        return search_share(self._engines, share)
 
-    def _keep(self, unfinished: _Unfinished, part: int, hypotheses: list[Hypothesis]) -> None:
+    @property
+    def _engines(self) -> tuple[Engine[Any, Any] | None, ...]:
+        return self._engine, self._again, self._linking
+
+    def _share(self) -> None:
+        """Give helpers what waits, and take what they have found; wait for that a moment where nothing is done here."""
+        queues = ((self._again, self._lacking), (self._linking, self._to_link))
+        for helper in self._helpers:
+            if self._waiting or self._to_link:
+                helper.start(len(self._engines))
+            while helper.hungry and (self._waiting or self._lacking or self._to_link):
+                helper.add([self._shift(), *(_head(sentences, engine) for engine, sentences in queues)])
+        if self.busy and not any(engine.busy for engine in self._engines if engine):
+            Helper.wait_for(self._helpers)
+        for helper in self._helpers:
+            for found, *others in helper.take():
+                self._judge(found)
+                for number, hypotheses in chain.from_iterable(map(self._rescored, others)):
+                    self._keep(number, hypotheses)
+
+    def _judge(self, found: Found) -> None:
+        """Keep what the search has found that most sentences go through, but for what is to be searched again."""
+        for number, hypotheses in self._rescored(found):
+            line, part = divmod(number, _PARTS_OF_A_LINE)
+            sentence = self._unfinished[line].line.sentence(part, number - part) if self._again else None
+            if sentence and self._processor.lacks(sentence, hypotheses):
+                self._lacking.append(sentence)
+            else:
+                self._keep(number, hypotheses)
+
+    def _keep(self, number: int, hypotheses: list[Hypothesis]) -> None:
+        line, part = divmod(number, _PARTS_OF_A_LINE)
+        unfinished = self._unfinished[line]
         unfinished.found[part] = hypotheses
         self.translated += len(unfinished.found) == len(unfinished.line.parts)
 
-    def _found_by(self, engine: Engine[Any, Any]) -> Found:
-        found = engine.step()
+    def _rescored(self, found: Found) -> Found:
         return self._rescoring(found) if found and self._rescoring else found
 
     def _shift(self) -> list[Sentence]:
@@ -158,6 +188,14 @@ class Flow:
             if not block:
                 self._waiting.popleft()
         return taken
+
+
+def _head(sentences: deque[Sentence], engine: Engine[Any, Any] | None) -> list[Sentence]:
+    """Take as many of the first sentences as are best added together."""
+    if engine is None or not sentences:
+        return []
+    count = min(engine.at_once(max(len(sentence.ids) for sentence in sentences)), len(sentences))
+    return [sentences.popleft() for _ in range(count)]
 
 
 OnLines = Callable[[int], None]

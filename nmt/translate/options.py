@@ -1,7 +1,7 @@
 """How lines are to be translated; and terminology: words that follow from terms of the source."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,6 @@ from nmt.config import SearchSettings, Settings, change_settings
 from nmt.config.load import describe_misfit
 from nmt.errors import ConfigError, DataError, UsageError, counted
 from nmt.io.lines import clean, normalise, read_lines
-from nmt.markup.scanning import Region, left_open
 from nmt.search.sampling import Sampling
 from nmt.shortlist.lexicon import MULTIPLE
 from nmt.text.characters import continues, is_sign
@@ -214,10 +213,6 @@ class Options(SearchSettings):
         """Cut a line into what is to be translated and how its translation has to begin."""
         text, _, prefix = line.partition("\t") if self.prefix_after_tab else (line, "", "")
         return text, prefix
-
-    def left_open(self, lines: Iterable[str], opened: Region | None) -> Region | None:
-        """Return what of a document's markup is open after lines, given what was open before them."""
-        return left_open((self.text_of(line)[0] for line in lines), opened, self.keep) if self.markup else None
 
     def search(self, settings: Settings) -> SearchSettings:
         """Return the settings of the search: these where set, else the model's; a UsageError if they do not agree."""

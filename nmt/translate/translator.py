@@ -1,10 +1,12 @@
 """A trained model with what surrounds it, and a translation as a job that worker processes share."""
 
+import sys
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -29,6 +31,7 @@ from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.text.tokenizer import Tokenizers, tokenizer_files
 from nmt.translate.flow import Flow, OnLines, Translations, translate_source, whole_lines
+from nmt.translate.helpers import Answer, Helper, Share
 from nmt.translate.language import Rescoring, TargetLanguage
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
@@ -156,7 +159,14 @@ class Translator:
         blocks = whole_lines(found, markup=options.markup)
         return [translations for block in blocks for translations in block]
 
-    def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
+    def flow(
+        self,
+        options: Options = DEFAULT,
+        *,
+        first_line: int = 0,
+        opened: Region | None = None,
+        helpers: Sequence[Helper] = (),
+    ) -> Flow:
         """Begin to translate lines that are still to come, as `translate` does."""
         search = self._search(options)
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
@@ -194,7 +204,16 @@ class Translator:
         linking: Engine[Any, Any] | None = None
         if self.attends and processor.known is not None and not kind.with_attention:
             linking = self._engine(search, replace(kind, with_attention=True))
-        return Flow(processor, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
+        return Flow(
+            processor,
+            engine,
+            again,
+            linking,
+            helpers=helpers,
+            rescoring=rescoring,
+            first_line=first_line,
+            opened=opened,
+        )
 
     def _search(self, options: Options) -> SearchSettings:
         """Return the settings of the search; on a GPU without a shortlist, which would gain nothing there."""
@@ -275,50 +294,40 @@ class Shortlister:
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Lines that are translated together."""
-
-    first_line: int
-    """The number of the first one."""
-    lines: list[str]
-    opened: Region | None = None
-    """What of the markup of a document is open before the first one."""
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-
-def chunks_of(source: LineSource, size: int, options: Options = DEFAULT) -> Iterator[Chunk]:
-    """Cut a source into chunks of at most `size` lines; an empty one says that no more has arrived yet."""
-    done, opened, wait = 0, None, True
-    while not source.ended:
-        chunk = Chunk(done, source.take(size, wait=wait), opened)
-        done += len(chunk)
-        opened = options.left_open(chunk.lines, opened)
-        wait = not chunk.lines and not wait
-        yield chunk
-
-
-@dataclass(frozen=True)
 class Job:
     """What translates, once it is loaded, and how."""
 
     load: Callable[[], Translator]
     options: Options
+    workers: int = 1
+    """Processes, this one included; the others are started when there is enough for them to do."""
 
     def translate(
         self, source: LineSource, *, block: int, on_lines: OnLines = lambda count: None
     ) -> Generator[Translations, None, None]:
-        """Translate all lines of a source in this process; see `translate_source`."""
-        found = translate_source(self.load().flow(self.options), source, block=block, on_lines=on_lines)
-        yield from whole_lines(found, markup=self.options.markup)
-
-    def start(self) -> Callable[[Chunk], Translations]:
-        """Load the models in a worker process; return what translates a chunk there."""
+        """Translate all lines of a source; see `translate_source`. Close the generator when it is left early."""
         translator = self.load()
+        helpers = [self._helper(translator) for _ in range(self.workers - 1)]
+        try:
+            flow = translator.flow(self.options, helpers=helpers)
+            found = translate_source(flow, source, block=block, on_lines=on_lines)
+            yield from whole_lines(found, markup=self.options.markup)
+        finally:
+            for helper in helpers:
+                helper.stop()
 
-        def translate(chunk: Chunk) -> Translations:
-            flow = translator.flow(self.options, first_line=chunk.first_line, opened=chunk.opened)
-            return list(chain.from_iterable(translate_source(flow, FileLines(chunk.lines), block=len(chunk))))
+    def _helper(self, translator: Translator) -> Helper:
+        """Prepare a process that helps: a fork where that is safe, which has the model at once and in the same memory.
 
-        return translate
+        It is where nothing that runs beside this thread holds a lock that the search needs: torch has no threads of
+        its own, as `Translator.load` asks for one, and neither the reader of stdin nor a progress bar uses torch.
+        """
+        if sys.platform == "linux" and translator.model.device.type == "cpu":
+            return Helper(partial(self.start, lambda: translator), get_context("fork"))
+        return Helper(partial(self.start, self.load), get_context("spawn"))
+
+    def start(self, load: Callable[[], Translator]) -> Callable[[Share], Answer]:
+        """Return, in a process that helps, what searches there."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NmtWarning)  # the process that it helps has the same to say
+            return load().flow(self.options).search

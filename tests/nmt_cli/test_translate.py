@@ -207,9 +207,8 @@ def test_models_of_one_vocabulary_decide_together(run: Run, refused: Run, toy_mo
     assert re.fullmatch(r"error: .*nowhere does not exist\n", message)
 
 
-def test_workers_write_the_same_bytes(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt_cli.translate._SHARE", 3)
-    arguments = ["--sample", "--temperature", "3", "--n-best", "2"]
+def test_workers_write_the_same_bytes(invoke: Invoke, tmp_path: Path) -> None:
+    arguments = ["--sample", "--temperature", "3", "--n-best", "2", "--batch-tokens", "40"]
     lines = [*LINES, "bat cow " * 60, *LINES]
     one, two = (
         invoke(*arguments, "--alignment", tmp_path / workers, "--workers", workers, lines=lines)

@@ -1,6 +1,6 @@
 """The options of `nmt translate` about words, markup and documents."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,6 @@ import pytest
 from typer.testing import Result
 
 from nmt.translate import Options, Translator
-from nmt.translate.translator import Chunk
 
 Run = Callable[..., str]
 Invoke = Callable[..., Result]
@@ -97,22 +96,14 @@ def test_markup_survives(run: Run, refused: Run) -> None:
     assert message.startswith("error: markup pattern '(' is not a Python regular expression: missing )")
 
 
-def test_markup_goes_over_line_ends_whoever_works_on_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_markup_goes_over_line_ends_whoever_works_on_them(run: Run) -> None:
     page = ["<p>bat <a", ' href="cow">cow</a></p> ', "<style>", "  den { fig }", "</style>", "", "hat"] * 72
     found = run("--markup", lines=page)
-    monkeypatch.setattr("nmt.io.workers.map_in_processes", _map_here)
-    assert run("--markup", "--workers", "2", lines=page) == found
+    assert run("--markup", "--workers", "2", "--batch-tokens", "100", lines=page) == found
     assert found.split("\n")[-8:] == [
         *("<p>bato <a", ' href="cow">cowo</a></p> ', "<style>", "  den { fig }", "</style>", "", "hato"),
         "",
     ]
-
-
-def _map_here(make: Callable[[], Callable[[Chunk], Any]], blocks: Iterator[Chunk], *, workers: int) -> Iterator[Any]:
-    """Do what worker processes do."""
-    assert workers == 2
-    work = make()
-    yield from (work(block) for block in blocks if len(block))
 
 
 def test_markup_that_nobody_closes_is_named(invoke: Callable[..., Result]) -> None:

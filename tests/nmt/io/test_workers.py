@@ -314,3 +314,29 @@ def test_workers_end_quietly_when_their_parent_is_killed(start_process: StartPro
     assert eventually(lambda: len(pids(tmp_path)) == 2)
     process.kill()
     assert end_of(process) == (-signal.SIGKILL, "", "")
+
+
+FORKS = """
+import sys
+import time
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from nmt.io.workers import Worker
+from tests.nmt.io.test_workers import make_pid_teller
+
+workers = [Worker(partial(make_pid_teller, Path(sys.argv[1])), get_context("fork")) for _ in range(2)]
+for worker in workers:
+    worker.work_on(["a"])
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_forks_end_quietly_when_their_parent_is_killed(start_process: StartProcess, tmp_path: Path) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = start_process([sys.executable, "-c", FORKS, str(tmp_path)], cwd=ROOT, text=True, **pipes)
+    assert process.stdout.readline() == "ready\n"
+    assert len(pids(tmp_path)) == 2
+    process.kill()
+    assert end_of(process) == (-signal.SIGKILL, "", "")

@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from nmt.markup.spans import compile_pattern
 from nmt.search.sampling import Sampling
 from nmt.translate import Options, Translation, Translator
 from nmt.translate.options import Terminology
-from nmt.translate.translator import Chunk, Job, chunks_of
+from nmt.translate.translator import Job
 
 LINES = ["bat cow", "", "den fig gum", "hat", "jam kit", "log map bat", "cow"]
 SAMPLES = Options(sampling=Sampling(temperature=3.0, seed=5), n_best=2)
@@ -19,37 +20,6 @@ SAMPLES = Options(sampling=Sampling(temperature=3.0, seed=5), n_best=2)
 
 def job(folder: Path, options: Options) -> Job:
     return Job(partial(Translator.load, folder, device="cpu", precision="fp32"), options)
-
-
-class Hesitant:
-    """Lines that come two at a time, after nothing has come once."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-        self.asked: list[bool] = []
-
-    @property
-    def ended(self) -> bool:
-        return not self._lines
-
-    def take(self, limit: int, *, wait: bool) -> list[str]:
-        self.asked.append(wait)
-        taken, self._lines = (self._lines[:2], self._lines[2:]) if wait else ([], self._lines)
-        return taken
-
-
-def test_a_file_is_cut_into_blocks_that_know_their_lines() -> None:
-    blocks = list(chunks_of(FileLines("abcde"), 2))
-    assert blocks == [Chunk(0, ["a", "b"]), Chunk(2, ["c", "d"]), Chunk(4, ["e"])]
-    assert [len(block) for block in blocks] == [2, 2, 1]
-    assert list(chunks_of(FileLines([]), 2)) == []
-
-
-def test_an_empty_block_says_that_no_more_has_come_and_then_more_is_waited_for() -> None:
-    source = Hesitant(list("abcd"))
-    blocks = list(chunks_of(source, 10))
-    assert blocks == [Chunk(0, ["a", "b"]), Chunk(2, []), Chunk(2, ["c", "d"])]
-    assert source.asked == [True, False, True]
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +36,15 @@ def test_a_job_translates_a_source_whatever_is_taken_at_once(
     assert [found for block in blocks for found in block] == samples
 
 
-def test_what_a_worker_does_with_a_block_is_what_one_process_does_with_its_lines(
-    toy_model: Path, samples: list[list[Translation]]
-) -> None:
-    translate = job(toy_model, SAMPLES).start()
-    assert [found for block in chunks_of(FileLines(LINES), 3) for found in translate(block)] == samples
-    assert translate(Chunk(9, LINES)) != samples
+def test_samples_and_the_count_of_lines_are_the_same_with_helpers(toy_model: Path) -> None:
+    lines = LINES * 60
+    alone = job(toy_model, SAMPLES)
+    told: list[int] = []
+    found = [one for block in alone.translate(FileLines(lines), block=500) for one in block]
+    helped = replace(alone, workers=3).translate(FileLines(lines), block=500, on_lines=told.append)
+    assert [one for block in helped for one in block] == found
+    assert told == sorted(told)
+    assert told[-1] == len(lines)
 
 
 PAGE = [
@@ -103,9 +76,6 @@ def test_markup_that_goes_over_lines_goes_over_blocks(toy_model: Path, size: int
         "hat",
         "--> jamo",
     ]
-    translate = here.start()
-    blocks = chunks_of(FileLines(PAGE), size, options)
-    assert [one.text for block in blocks for [one] in translate(block)] == found
 
 
 def test_a_job_can_be_sent_to_another_process(toy_model: Path, tmp_path: Path) -> None:
@@ -116,9 +86,9 @@ def test_a_job_can_be_sent_to_another_process(toy_model: Path, tmp_path: Path) -
     )
     sent = pickle.loads(pickle.dumps(job(toy_model, options)))
     assert sent.options == options
-    [[found]] = sent.start()(Chunk(0, ["<b>bat</b> den xx"]))
+    [[[found]]] = sent.translate(FileLines(["<b>bat</b> den xx"]), block=1)
     assert {"cowo", "mapo", "xx"} <= set(found.text.replace("<b>", "").replace("</b>", "").split())
-    assert pickle.loads(pickle.dumps(Chunk(3, LINES))) == Chunk(3, LINES)
+    assert callable(sent.start(sent.load))
 
 
 def test_a_job_that_cannot_be_done_says_so_when_it_starts(toy_model: Path, tmp_path: Path) -> None:
