@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from nmt.translate import Translator
 from nmt_cli.main import app
 from nmt_cli.pace import LinePace
+from nmt_cli.translate import _warn_of_workers
 
 Invoke = Callable[..., Result]
 Run = Callable[..., str]
@@ -143,13 +144,12 @@ def test_attention_is_drawn_for_every_line_that_is_not_blank(run: Run, tmp_path:
 
 @pytest.mark.parametrize(("device", "warnings"), [("auto", 1), ("cpu", 0)])
 def test_workers_that_would_share_a_gpu_are_warned_about(
-    toy_model: Path, monkeypatch: pytest.MonkeyPatch, device: str, warnings: int
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, device: str, warnings: int
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # but not for them
-    command = ["translate", str(toy_model), "--workers", "2", "--device", device]
-    result = CliRunner().invoke(app, command, input=b"bat\n")
-    assert result.stdout == "bato\n"
-    assert result.stderr.count("warning: --workers 2 is for CPUs: on a GPU each has a model of its own") == warnings
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    _warn_of_workers(2, device)
+    told = capsys.readouterr().err
+    assert told.count("warning: --workers 2 is for CPUs: on a GPU each has a model of its own") == warnings
 
 
 def test_the_size_of_batches_changes_nothing(run: Run, expected: list[str]) -> None:
