@@ -45,7 +45,6 @@ class Flow:
         again: Engine[Any, Any] | None = None,
         linking: Engine[Any, Any] | None = None,
         *,
-        helpers: Sequence[Helper] = (),
         rescoring: Rescoring | None = None,
         first_line: int = 0,
         opened: Region | None = None,
@@ -57,8 +56,6 @@ class Flow:
             again: Searches once more for the translations of sentences that lack placeholders.
             linking: Searches for those of lines of which something is put back where attention tells; without it
                 `engine` does.
-            helpers: Processes that search with such engines of their own, beside these; they are started once more
-                waits than these can search at once.
             rescoring: Changes the order of what any of them finds.
             first_line: The number of the first line, on which random numbers depend.
             opened: What of the markup of a document is open before the first line.
@@ -69,7 +66,6 @@ class Flow:
         self._lacking: deque[Sentence] = deque()
         self._linking = linking
         self._to_link: deque[Sentence] = deque()
-        self._helpers = helpers
         self._rescoring = rescoring
         self._next_in = self._next_out = first_line
         self._opened = opened
@@ -78,6 +74,9 @@ class Flow:
         self._characters = 0
         self.translated = 0
         """Lines translated so far, those too that wait for one before them."""
+        self.helpers: Sequence[Helper] = ()
+        """Processes that search with such engines of their own, beside these; they are started once more waits than
+        these can search at once."""
 
     @property
     def busy(self) -> bool:
@@ -118,7 +117,7 @@ class Flow:
                     engine.add(_head(sentences, engine))
                 for number, hypotheses in self._rescored(engine.step()):
                     self._keep(number, hypotheses)
-        if self._helpers:
+        if self.helpers:
             self._share()
         done = []
         while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
@@ -139,14 +138,14 @@ class Flow:
     def _share(self) -> None:
         """Give helpers what waits, and take what they have found; wait for that a moment where nothing is done here."""
         queues = ((self._again, self._lacking), (self._linking, self._to_link))
-        for helper in self._helpers:
+        for helper in self.helpers:
             if self._waiting or self._to_link:
                 helper.start(len(self._engines))
             while helper.hungry and (self._waiting or self._lacking or self._to_link):
                 helper.add([self._shift(), *(_head(sentences, engine) for engine, sentences in queues)])
         if self.busy and not any(engine.busy for engine in self._engines if engine):
-            Helper.wait_for(self._helpers)
-        for helper in self._helpers:
+            Helper.wait_for(self.helpers)
+        for helper in self.helpers:
             for found, *others in helper.take():
                 self._judge(found)
                 for number, hypotheses in chain.from_iterable(map(self._rescored, others)):

@@ -159,14 +159,7 @@ class Translator:
         blocks = whole_lines(found, markup=options.markup)
         return [translations for block in blocks for translations in block]
 
-    def flow(
-        self,
-        options: Options = DEFAULT,
-        *,
-        first_line: int = 0,
-        opened: Region | None = None,
-        helpers: Sequence[Helper] = (),
-    ) -> Flow:
+    def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
         """Begin to translate lines that are still to come, as `translate` does."""
         search = self._search(options)
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
@@ -204,16 +197,7 @@ class Translator:
         linking: Engine[Any, Any] | None = None
         if self.attends and processor.known is not None and not kind.with_attention:
             linking = self._engine(search, replace(kind, with_attention=True))
-        return Flow(
-            processor,
-            engine,
-            again,
-            linking,
-            helpers=helpers,
-            rescoring=rescoring,
-            first_line=first_line,
-            opened=opened,
-        )
+        return Flow(processor, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
 
     def _search(self, options: Options) -> SearchSettings:
         """Return the settings of the search; on a GPU without a shortlist, which would gain nothing there."""
@@ -307,13 +291,13 @@ class Job:
     ) -> Generator[Translations, None, None]:
         """Translate all lines of a source; see `translate_source`. Close the generator when it is left early."""
         translator = self.load()
-        helpers = [self._helper(translator) for _ in range(self.workers - 1)]
+        flow = translator.flow(self.options)
+        flow.helpers = [self._helper(translator) for _ in range(self.workers - 1)]
         try:
-            flow = translator.flow(self.options, helpers=helpers)
             found = translate_source(flow, source, block=block, on_lines=on_lines)
             yield from whole_lines(found, markup=self.options.markup)
         finally:
-            for helper in helpers:
+            for helper in flow.helpers:
                 helper.stop()
 
     def _helper(self, translator: Translator) -> Helper:
