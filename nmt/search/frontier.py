@@ -193,7 +193,7 @@ class Frontier(Takable, Protocol):
         """The last pieces, [B, K]."""
 
     def grow(self, logits: Tensor, state: SearchState) -> tuple[Self, Tensor | None]:
-        """Make a step from the logits of each next piece, [B, K, V], and the state that came with them.
+        """Make a step from the logits of each next piece, [B, K, V], which are lost, and the state that came with them.
 
         Return the next frontier, and the beams that its beams continue, [B, K]; None where each continues itself. A
         sentence that is over may be grown further: what has been found for it then stays the same.
@@ -239,11 +239,15 @@ class Limits(Rows):
         return cls(none, shortest, longest, tuple(rules), tuple(never), weighed)
 
     def log_probs(self, logits: Tensor, state: SearchState, written: Written) -> Tensor:
-        """Turn logits [B, K, V] into log-probabilities, -inf for pieces that may not come next: [B, K, V].
+        """Turn logits [B, K, V], which are lost, into log-probabilities, -inf for pieces that may not come next.
 
         Where rules leave no piece at all, `</s>` may come.
         """
-        log_probs = logits if self.weighed else logits.log_softmax(dim=-1, dtype=torch.float32)
+        log_probs = logits
+        if not self.weighed:
+            # in their place: another tensor of that size, 5 MB of 200 hypotheses, would drive much out of the cache
+            place = logits if logits.is_cpu and logits.dtype == torch.float32 else None
+            log_probs = torch.log_softmax(logits, dim=-1, dtype=torch.float32, out=place)
         log_probs = forbidding(log_probs, self.never)
         ends = log_probs[:, :, EOS].clone() if self.rules else None
         if self.shortest is not None:
