@@ -1,6 +1,7 @@
 """The encoder, and the encoder-decoder: ids in, features or logits out."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -11,6 +12,7 @@ from nmt.models.attention import Memory
 from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, make_layer
 from nmt.models.decoder import DecoderState, RecurrentDecoder
 from nmt.models.embedding import Dropout, WordEmbedding
+from nmt.models.streams import side_by_side
 
 
 class RecurrentEncoder(nn.Module):
@@ -62,12 +64,14 @@ class RecurrentEncoder(nn.Module):
         x, ends = embedded, list[State]()
         for i, layer in enumerate(self.forward_layers):
             source = self.dropouts[i - 1](x) if i else x
-            y, end = self._read(cast(RecurrentLayer, layer), source, lengths)
+            read = partial(self._read, cast(RecurrentLayer, layer), source, lengths)
             if i < len(self.backward_layers):
-                backward = cast(RecurrentLayer, self.backward_layers[i])
-                mirrored, other = self._read(backward, gather_positions(source, mirror), lengths)
-                y = torch.cat([y, gather_positions(mirrored, mirror)], dim=2)  # [B, S, H]
+                back = partial(self._read_back, cast(RecurrentLayer, self.backward_layers[i]), source, lengths, mirror)
+                (y, end), (z, other) = side_by_side(read, back, shared=(source, lengths, mirror))
+                y = torch.cat([y, z], dim=2)  # [B, S, H]
                 end = tuple(torch.cat(parts, dim=1) for parts in zip(end, other, strict=True))
+            else:
+                y, end = read()
             x = x + y if self.residual and x.shape == y.shape else y
             ends.append(end)
         return x, self._summary(ends)
@@ -76,6 +80,13 @@ class RecurrentEncoder(nn.Module):
         """Run a layer over [B, S, I]; return its outputs and what is needed of its last state, parts [B, *]."""
         outputs = layer(inputs)
         return outputs, (gather_positions(outputs, (lengths - 1)[:, None]).squeeze(1),)
+
+    def _read_back(
+        self, layer: RecurrentLayer, inputs: Tensor, lengths: Tensor, mirror: Tensor
+    ) -> tuple[Tensor, State]:
+        """Do the same from the last real position to the first; `mirror` [B, S] says what stands where then."""
+        outputs, end = self._read(layer, gather_positions(inputs, mirror), lengths)
+        return gather_positions(outputs, mirror), end
 
     def _summary(self, ends: Sequence[State]) -> Tensor:
         return ends[-1][0]

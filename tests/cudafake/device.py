@@ -196,6 +196,7 @@ def pretend() -> None:
     torch.cuda.stream, torch.cuda.graph, torch.cuda.CUDAGraph = _on_stream, _graph, Graph
     torch.backends.cudnn.is_available = lambda: True
     torch.backends.cudnn.version = lambda: CUDNN_VERSION
+    torch.Tensor.record_stream = lambda tensor, stream: None
     nn.RNNBase.flatten_parameters = _flatten_parameters
     fake_tensor.FakeTensor.tolist = _tolist
     # fake tensors make no real ones on the device
