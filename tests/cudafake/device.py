@@ -169,10 +169,15 @@ def _flatten_parameters(module: nn.RNNBase) -> None:
         first += weight.numel()
 
 
+fetched_truth = False
+"""What truth values are that are fetched together."""
+
+
 def _tolist(x: Tensor) -> Any:
-    """Fetch all numbers of a tensor at once: they are zeros, and truth values false."""
+    """Fetch all numbers at once; those that are no truth values are zeros."""
     note_wait("tolist")
-    return np.zeros(x.shape, dtype=str(x.dtype).removeprefix("torch.").replace("bfloat16", "float32")).tolist()
+    kind = str(x.dtype).removeprefix("torch.").replace("bfloat16", "float32")
+    return np.full(x.shape, fetched_truth and x.dtype == torch.bool, dtype=kind).tolist()
 
 
 def pretend() -> None:

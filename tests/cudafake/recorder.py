@@ -46,7 +46,7 @@ _FREE |= {
 """Operations that start no kernel: views, and memory as it is."""
 _PLACES: Final = 1000
 """How many of them `nonzero` finds, at most."""
-_NUMBER: Final = 32
+_NUMBER: Final = 16
 """What every whole number is that the host asks for by itself; other numbers are 1, and truth values true."""
 
 

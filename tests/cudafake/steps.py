@@ -2,11 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -15,11 +16,13 @@ from nmt.batching import Batch, Segment, SourceBatch, TargetBatch, TrainingBatch
 from nmt.config.model import ModelSettings
 from nmt.config.search import SearchSettings
 from nmt.config.training import TrainingSettings
+from nmt.lm.generator import Generation, Generator
 from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.devices import Precision, for_search
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.tensors import tensors_of
+from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine, Kind, start_of
 from nmt.search.protocol import Sentence
 from nmt.search.replay import recorder_for
@@ -30,6 +33,7 @@ from nmt.training.loss_scale import LossScale
 from nmt.training.state import Carry, Position
 from nmt.training.translation import TrainingLoss
 from nmt.training.update import MovingAverage, Updater, make_objective, make_optimizer
+from tests.cudafake import device
 from tests.cudafake.device import Library
 from tests.cudafake.recorder import Recorder, Seen
 
@@ -40,7 +44,7 @@ PAIRS: Final = 256
 """Of a batch, or lines of a language model's text."""
 SENTENCES: Final = 64
 """That are searched together."""
-SOURCE: Final = 32
+SOURCE: Final = 16
 """Positions of each of their sources."""
 LARGE: Final = {"embedding_size": 1024, "hidden_size": 1024, "encoder_layers": 2, "decoder_layers": 2}
 """The model of the steps. More layers would be more of the same."""
@@ -121,17 +125,29 @@ def _update(
     return seen
 
 
+def doubled(model: Seq2Seq) -> Any:
+    """Search with the mean of two models."""
+    return Ensemble([model, model])
+
+
+def with_text_model(model: Seq2Seq) -> Any:
+    """Search with a language model's scores added."""
+    return FusedModel(model, for_search(_language_model({}), "bf16", device=DEVICE), weight=0.1)
+
+
 def search_step(
     *,
     model: Mapping[str, Any] = {},
     search: Mapping[str, Any] = {},
     kind: Mapping[str, Any] = {},
     precision: Precision = "bf16",
+    joined: Callable[[Seq2Seq], Any] = lambda model: model,
 ) -> Seen:
     """Make the third step of `SENTENCES` sentences of `SOURCE` positions each, as it would be recorded."""
     settings = SearchSettings(**search)
     with fake_gpu(), torch.inference_mode():
-        searched = for_search(_translator(model), precision, device=DEVICE)
+        alone = for_search(_translator({"encoder_layers": 1, **model}), precision, device=DEVICE)
+        searched = joined(alone)
         ids, lengths = (
             torch.ones(shape, dtype=torch.int64, device=DEVICE) for shape in ((SENTENCES, SOURCE), SENTENCES)
         )
@@ -149,13 +165,24 @@ def search_step(
         return seen
 
 
+def writing_step(*, pieces: int = 8) -> Seen:
+    """Let a language model write so many pieces of `SENTENCES` lines, when all of them are over."""
+    with fake_gpu(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "fetched_truth", True)
+        writer = Generator(for_search(_language_model({}), "bf16", device=DEVICE), None, None)
+        state, numbers = writer.model.start(SENTENCES), torch.arange(SENTENCES, device=DEVICE)
+        with Recorder() as seen:
+            writer._draw(state, numbers, Generation(max_length=pieces), prefix=(), wanted=SENTENCES)
+        return seen
+
+
 def engine_step(
     *, model: Mapping[str, Any] = {}, search: Mapping[str, Any] = {}, precision: Precision = "bf16"
 ) -> Seen:
     """Let an engine search `SENTENCES` sentences, and look at the fourth of its steps, when those are recorded."""
     settings = SearchSettings(**search)
     with fake_gpu():
-        searched = for_search(_translator(model), precision, device=DEVICE)
+        searched = for_search(_translator({"encoder_layers": 1, **model}), precision, device=DEVICE)
         sizes = {"batch_tokens": 2**20, "beams": settings.beam_size}
         recorder = recorder_for(DEVICE)
         engine = Engine(searched, start_of(settings), **sizes, reverse_source=False, recorder=recorder)

@@ -13,7 +13,7 @@ from nmt.config.model import CELLS
 from nmt.search.sampling import Sampling
 from tests.cudafake.fixture import FakeCuda
 from tests.cudafake.recorder import Seen
-from tests.cudafake.steps import engine_step, search_step
+from tests.cudafake.steps import doubled, engine_step, search_step, with_text_model, writing_step
 from tests.cudafake.test_training_steps import SLACK
 
 Budget = tuple[int, dict[str, Any]]
@@ -25,28 +25,30 @@ def model(kernels: int, **settings: Any) -> Budget:
 
 
 BUDGETS: dict[str, Budget] = {
-    "lstm": model(122, cell="lstm"),
-    "gru": model(120, cell="gru"),
-    "rnn": model(122, cell="rnn"),
-    "rnn_relu": model(122, cell="rnn_relu"),
-    "peephole_lstm": model(160, cell="peephole_lstm"),
-    "layer_norm_lstm": model(162, cell="layer_norm_lstm"),
-    "cho_gru": model(140, cell="cho_gru"),
-    "ssru": model(130, cell="ssru"),
-    "input feeding": model(123, input_feeding=True),
-    "dot": model(122, attention="dot"),
-    "scaled_dot": model(123, attention="scaled_dot"),
-    "additive": model(125, attention="additive"),
-    "no attention": model(116, attention="none"),
+    "lstm": model(99, cell="lstm"),
+    "gru": model(97, cell="gru"),
+    "rnn": model(99, cell="rnn"),
+    "rnn_relu": model(99, cell="rnn_relu"),
+    "peephole_lstm": model(137, cell="peephole_lstm"),
+    "layer_norm_lstm": model(139, cell="layer_norm_lstm"),
+    "cho_gru": model(117, cell="cho_gru"),
+    "ssru": model(107, cell="ssru"),
+    "input feeding": model(100, input_feeding=True),
+    "dot": model(99, attention="dot"),
+    "scaled_dot": model(100, attention="scaled_dot"),
+    "additive": model(102, attention="additive"),
+    "no attention": model(93, attention="none"),
     "greedy": (34, {"search": {"beam_size": 1}}),
-    "coverage": (150, {"search": {"coverage_penalty": 0.2}}),
-    "no repetition": (143, {"search": {"no_repeat_ngram": 3}}),
-    "attention kept": (130, {"kind": {"with_attention": True}}),
+    "coverage": (127, {"search": {"coverage_penalty": 0.2}}),
+    "no repetition": (120, {"search": {"no_repeat_ngram": 3}}),
+    "attention kept": (106, {"kind": {"with_attention": True}}),
     "sampling": (134, {"kind": {"sampling": Sampling(), "n_best": 5}}),
     "sampling, top_k": (167, {"kind": {"sampling": Sampling(top_k=10), "n_best": 5}}),
     "sampling, top_p": (168, {"kind": {"sampling": Sampling(top_p=0.9), "n_best": 5}}),
-    "fp32": (119, {"precision": "fp32"}),
-    "fp32, ssru": (121, {"precision": "fp32", "model": {"cell": "ssru"}}),
+    "ensemble": (131, {"joined": doubled}),
+    "language model": (127, {"joined": with_text_model, "kind": {"weighed": True}}),
+    "fp32": (96, {"precision": "fp32"}),
+    "fp32, ssru": (98, {"precision": "fp32", "model": {"cell": "ssru"}}),
 }
 
 
@@ -94,3 +96,11 @@ def test_eight_steps_of_an_engine_are_one_replay_and_one_look(
     assert seen.waits.total() == 1
     assert not seen.on_host
     assert seen.kernels.total() <= kernels  # copies of what was not there before, and who is over
+
+
+def test_eight_pieces_that_a_language_model_writes_are_looked_at_once_and_fetched_once(fake_cuda: FakeCuda) -> None:
+    seen = fake_cuda(writing_step, pieces=8)
+    assert seen.waits.total() == 2
+    assert not seen.float16
+    assert not seen.on_host
+    assert seen.kernels.total() <= SLACK * 1005

@@ -69,6 +69,7 @@ BUDGETS = {
     "8,192 pieces": Budget(336, {"length": 32}, sent=8 * 4 * IDS + 8 * PAIRS),
     "sampled": Budget(334, {"training": {"objective": "sampled"}}, sent=4 * IDS + 8 * PAIRS + DRAWN, on_host=7),
     "r_drop": training(574, r_drop=1.0),
+    "adamw": training(336, optimizer="adamw", weight_decay=0.01),
     "sgd, average, clipped values": training(332, optimizer="sgd", ema_decay=0.999, clip_norm=0.0, clip_value=1.0),
     "fp16": Budget(358, {"precision": "fp16"}),
     "fp16, sampled": Budget(
