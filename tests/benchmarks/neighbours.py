@@ -5,8 +5,9 @@
 Neighbours are started on purpose: none, one, two, that never rest. Beside them, programs take turns: this one and an
 older one, whose COMMAND takes the arguments of `nmt`; with one thread and with several. Measured are training of the
 demo's model and of the default one on DATA_DIR, in target pieces a second after the first steps, translation of a file
-by MODEL, and preparation of it with itself as its translation, in lines a second, start included. A table shows each
-rate, and its ratio to that of one thread of the same program beside the same neighbours.
+by MODEL (`--workers`), and preparation of it with itself as its translation (`--workers`), in lines a second, start
+included. A table shows each rate, and its ratio to that of one thread or worker of the same program beside the same
+neighbours.
 """
 
 import argparse
@@ -110,6 +111,8 @@ def main() -> None:
         if model:
             options = ["translate", str(model), str(src), "--workers"]
             work["translate"] = lambda command, workers: lines_rate([*command, *options, str(workers)], lines)
+    if not any(arguments.only in name for name in work):
+        parser.error(f"--only {arguments.only}: expected a part of one of {', '.join(work)}")
     programs = {"new": [sys.executable, "-m", "nmt_cli"]}
     if arguments.old:
         programs = {"old": shlex.split(arguments.old), **programs}
