@@ -83,10 +83,9 @@ def lines_rate(command: list[str], lines: int) -> float:
 def prepare_rate(command: list[str], src: Path, lines: int, workers: int) -> float:
     """Prepare a text with itself as its translation."""
     with TemporaryDirectory() as folder:
-        texts = [option for side in ("src", "tgt") for option in (f"--train-{side}", str(src))]
+        texts = [option for side in ("src", "tgt") for option in (f"--{side}", str(src))]
         texts += [option for side in ("src", "tgt") for option in (f"--valid-{side}", str(src))]
-        keep = ["--set", "data.drop_copies=false", "--set", "data.drop_overlap=false"]
-        found = ["prepare", f"{folder}/data", *texts, *keep, "--workers", str(workers)]
+        found = ["prepare", f"{folder}/data", *texts, "--set", "data.drop_copies=false", "--workers", str(workers)]
         return lines_rate([*command, *found], lines)
 
 

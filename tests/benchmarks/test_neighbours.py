@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.neighbours import main, training_rate
+from tests.benchmarks.neighbours import main, prepare_rate, training_rate
 
 
 def test_a_training_that_fails_has_no_speed(tmp_path: Path) -> None:
@@ -21,3 +21,9 @@ def test_a_name_of_nothing_that_is_measured_is_refused(
     told = capsys.readouterr()
     assert told.out == ""
     assert "--only nonsense: expected a part of one of train demo's model, train default model" in told.err
+
+
+def test_the_preparation_that_is_measured_succeeds(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("".join(f"line {number} of a text\n" for number in range(200)))
+    assert prepare_rate([sys.executable, "-m", "nmt_cli"], text, 200, 1) > 0
