@@ -2,13 +2,13 @@
 
 import os
 import signal
+import time
 import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import chain
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
@@ -27,20 +27,21 @@ _LOOK: Final = 1.0
 
 
 def map_blocks(
-    make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int, few: int
+    make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int, alone: float
 ) -> Generator[R, None, None]:
-    """Do as `map_in_processes`, but start no process for one worker, or for blocks that hold `few` items in all."""
-    stream, first, items = iter(blocks), list[B](), 0
-    for block in stream if workers > 1 else ():
-        first.append(block)
-        items += len(block)
-        if items > few:
-            yield from map_in_processes(make, chain(first, stream), workers=workers)
-            return
+    """Do as `map_in_processes`, but start no process for one worker, nor before the first blocks have taken `alone`
+    seconds of work in this one: so much work should be seen before the time that processes take to start is spent."""
+    stream, spent = iter(blocks), 0.0
     work: Callable[[B], R] | None = None
-    for block in chain(first, stream):
-        work = work or make()
-        yield work(block)
+    for block in stream if workers == 1 or alone else ():
+        work, begun = work or make(), time.perf_counter()
+        result = work(block)
+        spent += time.perf_counter() - begun
+        yield result
+        if workers > 1 and spent > alone:
+            break
+    del work
+    yield from map_in_processes(make, stream, workers=workers)
 
 
 def map_in_processes(

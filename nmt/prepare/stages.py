@@ -55,6 +55,9 @@ from nmt.text.tokenizer import Tokenizer, Tokenizers, load_tokenizers
 BLOCK_READ: Final = 20_000
 """Records that are worked on at a time."""
 
+_ALONE: Final = 1.0
+"""Seconds of work of a stage before other processes are started: about what that takes."""
+
 _WARNINGS: Final = "warnings.json"
 
 
@@ -364,7 +367,7 @@ class Stages(Generic[R]):
                 else:
                     yield block
 
-        with closing(map_blocks(make, unfinished(), workers=self.workers, few=self.block)) as results:
+        with closing(map_blocks(make, unfinished(), workers=self.workers, alone=_ALONE)) as results:
             for result in results:
                 done[result.folder.name] = result
                 self.on_progress(StageProgress(stage, sum(one.read for one in done.values()), total()))

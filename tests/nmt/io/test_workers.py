@@ -115,20 +115,27 @@ def eventually(what: Callable[[], bool]) -> bool:
     return what()
 
 
-def test_few_items_or_one_worker_need_no_process(tmp_path: Path) -> None:
+def test_little_work_or_one_worker_needs_no_process(tmp_path: Path) -> None:
     make, here = partial(make_pid_teller, tmp_path), os.getpid()
-    assert list(map_blocks(make, [["a", "b"], ["c"]], workers=4, few=3)) == [here] * 2
-    assert list(map_blocks(make, [["a"], ["b"], ["c"]], workers=1, few=0)) == [here] * 3
-    assert list(map_blocks(make, [], workers=4, few=0)) == []
+    assert list(map_blocks(make, [["a", "b"], ["c"]], workers=4, alone=60.0)) == [here] * 2
+    assert list(map_blocks(make, [["a"], ["b"], ["c"]], workers=1, alone=0.0)) == [here] * 3
+    assert list(map_blocks(make, [], workers=4, alone=0.0)) == []
     [made] = tmp_path.iterdir()
     assert made.read_text() == "made\n" * 2
 
 
 def test_several_blocks_are_shared_among_processes(tmp_path: Path) -> None:
-    with closing(map_blocks(make_shouter, [["a"], ["b"], ["c"]], workers=2, few=1)) as results:
+    with closing(map_blocks(make_shouter, [["a"], ["b"], ["c"]], workers=2, alone=0.0)) as results:
         assert list(results) == [["A"], ["B"], ["C"]]
-    told = set(map_blocks(partial(make_pid_teller, tmp_path), [["a"], ["b"]], workers=2, few=1))
+    told = set(map_blocks(partial(make_pid_teller, tmp_path), [["a"], ["b"]], workers=2, alone=0.0))
     assert os.getpid() not in told
+
+
+def test_processes_are_started_when_the_first_blocks_have_taken_their_time(tmp_path: Path) -> None:
+    slept = list(map_blocks(partial(make_recorded_sleeper, tmp_path), [["0"], ["0.2"], ["0"]], workers=2, alone=0.1))
+    assert slept == [["0"], ["0.2"], ["0"]]
+    assert os.getpid() in pids(tmp_path)
+    assert len(pids(tmp_path)) == 2
 
 
 def test_results_come_in_the_order_of_the_blocks() -> None:

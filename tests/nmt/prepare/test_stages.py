@@ -36,7 +36,10 @@ PREPARE = f"""
 import sys
 from pathlib import Path
 from nmt.config import load_settings
+from nmt.prepare import stages
 from nmt.prepare.pipeline import prepare
+
+stages._ALONE = 0.0
 
 def run(on_progress=lambda progress: None):
     prepare(Path(sys.argv[1]), load_settings(None, sys.argv[3:]), on_progress, workers=int(sys.argv[2]), block={BLOCK})
@@ -94,8 +97,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_any_number_of_processes_gives_the_same_data(
-    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("nmt.prepare.stages._ALONE", 0.0)
     tagged = make_settings("data.corpora=[{src=['train.src'], tgt=['train.src'], tag='<a>'}]", "data.drop_copies=false")
     for workers in (1, 2):
         prepare(tmp_path / str(workers), tagged, block=BLOCK, workers=workers)
