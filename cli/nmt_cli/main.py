@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from nmt.errors import NmtError, UsageError, describe_out_of_memory, is_out_of_memory, memory_limit
 from nmt_cli.lm import lm
 from nmt_cli.terminal import INTERRUPTED, add_command, fail, own_streams, say, show_warnings
+from nmt_cli.vocabulary import vocabulary
 
 COMMANDS: Final = (
     *("prepare", "inspect", "train", "translate", "score", "tune", "plot", "average", "shortlist", "vectors"),
@@ -136,4 +137,5 @@ def nmt(
 
 for name in COMMANDS:
     add_command(app, getattr(import_module(f"nmt_cli.{name}"), name))
+app.add_typer(vocabulary)
 app.add_typer(lm)

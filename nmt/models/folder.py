@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nmt.config import Settings, parse_settings, to_toml
+from nmt.config import ModelSettings, Settings, parse_settings, to_toml
 from nmt.config.load import describe_misfit
 from nmt.config.model import CELLS
 from nmt.errors import ConfigError, ModelError
@@ -117,6 +117,14 @@ class ModelFolder:
         card.write(self.path)
 
 
+def refuse_used(folder: Path) -> None:
+    """Refuse a folder for a new model that is a file, or holds files."""
+    if folder.exists() and not folder.is_dir():
+        raise ModelError(f"{folder} is a file; a model needs a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ModelError(f"{folder} holds files already; choose a new or empty folder")
+
+
 def put_lexicon(folder: Path, content: bytes) -> None:
     """Write the lexicon of a model folder, or replace it."""
     _put(folder, LEXICON, content, _read_card(folder).sha256.get(LEXICON, []))
@@ -176,16 +184,19 @@ def load_language_model(folder: Path, *, device: torch.device) -> tuple[Language
     return model, settings
 
 
+def build_either(settings: ModelSettings, sizes: Vocabularies, *, seed: int) -> Seq2Seq | LanguageModel:
+    """Build a model of whichever kind; the same arguments give the same weights."""
+    if settings.kind == "lm":
+        return build_language_model(settings, vocab_size=sizes.tgt, seed=seed)
+    src, tgt = sizes.src, sizes.tgt
+    return build_model(settings, src_vocab_size=src, tgt_vocab_size=tgt, joint=sizes.joint, seed=seed)
+
+
 def load_either(folder: Path, *, device: torch.device) -> tuple[Seq2Seq | LanguageModel, Settings]:
     """Load a model of whichever kind, ready in evaluation mode."""
     settings, sizes = _read_checked(folder)
-    model: Seq2Seq | LanguageModel
     with Undrawn():
-        if settings.model.kind == "lm":
-            model = build_language_model(settings.model, vocab_size=sizes.tgt, seed=0)
-        else:
-            src, tgt = sizes.src, sizes.tgt
-            model = build_model(settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=sizes.joint, seed=0)
+        model = build_either(settings.model, sizes, seed=0)
     load_tensors(model, read_tensors(folder / WEIGHTS), where=folder / WEIGHTS)
     return model.eval().to(device), settings
 

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.files import building, sha256
-from nmt.models.build import build_language_model, build_model, count_parameters
+from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_training_precision, prepare_for_search
 from nmt.models.folder import (
     CARD,
     ModelFolder,
     Vocabularies,
+    build_either,
     check_hashes,
     load_tensors,
     read_settings,
     refuse_more_than_is_there,
+    refuse_used,
 )
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
@@ -63,10 +65,7 @@ def average_run(
     if not checkpoints:
         raise ModelError(f"{model_dir} holds no checkpoints to average")
     checkpoints = checkpoints if last is None else checkpoints[-last:]
-    if out_dir.exists() and not out_dir.is_dir():
-        raise ModelError(f"{out_dir} is a file; a model needs a folder")
-    if out_dir.is_dir() and any(out_dir.iterdir()):
-        raise ModelError(f"{out_dir} holds files already; choose a new or empty folder")
+    refuse_used(out_dir)
     if (model_dir / CARD).exists():
         check_hashes(model_dir, [path.name for path in tokenizer_files(model_dir)])
     settings, tokenizers = read_settings(model_dir), load_tokenizers(model_dir)
@@ -74,14 +73,7 @@ def average_run(
     if data is not None:
         _refuse_other_data(data, model_dir, settings)
     refuse_more_than_is_there(checkpoints[-1], settings, sizes)
-    seed = settings.training.seed
-    model = (
-        build_language_model(settings.model, vocab_size=sizes.tgt, seed=seed)
-        if settings.model.kind == "lm"
-        else build_model(
-            settings.model, src_vocab_size=sizes.src, tgt_vocab_size=sizes.tgt, joint=sizes.joint, seed=seed
-        )
-    )
+    model = build_either(settings.model, sizes, seed=settings.training.seed)
     average_into(model, checkpoints)
     average = Average(tuple(map(checkpoint_step, checkpoints)), count_parameters(model), None)
     summary: dict[str, object] = {"averaged_steps": list(average.steps), "parameters": average.parameters}

@@ -21,7 +21,7 @@ from nmt.training.resolve import changed_settings
 ASLEEP: Final = -1e4
 """The bias of a piece that a model has, but has not learnt: its probability is exactly 0."""
 
-_TABLES: Final = {"src_embedding": "src", "tgt_embedding": "tgt", "embedding": "tgt", "output": "tgt"}
+SIDES: Final = {"src_embedding": "src", "tgt_embedding": "tgt", "embedding": "tgt", "output": "tgt"}
 """The parts whose weights have a row for each piece, and whose pieces those are."""
 _FREE: Final = ("dropout", "init", "init_range", "forget_bias")
 """Settings of the model, or ends of their names, that its weights do not depend on."""
@@ -47,7 +47,8 @@ def inherit(
 
     Where the vocabularies differ, rows of the embeddings and of the output layer are those of the pieces that both
     know; the others are drawn from a normal distribution with the mean and deviation that each column has in the
-    parent. A line for each vocabulary tells how many are known.
+    parent. A line for each vocabulary tells how many are known. Pieces that the parent has not learnt yet start with
+    the mean of its biases.
 
     Raises:
         ConfigError: The parent has other layers; or no piece that the data have; or source and target share a
@@ -68,15 +69,16 @@ def inherit(
             f"the parent {parent} has {kinds[known.joint]}, but the data were prepared with {kinds[tokenizers.joint]}: "
             f"prepare them with tokenizer.joint = {str(known.joint).lower()}"
         )
-    awake = tensors["output.bias"] > ASLEEP
+    bias = tensors["output.bias"]
+    tensors["output.bias"] = torch.where(bias <= ASLEEP, bias[bias > ASLEEP].mean(), bias)
     rows = {
-        "src": _common("source", tokenizers.src.pieces, known.src.pieces, awake if known.joint else None),
-        "tgt": _common("target", tokenizers.tgt.pieces, known.tgt.pieces, awake),
+        "src": _common("source", tokenizers.src.pieces, known.src.pieces),
+        "tgt": _common("target", tokenizers.tgt.pieces, known.tgt.pieces),
     }
     generator = torch.Generator().manual_seed(settings.training.seed)
     for name, tensor in tensors.items():
-        if side := _TABLES.get(name.partition(".")[0]):
-            tensors[name] = _taken_over(tensor, rows[side], generator)
+        if side := SIDES.get(name.partition(".")[0]):
+            tensors[name] = _taken_over(tensor, rows[side], generator, drawn=not name.endswith(".given"))
     load_tensors(model, tensors, where=parent / WEIGHTS)
     for side in ("tgt",) if known.joint else ("src", "tgt"):
         on_message(_told(rows[side], parent, joint=known.joint))
@@ -89,20 +91,21 @@ def lineage(parent: Path) -> tuple[dict[str, Any], ...]:
     return itself, *training.get("parents", ())
 
 
-def _common(name: str, pieces: Sequence[str], of_parent: Sequence[str], awake: Tensor | None) -> _Rows:
-    """Find the pieces that both vocabularies have, and the parent has learnt."""
-    ids = {piece: index for index, piece in enumerate(of_parent) if awake is None or bool(awake[index])}
+def _common(name: str, pieces: Sequence[str], of_parent: Sequence[str]) -> _Rows:
+    """Find the pieces that both vocabularies have."""
+    ids = {piece: index for index, piece in enumerate(of_parent)}
     here = [index for index, piece in enumerate(pieces) if piece in ids]
     if not here or here[-1] <= EOS:
         raise ConfigError(f"the parent knows none of the {counted(len(pieces), f'{name} piece')} of the data")
     return _Rows(name, torch.tensor(here), torch.tensor([ids[pieces[index]] for index in here]), len(pieces))
 
 
-def _taken_over(table: Tensor, rows: _Rows, generator: torch.Generator) -> Tensor:
-    """Return the table [V, *] of another vocabulary, from that of the parent, [V', *]."""
-    learnt = table[rows.there]
-    new = torch.empty(rows.size, *table.shape[1:])
-    new.normal_(generator=generator).mul_(learnt.std(dim=0)).add_(learnt.mean(dim=0))
+def _taken_over(table: Tensor, rows: _Rows, generator: torch.Generator, *, drawn: bool) -> Tensor:
+    """Return the table [V, *] of another vocabulary, from that of the parent, [V', *], whose other rows are drawn, or
+    zeros."""
+    learnt, new = table[rows.there], torch.zeros(rows.size, *table.shape[1:])
+    if drawn:
+        new.normal_(generator=generator).mul_(learnt.std(dim=0)).add_(learnt.mean(dim=0))
     new[rows.here] = learnt
     return new
 

@@ -1,0 +1,124 @@
+"""A model with more pieces: it translates as before, and learns them when it is trained further."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nmt.config import Settings
+from nmt.errors import ConfigError
+from nmt.io.files import building
+from nmt.io.lines import OnBadUtf8, read_lines
+from nmt.models.build import Undrawn, count_parameters
+from nmt.models.folder import (
+    WEIGHTS,
+    ModelFolder,
+    Vocabularies,
+    build_either,
+    load_either,
+    load_own_tokenizers,
+    load_tensors,
+    model_tensors,
+    refuse_used,
+)
+from nmt.text.new_pieces import parts, wanting, with_more
+from nmt.text.tokenizer import Tokenizer, Tokenizers
+from nmt.training.inheriting import ASLEEP, SIDES, lineage
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """A tokenizer of before and of now, and the pieces that only the latter has."""
+
+    before: Tokenizer
+    now: Tokenizer
+    pieces: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, pieces: Sequence[str], symbols: Sequence[str]) -> "_Grown":
+        """Add pieces to a tokenizer."""
+        model, new = with_more(tokenizer, pieces, symbols)
+        return cls(tokenizer, Tokenizer(model), tuple(new))
+
+    def rows(self, name: str, table: Tensor) -> Tensor:
+        """Append the rows of the new pieces to a table [V, *]: the mean of what they were cut into before; or zeros,
+        which no word vector is given."""
+        if name.endswith(".given") or not self.pieces:
+            return torch.cat([table, table.new_zeros(len(self.pieces), *table.shape[1:])])
+        new = [table[parts(self.before, piece)].mean(dim=0) for piece in self.pieces]
+        return torch.cat([table, torch.stack(new)])
+
+
+def add_to_vocabulary(
+    model_dir: Path, out_dir: Path, *, src: Sequence[str], tgt: Sequence[str], symbols: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Write a model with more pieces to a new folder; it translates text without them as before, to the last bit.
+
+    Text that holds a new piece is read as it, whose vector is the mean of those that it was cut into. None is ever
+    written, as its probability is 0, until a training that begins with the model (`training.parent`) has learnt it.
+
+    Args:
+        out_dir: A folder that is new or empty; it appears when all is done.
+        src: Pieces of the source, as `nmt.text.new_pieces.with_more` takes them.
+        tgt: Pieces of the target; a model with one vocabulary gets those of both sides.
+        symbols: Pieces of both sides that are never cut and never merged.
+
+    Returns:
+        The new pieces of each side, "src" and "tgt", or of both, "joint".
+
+    Raises:
+        ConfigError: One cannot be a piece, or the model has all of them already.
+        ModelError: A folder cannot be used.
+    """
+    refuse_used(out_dir)
+    model, settings = load_either(model_dir, device=torch.device("cpu"))
+    tokenizers = load_own_tokenizers(model_dir)
+    if tokenizers.joint:
+        joint = _Grown.of(tokenizers.tgt, [*src, *tgt], symbols)
+        sides, told = {"src": joint, "tgt": joint}, {"joint": joint.pieces}
+    else:
+        sides = {"src": _Grown.of(tokenizers.src, src, symbols), "tgt": _Grown.of(tokenizers.tgt, tgt, symbols)}
+        told = {side: grown.pieces for side, grown in sides.items()}
+    if not any(told.values()):
+        raise ConfigError(f"{model_dir} has all of these pieces already")
+    grown = Tokenizers(sides["src"].now, sides["tgt"].now)
+    sizes = Vocabularies(len(grown.src), len(grown.tgt), grown.joint)
+    with Undrawn():
+        larger = build_either(settings.model, sizes, seed=0)
+    load_tensors(larger, _grown_tensors(model_tensors(model), sides), where=model_dir / WEIGHTS)
+    summary = {"added_pieces": told, "parameters": count_parameters(larger), "parents": lineage(model_dir)}
+    with building(out_dir) as folder:
+        settings = _of_size(settings, sizes, symbols)
+        written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=grown.files)
+        written.create()
+        written.save(larger, summary)
+    return told
+
+
+def find_wanting(
+    model_dir: Path, texts: Sequence[Path], *, min_count: int, limit: int, on_bad_utf8: OnBadUtf8
+) -> dict[str, list[str]]:
+    """Find the pieces that texts have often and a model's tokenizers lack, those of each side, "src" and "tgt"; the
+    other arguments are those of `nmt.text.new_pieces.wanting`."""
+    tokenizers = load_own_tokenizers(model_dir)
+    found = {}
+    for side, tokenizer in (("src", tokenizers.src), ("tgt", tokenizers.tgt)):
+        lines = chain.from_iterable(read_lines(path, on_bad_utf8) for path in texts)
+        found[side] = wanting(tokenizer, lines, min_count=min_count, limit=limit)
+    return found
+
+
+def _grown_tensors(tensors: dict[str, Tensor], sides: Mapping[str, _Grown]) -> dict[str, Tensor]:
+    for name, tensor in tensors.items():
+        if side := SIDES.get(name.partition(".")[0]):
+            tensors[name] = sides[side].rows(name, tensor)
+    tensors["output.bias"][len(sides["tgt"].before) :] = ASLEEP
+    return tensors
+
+
+def _of_size(settings: Settings, sizes: Vocabularies, symbols: Sequence[str]) -> Settings:
+    more = {"vocab_size": sizes.tgt, "symbols": tuple(dict.fromkeys((*settings.tokenizer.symbols, *symbols)))}
+    return settings.model_copy(update={"tokenizer": settings.tokenizer.model_copy(update=more)})
