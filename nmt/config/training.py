@@ -13,7 +13,7 @@ BleuTokenizer = Literal[
 ]
 """How sacrebleu finds the words that BLEU counts."""
 ModelPart = Literal["src_embedding", "tgt_embedding", "encoder", "decoder", "output"]
-"""A part of a translation model that may be on a device of its own; attention is a part of the decoder."""
+"""A part of a model that may be on a device of its own; attention is a part of the decoder."""
 
 
 def seconds_of(time: str) -> int:
@@ -123,8 +123,8 @@ class TrainingSettings(Section):
         dict[ModelPart, Annotated[str, Field(pattern=r"^(cpu|cuda:[0-9]+)$")]] | None,
         Expected(f'a table of parts ({", ".join(get_args(ModelPart))}), each with "cpu" or "cuda:N"'),
     ] = None
-    """Parts of a translation model on devices of their own: {src_embedding = "cpu", decoder = "cuda:1"}. The others are
-    on `device`; parts that share a table stay together. For one process; never tried on two GPUs."""
+    """Parts of the model on devices of their own: {src_embedding = "cpu", decoder = "cuda:1"}. The others are on
+    `device`; parts that share a table stay together. For one process; never tried on two GPUs."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it; fp16: for GPUs without it, with a scale
     of the loss that adapts. Weights stay fp32."""

@@ -63,8 +63,8 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.embedding.table.weight.device
+        """Where the weights are; those of the layers, where parts are on several devices."""
+        return next(self.layers.parameters(), self.embedding.table.weight).device  # prepacked, they have none
 
     def forward(self, ids: Tensor, state: TextState | None = None) -> tuple[Tensor, TextState]:
         """Read on in B texts, from the state that their beginnings left, or from none: the next pieces `ids` [B, T].

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -175,7 +175,7 @@ class Checkpoints:
                 raise ModelError(f"{where}: the state has {', '.join(sorted(carried))}, expected {', '.join(forms)}")
             for name, form in forms.items():
                 _check_form(carried[name], form, f"{_CARRIED}{name}", where=where, dtypes=_CARRIED_TYPES)
-            self.carry.restore(carried, next(self.model.parameters()).device)
+            self.carry.restore(carried, cast(LanguageModel, self.model).device)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from nmt.errors import ConfigError, counted
 from nmt.models.build import build_language_model
 from nmt.models.devices import Precision, autocast
 from nmt.models.language_model import LanguageModel
+from nmt.models.placement import spread
 from nmt.prepared import PreparedText
 from nmt.text.sequences import Sequences
 from nmt.text.tokenizer import Tokenizers
@@ -64,7 +65,9 @@ class LanguageTask:
     def model(self) -> LanguageModel:
         """The model, freshly initialised when it is first asked for."""
         vocab_size, seed = len(self.data.tokenizer), self.settings.training.seed
-        return build_language_model(self.settings.model, vocab_size=vocab_size, seed=seed).to(self.place.device)
+        model = build_language_model(self.settings.model, vocab_size=vocab_size, seed=seed)
+        spread(model, self.settings.training.placement or {}, self.place.device)
+        return model
 
     def begin(self, on_message: Callable[[str], None]) -> None:
         """Start the model of a new run from the parent or the word vectors that the settings name, if any."""
@@ -114,7 +117,8 @@ class SegmentLoss(nn.Module):
         features, last = self.model(segment.inputs, self.carry.before(segment))
         self.carry.after(segment, tuple(tuple(part.detach() for part in layer) for layer in last))
         gold, features = (rows.flatten(0, 1).index_select(0, segment.pieces) for rows in (segment.outputs, features))
-        return self.objective([features], gold, self.model.output)
+        device = self.model.output.weight.device
+        return self.objective([features.to(device)], gold.to(device), self.model.output).to(self.model.device)
 
 
 def validate_text(model: LanguageModel, text: Sequences, precision: Precision, *, stop: StopRequest) -> Scores | None:
@@ -133,7 +137,8 @@ def validate_text(model: LanguageModel, text: Sequences, precision: Precision, *
                 here = segment.to(model.device)
                 with autocast(model.device, precision):
                     features, state = model(here.inputs, state)
-                    features, gold = features.flatten(0, 1), here.outputs.flatten()
+                    device = model.output.weight.device
+                    features, gold = features.flatten(0, 1).to(device), here.outputs.flatten().to(device)
                     total += float(linear_cross_entropy(features, gold, model.output, label_smoothing=0.0))
         return Scores(total / len(stream), bleu=None)
     finally:

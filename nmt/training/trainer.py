@@ -9,11 +9,11 @@ from pathlib import Path
 from threading import Event
 from time import perf_counter
 
-from nmt.config import Settings
+from nmt.config import Settings, TrainingSettings
 from nmt.config.effects import warnings_of_idle
 from nmt.config.load import fit_settings
 from nmt.config.training import seconds_of
-from nmt.errors import ModelError, counted
+from nmt.errors import ConfigError, ModelError, counted
 from nmt.io.files import is_leftover
 from nmt.io.limits import usable_cores
 from nmt.models.build import count_parameters
@@ -84,7 +84,7 @@ def train(
         TrainingError: The loss exploded, memory ran out, or another process has ended.
     """
     settings = fit_settings(settings, prepared=data.settings)
-    ranks.join(choose_device(settings.training.device, index=ranks.local_rank))
+    _join(ranks, settings.training)
     begun = perf_counter() if begun is None else begun
     if not ranks.is_first:
         return _Run(data, model_dir, settings, Silence(), stop, ranks, begun).go()
@@ -110,12 +110,21 @@ def rehearse(
         The plan and the forecast; None where the run is over already.
     """
     settings = fit_settings(settings, prepared=data.settings)
-    ranks.join(choose_device(settings.training.device, index=ranks.local_rank))
+    _join(ranks, settings.training)
     _refuse_foreign(model_dir)
     if not ranks.is_first:
         observer = Silence()
     _tell_of(settings, changes, observer)
     return _Run(data, model_dir, settings, observer, Event(), ranks, perf_counter()).rehearse()
+
+
+def _join(ranks: Ranks, training: TrainingSettings) -> None:
+    if training.placement and ranks.size > 1:
+        raise ConfigError(
+            f"training.placement spreads the model of one process over devices, but {ranks.size} processes train: "
+            "leave it unset, or start one"
+        )
+    ranks.join(choose_device(training.device, index=ranks.local_rank))
 
 
 def _tell_of(settings: Settings, changes: Sequence[str], observer: Observer) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.batching import Batch, cut_batches, source_batch, target_batch
 from nmt.config import Settings
-from nmt.errors import ConfigError, counted
+from nmt.errors import counted
 from nmt.models.build import build_model
 from nmt.models.devices import Precision, autocast, for_gpu
 from nmt.models.placement import spread
@@ -51,11 +51,6 @@ class TranslationTask:
 
     def __init__(self, data: PreparedData, settings: Settings, place: Place) -> None:
         training = settings.training
-        if training.placement and place.ranks.size > 1:
-            raise ConfigError(
-                f"training.placement spreads the model of one process over devices, but {place.ranks.size} processes "
-                "train: leave it unset, or start one"
-            )
         self.data = data
         self.settings = settings
         self.place = place

@@ -10,7 +10,7 @@ import torch
 from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.errors import ConfigError
-from nmt.models.build import build_model
+from nmt.models.build import build_language_model, build_model
 from nmt.models.placement import PARTS, spread
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.sequences import FlatSequences
@@ -71,3 +71,10 @@ def test_parts_that_share_a_table_stay_together(tied: str) -> None:
     table = 'table: place them together, or set model.tied_embeddings = "none"'
     message = f"training.placement puts tgt_embedding on cpu and output on cpu:0, but they share a {table}"
     refused({"output": "cpu:0"}, CPU, message.replace("tgt_", "src_") if tied == "all" else message, tied=tied)
+
+
+def test_parts_of_a_language_model_are_named() -> None:
+    settings = ModelSettings(kind="lm", embedding_size=6, hidden_size=8)
+    message = "training.placement names encoder, which a language model has not: tgt_embedding, decoder, output"
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        spread(build_language_model(settings, vocab_size=10, seed=3), {"encoder": "cpu"}, CPU)

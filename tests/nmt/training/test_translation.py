@@ -143,7 +143,9 @@ def test_weights_that_leave_no_pair_are_refused(toy_data: PreparedData, toy_sett
         TranslationTask(data, toy_settings, HERE)
 
 
-def test_a_placement_is_heeded_and_is_for_one_process(toy_data: PreparedData, toy_settings: Settings) -> None:
+def test_a_placement_is_heeded_and_is_for_one_process(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
     training = toy_settings.training.model_copy(update={"placement": {"encoder": "cuda:0"}})
     settings = toy_settings.model_copy(update={"training": training})
     with pytest.raises(
@@ -153,7 +155,7 @@ def test_a_placement_is_heeded_and_is_for_one_process(toy_data: PreparedData, to
     with pytest.raises(
         ConfigError, match=r"^training\.placement spreads the model of one process over devices, but 2 "
     ):
-        TranslationTask(toy_data, settings, replace(HERE, ranks=Ranks(rank=1, size=2)))
+        train(toy_data, tmp_path, settings, observer=Silence(), stop=threading.Event(), ranks=Ranks(rank=1, size=2))
 
 
 def test_every_validation_set_is_reported_and_the_first_decides(
