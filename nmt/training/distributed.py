@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nmt.errors import NmtError, TrainingError
 from nmt.models.devices import Precision
+from nmt.models.kernels import find
 
 _LOST = ("Connection", "connection", "Broken pipe", "Socket closed", "Timed out waiting")
 """Words of gloo and NCCL for a process that does not answer."""
@@ -42,6 +43,9 @@ class Ranks:
         if self.size == 1:
             return module
         devices = [device] if device.type == "cuda" else None
+        tell = find("autograd.graph.set_warn_on_accumulate_grad_stream_mismatch")
+        if devices and tell is not None:
+            tell(False)  # gradients of an encoder's side stream are gathered in the main one, as is meant here
         with self.together():
             return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 

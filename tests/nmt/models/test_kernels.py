@@ -37,6 +37,7 @@ CALLS = [
     "ops.aten.native_layer_norm_backward",
     "_foreach_lerp_",
     "_foreach_copy_",
+    "autograd.graph.set_warn_on_accumulate_grad_stream_mismatch",
     "cpu._is_avx512_bf16_supported",
     "cpu._is_amx_tile_supported",
     "cpu._is_vnni_supported",

@@ -143,6 +143,20 @@ def test_processes_meet_once_each_has_its_device_and_over_nccl_on_gpus_alone(mon
     assert met == [("gloo", None), ("cpu:gloo,cuda:nccl", torch.device("cuda", 1))]
 
 
+def test_on_gpus_torch_does_not_complain_of_gradients_that_come_from_another_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, wrapped = list[bool](), list[dict[str, object]]()
+    monkeypatch.setattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", told.append)
+    monkeypatch.setattr(
+        "nmt.training.distributed.DistributedDataParallel", lambda module, **options: wrapped.append(options)
+    )
+    for device in (torch.device("cpu"), torch.device("cuda", 1)):
+        Ranks(0, 2).wrap(nn.Linear(1, 1), device)
+    assert [options["device_ids"] for options in wrapped] == [None, [torch.device("cuda", 1)]]
+    assert told == [False]
+
+
 @pytest.mark.parametrize(
     "message", ["[pair.cc:534] Connection closed by peer [127.0.0.1]:4711", "writev: Broken pipe", "Socket closed"]
 )
