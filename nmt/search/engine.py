@@ -15,7 +15,7 @@ from torch import Tensor
 from nmt.batching import SourceBatch, source_batch
 from nmt.config import SearchSettings
 from nmt.errors import ModelError
-from nmt.models.tensors import padded
+from nmt.models.tensors import padded, sent
 from nmt.search.beam import Beams
 from nmt.search.constrained import ConstrainedBeams, Required
 from nmt.search.frontier import FORBIDDEN, Frontier, Limits
@@ -161,7 +161,7 @@ class _Group(Generic[State]):
         return _Group(self.numbers + other.numbers, self.sizes + other.sizes, state, frontier)
 
     def _parts(self, rows: Sequence[int]) -> tuple[State, Frontier]:
-        index = torch.tensor(rows, dtype=torch.int64, device=self.frontier.ids.device)
+        index = sent(torch.tensor(rows, dtype=torch.int64), self.frontier.ids.device)
         return self.state.take(index), self.frontier.take(index)
 
 
@@ -230,8 +230,9 @@ class Engine(Generic[Memory, State]):
             return
         src = FlatSequences.from_lists([sentence.ids for sentence in sentences])
         batch = source_batch(src, np.arange(len(src)), reverse_source=self._reverse_source)
-        batch = SourceBatch(batch.ids.to(self._model.device), batch.lengths.to(self._model.device))
-        state, frontier = self._model.start(self._model.encode(batch)), self._start(sentences, batch.lengths)
+        batch = SourceBatch(sent(batch.ids, self._model.device), sent(batch.lengths, self._model.device))
+        frontier = self._start(sentences, batch.lengths)  # looks at lengths, before a GPU has to do anything
+        state = self._model.start(self._model.encode(batch))
         numbers = tuple(sentence.number for sentence in sentences)
         sizes = tuple(len(sentence.ids) + 1 for sentence in sentences)
         self._waiting.append(_Group(numbers, sizes, *_advanced(self._model, 1, (state, frontier))))
@@ -289,7 +290,7 @@ class Engine(Generic[Memory, State]):
         return len(sizes)
 
     def _collect(self, live: _Group[State], rows: Sequence[int]) -> list[tuple[int, list[Hypothesis]]]:
-        found = live.frontier.take(torch.tensor(rows, device=live.frontier.ids.device)).hypotheses()
+        found = live.frontier.take(sent(torch.tensor(rows), live.frontier.ids.device)).hypotheses()
         ended = []
         for row, hypotheses in zip(rows, found, strict=True):
             if not (hypotheses and math.isfinite(hypotheses[0].score)):
@@ -302,7 +303,7 @@ class Engine(Generic[Memory, State]):
         """Put the attention into the order in which people read the source, without `</s>` and padding."""
         if hypothesis.attention is None:
             return hypothesis
-        attention = padded(hypothesis.attention[:, :length], length, dim=1).cpu()  # no piece yet: no width yet
+        attention = padded(hypothesis.attention[:, :length], length, dim=1)  # no piece yet: no width yet
         return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)
 
 

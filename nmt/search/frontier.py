@@ -159,13 +159,14 @@ class Written(Rows):
 
     def hypotheses(self, lengths: Tensor, log_probs: Tensor, scores: Tensor) -> list[list[Hypothesis]]:
         """Return what is written, with its lengths, log-probabilities and scores, [B, K] each; -inf: it is left out."""
+        written, attentions = mapped(Tensor.cpu, (self.pieces, self.attention))  # all at once
         found: list[list[Hypothesis]] = []
         for b, rows in enumerate(zip(lengths.tolist(), log_probs.tolist(), scores.tolist(), strict=True)):
             found.append([])
             for k, (length, log_prob, score) in enumerate(zip(*rows, strict=True)):
                 if score > -math.inf:
-                    attention = None if self.attention is None else self.attention[b, k, :length].clone()
-                    pieces = tuple(self.pieces[b, k, :length].tolist())
+                    attention = None if attentions is None else attentions[b, k, :length].clone()
+                    pieces = tuple(written[b, k, :length].tolist())
                     found[b].append(Hypothesis(pieces, log_prob, score, attention))
         return found
 

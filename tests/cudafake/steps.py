@@ -177,18 +177,20 @@ def writing_step(*, pieces: int = 8) -> Seen:
         return seen
 
 
-def engine_step(
+def engine_work(
     *, model: Mapping[str, Any] = {}, search: Mapping[str, Any] = {}, precision: Precision = "bf16"
-) -> Seen:
-    """Let an engine search `SENTENCES` sentences, and look at the fourth of its steps, when those are recorded."""
-    settings = SearchSettings(**search)
-    with fake_gpu():
+) -> dict[str, Seen]:
+    """Let an engine search `SENTENCES` sentences: what it does at first, while it records, and when others come."""
+    settings, work = SearchSettings(**search), dict[str, Seen]()
+    with fake_gpu(), torch.inference_mode():
         searched = for_search(_translator({"encoder_layers": 1, **model}), precision, device=DEVICE)
-        sizes = {"batch_tokens": 2**20, "beams": settings.beam_size}
-        recorder = recorder_for(DEVICE)
-        engine = Engine(searched, start_of(settings), **sizes, reverse_source=False, recorder=recorder)
-        engine.add([Sentence((7,) * (SOURCE - 1), number) for number in range(SENTENCES)])
-        for _ in range(4):
-            with Recorder() as seen:
-                engine.step()
-        return seen
+        start, sizes = start_of(settings), {"batch_tokens": 2**20, "beams": settings.beam_size}
+        engine = Engine(searched, start, **sizes, reverse_source=False, recorder=recorder_for(DEVICE))
+        sentences = [Sentence((7,) * (SOURCE - 1), number) for number in range(SENTENCES)]
+        for name in ("first add", "first step", "second step", "recorded", "replayed", "add"):
+            with Recorder() as work[name]:
+                engine.add(sentences) if "add" in name else engine.step()
+        frontier = start(sentences, torch.full((SENTENCES,), SOURCE, device=DEVICE))
+        with Recorder() as work["hypotheses"]:
+            frontier.hypotheses()
+        return work

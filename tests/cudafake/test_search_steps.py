@@ -13,7 +13,7 @@ from nmt.config.model import CELLS
 from nmt.search.sampling import Sampling
 from tests.cudafake.fixture import FakeCuda
 from tests.cudafake.recorder import Seen
-from tests.cudafake.steps import doubled, engine_step, search_step, with_text_model, writing_step
+from tests.cudafake.steps import doubled, engine_work, search_step, with_text_model, writing_step
 from tests.cudafake.test_training_steps import SLACK
 
 Budget = tuple[int, dict[str, Any]]
@@ -87,11 +87,17 @@ def test_no_weight_is_cast_in_a_step(seen_in: Callable[[str], Seen]) -> None:
     assert seen_in("lstm").kernels["_to_copy"] < 10
 
 
+@pytest.fixture(scope="module")
+def work_of(fake_cuda: FakeCuda) -> Callable[[int], dict[str, Seen]]:
+    """Return what was seen of an engine with a beam of this size; each is made once."""
+    return cache(lambda beam_size: fake_cuda(engine_work, search={"beam_size": beam_size}))
+
+
 @pytest.mark.parametrize(("beam_size", "kernels"), [(5, 5), (1, 2)])
 def test_eight_steps_of_an_engine_are_one_replay_and_one_look(
-    fake_cuda: FakeCuda, beam_size: int, kernels: int
+    work_of: Callable[[int], dict[str, Seen]], beam_size: int, kernels: int
 ) -> None:
-    seen = fake_cuda(engine_step, search={"beam_size": beam_size})
+    seen = work_of(beam_size)["replayed"]
     assert seen.notes == {"replay": 1}
     assert seen.waits.total() == 1
     assert not seen.on_host
@@ -104,3 +110,14 @@ def test_eight_pieces_that_a_language_model_writes_are_looked_at_once_and_fetche
     assert not seen.float16
     assert not seen.on_host
     assert seen.kernels.total() <= SLACK * 1005
+
+
+@pytest.mark.parametrize("beam_size", [5, 1])
+def test_an_engine_waits_for_lengths_for_who_is_over_and_for_what_was_found(
+    work_of: Callable[[int], dict[str, Seen]], beam_size: int
+) -> None:
+    work = work_of(beam_size)
+    assert work["recorded"].notes == {"record": 1}
+    assert work["recorded"].waits.total() == work["second step"].waits.total() == work["add"].waits.total() == 1
+    assert not work["add"].notes  # all is sent from pinned memory
+    assert work["hypotheses"].waits.total() <= 4  # pieces, lengths, log-probabilities, scores
