@@ -18,7 +18,7 @@ from nmt.models.devices import choose_device, choose_precision, for_gpu, prepare
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.frontier import forbidding
-from nmt.search.sampling import Sampling, uniform_numbers
+from nmt.search.sampling import Sampling, streams_of, uniform_numbers
 from nmt.text.alignment import join_pieces
 from nmt.text.placeholders import mask
 from nmt.text.tokenizer import Tokenizer
@@ -118,6 +118,7 @@ class Generator:
         """
         ids, sampling = torch.full((len(numbers), 1), EOS, device=numbers.device), generation.sampling
         ended, finite = torch.zeros_like(ids, dtype=torch.bool), torch.ones_like(ids[0, 0], dtype=torch.bool)
+        streams = streams_of(sampling.seed, numbers, torch.zeros_like(numbers))
         written, unseen = list[Tensor](), list[tuple[Tensor, LanguageModelState]]()
         for step in range(generation.max_length):
             logits, state = self.model.step(ids, state)
@@ -126,9 +127,7 @@ class Generator:
             else:
                 finite = finite & logits.isfinite().all()
                 log_probs = forbidding(logits.squeeze(1).log_softmax(dim=1, dtype=torch.float32))
-                place = torch.full_like(numbers, step)
-                uniform = uniform_numbers(sampling.seed, numbers, torch.zeros_like(numbers), place)
-                ids = sampling.draw(log_probs, uniform[:, None])
+                ids = sampling.draw(log_probs, uniform_numbers(streams, step)[:, None])
             ended = ended | (ids == EOS)
             written.append(ids.masked_fill(ended, EOS))
             unseen.append((torch.stack([finite, ended[:wanted].all()]), state))

@@ -79,8 +79,8 @@ class Sampled(Rows):
     """
 
     limits: Limits
-    numbers: Tensor
-    """What tells the sentences apart, [B]."""
+    streams: Tensor
+    """What the random numbers of each sample are made from, [B, K]."""
     log_probs: Tensor
     """Of the samples, by the model alone, [B, K] float32 (before the first step, [B, 1])."""
     ids: Tensor
@@ -112,14 +112,15 @@ class Sampled(Rows):
         ids = torch.full_like(written.pieces[:, :, 0], BOS)  # [B, 1]
         lengths = torch.zeros_like(ids)
         log_probs = torch.zeros(ids.shape, device=ids.device)
-        return cls(limits, numbers, log_probs, ids, lengths, lengths.bool(), written, sampling, scoring, count)
+        streams = streams_of(sampling.seed, numbers[:, None], torch.arange(count, device=ids.device))
+        return cls(limits, streams, log_probs, ids, lengths, lengths.bool(), written, sampling, scoring, count)
 
     def grow(self, logits: Tensor, state: SearchState) -> tuple["Sampled", Tensor | None]:
         """Make a step from logits [B, K, V], the first one from [B, 1, V]."""
         log_probs = self.limits.log_probs(logits, state, self.written)
         batch, beams, vocab_size = log_probs.shape
         samples = torch.arange(self.count, device=log_probs.device)
-        uniform = uniform_numbers(self.sampling.seed, self.numbers[:, None], samples, self.limits.lengths[:, None])
+        uniform = uniform_numbers(self.streams, self.limits.lengths[:, None])
         drawn = self.sampling.draw(log_probs.flatten(0, 1), uniform.view(batch * beams, -1)).view(batch, -1)  # [B, K]
         parents = samples.div(self.count // beams, rounding_mode="floor")
         log_probs = log_probs.flatten(1).gather(1, parents * vocab_size + drawn)
@@ -160,12 +161,17 @@ class Sampled(Rows):
         )
 
 
-def uniform_numbers(seed: int, *parts: Tensor) -> Tensor:
-    """Make a number of [0, 1), float64, of a seed below 2^63 and of int64 numbers that broadcast: each of its own."""
+def streams_of(seed: int, *parts: Tensor) -> Tensor:
+    """Mix a seed below 2^63 and int64 numbers that broadcast: each combination has random numbers of its own."""
     bits = torch.full((), seed, dtype=torch.int64, device=parts[0].device)
     for part in parts:
         bits = _mixed(_mixed(bits) ^ part)
-    return _unsigned_shift(bits, 11).double() * 2.0**-53
+    return _mixed(bits)
+
+
+def uniform_numbers(streams: Tensor, step: Tensor | int) -> Tensor:
+    """Make a number of [0, 1), float64, of what `streams_of` gives, for each step another."""
+    return _unsigned_shift(_mixed(streams ^ step), 11).double() * 2.0**-53
 
 
 def _mixed(bits: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from nmt.search.forbidden import ForbiddenWords
 from nmt.search.frontier import Limits
 from nmt.search.protocol import Hypothesis
 from nmt.search.rules import Forbidden, NoRepeatNgram, Scoring
-from nmt.search.sampling import Sampled, Sampling, uniform_numbers
+from nmt.search.sampling import Sampled, Sampling, streams_of, uniform_numbers
 from nmt.text.vocab import EOS
 from tests.nmt.search.alone import greedy_search, run
 
@@ -250,19 +250,25 @@ def test_a_decoder_without_any_possible_piece_gives_no_sample(random_decoder: Ra
         assert len(something) == 3
 
 
-def test_random_numbers_are_those_of_splitmix64() -> None:
-    zero = torch.tensor([0])
-    # seed 0 gives 0xE220A8397B1DCDAF first; two steps of mixing are taken for a part
-    bits = 0xE220A8397B1DCDAF
+def mixed(bits: int) -> int:
+    """Take the step of SplitMix64 with Python's numbers."""
     bits = (bits + 0x9E3779B97F4A7C15) % 2**64
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
     bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) % 2**64
-    bits ^= bits >> 31
-    assert uniform_numbers(0, zero).tolist() == [(bits >> 11) / 2**53]
+    return bits ^ (bits >> 31)
+
+
+def test_random_numbers_are_those_of_splitmix64() -> None:
+    assert mixed(0) == 0xE220A8397B1DCDAF
+    streams = streams_of(0, torch.tensor([7]))
+    stream = mixed(mixed(mixed(0) ^ 7))
+    assert (streams % 2**32).tolist() == [stream % 2**32]
+    assert uniform_numbers(streams, 5).tolist() == [(mixed(stream ^ 5) >> 11) / 2**53]
 
 
 def test_random_numbers_lie_evenly_between_0_and_1() -> None:
-    numbers = uniform_numbers(2**63 - 1, torch.arange(300)[:, None], torch.arange(100), torch.tensor([[2**62]]))
+    streams = streams_of(2**63 - 1, torch.arange(300)[:, None], torch.arange(100))
+    numbers = uniform_numbers(streams, torch.tensor([[2**62]]))
     assert numbers.shape == (300, 100)
     assert numbers.min() >= 0
     assert numbers.max() < 1
