@@ -18,7 +18,8 @@ model; for a part of one, write a function like them::
         return seen
 
 Tensors have shapes, types and devices, and no numbers: what depends on those gets an answer (`nonzero` finds a thousand
-places, `item` is 1) and counts as a wait.
+places, `item` is 1 or 16) and counts as a wait.
+What that can tell and what it cannot: docs/decisions/0026.
 """
 
 import multiprocessing
