@@ -109,6 +109,8 @@ class TrainingSettings(Section):
     """Validations without a better score before training stops early; 0: never."""
     best_by: Literal["bleu", "loss"] = "bleu"
     """The validation score that chooses the best model; unset, for a language model the loss."""
+    validation_weights: dict[str, Annotated[float, Field(gt=0.0)]] | None = None
+    """What further validation sets count in that choice, by their names, beside the first one's 1: {"old.en" = 0.5}."""
     bleu_tokenizer: BleuTokenizer | Literal["auto"] = "auto"
     """Tokenizer of sacrebleu for validation BLEU; auto: the one that suits the target's script."""
     log_every: Annotated[

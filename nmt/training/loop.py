@@ -71,6 +71,8 @@ class Trainer:
     """Where files are written."""
     _checkpoint: "Future[None] | None" = field(default=None, init=False)
     """The last one, written or not."""
+    _score: float = field(default=-math.inf, init=False)
+    """What the last validation says of the model in one number: the larger, the better."""
 
     def run(self) -> bool:
         """Train to the last step, or until validation stops getting better; return False if asked to stop before.
@@ -307,8 +309,11 @@ class Trainer:
     def _scores(self) -> Scores | None:
         """Let the first process validate, and tell all what it has found; None: it was asked to stop."""
         found = self.validate(self.stop) if self.ranks.is_first else None
-        mine = (0.0, 0.0, 0.0) if found is None else (1.0, found.loss, math.nan if found.bleu is None else found.bleu)
-        known, loss, bleu = self.ranks.from_first(mine)
+        settings, mine = self.settings, (0.0, 0.0, 0.0, 0.0)
+        if found is not None:
+            bleu = math.nan if found.bleu is None else found.bleu
+            mine = (1.0, found.loss, bleu, found.score(settings.best_by, settings.validation_weights or {}))
+        known, loss, bleu, self._score = self.ranks.from_first(mine)
         if found is None and known:  # the other scores stay with the first process
             return Scores(loss, None if math.isnan(bleu) else bleu)
         return found
@@ -317,8 +322,7 @@ class Trainer:
         """Tell whether these scores are the best so far, and count the validations without a better one."""
         state, loss, settings = self.state, found.loss, self.settings
         has_lower_loss = state.best_loss is None or loss < state.best_loss
-        by_bleu = found.bleu is not None and settings.best_by == "bleu"
-        score = -loss if found.bleu is None or settings.best_by == "loss" else found.bleu
+        by_bleu, score = found.bleu is not None and settings.best_by == "bleu", self._score
         is_best = state.best_score is None or score > state.best_score
         if by_bleu and max(score, state.best_score or 0.0) < _NEAR_ZERO:
             is_best = has_lower_loss

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from filelock import lock_descriptor
 
@@ -73,7 +73,7 @@ class Scores:
     bleu: float | None
     """BLEU of greedy translations against the detokenised references; None: a language model translates nothing."""
     others: "Mapping[str, Scores]" = field(default_factory=dict)
-    """What it finds on further validation sets, by their names; they are reported, and decide nothing."""
+    """What it finds on further validation sets, by their names."""
     signature: str | None = None
     """The conditions of `bleu`, as sacrebleu writes them."""
 
@@ -90,6 +90,13 @@ class Scores:
         for name, scores in self.others.items():
             numbers |= {f"{name}/{key}": value for key, value in scores.numbers().items()}
         return numbers
+
+    def score(self, by: Literal["bleu", "loss"], weights: Mapping[str, float]) -> float:
+        """Return BLEU, or minus the loss, in the mean of this set, of weight 1, and those in `weights`: the larger, the
+        better."""
+        sets = [(1.0, self), *((weights[name], scores) for name, scores in self.others.items() if name in weights)]
+        total = sum(weight * (-one.loss if one.bleu is None or by == "loss" else one.bleu) for weight, one in sets)
+        return total / sum(weight for weight, _ in sets)
 
     def summary(self) -> dict[str, object]:
         """Return what model.json says of them."""

@@ -19,6 +19,7 @@ _FIXED = {
     "training.optimizer": "the state of the optimiser is that of the old one",
     "training.bleu_tokenizer": "the best score so far was computed with the old one",
     "training.best_by": "the best score so far is one of the old kind",
+    "training.validation_weights": "the best score so far was weighed with the old ones",
 }
 _FREE = "dropout"
 """Settings of the model whose name ends so may change."""

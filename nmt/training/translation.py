@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.batching import Batch, cut_batches, source_batch, target_batch
 from nmt.config import Settings
-from nmt.errors import counted
+from nmt.errors import ConfigError, counted
 from nmt.models.build import build_model
 from nmt.models.devices import Precision, autocast, for_gpu
 from nmt.models.placement import spread
@@ -51,6 +51,12 @@ class TranslationTask:
 
     def __init__(self, data: PreparedData, settings: Settings, place: Place) -> None:
         training = settings.training
+        further = [one.name for one in data.valid_sets[1:]]
+        for name in (training.validation_weights or {}).keys() - set(further):
+            found = ", ".join(further) or "none"
+            raise ConfigError(
+                f"training.validation_weights names {name!r}, expected a validation set after the first: {found}"
+            )
         self.data = data
         self.settings = settings
         self.place = place

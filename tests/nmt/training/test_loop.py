@@ -191,6 +191,19 @@ def test_the_best_can_be_chosen_by_loss(make_run: MakeRun, tmp_path: Path) -> No
     assert run.state.best_score == -70.0
 
 
+def test_further_sets_that_have_a_weight_share_in_the_choice(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path, validation_weights={"old": 1.0})
+    found = iter([(10.0, 50.0), (30.0, 20.0), (20.0, 45.0)])
+
+    def validate(stop: object) -> Scores:
+        new, old = next(found)
+        return Scores(2.0, new, {"old": Scores(2.0, old), "talks": Scores(2.0, 99.0)})
+
+    run.validate = validate  # type: ignore[method-assign]
+    run.go()
+    assert (run.state.best_score, run.state.best_step) == (32.5, 12)
+
+
 def test_while_bleu_is_near_zero_the_lowest_loss_chooses_and_that_is_warned_about_once(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -320,3 +320,11 @@ def test_the_numbers_of_further_sets_have_their_names() -> None:
         "lines/perplexity": pytest.approx(2.0),
     }
     assert Scores(0.0, None).numbers() == {"loss": 0.0, "perplexity": 1.0}
+
+
+def test_sets_with_a_weight_share_the_score_and_others_do_not() -> None:
+    scores = Scores(2.0, 30.0, {"old": Scores(1.0, 10.0), "talks": Scores(9.0, 90.0)})
+    assert scores.score("bleu", {}) == 30.0
+    assert scores.score("bleu", {"old": 3.0}) == 15.0  # (30 + 3 * 10) / 4
+    assert scores.score("loss", {"old": 1.0}) == -1.5
+    assert Scores(2.0, None).score("bleu", {}) == -2.0

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from nmt.batching import Batch, source_batch, target_batch
-from nmt.config import Settings, load_settings
+from nmt.config import Settings, change_settings, load_settings
 from nmt.errors import ConfigError, DataError
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
@@ -327,3 +327,9 @@ def test_placeholders_are_filled_as_they_were_read_before_scoring(
     score = validator.bleu(SimpleNamespace(device=CPU), Never())  # type: ignore[arg-type]
     assert score is not None
     assert score.score == pytest.approx(100)
+
+
+def test_a_weight_of_a_set_that_is_not_there_is_refused(toy_data: PreparedData, toy_settings: Settings) -> None:
+    settings = change_settings(toy_settings, "training", {"validation_weights": {"old": 0.5}})
+    with pytest.raises(ConfigError, match=r"names 'old', expected a validation set after the first: none$"):
+        TranslationTask(toy_data, settings, HERE)
