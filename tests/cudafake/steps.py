@@ -18,6 +18,7 @@ from nmt.config.model import ModelSettings
 from nmt.config.search import SearchSettings
 from nmt.config.training import TrainingSettings
 from nmt.lm.generator import Generation, Generator
+from nmt.lm.scorer import make_readers, score_apart
 from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.devices import Precision, for_search
 from nmt.models.language_model import LanguageModel
@@ -174,6 +175,15 @@ def writing_step(*, pieces: int = 8) -> Seen:
         state, numbers = writer.model.start(SENTENCES), torch.arange(SENTENCES, device=DEVICE)
         with Recorder() as seen:
             writer._draw(state, numbers, Generation(max_length=pieces), prefix=(), wanted=SENTENCES)
+        return seen
+
+
+def scoring_blocks() -> Seen:
+    """Let a language model score `SENTENCES` texts of several blocks each, up to where the scores are fetched."""
+    with fake_gpu(), patch("nmt.lm.scorer._fetched", lambda log_probs: np.zeros(sum(map(len, log_probs)))):
+        reader, _ = make_readers(_language_model({}).eval(), "bf16")
+        with Recorder() as seen:
+            score_apart(reader, [[7] * 3 * reader.steps] * SENTENCES)
         return seen
 
 

@@ -13,7 +13,7 @@ from nmt.config.model import CELLS
 from nmt.search.sampling import Sampling
 from tests.cudafake.fixture import FakeCuda
 from tests.cudafake.recorder import Seen
-from tests.cudafake.steps import doubled, engine_work, search_step, with_text_model, writing_step
+from tests.cudafake.steps import doubled, engine_work, scoring_blocks, search_step, with_text_model, writing_step
 from tests.cudafake.test_training_steps import SLACK
 
 Budget = tuple[int, dict[str, Any]]
@@ -121,3 +121,10 @@ def test_an_engine_waits_for_lengths_for_who_is_over_and_for_what_was_found(
     assert work["recorded"].waits.total() == work["second step"].waits.total() == work["add"].waits.total() == 1
     assert not work["add"].notes  # all is sent from pinned memory
     assert work["hypotheses"].waits.total() <= 4  # pieces, lengths, log-probabilities, scores
+
+
+def test_texts_that_a_language_model_scores_are_read_without_waiting(fake_cuda: FakeCuda) -> None:
+    seen = fake_cuda(scoring_blocks)
+    assert not seen.waits
+    assert not seen.notes  # all is sent from pinned memory, and weights of a layer are in one piece
+    assert not seen.float16

@@ -14,7 +14,7 @@ from nmt.batching import SourceBatch, source_batch
 from nmt.config import ModelSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
-from nmt.models.devices import for_inference, for_search
+from nmt.models.devices import for_gpu, for_inference, for_search
 from nmt.models.language_model import LanguageModel
 from nmt.models.prepacked import PrepackedLinear, SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
@@ -370,6 +370,7 @@ def test_a_model_for_a_gpu_shares_the_tables_that_were_shared_and_keeps_nothing_
     kinds = {name.rpartition(".")[2]: weight.dtype for name, weight in searched.named_parameters()}
     assert {name for name, kind in kinds.items() if kind == torch.float32} == {"peepholes"}
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert for_gpu(model, "fp16").output.weight.dtype == torch.float16
 
 
 def test_calls_of_a_model_for_a_gpu_within_one_another_leave_autocast_as_it_was(
