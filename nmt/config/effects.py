@@ -82,6 +82,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
         lambda s: s.training.objective != "full" and s.training.label_smoothing > 0,
         'an objective other than "full"',
     ),
+    ("training", ("noise_kinds",), lambda s: not s.training.noise, "training.noise = 0"),
     ("training", ("betas",), lambda s: s.training.optimizer == "sgd", 'training.optimizer = "sgd"'),
     ("training", ("momentum",), lambda s: s.training.optimizer != "sgd", "Adam"),
     ("training", ("plateau_patience",), lambda s: s.training.schedule != "plateau", 'a schedule other than "plateau"'),

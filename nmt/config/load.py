@@ -278,6 +278,7 @@ def fit_settings(settings: Settings, *, prepared: Settings) -> Settings:
     for section, name, why in (
         ("model", "input_feeding", "it has no attention"),
         ("training", "subword_sampling", "its text stays as it was prepared"),
+        ("training", "noise", "its text stays as it was prepared"),
         ("training", "r_drop", "what it carries on is the state of one pass"),
     ):
         if value := getattr(getattr(settings, section), name):

@@ -2,11 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from nmt.config.section import Expected, Rate, Section
+from nmt.text.noises import NOISES
+
+if TYPE_CHECKING:
+    NoiseKind = str
+else:
+    NoiseKind = Literal[tuple(NOISES)]
 
 BleuTokenizer = Literal[
     "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K", "none"
@@ -64,6 +70,11 @@ class TrainingSettings(Section):
     """Batches whose gradients are summed for one update."""
     subword_sampling: float = Field(default=0.0, ge=0.0, le=100.0)
     """Segment the text anew in each epoch: the smoothing of unigram (Kudo, 2018) or the dropout rate of bpe; 0: off."""
+    noise: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the pairs that are noised, others in each epoch, into what users type; 0: none."""
+    noise_kinds: tuple[NoiseKind, ...] = Field(default=tuple(NOISES), min_length=1)
+    """Kinds of noise. To the source alone: typos, spaces that are doubled or missing, small letters. To both sides:
+    capitals, a capital for each word, no full stop, an emoji or a number more, one clause of a sentence."""
     r_drop: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass."""
     ema_decay: Rate = 0.0

@@ -8,13 +8,13 @@ from typing import Final
 
 # A word with the space after it; in scripts without spaces, a clause up to its full stop.
 _UNIT: Final = re.compile(r"[^\s。！？｡]*+[。！？｡]++\s*+|[^\s。！？｡]++\s*+")  # noqa: RUF001 (these stops are meant)
-# Arabic, Urdu, Hindi, Armenian, Ethiopic, Tibetan, Burmese and Khmer ones.
-_OTHER_STOPS: Final = "؟۔।॥։።፧།༎။។៕"  # noqa: RUF001
-_SENTENCE_END: Final = re.compile(rf"[.!?…;:。！？｡؛{_OTHER_STOPS}]['\"’”»)\]]*\s*$")  # noqa: RUF001
+OTHER_STOPS: Final = "؟۔।॥։።፧།༎။។៕"  # noqa: RUF001
+"""Arabic, Urdu, Hindi, Armenian, Ethiopic, Tibetan, Burmese and Khmer ones."""
+_SENTENCE_END: Final = re.compile(rf"[.!?…;:。！？｡؛{OTHER_STOPS}]['\"’”»)\]]*\s*$")  # noqa: RUF001
 
 # A stop with the closing marks after it; French has a space before the mark, German opens a quotation with it.
 _STOP: Final = re.compile(
-    rf"(?<![.!?…{_OTHER_STOPS}])(?P<stop>[.!?…{_OTHER_STOPS}]++)(?:\s?»|[\"'’”“‘)\]«])*\s|[。！？｡]++(?P<quoted>[」』）”’\"']*+)"  # noqa: RUF001
+    rf"(?<![.!?…{OTHER_STOPS}])(?P<stop>[.!?…{OTHER_STOPS}]++)(?:\s?»|[\"'’”“‘)\]«])*\s|[。！？｡]++(?P<quoted>[」』）”’\"']*+)"  # noqa: RUF001
 )
 _BEFORE_SENTENCE: Final = re.compile(r"(?:[-–—]\s)?[\"'“‘«»„‚(\[¿¡]*\s?")  # noqa: RUF001
 _WIDE_END: Final = re.compile(r"[。！？｡][」』）”’\"']*$")  # noqa: RUF001

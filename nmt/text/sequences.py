@@ -75,6 +75,13 @@ class FlatSequences:
         """Return views of `rows`, in this order."""
         return FlatSequences(self.values, self.starts[rows], self.lengths[rows])
 
+    def with_rows(self, places: Rows, others: "FlatSequences") -> "FlatSequences":
+        """Return the rows with `others` at some places, all of them laid end to end."""
+        kept = FlatSequences.end_to_end(self.flat(), self.lengths.copy())
+        new = FlatSequences.end_to_end(others.flat(), others.lengths)
+        kept.starts[places], kept.lengths[places] = len(kept.values) + new.starts, new.lengths
+        return FlatSequences(np.concatenate([kept.values, new.values]), kept.starts, kept.lengths)
+
     def row(self, index: int) -> list[int]:
         """Return one row as a list of ids."""
         start = self.starts[index]

@@ -1,4 +1,4 @@
-"""The training pairs as they are read: in which order, padded into batches, segmented anew per epoch if requested."""
+"""The training pairs as they are read: in which order, padded into batches, noised and segmented anew if requested."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,14 +31,24 @@ from nmt.training.state import Position
 MOST: Final = 2**32
 """Pairs that can be numbered with 32 bits."""
 _BLOCK = 2000
-"""Pairs segmented at a time when only their lengths are wanted."""
+"""Pairs noised and segmented at a time when only their lengths are wanted."""
 
 
 class Resample(Protocol):
     """Something that segments sentences anew."""
 
-    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
-        """Return the `wanted` rows in that order, segmented anew: a function of the rows and the seed."""
+    def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
+        """Return rows segmented anew: a function of each, its number in the corpus and the seed."""
+        ...
+
+
+class AddNoise(Protocol):
+    """Something that noises pairs."""
+
+    def noise(
+        self, src: FlatSequences, tgt: FlatSequences, numbers: Rows, *, seed: int
+    ) -> tuple[FlatSequences, FlatSequences]:
+        """Return pairs, some of them noised: a function of each, its number in the corpus and the seed."""
         ...
 
 
@@ -51,18 +61,21 @@ class TrainingPairs:
     reverse_source: bool
     resamplers: tuple[Resample, Resample] | None = None
     """Segment sources and targets anew in each epoch; None: they stay as they were prepared."""
+    noiser: AddNoise | None = None
+    """Noises some pairs in each epoch, before they are segmented anew."""
 
     def __len__(self) -> int:
         return len(self.src)
 
     def take(self, rows: Rows, *, seed: int) -> "TrainingPairs":
-        """Return the pairs of `rows` alone, in that order, segmented as in the epoch that has this seed."""
-        if self.resamplers is None:
-            return TrainingPairs(self.src.take(rows), self.tgt.take(rows), self.reverse_source)
-        src, tgt = self.resamplers
-        return TrainingPairs(
-            src.resample(self.src, rows, seed=seed), tgt.resample(self.tgt, rows, seed=seed), self.reverse_source
-        )
+        """Return the pairs of `rows` alone, in that order, noised and segmented as in the epoch that has this seed."""
+        src, tgt = self.src.take(rows), self.tgt.take(rows)
+        if self.noiser is not None:
+            src, tgt = self.noiser.noise(src, tgt, rows, seed=seed)
+        if self.resamplers is not None:
+            of_src, of_tgt = self.resamplers
+            src, tgt = of_src.resample(src, rows, seed=seed), of_tgt.resample(tgt, rows, seed=seed)
+        return TrainingPairs(src, tgt, self.reverse_source)
 
     def lengths(self, *, seed: int) -> tuple[Lengths, Lengths]:
         """Return the lengths of all sources and targets in the epoch that has this seed, in 4 bytes a pair.
@@ -70,7 +83,7 @@ class TrainingPairs:
         Raises:
             DataError: There is a pair that no batch can hold.
         """
-        if self.resamplers is None:
+        if self.resamplers is None and self.noiser is None:
             return _narrow(self.src.lengths), _narrow(self.tgt.lengths)
         src, tgt = np.empty(len(self), dtype=np.uint16), np.empty(len(self), dtype=np.uint16)
         for first in range(0, len(self), _BLOCK):
@@ -195,7 +208,7 @@ class DataOrder:
         return (self._last[1] if self._last else self.plan(0)).padding
 
     def epoch_seed(self, epoch: int) -> int:
-        """Mix run seed and epoch into the seed of that epoch's segmentation."""
+        """Mix run seed and epoch into the seed of that epoch's noise and segmentation."""
         return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
 
     def left(self, position: Position) -> tuple[Position, Batches]:
@@ -250,8 +263,8 @@ class Feed:
         return ahead(self._updates(position))
 
     def steps_left(self, position: Position, *, max_epochs: int) -> int:
-        """Count the updates from `position` to the end of `max_epochs` epochs. Those that are sampled or segmented anew
-        differ by a few batches; this one stands for those to come."""
+        """Count the updates from `position` to the end of `max_epochs` epochs. Those that are sampled, noised or
+        segmented anew differ by a few batches; this one stands for those to come."""
         if position.epoch >= max_epochs:
             return 0
         this_epoch = len(self.order.left(position)[1])

@@ -36,19 +36,17 @@ class Resampler:
     stream: int
     """Source and target draw from different streams."""
 
-    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
-        """Segment the rows in `wanted`, [B], anew, in this order; `seed` is another one every time a row is seen."""
-        text = self.alphabet.spell(rows, wanted, row_keys(wanted, seed=seed, stream=self.stream))
+    def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
+        """Segment rows that have these numbers, [B], anew; `seed` is another one every time a row is seen."""
+        keys = row_keys(numbers, seed=seed, stream=self.stream)
+        text = self.alphabet.spell(rows, np.arange(len(rows)), keys)
         if len(text.codes) == 0:
-            return lay_out(rows, wanted)
+            return rows
         places, ids = self.cutter.cut(text)
-        lengths = np.bincount(text.rows[places], minlength=len(wanted)).astype(np.int32)
-        starts = np.cumsum(lengths, dtype=np.int64) - lengths
+        lengths = np.bincount(text.rows[places], minlength=len(rows)).astype(np.int32)
+        found = FlatSequences.end_to_end(ids[np.argsort(places)].astype(np.int32), lengths)
         long = np.flatnonzero(lengths > self.max_pieces)
-        stored = lay_out(rows, wanted[long])
-        starts[long], lengths[long] = len(ids) + stored.starts, stored.lengths
-        values = np.concatenate([ids[np.argsort(places)].astype(np.int32), stored.values])
-        return FlatSequences(values, starts, lengths)
+        return found.with_rows(long, rows.take(long))
 
 
 def make_resamplers(tokenizers: Tokenizers, *, alpha: float, max_pieces: int) -> tuple[Resampler, Resampler]:

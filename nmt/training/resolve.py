@@ -15,6 +15,8 @@ _FIXED = {
     "training.parent": "only a run that begins reads it",
     "training.seed": "the order of the batches and all random numbers depend on it",
     "training.subword_sampling": "the batches of an epoch depend on it",
+    "training.noise": "the batches of an epoch depend on it",
+    "training.noise_kinds": "the batches of an epoch depend on it",
     "training.segment_rows": "the text is cut into so many parts",
     "training.optimizer": "the state of the optimiser is that of the old one",
     "training.bleu_tokenizer": "the best score so far was computed with the old one",
@@ -24,8 +26,8 @@ _FIXED = {
 _FREE = "dropout"
 """Settings of the model whose name ends so may change."""
 _KEPT = (
-    *("objective", "label_smoothing", "sampler", "samples", "r_drop", "subword_sampling", "ema_decay"),
-    *("batch_tokens", "segment_rows", "segment_steps", "carry_state", "accumulate"),
+    *("objective", "label_smoothing", "sampler", "samples", "r_drop", "subword_sampling", "noise", "noise_kinds"),
+    *("ema_decay", "batch_tokens", "segment_rows", "segment_steps", "carry_state", "accumulate"),
     *("optimizer", "betas", "weight_decay", "momentum", "clip_norm", "clip_value", "best_by", "bleu_tokenizer"),
 )
 """Settings of a training that one which begins with its model takes over."""

@@ -24,6 +24,7 @@ from nmt.text.tokenizer import Tokenizers
 from nmt.training.distributed import Place
 from nmt.training.feeding import DataOrder, Feed, Share, TrainingPairs, pairs_of_epoch
 from nmt.training.inheriting import inherit
+from nmt.training.noising import make_noiser
 from nmt.training.objectives.full import linear_cross_entropy
 from nmt.training.observers import Scores, StopRequest
 from nmt.training.resampling import make_resamplers
@@ -68,11 +69,16 @@ class TranslationTask:
             make_bleu(training.bleu_tokenizer)  # what it lacks is told of now, not at the first validation
         self.shares = tuple(Share(corpus.train, corpus.weight) for corpus in data.corpora)
         self.pairs_of_epoch = pairs_of_epoch(self.shares)
-        resamplers = None
+        limit, resamplers = settings.data.max_pieces, None
         if training.subword_sampling:
-            limit = settings.data.max_pieces
             resamplers = make_resamplers(data.tokenizers, alpha=training.subword_sampling, max_pieces=limit)
-        pairs = TrainingPairs(data.train_src, data.train_tgt, settings.model.reverse_source, resamplers)
+        pairs = TrainingPairs(
+            data.train_src,
+            data.train_tgt,
+            settings.model.reverse_source,
+            resamplers,
+            make_noiser(data, settings) if training.noise else None,
+        )
         order = DataOrder(pairs, training.batch_tokens, training.seed, self.shares)
         self.feed = Feed(order, training.accumulate, place.ranks, pin=place.device.type == "cuda")
 

@@ -49,6 +49,7 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
             'a schedule other than "epoch_decay" makes no use of training.decay_after_epochs, training.decay_factor',
         ),
         (["training.max_steps=9", "training.max_epochs=2"], "a run of training.max_steps makes no use of"),
+        (["training.noise_kinds=['typos']"], "training.noise = 0 makes no use of training.noise_kinds"),
         (["training.device=cuda", "training.threads=2"], "a GPU makes no use of training.threads"),
         (
             ["training.max_steps=9", "training.max_epochs=2", "training.time=20m"],

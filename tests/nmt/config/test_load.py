@@ -368,6 +368,7 @@ def test_fitting_twice_changes_nothing() -> None:
     [
         ("training.r_drop=1.5", r"^training\.r_drop = 1\.5 makes no sense for a language model: .*; leave it unset$"),
         ("training.subword_sampling=0.2", r"^training\.subword_sampling = 0\.2 makes no sense for a language model: "),
+        ("training.noise=0.2", r"^training\.noise = 0\.2 makes no sense for a language model: "),
         ("model.input_feeding=true", r"^model\.input_feeding = true makes no sense for a language model: .* attention"),
         ("training.best_by=bleu", r'^training\.best_by = "bleu" needs translations; for a language model leave it'),
     ],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nmt.batching import plan_epoch
 from nmt.errors import DataError
-from nmt.text.sequences import FlatSequences, Rows, Sequences
+from nmt.text.sequences import FlatSequences, Rows
 from nmt.training.feeding import DataOrder, Share, TrainingPairs, draw_rows, pairs_of_epoch
 from nmt.training.state import Position
 
@@ -28,8 +28,8 @@ SHARES = (Share(20, 2.5), Share(30), Share(10, 0.4))  # 50 + 30 + 4 pairs of an 
 class Doubling:
     """Doubles every row in passes with an odd seed."""
 
-    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
-        return FlatSequences.from_lists([rows.row(row) * (1 + seed % 2) for row in wanted])
+    def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
+        return FlatSequences.from_lists([rows.row(at) * (1 + seed % 2) for at in range(len(rows))])
 
 
 def whole_pass(order: DataOrder, epoch: int) -> list[list[int]]:

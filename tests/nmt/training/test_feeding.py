@@ -69,18 +69,20 @@ class Failing:
     def __init__(self, calls: int) -> None:
         self.calls = calls
 
-    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+    def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
         self.calls -= 1
         if self.calls < 0:
             raise OSError("the disk is gone")
-        return rows.take(wanted)
+        return rows
 
 
 class Doubling:
     """Doubles rows with an even number in passes with an odd seed, the others in the rest."""
 
-    def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
-        return FlatSequences.from_lists([rows.row(row) * (1 + int(row + seed) % 2) for row in wanted])
+    def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
+        return FlatSequences.from_lists(
+            [rows.row(at) * (1 + int(number + seed) % 2) for at, number in enumerate(numbers)]
+        )
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -196,10 +198,10 @@ def test_the_next_update_is_made_while_one_is_in_use() -> None:
         def __init__(self) -> None:
             self.taken = threading.Semaphore(0)
 
-        def resample(self, rows: FlatSequences, wanted: Rows, *, seed: int) -> FlatSequences:
+        def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
             assert threading.current_thread() is not threading.main_thread()
             self.taken.release()
-            return rows.take(wanted)
+            return rows
 
     src, tgt = Noting(), Noting()
     updates = feed(TrainingPairs(EQUAL.src, EQUAL.tgt, False, (src, tgt)), batch_tokens=8).updates(Position())
@@ -240,9 +242,9 @@ class Repeating:
     def __init__(self) -> None:
         self.calls: list[tuple[list[int], int]] = []
 
-    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
-        self.calls.append(([int(row) for row in wanted], seed))
-        return FlatSequences.from_lists([rows.row(row) * int((row + seed) % 3) for row in wanted])
+    def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
+        self.calls.append((numbers.tolist(), seed))
+        return FlatSequences.from_lists([rows.row(at) * int((number + seed) % 3) for at, number in enumerate(numbers)])
 
 
 def stored(reverse_source: bool = False, resamplers: tuple[Repeating, Repeating] | None = None) -> TrainingPairs:
@@ -304,8 +306,8 @@ def test_without_resamplers_lengths_are_the_stored_ones() -> None:
 class Same:
     """Cuts nothing anew."""
 
-    def resample(self, rows: Sequences, wanted: Rows, *, seed: int) -> FlatSequences:
-        return rows.take(wanted)
+    def resample(self, rows: FlatSequences, numbers: Rows, *, seed: int) -> FlatSequences:
+        return rows
 
 
 @pytest.mark.parametrize("resamplers", [None, (Same(), Same())])

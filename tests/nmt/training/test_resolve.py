@@ -71,6 +71,8 @@ def test_a_changed_setting_is_listed(tmp_path: Path) -> None:
         ("training.seed=2", "training.seed cannot change from 1 to 2 .*: the order of the batches and all random"),
         ("training.optimizer='sgd'", "training.optimizer .*: the state of the optimiser is that of the old one"),
         ("training.subword_sampling=0.1", "training.subword_sampling .*: the batches of an epoch depend on it"),
+        ("training.noise=0.1", "training.noise .*: the batches of an epoch depend on it"),
+        ("training.noise_kinds=['typos']", "training.noise_kinds .*: the batches of an epoch depend on it"),
         ("training.best_by='loss'", "training.best_by .*: the best score so far is one of the old kind"),
         ("training.bleu_tokenizer=char", "training.bleu_tokenizer .*: the best score so far was computed with the"),
     ],

@@ -201,7 +201,7 @@ def test_the_quality_tools_learn_the_toy_language_too(
 def test_passes_give_the_same_number_of_steps_before_and_after_a_stop(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
-    changes = {"max_steps": 0, "max_epochs": 3, "subword_sampling": 0.2, "accumulate": 2, "log_every": 7}
+    changes = {"max_steps": 0, "max_epochs": 3, "subword_sampling": 0.2, "noise": 0.5, "accumulate": 2, "log_every": 7}
     settings = toy_settings.model_copy(update={"training": toy_settings.training.model_copy(update=changes)})
     straight, stopped, rest = Listener(), Listener(stop_at=14), Listener()
     whole = train(toy_data, tmp_path / "a", settings, observer=straight, stop=straight.stop)
