@@ -32,10 +32,12 @@ class Ranks:
         return self.rank == 0
 
     def join(self, device: torch.device) -> None:
-        """Meet the others, each on its device: numbers travel over gloo, also where gradients go over NCCL."""
-        if distributed.is_torchelastic_launched() and device.type == "cuda":
+        """Meet the others, each on its device, once: numbers travel over gloo, also where gradients go over NCCL."""
+        if not distributed.is_torchelastic_launched() or distributed.is_initialized():
+            return
+        if device.type == "cuda":
             distributed.init_process_group("cpu:gloo,cuda:nccl", device_id=device)  # on the device, and at once
-        elif distributed.is_torchelastic_launched():
+        else:
             distributed.init_process_group("gloo")
 
     def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:

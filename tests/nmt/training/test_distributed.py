@@ -140,6 +140,9 @@ def test_processes_meet_once_each_has_its_device_and_over_nccl_on_gpus_alone(mon
         assert (ranks, met) == (Ranks(5, 8, 1), [])
         ranks.join(torch.device("cpu"))  # on a machine with GPUs too
         ranks.join(torch.device("cuda", 1))
+        monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+        ranks.join(torch.device("cpu"))
+        monkeypatch.undo()
     assert met == [("gloo", None), ("cpu:gloo,cuda:nccl", torch.device("cuda", 1))]
 
 
