@@ -15,13 +15,14 @@ from torch import Tensor
 from nmt.batching import SourceBatch, source_batch
 from nmt.config import SearchSettings
 from nmt.errors import ModelError
+from nmt.models.recording import Recorder
 from nmt.models.tensors import padded, sent
 from nmt.search.beam import Beams
 from nmt.search.constrained import ConstrainedBeams, Required
 from nmt.search.frontier import FORBIDDEN, Frontier, Limits
 from nmt.search.greedy import Greedy
 from nmt.search.protocol import Hypothesis, Memory, SearchableModel, Sentence, State
-from nmt.search.replay import Recorder, Replayed
+from nmt.search.replay import Replayed
 from nmt.search.rules import RULES, Asked, Scoring
 from nmt.search.sampling import Sampled, Sampling
 from nmt.text.sequences import FlatSequences

@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 import torch
 from torch import nn
 
+from nmt.models.recording import CudaGraphs, Recorder
 from nmt.models.tensors import tensors_of, with_tensors
 
 _RECORDINGS: Final = 32
@@ -22,38 +23,6 @@ _MET_BEFORE: Final = 2
 as that, so a search that is soon over is no slower for it (docs/decisions/0029)."""
 
 T = TypeVar("T")
-Work = Callable[[], None]
-Recorder = Callable[[Work], Work]
-"""Does work, which reads and writes the same tensors whenever it is done, and returns what does it again."""
-
-
-class CudaGraphs:
-    """Records work on a GPU as CUDA graphs, which share a stream to be recorded on and the memory of what exists only
-    while they run.
-
-    `torch.cuda.graph` would wait for the device and empty all caches of memory first, those of a training beside too.
-    """
-
-    def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
-        self._latest: torch.cuda.CUDAGraph | None = None
-        """Kept, as nothing more can be recorded into the memory of graphs that are all gone."""
-
-    def __call__(self, work: Work) -> Work:
-        """Do `work`, which must not wait for the device, and return what does it again."""
-        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
-        self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            work()  # recording runs nothing, and libraries set themselves up the first time
-            graph.capture_begin(self._pool, capture_error_mode="thread_local")
-            try:
-                work()
-            finally:
-                graph.capture_end()
-        current.wait_stream(self._stream)
-        self._latest = graph
-        return graph.replay
 
 
 def recorder_for(device: torch.device) -> Recorder | None:

@@ -18,10 +18,10 @@ from nmt.config import ModelSettings, SearchSettings, TrainingSettings
 from nmt.config.model import Cell
 from nmt.io.background import Background
 from nmt.models.devices import for_search, prepare_for_search
+from nmt.models.recording import CudaGraphs, Work
 from nmt.models.seq2seq import Seq2Seq
 from nmt.search.engine import Engine, start_of
 from nmt.search.protocol import Sentence
-from nmt.search.replay import CudaGraphs, Work
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.feeding import UpdateData
 from nmt.training.state import TrainingState

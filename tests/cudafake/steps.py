@@ -19,6 +19,7 @@ from nmt.config.search import SearchSettings
 from nmt.config.training import TrainingSettings
 from nmt.lm.generator import Generation, Generator
 from nmt.lm.scorer import make_readers, score_apart
+from nmt.models import recording
 from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.devices import Precision, for_search
 from nmt.models.language_model import LanguageModel
@@ -55,6 +56,7 @@ LARGE: Final = {"embedding_size": 1024, "hidden_size": 1024, "encoder_layers": 2
 @contextmanager
 def fake_gpu() -> Iterator[None]:
     """Make all tensors fake, those of models too, and let cuDNN be there."""
+    recording.recordings_of.cache_clear()  # each mode has fake tensors of its own
     copied = patch.object(FakeTensor, "__deepcopy__", lambda fake, memo: fake.detach().clone(), create=True)
     with FakeTensorMode(allow_non_fake_inputs=True), Library(), copied, warnings.catch_warnings():
         warnings.simplefilter("error")  # torch would copy the memory of a tensor, and one that is fake has none
@@ -62,9 +64,14 @@ def fake_gpu() -> Iterator[None]:
 
 
 def training_step(
-    *, model: Mapping[str, Any] = {}, training: Mapping[str, Any] = {}, precision: Precision = "bf16", length: int = 4
+    *,
+    model: Mapping[str, Any] = {},
+    training: Mapping[str, Any] = {},
+    precision: Precision = "bf16",
+    length: int = 4,
+    number: int = 2,
 ) -> Seen:
-    """Make the second update of a new translation model, which differs from `LARGE` in some settings.
+    """Make the second or a later update of a new translation model, which differs from `LARGE` in some settings.
 
     A batch has `PAIRS` pairs of `length` pieces on each side. The optimiser has its state already.
     """
@@ -73,7 +80,7 @@ def training_step(
         built = _translator(model)
         ids, lengths = torch.ones(PAIRS, length, dtype=torch.int64), torch.ones(PAIRS, dtype=torch.int64)
         batch = Batch(SourceBatch(ids, lengths), TargetBatch(ids, ids, ids.flatten()))
-        return _update(TrainingLoss(built, _objective(settings)), batch, settings, precision)
+        return _update(TrainingLoss(built, _objective(settings)), batch, settings, precision, number=number)
 
 
 def segment_step(
@@ -104,7 +111,13 @@ def _objective(settings: TrainingSettings) -> Any:
 
 
 def _update(
-    loss: nn.Module, batch: TrainingBatch, settings: TrainingSettings, precision: Precision, carry: Carry | None = None
+    loss: nn.Module,
+    batch: TrainingBatch,
+    settings: TrainingSettings,
+    precision: Precision,
+    carry: Carry | None = None,
+    *,
+    number: int = 2,
 ) -> Seen:
     updater = Updater(
         loss=loss.train(),
@@ -120,9 +133,10 @@ def _update(
         scale=LossScale(DEVICE) if precision == "fp16" else None,
     )
     data = UpdateData((batch.pinned(),), batch.cells, Position())
-    updater.update(data, step=1, seed=1, rate=0.001)
+    for step in range(1, number):
+        updater.update(data, step=step, seed=step, rate=0.001)
     with Recorder() as seen:
-        result = updater.update(data, step=2, seed=2, rate=0.001)
+        result = updater.update(data, step=number, seed=number, rate=0.001)
     seen.facts["results"] = [(x.device.type, str(x.dtype).removeprefix("torch.")) for x in result]
     return seen
 

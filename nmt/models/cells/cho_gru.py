@@ -10,6 +10,7 @@ from torch.nn import functional
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
 from nmt.models.kernels import fast_tanh, prepacked_product, widened, without_autocast
 from nmt.models.prepacked import LINEAR, SearchPrecision
+from nmt.models.recording import loop
 
 
 class _PrepackedChoGRU(PrepackedLayer):
@@ -59,7 +60,7 @@ class ChoGRU(RecurrentLayer):
         projected = functional.linear(inputs.transpose(0, 1), self.input_weight, self.bias)  # [T, B, 3 * H]
         gates, candidates = torch.split(projected, [2 * self.hidden_size, self.hidden_size], dim=2)
         weights = (self.thinned(self.recurrent_weight), self.thinned(self.candidate_weight))
-        states = _Recurrence.apply(gates, candidates, widened(h), *weights)  # type: ignore[no-untyped-call]
+        states = loop(_Recurrence, gates, candidates, widened(h), *weights)
         return states.to(projected.dtype).transpose(0, 1), (states[-1],)
 
     def weights(self) -> Weights:
@@ -97,16 +98,16 @@ class _Recurrence(torch.autograd.Function):
                 # tanh(x) = 2 sigmoid(2 x) - 1, four times as fast as the library's
                 n = candidates[t].add_(candidate_times((r * h).to(kind))).mul_(2).sigmoid_().mul_(2).sub_(1)
                 h = torch.lerp(n, h, z, out=states[t])
-        ctx.kind = kind
-        ctx.save_for_backward(gates, candidates, states, first, weight, candidate_weight)
+        typed = projected.new_empty(0)  # the type of products
+        ctx.save_for_backward(gates, candidates, states, first, weight, candidate_weight, typed)
         return states
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_states: Tensor) -> tuple[Tensor, ...]:
         """Go back through the steps; what belongs to the weights is multiplied for all of them at once."""
-        gates, candidates, states, first, weight, candidate_weight = ctx.saved_tensors
-        kind, size = ctx.kind, first.shape[1]
+        gates, candidates, states, first, weight, candidate_weight, typed = ctx.saved_tensors
+        kind, size = typed.dtype, first.shape[1]
         r, z = gates.chunk(2, dim=2)
         before = torch.cat([first[None], states[:-1]])  # [T, B, H]
         reset = r * before

@@ -10,6 +10,7 @@ from torch.nn import functional
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
 from nmt.models.kernels import fast_tanh, normalised, prepacked_product, through_norm, widened, without_autocast
 from nmt.models.prepacked import LINEAR, SearchPrecision
+from nmt.models.recording import loop
 
 EPSILON: Final = 1e-5
 """Added to the variances."""
@@ -73,7 +74,7 @@ class LayerNormLSTM(RecurrentLayer):
         projected = normalised_gates(products, self.input_gain, self.bias)
         weight, gain = self.thinned(self.recurrent_weight), self.recurrent_gain
         arguments = (projected, h.to(products.dtype), c, weight, gain, self.cell_gain, self.cell_bias)
-        outputs, c = _Recurrence.apply(*arguments)  # type: ignore[no-untyped-call]
+        outputs, c = loop(_Recurrence, *arguments, results=2)
         return outputs.transpose(0, 1), (outputs[-1], c)
 
     def weights(self) -> Weights:
@@ -142,15 +143,18 @@ class _Recurrence(torch.autograd.Function):
                 cell_moments.append(found)
                 tanh = torch.mul(normal, 2, out=squashed[t]).sigmoid_().mul_(2).sub_(1)
                 h = outputs[t].copy_(o * tanh)
-        ctx.moments, ctx.cell_moments = moments, cell_moments  # means and inverse deviations, step by step
-        ctx.save_for_backward(gates, products, cells, squashed, outputs, *first, weight, gain, cell_gain, cell_bias)
+        # means and inverse deviations, step by step
+        found_moments = [torch.stack(found) for each in (moments, cell_moments) for found in zip(*each, strict=True)]
+        kept = (gates, products, cells, squashed, outputs, *first, weight, gain, *found_moments, cell_gain, cell_bias)
+        ctx.save_for_backward(*kept)
         return outputs, c.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         """Go back through the steps; what belongs to the weights is multiplied for all of them at once."""
-        gates, products, cells, squashed, outputs, first_h, first_c, weight, gain, *cell_norm = ctx.saved_tensors
+        gates, products, cells, squashed, outputs, first_h, first_c, weight, gain, *rest = ctx.saved_tensors
+        mean, inverse, cell_mean, cell_inverse, *cell_norm = rest
         size = outputs.shape[2]
         i, f, g, o = gates.chunk(4, dim=2)
         before = torch.cat([first_c[None], cells[:-1]])  # [T, B, H]
@@ -165,11 +169,12 @@ class _Recurrence(torch.autograd.Function):
                 d_gate = d_gates[t]
                 d_h = widened(d_h) + d_outputs[t]
                 d_gate[:, 3 * size :].mul_(d_h)
-                d_c.add_(through_norm(d_normal[t].mul_(d_h), cells[t], ctx.cell_moments[t], *cell_norm))
+                d_c.add_(through_norm(d_normal[t].mul_(d_h), cells[t], (cell_mean[t], cell_inverse[t]), *cell_norm))
                 d_gate[:, : 3 * size].view(-1, 3, size).mul_(d_c[:, None])
                 d_c.mul_(f[t])
                 d_scaled, product = d_gate.view(-1, 4, size) * gain, products[t].view(-1, 4, size)
-                d_h = times(d_products[t].copy_(through_norm(d_scaled, product, ctx.moments[t], None, None).flatten(1)))
+                d_product = through_norm(d_scaled, product, (mean[t], inverse[t]), None, None)
+                d_h = times(d_products[t].copy_(d_product.flatten(1)))
             hs = torch.cat([first_h[None], outputs[:-1]]).flatten(0, 1)
             d_weight = d_products.flatten(0, 1).t() @ hs
         normal = functional.layer_norm(products.view(*outputs.shape[:2], 4, size), (size,), eps=EPSILON)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
 from nmt.models.kernels import fast_tanh, prepacked_product, widened, without_autocast
 from nmt.models.prepacked import LINEAR, SearchPrecision
+from nmt.models.recording import loop
 
 
 class _PrepackedPeepholeLSTM(PrepackedLayer):
@@ -62,7 +63,7 @@ class PeepholeLSTM(RecurrentLayer):
         h, c = state or self.zeros(inputs)
         projected = functional.linear(inputs.transpose(0, 1), self.input_weight, self.bias)  # [T, B, 4 * H]
         recurrent_weight = self.thinned(self.recurrent_weight)
-        outputs, c = _Recurrence.apply(projected, h, c, recurrent_weight, self.peepholes)  # type: ignore[no-untyped-call]
+        outputs, c = loop(_Recurrence, projected, h, c, recurrent_weight, self.peepholes, results=2)
         return outputs.transpose(0, 1), (outputs[-1], c)
 
     def weights(self) -> Weights:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell
 from nmt.models.kernels import widened
 from nmt.models.prepacked import LINEAR, SearchPrecision
+from nmt.models.recording import loop
 
 
 class _PrepackedSSRU(PrepackedLayer):
@@ -53,7 +54,7 @@ class SSRU(RecurrentLayer):
         (c,) = state or self.zeros(inputs)
         projected = functional.linear(inputs.transpose(0, 1), self.input_weight)  # [T, B, 2 * H]
         forget, candidates = projected.chunk(2, dim=2)
-        cells = _Scan.apply(torch.sigmoid(widened(forget) + self.bias), widened(candidates), widened(c))  # type: ignore[no-untyped-call]
+        cells = loop(_Scan, torch.sigmoid(widened(forget) + self.bias), widened(candidates), widened(c))
         return torch.relu(cells).to(projected.dtype).transpose(0, 1), (cells[-1],)
 
     def weights(self) -> Weights:

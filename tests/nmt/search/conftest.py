@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nmt.batching import SourceBatch
-from nmt.search.replay import Work
+from nmt.models.recording import Work
 from nmt.text.vocab import EOS
 
 CONTEXTS = 97

@@ -15,12 +15,13 @@ from nmt.config import ModelSettings, SearchSettings
 from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import for_search
 from nmt.models.language_model import LanguageModel
+from nmt.models.recording import CudaGraphs, Work
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.tensors import tensors_of, with_tensors
 from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine, Kind, start_of
 from nmt.search.protocol import Hypothesis, Sentence
-from nmt.search.replay import CudaGraphs, Replayed, Work
+from nmt.search.replay import Replayed
 from nmt.search.sampling import Sampling
 
 

@@ -1,0 +1,167 @@
+"""Work of many small kernels that a GPU is given at once: recorded as a CUDA graph, and loops over time that are so."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Work = Callable[[], None]
+Recorder = Callable[[Work], Work]
+"""Does work, which reads and writes the same tensors whenever it is done, and returns what does it again."""
+
+_RECORDINGS: Final = 256
+"""Shapes that are remembered; the one that was not met for longest goes first."""
+_MET_BEFORE: Final = 2
+"""Times that a shape is met before it is recorded, which takes longer than to compute it."""
+_ALIGNED: Final = 512
+"""Bytes at multiples of which tensors begin."""
+
+
+class CudaGraphs:
+    """Records work on a GPU as CUDA graphs, which share a stream to be recorded on and the memory of what exists only
+    while they run.
+
+    `torch.cuda.graph` would wait for the device and empty all caches of memory first, those of a training beside too.
+    """
+
+    def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+        self._latest: torch.cuda.CUDAGraph | None = None
+        """Kept, as nothing more can be recorded into the memory of graphs that are all gone."""
+
+    def __call__(self, work: Work) -> Work:
+        """Do `work`, which must not wait for the device, and return what does it again."""
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            work()  # recording runs nothing, and libraries set themselves up the first time
+            graph.capture_begin(self._pool, capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        current.wait_stream(self._stream)
+        self._latest = graph
+        return graph.replay
+
+
+class Recordings:
+    """What computations make of tensors, recorded where a shape is met again and again.
+
+    Recorded work has its memory for good, so all shapes have the same: what goes in is copied to it, and what comes
+    out is copied from it. None of it is needed longer.
+    """
+
+    def __init__(self, record: Recorder) -> None:
+        self._record = record
+        self._memory = torch.empty(0, dtype=torch.uint8)
+        self._met: OrderedDict[Any, Callable[[Sequence[Tensor]], list[Tensor]] | int] = OrderedDict()
+        """What replays each shape, or how often it was met so far."""
+
+    def __call__(self, name: object, compute: Callable[..., Sequence[Tensor]], given: Sequence[Tensor]) -> list[Tensor]:
+        """Return what `compute`, which has this name, makes of tensors; it looks into none of them."""
+        shapes = (name, *((tensor.shape, tensor.dtype) for tensor in given))
+        met = self._met.pop(shapes, 0)
+        if isinstance(met, int):
+            made = list(compute(*given))
+            met = met + 1 if met < _MET_BEFORE else self._recorded(compute, given, made)
+        else:
+            made = met(given)
+        self._met[shapes] = met
+        if len(self._met) > _RECORDINGS:
+            self._met.popitem(last=False)
+        return made
+
+    def _recorded(
+        self, compute: Callable[..., Sequence[Tensor]], given: Sequence[Tensor], made: Sequence[Tensor]
+    ) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        """Record what made something of something, and return what does so for others of the same shapes."""
+        places = self._places((*given, *made))
+        read, written = places[: len(given)], places[len(given) :]
+
+        def copy_all(to: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+            for place, tensor in zip(to, tensors, strict=True):
+                place.copy_(tensor)
+
+        copy_all(read, given)
+        replay = self._record(lambda: copy_all(written, compute(*read)))
+
+        def again(others: Sequence[Tensor]) -> list[Tensor]:
+            copy_all(read, others)
+            replay()
+            return [tensor.clone() for tensor in written]
+
+        return again
+
+    def _places(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Lay out tensors of these shapes and types in the memory, one after the other."""
+        *starts, end = accumulate((-(-tensor.nbytes // _ALIGNED) * _ALIGNED for tensor in tensors), initial=0)
+        if len(self._memory) < end:  # older recordings keep what they have
+            self._memory = tensors[0].new_empty(end, dtype=torch.uint8)
+        return [
+            self._memory[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+            for start, tensor in zip(starts, tensors, strict=True)
+        ]
+
+
+def loop(steps: Any, *given: Tensor, results: int = 1) -> Any:
+    """Apply a function of autograd that loops over time and has so many results; recorded in training on a GPU."""
+    if given[0].device.type != "cuda" or not torch.is_grad_enabled():
+        return steps.apply(*given)
+    stream = torch.cuda.current_stream(given[0].device)
+    recordings = recordings_of(given[0].device, stream.cuda_stream)
+    made = RecordedLoop.apply(steps, recordings, results, *given)  # type: ignore[no-untyped-call]
+    return made[0] if results == 1 else made
+
+
+@cache
+def recordings_of(device: torch.device, stream: int) -> Recordings:
+    """Return the recordings of a stream: what two of them do at a time has memory of its own."""
+    return Recordings(CudaGraphs())
+
+
+@dataclass
+class _Kept:
+    """What a forward pass keeps for its backward pass: tensors alone."""
+
+    saved_tensors: tuple[Tensor, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        self.saved_tensors = tensors
+
+
+class RecordedLoop(torch.autograd.Function):
+    """A function of autograd both of whose passes are recorded."""
+
+    @staticmethod
+    def forward(ctx: Any, steps: Any, recordings: Recordings, results: int, *given: Tensor) -> tuple[Tensor, ...]:
+        """Do what `steps` does of what is given; it has so many results."""
+
+        def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
+            kept = _Kept()
+            made = steps.forward(kept, *tensors)
+            return *(made if results > 1 else (made,)), *kept.saved_tensors
+
+        made = recordings((steps, "forward"), compute, given)
+        ctx.steps, ctx.recordings = steps, recordings
+        ctx.save_for_backward(*made[results:])
+        return tuple(made[:results])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        """Do what its backward pass does."""
+        saved, steps = ctx.saved_tensors, ctx.steps
+
+        def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
+            made: tuple[Tensor, ...] = steps.backward(_Kept(tensors[: len(saved)]), *tensors[len(saved) :])
+            return made
+
+        return None, None, None, *ctx.recordings((steps, "backward"), compute, (*saved, *outer))

@@ -1,0 +1,114 @@
+"""Recorded loops against the loops themselves; without a GPU, doing work again stands in for a CUDA graph."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.models import recording
+from nmt.models.cells import cho_gru, layer_norm, peephole, ssru
+from nmt.models.cells.layer import LAYERS, Recurrence, make_layer
+from nmt.models.recording import RecordedLoop, Recordings, Work
+
+
+class Tape:
+    """Does work again, and counts."""
+
+    def __init__(self) -> None:
+        self.made = self.played = 0
+
+    def __call__(self, work: Work) -> Work:
+        self.made += 1
+        work()
+
+        def play() -> None:
+            self.played += 1
+            work()
+
+        return play
+
+
+def numbers(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_shape_is_recorded_when_it_is_met_for_the_third_time() -> None:
+    tape = Tape()
+    recordings = Recordings(tape)
+    for seed in range(5):
+        x, y = numbers(3, 2, seed=seed), numbers(2, seed=seed)
+        total, product = recordings("sum", lambda x, y: (x + y, x[0] * y), [x, y])
+        assert torch.equal(total, x + y)
+        assert torch.equal(product, x[0] * y)
+    assert (tape.made, tape.played) == (1, 2)
+
+
+def test_shapes_types_and_computations_have_recordings_of_their_own_in_the_same_memory() -> None:
+    tape = Tape()
+    recordings = Recordings(tape)
+    kept = list[tuple[Sequence[Tensor], Tensor]]()
+    for turn in range(6):
+        for size in (3, 40, 7):
+            for dtype in (torch.float32, torch.bfloat16):
+                x = numbers(size, 5, seed=turn).to(dtype)
+                kept.append((recordings("double", lambda x: [x + x], [x]), x + x))
+                kept.append((recordings("square", lambda x: [x * x], [x]), x * x))
+    assert tape.made == 3 * 2 * 2
+    assert tape.played == 3 * tape.made
+    for (found,), expected in kept:  # later replays have changed none of them
+        assert torch.equal(found, expected)
+
+
+def test_the_shape_that_was_not_met_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "_RECORDINGS", 2)
+    tape = Tape()
+    recordings = Recordings(tape)
+    for size in (1, 1, 1, 2, 3, 1):
+        recordings("double", lambda x: [x + x], [numbers(size, seed=1)])
+    assert (tape.made, tape.played) == (1, 0)
+
+
+LOOPS = {"peephole_lstm": peephole, "layer_norm_lstm": layer_norm, "cho_gru": cho_gru, "ssru": ssru}
+
+
+def test_every_cell_that_loops_in_training_is_here() -> None:
+    make_layer(Recurrence("lstm", 0.0), input_size=1, hidden_size=1)
+    modules = {name: make.__module__ for name, make in LAYERS.items() if not make.__module__.endswith(".fused")}
+    assert modules == {name: module.__name__ for name, module in LOOPS.items()}
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("cell", LOOPS)
+def test_a_recorded_loop_has_the_outputs_and_gradients_of_the_loop(
+    cell: Any, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    layer = make_layer(Recurrence(cell, 0.1), input_size=5, hidden_size=8).train()
+    tape = Tape()
+    recordings = Recordings(tape)
+
+    def recorded(steps: Any, *given: Tensor, results: int = 1) -> Any:
+        made = RecordedLoop.apply(steps, recordings, results, *given)  # type: ignore[no-untyped-call]
+        return made[0] if results == 1 else made
+
+    def trained(seed: int) -> list[Tensor]:
+        torch.manual_seed(seed)  # of dropped weights
+        x = numbers(3, 4, 5, seed=seed).requires_grad_()
+        layer.zero_grad()
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            outputs, state = layer.run(x)
+        loss = outputs.float().square().sum() + state[-1].float().sum()
+        loss.backward()
+        grads = [parameter.grad for parameter in layer.parameters() if parameter.grad is not None]
+        return [outputs.detach(), *state, *grads, *([x.grad] if x.grad is not None else [])]
+
+    for seed in range(5):
+        expected = trained(seed)
+        with monkeypatch.context() as patch:
+            patch.setattr(LOOPS[cell], "loop", recorded)
+            found = trained(seed)
+        assert len(found) == len(expected) > 4
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert (tape.made, tape.played) == (2, 2 * 2)  # forwards and backwards
