@@ -86,3 +86,24 @@ def describe_out_of_memory() -> str:
         f"out of memory{may}; smaller batches (training.batch_tokens, search.batch_tokens), fewer workers and fewer "
         "lines for the tokenizer (tokenizer.max_training_lines) need less"
     )
+
+
+def is_out_of_processes(error: BaseException) -> bool:
+    """Tell whether a thread or a process could not be started: by Python, or by a library in C++."""
+    signs = ("Resource temporarily unavailable", "can't start new thread")
+    of_a_file = isinstance(error, OSError) and error.filename is not None  # which would block
+    return isinstance(error, OSError | RuntimeError) and not of_a_file and any(sign in str(error) for sign in signs)
+
+
+def describe_out_of_processes() -> str:
+    """Say in a line that no thread or process could be started, and what to do."""
+    processes, memory = resource.getrlimit(resource.RLIMIT_NPROC)[0], memory_limit()
+    limits = (
+        [] if processes == resource.RLIM_INFINITY else [f"{counted(processes, 'process', 'processes')} (ulimit -u)"]
+    )
+    limits += [] if memory is None else [f"{memory >> 20:,} MiB of memory (ulimit -v)"]
+    may = f"; the limits here are {' and '.join(limits)}" if limits else ""
+    return (
+        f"a thread or a process could not be started{may}; use fewer (--workers, training.threads, OMP_NUM_THREADS) "
+        "or raise the limit"
+    )

@@ -12,7 +12,15 @@ from typing import Annotated, Final
 import typer
 from typer.core import TyperGroup
 
-from nmt.errors import NmtError, UsageError, describe_out_of_memory, is_out_of_memory, memory_limit
+from nmt.errors import (
+    NmtError,
+    UsageError,
+    describe_out_of_memory,
+    describe_out_of_processes,
+    is_out_of_memory,
+    is_out_of_processes,
+    memory_limit,
+)
 from nmt_cli.lm import lm
 from nmt_cli.terminal import INTERRUPTED, add_command, fail, own_streams, say, show_warnings
 from nmt_cli.vocabulary import vocabulary
@@ -78,6 +86,8 @@ def _describe(error: BaseException) -> str:
         return str(error)
     if is_out_of_memory(error):
         return describe_out_of_memory()
+    if is_out_of_processes(error):
+        return describe_out_of_processes()
     if isinstance(error, OSError) and error.strerror:
         name = error.filename2 or error.filename
         return f"{name}: {error.strerror}" if name is not None else error.strerror

@@ -260,7 +260,7 @@ def prepare(
         on_progress: Told how far each stage has come.
         force: Replace prepared data that were made from other text or with other settings, or by another version.
         workers: Processes that read and encode; None: one for each core. They are started when a stage
-            takes more than a second, and then the main module of the program needs its `if __name__ == "__main__"`.
+            takes more than some seconds, and then the main module of the program needs its `if __name__ == "__main__"`.
             The data do not depend on it.
         block: Records that a process works on at a time.
 

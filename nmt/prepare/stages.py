@@ -55,8 +55,8 @@ from nmt.text.tokenizer import Tokenizer, Tokenizers, load_tokenizers
 BLOCK_READ: Final = 20_000
 """Records that are worked on at a time."""
 
-_ALONE: Final = 1.0
-"""Seconds of work of a stage before other processes are started: about what that takes."""
+_ALONE: Final = 3.0
+"""Seconds of work of a stage before other processes are started, which takes each up to a second."""
 
 _WARNINGS: Final = "warnings.json"
 

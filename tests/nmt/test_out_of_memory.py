@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 
@@ -5,7 +6,13 @@ import pytest
 import torch
 
 from nmt import errors
-from nmt.errors import describe_out_of_memory, is_out_of_memory, memory_limit
+from nmt.errors import (
+    describe_out_of_memory,
+    describe_out_of_processes,
+    is_out_of_memory,
+    is_out_of_processes,
+    memory_limit,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +67,30 @@ def test_a_limit_of_the_shell_is_named() -> None:
     assert after.startswith(f"{3 << 30} {expected}")
     if memory_limit() is None:
         assert describe_out_of_memory().startswith("out of memory; smaller batches")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (RuntimeError("Resource temporarily unavailable"), True),  # torch
+        (RuntimeError("can't start new thread"), True),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), True),  # a fork
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", "<stdout>"), False),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_a_thread_or_process_that_cannot_be_started_is_known_whoever_says_so(error: Exception, is_it: bool) -> None:
+    assert is_out_of_processes(error) is is_it
+
+
+def test_what_may_have_kept_a_process_from_starting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
+    assert describe_out_of_processes() == (
+        "a thread or a process could not be started; use fewer (--workers, training.threads, OMP_NUM_THREADS) or "
+        "raise the limit"
+    )
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (3 << 30 if kind == resource.RLIMIT_AS else 1 << 40,) * 2)
+    assert "; the limits here are 1,099,511,627,776 processes (ulimit -u) and 3,072 MiB of memory" in (
+        describe_out_of_processes()
+    )

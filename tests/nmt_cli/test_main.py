@@ -16,7 +16,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from nmt.errors import NmtError, UsageError, describe_out_of_memory
+from nmt.errors import NmtError, UsageError, describe_out_of_memory, describe_out_of_processes
 from nmt_cli import main
 from nmt_cli.main import app
 
@@ -157,6 +157,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         (KeyError("x"), "unexpected KeyError: 'x' (run with --debug, as in `nmt --debug COMMAND`, to see where)"),
         (MemoryError(), describe_out_of_memory()),
         (BaseException("PyObject pointer is null"), describe_out_of_memory()),
+        (RuntimeError("Resource temporarily unavailable"), describe_out_of_processes()),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.ENOSPC, "No space left on device", "m/w"), "m/w: No space left on device"),
         (
