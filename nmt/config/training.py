@@ -48,6 +48,11 @@ class TrainingSettings(Section):
     parent: Path | None = None
     """A model folder whose weights the run begins with, and whose settings are its defaults; only a run that begins
     reads it."""
+    freeze: Annotated[
+        tuple[ModelPart, ...], Expected(f"a list of parts of the model, of {', '.join(get_args(ModelPart))}")
+    ] = ()
+    """Parts whose weights stay as they are, such as those of the parent: ["src_embedding", "encoder"]; parts that share
+    a table stay together."""
     objective: Literal["full", "sampled"] = "full"
     """Softmax over the whole vocabulary, or over the gold pieces and sampled ones (Jean et al., 2015)."""
     label_smoothing: Rate = 0.1

@@ -7,7 +7,6 @@ reads is moved to it, and what it makes is moved back. Tried on fake devices onl
 from collections.abc import Mapping
 from functools import partial
 from itertools import combinations
-from typing import Final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +14,8 @@ from torch import Tensor, nn
 from nmt.config.training import ModelPart
 from nmt.errors import ConfigError, counted
 from nmt.models.language_model import LanguageModel
+from nmt.models.parts import parts_of
 from nmt.models.seq2seq import Seq2Seq
-
-PARTS: Final[tuple[ModelPart, ...]] = get_args(ModelPart)
 
 
 def spread(model: Seq2Seq | LanguageModel, placement: Mapping[ModelPart, str], usual: torch.device) -> None:
@@ -26,7 +24,7 @@ def spread(model: Seq2Seq | LanguageModel, placement: Mapping[ModelPart, str], u
     Raises:
         ConfigError: There is no such part or GPU, or parts that share a table shall be on different devices.
     """
-    parts = _parts_of(model)
+    parts = parts_of(model)
     for part in placement.keys() - parts.keys():
         raise ConfigError(f"training.placement names {part}, which a language model has not: {', '.join(parts)}")
     devices = {part: torch.device(placement.get(part, usual)) for part in parts}
@@ -39,13 +37,6 @@ def spread(model: Seq2Seq | LanguageModel, placement: Mapping[ModelPart, str], u
         if device != home:
             module.register_forward_pre_hook(partial(_there, device))
             module.register_forward_hook(partial(_back, home))
-
-
-def _parts_of(model: Seq2Seq | LanguageModel) -> dict[ModelPart, nn.Module]:
-    if isinstance(model, Seq2Seq):
-        return {part: getattr(model, part) for part in PARTS}
-    layers = nn.ModuleList([model.layers, model.readout])
-    return {"tgt_embedding": model.embedding, "decoder": layers, "output": model.output}
 
 
 def _check_device(part: ModelPart, device: torch.device, usual: torch.device) -> None:

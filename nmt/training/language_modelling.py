@@ -12,6 +12,7 @@ from nmt.errors import ConfigError, counted
 from nmt.models.build import build_language_model
 from nmt.models.devices import Precision, autocast
 from nmt.models.language_model import LanguageModel
+from nmt.models.parts import freeze
 from nmt.models.placement import spread
 from nmt.prepared import PreparedText
 from nmt.text.sequences import Sequences
@@ -66,6 +67,7 @@ class LanguageTask:
         """The model, freshly initialised when it is first asked for."""
         vocab_size, seed = len(self.data.tokenizer), self.settings.training.seed
         model = build_language_model(self.settings.model, vocab_size=vocab_size, seed=seed)
+        freeze(model, self.settings.training.freeze)
         spread(model, self.settings.training.placement or {}, self.place.device)
         return model
 

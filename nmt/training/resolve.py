@@ -13,6 +13,7 @@ from nmt.training.checkpoint import list_checkpoints
 _SHAPE = "the weights depend on it"
 _FIXED = {
     "training.parent": "only a run that begins reads it",
+    "training.freeze": "the optimiser knows nothing of what did not learn",
     "training.seed": "the order of the batches and all random numbers depend on it",
     "training.subword_sampling": "the batches of an epoch depend on it",
     "training.noise": "the batches of an epoch depend on it",

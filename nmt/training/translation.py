@@ -14,6 +14,7 @@ from nmt.config import Settings
 from nmt.errors import ConfigError, counted
 from nmt.models.build import build_model
 from nmt.models.devices import Precision, autocast, for_gpu
+from nmt.models.parts import freeze
 from nmt.models.placement import spread
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationSet
@@ -88,6 +89,7 @@ class TranslationTask:
         src, tgt = len(self.tokenizers.src), len(self.tokenizers.tgt)
         joint, seed = self.tokenizers.joint, self.settings.training.seed
         model = build_model(self.settings.model, src_vocab_size=src, tgt_vocab_size=tgt, joint=joint, seed=seed)
+        freeze(model, self.settings.training.freeze)
         spread(model, self.settings.training.placement or {}, self.place.device)
         return model
 

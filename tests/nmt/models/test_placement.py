@@ -11,7 +11,8 @@ from nmt.batching import Batch, source_batch, target_batch
 from nmt.config import ModelSettings
 from nmt.errors import ConfigError
 from nmt.models.build import build_language_model, build_model
-from nmt.models.placement import PARTS, spread
+from nmt.models.parts import PARTS
+from nmt.models.placement import spread
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.sequences import FlatSequences
 from nmt.training.objectives.full import FullSoftmax

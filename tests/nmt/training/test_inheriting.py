@@ -216,3 +216,16 @@ def test_a_begun_run_does_not_change_its_parent(
     resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[])
     with pytest.raises(ConfigError, match=r"training\.parent cannot change .* only a run that begins reads it"):
         resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[f"training.parent={tmp_path}"])
+
+
+def test_what_is_frozen_stays_as_the_parent_has_it_over_a_stop_too(
+    toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
+) -> None:
+    settings, stopping = born_of(toy_model, toy_settings, freeze=["encoder"], weight_decay=0.1), Stopping()
+    train(toy_data, tmp_path / "whole", settings, observer=Silence(), stop=threading.Event())
+    train(toy_data, tmp_path / "m", settings, observer=stopping, stop=stopping.stop)
+    train(toy_data, tmp_path / "m", settings, observer=Silence(), stop=threading.Event())
+    assert (tmp_path / "m" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    before, after = weights_of(toy_model), weights_of(tmp_path / "m")
+    held = [name for name in before if torch.equal(before[name], after[name])]
+    assert held == [name for name in before if name.startswith("encoder.")]
