@@ -210,7 +210,7 @@ def _narrowed(model: M, kind: torch.dtype) -> M:
     narrow: dict[int, object] = {
         id(weight): nn.Parameter(weight.detach().to(kind), requires_grad=False)
         for weight in model.parameters()
-        if id(weight) not in wide
+        if id(weight) not in wide and weight.device.type == model.device.type  # on a CPU beside a GPU is no autocast
     }
     copied = copy.deepcopy(model, memo=narrow)
     copied.requires_grad_(False)

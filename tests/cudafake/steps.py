@@ -4,6 +4,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -14,6 +16,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from nmt.batching import Batch, Segment, SourceBatch, TargetBatch, TrainingBatch
+from nmt.config import Settings
 from nmt.config.model import ModelSettings
 from nmt.config.search import SearchSettings
 from nmt.config.training import TrainingSettings
@@ -29,12 +32,13 @@ from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine, Kind, start_of
 from nmt.search.protocol import Sentence
 from nmt.search.replay import recorder_for
+from nmt.text.sequences import FlatSequences
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.language_modelling import SegmentLoss
 from nmt.training.loss_scale import LossScale
 from nmt.training.state import Carry, Position
-from nmt.training.translation import TrainingLoss
+from nmt.training.translation import TrainingLoss, Validator
 from nmt.training.update import MovingAverage, Updater, make_objective, make_optimizer
 from tests.cudafake import device
 from tests.cudafake.device import Library
@@ -189,6 +193,18 @@ def writing_step(*, pieces: int = 8) -> Seen:
         state, numbers = writer.model.start(SENTENCES), torch.arange(SENTENCES, device=DEVICE)
         with Recorder() as seen:
             writer._draw(state, numbers, Generation(max_length=pieces), prefix=(), wanted=SENTENCES)
+        return seen
+
+
+def validation_loss() -> Seen:
+    """Read thousands of pairs of `SOURCE` pieces, in several batches, to know the loss of a translation model."""
+    texts = FlatSequences.from_lists([[7] * (SOURCE - 1)] * 2**13)
+    pairs: Any = SimpleNamespace(src=texts, tgt=texts)
+    validator = Validator(pairs, None, Settings(), "bf16")
+    with fake_gpu(), torch.inference_mode():
+        built = _translator({"encoder_layers": 1}).eval()
+        with Recorder() as seen:
+            validator.loss(built, Event())
         return seen
 
 

@@ -13,7 +13,15 @@ from nmt.config.model import CELLS
 from nmt.search.sampling import Sampling
 from tests.cudafake.fixture import FakeCuda
 from tests.cudafake.recorder import Seen
-from tests.cudafake.steps import doubled, engine_work, scoring_blocks, search_step, with_text_model, writing_step
+from tests.cudafake.steps import (
+    doubled,
+    engine_work,
+    scoring_blocks,
+    search_step,
+    validation_loss,
+    with_text_model,
+    writing_step,
+)
 from tests.cudafake.test_training_steps import SLACK
 
 Budget = tuple[int, dict[str, Any]]
@@ -128,3 +136,9 @@ def test_texts_that_a_language_model_scores_are_read_without_waiting(fake_cuda: 
     assert not seen.waits
     assert not seen.notes  # all is sent from pinned memory, and weights of a layer are in one piece
     assert not seen.float16
+
+
+def test_the_loss_of_a_validation_is_looked_at_once(fake_cuda: FakeCuda) -> None:
+    seen = fake_cuda(validation_loss)
+    assert seen.waits.total() == 1
+    assert not seen.notes  # all is sent from pinned memory

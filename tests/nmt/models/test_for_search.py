@@ -373,6 +373,14 @@ def test_a_model_for_a_gpu_shares_the_tables_that_were_shared_and_keeps_nothing_
     assert for_gpu(model, "fp16").output.weight.dtype == torch.float16
 
 
+def test_parts_of_a_model_that_are_elsewhere_keep_their_types() -> None:
+    model = model_of(40, hidden_size=32, tied_embeddings="none")
+    model.src_embedding.to("meta")
+    searched = for_gpu(model, "bf16")
+    assert searched.src_embedding.table.weight.dtype == torch.float32
+    assert searched.tgt_embedding.table.weight.dtype == torch.bfloat16
+
+
 def test_calls_of_a_model_for_a_gpu_within_one_another_leave_autocast_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
