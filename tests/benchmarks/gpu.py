@@ -41,7 +41,7 @@ BUDGETS = {
     "sampled": 40,
     "cells": 60,
     "checkpoints": 25,
-    "resume": 45,
+    "resume": 60,
     "split": 20,
 }
 """The parts and the seconds that each may take, in their order; what one does not use, the later ones have."""
@@ -103,25 +103,28 @@ def watch(name: str, seconds: float, *, device: str, is_tiny: bool) -> Iterator[
     process.start()
     theirs.close()
     end = ""
-    while not end:
-        try:
+    try:
+        while not end:
             if not ours.poll(max(0.0, before + seconds - time.monotonic())):
                 end = f"cut off after {seconds:.0f} s"
             elif isinstance(found := ours.recv(), str):
                 end = found
             else:
                 yield found
-        except EOFError:
-            process.join()
-            end = f"failed: it ended with exit status {process.exitcode}"
-    kill(process)
+    except EOFError:
+        process.join()
+        end = f"failed: it ended with exit status {process.exitcode}"
+    finally:  # at Ctrl-C, too
+        kill(process)
     yield record("nmt", f"part {name}", time.monotonic() - before, "s", notes=end)
 
 
 def kill(process: multiprocessing.process.BaseProcess) -> None:
     """End a process and all that it has started."""
+    assert process.pid is not None
     with suppress(ProcessLookupError):
-        os.killpg(process.pid or 0, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # it may have had no time yet to found a group
     process.join()
 
 

@@ -1,5 +1,6 @@
 """Whether a GPU computes what a CPU does: the checks of gpu.py, each a part of it."""
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -151,7 +152,7 @@ def losses(bench: Bench) -> Iterator[Record]:
     def language_model() -> nn.Module:
         settings = sizes.small.model_copy(update={"kind": "lm", "tied_embeddings": "none"})
         model = build_language_model(settings, vocab_size=sizes.vocab, seed=1).to(bench.device)
-        objective = bench.loss(bench.drawn(sizes.small), TrainingSettings(label_smoothing=0.0)).objective
+        objective = bench.objective(TrainingSettings(label_smoothing=0.0))
         return SegmentLoss(model, objective, Carry(Ranks(), rows=64))
 
     kinds: list[tuple[str, Callable[[], nn.Module], list[UpdateData]]] = [
@@ -263,6 +264,7 @@ def split(bench: Bench) -> Iterator[Record]:
     whole = update(lambda loss: loss)
     if bench.is_gpu:
         most = 0.7 * torch.cuda.max_memory_allocated() / torch.cuda.get_device_properties(0).total_memory
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(most)
         parts = update(lambda loss: loss)

@@ -21,7 +21,7 @@ from nmt.training.distributed import Ranks
 from nmt.training.feeding import TrainingPairs, UpdateData
 from nmt.training.state import Position
 from nmt.training.translation import TrainingLoss
-from nmt.training.update import Updater, make_objective, make_optimizer
+from nmt.training.update import Objective, Updater, make_objective, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,13 @@ class Bench:
             nn.init.uniform_(parameter, -0.08, 0.08)
         return model
 
+    def objective(self, settings: TrainingSettings) -> Objective:
+        """Make the objective that the settings ask for, of pieces that are all as frequent."""
+        return make_objective(settings, np.ones(self.sizes.vocab, dtype=np.int64))
+
     def loss(self, model: Seq2Seq, settings: TrainingSettings) -> TrainingLoss:
-        """Make the loss that the settings ask for, of pieces that are all as frequent."""
-        counts = np.ones(self.sizes.vocab, dtype=np.int64)
-        return TrainingLoss(model, make_objective(settings, counts))
+        """Make the loss that the settings ask for."""
+        return TrainingLoss(model, self.objective(settings))
 
     def updater(
         self,
