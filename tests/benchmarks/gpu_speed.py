@@ -132,8 +132,10 @@ def operations(model: Seq2Seq, updates: list[UpdateData], settings: TrainingSett
 def profiled(bench: Bench, updater: Updater, updates: list[UpdateData], name: str, kernels: int) -> Iterator[Record]:
     """Count what the device does in an update, and how long it does nothing; name what takes the most time."""
     # of a GPU's work only, as a host that is watched is slower; torch.profiler would load torch's compiler, too
-    watches_host = not bench.is_gpu or ProfilerActivity.CUDA not in supported_activities()
-    with profile(use_device="cuda" if bench.is_gpu else None, use_cpu=watches_host, use_kineto=True) as found:
+    if bench.is_gpu and ProfilerActivity.CUDA not in supported_activities():
+        yield record("nmt", "kernels of a step", 0, "kernels", name, "NOT SEEN: torch's profiler knows no GPU here")
+        return
+    with profile(use_device="cuda" if bench.is_gpu else None, use_cpu=not bench.is_gpu, use_kineto=True) as found:
         train(updater, updates)
         bench.wait()
     kind = DeviceType.CUDA if bench.is_gpu else DeviceType.CPU
