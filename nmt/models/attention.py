@@ -3,6 +3,7 @@ and read the weighted mean of the values."""
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import torch
@@ -16,6 +17,9 @@ SOURCE_MULTIPLE: Final = 16
 CELL_MULTIPLE: Final = 32
 """In search, their vectors are filled up to a multiple of this many cells: then the library computes the products of
 every sentence in one way, small ones too, wherever among the others it stands."""
+
+_KEPT_CELLS: Final = {"cpu": 2**62, "cuda": 2**28}
+"""Cells of additive attention, [B, Q, S, H], that are kept for their gradients: half a GiB in bf16."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,22 @@ class AdditiveAttention(Attention):
         return self.key_projection(values)  # type: ignore[no-any-return]
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
-        keys = keys[:, None, :, : queries.shape[2]]
-        hidden = torch.tanh(self.query_projection(queries)[:, :, None] + keys)  # [B, Q, S, H]
+        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S].
+
+        What would fill a GPU's memory is computed for some queries at a time, and for their gradients once more.
+        """
+        queries, keys = self.query_projection(queries), keys[:, :, : queries.shape[2]]
+        at_once = max(1, _KEPT_CELLS[queries.device.type] // max(1, keys.numel()))
+        if at_once >= queries.shape[1] or not torch.is_grad_enabled():
+            return self._compared(queries, keys)
+        from torch.utils.checkpoint import checkpoint  # late: few need it
+
+        parts = torch.split(queries, at_once, dim=1)
+        again = partial(checkpoint, self._compared, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([again(part, keys) for part in parts], dim=1)
+
+    def _compared(self, queries: Tensor, keys: Tensor) -> Tensor:
+        hidden = torch.tanh(queries[:, :, None] + keys[:, None])  # [B, Q, S, H]
         return self.energy(hidden).squeeze(3)  # type: ignore[no-any-return]
 
 

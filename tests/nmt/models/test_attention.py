@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nmt.models import attention
 from nmt.models.attention import AttentionKind, Memory, make_attention
 
 KINDS: list[AttentionKind] = ["dot", "scaled_dot", "general", "additive"]
@@ -155,3 +156,39 @@ def test_a_memory_that_is_filled_up_is_read_as_before(kind: AttentionKind) -> No
     torch.testing.assert_close(filled_contexts, contexts)
     torch.testing.assert_close(filled_weights[:, :, :5], weights)
     assert not filled_weights[:, :, 5:].any()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_additive_attention_may_compare_some_queries_at_a_time(
+    precision: torch.dtype, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    made = make_attention("additive", query_size=6, value_size=4)
+    queries, values = torch.randn(3, 5, 6, requires_grad=True), torch.randn(3, 7, 4, requires_grad=True)
+
+    def scores_and_gradients() -> list[Tensor]:
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            scores = made.scores(queries, made.keys(values))
+        return [scores.detach(), *torch.autograd.grad(scores.float().square().sum(), [queries, values])]
+
+    whole = scores_and_gradients()
+    monkeypatch.setitem(attention._KEPT_CELLS, "cpu", at_once * 3 * 7 * 6)
+    for found, expected in zip(scores_and_gradients(), whole, strict=True):
+        near = 0.03 if precision == torch.bfloat16 else 1e-5
+        torch.testing.assert_close(found, expected, rtol=near, atol=near)
+
+
+def test_what_additive_attention_keeps_for_its_gradients_does_not_grow_with_the_queries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, kept = make_attention("additive", query_size=6, value_size=4), list[int]()
+    monkeypatch.setitem(attention._KEPT_CELLS, "cpu", 100)
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        made.scores(torch.randn(3, 50, 6), made.keys(torch.randn(3, 7, 4)))
+    assert max(kept) == 160 * 6  # queries, filled up; 50 * 7 * 3 * 6 otherwise
