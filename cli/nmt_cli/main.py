@@ -27,7 +27,7 @@ from nmt_cli.vocabulary import vocabulary
 
 COMMANDS: Final = (
     *("prepare", "inspect", "train", "translate", "score", "tune", "plot", "average", "shortlist", "vectors"),
-    *("settings", "run", "demo", "lab"),
+    *("noise", "settings", "run", "demo", "lab"),
 )
 """Each is a function in the module of its name."""
 
