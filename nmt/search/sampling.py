@@ -56,7 +56,10 @@ class Sampling:
 
     def _draw(self, log_probs: Tensor, weights: Tensor, uniform: Tensor, count: int) -> Tensor:
         """Draw from the `count` most probable pieces, or from more of them where those have not `top_p` together."""
-        best = best_candidates(log_probs[:, None], torch.zeros_like(weights[:, :1]), count).ids  # [R, count]
+        if count == weights.shape[1]:
+            best = log_probs.sort(dim=1, descending=True, stable=True).indices
+        else:
+            best = best_candidates(log_probs[:, None], torch.zeros_like(weights[:, :1]), count).ids  # [R, count]
         mass = weights.gather(1, best).cumsum(dim=1, dtype=torch.float64)
         total = mass[:, -1:]
         enough = self.top_p * (total if self.top_k else torch.ones_like(total))

@@ -52,7 +52,7 @@ BUDGETS: dict[str, Budget] = {
     "attention kept": (106, {"kind": {"with_attention": True}}),
     "sampling": (71, {"kind": {"sampling": Sampling(), "n_best": 5}}),
     "sampling, top_k": (104, {"kind": {"sampling": Sampling(top_k=10), "n_best": 5}}),
-    "sampling, top_p": (105, {"kind": {"sampling": Sampling(top_p=0.9), "n_best": 5}}),
+    "sampling, top_p": (80, {"kind": {"sampling": Sampling(top_p=0.9), "n_best": 5}}),
     "ensemble": (131, {"joined": doubled}),
     "language model": (127, {"joined": with_text_model, "kind": {"weighed": True}}),
     "fp32": (96, {"precision": "fp32"}),
