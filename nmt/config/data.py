@@ -46,6 +46,9 @@ class CorpusSettings(Section):
     """What reports call it; else what its first file is called."""
     tag: Tag | None = None
     """A piece such as "<news>" put before each of its source sentences."""
+    reversed: bool = False
+    """Read from target to source: beside the same pairs as they stand, each with its tag, one model learns both
+    directions."""
 
 
 class TrainingCorpusSettings(CorpusSettings):

@@ -43,6 +43,8 @@ class Corpus(Generic[R]):
     """What is put before each of its source sentences, after cleaning, which judges what the corpus holds."""
     weight: float = 1.0
     """How often each of its pairs is seen in an epoch, where it is trained on."""
+    is_reversed: bool = False
+    """Whether its sources are in the language of the targets."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ def _with_further(
     for number, one in enumerate(further):
         setting, taken = f"data.{key}.{number}", {corpus.name for corpus in found}
         source = open_corpus(one, data, split=split, setting=setting)
+        if one.reversed:
+            source = Reversed(source)
         named.append((setting, source.files))
         if source.fingerprint is not None:
             named.append((setting, (Fingerprint(" ".join(one.path), source.fingerprint),)))
@@ -169,7 +173,8 @@ def _with_further(
             raise ConfigError(f"{setting}.name is {name!r}, but another set before it has that name")
         if name in taken:
             name = next(free for again in count(2) if (free := f"{source.name}-{again}") not in taken)
-        found.append(Corpus(name, source, one.tag, one.weight if isinstance(one, TrainingCorpusSettings) else 1.0))
+        weight = one.weight if isinstance(one, TrainingCorpusSettings) else 1.0
+        found.append(Corpus(name, source, one.tag, weight, one.reversed))
     return tuple(found)
 
 
@@ -260,6 +265,44 @@ def absolute(name: str) -> str:
         return str(Path(escape(str(Path.cwd()))) / name)  # no character of that folder's own name is that of a pattern
     found = DatasetName.parse(name, Path.cwd())
     return name if found.folder is None else f"{PREFIX}{':'.join(filter(None, (str(found.folder), found.config)))}"
+
+
+class Reversed(PairSource):
+    """A source with its sides exchanged."""
+
+    def __init__(self, source: PairSource) -> None:
+        self.name, self.files = source.name, source.files
+        self._source = source
+
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the source."""
+        return self._source.fingerprint
+
+    @property
+    def total_bytes(self) -> int:
+        """How large the source is."""
+        return self._source.total_bytes
+
+    @property
+    def read_bytes(self) -> int:
+        """How much of it has been read."""
+        return self._source.read_bytes
+
+    def blocks(self, size: int) -> Iterator[Block[Pair]]:
+        """Read its blocks."""
+        return map(_ReversedBlock, self._source.blocks(size))
+
+
+@dataclass(frozen=True)
+class _ReversedBlock(Block[Pair]):
+    block: Block[Pair]
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    def records(self) -> list[Pair]:
+        return [pair._replace(src=pair.tgt, tgt=pair.src) for pair in self.block.records()]
 
 
 class Chain(PairSource):

@@ -71,8 +71,11 @@ class RecordKind(ABC, Generic[R]):
         """Clean the texts of a record (`nmt.text.characters`)."""
 
     @abstractmethod
-    def make_judge(self, overlap: Overlap) -> Judge[R]:
-        """Make a judge of training records; `overlap` is the text that models are judged by."""
+    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False) -> Judge[R]:
+        """Make a judge of training records; `overlap` is the text that models are judged by.
+
+        `of_reversed`: it judges pairs whose source is in the language of the targets.
+        """
 
     def hashes(self, records: Sequence[R]) -> Hashes | None:
         """Return what tells each record from any other, where duplicates are dropped."""
@@ -140,9 +143,12 @@ class PairKind(RecordKind[Pair]):
         src, tgt = clean(record.src), clean(record.tgt)
         return record if src is record.src and tgt is record.tgt else record._replace(src=src, tgt=tgt)
 
-    def make_judge(self, overlap: Overlap) -> Judge[Pair]:
+    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False) -> Judge[Pair]:
         """Make the cleaner that the settings ask for."""
-        return make_cleaner(self.settings.data, overlap).reasons
+        data = self.settings.data
+        if of_reversed:
+            data = data.model_copy(update={"src_lang": data.tgt_lang, "tgt_lang": data.src_lang})
+        return make_cleaner(data, overlap).reasons
 
     def hashes(self, records: Sequence[Pair]) -> Hashes | None:
         """Hash both sides together."""
@@ -219,7 +225,7 @@ class LineKind(RecordKind[Line]):
         """Clean the line."""
         return Line(clean(record.text), record.file, record.line, record.fault)
 
-    def make_judge(self, overlap: Overlap) -> Judge[Line]:
+    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False) -> Judge[Line]:
         """Make a judge that wants more than white space."""
         return _judge
 

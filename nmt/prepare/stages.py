@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
@@ -80,12 +80,14 @@ class Sifter(Generic[R]):
 
     kind: RecordKind[R]
     judge: Judge[R]
+    judges: Mapping[int, Judge[R]] = field(default_factory=dict)
+    """Of the corpora that have one of their own, by their numbers."""
 
     def __call__(self, raw: Raw[R]) -> Sifted:
         """Write the records that there is no reason against, and what the others were rejected for."""
         kind = self.kind
         records = kind.read(raw.block.records())
-        reasons = self.judge(records)
+        reasons = self.judges.get(raw.corpus, self.judge)(records)
         statistics = Statistics.empty([column.ids for column in kind.columns])
         rejections = []
         for place, (record, reason) in enumerate(zip(records, reasons, strict=True)):
@@ -294,7 +296,9 @@ class Stages(Generic[R]):
                 return blocks
         self.on_progress(StageProgress("reading", 0))
         unread = _Unread(folder, self.corpora, self.block)
-        make = partial(Sifter, self.kind, self.kind.make_judge(overlap))
+        of_reversed = [number for number, corpus in enumerate(self.corpora) if corpus.is_reversed]
+        judges = dict.fromkeys(of_reversed, self.kind.make_judge(overlap, of_reversed=True)) if of_reversed else {}
+        make = partial(Sifter, self.kind, self.kind.make_judge(overlap), judges)
         blocks = self._finish("reading", make, unread, Sifted, unread.estimate)
         write_text(complete, json.dumps([sifted.folder.name for sifted in blocks]))
         return blocks

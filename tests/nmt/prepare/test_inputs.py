@@ -50,6 +50,15 @@ def test_corpora_come_in_the_order_of_the_settings_with_weight_tag_and_name(fold
     assert texts == [[("a.en", "a.fr")], [("c.tsv", "c.tsv")], [("d.tsv", "d.tsv")], [("b.en", "b.fr")]]
 
 
+def test_a_reversed_corpus_is_read_from_target_to_source(folder: Path) -> None:
+    corpus = {"src": ["a.en"], "tgt": ["a.fr"], "tag": "<2fr>"}
+    inputs = found(root=folder, corpora=[corpus, {**corpus, "tag": "<2en>", "reversed": True, "name": "back"}])
+    there, back = inputs.train
+    assert [pair[:2] for pair in back.source.records()] == [("a.fr", "a.en")]
+    assert (there.is_reversed, back.is_reversed) == (False, True)
+    assert back.source.read_bytes == back.source.total_bytes == there.source.total_bytes
+
+
 def test_the_validation_files_come_before_further_sets(folder: Path) -> None:
     further = [{"src": ["w.en"], "tgt": ["w.fr"]}, {"path": ["c.tsv"], "name": "news", "tag": "<news>"}]
     inputs = found(root=folder, train_tsv=["d.tsv"], valid_src="v.en", valid_tgt="v.fr", validation=further)

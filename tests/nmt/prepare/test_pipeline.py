@@ -408,3 +408,21 @@ def test_pairs_that_are_held_out_keep_the_tag_of_their_corpus(
     assert set(found) == {None, "<one>", "<two>"}
     assert [found.count(tag) for tag in (None, "<one>", "<two>")] == [one.heldout for one in counts.corpora]
     assert [one.tags for one in counts.validation] == [("<one>", "<two>")]
+
+
+def test_one_model_learns_both_directions_and_languages_are_judged_as_they_are_exchanged(
+    tmp_path: Path, write: Write, make_settings: MakeSettings
+) -> None:
+    pairs = [(f"the cat {word}", f"le chat {word} \u0436\u0436\u0436\u0436") for word in "abcdefghijklmnopqrst"]
+    write("one", pairs)
+    both = "[{src='one.src', tgt='one.tgt', tag='<2ru>'}, {src='one.src', tgt='one.tgt', tag='<2en>', reversed=true}]"
+    rules = ["data.src_lang=en", "data.tgt_lang=ru", "data.min_script_share=0.3", "data.heldout_pairs=1"]
+    alone = ["data.train_src=[]", "data.train_tgt=[]", "tokenizer.kind=char"]
+    settings = make_settings(f"data.corpora={both}", *rules, *alone)
+    counts = prepare(tmp_path / "data", settings).counts
+    assert counts.rejected == {}
+    assert [corpus.read for corpus in counts.corpora] == [20, 20]
+    data = PreparedData.open(tmp_path / "data")
+    texts = data.tokenizers.src.decode([data.train_src.row(row) for row in range(len(data.train_src))])
+    assert all(text.startswith(("<2ru> the cat", "<2en> le chat")) for text in texts)
+    assert {text.partition(" ")[0] for text in texts} == {"<2ru>", "<2en>"}
