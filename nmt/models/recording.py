@@ -30,15 +30,16 @@ class CudaGraphs:
     `torch.cuda.graph` would wait for the device and empty all caches of memory first, those of a training beside too.
     """
 
-    def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    def __init__(self, device: torch.device | None = None) -> None:
+        """Record on a `device`; None: on the current one."""
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
         self._latest: torch.cuda.CUDAGraph | None = None
         """Kept, as nothing more can be recorded into the memory of graphs that are all gone."""
 
     def __call__(self, work: Work) -> Work:
         """Do `work`, which must not wait for the device, and return what does it again."""
-        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             work()  # recording runs nothing, and libraries set themselves up the first time
@@ -124,7 +125,7 @@ def loop(steps: Any, *given: Tensor, results: int = 1) -> Any:
 @cache
 def recordings_of(device: torch.device, stream: int) -> Recordings:
     """Return the recordings of a stream: what two of them do at a time has memory of its own."""
-    return Recordings(CudaGraphs())
+    return Recordings(CudaGraphs(device))
 
 
 @dataclass

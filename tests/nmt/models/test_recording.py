@@ -1,6 +1,7 @@
 """Recorded loops against the loops themselves; without a GPU, doing work again stands in for a CUDA graph."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,3 +113,11 @@ def test_a_recorded_loop_has_the_outputs_and_gradients_of_the_loop(
         assert len(found) == len(expected) > 4
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     assert (tape.made, tape.played) == (2, 2 * 2)  # forwards and backwards
+
+
+def test_work_is_recorded_on_the_device_that_it_is_done_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(device=device))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    second = torch.device("cuda", 1)
+    recordings = recording.recordings_of.__wrapped__(second, 0)
+    assert recordings._record._stream.device == second
