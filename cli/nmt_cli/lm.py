@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -24,7 +24,6 @@ from nmt_cli.terminal import (
     TopKOption,
     TopPOption,
     add_command,
-    block_of,
     count_option,
     file_option,
     is_typed,
@@ -50,6 +49,9 @@ _ModelDir = Annotated[
     Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a language model that `nmt train` wrote.")
 ]
 _Threads = Annotated[int, _compute(metavar="N", min=1, help="CPU threads; last digits may depend on them.")]
+
+_BLOCK: Final = 250
+"""Lines that are scored together: the count moves every second, and more of them are no faster."""
 
 lm = typer.Typer(name="lm", no_args_is_help=True)
 
@@ -118,7 +120,7 @@ def score(
     with status("loading the model", visible=not is_typed(source)):
         scorer = LanguageScorer.load(model_dir, device=device, precision=precision, threads=threads)
     carried = scorer.settings.training.carry_state if carry is None else carry
-    found = scorer.score_source(lines, carry=carried, block=block_of(source))
+    found = scorer.score_source(lines, carry=carried, block=_BLOCK)
     if total:
         totals = _counted(found, lambda scores, first: None, visible=True)
         if output_format == "json":

@@ -23,8 +23,8 @@ from nmt.io.lines import OnBadUtf8, read_lines, unequal
 from nmt.lm.scorer import LanguageScorer
 from nmt.text.tokenizer import tokenizer_files
 
-_BLOCK: Final = 2000
-"""Lines that are scored together."""
+_BLOCK: Final = 250
+"""Lines that are scored together: more of them are no faster, and the count would stand still for seconds."""
 
 
 @dataclass(frozen=True)

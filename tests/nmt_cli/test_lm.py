@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,21 @@ def test_files_are_scored_as_stdin_is(score: Callable[..., Result], tmp_path: Pa
         result = score(tmp_path / "text", "--output", tmp_path / "scores", *options, stdin="")
         assert (result.stdout, result.stderr) == ("", score(*options).stderr)
         assert (tmp_path / "scores").read_text() == score(*options).stdout
+
+
+def test_a_file_is_counted_as_it_is_scored_and_not_after_thousands_of_lines(
+    score: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    @contextmanager
+    def status(name: str, *, visible: bool) -> Iterator[Callable[[str], None]]:
+        yield shown.append
+
+    monkeypatch.setattr("nmt_cli.lm.status", status)
+    (tmp_path / "text").write_text("bat cow den\n" * 600)
+    assert score(tmp_path / "text", "--output", tmp_path / "scores").exit_code == 0
+    assert [text.partition(",")[0] for text in shown] == ["250 lines", "500 lines", "600 lines"]
 
 
 def test_the_first_line_of_a_stream_is_scored_before_the_second_comes(

@@ -1,9 +1,11 @@
+import gc
 import io
 import os
 import pty
 import re
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -24,6 +26,7 @@ from nmt_cli.terminal import (
     STREAM,
     above_zero,
     fail,
+    loading,
     open_lines,
     open_output,
     progress,
@@ -110,6 +113,21 @@ def test_modules_are_loaded_in_sight_and_garbage_is_looked_for_only_afterwards()
     shown, out = on_a_terminal(code)
     assert "loading torch" in shown
     assert out == b"False True\n"
+
+
+def test_what_a_second_command_of_a_process_makes_is_collected_as_ever() -> None:
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+    for _ in range(2):
+        with loading():
+            kept = weakref.ref(Knot())
+        gone = weakref.ref(Knot())
+        gc.collect()
+        assert (gc.isenabled(), gone()) == (True, None)
+        assert kept() is not None
+    gc.unfreeze()
 
 
 def test_a_closed_pipe_reaches_the_command_group() -> None:

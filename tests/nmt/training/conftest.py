@@ -99,6 +99,27 @@ def counting_settings(counting_text: Path, counting_data: PreparedText) -> Setti
 VOCAB = 12
 
 
+class Listener(Silence):
+    """Keeps what a run tells, and stops it at a step."""
+
+    def __init__(self, *, stop_at: int | None = None) -> None:
+        self.stop_at, self.stop = stop_at, threading.Event()
+        self.messages: list[str] = []
+        self.steps: list[StepReport] = []
+        self.validations: list[ValidationReport] = []
+
+    def on_step(self, report: StepReport) -> None:
+        self.steps.append(report)
+        if self.stop_at is not None and report.step >= self.stop_at:
+            self.stop.set()
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self.validations.append(report)
+
+    def on_message(self, message: str) -> None:
+        self.messages.append(message)
+
+
 class Watcher(Silence):
     def __init__(self) -> None:
         self.stop: threading.Event | None = None

@@ -1,7 +1,6 @@
 import json
 import math
 import re
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,31 +22,14 @@ from nmt.training import language_modelling
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Place, Ranks
 from nmt.training.language_modelling import LanguageTask, validate_text
-from nmt.training.observers import Silence, StepReport, ValidationReport, read_metrics
+from nmt.training.observers import read_metrics
 from nmt.training.state import Position
 from nmt.training.text_feeding import TextStream
 from nmt.training.trainer import TrainingSummary, train
 
+from .conftest import Listener
+
 CPU = torch.device("cpu")
-
-
-class Listener(Silence):
-    def __init__(self, *, stop_at: int | None = None) -> None:
-        self.stop_at, self.stop = stop_at, threading.Event()
-        self.messages: list[str] = []
-        self.steps: list[StepReport] = []
-        self.validations: list[ValidationReport] = []
-
-    def on_step(self, report: StepReport) -> None:
-        self.steps.append(report)
-        if self.stop_at is not None and report.step >= self.stop_at:
-            self.stop.set()
-
-    def on_validation(self, report: ValidationReport) -> None:
-        self.validations.append(report)
-
-    def on_message(self, message: str) -> None:
-        self.messages.append(message)
 
 
 def changed(settings: Settings, **training: Any) -> Settings:

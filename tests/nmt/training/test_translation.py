@@ -19,28 +19,14 @@ from nmt.search.protocol import Hypothesis
 from nmt.text.sequences import FlatSequences
 from nmt.training import translation
 from nmt.training.distributed import Place, Ranks
-from nmt.training.observers import Silence, StepReport, ValidationReport
+from nmt.training.observers import Silence
 from nmt.training.state import Position
 from nmt.training.trainer import TrainingSummary, train
 from nmt.training.translation import TranslationTask, Validator
 
+from .conftest import Listener
+
 HERE = Place(torch.device("cpu"), "fp32", Ranks())
-
-
-class Listener(Silence):
-    def __init__(self, *, stop_at: int | None = None) -> None:
-        self.stop_at, self.stop = stop_at, threading.Event()
-        self.messages, self.validations = list[str](), list[ValidationReport]()
-
-    def on_step(self, report: StepReport) -> None:
-        if self.stop_at is not None and report.step >= self.stop_at:
-            self.stop.set()
-
-    def on_validation(self, report: ValidationReport) -> None:
-        self.validations.append(report)
-
-    def on_message(self, message: str) -> None:
-        self.messages.append(message)
 
 
 def with_corpora(data: PreparedData, *parts: tuple[int, float]) -> PreparedData:
