@@ -30,13 +30,14 @@ def map_blocks(
     make: Callable[[], Callable[[B], R]], blocks: Iterable[B], *, workers: int, alone: float
 ) -> Generator[R, None, None]:
     """Do as `map_in_processes`, but start no process for one worker, nor before the first blocks have taken `alone`
-    seconds of work in this one: so much work should be seen before the time that processes take to start is spent."""
+    seconds of a processor in this one: so much work should be seen before the time that processes take to start is
+    spent."""
     stream, spent = iter(blocks), 0.0
     work: Callable[[B], R] | None = None
     for block in stream if workers == 1 or alone else ():
-        work, begun = work or make(), time.perf_counter()
+        work, begun = work or make(), time.thread_time()
         result = work(block)
-        spent += time.perf_counter() - begun
+        spent += time.thread_time() - begun
         yield result
         if workers > 1 and spent > alone:
             break

@@ -56,7 +56,7 @@ BLOCK_READ: Final = 20_000
 """Records that are worked on at a time."""
 
 _ALONE: Final = 3.0
-"""Seconds of work of a stage before other processes are started, which takes each up to a second."""
+"""Seconds of a processor that a stage takes before other processes are started, which takes each up to a second."""
 
 _WARNINGS: Final = "warnings.json"
 

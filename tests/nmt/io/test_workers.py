@@ -50,6 +50,18 @@ def make_sleeper() -> Callable[[list[str]], list[str]]:
     return sleep
 
 
+def make_recorded_worker(log: Path) -> Callable[[list[str]], list[str]]:
+    make_pid_teller(log)
+
+    def work(lines: list[str]) -> list[str]:
+        end = time.thread_time() + float(lines[0])
+        while time.thread_time() < end:
+            pass
+        return lines
+
+    return work
+
+
 def make_recorded_sleeper(log: Path) -> Callable[[list[str]], list[str]]:
     make_pid_teller(log)
     return make_sleeper()
@@ -132,8 +144,8 @@ def test_several_blocks_are_shared_among_processes(tmp_path: Path) -> None:
 
 
 def test_processes_are_started_when_the_first_blocks_have_taken_their_time(tmp_path: Path) -> None:
-    slept = list(map_blocks(partial(make_recorded_sleeper, tmp_path), [["0"], ["0.2"], ["0"]], workers=2, alone=0.1))
-    assert slept == [["0"], ["0.2"], ["0"]]
+    blocks = [["0"], ["0.2"], ["0"]]
+    assert list(map_blocks(partial(make_recorded_worker, tmp_path), blocks, workers=2, alone=0.1)) == blocks
     assert os.getpid() in pids(tmp_path)
     assert len(pids(tmp_path)) == 2
 

@@ -18,11 +18,10 @@ from nmt.models.folder import load_model, model_tensors
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
+from nmt.training.observers import Silence, StepReport, ValidationReport
 from nmt.training.trainer import train
 from nmt.training.translation import start_from_vectors
 from nmt.training.word_vectors import CountedPieces, find_vectors, give_vectors
-
-from .conftest import Listener
 
 SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
 PIECES = [*SPECIALS, "▁", "▁the", "▁House", "ing", "▁é", "[NUM]"]
@@ -362,6 +361,25 @@ def test_words_that_are_not_utf8_are_met_as_the_data_were(tmp_path: Path) -> Non
         started(settings_of(src_vectors=path), data_of())
     _, messages = started(settings_of(src_vectors=path, on_bad_utf8="replace"), data_of())
     assert messages == [f"source vectors: 1 of 8 pieces (50.0% of the running text) from {path}"]
+
+
+class Listener(Silence):
+    """Keeps the messages of a run."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def on_step(self, report: StepReport) -> None:
+        pass
+
+    def on_validation(self, report: ValidationReport) -> None:
+        pass
+
+    def on_message(self, message: str) -> None:
+        self.messages.append(message)
+
+    def of_vectors(self) -> list[str]:
+        return [message for message in self.messages if " vectors, frozen: " in message]
 
 
 def test_frozen_vectors_outlast_training_and_the_file_that_they_came_from(
