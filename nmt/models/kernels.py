@@ -174,7 +174,7 @@ def few_rows_int8_product(
     that they agree.
     """
     quantised, lay_out = find("_make_per_channel_quantized_tensor"), find("ops.quantized.linear_prepack")
-    multiply = find("ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32")
+    multiply = find("ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default")
     engines = torch.backends.quantized
     if quantised is None or lay_out is None or multiply is None or "fbgemm" not in engines.supported_engines:
         return None

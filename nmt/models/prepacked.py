@@ -52,14 +52,15 @@ class PrepackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply x [..., I]: [..., O] float32."""
         rows = x.reshape(-1, self.in_features)
-        if len(rows) <= ROWS_AT_ONCE:
+        count = rows.shape[0]  # len() takes as long as a small product's scaling
+        if count <= ROWS_AT_ONCE:
             products = self.multiply(rows)
-            products = products if len(products) == len(rows) else products[: len(rows)]
+            products = products if products.shape[0] == count else products[:count]
         else:
-            products = rows.new_empty(len(rows), self.out_features)
+            products = rows.new_empty(count, self.out_features)
             for some, place in zip(torch.split(rows, ROWS_AT_ONCE), torch.split(products, ROWS_AT_ONCE), strict=True):
                 place.copy_(self.multiply(some)[: len(some)])
-        return products.view(*x.shape[:-1], self.out_features)
+        return products if x.dim() == 2 else products.view(*x.shape[:-1], self.out_features)
 
     def multiply(self, rows: Tensor) -> Tensor:
         """Multiply rows [R, I], filled up: [R', O]."""
@@ -117,7 +118,7 @@ class _Int8Linear(PrepackedLinear):
 
     def _sums(self, rows: Tensor) -> Tensor:
         """Multiply whole numbers [R, I], filled up: [R', O]."""
-        if len(rows) < SEARCH_ROW_MULTIPLE:
+        if rows.shape[0] < SEARCH_ROW_MULTIPLE:
             if self._few:
                 return self._few(rows)
             self._asked += 1

@@ -24,7 +24,7 @@ CALLS = [
     "_int_mm",
     "_make_per_channel_quantized_tensor",
     "ops.quantized.linear_prepack",
-    "ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32",
+    "ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default",
     "lstm",
     "gru",
     "rnn_tanh",
