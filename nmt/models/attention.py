@@ -3,7 +3,7 @@ and read the weighted mean of the values."""
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Final, Literal
 
 import torch
@@ -20,6 +20,9 @@ every sentence in one way, small ones too, wherever among the others it stands."
 
 _KEPT_CELLS: Final = {"cpu": 2**62, "cuda": 2**28}
 """Cells of additive attention, [B, Q, S, H], that are kept for their gradients: half a GiB in bf16."""
+
+_PARTS: Final = 8
+"""Parts of a batch's memory, at most: each is read by calls of its own."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,42 @@ class Memory(Rows):
             for part in (self.values, self.keys)
         )
         return Memory(values, keys, padded(self.mask, size, dim=1), self.summary)
+
+
+@dataclass(frozen=True)
+class Memories:
+    """The encoded sources of B sentences in parts, one after the other.
+
+    On a CPU parts are joined without a copy, and each is as long as its own sentences need.
+    """
+
+    parts: tuple[Memory, ...]
+
+    @property
+    def size(self) -> int:
+        """S of the longest part."""
+        return max(part.mask.shape[1] for part in self.parts)
+
+    def take(self, sentences: Tensor) -> "Memories":
+        """Keep `sentences` [B'], in this order."""
+        if len(self.parts) == 1 or not bool((sentences.diff() > 0).all()) or not len(sentences):
+            return Memories((reduce(Memory.join, self.parts).take(sentences),))
+        parts, first = [], 0
+        for part in self.parts:
+            kept = sentences[(sentences >= first) & (sentences < first + len(part.mask))] - first
+            if len(kept):
+                parts.append(part if len(kept) == len(part.mask) else part.take(kept))
+            first += len(part.mask)
+        return Memories(tuple(parts))
+
+    def join(self, other: "Memories") -> "Memories":
+        """Append the sentences of `other`."""
+        parts = [*self.parts, *other.parts]
+        while len(parts) > (_PARTS if parts[0].mask.is_cpu else 1):
+            counts = [len(part.mask) for part in parts]
+            least = min(range(len(parts) - 1), key=lambda i: counts[i] + counts[i + 1])
+            parts[least : least + 2] = [parts[least].join(parts[least + 1])]
+        return Memories(tuple(parts))
 
 
 def _rounded(size: int) -> int:
@@ -92,6 +131,15 @@ class Attention(nn.Module):
         weights = scores.masked_fill(~memory.mask[:, None, :], -math.inf).softmax(dim=2)
         contexts = batched_product(weights.to(memory.values.dtype), memory.values).to(memory.values.dtype)
         return contexts[:, :, : self.context_size], weights
+
+    def read(self, queries: Tensor, memories: "Memories") -> tuple[Tensor, Tensor]:
+        """Do so where sentences have their memories in several parts."""
+        if len(memories.parts) == 1:
+            return self(queries, memories.parts[0])  # type: ignore[no-any-return]
+        shares = torch.split(queries, [len(part.mask) for part in memories.parts])
+        found = [self(some, part) for some, part in zip(shares, memories.parts, strict=True)]
+        weights = [padded(weights, memories.size, dim=2) for _, weights in found]
+        return torch.cat([contexts for contexts, _ in found]), torch.cat(weights)
 
 
 class ScaledDotAttention(Attention):

@@ -7,7 +7,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from nmt.models.attention import Attention, Memory
+from nmt.models.attention import Attention, Memories, Memory
 from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights, make_layer
 from nmt.models.embedding import Dropout
 from nmt.models.kernels import Linear
@@ -79,7 +79,7 @@ class DecoderState(Rows):
     """Everything a next step depends on: B sentences with K beams each."""
 
     common = frozenset({"weights"})
-    memory: Memory
+    memory: Memories
     """The sources, one row a sentence: beams share it."""
     layers: tuple[State, ...]
     """The recurrent state of each layer, parts [B, K, H]."""
@@ -105,7 +105,7 @@ class DecoderState(Rows):
     def take(self, sentences: Tensor) -> "DecoderState":
         """Keep `sentences` [B'], in this order."""
         taken = super().take(sentences)
-        return replace(taken, attention=taken.attention[:, :, : taken.memory.mask.shape[1]])
+        return replace(taken, attention=taken.attention[:, :, : taken.memory.size])
 
 
 class RecurrentDecoder(nn.Module):
@@ -169,14 +169,14 @@ class RecurrentDecoder(nn.Module):
             masks.append(cast(Dropout, dropout).draw(batch, hidden, like=summary))
             weights.append(layer.weights())
         masks.append(self.readout_dropout.draw(batch, hidden + self.attention.context_size, like=summary))
-        return DecoderState(memory, layers, feed, attention, tuple(weights), tuple(masks))
+        return DecoderState(Memories((memory,)), layers, feed, attention, tuple(weights), tuple(masks))
 
     def step(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Make one step for K beams a sentence: embedded [B, K, E]; return features [B, K, F] and the next state."""
         inputs = torch.cat([embedded, state.feed], dim=2) if self._fed() else embedded
         layers = [_step(self.first, inputs, state.layers[0], state.weights[0])]
         h = self.first.output(layers[0])  # [B, K, H]
-        context, attention = self.attention(h, state.memory)  # [B, K, H], [B, K, S]
+        context, attention = self.attention.read(h, state.memory)  # [B, K, H], [B, K, S]
         for i, layer in enumerate(self._upper_layers(), start=1):
             below = _drop(self.dropouts[i - 1], h, state.masks[i - 1])
             layers.append(_step(layer, torch.cat([below, context], dim=2), state.layers[i], state.weights[i]))

@@ -1,11 +1,12 @@
 import math
+from functools import reduce
 
 import pytest
 import torch
 from torch import Tensor
 
 from nmt.models import attention
-from nmt.models.attention import AttentionKind, Memory, make_attention
+from nmt.models.attention import AttentionKind, Memories, Memory, make_attention
 
 KINDS: list[AttentionKind] = ["dot", "scaled_dot", "general", "additive"]
 
@@ -192,3 +193,42 @@ def test_what_additive_attention_keeps_for_its_gradients_does_not_grow_with_the_
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         made.scores(torch.randn(3, 50, 6), made.keys(torch.randn(3, 7, 4)))
     assert max(kept) == 160 * 6  # queries, filled up; 50 * 7 * 3 * 6 otherwise
+
+
+def memories_of(*lengths: int) -> Memories:
+    """Join memories of one sentence each."""
+    parts = [counting_memory(length, cells=3).padded() for length in lengths]
+    return reduce(Memories.join, [Memories((part,)) for part in parts])
+
+
+def test_parts_are_read_as_the_whole() -> None:
+    parts, made = memories_of(2, 20, 40), make_attention("dot", query_size=3, value_size=3)
+    queries = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
+    assert [part.mask.shape[1] for part in parts.parts] == [16, 32, 48]
+    assert parts.size == 48
+    contexts, weights = made.read(queries, parts)
+    expected, whole_weights = made(queries, reduce(Memory.join, parts.parts))
+    torch.testing.assert_close(contexts, expected)
+    torch.testing.assert_close(weights, whole_weights)
+
+
+def test_parts_from_which_nobody_leaves_are_not_copied() -> None:
+    parts = memories_of(2, 20, 40).join(Memories((counting_memory(3, 4).padded(),)))
+    kept = parts.take(torch.tensor([1, 3]))
+    assert kept.parts[0] is parts.parts[1]
+    assert [part.mask.sum(dim=1).tolist() for part in kept.parts] == [[20], [3]]
+
+
+@pytest.mark.parametrize("order", [[2, 0], [0, 0, 1], []])
+def test_sentences_of_several_parts_may_be_taken_in_any_order(order: list[int]) -> None:
+    parts, sentences = memories_of(2, 20, 40), torch.tensor(order, dtype=torch.int64)
+    [taken], expected = parts.take(sentences).parts, reduce(Memory.join, parts.parts).take(sentences)
+    for name in ("values", "keys", "mask", "summary"):
+        assert torch.equal(getattr(taken, name), getattr(expected, name))
+
+
+def test_there_are_only_so_many_parts_however_many_are_joined() -> None:
+    lengths = list(range(1, 31))
+    parts = memories_of(*lengths).parts
+    assert len(parts) == 8
+    assert [length for part in parts for length in part.mask.sum(dim=1).tolist()] == lengths

@@ -92,7 +92,7 @@ def test_beams_share_the_memory_and_are_reordered_together() -> None:
 def test_sentences_can_leave() -> None:
     decoder = decoder_of()
     state = decoder.start(memory()).take(torch.tensor([1]))
-    assert state.memory.mask.tolist() == [[True, True, False, False]]
+    assert state.memory.parts[0].mask.tolist() == [[True, True, False, False]]
     alone = memory().take(torch.tensor([1]))
     embedded = torch.randn(1, 1, E)
     torch.testing.assert_close(decoder.step(embedded, state)[0], decoder.step(embedded, decoder.start(alone))[0])

@@ -55,7 +55,7 @@ def test_the_mask_covers_the_padding() -> None:
 def test_search_begins_with_sources_filled_up() -> None:
     model = model_of()
     state = model.start(model.encode(batch_of([0, 1, 2]).src))
-    assert state.memory.values.shape == (3, 16, 32)
+    assert state.memory.parts[0].values.shape == (3, 16, 32)
     assert state.attention.shape == (3, 1, 16)
 
 
