@@ -27,6 +27,7 @@ from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.devices import Precision, for_search
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
+from nmt.models.snapshot import Snapshot
 from nmt.models.tensors import tensors_of
 from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine, Kind, start_of
@@ -85,6 +86,15 @@ def training_step(
         ids, lengths = torch.ones(PAIRS, length, dtype=torch.int64), torch.ones(PAIRS, dtype=torch.int64)
         batch = Batch(SourceBatch(ids, lengths), TargetBatch(ids, ids, ids.flatten()))
         return _update(TrainingLoss(built, _objective(settings)), batch, settings, precision, number=number)
+
+
+def state_copied(sizes: tuple[int, ...]) -> Seen:
+    """Copy weights of so many numbers, as a checkpoint does."""
+    with fake_gpu():
+        weights = {str(size): torch.empty(size, device=DEVICE) for size in sizes}
+        with Recorder() as seen:
+            Snapshot(weights)
+    return seen
 
 
 def segment_step(

@@ -14,7 +14,7 @@ import torch
 from nmt.config.model import CELLS
 from tests.cudafake.fixture import FakeCuda
 from tests.cudafake.recorder import Seen
-from tests.cudafake.steps import PAIRS, segment_step, training_step
+from tests.cudafake.steps import PAIRS, segment_step, state_copied, training_step
 
 SLACK = 1.02
 """Another torch may count a few more."""
@@ -155,3 +155,10 @@ def test_loops_over_long_sentences_take_no_more_kernels_than_over_short_ones(
     long = fake_cuda(training_step, model={"cell": cell}, number=4, length=32)
     assert long.kernels.total() == seen_in(cell).kernels.total()
     assert long.notes == {"replay": 2 * 6}  # of two bidirectional layers and two more, forwards and backwards
+
+
+def test_the_state_of_a_run_is_copied_without_waiting(fake_cuda: FakeCuda) -> None:
+    seen = fake_cuda(state_copied, sizes=(1000, 3))
+    assert seen.fetched == 4 * 1003
+    assert not seen.waits
+    assert not seen.notes
