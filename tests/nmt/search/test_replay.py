@@ -127,6 +127,7 @@ def test_a_step_that_changes_shapes_is_a_mistake_and_is_named(recordings: Any) -
 class Stream:
     name: str
     asked: list[str]
+    device: None = None
 
     def wait_stream(self, other: "Stream") -> None:
         self.asked.append(f"{self.name} waits for {other.name}")
@@ -150,8 +151,8 @@ class Graph:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let streams and graphs stand in for those of a GPU; what waits for all of it, or empties caches, is an error."""
     asked: list[str] = []
-    monkeypatch.setattr(torch.cuda, "Stream", lambda: Stream("side", asked))
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream("main", asked))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("side", asked))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("main", asked))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext(asked.append(f"on {stream.name}")))
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: Graph(asked))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
