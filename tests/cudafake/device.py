@@ -15,49 +15,31 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import fake_tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import _foreach_utils
 
-from tests.cudafake.recorder import note, note_wait
+from tests.cudafake import streams
+from tests.cudafake.recorder import capture, note, note_wait
 
 CUDNN_VERSION: Final = 92000
 """What torch 2.13 brings: it has recurrent layers in bf16 (9.13 and newer have)."""
 
 
-class Stream:
-    """A stream, or an event, on which nothing ever runs: to wait for it from another stream takes the host no time."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.device, self.cuda_stream, self.stream_id = torch.device("cuda", 0), 0, 0
-
-    def wait_stream(self, stream: "Stream") -> None: ...
-
-    def wait_event(self, event: "Stream") -> None: ...
-
-    def wait(self, stream: "Stream | None" = None) -> None: ...
-
-    def record(self, stream: "Stream | None" = None) -> None: ...
-
-    def record_event(self, event: "Stream | None" = None) -> "Stream":
-        return event or Stream()
-
-    def query(self) -> bool:
-        return True
+class Stream(streams.Stream):
+    """A stream, or an event."""
 
     def synchronize(self) -> None:
         note_wait("synchronize")
 
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
 
 class Graph:
-    """A recording, which runs nothing: how often it is made and replayed is noted."""
+    """A recording, which runs nothing: how often it is made and replayed is noted. No one may wait while it is made."""
 
     def capture_begin(self, *arguments: Any, **options: Any) -> None:
         note("record")
+        capture.is_on = True
 
-    def capture_end(self) -> None: ...
+    def capture_end(self) -> None:
+        capture.is_on = False
 
     def replay(self) -> None:
         note("replay")
@@ -72,13 +54,10 @@ class Graph:
 def _graph(graph: Graph, *arguments: Any, **options: Any) -> Iterator[None]:
     note_wait("torch.cuda.graph")  # it synchronises, and empties the caches
     graph.capture_begin()
-    yield
-    graph.capture_end()
-
-
-@contextmanager
-def _on_stream(stream: Stream | None) -> Iterator[None]:
-    yield
+    try:
+        yield
+    finally:
+        graph.capture_end()
 
 
 class Library(TorchFunctionMode):
@@ -198,13 +177,15 @@ def pretend() -> None:
     for name, fact in facts.items():
         setattr(torch.cuda, name, lambda *arguments, _fact=fact, **options: _fact)
     torch.cuda.synchronize = lambda *arguments: note_wait("synchronize")
-    torch.cuda.Stream = torch.cuda.Event = torch.cuda.current_stream = torch.cuda.default_stream = Stream
-    torch.cuda.stream, torch.cuda.graph, torch.cuda.CUDAGraph = _on_stream, _graph, Graph
+    torch.cuda.Stream = torch.cuda.Event = Stream
+    torch.cuda.current_stream, torch.cuda.stream = streams.current, streams.on
+    torch.cuda.graph, torch.cuda.CUDAGraph = _graph, Graph
     torch.backends.cudnn.is_available = lambda: True
     torch.backends.cudnn.version = lambda: CUDNN_VERSION
     torch.Tensor.record_stream = lambda tensor, stream: None
     nn.RNNBase.flatten_parameters = _flatten_parameters
     fake_tensor.FakeTensor.tolist = _tolist
+    _foreach_utils._foreach_supported_types.append(fake_tensor.FakeTensor)
     # fake tensors make no real ones on the device
     fake_tensor.init_gpu_context = lambda device: None
     fake_tensor.FakeTensorMode.avoid_device_init = property(lambda mode: True)

@@ -14,35 +14,18 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tests.cudafake.streams import comes_too_early, forget, forget_all
+
 _ROOM: Final = f"{Path(__file__).parents[2] / 'nmt'}/"
 _WAITS: Final = {"_local_scalar_dense", "item", "nonzero", "equal", "masked_select", "is_nonzero", "bincount"}
 _WAITS |= {"_unique2", "unique_dim", "unique_consecutive"}
 """Operations whose results, or their sizes, the host has to know."""
-_FREE: Final = {
-    "view",
-    "_unsafe_view",
-    "t",
-    "transpose",
-    "expand",
-    "slice",
-    "select",
-    "unsqueeze",
-    "squeeze",
-    "permute",
-}
-_FREE |= {"detach", "alias", "split", "split_with_sizes", "chunk", "as_strided", "reshape", "unbind", "_reshape_alias"}
-_FREE |= {"unflatten", "lift_fresh", "unsafe_split", "squeeze_", "view_as", "diagonal", "unfold", "is_pinned", "set_"}
-_FREE |= {
-    "empty",
-    "empty_like",
-    "new_empty",
-    "empty_strided",
-    "new_empty_strided",
-    "resize_",
-    "t_",
-    "transpose_",
-    "device",
-}
+_EMPTY: Final = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"}
+_FREE: Final = _EMPTY | set(
+    "view _unsafe_view t transpose expand slice select unsqueeze squeeze permute detach alias split split_with_sizes "
+    "chunk as_strided reshape unbind _reshape_alias unflatten lift_fresh unsafe_split squeeze_ view_as diagonal unfold "
+    "is_pinned set_ resize_ t_ transpose_ device".split()
+)
 """Operations that start no kernel: views, and memory as it is."""
 _PLACES: Final = 1000
 """How many of them `nonzero` finds, at most."""
@@ -56,6 +39,8 @@ class Seen:
 
     kernels: Counter[str] = field(default_factory=Counter)
     """How often each operation was started that takes a kernel at least: views and empty memory take none."""
+    recorded: Counter[str] = field(default_factory=Counter)
+    """The same of what went into recordings."""
     waits: Counter[str] = field(default_factory=Counter)
     """Where the host waited for the device, and in what."""
     types: Counter[str] = field(default_factory=Counter)
@@ -80,6 +65,14 @@ class Seen:
         return "; ".join(parts)
 
 
+@dataclass
+class Capture:
+    """Whether a graph is recorded."""
+
+    is_on: bool = False
+
+
+capture: Final = Capture()
 _current: list[Seen] = []
 
 
@@ -91,6 +84,8 @@ def note(what: str) -> None:
 
 def note_wait(what: str) -> None:
     """Note that the host waits for the device."""
+    if capture.is_on:
+        raise RuntimeError(f"{what} at {_where()} while a graph is recorded")
     if _current:
         _current[-1].waits[f"{what} {_where()}"] += 1
 
@@ -114,6 +109,8 @@ class Recorder(TorchDispatchMode):
 
     def __enter__(self) -> Seen:  # type: ignore[override]
         super().__enter__()
+        if not _current:
+            forget_all()
         _current.append(self.seen)
         return self.seen
 
@@ -137,9 +134,13 @@ class Recorder(TorchDispatchMode):
             if devices and name not in _FREE:
                 self.seen.on_host[f"{name} {_where()}"] += 1
             return made
+        if name in _EMPTY:
+            forget(results)
         if name not in _FREE:
-            self.seen.kernels[name] += 1
+            (self.seen.recorded if capture.is_on else self.seen.kernels)[name] += 1
             self._note_types(name, results)
+            if comes_too_early(given, results):
+                self.seen.notes[f"used before another stream has written it, {_where()}"] += 1
         if name in _WAITS or _is_masked(name, args):
             note_wait(name)
         if name in ("_to_copy", "copy_") and len(devices) == 2:

@@ -100,3 +100,42 @@ def test_recurrent_layers_under_autocast_are_in_float16_as_torch_has_them(fake_c
     plain = fake_cuda(one_layer, name=name, autocast=False)
     assert plain.facts == {**shapes, "type": "torch.float32"}
     assert plain.notes == {"weights are not in one piece": 1}
+
+
+def on_two_streams(*, waits: bool) -> Seen:
+    with fake_gpu():
+        x, here, side = torch.empty(4, 8, device=DEVICE), torch.cuda.current_stream(), torch.cuda.Stream()
+        with Recorder() as seen:
+            with torch.cuda.stream(side):
+                y = x * 2
+            if waits:
+                here.wait_stream(side)
+            _ = y + 1
+        return seen
+
+
+def test_what_is_used_before_another_stream_has_written_it_is_found(fake_cuda: FakeCuda) -> None:
+    assert fake_cuda(on_two_streams, waits=True).notes == {}
+    assert fake_cuda(on_two_streams, waits=False).notes == {"used before another stream has written it, elsewhere": 1}
+
+
+def in_a_recording(*, waits: bool) -> Seen:
+    with fake_gpu():
+        x, graph = torch.empty(4, 8, device=DEVICE), torch.cuda.CUDAGraph()
+        with Recorder() as seen:
+            graph.capture_begin()
+            try:
+                y = x + x
+                if waits:
+                    y.sum().item()
+            finally:
+                graph.capture_end()
+            graph.replay()
+        return seen
+
+
+def test_a_recording_is_counted_by_itself_and_no_one_may_wait_in_it(fake_cuda: FakeCuda) -> None:
+    seen = fake_cuda(in_a_recording, waits=False)
+    assert (seen.kernels, seen.recorded, seen.notes) == ({}, {"add": 1}, {"record": 1, "replay": 1})
+    with pytest.raises(RuntimeError, match="_local_scalar_dense at elsewhere while a graph is recorded"):
+        fake_cuda(in_a_recording, waits=True)

@@ -46,41 +46,41 @@ def training(kernels: int, **settings: Any) -> Budget:
 
 
 BUDGETS = {
-    "lstm": model(336, cell="lstm"),
-    "gru": model(330, cell="gru"),
-    "rnn": model(330, cell="rnn"),
-    "rnn_relu": model(330, cell="rnn_relu"),
-    "peephole_lstm": Budget(548, {"model": {"cell": "peephole_lstm"}, "number": 4}),
-    "layer_norm_lstm": Budget(730, {"model": {"cell": "layer_norm_lstm"}, "number": 4}),
-    "cho_gru": Budget(546, {"model": {"cell": "cho_gru"}, "number": 4}),
-    "ssru": Budget(486, {"model": {"cell": "ssru"}, "number": 4}),
-    "input feeding": model(554, input_feeding=True),
-    "input feeding, gru": model(560, cell="gru", input_feeding=True),
-    "dot": model(328, attention="dot"),
-    "scaled_dot": model(330, attention="scaled_dot"),
-    "additive": model(356, attention="additive"),
-    "no attention": model(310, attention="none"),
+    "lstm": model(272, cell="lstm"),
+    "gru": model(266, cell="gru"),
+    "rnn": model(266, cell="rnn"),
+    "rnn_relu": model(266, cell="rnn_relu"),
+    "peephole_lstm": Budget(484, {"model": {"cell": "peephole_lstm"}, "number": 4}),
+    "layer_norm_lstm": Budget(630, {"model": {"cell": "layer_norm_lstm"}, "number": 4}),
+    "cho_gru": Budget(482, {"model": {"cell": "cho_gru"}, "number": 4}),
+    "ssru": Budget(446, {"model": {"cell": "ssru"}, "number": 4}),
+    "input feeding": model(490, input_feeding=True),
+    "input feeding, gru": model(496, cell="gru", input_feeding=True),
+    "dot": model(266, attention="dot"),
+    "scaled_dot": model(268, attention="scaled_dot"),
+    "additive": model(286, attention="additive"),
+    "no attention": model(248, attention="none"),
     "first state copied": Budget(
-        255, {"model": {"decoder_init": "copy", "bidirectional": False}}, sent=4 * IDS + 3 * 8 * PAIRS, on_host=8
+        215, {"model": {"decoder_init": "copy", "bidirectional": False}}, sent=4 * IDS + 3 * 8 * PAIRS, on_host=8
     ),
-    "first state copied, gru": model(226, cell="gru", decoder_init="copy", bidirectional=False),
-    "every dropout": model(366, recurrent_dropout=0.2, variational_dropout=True, word_dropout=0.1),
-    "every dropout, gru": model(360, cell="gru", recurrent_dropout=0.2, variational_dropout=True, word_dropout=0.1),
-    "8,192 pieces": Budget(336, {"length": 32}, sent=8 * 4 * IDS + 8 * PAIRS),
-    "sampled": Budget(334, {"training": {"objective": "sampled"}}, sent=4 * IDS + 8 * PAIRS + DRAWN, on_host=7),
-    "r_drop": training(574, r_drop=1.0),
-    "adamw": training(336, optimizer="adamw", weight_decay=0.01),
-    "sgd, average, clipped values": training(332, optimizer="sgd", ema_decay=0.999, clip_norm=0.0, clip_value=1.0),
-    "fp16": Budget(358, {"precision": "fp16"}),
+    "first state copied, gru": model(186, cell="gru", decoder_init="copy", bidirectional=False),
+    "every dropout": model(302, recurrent_dropout=0.2, variational_dropout=True, word_dropout=0.1),
+    "every dropout, gru": model(296, cell="gru", recurrent_dropout=0.2, variational_dropout=True, word_dropout=0.1),
+    "8,192 pieces": Budget(272, {"length": 32}, sent=8 * 4 * IDS + 8 * PAIRS),
+    "sampled": Budget(270, {"training": {"objective": "sampled"}}, sent=4 * IDS + 8 * PAIRS + DRAWN, on_host=7),
+    "r_drop": training(510, r_drop=1.0),
+    "adamw": training(272, optimizer="adamw", weight_decay=0.01),
+    "sgd, average, clipped values": training(269, optimizer="sgd", ema_decay=0.999, clip_norm=0.0, clip_value=1.0),
+    "fp16": Budget(294, {"precision": "fp16"}),
     "fp16, sampled": Budget(
-        357, {"precision": "fp16", "training": {"objective": "sampled"}}, sent=4 * IDS + 8 * PAIRS + DRAWN, on_host=7
+        293, {"precision": "fp16", "training": {"objective": "sampled"}}, sent=4 * IDS + 8 * PAIRS + DRAWN, on_host=7
     ),
-    "fp16, r_drop": Budget(597, {"precision": "fp16", "training": {"r_drop": 1.0}}),
-    "fp32": Budget(272, {"precision": "fp32"}),
-    "fp32, every dropout": Budget(290, {"precision": "fp32", "model": {"recurrent_dropout": 0.2}}),
-    "language model": Budget(101, step=segment_step, sent=3 * IDS),
-    "language model with a readout": Budget(113, {"model": {"embedding_size": 512}}, segment_step, sent=3 * IDS),
-    "language model, gru": Budget(101, {"model": {"cell": "gru"}}, segment_step, sent=3 * IDS),
+    "fp16, r_drop": Budget(533, {"precision": "fp16", "training": {"r_drop": 1.0}}),
+    "fp32": Budget(208, {"precision": "fp32"}),
+    "fp32, every dropout": Budget(226, {"precision": "fp32", "model": {"recurrent_dropout": 0.2}}),
+    "language model": Budget(83, step=segment_step, sent=3 * IDS),
+    "language model with a readout": Budget(91, {"model": {"embedding_size": 512}}, segment_step, sent=3 * IDS),
+    "language model, gru": Budget(83, {"model": {"cell": "gru"}}, segment_step, sent=3 * IDS),
 }
 WAITS = {"first state copied": "finding 24: packed sequences want the lengths on the host"}
 
@@ -136,8 +136,8 @@ def test_the_tests_themselves_have_no_fake_gpu(seen_in: Callable[[str], Seen]) -
 
 def test_a_gradient_that_is_not_clipped_is_not_multiplied(fake_cuda: FakeCuda) -> None:
     clipped, free = (fake_cuda(training_step, training={"clip_norm": norm}).kernels for norm in (1.0, 0.0))
-    weights = clipped["linalg_vector_norm"] - 1  # and the norm of their norms
-    assert free["mul_"] == clipped["mul_"] - weights
+    assert clipped["_foreach_mul_"] == 1
+    assert not free["_foreach_mul_"]
 
 
 def test_gradients_of_rows_are_not_summed_one_by_one(seen_in: Callable[[str], Seen]) -> None:
