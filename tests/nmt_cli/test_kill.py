@@ -19,7 +19,7 @@ from nmt.prepared import PreparedData
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.observers import read_metrics
 
-# everything that has a state: momentum, average, accumulated batches, resampling, plateaus, several passes
+# everything that has a state: momentum, average, accumulated batches, noise, resampling, plateaus, several passes
 SETTINGS = [
     "training.max_steps=60",
     "training.checkpoint_every=3",
@@ -29,6 +29,7 @@ SETTINGS = [
     "training.ema_decay=0.9",
     "training.accumulate=2",
     "training.subword_sampling=0.3",
+    "training.noise=0.3",
     "training.schedule='plateau'",
     "training.patience=100",
     "training.tensorboard=false",
