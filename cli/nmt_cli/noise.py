@@ -41,7 +41,7 @@ def noise(
 ) -> None:
     """Noise every line of a text as training.noise does, to see how much worse a model translates it.
 
-    Typos, spaces and small letters change the source alone: the noised text and the clean one share a reference.
+    Kinds that change the source alone, such as typos, leave the noised text and the clean one the same reference.
 
     \b
     Examples:

@@ -78,8 +78,8 @@ class TrainingSettings(Section):
     noise: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of the pairs that are noised, others in each epoch, into what users type; 0: none."""
     noise_kinds: tuple[NoiseKind, ...] = Field(default=tuple(NOISES), min_length=1)
-    """Kinds of noise. To the source alone: typos, spaces that are doubled or missing, small letters. To both sides:
-    capitals, a capital for each word, no full stop, an emoji or a number more, one clause of a sentence."""
+    """Kinds of noise. To the source alone: typos, spaces that are doubled or missing, small letters, capitals, a
+    capital for each word. To both sides: no full stop, an emoji or a number more, one clause of a sentence."""
     r_drop: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass."""
     ema_decay: Rate = 0.0

@@ -63,12 +63,11 @@ _LETTERS_A_TYPO, _SPACES_A_SLIP = 30, 8
 
 
 def _upper(src: str, tgt: str, rng: Random) -> Texts:
-    return src.upper(), tgt.upper()
+    return src.upper(), tgt
 
 
 def _title(src: str, tgt: str, rng: Random) -> Texts:
-    src, tgt = (" ".join([word[:1].title() + word[1:] for word in text.split(" ")]) for text in (src, tgt))
-    return src, tgt
+    return " ".join([word[:1].title() + word[1:] for word in src.split(" ")]), tgt
 
 
 def _lower(src: str, tgt: str, rng: Random) -> Texts:
@@ -137,12 +136,16 @@ def _spaces(src: str, tgt: str, rng: Random) -> Texts:
     return "".join(found), tgt
 
 
-OF_SOURCE: Final[dict[str, Noise]] = {"typos": _typos, "spaces": _spaces, "lower": _lower}
+OF_SOURCE: Final[dict[str, Noise]] = {
+    "typos": _typos,
+    "spaces": _spaces,
+    "lower": _lower,
+    "upper": _upper,
+    "title": _title,
+}
 """What is done to the source alone."""
 NOISES: Final[dict[str, Noise]] = {
     **OF_SOURCE,
-    "upper": _upper,
-    "title": _title,
     "ending": _ending,
     "emoji": _emoji,
     "numbers": _numbers,

@@ -39,7 +39,7 @@ def test_both_sides_go_to_files(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (["a.en", "--kind", "upper"], "--kind upper changes the translation too; it needs TARGET and --tgt-output"),
+        (["a.en", "--kind", "ending"], "--kind ending changes the translation too; it needs TARGET and --tgt-output"),
         (["a.en", "a.de"], "TARGET and --tgt-output belong together: give both, or neither"),
         (["a.en", "--tgt-output", "n.de"], "TARGET and --tgt-output belong together: give both, or neither"),
         (["a.en", "-o", "a.en"], "a.en is an input, so it cannot be written: the result would replace it"),

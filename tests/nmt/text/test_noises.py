@@ -28,8 +28,8 @@ def some(kind: str, src: str = SRC, tgt: str = TGT) -> set[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("kind", "pair"),
     [
-        ("upper", ("A MAN RUNS, AND A DOG SLEEPS.", "EIN MANN RENNT, UND EIN HUND SCHLÄFT.")),
-        ("title", ("A Man Runs, And A Dog Sleeps.", "Ein Mann Rennt, Und Ein Hund Schläft.")),
+        ("upper", ("A MAN RUNS, AND A DOG SLEEPS.", TGT)),
+        ("title", ("A Man Runs, And A Dog Sleeps.", TGT)),
         ("lower", ("a man runs, and a dog sleeps.", TGT)),
         ("ending", ("A man runs, and a dog sleeps", "Ein Mann rennt, und ein Hund schläft")),
     ],
@@ -127,5 +127,5 @@ def test_texts_that_are_not_cut_alike_stay_whole(src: str, tgt: str) -> None:
 
 def test_a_kind_that_changes_nothing_leaves_its_turn_to_another() -> None:
     kinds = ("upper", "ending", "lower")
-    assert {noised("狗。", "Ein Hund", kinds, Random(seed)) for seed in range(20)} == {("狗。", "EIN HUND")}
+    assert {noised("狗。", "Ein Hund.", kinds, Random(seed)) for seed in range(20)} == {("狗", "Ein Hund")}
     assert noised("狗", "狗", kinds, Random(1)) == ("狗", "狗")
