@@ -1,7 +1,7 @@
 """The scale of the loss in fp16; a CPU computes in it as well."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
@@ -18,9 +18,9 @@ from tests.nmt.training.test_update import ALONE, CPU, data, plain, tiny
 class Run:
     """One weight, whose gradient is given."""
 
-    def __init__(self, scale: LossScale | None = None) -> None:
+    def __init__(self, scale: LossScale | None = None, *, settings: TrainingSettings | None = None) -> None:
         self.weight = nn.Parameter(torch.ones(1))
-        self.optimizer: Optimizer = make_optimizer(TrainingSettings(), [self.weight])
+        self.optimizer: Optimizer = make_optimizer(settings or TrainingSettings(), [self.weight])
         self.scale = scale or LossScale(CPU)
 
     def step(self, gradient: float) -> float:
@@ -53,6 +53,21 @@ def test_an_overflow_skips_the_update_and_halves_the_scale() -> None:
     run.step(0.25)
     assert run.weight.item() < before
     assert run.scale.state().tolist() == [32768, 1, 1, 0]
+
+
+@pytest.fixture
+def _fresh_memory_is_nan() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("_fresh_memory_is_nan")
+def test_a_first_update_that_is_skipped_leaves_no_momentum() -> None:
+    run = Run(settings=TrainingSettings(optimizer="sgd", momentum=0.5, learning_rate=0.25))
+    for gradient in (math.inf, 1.0, 1.0):
+        run.step(gradient)
+    assert run.weight.item() == 1 - 0.25 * (1.0 + 1.5)
 
 
 def test_updates_that_never_stop_overflowing_show_it_in_the_norm() -> None:
