@@ -302,7 +302,12 @@ class _ReversedBlock(Block[Pair]):
         return len(self.block)
 
     def records(self) -> list[Pair]:
-        return [pair._replace(src=pair.tgt, tgt=pair.src) for pair in self.block.records()]
+        return list(map(exchanged, self.block.records()))
+
+
+def exchanged(pair: Pair) -> Pair:
+    """Return a pair with its sides exchanged."""
+    return pair._replace(src=pair.tgt, tgt=pair.src)
 
 
 class Chain(PairSource):

@@ -16,6 +16,7 @@ from nmt.corpus.hashes import Hashes, Keys, Overlap, hash_pairs
 from nmt.errors import DataError
 from nmt.io.lines import Line, Pair, clean
 from nmt.prepare.blocks import Fresh
+from nmt.prepare.inputs import exchanged
 from nmt.prepare.tokenizing import Lines
 from nmt.prepared.manifest import SRC, TEXT, TGT, Column, Counts, Tally, TextCounts
 from nmt.prepared.statistics import PieceCounts
@@ -155,7 +156,9 @@ class PairKind(RecordKind[Pair]):
         return hash_pairs(records) if self.drops_duplicates else None
 
     def overlap(self, sets: Mapping[str, Iterable[Pair]]) -> Overlap:
-        """Remember both sides and pairs."""
+        """Remember both sides and pairs; also exchanged, where a training corpus is reversed."""
+        if any(corpus.reversed for corpus in self.settings.data.corpora):
+            sets = {name: [way for pair in pairs for way in (pair, exchanged(pair))] for name, pairs in sets.items()}
         return Overlap.from_sets(sets)
 
     def keys(self, records: Sequence[Pair]) -> Keys:

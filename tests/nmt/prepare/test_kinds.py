@@ -98,6 +98,15 @@ def test_text_to_be_kept_out_of_training_is_a_reason_against_a_pair() -> None:
     assert overlap.count(keys)["validation"]["source"] == 1
 
 
+def test_pairs_of_a_reversed_corpus_are_kept_apart_from_text_that_is_held_the_other_way_round() -> None:
+    both = "data.corpora=[{path='a.tsv'}, {path='a.tsv', reversed=true}]"
+    held, back = Pair("a", "b", "f", 1), Pair("b", "a", "g", 1)
+    for settings, reasons in (([both], ["overlap", "overlap"]), ([], ["overlap", None])):
+        own = pair_kind("data.drop_overlap=['pair']", *settings)
+        judge = own.make_judge(own.overlap({"validation": iter([held])}))
+        assert judge([held, back]) == reasons
+
+
 def test_training_pairs_are_masked_only_where_both_sides_agree() -> None:
     assert pair_kind("tokenizer.placeholders=['number']").mask_train(TEXTS, None) == (["[NUM]", "7"], ["[NUM]", "a"])
     assert pair_kind().mask_train(TEXTS, None) == TEXTS
