@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nmt.config import Settings
+from nmt.config.load import change_settings
 from nmt.errors import ConfigError
 from nmt.io.files import building
 from nmt.io.lines import OnBadUtf8, read_lines
@@ -121,4 +122,4 @@ def _grown_tensors(tensors: dict[str, Tensor], sides: Mapping[str, _Grown]) -> d
 
 def _of_size(settings: Settings, sizes: Vocabularies, symbols: Sequence[str]) -> Settings:
     more = {"vocab_size": sizes.tgt, "symbols": tuple(dict.fromkeys((*settings.tokenizer.symbols, *symbols)))}
-    return settings.model_copy(update={"tokenizer": settings.tokenizer.model_copy(update=more)})
+    return change_settings(settings, "tokenizer", more)
