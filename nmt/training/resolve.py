@@ -88,7 +88,7 @@ def resolve_settings(
         settings = load_settings(recipe, overrides, base=suited)
         reasons = _reasons(parent, suited, settings)
     if begun:
-        settings = _with_vectors_of(begun, settings)
+        settings = _with_beginnings_of(begun, settings)
     for name, (old, new) in _asked_of_the_tokenizer(prepared, settings).items():
         raise ConfigError(f"{name} is {new!r}, but the data was prepared with {old!r}; prepare it again, or leave it")
     settings = settings.model_copy(update={"tokenizer": prepared.tokenizer})
@@ -154,15 +154,15 @@ def _asked_of_the_tokenizer(prepared: Settings, settings: Settings) -> dict[str,
     return found
 
 
-def _with_vectors_of(begun: Settings, settings: Settings) -> Settings:
-    """Take files of word vectors for those that the run began from, where they have the same names: only a run that
-    begins reads them, so in which folder they are does not matter any more."""
-    same = {}
-    for side in ("src_vectors", "tgt_vectors"):
-        old, new = getattr(begun.model, side), getattr(settings.model, side)
+def _with_beginnings_of(begun: Settings, settings: Settings) -> Settings:
+    """Take word vectors and the parent that the run began with, where those asked for have the same names: only a run
+    that begins reads them, so in which folder they are does not matter any more."""
+    for section, name in (("model", "src_vectors"), ("model", "tgt_vectors"), ("training", "parent")):
+        part = getattr(settings, section)
+        old, new = getattr(getattr(begun, section), name), getattr(part, name)
         if old and new and old.name == new.name:
-            same[side] = old
-    return settings.model_copy(update={"model": settings.model.model_copy(update=same)})
+            settings = settings.model_copy(update={section: part.model_copy(update={name: old})})
+    return settings
 
 
 def changed_settings(old: Settings, new: Settings, *sections: str) -> dict[str, tuple[object, object]]:

@@ -216,6 +216,9 @@ def test_a_begun_run_does_not_change_its_parent(
     resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[])
     with pytest.raises(ConfigError, match=r"training\.parent cannot change .* only a run that begins reads it"):
         resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[f"training.parent={tmp_path}"])
+    elsewhere = f"training.parent=elsewhere/{toy_model.name}"  # nobody reads it again
+    settings, changes = resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[elsewhere])
+    assert (settings.training.parent, changes) == (toy_model, [])
 
 
 def test_what_is_frozen_stays_as_the_parent_has_it_over_a_stop_too(
