@@ -37,10 +37,12 @@ FakeCuda = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def fake_cuda(request: pytest.FixtureRequest) -> Iterator[FakeCuda]:
+def fake_cuda(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCuda]:
     """A process whose torch has a fake GPU; the tests' own never sees it."""
+    cached = request.config.pluginmanager.hasplugin("cacheprovider")
+    folder = request.config.cache.mkdir("fake_cuda") if cached else tmp_path_factory.mktemp("fake_cuda")
     try:
-        library = guard.compiled(request.config.cache.mkdir("fake_cuda"))
+        library = guard.compiled(folder)
     except guard.CannotCompileError as error:
         pytest.skip(f"{error}, which the fake GPU needs")
     spawned = multiprocessing.get_context("spawn")
