@@ -64,7 +64,7 @@ def add(
     \b
     Examples:
       nmt vocabulary add models/en-de -o models/larger --from-text terms.de
-      nmt vocabulary add models/en-de -o models/larger --pieces " Wirbelschleppe" --symbols "<b>"
+      nmt vocabulary add models/en-de -o models/larger --symbols "<b>"
     """
     if not (pieces or symbols or texts):
         raise UsageError("expected --pieces, --symbols or --from-text: there is nothing to add")

@@ -42,8 +42,8 @@ def test_search_options_reach_the_search(run: Run, library: Translator, argument
 
 
 def test_what_is_out_of_range_is_wrong_usage_or_an_error(refused: Run) -> None:
-    for option in ("--beam", "--n-best", "--batch-tokens", "--workers"):
-        assert f"Invalid value for '{option}'" in refused(option, "0", code=2)
+    for option, value in (("--beam", "0"), ("--n-best", "0"), ("--batch-tokens", "-1"), ("--workers", "0")):
+        assert f"Invalid value for '{option}'" in refused(option, value, code=2)
     message = refused("--length-penalty", "inf", code=2)
     assert message == "error: settings: search.length_penalty = inf: input should be a finite number\n"
     message = refused("--n-best", "6", code=2)

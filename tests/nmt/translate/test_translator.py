@@ -266,6 +266,7 @@ def test_on_a_gpu_the_whole_vocabulary_is_scored_whatever_shortlist_the_settings
     toy: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
     model: Any = OnAGpu(toy.model)
     on_a_gpu = replace(toy, model=model, settings=change_settings(toy.settings, "search", {"shortlist": 32}))
     with pytest.warns(NmtWarning, match=r"^search\.shortlist = 32 is for CPUs; using 0$"):
