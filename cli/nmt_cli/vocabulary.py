@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nmt.errors import UsageError, counted
+from nmt.errors import ConfigError, UsageError, counted
 from nmt_cli.terminal import ModelDir, OnBadUtf8Option, add_command, count_option, loading, results, say, status
 
 vocabulary = typer.Typer(name="vocabulary", no_args_is_help=True)
@@ -74,6 +74,11 @@ def add(
     with status("finding pieces"):
         found = find_wanting(model_dir, texts or (), limit=limit, min_count=min_count, on_bad_utf8=on_bad_utf8)
     of_side = {name: [*(pieces or ()), *found[name]] if side in (name, "both") else [] for name in ("src", "tgt")}
+    if not (pieces or symbols or any(found.values())):
+        raise ConfigError(
+            f"nothing to add: the texts have no word that {model_dir} cuts into four pieces or more, and no character "
+            f"that it does not know, {min_count} times or more (--min-count)"
+        )
     with status("writing the model"):
         new = add_to_vocabulary(model_dir, out_dir, **of_side, symbols=symbols or ())
     for name, added in new.items():

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from nmt.config.section import Section
-from nmt.text.vocab import SPACE_MARK, breaks_lines, is_reserved
+from nmt.text.vocab import SPACE_MARK, breaks_lines, fault_of_symbol, is_reserved
 
 
 def _must_be_a_piece(tag: str) -> str:
@@ -158,10 +158,8 @@ class TokenizerSettings(Section):
     @classmethod
     def _symbols_must_be_pieces(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
         for symbol in symbols:
-            if len(symbol) < 2 or SPACE_MARK in symbol or any(one.isspace() for one in symbol):
-                raise ValueError(f"found the symbol {symbol!r}, expected two characters or more and no space in them")
-            if is_reserved(symbol):
-                raise ValueError(f"found the symbol {symbol!r}, which is the name of a special piece or of a byte")
+            if fault := fault_of_symbol(symbol):
+                raise ValueError(fault)
         return tuple(dict.fromkeys(symbols))
 
     @model_validator(mode="after")

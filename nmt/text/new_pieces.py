@@ -1,6 +1,7 @@
 """A tokenizer with more pieces: those that it had keep their ids, and text without the new ones is cut as before."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from nmt.errors import ConfigError
 from nmt.text.tokenizer import Kind, Model, Piece, Tokenizer, Type
 from nmt.text.tokenizer_training import with_pieces
-from nmt.text.vocab import SPACE_MARK, breaks_lines, is_reserved
+from nmt.text.vocab import SPACE_MARK, breaks_lines, fault_of_symbol, is_reserved
 
 _WORD: Final = re.compile(r"\w+(?:[-'\u2019]\w+)*")
 _PARTS: Final = 4
@@ -24,12 +25,18 @@ def wanting(tokenizer: Tokenizer, lines: Iterable[str], *, min_count: int, limit
         min_count: How often it has to occur.
         limit: At most so many, the most frequent first.
     """
-    words = Counter(word for line in lines for word in _WORD.findall(line))
-    characters = Counter[str]()
-    for word, number in words.items():
-        characters.update({character: number * word.count(character) for character in set(word)})
+    words, characters = Counter[str](), Counter[str]()
+    for line in lines:
+        words.update(_WORD.findall(line))
+        characters.update(line)
     known = tokenizer.characters
-    found = Counter({one: n for one, n in characters.items() if known is not None and one not in known})
+    found = Counter(
+        {
+            one: number
+            for one, number in characters.items()
+            if known is not None and one not in known and unicodedata.category(one)[0] not in "CZ"
+        }
+    )
     if tokenizer.kind in ("unigram", "bpe", "word"):
         cut = tokenizer.encode(list(words))
         least = 1 if tokenizer.kind == "word" else _PARTS
@@ -65,6 +72,8 @@ def with_more(tokenizer: Tokenizer, pieces: Sequence[str], symbols: Sequence[str
         score = _score(tokenizer, marked) if tokenizer.kind == "unigram" else min(one.score for one in read.pieces)
         added.setdefault(marked, Piece(marked, score, Type.NORMAL if is_cut else Type.USER_DEFINED))
     for text in symbols:
+        if fault := fault_of_symbol(text):
+            raise ConfigError(fault)
         symbol = SPACE_MARK + text if tokenizer.kind == "word" else text
         _refuse(symbol, None)
         added.setdefault(symbol, Piece(symbol, type=Type.USER_DEFINED))
@@ -90,7 +99,7 @@ def _refuse(piece: str, kind: Kind | None) -> None:
     if fault is None and kind == "byte":
         fault = "text of bytes has no other pieces; add it as a symbol"
     if fault is not None:
-        raise ConfigError(f"{piece!r} cannot be a piece: {fault}")
+        raise ConfigError(f"{piece.replace(SPACE_MARK, ' ')!r} cannot be a piece: {fault}")
 
 
 def _fault(piece: str) -> str | None:

@@ -37,6 +37,15 @@ def breaks_lines(text: str) -> bool:
     return any(unicodedata.category(character) in _HIDDEN for character in text)
 
 
+def fault_of_symbol(symbol: str) -> str | None:
+    """Say why a text can be no user-defined piece; None: it can."""
+    if len(symbol) < 2 or SPACE_MARK in symbol or any(one.isspace() for one in symbol):
+        return f"found the symbol {symbol!r}, expected two characters or more and no space in them"
+    if is_reserved(symbol):
+        return f"found the symbol {symbol!r}, which is the name of a special piece or of a byte"
+    return None
+
+
 def surface(piece: str, *, byte: bool) -> str:
     """Return what a piece stands for; `byte`: it is one, of the name "<0x41>", say."""
     if not byte:

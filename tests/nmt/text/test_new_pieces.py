@@ -57,7 +57,7 @@ def test_pieces_that_are_there_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("kind", "piece", "problem"),
     [
-        ("unigram", "two words", r"^'two▁words' cannot be a piece: expected characters without spaces between them$"),
+        ("unigram", "two words", r"^'two words' cannot be a piece: expected characters without spaces between them$"),
         ("unigram", " ", r"cannot be a piece: expected characters"),
         ("unigram", "<s>", r"^'<s>' cannot be a piece: a special piece or a byte has this name$"),
         ("bpe", "a\nb", r"cannot be a piece: it has control characters or line ends$"),
@@ -67,6 +67,17 @@ def test_pieces_that_are_there_are_passed_over() -> None:
 def test_what_no_piece_can_be_is_refused(kind: Kind, piece: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         with_more(TOKENIZERS[kind], [piece], [])
+
+
+@pytest.mark.parametrize("symbol", ["a b", "a▁b", "x"])
+def test_a_symbol_is_one_that_settings_can_have(symbol: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^found the symbol '{symbol}', expected two characters or more and no spa"):
+        with_more(TOKENIZERS["unigram"], [], [symbol])
+
+
+def test_a_text_wants_every_unknown_character_that_can_be_seen() -> None:
+    lines = ["10 € 👍\u00ad\u200d\u00a0the"] * 2
+    assert set(wanting(TOKENIZERS["unigram"], lines, min_count=2, limit=10)) == {"1", "0", "€", "👍"}
 
 
 def test_the_parts_of_a_piece_are_those_that_it_was_cut_into() -> None:
