@@ -158,7 +158,7 @@ def read_training(folder: Path) -> dict[str, Any]:
 
 def load_own_tokenizers(folder: Path) -> Tokenizers:
     """Load the tokenizers of a model folder, of the sizes that its tables have."""
-    tokenizers, sizes = load_tokenizers(folder), read_vocabularies(folder)
+    sizes, tokenizers = read_vocabularies(folder), load_tokenizers(folder)
     found = len(tokenizers.src), len(tokenizers.tgt)
     if found != (sizes.src, sizes.tgt):
         raise ModelError(
@@ -261,8 +261,7 @@ def _read_checked(folder: Path) -> tuple[Settings, Vocabularies]:
 def read_settings(folder: Path) -> Settings:
     """Read the settings of a model folder; what no settings are is a ConfigError."""
     path = folder / CONFIG
-    if not folder.is_dir():
-        raise ModelError(f"model folder {folder} does not exist")
+    _refuse_no_folder(folder)
     try:
         return parse_settings(read_regular(path).decode("utf-8"), where=str(path))
     except OSError as error:
@@ -291,8 +290,7 @@ def refuse_more_than_is_there(weights: Path, settings: Settings, sizes: Vocabula
 
 def _read_card(folder: Path) -> _Card:
     path = folder / CARD
-    if not folder.is_dir():
-        raise ModelError(f"model folder {folder} does not exist")
+    _refuse_no_folder(folder)
     try:
         card = _Card.model_validate(read_json(path, ModelError))
     except FileNotFoundError as error:
@@ -309,6 +307,13 @@ def _read_card(folder: Path) -> _Card:
         if name not in (WEIGHTS, CONFIG, LEXICON) and not (name.endswith(".spm.model") and Path(name).name == name):
             raise ModelError(f"{path} announces {name!r}, which is no file of a model")
     return card
+
+
+def _refuse_no_folder(folder: Path) -> None:
+    if folder.is_file():
+        raise ModelError(f"{folder} is a file, expected the folder of a model")
+    if not folder.is_dir():
+        raise ModelError(f"model folder {folder} does not exist")
 
 
 def _check_hash(path: Path, hashes: Sequence[str]) -> None:

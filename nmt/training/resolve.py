@@ -6,7 +6,7 @@ from pathlib import Path
 from nmt.config import Settings, TrainingSettings, load_settings
 from nmt.config.load import fit_settings, to_tree
 from nmt.errors import ConfigError
-from nmt.models.folder import CONFIG, read_settings
+from nmt.models.folder import CONFIG, check_hashes, read_settings
 from nmt.prepared.manifest import prepared_sections, without_paths
 from nmt.training.checkpoint import list_checkpoints
 
@@ -83,6 +83,7 @@ def resolve_settings(
     settings = load_settings(recipe, overrides, base=begun or prepared)
     reasons = list[str]()
     if not begun and settings.training.parent:
+        check_hashes(settings.training.parent, (CONFIG,))  # says what is none of a model, too
         parent = read_settings(settings.training.parent)
         suited = _after(parent, prepared, pieces)
         settings = load_settings(recipe, overrides, base=suited)

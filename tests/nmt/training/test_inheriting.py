@@ -232,3 +232,15 @@ def test_what_is_frozen_stays_as_the_parent_has_it_over_a_stop_too(
     before, after = weights_of(toy_model), weights_of(tmp_path / "m")
     held = [name for name in before if torch.equal(before[name], after[name])]
     assert held == [name for name in before if name.startswith("encoder.")]
+
+
+def test_prepared_data_are_no_parent_and_settings_of_one_are_not_altered(
+    toy_data: PreparedData, toy_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"holds prepared data, not a model"):
+        resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[f"training.parent={toy_data.folder}"])
+    altered = tmp_path / "altered"
+    shutil.copytree(toy_model, altered)
+    (altered / CONFIG).write_text((toy_model / CONFIG).read_text() + "\n")
+    with pytest.raises(ModelError, match=r"config\.toml has been altered"):
+        resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[f"training.parent={altered}"])
