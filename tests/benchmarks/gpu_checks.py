@@ -25,7 +25,7 @@ from nmt.batching import Segment
 from nmt.config import SearchSettings, TrainingSettings
 from nmt.config.model import Cell
 from nmt.models.build import build_language_model, build_model
-from nmt.models.devices import Precision, for_search, prepare_for_search, prepare_for_training
+from nmt.models.devices import Precision, for_search, has_bf16, prepare_for_search, prepare_for_training
 from nmt.search.engine import search_batches
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
@@ -67,10 +67,11 @@ class Seen(TorchDispatchMode):
 
 def types(bench: Bench) -> Iterator[Record]:
     """Types of the tensors of a step: under autocast, torch computes recurrent layers in float16, and nmt none."""
-    lstm, device = nn.LSTM(8, 8).to(bench.device), bench.device.type
-    with torch.autocast(device, torch.bfloat16):
-        made = lstm(torch.zeros(2, 3, 8, device=bench.device))[0].dtype
-    yield record("torch", "nn.LSTM under bf16 autocast", made.itemsize * 8, "bits", notes=str(made))
+    if has_bf16(bench.device):
+        lstm = nn.LSTM(8, 8).to(bench.device)
+        with torch.autocast(bench.device.type, torch.bfloat16):
+            made = lstm(torch.zeros(2, 3, 8, device=bench.device))[0].dtype
+        yield record("torch", "nn.LSTM under bf16 autocast", made.itemsize * 8, "bits", notes=str(made))
     updates = bench.updates(bench.sizes.batches[0], 2)
     for cell in get_args(Cell):
         model = bench.drawn(bench.sizes.small.model_copy(update={"cell": cell}))
