@@ -61,10 +61,7 @@ def average_run(
     """
     if not model_dir.is_dir():
         raise ModelError(f"model folder {model_dir} does not exist")
-    checkpoints = [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]  # 0: nothing learnt yet
-    if not checkpoints:
-        raise ModelError(f"{model_dir} holds no checkpoints to average")
-    checkpoints = checkpoints if last is None else checkpoints[-last:]
+    _newest(model_dir, last)
     refuse_used(out_dir)
     if (model_dir / CARD).exists():
         check_hashes(model_dir, [path.name for path in tokenizer_files(model_dir)])
@@ -72,9 +69,9 @@ def average_run(
     sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
     if data is not None:
         _refuse_other_data(data, model_dir, settings)
-    refuse_more_than_is_there(checkpoints[-1], settings, sizes)
+    refuse_more_than_is_there(_newest(model_dir, last)[-1], settings, sizes)
     model = build_either(settings.model, sizes, seed=settings.training.seed)
-    average_into(model, checkpoints)
+    checkpoints = _average_newest(model, model_dir, last)
     average = Average(tuple(map(checkpoint_step, checkpoints)), count_parameters(model), None)
     summary: dict[str, object] = {"averaged_steps": list(average.steps), "parameters": average.parameters}
     if data is not None:
@@ -103,6 +100,28 @@ def average_into(model: nn.Module, checkpoints: Sequence[Path]) -> None:
             sums[name] = sums[name].add_(weights) if name in sums else weights.double()
     means = {name: total.div_(len(checkpoints)) for name, total in sums.items()}
     load_tensors(model, means, where=checkpoints[-1])
+
+
+def _newest(model_dir: Path, last: int | None) -> list[Path]:
+    checkpoints = [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]  # 0: nothing learnt yet
+    if not checkpoints:
+        raise ModelError(f"{model_dir} holds no checkpoints to average")
+    return checkpoints if last is None else checkpoints[-last:]
+
+
+def _average_newest(model: nn.Module, model_dir: Path, last: int | None) -> list[Path]:
+    """Average the newest checkpoints, and return which they are.
+
+    A training may remove one meanwhile for a newer one: then all are read again.
+    """
+    checkpoints = _newest(model_dir, last)
+    try:
+        average_into(model, checkpoints)
+    except ModelError:
+        if all(path.exists() for path in checkpoints):
+            raise
+        return _average_newest(model, model_dir, last)
+    return checkpoints
 
 
 def _refuse_other_data(data: PreparedData | PreparedText, model_dir: Path, settings: Settings) -> None:

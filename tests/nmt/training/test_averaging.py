@@ -159,6 +159,20 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_written(run: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_checkpoint_that_a_training_removes_meanwhile_is_not_averaged(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oldest, *others = (path for path in list_checkpoints(run) if checkpoint_step(path) > 0)
+
+    def read(path: Path) -> dict[str, Tensor]:
+        oldest.unlink(missing_ok=True)
+        return read_weights(path)
+
+    monkeypatch.setattr("nmt.training.averaging.read_weights", read)
+    average = average_run(run, tmp_path / "mean", last=None, data=None)
+    assert average.steps == tuple(map(checkpoint_step, others))
+
+
 def test_an_altered_tokenizer_is_refused(run: Path, tmp_path: Path) -> None:
     tokenizer = run / "joint.spm.model"
     tokenizer.write_bytes(tokenizer.read_bytes() + b" ")
