@@ -56,7 +56,7 @@ class TranslationTask:
         training = settings.training
         further = [one.name for one in data.valid_sets[1:]]
         for name in (training.validation_weights or {}).keys() - set(further):
-            found = ", ".join(further) or "none"
+            found = ", ".join(further) or "the data have no others"
             raise ConfigError(
                 f"training.validation_weights names {name!r}, expected a validation set after the first: {found}"
             )

@@ -317,5 +317,7 @@ def test_placeholders_are_filled_as_they_were_read_before_scoring(
 
 def test_a_weight_of_a_set_that_is_not_there_is_refused(toy_data: PreparedData, toy_settings: Settings) -> None:
     settings = change_settings(toy_settings, "training", {"validation_weights": {"old": 0.5}})
-    with pytest.raises(ConfigError, match=r"names 'old', expected a validation set after the first: none$"):
+    with pytest.raises(
+        ConfigError, match=r"names 'old', expected a validation set after the first: the data have no others$"
+    ):
         TranslationTask(toy_data, settings, HERE)
