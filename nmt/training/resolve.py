@@ -83,8 +83,7 @@ def resolve_settings(
     settings = load_settings(recipe, overrides, base=begun or prepared)
     reasons = list[str]()
     if not begun and settings.training.parent:
-        check_hashes(settings.training.parent, (CONFIG,))  # says what is none of a model, too
-        parent = read_settings(settings.training.parent)
+        parent = _read_parent(settings.training.parent, kind=prepared.model.kind)
         suited = _after(parent, prepared, pieces)
         settings = load_settings(recipe, overrides, base=suited)
         reasons = _reasons(parent, suited, settings)
@@ -102,6 +101,16 @@ def resolve_settings(
                 f"{name} cannot change from {old!r} to {new!r} in a run already begun: {reason}; use a new folder"
             )
     return settings, [*reasons, *(f"{name}: {old!r} -> {new!r}" for name, (old, new) in changes.items())]
+
+
+def _read_parent(folder: Path, *, kind: str) -> Settings:
+    """Read the settings of a parent for data of this kind of model."""
+    check_hashes(folder, (CONFIG,))  # says what is no model, too
+    parent = read_settings(folder)
+    if parent.model.kind != kind:
+        names = {"lm": ("a language model", "text"), "translation": ("a translation model", "pairs")}
+        raise ConfigError(f"the parent {folder} is {names[parent.model.kind][0]}, but the data hold {names[kind][1]}")
+    return parent
 
 
 def _after(parent: Settings, prepared: Settings, pieces: int) -> Settings:

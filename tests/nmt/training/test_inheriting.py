@@ -244,3 +244,10 @@ def test_prepared_data_are_no_parent_and_settings_of_one_are_not_altered(
     (altered / CONFIG).write_text((toy_model / CONFIG).read_text() + "\n")
     with pytest.raises(ModelError, match=r"config\.toml has been altered"):
         resolve_settings(toy_data.settings, tmp_path, recipe=None, overrides=[f"training.parent={altered}"])
+
+
+def test_a_translation_model_is_no_parent_of_a_language_model(
+    toy_text_data: PreparedText, toy_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"^the parent \S+ is a translation model, but the data hold text$"):
+        resolve_settings(toy_text_data.settings, tmp_path, recipe=None, overrides=[f"training.parent={toy_model}"])
