@@ -90,7 +90,7 @@ def test_nothing_new_is_refused_and_so_is_a_folder_with_files(toy_model: Path, g
 def test_a_symbol_that_no_settings_may_name_is_refused_before_anything_is_written(
     toy_model: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"tokenizer\.symbols: found the symbol '§', expected two characters or more"):
+    with pytest.raises(ConfigError, match=r"found the symbol '§', expected two characters or more"):
         add_to_vocabulary(toy_model, tmp_path / "m", src=[], tgt=[], symbols=["§"])
     assert not (tmp_path / "m").exists()
 
