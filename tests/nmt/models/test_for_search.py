@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nmt.batching import SourceBatch, source_batch
 from nmt.config import ModelSettings
 from nmt.config.model import Cell
+from nmt.models import kernels
 from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import for_gpu, for_inference, for_search
 from nmt.models.language_model import LanguageModel
@@ -27,7 +28,7 @@ from nmt.search.rules import Scoring
 from nmt.text.sequences import FlatSequences
 from nmt.text.vocab import EOS
 
-TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.15}
+TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
 SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "whole vectors": (64, {"hidden_size": 64, "embedding_size": 32}),
     "additive": (53, {"hidden_size": 24, "embedding_size": 20, "attention": "additive"}),
@@ -58,6 +59,12 @@ SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     ),
     "relu, one direction": (53, {"hidden_size": 33, "bidirectional": False, "cell": "rnn_relu"}),
 }
+
+
+def tolerance_of(precision: SearchPrecision) -> float:
+    """How far results may be off: weights of 7 bits are twice as coarse as those of 8."""
+    coarse = precision == "int8" and kernels.weight_limit() < kernels.INT8_LIMIT
+    return TOLERANCES[precision] * (1.5 if coarse else 1)
 
 
 @pytest.fixture(autouse=True)
@@ -181,8 +188,8 @@ def test_a_prepacked_model_scores_as_the_model_does(shape: str, precision: Searc
                 each.step(column, state) for each, state in zip((model, prepacked), states, strict=True)
             )
             spread = expected.std().item()
-            torch.testing.assert_close(found, expected, rtol=0, atol=3 * spread * TOLERANCES[precision])
-            torch.testing.assert_close(second.attention, first.attention, rtol=0, atol=3 * TOLERANCES[precision])
+            torch.testing.assert_close(found, expected, rtol=0, atol=3 * spread * tolerance_of(precision))
+            torch.testing.assert_close(second.attention, first.attention, rtol=0, atol=3 * tolerance_of(precision))
             states = [first, second]
 
 
@@ -269,7 +276,7 @@ def test_a_prepacked_language_model_says_what_the_model_says(
     with torch.inference_mode():
         features, last = prepacked(ids)
         expected, after = model(ids)
-        tolerance = 3 * expected.std().item() * TOLERANCES[precision]
+        tolerance = 3 * expected.std().item() * tolerance_of(precision)
         torch.testing.assert_close(features, expected, rtol=0, atol=tolerance)
         state = prepacked.start(3)
         for column in ids.split(1, dim=1):
@@ -278,7 +285,7 @@ def test_a_prepacked_language_model_says_what_the_model_says(
         for parts, stepped, exact in zip(last, state.layers, after, strict=True):
             for part, step, own in zip(parts, stepped, exact, strict=True):
                 torch.testing.assert_close(part, step[:, 0], rtol=0, atol=1e-5)
-                torch.testing.assert_close(part, own, rtol=0, atol=3 * TOLERANCES[precision])
+                torch.testing.assert_close(part, own, rtol=0, atol=3 * tolerance_of(precision))
 
 
 @pytest.mark.parametrize("changes", TEXT_MODELS)
