@@ -55,6 +55,13 @@ def prepare(
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Use the tokenizer of a model or data folder, or a .model.")
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA_DIR",
+            help="Read the text of data prepared before again, as half of each epoch, and watch their validation set.",
+        ),
+    ] = None,
     on_bad_utf8: Annotated[
         Literal["error", "replace"] | None,
         typer.Option(help="Stop at bytes that are not UTF-8 (default), or read U+FFFD for them."),
@@ -86,19 +93,27 @@ def prepare(
           --valid-src dev.en --valid-tgt dev.fr
       nmt prepare data/en-fr --corpus memory.tmx --corpus "web-*.jsonl.zst" \\
           --src-lang en --tgt-lang fr
+      nmt prepare data/medical --src medical.en --tgt medical.fr \\
+          --tokenizer data/en-fr --replay data/en-fr
       nmt prepare data/lm --text train.fr --set tokenizer.kind=word
     """
     from nmt.config import load_settings
 
-    of_pairs = {"--src": src, "--tgt": tgt, "--tsv": tsv, "--corpus": corpus}
-    of_pairs |= {"--valid-src": valid_src, "--valid-tgt": valid_tgt}
+    of_pairs: dict[str, object] = {"--src": src, "--tgt": tgt, "--tsv": tsv, "--corpus": corpus}
+    of_pairs |= {"--valid-src": valid_src, "--valid-tgt": valid_tgt, "--replay": replay}
     _refuse_mixtures(of_pairs, {"--text": text, "--valid-text": valid_text})
     if not (recipe or overrides or src or tsv or corpus or text):
         raise UsageError("no training text: give --src and --tgt, --tsv, --corpus or --text, or a recipe that names it")
     settings = load_settings(recipe, overrides or ())
     files = {"train_src": src, "train_tgt": tgt, "train_tsv": tsv, "train_text": text}
     changes = _given_text(files, corpus or (), valid_src or [], valid_tgt or [], valid_text)
-    plain = {"on_bad_utf8": on_bad_utf8, "on_bad_record": on_bad_record, "src_lang": src_lang, "tgt_lang": tgt_lang}
+    plain: dict[str, object] = {
+        "on_bad_utf8": on_bad_utf8,
+        "on_bad_record": on_bad_record,
+        "src_lang": src_lang,
+        "tgt_lang": tgt_lang,
+    }
+    plain |= {"replay": replay and replay.absolute()}
     data = settings.data.model_copy(update=changes | {name: value for name, value in plain.items() if value})
     file = {"file": tokenizer.absolute()} if tokenizer else {}
     cutting = settings.tokenizer.model_copy(update=file)

@@ -100,7 +100,7 @@ def train(
 
             data = open_data(data_dir)
             settings, _ = resolve_settings(
-                data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces
+                data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces_of_epoch
             )
         results.print(to_toml(settings), end="", soft_wrap=True)
     elif data_dir is None or model_dir is None:
@@ -183,7 +183,7 @@ def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: 
         with status(f"reading {data_dir}", visible=ranks.is_first):
             data = open_data(data_dir)
         settings, changes = resolve_settings(
-            data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces
+            data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces_of_epoch
         )
         view = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
         with view.bar:

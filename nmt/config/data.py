@@ -71,6 +71,11 @@ class DataSettings(Section):
     """Training text as source <tab> target lines, instead of or beside the file pairs."""
     corpora: tuple[TrainingCorpusSettings, ...] = ()
     """Further corpora of pairs, in other formats too, each with its weight and tag: [[data.corpora]] in a recipe."""
+    replay: Path | None = None
+    """Data prepared before, whose text is read again beside this one, so that a model that learnt from it forgets less:
+    its corpora, and its first validation set under the name "replay"."""
+    replay_share: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """Share of the pairs of an epoch that are of `replay`, sampled anew in each."""
     train_text: tuple[Path, ...] = ()
     """Training text of a language model, one or several files, instead of pairs; its lines keep their order."""
     valid_src: Path | None = None

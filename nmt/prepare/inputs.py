@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape, glob, has_magic
-from itertools import count, groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Generic, NamedTuple
+from typing import Final, Generic, NamedTuple
 
 from nmt.config import CorpusSettings, DataSettings, TrainingCorpusSettings
 from nmt.corpus import FORMATS
@@ -19,7 +19,11 @@ from nmt.errors import ConfigError, DataError
 from nmt.io.compressed import COMPRESSIONS, split_suffix
 from nmt.io.files import sha256
 from nmt.io.lines import Line, Pair
-from nmt.prepared.manifest import InputRecord
+from nmt.prepared.manifest import InputRecord, read_manifest
+from nmt.prepared.store import prepared_settings
+
+REPLAY: Final = "replay"
+"""What reports call the text of data that were prepared before."""
 
 
 class Fingerprint(NamedTuple):
@@ -45,6 +49,8 @@ class Corpus(Generic[R]):
     """How often each of its pairs is seen in an epoch, where it is trained on."""
     is_reversed: bool = False
     """Whether its sources are in the language of the targets."""
+    is_replayed: bool = False
+    """Whether it is text of data that were prepared before, of which an epoch has a share."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Inputs(Generic[R]):
     """The text that data are made from."""
 
     train: tuple[Corpus[R], ...]
-    """Files of pairs first, then TSV files, then the further corpora in their order."""
+    """Files of pairs first, then TSV files, then the further corpora in their order, then what is replayed."""
     valid: tuple[Corpus[R], ...]
     """The first one decides; none: records are held out."""
     test: Corpus[R] | None
@@ -74,6 +80,9 @@ def find_pairs(data: DataSettings) -> Inputs[Pair]:
         )
     named: Named = []
     train, valid, test = _find_train(data, named), _find_valid(data, named), find_test(data)
+    if train and data.replay:
+        old = _find_replayed(data.root / data.replay, named)
+        train, valid = train + old.train, valid + old.valid
     if not train:
         raise ConfigError(
             "no training text: give --src and --tgt, --tsv or --corpus; or set data.train_src and data.train_tgt, "
@@ -87,6 +96,23 @@ def find_pairs(data: DataSettings) -> Inputs[Pair]:
     return Inputs(train, valid, Corpus("test", ParallelFiles(src, tgt, data.on_bad_utf8, name="test")), named)
 
 
+def _find_replayed(folder: Path, named: Named) -> Inputs[Pair]:
+    """Find the text that a folder of data was prepared from, and its first validation set."""
+    data = prepared_settings(folder, read_manifest(folder)).data
+    if data.train_text:
+        raise ConfigError(f"{folder} (data.replay) was prepared from text for a language model, not from pairs")
+    old: Named = []
+    first_set = {} if data.valid_src else {"validation": data.validation[:1]}
+    train, valid = _find_train(data, old), _find_valid(data.model_copy(update={"validation": (), **first_set}), old)
+    named += [(f"data.replay: {setting}", text) for setting, text in old]
+
+    def renamed(corpora: Iterable[Corpus[Pair]]) -> tuple[Corpus[Pair], ...]:
+        names = chain((REPLAY,), (f"{REPLAY}-{number}" for number in count(2)))
+        return tuple(replace(one, name=name, is_replayed=True) for one, name in zip(corpora, names, strict=False))
+
+    return Inputs(renamed(train), renamed(valid), None, old)
+
+
 def find_text(data: DataSettings) -> Inputs[Line]:
     """Find the text for a language model that the settings name, relative files from `data.root`.
 
@@ -94,7 +120,7 @@ def find_text(data: DataSettings) -> Inputs[Line]:
         ConfigError: They name pairs as well.
         DataError: A pattern matches no file.
     """
-    for name in ("train_src", "train_tgt", "train_tsv", "corpora", "valid_src", "valid_tgt", "validation"):
+    for name in ("train_src", "train_tgt", "train_tsv", "corpora", "valid_src", "valid_tgt", "validation", "replay"):
         if getattr(data, name):
             raise ConfigError(
                 f"data.train_text and data.{name} are both set, but data are prepared from text for a language model "

@@ -158,7 +158,7 @@ class Assembly(Generic[R]):
             on_progress(StageProgress("writing", done, total))
 
     def _count_all(self, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]) -> Counts | TextCounts:
-        corpora = tuple(self._count_corpus(number, corpus) for number, corpus in enumerate(self.corpora))
+        corpora = self._weighed([self._count_corpus(number, corpus) for number, corpus in enumerate(self.corpora)])
         overlap: dict[str, Counter[str]] = {}
         for block in self.encoded:
             for name, sides in block.overlap.items():
@@ -185,6 +185,20 @@ class Assembly(Generic[R]):
             "overlap": {name: OverlapCount(**sides) for name, sides in overlap.items()},
         }
         return self.kind.count(tally, parts, train, valid)
+
+    def _weighed(self, counts: Sequence[CorpusCount]) -> tuple[CorpusCount, ...]:
+        """Give what is replayed the weights by which it has its share of an epoch."""
+        pairs = {False: 0.0, True: 0.0}
+        for corpus, count in zip(self.corpora, counts, strict=True):
+            pairs[corpus.is_replayed] += count.weight * count.train
+        if not pairs[True]:
+            return tuple(counts)
+        share = self.kind.settings.data.replay_share
+        factor = share / (1 - share) * pairs[False] / pairs[True]
+        return tuple(
+            count.model_copy(update={"weight": count.weight * factor}) if corpus.is_replayed else count
+            for corpus, count in zip(self.corpora, counts, strict=True)
+        )
 
     def _count_corpus(self, number: int, corpus: Corpus[R]) -> CorpusCount:
         blocks = [both for both in zip(self.sifted, self.encoded, strict=True) if both[0].corpus == number]
@@ -351,12 +365,13 @@ class _Preparation(Generic[R]):
             raise DataError(f"no training {kind.noun} are left after cleaning: {self._describe(*sifted)}")
         accepted = stages.compare(sifted)
         heldout = Fresh(np.zeros(0, dtype=np.int64))
-        if not valid:
-            heldout = kind.hold_out(accepted.total, kind.heldout_size(accepted.total))
+        if all(corpus.is_replayed for corpus in self.inputs.valid):
+            heldout = kind.hold_out(accepted.new, kind.heldout_size(accepted.new))
             # Without any held out, their numbers among those trained on are the same.
             chosen = accepted.read(Trained(heldout), heldout=Fresh(heldout[:0]))
             taken = [(record, corpus.tag) for corpus, records in chosen for record in records]
-            valid = [ValidationRecords("held out", [record for record, _ in taken], [tag for _, tag in taken])]
+            records, tags = [record for record, _ in taken], [tag for _, tag in taken]
+            valid.insert(0, ValidationRecords("held out", records, tags))
         tokenizers, warnings = stages.make_tokenizers(accepted, heldout, list(self.tokenizers.values()))
         encoded = stages.encode(accepted, heldout, overlap())
         if not any(block.kept for block in encoded):

@@ -237,6 +237,11 @@ class Accepted(Generic[R]):
         """How many records there are, duplicates left aside."""
         return sum(len(fresh) for _, fresh, _ in self._rows())
 
+    @cached_property
+    def new(self) -> int:
+        """How many of them, the first ones, are not replayed."""
+        return sum(len(fresh) for sifted, fresh, _ in self._rows() if not self.corpora[sifted.corpus].is_replayed)
+
     def read(self, chosen: Trained, *, heldout: Fresh) -> Iterator[tuple[Corpus[R], list[R]]]:
         """Read chosen records, block by block, and say of which corpus they are."""
         start = 0

@@ -42,6 +42,7 @@ _QUICK_TO_READ: Final = 64 << 20
 _PATHS: Final = {
     "data": {
         "root",
+        "replay",
         "test_tag",
         *(f"{part}_{side}" for part in ("train", "valid", "test") for side in ("src", "tgt", "tsv", "text")),
     },

@@ -108,6 +108,12 @@ class PreparedData:
         """Target pieces of the training text, `</s>` included."""
         return int(self.target_counts.sum())
 
+    @property
+    def pieces_of_epoch(self) -> int:
+        """About how many of them an epoch has, by the weights of the corpora."""
+        seen = sum(corpus.weight * corpus.train for corpus in self.corpora)
+        return round(self.pieces * seen / len(self.train_src))
+
 
 @dataclass(frozen=True)
 class PreparedText:
@@ -151,6 +157,11 @@ class PreparedText:
     def pieces(self) -> int:
         """Pieces of the training text, `</s>` included."""
         return int(self.counts.sum())
+
+    @property
+    def pieces_of_epoch(self) -> int:
+        """All of them."""
+        return self.pieces
 
 
 def open_data(folder: Path) -> PreparedData | PreparedText:

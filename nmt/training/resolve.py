@@ -60,7 +60,7 @@ def resolve_settings(
     the settings of the parent whose weights a new run begins with.
 
     Args:
-        pieces: Target pieces of the training data.
+        pieces: Target pieces of an epoch.
 
     Returns:
         The settings, and a line for each setting that differs from those the run was begun with, or from the parent's.
@@ -123,7 +123,7 @@ def _after(parent: Settings, prepared: Settings, pieces: int) -> Settings:
         "schedule": "cosine",
         "warmup_steps": min(100, steps),
         "patience": 5,
-        "validate_every": min(max(20, steps), 500),
+        "validate_every": min(max(50, steps), 500),
     }
     fitted = TrainingSettings.model_validate(training)
     return prepared.model_copy(update={"model": parent.model, "search": parent.search, "training": fitted})

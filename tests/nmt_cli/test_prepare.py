@@ -295,7 +295,9 @@ def test_no_text_is_an_error_that_names_both_ways(folder: Path) -> None:
 
 
 def test_help_ends_with_examples_that_run(folder: Path) -> None:
-    for name, pairs in {"part-1": PAIRS[:20], "part-2": PAIRS[20:], "dev": [("the end", "la fin")]}.items():
+    medical = [(f"{letter} pill", f"un comprimé {letter}") for letter in "abcdefghijklmnopqrst"]
+    parts = {"part-1": PAIRS[:20], "part-2": PAIRS[20:], "dev": [("the end", "la fin")], "medical": medical}
+    for name, pairs in parts.items():
         write(name, pairs)
         for language in ("en", "fr"):
             Path(f"{name}.{language}.gz").write_bytes(gzip.compress(Path(f"{name}.{language}").read_bytes()))
@@ -306,14 +308,14 @@ def test_help_ends_with_examples_that_run(folder: Path) -> None:
     help_text = CliRunner().invoke(app, ["prepare", "--help"]).stdout
     help_text = re.sub(r"\\ *\n", "", help_text)  # as a shell does
     examples = [line.strip() for line in help_text.splitlines() if line.strip().startswith("nmt prepare data/")]
-    assert len(examples) == 4
+    assert len(examples) == 5
     read = []
     for example in examples:
         done = CliRunner().invoke(app, ["prepare", *BPE, *shlex.split(example)[2:], *SIZE, "--force"])
         assert done.exit_code == 0, done.stderr
         found = rows(done)
         read.append(found.get("pairs read") or found["lines read"])
-    assert read == ["36", "36", "37", "36"]
+    assert read == ["36", "36", "37", "57", "36"]
 
 
 def test_nothing_heavy_is_imported_with_the_command() -> None:
