@@ -42,6 +42,9 @@ def _time(text: str) -> str:
     return text
 
 
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class TrainingSettings(Section):
     """How the model is trained, on what, and when it stops."""
 
@@ -75,8 +78,11 @@ class TrainingSettings(Section):
     """Batches whose gradients are summed for one update."""
     subword_sampling: float = Field(default=0.0, ge=0.0, le=100.0)
     """Segment the text anew in each epoch: the smoothing of unigram (Kudo, 2018) or the dropout rate of bpe; 0: off."""
-    noise: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of the pairs that are noised, others in each epoch, into what users type; 0: none."""
+    noise: Annotated[
+        _Share | dict[str, _Share], Expected('a share from 0 to 1, or a table of shares by corpus, {"web.en" = 0.3}')
+    ] = 0.0
+    """Share of the pairs that are noised, others in each epoch, into what users type; 0: none. Or those of the pairs of
+    some corpora, by their names: {"web.en" = 0.3}."""
     noise_kinds: tuple[NoiseKind, ...] = Field(default=tuple(NOISES), min_length=1)
     """Kinds of noise. To the source alone: typos, spaces that are doubled or missing, small letters, capitals, a
     capital for each word. To both sides: no full stop, an emoji or a number more, one clause of a sentence."""

@@ -33,9 +33,15 @@ def make_noiser(data: PreparedData, settings: Settings) -> "Noiser":
             "training.noise spells words in other ways: it needs tokenizers that know parts of words, but one of the "
             "data is of the kind word"
         )
+    share = settings.training.noise
+    names = [corpus.name for corpus in data.corpora]
+    if isinstance(share, dict):
+        for name in share.keys() - set(names):
+            raise ConfigError(f"training.noise names {name!r}, expected a corpus of the data: {', '.join(names)}")
+    shares = [share.get(name, 0.0) if isinstance(share, dict) else share for name in names]
     return Noiser(
         tokenizers,
-        share=settings.training.noise,
+        shares=tuple(zip((corpus.train for corpus in data.corpora), shares, strict=True)),
         kinds=settings.training.noise_kinds,
         max_pieces=settings.data.max_pieces,
         tags=tuple({corpus.tag: None for corpus in data.corpora if corpus.tag}),
@@ -51,7 +57,8 @@ class Noiser:
     """
 
     tokenizers: Tokenizers
-    share: float
+    shares: Sequence[tuple[int, float]]
+    """Pairs of each corpus, in the order of their numbers, and the share of them that is noised."""
     kinds: Sequence[str]
     max_pieces: int
     """A pair that would come out longer stays as it was prepared, as does one with an unknown piece."""
@@ -65,7 +72,8 @@ class Noiser:
     ) -> tuple[FlatSequences, FlatSequences]:
         """Noise some pairs of `numbers`, [B], whose rows these are; `seed` is another one every time they are seen."""
         keys = row_keys(numbers, seed=seed, stream=_STREAM)
-        chosen = np.flatnonzero(uniform(keys) < self.share)
+        ends, shares = np.cumsum([pairs for pairs, _ in self.shares]), np.array([share for _, share in self.shares])
+        chosen = np.flatnonzero(uniform(keys) < shares[np.searchsorted(ends, numbers, side="right")])
         if not len(chosen):
             return src, tgt
         pairs = zip(

@@ -40,7 +40,10 @@ def tokenizers(kind: Kind) -> Tokenizers:
 
 
 def noiser(kind: Kind = "unigram", *kinds: str, share: float = 1.0) -> Noiser:
-    return Noiser(tokenizers(kind), share, kinds or tuple(NOISES), max_pieces=200, tags=("<news>",), masked=("number",))
+    shares = [(2**62, share)]
+    return Noiser(
+        tokenizers(kind), shares, kinds or tuple(NOISES), max_pieces=200, tags=("<news>",), masked=("number",)
+    )
 
 
 def encoded(kind: Kind, lines: list[str]) -> FlatSequences:
@@ -108,6 +111,23 @@ def test_a_share_of_the_pairs_is_noised_others_in_each_epoch() -> None:
     assert noised(noiser(share=0.0), [line] * 50) == [(line, line)] * 50
 
 
+def test_each_corpus_has_a_share_of_its_own() -> None:
+    made = replace(noiser("unigram", "upper"), shares=[(10, 0.0), (5, 1.0), (85, 0.0)])
+    changed = [row for row, (src, _) in enumerate(noised(made, ["A man runs."] * 100)) if src != "A man runs."]
+    assert changed == [10, 11, 12, 13, 14]
+
+
+def test_corpora_that_are_noised_are_named(toy_data: PreparedData) -> None:
+    name = toy_data.corpora[0].name
+    settings = load_settings(None, [f"training.noise={{'{name}' = 0.3}}"], base=toy_data.settings)
+    assert make_noiser(toy_data, settings).shares == ((len(toy_data.train_src), 0.3),)
+    settings = load_settings(None, ["training.noise={other = 0.3}"], base=toy_data.settings)
+    with pytest.raises(ConfigError, match=rf"^training\.noise names 'other', expected a corpus of the data: {name}$"):
+        make_noiser(toy_data, settings)
+    with pytest.raises(ConfigError, match="expected a share from 0 to 1, or a table of shares by corpus"):
+        load_settings(None, ["training.noise={other = 1.3}"])
+
+
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5), st.integers(0, 2**63 - 1), st.sampled_from(KINDS))
 def test_what_a_pair_becomes_depends_on_its_number_and_the_seed_alone(lines: list[str], seed: int, kind: Kind) -> None:
     rows, made = encoded(kind, lines), noiser(kind, share=0.7)
@@ -129,7 +149,8 @@ from nmt.training.noising import Noiser
 model, *lines = sys.stdin.read().splitlines()
 joint = Tokenizer(bytes.fromhex(model))
 rows = joint.encode_flat(lines)
-made = Noiser(Tokenizers(joint, joint), 0.5, tuple(NOISES), max_pieces=200, tags=("<news>",), masked=("number",))
+kinds = tuple(NOISES)
+made = Noiser(Tokenizers(joint, joint), [(999, 0.5)], kinds, max_pieces=200, tags=("<news>",), masked=("number",))
 found = made.noise(rows, rows, np.arange(len(rows)), seed=1)
 print([[side.row(index) for index in range(len(rows))] for side in found])
 """
@@ -158,7 +179,8 @@ def test_pairs_are_noised_before_they_are_cut_anew_and_planned_by_the_lengths_th
 def test_the_settings_make_the_noise(toy_data: PreparedData) -> None:
     settings = load_settings(None, ["training.noise=0.5", 'training.noise_kinds=["lower"]'], base=toy_data.settings)
     made = make_noiser(toy_data, settings)
-    assert (made.share, made.kinds, made.tags, made.masked) == (0.5, ("lower",), (), ())
+    pairs = len(toy_data.train_src)
+    assert (made.shares, made.kinds, made.tags, made.masked) == (((pairs, 0.5),), ("lower",), (), ())
     words = Tokenizer(train_tokenizer(LINES, kind="word", vocab_size=99))
     with pytest.raises(ConfigError, match=r"^training\.noise spells words in other ways: .* is of the kind word$"):
         make_noiser(replace(toy_data, tokenizers=Tokenizers(words, words)), settings)
