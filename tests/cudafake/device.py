@@ -61,7 +61,7 @@ def _graph(graph: Graph, *arguments: Any, **options: Any) -> Iterator[None]:
 
 
 class Library(TorchFunctionMode):
-    """Recurrent layers as torch hands them to cuDNN, over sequences that are all equally long; and pinned memory."""
+    """Recurrent layers as torch hands them to cuDNN; and pinned memory."""
 
     def __torch_function__(self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
@@ -75,11 +75,8 @@ class Library(TorchFunctionMode):
 
 
 def _layer(mode: int, inputs: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    """Do what `torch.lstm` and the others do: of a packed sequence, they are told the rows of each step too."""
-    sizes = []
-    if isinstance(rest[2], tuple | list):  # the weights, which come third where there are such rows
-        sizes, rest = [len(inputs) // len(rest[0])] * len(rest[0]), rest[1:]
-    state, weights, has_biases, layers, dropout, train, bidirectional, *batch_first = rest
+    """Do what `torch.lstm` and the others do."""
+    state, weights, has_biases, layers, dropout, train, bidirectional, batch_first = rest
     hidden, memory = state if isinstance(state, tuple | list) else (state, None)
     assert has_biases
     if torch.is_autocast_enabled("cuda"):
@@ -99,20 +96,9 @@ def _layer(mode: int, inputs: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     with torch.autocast("cuda", enabled=False):
         made = torch.ops.aten._cudnn_rnn(
             *(inputs, list(weights), 4, buffer, hidden, memory, mode, hidden.shape[2], 0, layers),
-            *(bool(batch_first and batch_first[0]), dropout, train, bidirectional, sizes, None),
+            *(batch_first, dropout, train, bidirectional, [], None),
         )
     return made[: 2 if memory is None else 3]  # type: ignore[no-any-return]
-
-
-def _pack(inputs: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
-    rows, steps = inputs.shape[:2] if batch_first else inputs.shape[1::-1]
-    data = inputs.transpose(0, 1) if batch_first else inputs
-    return data.reshape(rows * steps, -1), torch.full((steps,), rows)
-
-
-def _unpack(data: Tensor, sizes: Tensor, batch_first: bool, *rest: Any) -> tuple[Tensor, Tensor]:
-    steps = data.view(len(sizes), len(data) // len(sizes), -1)
-    return steps.transpose(0, 1) if batch_first else steps, torch.full((steps.shape[1],), len(steps))
 
 
 _CALLS: Final = {
@@ -120,8 +106,6 @@ _CALLS: Final = {
     "rnn_tanh": partial(_layer, 1),
     "lstm": partial(_layer, 2),
     "gru": partial(_layer, 3),
-    "_pack_padded_sequence": _pack,
-    "_pad_packed_sequence": _unpack,
 }
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from nmt.models import kernels
+from nmt.models.cells import fused
 from nmt.models.cells.fused import FusedLayer
 from nmt.models.cells.layer import Recurrence, make_layer
 
@@ -47,7 +48,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
         call = found(name)
         return watch.watched(call) if call and name in ("lstm", "gru", "rnn_tanh", "rnn_relu") else call
 
-    monkeypatch.setattr(kernels, "CUDNN", "cpu")
+    for module in (kernels, fused):
+        monkeypatch.setattr(module, "CUDNN", "cpu")
     monkeypatch.setattr(kernels, "has_bf16_layers", lambda: True)
     monkeypatch.setattr(kernels, "find", find)
     return watch
