@@ -1,17 +1,20 @@
 """The decoders: what they start from, over whole target sequences for training, one pure step at a time for search."""
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from nmt.models.attention import Attention, Memories, Memory
-from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights, make_layer
+from nmt.models.cells.layer import Recurrence, RecurrentLayer, State, Weights, make_layer, wide_parameters
 from nmt.models.embedding import Dropout
 from nmt.models.kernels import Linear
-from nmt.models.tensors import Rows, mapped, picker
+from nmt.models.recording import is_recorded, recomputed
+from nmt.models.tensors import Rows, mapped, picker, tensors_of, with_tensors
 
 DecoderInit = Literal["bridge", "copy", "zeros"]
 
@@ -203,6 +206,27 @@ class RecurrentDecoder(nn.Module):
 class InputFeedingDecoder(RecurrentDecoder):
     """The decoder that also reads its last attentional vector (Luong et al., 2015, sec. 3.3): one step at a time."""
 
+    def forward(self, embedded: Tensor, memory: Memory) -> Tensor:
+        """Run over whole targets [B, T, E]; return the features, [B, T, F].
+
+        In training on a GPU all steps are recorded: they find drawn what they drop, and cast what they multiply with.
+        """
+        if not is_recorded(embedded):
+            return super().forward(embedded, memory)
+        narrowed, state = self._narrowing(embedded), self.start(memory.padded())  # of fewer shapes
+        masks = self._masks_of_all(state, shape=embedded.shape[:2], like=memory.summary)
+        state = replace(state, weights=mapped(narrowed, state.weights), masks=masks)
+        tensors = tensors_of(state)
+        steps = _Steps(self, with_tensors(state, [tensor.new_empty(0) for tensor in tensors]))
+        names = [name for name, _ in steps.named_parameters() if name.startswith(_IN_STEPS)]
+        parameters = [narrowed(steps.get_parameter(name)) for name in names]
+
+        def compute(embedded: Tensor, *given: Tensor) -> Tensor:
+            replaced = dict(zip(names, given[len(tensors) :], strict=True))
+            return cast(Tensor, functional_call(steps, replaced, (embedded, *given[: len(tensors)])))
+
+        return recomputed(weakref.ref(self), compute, embedded, *tensors, *parameters)
+
     def read(self, embedded: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Run over whole targets [B, T, E], step by step; return features [B, T, F] and attention weights [B, T, S]."""
         state, features, weights = self.start(memory), [], []
@@ -212,8 +236,49 @@ class InputFeedingDecoder(RecurrentDecoder):
             weights.append(state.attention)
         return torch.cat(features, dim=1), torch.cat(weights, dim=1)
 
+    def _masks_of_all(self, state: DecoderState, *, shape: Sequence[int], like: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the masks of all steps, [B, T, *], drawn here unless steps share them; `shape` is [B, T]."""
+        dropouts = [cast(Dropout, dropout) for dropout in (*self.dropouts, self.readout_dropout)]
+        widths = [self.sizes.hidden] * len(dropouts)
+        widths[-1] += self.attention.context_size
+        return tuple(
+            dropout.mask((*shape, width), like=like) if mask is None else mask.expand(*shape, width)
+            for dropout, width, mask in zip(dropouts, widths, state.masks, strict=True)
+        )
+
+    def _narrowing(self, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return what casts parameters as autocast would where `like` is."""
+        device, wide = like.device.type, wide_parameters(self)
+        if not torch.is_autocast_enabled(device):
+            return lambda weight: weight
+        kind = torch.get_autocast_dtype(device)
+        return lambda weight: weight if id(weight) in wide else weight.to(kind)
+
     def _fed(self) -> int:
         return self.sizes.features
+
+
+_IN_STEPS: Final = ("decoder.attention.", "decoder.readout.")
+"""Parameters that a step has from modules: those of layers are in the state."""
+
+
+class _Steps(nn.Module):
+    """All steps of a decoder from a state that is `like` another, as a function of tensors."""
+
+    def __init__(self, decoder: InputFeedingDecoder, like: DecoderState) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.like = like
+
+    def forward(self, embedded: Tensor, *given: Tensor) -> Tensor:
+        """Run over whole targets [B, T, E]; the masks of the state are those of all steps, [B, T, *]."""
+        state, features = with_tensors(self.like, given), list[Tensor]()
+        masks = state.masks
+        for t in range(embedded.shape[1]):
+            here = tuple(None if mask is None else mask[:, t : t + 1] for mask in masks)
+            feature, state = self.decoder.step(embedded[:, t : t + 1], replace(state, masks=here))
+            features.append(feature)
+        return torch.cat(features, dim=1)
 
 
 def _step(layer: RecurrentLayer, inputs: Tensor, state: State, weights: Weights) -> State:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.errors import ConfigError, NmtWarning, counted
-from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer
+from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, wide_parameters
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.embedding import Dropout, WordEmbedding
 from nmt.models.kernels import cpu_has, has_bf16_layers, int8_instructions, set_tf32
@@ -205,8 +205,7 @@ def for_gpu(model: M, precision: Precision) -> M:
 
 def _narrowed(model: M, kind: torch.dtype) -> M:
     """Copy a model, with all weights that autocast would cast in the type that it would cast them to."""
-    layers = [layer for layer in model.modules() if isinstance(layer, RecurrentLayer)]
-    wide = {id(layer.get_parameter(name)) for layer in layers for name in layer.wide}
+    wide = wide_parameters(model)
     narrow: dict[int, object] = {
         id(weight): nn.Parameter(weight.detach().to(kind), requires_grad=False)
         for weight in model.parameters()

@@ -35,6 +35,12 @@ class Dropout(Draws, nn.Module):
         """Draw what all positions of `batch` sentences share, on the device and in the type of `like`: nothing."""
         return None
 
+    def mask(self, shape: Sequence[int], *, like: Tensor) -> Tensor | None:
+        """Draw what cells of this shape are multiplied by; None where nothing is dropped."""
+        if not self.training or self.p == 0:
+            return None
+        return dropout_mask(shape, self.p, self.generator, like=like)
+
 
 class VariationalDropout(Dropout):
     """Dropout with one mask a sentence for all its positions (Gal & Ghahramani, 2016, sec. 4)."""
@@ -46,9 +52,7 @@ class VariationalDropout(Dropout):
 
     def draw(self, batch: int, width: int, *, like: Tensor) -> Tensor | None:
         """Draw the mask of `batch` sentences, [B, 1, H]; None where nothing is dropped."""
-        if not self.training or self.p == 0:
-            return None
-        return dropout_mask((batch, 1, width), self.p, self.generator, like=like)
+        return self.mask((batch, 1, width), like=like)
 
 
 def drop_cells(x: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:

@@ -114,12 +114,24 @@ class Recordings:
 
 def loop(steps: Any, *given: Tensor, results: int = 1) -> Any:
     """Apply a function of autograd that loops over time and has so many results; recorded in training on a GPU."""
-    if given[0].device.type != "cuda" or not torch.is_grad_enabled():
+    if not is_recorded(given[0]):
         return steps.apply(*given)
-    stream = torch.cuda.current_stream(given[0].device)
-    recordings = recordings_of(given[0].device, stream.cuda_stream)
-    made = RecordedLoop.apply(steps, recordings, results, *given)  # type: ignore[no-untyped-call]
+    made = RecordedLoop.apply(steps, _recordings_for(given[0]), results, *given)  # type: ignore[no-untyped-call]
     return made[0] if results == 1 else made
+
+
+def recomputed(name: object, compute: Callable[..., Tensor], *given: Tensor) -> Tensor:
+    """Return what `compute`, which has this name, makes of tensors on a GPU, and record that and its backward pass."""
+    return Recomputed.apply(name, compute, _recordings_for(given[0]), *given)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def is_recorded(x: Tensor) -> bool:
+    """Whether loops over `x` are recorded: in training on a GPU."""
+    return x.device.type == "cuda" and torch.is_grad_enabled()
+
+
+def _recordings_for(x: Tensor) -> "Recordings":
+    return recordings_of(x.device, torch.cuda.current_stream(x.device).cuda_stream)
 
 
 @cache
@@ -166,3 +178,43 @@ class RecordedLoop(torch.autograd.Function):
             return made
 
         return None, None, None, *ctx.recordings((steps, "backward"), compute, (*saved, *outer))
+
+
+class Recomputed(torch.autograd.Function):
+    """Any function of tensors with one result, both of whose passes are recorded.
+
+    What autograd keeps of a pass cannot be given to another one, so the backward pass begins with the function itself.
+    Autocast is as it was; what it casts, it casts wherever it meets it, for casts that it remembers belong to others.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, name: object, compute: Callable[..., Tensor], recordings: Recordings, *given: Tensor
+    ) -> Tensor:
+        """Compute it of what is given, all of which it depends on."""
+        device = given[0].device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+
+        def computed(*tensors: Tensor) -> Tensor:
+            with torch.autocast(device, kind, enabled=kind is not None, cache_enabled=False):
+                return compute(*tensors)
+
+        ctx.name, ctx.computed, ctx.recordings = (name, kind), computed, recordings
+        ctx.save_for_backward(*given)
+        return recordings((ctx.name, "forward"), lambda *tensors: [computed(*tensors)], given)[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute it once more, and go back through that."""
+        computed, needed = ctx.computed, ctx.needs_input_grad[3:]
+
+        def gradients(outer: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+            given = [tensor.detach().requires_grad_(needs) for tensor, needs in zip(tensors, needed, strict=True)]
+            with torch.enable_grad():
+                made = computed(*given)
+            wanted = [tensor for tensor in given if tensor.requires_grad]
+            return torch.autograd.grad(made, wanted, outer, materialize_grads=True)
+
+        found = iter(ctx.recordings((ctx.name, needed, "backward"), gradients, (outer, *ctx.saved_tensors)))
+        return None, None, None, *(next(found) if needs else None for needs in needed)

@@ -54,8 +54,8 @@ BUDGETS = {
     "layer_norm_lstm": Budget(630, {"model": {"cell": "layer_norm_lstm"}, "number": 4}),
     "cho_gru": Budget(482, {"model": {"cell": "cho_gru"}, "number": 4}),
     "ssru": Budget(446, {"model": {"cell": "ssru"}, "number": 4}),
-    "input feeding": model(490, input_feeding=True),
-    "input feeding, gru": model(496, cell="gru", input_feeding=True),
+    "input feeding": Budget(330, {"model": {"input_feeding": True}, "number": 4}),
+    "input feeding, gru": Budget(322, {"model": {"cell": "gru", "input_feeding": True}, "number": 4}),
     "dot": model(266, attention="dot"),
     "scaled_dot": model(268, attention="scaled_dot"),
     "additive": model(286, attention="additive"),
@@ -145,6 +145,14 @@ def test_loops_over_long_sentences_take_no_more_kernels_than_over_short_ones(
     long = fake_cuda(training_step, model={"cell": cell}, number=4, length=32)
     assert long.kernels.total() == seen_in(cell).kernels.total()
     assert long.notes == {"replay": 2 * 6}  # of two bidirectional layers and two more, forwards and backwards
+
+
+def test_input_feeding_takes_no_more_kernels_over_long_sentences_than_over_short_ones(
+    seen_in: Callable[[str], Seen], fake_cuda: FakeCuda
+) -> None:
+    long = fake_cuda(training_step, model={"input_feeding": True}, number=4, length=8)
+    assert long.kernels.total() == seen_in("input feeding").kernels.total()
+    assert long.notes == {"replay": 2}
 
 
 def test_the_state_of_a_run_is_copied_without_waiting(fake_cuda: FakeCuda) -> None:

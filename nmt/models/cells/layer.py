@@ -216,6 +216,12 @@ def make_layer(recurrence: Recurrence, *, input_size: int, hidden_size: int) -> 
     return make(input_size=input_size, hidden_size=hidden_size, recurrent_dropout=recurrence.dropout)
 
 
+def wide_parameters(module: nn.Module) -> set[int]:
+    """Return the ids of those parameters of all its layers that stay as they are where autocast casts all others."""
+    layers = [layer for layer in module.modules() if isinstance(layer, RecurrentLayer)]
+    return {id(layer.get_parameter(name)) for layer in layers for name in layer.wide}
+
+
 def kept_until(lengths: Tensor, t: int, new: State, old: State) -> State:
     """Choose parts [B, H]: the new ones where position `t` is among the real ones, `lengths` [B], else the old."""
     going = (t < lengths)[:, None]

@@ -1,6 +1,6 @@
 """Recorded loops against the loops themselves; without a GPU, doing work again stands in for a CUDA graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from nmt.models import decoder as decoder_module
 from nmt.models import recording
+from nmt.models.attention import Memory, make_attention
 from nmt.models.cells import cho_gru, layer_norm, peephole, ssru
 from nmt.models.cells.layer import LAYERS, Recurrence, make_layer
+from nmt.models.decoder import DecoderSizes, InputFeedingDecoder
+from nmt.models.embedding import Dropout, VariationalDropout
 from nmt.models.recording import RecordedLoop, Recordings, Work
 
 
@@ -112,6 +116,83 @@ def test_a_recorded_loop_has_the_outputs_and_gradients_of_the_loop(
             found = trained(seed)
         assert len(found) == len(expected) > 4
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert (tape.made, tape.played) == (2, 2 * 2)  # forwards and backwards
+
+
+B, T = 3, 5
+
+
+class Drawn(Dropout):
+    """Drops the same cells whether they are drawn step by step or for all steps at once."""
+
+    step = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        t = self.step % T
+        self.step += 1
+        return x * self.mask((B, T, x.shape[2]), like=x)[:, t : t + 1]
+
+    def mask(self, shape: Sequence[int], *, like: Tensor) -> Tensor:
+        return 2 * (numbers(*shape, seed=shape[2]) > 0).to(like.dtype)
+
+
+def decoder_of(cell: Any, *, size: int, attention: Any, dropout: Callable[[float], Dropout]) -> InputFeedingDecoder:
+    torch.manual_seed(0)
+    return InputFeedingDecoder(
+        recurrence=Recurrence(cell, dropout=0.1),
+        sizes=DecoderSizes(6, size, 7, size),
+        attention=make_attention(attention, query_size=size, value_size=size),
+        residual=True,
+        dropouts=[dropout(0.5)],
+        readout_dropout=dropout(0.5),
+    ).train()
+
+
+@pytest.mark.parametrize(
+    ("precision", "positions", "size"),
+    [("fp32", 4, 8), pytest.param("bf16", 16, 32, marks=pytest.mark.needs("bf16"))],  # bf16 rounds sums over padding
+)
+@pytest.mark.parametrize("dropout", [Drawn, VariationalDropout])
+@pytest.mark.parametrize(
+    ("cell", "attention"),
+    [("lstm", "general"), ("gru", "additive"), ("peephole_lstm", "dot"), ("layer_norm_lstm", "dot"), ("ssru", "dot")],
+)
+def test_recorded_input_feeding_has_the_features_and_gradients_of_the_loop(
+    cell: Any,
+    attention: Any,
+    dropout: type[Dropout],
+    precision: str,
+    positions: int,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = decoder_of(cell, size=size, attention=attention, dropout=dropout)
+    tape = Tape()
+    recordings = Recordings(tape)
+
+    def trained(seed: int) -> list[Tensor]:
+        torch.manual_seed(seed)  # of masks and dropped weights
+        x, outputs, summary = (
+            numbers(*shape, seed=seed).requires_grad_() for shape in ((B, T, 6), (B, positions, size), (B, size))
+        )
+        mask = torch.arange(positions) < torch.tensor([4, 2, 3])[:, None]
+        decoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            memory = Memory(outputs, decoder.attention.keys(outputs), mask, summary)
+            features = decoder(x, memory)
+        features.float().square().sum().backward()
+        learnt = [x, outputs, summary, *decoder.parameters()]
+        assert all(tensor.grad is not None for tensor in learnt)
+        return [features.detach(), *(tensor.grad for tensor in learnt if tensor.grad is not None)]
+
+    for seed in range(5):
+        expected = trained(seed)
+        with monkeypatch.context() as patch:
+            patch.setattr(decoder_module, "is_recorded", lambda x: True)
+            patch.setattr(recording, "_recordings_for", lambda x: recordings)
+            found = trained(seed)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other)
     assert (tape.made, tape.played) == (2, 2 * 2)  # forwards and backwards
 
 
