@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from itertools import chain
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +28,11 @@ from nmt.training.state import Carry
 from nmt.training.threads import Threads
 
 ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
+
+_DIVIDING: Final = "cuda"
+"""Where the fused optimisers divide gradients by `grad_scale` while they read them, in the pass that is made anyway."""
+_CLIP_EPSILON: Final = 1e-6
+"""What torch adds to a norm before it divides by it."""
 
 
 @dataclass(frozen=True)
@@ -195,13 +200,7 @@ class Updater:
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         if self.scale is not None:
             self.scale.unscale(self.optimizer)
-        if self.clip_norm == math.inf:  # nothing is multiplied by one
-            grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            norm = torch.nn.utils.get_total_norm(grads)
-        else:
-            norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
-        if self.clip_value < math.inf:
-            torch.nn.utils.clip_grad_value_(parameters, self.clip_value)
+        norm = self._clip(parameters)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         if self.scale is not None:
@@ -209,6 +208,19 @@ class Updater:
         else:
             step(self.optimizer)
         self.optimizer.zero_grad()
+        return norm
+
+    def _clip(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """Clip the gradient, or let the optimiser do so; return its norm before."""
+        norm = torch.nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
+        if self.clip_norm < math.inf:  # else nothing is multiplied by one
+            if self.clip_value == math.inf and all(weight.device.type == _DIVIDING for weight in parameters):
+                divisor = ((norm + _CLIP_EPSILON) / self.clip_norm).clamp(min=1.0)
+                self.optimizer.grad_scale = divisor  # type: ignore[attr-defined]
+            else:
+                torch.nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        if self.clip_value < math.inf:
+            torch.nn.utils.clip_grad_value_(parameters, self.clip_value)
         return norm
 
     def _gradients(self, data: UpdateData, seed: int) -> Tensor:

@@ -2,6 +2,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from nmt.config import ModelSettings, TrainingSettings, load_settings
 from nmt.models.build import build_model
 from nmt.models.seq2seq import Seq2Seq
 from nmt.text.sequences import FlatSequences
+from nmt.training import update
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import TrainingPairs, UpdateData
+from nmt.training.loss_scale import LossScale
 from nmt.training.objectives.full import FullSoftmax
 from nmt.training.state import Position
 from nmt.training.translation import TrainingLoss
@@ -111,6 +114,24 @@ def test_an_update_is_the_clipped_gradient_of_the_mean_loss_times_the_rate(clip_
     assert loss.item() == pytest.approx(total.item(), rel=1e-5)
     assert found_norm.item() == pytest.approx(norm, rel=1e-4)
     assert norm > 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("scale", [None, LossScale(CPU)], ids=["", "scaled loss"])
+@pytest.mark.parametrize("clip_norm", [0.5, 1000.0])
+def test_an_optimiser_that_divides_gradients_by_itself_clips_as_torch_does(
+    optimizer: Any, scale: LossScale | None, clip_norm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, found = TrainingSettings(optimizer=optimizer, weight_decay=0.01), list[list[Tensor]]()
+    for dividing in ("cuda", "cpu"):
+        monkeypatch.setattr(update, "_DIVIDING", dividing)
+        model = tiny()
+        made = updater(plain(model), clip_norm=clip_norm)
+        made.optimizer, made.scale = make_optimizer(settings, model.parameters()), scale
+        norms = [made.update(data([0, 1], [step]), step=step, seed=5, rate=0.1)[1] for step in (1, 2, 3)]
+        found.append([*norms, *(parameter.detach() for parameter in model.parameters())])
+    assert_close(*found)
+    assert (found[0][0] > clip_norm) == (clip_norm < 1)
 
 
 def test_nothing_is_left_of_the_gradient_of_the_update_before() -> None:
