@@ -14,7 +14,8 @@ from nmt.errors import ConfigError, NmtWarning, counted
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, wide_parameters
 from nmt.models.decoder import InputFeedingDecoder
 from nmt.models.embedding import Dropout, WordEmbedding
-from nmt.models.kernels import cpu_has, has_bf16_layers, int8_instructions, set_tf32
+from nmt.models.fused_layers import has_bf16_layers, set_tf32
+from nmt.models.kernels import cpu_has, int8_instructions
 from nmt.models.language_model import LanguageModel
 from nmt.models.prepacked import LINEAR, PrepackedLinear, SearchPrecision
 from nmt.models.seq2seq import Seq2Seq

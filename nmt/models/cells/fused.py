@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
-from nmt.models.kernels import CUDNN, Fused, doubled_less_one, fast_tanh, fused_layer, fused_step
+from nmt.models.fused_layers import CUDNN, Fused, fused_layer, fused_step
+from nmt.models.kernels import doubled_less_one, fast_tanh
 from nmt.models.prepacked import LINEAR, SearchPrecision
 
 _SWITCHES: Final = 8

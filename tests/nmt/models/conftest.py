@@ -1,11 +1,11 @@
-"""Packed models: in every precision, as this processor has it, by one thread."""
+"""Packed models in every precision, as this processor has it, by one thread; and a torch without private calls."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from nmt.models import kernels
+from nmt.models import fused_layers, kernels
 from nmt.models.prepacked import SearchPrecision
 
 
@@ -36,3 +36,11 @@ def weight_limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def without_gradients() -> Iterator[None]:
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(params=["as this torch has it", "where it is missing"])
+def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Private and undocumented calls into torch."""
+    if request.param == "where it is missing":
+        for module in (kernels, fused_layers):
+            monkeypatch.setattr(module, "find", lambda name: None)

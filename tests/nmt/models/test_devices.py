@@ -21,7 +21,7 @@ from nmt.models.devices import (
     prepare_for_training,
     why_auto,
 )
-from nmt.models.kernels import set_tf32
+from nmt.models.fused_layers import set_tf32
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 _FOR_TRAINING = partial(prepare_for_training, precision="fp32")

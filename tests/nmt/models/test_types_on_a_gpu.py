@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from nmt.models import kernels
+from nmt.models import fused_layers
 from nmt.models.cells import fused
 from nmt.models.cells.fused import FusedLayer
 from nmt.models.cells.layer import Recurrence, make_layer
@@ -42,16 +42,16 @@ class Watch:
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    found, watch = kernels.find, Watch()
+    found, watch = fused_layers.find, Watch()
 
     def find(name: str) -> Callable[..., Any] | None:
         call = found(name)
         return watch.watched(call) if call and name in ("lstm", "gru", "rnn_tanh", "rnn_relu") else call
 
-    for module in (kernels, fused):
+    for module in (fused_layers, fused):
         monkeypatch.setattr(module, "CUDNN", "cpu")
-    monkeypatch.setattr(kernels, "has_bf16_layers", lambda: True)
-    monkeypatch.setattr(kernels, "find", find)
+    monkeypatch.setattr(fused_layers, "has_bf16_layers", lambda: True)
+    monkeypatch.setattr(fused_layers, "find", find)
     return watch
 
 
@@ -91,7 +91,7 @@ def test_all_that_a_layer_is_given_has_the_type_that_is_asked_for_and_weights_li
 def test_without_bf16_layers_they_are_computed_in_fp32_and_give_what_was_asked_for(
     cell: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "has_bf16_layers", lambda: False)
+    monkeypatch.setattr(fused_layers, "has_bf16_layers", lambda: False)
     with torch.autocast("cpu", torch.bfloat16):
         outputs, state = layer_of(cell).run(drawn(3, 5, 6).bfloat16())
     assert watch.types == [{torch.float32}]
@@ -109,7 +109,7 @@ def test_weights_that_are_in_bf16_already_need_no_autocast(cell: str, watch: Wat
 def test_weights_that_lie_in_one_piece_are_taken_as_they_are() -> None:
     piece = torch.arange(20.0)
     weights = piece[:12].view(4, 3), piece[12:16], piece[16:]
-    assert kernels.in_one_piece(weights, torch.float32) is weights
+    assert fused_layers.in_one_piece(weights, torch.float32) is weights
 
 
 @pytest.mark.parametrize("has_call", [True, False])
@@ -117,9 +117,9 @@ def test_the_pieces_are_the_weights_rounded_and_their_gradients_reach_the_weight
     has_call: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_call:
-        monkeypatch.setattr(kernels, "find", lambda name: None)
+        monkeypatch.setattr(fused_layers, "find", lambda name: None)
     weights = [drawn(4, 3).requires_grad_(), drawn(4, seed=2).requires_grad_()]
-    placed = kernels.in_one_piece(weights, torch.bfloat16)
+    placed = fused_layers.in_one_piece(weights, torch.bfloat16)
     for piece, weight in zip(placed, weights, strict=True):
         assert torch.equal(piece, weight.bfloat16())
     first, second = torch.autograd.grad((placed[0] * 3).sum() + (placed[1] * 0.1).sum(), weights)
@@ -144,7 +144,7 @@ def test_gradients_are_those_of_a_layer_whose_weights_are_rounded_one_by_one(
         w, u, *biases = layer.fused.all_weights[0]
         weights = [weight.bfloat16() for weight in (w, layer.thinned(u), *biases)]
         state = [torch.zeros(3, 8).bfloat16()] * layer.state_parts
-        return kernels._fused_layer(layer.kernel, read.bfloat16(), state, weights, True, None)[0]
+        return fused_layers._fused_layer(layer.kernel, read.bfloat16(), state, weights, True, None)[0]
 
     def as_on_a_gpu(read: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
