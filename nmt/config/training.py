@@ -20,6 +20,8 @@ BleuTokenizer = Literal[
 """How sacrebleu finds the words that BLEU counts."""
 ModelPart = Literal["src_embedding", "tgt_embedding", "encoder", "decoder", "output"]
 """A part of a model that may be on a device of its own; attention is a part of the decoder."""
+PlacedName = Annotated[str, Field(pattern=rf"^({'|'.join(get_args(ModelPart))}|(encoder|decoder)_[1-9][0-9]*)$")]
+"""A part of a model or one of its recurrent layers."""
 
 
 def seconds_of(time: str) -> int:
@@ -144,11 +146,17 @@ class TrainingSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: the GPU if there is one."""
     placement: Annotated[
-        dict[ModelPart, Annotated[str, Field(pattern=r"^(cpu|cuda:[0-9]+)$")]] | None,
-        Expected(f'a table of parts ({", ".join(get_args(ModelPart))}), each with "cpu" or "cuda:N"'),
+        dict[PlacedName, Annotated[str, Field(pattern=r"^(cpu|cuda:[0-9]+)$")]] | None,
+        Expected(
+            f"a table of parts ({', '.join(get_args(ModelPart))}) and layers (encoder_1, decoder_1 and so on), each "
+            'with "cpu" or "cuda:N"'
+        ),
     ] = None
-    """Parts of the model on devices of their own: {src_embedding = "cpu", decoder = "cuda:1"}. The others are on
-    `device`; parts that share a table stay together. For one process; never tried on two GPUs."""
+    """Parts of the model, or single recurrent layers, on devices of their own: {src_embedding = "cpu", decoder =
+    "cuda:1", decoder_3 = "cuda:2"}. Layers are counted from 1, the first one that reads embeddings, and are with their
+    part unless named (those of a language model are decoder_1 and so on); other parts are on `device`; parts that share
+    a table stay together. A layer that is elsewhere costs two copies of all that it reads and makes, at every step of
+    the search: slow. For one process; never tried on two GPUs."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the matrix products; auto: bf16 where the hardware has it; fp16: for GPUs without it, with a scale
     of the loss that adapts. Weights stay fp32."""

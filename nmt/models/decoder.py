@@ -211,7 +211,7 @@ class InputFeedingDecoder(RecurrentDecoder):
 
         In training on a GPU all steps are recorded: they find drawn what they drop, and cast what they multiply with.
         """
-        if not is_recorded(embedded):
+        if not is_recorded(embedded, *self.parameters()):
             return super().forward(embedded, memory)
         narrowed, state = self._narrowing(embedded), self.start(memory.padded())  # of fewer shapes
         masks = self._masks_of_all(state, shape=embedded.shape[:2], like=memory.summary)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import cast
 
 import torch
@@ -63,8 +64,9 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are; those of the layers, where parts are on several devices."""
-        return next(self.layers.parameters(), self.embedding.table.weight).device  # prepacked, they have none
+        """Where the weights are; of those on several devices the readout's, or without one the last layer's."""
+        *_, last = chain([self.embedding.table.weight], self.layers.parameters(), self.readout.parameters())
+        return last.device  # that of the table where all else is prepacked
 
     def forward(self, ids: Tensor, state: TextState | None = None) -> tuple[Tensor, TextState]:
         """Read on in B texts, from the state that their beginnings left, or from none: the next pieces `ids` [B, T].

@@ -1,6 +1,7 @@
-"""The parts of a model that settings name, and holding some of them fixed."""
+"""The parts and layers of a model that settings name, and holding some parts fixed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Final, get_args
 
 from torch import nn
@@ -20,6 +21,25 @@ def parts_of(model: Seq2Seq | LanguageModel) -> dict[ModelPart, nn.Module]:
         return {part: getattr(model, part) for part in PARTS}
     layers = nn.ModuleList([model.layers, model.readout])
     return {"tgt_embedding": model.embedding, "decoder": layers, "output": model.output}
+
+
+def layers_of(model: Seq2Seq | LanguageModel) -> dict[str, nn.ModuleList]:
+    """Return the recurrent layers of a model by their names, `encoder_1` the first one that reads embeddings, each in
+    all its directions."""
+    stacks: dict[ModelPart, Iterable[tuple[nn.Module | None, ...]]]
+    if isinstance(model, Seq2Seq):
+        encoder, decoder = model.encoder, model.decoder
+        stacks = {
+            "encoder": zip_longest(encoder.forward_layers, encoder.backward_layers),
+            "decoder": zip(chain([decoder.first], decoder.upper)),
+        }
+    else:
+        stacks = {"decoder": zip(model.layers)}
+    return {
+        f"{part}_{number}": nn.ModuleList(layer for layer in directions if layer is not None)
+        for part, layers in stacks.items()
+        for number, directions in enumerate(layers, start=1)
+    }
 
 
 def freeze(model: Seq2Seq | LanguageModel, frozen: Sequence[ModelPart]) -> None:

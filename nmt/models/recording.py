@@ -125,9 +125,9 @@ def recomputed(name: object, compute: Callable[..., Tensor], *given: Tensor) -> 
     return Recomputed.apply(name, compute, _recordings_for(given[0]), *given)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def is_recorded(x: Tensor) -> bool:
-    """Whether loops over `x` are recorded: in training on a GPU."""
-    return x.device.type == "cuda" and torch.is_grad_enabled()
+def is_recorded(x: Tensor, *others: Tensor) -> bool:
+    """Whether loops over `x` and others are recorded: in training on a GPU, a single one."""
+    return x.device.type == "cuda" and torch.is_grad_enabled() and all(other.device == x.device for other in others)
 
 
 def _recordings_for(x: Tensor) -> "Recordings":

@@ -131,8 +131,9 @@ class Seq2Seq(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are; those of the decoder, where parts are on several devices."""
-        return next(self.decoder.parameters(), self.src_embedding.table.weight).device  # prepacked, it has none
+        """Where the weights are; those of the decoder beside its layers, where parts are on several devices."""
+        readout = self.decoder.readout.parameters()  # prepacked, it has none
+        return next(readout, self.src_embedding.table.weight).device
 
     def forward(self, batch: Batch) -> Tensor:
         """Run with teacher forcing; return the features of every target position, [B, T, F]."""

@@ -1,4 +1,4 @@
-"""Steps of a model whose parts are on two fake GPUs, for the processes of `fake_cuda`."""
+"""Steps of a model whose parts and layers are on several fake GPUs, for the processes of `fake_cuda`."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,13 @@ from torch import nn
 
 from nmt.batching import Batch, Segment, SourceBatch, TargetBatch, TrainingBatch
 from nmt.config.model import ModelSettings
-from nmt.config.training import ModelPart, TrainingSettings
+from nmt.config.training import TrainingSettings
 from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.devices import for_gpu
+from nmt.models.language_model import LanguageModel
+from nmt.models.parts import layers_of, parts_of
 from nmt.models.placement import spread
+from nmt.models.seq2seq import Seq2Seq
 from nmt.training.distributed import Ranks
 from nmt.training.feeding import UpdateData
 from nmt.training.language_modelling import SegmentLoss
@@ -25,14 +28,16 @@ from nmt.training.update import MovingAverage, Updater, make_objective, make_opt
 from tests.cudafake.steps import DEVICE, fake_gpu
 
 Where = dict[str, set[str]]
-"""Devices of the weights of each part of a model, by the first name of each, and of "scores"."""
+"""Devices of the weights of each part and layer of a model, and of "scores"."""
 _PIECES, _ROWS, _LENGTH = 1000, 8, 6
 
 
-def translator(*, placement: dict[ModelPart, str], model: Mapping[str, Any], training: Mapping[str, Any] = {}) -> Where:
-    """Make an update of a translation model, and two steps of search."""
+def translator(
+    *, placement: dict[str, str], model: Mapping[str, Any], training: Mapping[str, Any] = {}, updates: int = 2
+) -> Where:
+    """Make updates of a translation model, and two steps of search."""
     settings = TrainingSettings(**training)
-    with _two_gpus():
+    with _four_gpus():
         with DEVICE, Undrawn():
             built = build_model(
                 ModelSettings(**model), src_vocab_size=_PIECES, tgt_vocab_size=_PIECES, joint=True, seed=1
@@ -40,7 +45,7 @@ def translator(*, placement: dict[ModelPart, str], model: Mapping[str, Any], tra
         spread(built, placement, DEVICE)
         ids, lengths = torch.ones(_ROWS, _LENGTH, dtype=torch.int64), torch.ones(_ROWS, dtype=torch.int64)
         batch = Batch(SourceBatch(ids, lengths), TargetBatch(ids, ids, ids.flatten()))
-        _update(TrainingLoss(built.train(), _objective(settings)), batch, settings)
+        _update(TrainingLoss(built.train(), _objective(settings)), batch, settings, updates=updates)
         searched = for_gpu(built, "bf16")
         state = searched.start(searched.encode(batch.to(built.device).src))
         for _ in range(2):
@@ -48,12 +53,10 @@ def translator(*, placement: dict[ModelPart, str], model: Mapping[str, Any], tra
         return _where(built, scores)
 
 
-def language_model(
-    *, placement: dict[ModelPart, str], model: Mapping[str, Any], training: Mapping[str, Any] = {}
-) -> Where:
-    """Make an update of a language model, and two of its steps."""
+def language_model(*, placement: dict[str, str], model: Mapping[str, Any], training: Mapping[str, Any] = {}) -> Where:
+    """Make updates of a language model, and two of its steps."""
     settings, carry = TrainingSettings(label_smoothing=0.0, **training), Carry(Ranks(), rows=_ROWS)
-    with _two_gpus():
+    with _four_gpus():
         with DEVICE, Undrawn():
             built = build_language_model(ModelSettings(**model, kind="lm"), vocab_size=_PIECES, seed=1)
         spread(built, placement, DEVICE)
@@ -68,8 +71,8 @@ def language_model(
 
 
 @contextmanager
-def _two_gpus() -> Iterator[None]:
-    count, moving = patch.object(torch.cuda, "device_count", lambda: 2), patch.object(nn.Module, "to", _moved)
+def _four_gpus() -> Iterator[None]:
+    count, moving = patch.object(torch.cuda, "device_count", lambda: 4), patch.object(nn.Module, "to", _moved)
     one_thread = torch.autograd.set_multithreading_enabled(False)  # threads of several devices share what is fake
     with fake_gpu(), count, moving, one_thread:
         yield
@@ -79,7 +82,9 @@ def _objective(settings: TrainingSettings) -> Any:
     return make_objective(settings, np.ones(_PIECES, dtype=np.int64))
 
 
-def _update(loss: Any, batch: TrainingBatch, settings: TrainingSettings, carry: Carry | None = None) -> None:
+def _update(
+    loss: Any, batch: TrainingBatch, settings: TrainingSettings, carry: Carry | None = None, *, updates: int = 2
+) -> None:
     updater = Updater(
         loss=loss,
         optimizer=make_optimizer(settings, loss.model.parameters()),
@@ -92,14 +97,14 @@ def _update(loss: Any, batch: TrainingBatch, settings: TrainingSettings, carry: 
         on_message=print,
         carry=carry,
     )
-    for step in (1, 2):  # which goes on from what the first has left
+    for step in range(1, updates + 1):  # each goes on from what the one before has left
         updater.update(UpdateData((batch,), _ROWS * _LENGTH, Position()), step=step, seed=1, rate=0.001)
 
 
-def _where(model: nn.Module, scores: torch.Tensor) -> Where:
+def _where(model: Seq2Seq | LanguageModel, scores: torch.Tensor) -> Where:
     found: Where = {"scores": {str(scores.device)}}
-    for name, parameter in model.named_parameters():
-        found.setdefault(name.partition(".")[0], set()).add(str(parameter.device))
+    for name, module in [*parts_of(model).items(), *layers_of(model).items()]:
+        found[name] = {str(weight.device) for weight in module.parameters()}
     return found
 
 

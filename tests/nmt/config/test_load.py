@@ -393,9 +393,9 @@ def test_a_scale_of_the_loss_is_for_one_device() -> None:
         load_settings(overrides=['training.placement={encoder = "cuda:1"}', "training.precision=fp16"])
 
 
-@pytest.mark.parametrize("value", ['{attention = "cpu"}', '{decoder = "gpu"}', "cpu"])
+@pytest.mark.parametrize("value", ['{attention = "cpu"}', '{decoder = "gpu"}', "cpu", '{encoder_0 = "cpu"}'])
 def test_parts_and_devices_of_a_placement_are_named_where_one_is_unknown(value: str) -> None:
-    parts = "src_embedding, tgt_embedding, encoder, decoder, output"
-    expected = f'settings: training.placement: expected a table of parts ({parts}), each with "cpu" or "cuda:N", found'
+    parts = "parts (src_embedding, tgt_embedding, encoder, decoder, output) and layers (encoder_1, decoder_1 and so on)"
+    expected = f'settings: training.placement: expected a table of {parts}, each with "cpu" or "cuda:N", found'
     with pytest.raises(ConfigError, match=f"^{re.escape(expected)} "):
         load_settings(overrides=[f"training.placement={value}"])
