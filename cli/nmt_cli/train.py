@@ -96,12 +96,8 @@ def train(
             settings = load_settings(recipe, overrides)
         else:
             from nmt.prepared import open_data
-            from nmt.training.resolve import resolve_settings
 
-            data = open_data(data_dir)
-            settings, _ = resolve_settings(
-                data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces_of_epoch
-            )
+            settings, _ = _resolved(open_data(data_dir), model_dir, recipe=recipe, overrides=overrides)
         results.print(to_toml(settings), end="", soft_wrap=True)
     elif data_dir is None or model_dir is None:
         raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")
@@ -176,18 +172,30 @@ def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: 
     with loading(visible=os.environ.get("RANK", "0") == "0"):
         from nmt.prepared import open_data
         from nmt.training.distributed import joined_ranks
-        from nmt.training.resolve import resolve_settings
         from nmt.training.trainer import train  # noqa: F401 - loads the rest
 
     with joined_ranks() as ranks:
         with status(f"reading {data_dir}", visible=ranks.is_first):
             data = open_data(data_dir)
-        settings, changes = resolve_settings(
-            data.settings, model_dir, recipe=recipe, overrides=overrides, pieces=data.pieces_of_epoch
-        )
+        settings, changes = _resolved(data, model_dir, recipe=recipe, overrides=overrides)
         view = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
         with view.bar:
             yield _Opened(data, settings, changes, ranks, view)
+
+
+def _resolved(
+    data: "PreparedData | PreparedText", model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]
+) -> "tuple[Settings, list[str]]":
+    from nmt.training.resolve import resolve_settings
+
+    return resolve_settings(
+        data.settings,
+        model_dir,
+        recipe=recipe,
+        overrides=overrides,
+        pieces=data.pieces_of_epoch,
+        tokenizers=data.tokenizers,
+    )
 
 
 def say_what_is_next(model_dir: Path, *, of_text: bool) -> None:

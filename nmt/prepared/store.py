@@ -159,6 +159,11 @@ class PreparedText:
         return int(self.counts.sum())
 
     @property
+    def tokenizers(self) -> Tokenizers:
+        """That of the text, which is source and target."""
+        return Tokenizers(self.tokenizer, self.tokenizer)
+
+    @property
     def pieces_of_epoch(self) -> int:
         """All of them."""
         return self.pieces

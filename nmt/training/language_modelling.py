@@ -16,7 +16,6 @@ from nmt.models.parts import freeze
 from nmt.models.placement import spread
 from nmt.prepared import PreparedText
 from nmt.text.sequences import Sequences
-from nmt.text.tokenizer import Tokenizers
 from nmt.training.distributed import Place
 from nmt.training.inheriting import inherit
 from nmt.training.objectives.full import linear_cross_entropy
@@ -50,7 +49,7 @@ class LanguageTask:
         self.data = data
         self.settings = settings
         self.place = place
-        self.tokenizers = Tokenizers(data.tokenizer, data.tokenizer)
+        self.tokenizers = data.tokenizers
         self.batch_tokens = training.segment_rows * training.segment_steps
         self.carry = Carry(place.ranks, rows=training.segment_rows)
         self.feed = TextFeed(

@@ -6,8 +6,9 @@ from pathlib import Path
 from nmt.config import Settings, TrainingSettings, load_settings
 from nmt.config.load import fit_settings, to_tree
 from nmt.errors import ConfigError
-from nmt.models.folder import CONFIG, check_hashes, read_settings
+from nmt.models.folder import CONFIG, check_hashes, load_own_tokenizers, read_settings
 from nmt.prepared.manifest import prepared_sections, without_paths
+from nmt.text.tokenizer import Tokenizers
 from nmt.training.checkpoint import list_checkpoints
 
 _SHAPE = "the weights depend on it"
@@ -33,6 +34,7 @@ _KEPT = (
 )
 """Settings of a training that one which begins with its model takes over."""
 _SHARE_OF_RATE = 0.25
+"""Where the pieces are the parent's; with others there is more to learn than to forget."""
 _REASONS = {
     "training.learning_rate": "a quarter of the parent's peak: more would forget what the parent knows",
     "training.schedule": "which ends at zero",
@@ -54,13 +56,20 @@ OTHER_DATA = (
 
 
 def resolve_settings(
-    prepared: Settings, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str], pieces: int = 0
+    prepared: Settings,
+    model_dir: Path,
+    *,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    pieces: int = 0,
+    tokenizers: Tokenizers | None = None,
 ) -> tuple[Settings, list[str]]:
     """Merge what the data was prepared with, the run in `model_dir` if there is one, the recipe and the overrides; and
     the settings of the parent whose weights a new run begins with.
 
     Args:
         pieces: Target pieces of an epoch.
+        tokenizers: Those of the data; None: where there is a parent, its own.
 
     Returns:
         The settings, and a line for each setting that differs from those the run was begun with, or from the parent's.
@@ -84,7 +93,8 @@ def resolve_settings(
     reasons = list[str]()
     if not begun and settings.training.parent:
         parent = _read_parent(settings.training.parent, kind=prepared.model.kind)
-        suited = _after(parent, prepared, pieces)
+        known = tokenizers is None or load_own_tokenizers(settings.training.parent).files == tokenizers.files
+        suited = _after(parent, prepared, pieces, share_of_rate=_SHARE_OF_RATE if known else 1.0)
         settings = load_settings(recipe, overrides, base=suited)
         reasons = _reasons(parent, suited, settings)
     if begun:
@@ -113,13 +123,13 @@ def _read_parent(folder: Path, *, kind: str) -> Settings:
     return parent
 
 
-def _after(parent: Settings, prepared: Settings, pieces: int) -> Settings:
+def _after(parent: Settings, prepared: Settings, pieces: int, *, share_of_rate: float) -> Settings:
     """Return the settings of a run on so many target pieces that begins with the weights of a parent, where nobody says
     otherwise."""
     training = {name: value for name, value in to_tree(parent)["training"].items() if name in _KEPT}
     steps = pieces // parent.training.batch_tokens
     training |= {
-        "learning_rate": parent.training.learning_rate * _SHARE_OF_RATE,
+        "learning_rate": parent.training.learning_rate * share_of_rate,
         "schedule": "cosine",
         "warmup_steps": min(100, steps),
         "patience": 5,

@@ -13,6 +13,8 @@ from nmt.models.folder import CONFIG, WEIGHTS, ModelFolder, load_either, model_t
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
+from nmt.text.tokenizer import Tokenizer, Tokenizers
+from nmt.text.tokenizer_training import train_tokenizer
 from nmt.text.vocab import EOS
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Place, Ranks
@@ -199,6 +201,17 @@ def test_settings_are_those_of_the_parent_but_for_a_gentler_schedule(toy_model: 
     assert (settings.training.validate_every, settings.training.patience, settings.training.max_epochs) == (60, 5, 3)
     reason = "a quarter of the parent's peak: more would forget what the parent knows"
     assert changes[0] == f"training.learning_rate: 0.01 -> 0.0025, {reason}"
+
+
+def test_with_other_pieces_the_rate_is_the_parents(toy_data: PreparedData, toy_model: Path, tmp_path: Path) -> None:
+    overrides, other = [f"training.parent={toy_model}"], Tokenizer(train_tokenizer(["a b"], kind="char", vocab_size=16))
+    rates = [
+        resolve_settings(
+            toy_data.settings, tmp_path, recipe=None, overrides=overrides, tokenizers=tokenizers
+        )[0].training.learning_rate
+        for tokenizers in (toy_data.tokenizers, Tokenizers(other, other))
+    ]  # fmt: skip
+    assert rates == [0.0025, 0.01]
 
 
 def test_what_is_asked_for_wins_over_the_parent(toy_model: Path, tmp_path: Path) -> None:
