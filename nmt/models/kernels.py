@@ -5,6 +5,7 @@ A new torch may change any of them without a word. tests/nmt/models/test_kernels
 has to give.
 """
 
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -26,6 +27,9 @@ INT8_LIMIT: Final = 127
 WEIGHT_LIMITS: Final[dict[Literal["vnni", "avx2"], int]] = {"vnni": 127, "avx2": 64}
 """What the largest weight becomes in 8 bits, so that sums are exact: VNNI adds products in 32 bits, AVX2 two of them in
 16 first, which hold 2 x 255 x 64 (docs/decisions/0021)."""
+
+_ENGINE: Final = threading.Lock()
+"""Held by who changes torch's engine of 8-bit products, which is that of all threads."""
 
 ROW_MULTIPLE: Final = 32
 """Rows are filled up to a multiple of this, so that there are few numbers of them, and whole vectors of their cells."""
@@ -174,10 +178,10 @@ def few_rows_int8_product(
     if quantised is None or lay_out is None or multiply is None or "fbgemm" not in engines.supported_engines:
         return None
     first = torch.full_like(scales, scale) if apart else scales * scale
-    quantised_weight, engine = (weight, first.double(), torch.zeros(len(weight), dtype=torch.int64), 0), engines.engine
-    with warnings.catch_warnings():
+    quantised_weight = (weight, first.double(), torch.zeros(len(weight), dtype=torch.int64), 0)
+    with _ENGINE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such tensors are to be removed
-        engines.engine = "fbgemm"
+        engine, engines.engine = engines.engine, "fbgemm"
         try:
             laid_out = lay_out(quantised(*quantised_weight), None)
         finally:

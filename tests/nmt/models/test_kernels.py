@@ -3,6 +3,10 @@
 Each is held against arithmetic in plain torch, once as this torch has it and once as where it is missing.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -160,6 +164,24 @@ def test_8_bit_products_of_few_rows_are_exact_sums_times_their_scales(apart: boo
     assert torch.backends.quantized.engine == engine
     if multiply is not None:  # some of this torch have no fbgemm
         assert torch.equal(multiply(rows.float()), (rows @ weight.t()).float() * (scales / 4) + bias)
+
+
+def test_threads_change_the_engine_of_8_bit_products_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, both = torch.backends.quantized.engine, threading.Barrier(2)
+    if "fbgemm" not in torch.backends.quantized.supported_engines:
+        pytest.skip("this torch has no fbgemm")
+
+    def lay_out(*weight: object) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # nobody else comes here meanwhile
+
+    monkeypatch.setattr(kernels, "find", lambda name: lay_out if name.endswith("prepack") else lambda *_: None)
+    weight = torch.ones(2, 3, dtype=torch.int8)
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(2):
+            threads.submit(kernels.few_rows_int8_product, weight, torch.ones(2), 1.0, None, apart=True)
+    assert both.broken
+    assert torch.backends.quantized.engine == before
 
 
 def test_without_fbgemm_few_rows_have_no_product_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
