@@ -13,6 +13,7 @@ from typing import Final
 from nmt.config import Settings, TrainingSettings
 from nmt.errors import clock, counted
 from nmt.io.limits import container_memory
+from nmt.training.distributed import Ranks
 from nmt.training.observers import LOG, METRICS
 from nmt.training.update import Schedule
 
@@ -151,10 +152,14 @@ class RunPlan:
         ]
 
 
-def suited_to_gpu(settings: Settings, *, pieces: int, on_message: Callable[[str], None]) -> Settings:
-    """Choose the size of a batch for a new run on a GPU whose epochs have so many target pieces, unless it is set."""
+def suited_to_gpu(
+    settings: Settings, *, pieces: int, begun: bool, ranks: Ranks, on_message: Callable[[str], None]
+) -> Settings:
+    """Choose the size of a batch for a new run on a GPU whose epochs have so many target pieces, unless it is set; of
+    several processes, the first one tells whether the run has `begun` before."""
     training, tokens = settings.training, min(_GPU_TOKENS, pieces // _FEWEST_BATCHES)
-    if "batch_tokens" in training.model_fields_set or tokens <= training.batch_tokens:
+    (told,) = ranks.from_first((float(begun),))
+    if told or "batch_tokens" in training.model_fields_set or tokens <= training.batch_tokens:
         return settings
     why = "which keep it busy" if tokens == _GPU_TOKENS else f"so that an epoch has {_FEWEST_BATCHES} batches"
     on_message(f"training.batch_tokens is not set: {tokens:,} on a GPU, {why}")

@@ -153,9 +153,13 @@ class _Run:
         prepare_for_training(self.device, self.precision)
         place = Place(self.device, self.precision, self.ranks)
         checkpoints = list_checkpoints(self.model_dir)
-        if self.device.type == "cuda" and isinstance(self.data, PreparedData) and not checkpoints:
+        if self.device.type == "cuda" and isinstance(self.data, PreparedData):
             self.settings = suited_to_gpu(
-                self.settings, pieces=int(self.data.target_counts.sum()), on_message=self.observer.on_message
+                self.settings,
+                pieces=self.data.pieces,
+                begun=bool(checkpoints),
+                ranks=self.ranks,
+                on_message=self.observer.on_message,
             )
         self.task = (
             TranslationTask(self.data, self.settings, place)

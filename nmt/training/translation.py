@@ -114,7 +114,7 @@ class TranslationTask:
     @property
     def pieces(self) -> int:
         """Target pieces of an epoch, `</s>` included, as prepared and in the mean."""
-        return round(int(self.data.target_counts.sum()) * self.pairs_of_epoch / len(self.data.train_src))
+        return round(self.data.pieces * self.pairs_of_epoch / len(self.data.train_src))
 
     @property
     def pieces_of_validation(self) -> float:

@@ -1,9 +1,11 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nmt.config import Settings, TrainingSettings, load_settings, parse_settings, to_toml
+from nmt.training.distributed import Ranks
 from nmt.training.planning import Forecast, Pace, RunPlan, misfits, suited_to_gpu, times
 from nmt.training.update import Schedule
 
@@ -115,7 +117,7 @@ def test_a_plan_is_two_lines() -> None:
 def test_a_new_run_on_a_gpu_has_large_batches_as_far_as_an_epoch_still_has_enough_of_them() -> None:
     told = list[str]()
     sizes = [
-        suited_to_gpu(Settings(), pieces=pieces, on_message=told.append).training.batch_tokens
+        suited_to_gpu(Settings(), pieces=pieces, begun=False, ranks=Ranks(), on_message=told.append).training.batch_tokens
         for pieces in (500_000_000, 2_000_000, 100_000)
     ]
     assert sizes == [16_000, 4_000, 800]
@@ -128,10 +130,31 @@ def test_a_new_run_on_a_gpu_has_large_batches_as_far_as_an_epoch_still_has_enoug
 def test_a_size_of_batch_that_is_set_stays_on_a_gpu_and_in_its_config() -> None:
     told = list[str]()
     settings = load_settings(overrides=["training.batch_tokens=800"])
-    assert suited_to_gpu(settings, pieces=10**9, on_message=told.append) is settings
+    alone: dict[str, Any] = {"begun": False, "ranks": Ranks(), "on_message": told.append}
+    assert suited_to_gpu(settings, pieces=10**9, **alone) is settings
     assert told == []
-    chosen = suited_to_gpu(Settings(), pieces=10**9, on_message=told.append)
+    chosen = suited_to_gpu(Settings(), pieces=10**9, **alone)
     assert parse_settings(to_toml(chosen), where="config.toml").training.batch_tokens == 16_000
+
+
+@dataclass(frozen=True)
+class Second(Ranks):
+    """A process that is told what the first one says."""
+
+    told: float = 0.0
+
+    def from_first(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        return (self.told,)
+
+
+@pytest.mark.parametrize("seen_here", [True, False])
+def test_the_first_process_alone_tells_whether_a_run_on_gpus_is_new(seen_here: bool) -> None:
+    def tokens(told: float) -> int:
+        second = Second(rank=1, size=2, told=told)
+        chosen = suited_to_gpu(Settings(), pieces=10**9, begun=seen_here, ranks=second, on_message=lambda line: None)
+        return chosen.training.batch_tokens
+
+    assert (tokens(0.0), tokens(1.0)) == (16_000, 800)
 
 
 def test_small_batches_on_a_gpu_are_told_of() -> None:
