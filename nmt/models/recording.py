@@ -1,5 +1,6 @@
 """Work of many small kernels that a GPU is given at once: recorded as a CUDA graph, and loops over time that are so."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Recordings:
     """What computations make of tensors, recorded where a shape is met again and again.
 
     Recorded work has its memory for good, so all shapes have the same: what goes in is copied to it, and what comes
-    out is copied from it. None of it is needed longer.
+    out is copied from it. None of it is needed longer. Threads have it one after the other.
     """
 
     def __init__(self, record: Recorder) -> None:
@@ -65,10 +66,17 @@ class Recordings:
         self._memory = torch.empty(0, dtype=torch.uint8)
         self._met: OrderedDict[Any, Callable[[Sequence[Tensor]], list[Tensor]] | int] = OrderedDict()
         """What replays each shape, or how often it was met so far."""
+        self._lock = threading.RLock()  # a backward pass within one may go on with parts of the other
 
     def __call__(self, name: object, compute: Callable[..., Sequence[Tensor]], given: Sequence[Tensor]) -> list[Tensor]:
         """Return what `compute`, which has this name, makes of tensors; it looks into none of them."""
-        shapes = (name, *((tensor.shape, tensor.dtype) for tensor in given))
+        kind = given[0].device.type
+        arithmetic = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+        shapes = (name, arithmetic, *((tensor.shape, tensor.dtype) for tensor in given))
+        with self._lock, torch.inference_mode(False), torch.no_grad():  # the memory is for training too
+            return self._made(shapes, compute, given)
+
+    def _made(self, shapes: object, compute: Callable[..., Sequence[Tensor]], given: Sequence[Tensor]) -> list[Tensor]:
         met = self._met.pop(shapes, 0)
         if isinstance(met, int):
             made = list(compute(*given))
@@ -113,11 +121,23 @@ class Recordings:
 
 
 def loop(steps: Any, *given: Tensor, results: int = 1) -> Any:
-    """Apply a function of autograd that loops over time and has so many results; recorded in training on a GPU."""
-    if not is_recorded(given[0]):
+    """Apply a function of autograd that loops over time and has so many results; recorded on a GPU."""
+    if given[0].device.type != "cuda":
         return steps.apply(*given)
-    made = RecordedLoop.apply(steps, _recordings_for(given[0]), results, *given)  # type: ignore[no-untyped-call]
+    made = recorded(steps, _recordings_for(given[0]), *given, results=results)
     return made[0] if results == 1 else made
+
+
+def recorded(steps: Any, recordings: Recordings, *given: Tensor, results: int) -> Sequence[Tensor]:
+    """Apply it by recordings: of both passes where gradients are wanted, else of one that keeps nothing."""
+    if torch.is_grad_enabled():
+        return RecordedLoop.apply(steps, recordings, results, *given)  # type: ignore[no-any-return, no-untyped-call]
+
+    def compute(*tensors: Tensor) -> Sequence[Tensor]:
+        made = steps.forward(_Kept(), *tensors)
+        return made if results > 1 else (made,)
+
+    return recordings((steps, "without gradients"), compute, given)
 
 
 def recomputed(name: object, compute: Callable[..., Tensor], *given: Tensor) -> Tensor:
@@ -126,7 +146,7 @@ def recomputed(name: object, compute: Callable[..., Tensor], *given: Tensor) -> 
 
 
 def is_recorded(x: Tensor, *others: Tensor) -> bool:
-    """Whether loops over `x` and others are recorded: in training on a GPU, a single one."""
+    """Whether what is `recomputed` of `x` and others is recorded: in training on a GPU, a single one."""
     return x.device.type == "cuda" and torch.is_grad_enabled() and all(other.device == x.device for other in others)
 
 

@@ -117,7 +117,9 @@ def test_a_plan_is_two_lines() -> None:
 def test_a_new_run_on_a_gpu_has_large_batches_as_far_as_an_epoch_still_has_enough_of_them() -> None:
     told = list[str]()
     sizes = [
-        suited_to_gpu(Settings(), pieces=pieces, begun=False, ranks=Ranks(), on_message=told.append).training.batch_tokens
+        suited_to_gpu(
+            Settings(), pieces=pieces, begun=False, ranks=Ranks(), on_message=told.append
+        ).training.batch_tokens
         for pieces in (500_000_000, 2_000_000, 100_000)
     ]
     assert sizes == [16_000, 4_000, 800]
