@@ -1,16 +1,14 @@
 """Steps of a model whose parts and layers are on several fake GPUs, for the processes of `fake_cuda`."""
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import torch
 from torch import nn
 
-from nmt.batching import Batch, Segment, SourceBatch, TargetBatch, TrainingBatch
+from nmt.batching import Batch, Segment, SourceBatch, TargetBatch
 from nmt.config.model import ModelSettings
 from nmt.config.training import TrainingSettings
 from nmt.models.build import Undrawn, build_language_model, build_model
@@ -20,32 +18,30 @@ from nmt.models.parts import layers_of, parts_of
 from nmt.models.placement import spread
 from nmt.models.seq2seq import Seq2Seq
 from nmt.training.distributed import Ranks
-from nmt.training.feeding import UpdateData
 from nmt.training.language_modelling import SegmentLoss
-from nmt.training.state import Carry, Position
+from nmt.training.state import Carry
 from nmt.training.translation import TrainingLoss
-from nmt.training.update import MovingAverage, Updater, make_objective, make_optimizer
-from tests.cudafake.steps import DEVICE, fake_gpu
+from tests.cudafake.steps import DEVICE, PIECES, fake_gpu, objective_of, update
 
 Where = dict[str, set[str]]
 """Devices of the weights of each part and layer of a model, and of "scores"."""
-_PIECES, _ROWS, _LENGTH = 1000, 8, 6
+_ROWS, _LENGTH = 8, 6
 
 
 def translator(
     *, placement: dict[str, str], model: Mapping[str, Any], training: Mapping[str, Any] = {}, updates: int = 2
 ) -> Where:
     """Make updates of a translation model, and two steps of search."""
-    settings = TrainingSettings(**training)
+    settings = TrainingSettings(ema_decay=0.9, **training)
     with _four_gpus():
         with DEVICE, Undrawn():
             built = build_model(
-                ModelSettings(**model), src_vocab_size=_PIECES, tgt_vocab_size=_PIECES, joint=True, seed=1
+                ModelSettings(**model), src_vocab_size=PIECES, tgt_vocab_size=PIECES, joint=True, seed=1
             )
         spread(built, placement, DEVICE)
         ids, lengths = torch.ones(_ROWS, _LENGTH, dtype=torch.int64), torch.ones(_ROWS, dtype=torch.int64)
         batch = Batch(SourceBatch(ids, lengths), TargetBatch(ids, ids, ids.flatten()))
-        _update(TrainingLoss(built.train(), _objective(settings)), batch, settings, updates=updates)
+        update(TrainingLoss(built, objective_of(settings)), batch, settings, "bf16", number=updates)
         searched = for_gpu(built, "bf16")
         state = searched.start(searched.encode(batch.to(built.device).src))
         for _ in range(2):
@@ -55,14 +51,14 @@ def translator(
 
 def language_model(*, placement: dict[str, str], model: Mapping[str, Any], training: Mapping[str, Any] = {}) -> Where:
     """Make updates of a language model, and two of its steps."""
-    settings, carry = TrainingSettings(label_smoothing=0.0, **training), Carry(Ranks(), rows=_ROWS)
+    settings, carry = TrainingSettings(label_smoothing=0.0, ema_decay=0.9, **training), Carry(Ranks(), rows=_ROWS)
     with _four_gpus():
         with DEVICE, Undrawn():
-            built = build_language_model(ModelSettings(**model, kind="lm"), vocab_size=_PIECES, seed=1)
+            built = build_language_model(ModelSettings(**model, kind="lm"), vocab_size=PIECES, seed=1)
         spread(built, placement, DEVICE)
         ids = torch.ones(_ROWS, _LENGTH, dtype=torch.int64)
         segment = Segment(ids, ids, ids.flatten(), first_row=0, is_fresh=False)
-        _update(SegmentLoss(built.train(), _objective(settings), carry), segment, settings, carry)
+        update(SegmentLoss(built, objective_of(settings), carry), segment, settings, "bf16", carry)
         searched = for_gpu(built, "bf16")
         state = searched.start(_ROWS)
         for _ in range(2):
@@ -76,29 +72,6 @@ def _four_gpus() -> Iterator[None]:
     one_thread = torch.autograd.set_multithreading_enabled(False)  # threads of several devices share what is fake
     with fake_gpu(), count, moving, one_thread:
         yield
-
-
-def _objective(settings: TrainingSettings) -> Any:
-    return make_objective(settings, np.ones(_PIECES, dtype=np.int64))
-
-
-def _update(
-    loss: Any, batch: TrainingBatch, settings: TrainingSettings, carry: Carry | None = None, *, updates: int = 2
-) -> None:
-    updater = Updater(
-        loss=loss,
-        optimizer=make_optimizer(settings, loss.model.parameters()),
-        device=loss.model.device,
-        precision="bf16",
-        clip_norm=1.0,
-        clip_value=math.inf,
-        average=MovingAverage(loss.model, decay=0.9),
-        ranks=Ranks(),
-        on_message=print,
-        carry=carry,
-    )
-    for step in range(1, updates + 1):  # each goes on from what the one before has left
-        updater.update(UpdateData((batch,), _ROWS * _LENGTH, Position()), step=step, seed=1, rate=0.001)
 
 
 def _where(model: Seq2Seq | LanguageModel, scores: torch.Tensor) -> Where:

@@ -85,7 +85,7 @@ def training_step(
         built = _translator(model)
         ids, lengths = torch.ones(PAIRS, length, dtype=torch.int64), torch.ones(PAIRS, dtype=torch.int64)
         batch = Batch(SourceBatch(ids, lengths), TargetBatch(ids, ids, ids.flatten()))
-        return _update(TrainingLoss(built, _objective(settings)), batch, settings, precision, number=number)
+        return update(TrainingLoss(built, objective_of(settings)), batch, settings, precision, number=number)
 
 
 def state_copied(sizes: tuple[int, ...]) -> Seen:
@@ -105,7 +105,7 @@ def segment_step(
     with fake_gpu():
         built, ids = _language_model(model), torch.ones(PAIRS, length, dtype=torch.int64)
         segment = Segment(ids, ids, ids.flatten(), first_row=0, is_fresh=False)
-        return _update(SegmentLoss(built, _objective(settings), carry), segment, settings, precision, carry)
+        return update(SegmentLoss(built, objective_of(settings), carry), segment, settings, precision, carry)
 
 
 def _translator(model: Mapping[str, Any]) -> Seq2Seq:
@@ -120,11 +120,11 @@ def _language_model(model: Mapping[str, Any]) -> LanguageModel:
         return build_language_model(settings, vocab_size=PIECES, seed=1)
 
 
-def _objective(settings: TrainingSettings) -> Any:
+def objective_of(settings: TrainingSettings) -> Any:
     return make_objective(settings, np.ones(PIECES, dtype=np.int64))
 
 
-def _update(
+def update(
     loss: nn.Module,
     batch: TrainingBatch,
     settings: TrainingSettings,
@@ -133,10 +133,11 @@ def _update(
     *,
     number: int = 2,
 ) -> Seen:
+    """Make updates of a model; what was seen of the last of so many."""
     updater = Updater(
         loss=loss.train(),
         optimizer=make_optimizer(settings, loss.model.parameters()),
-        device=DEVICE,
+        device=loss.model.device,
         precision=precision,
         clip_norm=settings.clip_norm or math.inf,
         clip_value=settings.clip_value or math.inf,
