@@ -2,8 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -18,6 +18,7 @@ from nmt.models.devices import choose_device, choose_precision, for_gpu, prepare
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.frontier import forbidding
+from nmt.search.replay import Replayed, recorder_for
 from nmt.search.sampling import Sampling, streams_of, uniform_numbers
 from nmt.text.alignment import join_pieces
 from nmt.text.placeholders import mask
@@ -28,6 +29,7 @@ _ROWS: Final = 32
 """Lines that are drawn beside each other, always so many, so that none depends on how many are wanted."""
 _LOOK_EVERY: Final = {"cpu": 1, "cuda": 8}
 """Pieces between two looks at who is over: a GPU would be waited for each time."""
+_NO_PIECE: Final = -1
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,11 @@ class Generator:
             ConfigError: The prefix is too long.
             ModelError: The model gives scores that are not finite numbers.
         """
-        prefix = self._prefix(generation)
+        prefix, advance = self._prefix(generation), self._advance(generation.sampling)
         for first in range(0, count, _ROWS):
             numbers = torch.arange(first, first + _ROWS, device=self.model.device)
             state, wanted = self.model.start(_ROWS), min(count - first, _ROWS)
-            rows, _ = self._draw(state, numbers, generation, prefix=prefix.ids, wanted=wanted)
+            rows, _ = self._draw(advance, state, numbers, generation, prefix=prefix.ids, wanted=wanted)
             yield from (self._text(row, prefix) for row in rows)
 
     def text(self, generation: Generation) -> Iterator[str]:
@@ -93,20 +95,29 @@ class Generator:
             ConfigError: The prefix is too long.
             ModelError: The model gives scores that are not finite numbers.
         """
-        prefix, state = self._prefix(generation), self.model.start(1)
+        prefix, advance = self._prefix(generation), self._advance(generation.sampling)
+        state = self.model.start(1)
         for number in itertools.count():
-            numbers = torch.tensor([number], device=self.model.device)
-            [row], state = self._draw(state, numbers, generation, prefix=prefix.ids, wanted=1)
+            numbers = torch.full((1,), number, device=self.model.device)
+            [row], state = self._draw(advance, state, numbers, generation, prefix=prefix.ids, wanted=1)
             yield self._text(row, prefix)
             prefix = _Prefix((), ())
 
     @torch.inference_mode()
     def _draw(
-        self, state: LanguageModelState, numbers: Tensor, generation: Generation, *, prefix: Sequence[int], wanted: int
+        self,
+        advance: "_Advance",
+        state: LanguageModelState,
+        numbers: Tensor,
+        generation: Generation,
+        *,
+        prefix: Sequence[int],
+        wanted: int,
     ) -> tuple[list[list[int]], LanguageModelState]:
         """Draw a line in each row, after `state` and `</s>`, until the first `wanted` have come to an end.
 
         Args:
+            advance: Draws some pieces.
             state: What is before the lines.
             numbers: Those of the lines, [R].
             generation: How they are drawn.
@@ -116,31 +127,59 @@ class Generator:
         Returns:
             The pieces of each line that is wanted, without `</s>`, and the state when all else has been read.
         """
-        ids, sampling = torch.full((len(numbers), 1), EOS, device=numbers.device), generation.sampling
-        ended, finite = torch.zeros_like(ids, dtype=torch.bool), torch.ones_like(ids[0, 0], dtype=torch.bool)
-        streams = streams_of(sampling.seed, numbers, torch.zeros_like(numbers))
-        written, unseen = list[Tensor](), list[tuple[Tensor, LanguageModelState]]()
-        for step in range(generation.max_length):
-            logits, state = self.model.step(ids, state)
-            if step < len(prefix):
-                ids = torch.full_like(ids, prefix[step])
-            else:
-                finite = finite & logits.isfinite().all()
-                log_probs = forbidding(logits.squeeze(1).log_softmax(dim=1, dtype=torch.float32))
-                ids = sampling.draw(log_probs, uniform_numbers(streams, step)[:, None])
-            ended = ended | (ids == EOS)
-            written.append(ids.masked_fill(ended, EOS))
-            unseen.append((torch.stack([finite, ended[:wanted].all()]), state))
-            if len(unseen) == _LOOK_EVERY[ids.device.type] or step + 1 == generation.max_length:
-                after = _when_over(unseen)
-                if after is not None:
-                    state = after
-                    break
-                unseen.clear()
-        else:
+        longest, ids = generation.max_length, torch.full((len(numbers), 1), EOS, device=numbers.device)
+        for piece in prefix:
             _, state = self.model.step(ids, state)
-        rows: list[list[int]] = torch.cat(written, dim=1)[:wanted].tolist()
-        return [row[: row.index(EOS)] if EOS in row else row for row in rows], state
+            ids = torch.full_like(ids, piece)
+        drawing = _Drawing(
+            streams_of(generation.sampling.seed, numbers, torch.zeros_like(numbers)),
+            ids,
+            (torch.arange(len(ids), device=ids.device) >= wanted)[:, None],
+            torch.full((), len(prefix), device=ids.device),
+            state,
+            ids.expand(-1, _LOOK_EVERY[ids.device.type]),
+        )
+        rows = [list(prefix) for _ in range(wanted)]
+        for done in range(len(prefix), longest, drawing.written.shape[1]):
+            if longest - done < drawing.written.shape[1]:
+                drawing = replace(drawing, written=drawing.written[:, : longest - done])
+            drawing = advance(drawing)
+            for row, pieces in zip(rows, drawing.written[:wanted].tolist(), strict=True):
+                row += pieces
+                if _NO_PIECE in pieces:
+                    raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+            if all(row[-1] == EOS for row in rows):
+                break
+        else:
+            _, state = self._read(drawing)
+            drawing = replace(drawing, state=state)
+        return [row[: row.index(EOS)] if EOS in row else row for row in rows], drawing.state
+
+    def _advance(self, sampling: Sampling) -> "_Advance":
+        """Return what draws as many pieces of each line as `written` has room for; recorded on a GPU."""
+
+        def advance(drawing: _Drawing) -> _Drawing:
+            written = list[Tensor]()
+            for _ in range(drawing.written.shape[1]):
+                logits, state = self._read(drawing)
+                log_probs = forbidding(logits.squeeze(1).log_softmax(dim=1, dtype=torch.float32))
+                drawn = sampling.draw(log_probs, uniform_numbers(drawing.streams, drawing.step)[:, None])
+                ids = drawn.masked_fill(drawing.over, EOS)
+                known = logits.isfinite().all(dim=2) | drawing.over
+                written.append(ids.masked_fill(~known, _NO_PIECE))
+                drawing = replace(drawing, ids=ids, over=ids == EOS, step=drawing.step + 1, state=state)
+            return replace(drawing, written=torch.cat(written, dim=1))
+
+        recorder = recorder_for(self.model.device)
+        return advance if recorder is None else Replayed(advance, recorder)
+
+    def _read(self, drawing: "_Drawing") -> tuple[Tensor, LanguageModelState]:
+        """Read the last piece of each line that is not over: the scores of the next one, [R, 1, V], and the state."""
+        logits, state = self.model.step(drawing.ids, drawing.state)
+        over = drawing.over[:, :, None]
+        layers = (zip(*both, strict=True) for both in zip(drawing.state.layers, state.layers, strict=True))
+        kept = tuple(tuple(torch.where(over, old, new) for old, new in parts) for parts in layers)
+        return logits, replace(state, layers=kept)
 
     def _prefix(self, generation: Generation) -> "_Prefix":
         plain = normaliser(cleans=self.settings.data.clean_invisible)(generation.prefix)
@@ -161,16 +200,25 @@ class Generator:
         return self.tokenizer.surfaces
 
 
-def _when_over(steps: Sequence[tuple[Tensor, LanguageModelState]]) -> LanguageModelState | None:
-    """Look at whether all scores up to each step were finite, and all lines were over; return the state after which
-    they were. All that comes later is left alone, also what is not finite."""
-    told = torch.stack([both for both, _ in steps]).tolist()
-    for (finite, over), (_, state) in zip(told, steps, strict=True):
-        if not finite:
-            raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
-        if over:
-            return state
-    return None
+@dataclass(frozen=True)
+class _Drawing:
+    """Lines that are drawn beside each other."""
+
+    streams: Tensor
+    """What the random numbers of each are made from, [R]."""
+    ids: Tensor
+    """The last piece of each, which has not been read, [R, 1]."""
+    over: Tensor
+    """Whether that is `</s>`, or nobody wants the line, [R, 1]: nothing of it is read any more."""
+    step: Tensor
+    """Pieces of each so far, of one that is not over, []."""
+    state: LanguageModelState
+    """After all other pieces."""
+    written: Tensor
+    """The latest pieces of each, `</s>` after the end, and `_NO_PIECE` where scores were not finite, [R, N]."""
+
+
+_Advance = Callable[[_Drawing], _Drawing]
 
 
 @dataclass(frozen=True)

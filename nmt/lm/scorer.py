@@ -22,7 +22,15 @@ from nmt.config import Settings
 from nmt.errors import ModelError
 from nmt.io.arriving import LineSource
 from nmt.io.lines import normaliser
-from nmt.models.devices import Precision, autocast, choose_device, choose_precision, for_inference, prepare_for_search
+from nmt.models.devices import (
+    Precision,
+    autocast,
+    choose_device,
+    choose_precision,
+    for_gpu,
+    for_inference,
+    prepare_for_search,
+)
 from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel, TextState
 from nmt.models.tensors import padded, sent
@@ -78,7 +86,8 @@ def _fetched(log_probs: Sequence[Tensor]) -> Tensor:
 def make_readers(model: LanguageModel, precision: Literal["fp32", "bf16"]) -> tuple[BlockReader, BlockReader]:
     """Make a model ready on the device it is on: to read texts by themselves, and to read on in one."""
     if model.device.type == "cuda":
-        apart = BlockReader(model, model.output, precision, rows=256, steps=32)
+        narrow = for_gpu(model, precision)
+        apart = BlockReader(narrow, narrow.output, precision, rows=256, steps=32)
         return apart, replace(apart, rows=1, steps=256)
     prepacked = for_inference(model, precision)
     apart = BlockReader(prepacked, prepacked.output, "fp32", rows=32, steps=16)

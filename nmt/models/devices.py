@@ -205,10 +205,19 @@ def for_gpu(model: M, precision: Precision) -> M:
 
 
 def _narrowed(model: M, kind: torch.dtype) -> M:
-    """Copy a model, with all weights that autocast would cast in the type that it would cast them to."""
-    wide = wide_parameters(model)
+    """Copy a model, with all weights that autocast would cast in the type that it would cast them to; what lies in one
+    piece, as the weights of a layer do, does so then too."""
+    wide, pieces = wide_parameters(model), dict[int, Tensor]()
+
+    def narrowed(weight: Tensor) -> Tensor:
+        piece = weight.untyped_storage()
+        if piece._cdata not in pieces:
+            numbers = piece.nbytes() // weight.itemsize
+            pieces[piece._cdata] = weight.detach().as_strided((numbers,), (1,), 0).to(kind)
+        return pieces[piece._cdata].as_strided(weight.shape, weight.stride(), weight.storage_offset())
+
     narrow: dict[int, object] = {
-        id(weight): nn.Parameter(weight.detach().to(kind), requires_grad=False)
+        id(weight): nn.Parameter(narrowed(weight), requires_grad=False)
         for weight in model.parameters()
         if id(weight) not in wide and weight.device.type == model.device.type  # on a CPU beside a GPU is no autocast
     }

@@ -132,16 +132,12 @@ def _flatten_parameters(module: nn.RNNBase) -> None:
         first += weight.numel()
 
 
-fetched_truth = False
-"""What truth values are that are fetched together."""
-
-
 def _tolist(x: Tensor) -> Any:
-    """Fetch all numbers at once; those that are no truth values are zeros."""
+    """Fetch all numbers at once: zeros."""
     if x.device.type == "cuda":
         note_wait("tolist")
     kind = str(x.dtype).removeprefix("torch.").replace("bfloat16", "float32")
-    return np.full(x.shape, fetched_truth and x.dtype == torch.bool, dtype=kind).tolist()
+    return np.zeros(x.shape, dtype=kind).tolist()
 
 
 def pretend() -> None:

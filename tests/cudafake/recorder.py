@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_impls import op_implementations_dict
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -53,6 +53,8 @@ class Seen:
     """Bytes copied from the device."""
     on_host: Counter[str] = field(default_factory=Counter)
     """Operations on tensors of the CPU alone, and where."""
+    weights_cast: int = 0
+    """Weights that were copied into another type, as autocast does at each call."""
     notes: Counter[str] = field(default_factory=Counter)
     """Recordings ("record"), what was done by them ("replay"), weights that cuDNN has to copy."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -143,6 +145,8 @@ class Recorder(TorchDispatchMode):
                 self.seen.notes[f"used before another stream has written it, {_where()}"] += 1
         if name in _WAITS or _is_masked(name, args):
             note_wait(name)
+        if name in ("_to_copy", "_foreach_copy_"):
+            self.seen.weights_cast += sum(isinstance(tensor, nn.Parameter) for tensor in given)
         if name in ("_to_copy", "copy_") and len(devices) == 2:
             is_awaited = not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,)))
             self._note_copy(given[-1], results[0], is_awaited=is_awaited)

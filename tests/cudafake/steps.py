@@ -10,7 +10,6 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -41,7 +40,6 @@ from nmt.training.loss_scale import LossScale
 from nmt.training.state import Carry, Position
 from nmt.training.translation import TrainingLoss, Validator
 from nmt.training.update import MovingAverage, Updater, make_objective, make_optimizer
-from tests.cudafake import device
 from tests.cudafake.device import Library
 from tests.cudafake.recorder import Recorder, Seen
 
@@ -196,26 +194,30 @@ def search_step(
         return seen
 
 
-def writing_step(*, pieces: int = 8) -> Seen:
-    """Let a language model write so many pieces of `SENTENCES` lines, when all of them are over."""
-    with fake_gpu(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(device, "fetched_truth", True)
+def writing_work(*, pieces: int = 8) -> dict[str, Seen]:
+    """Let a language model write so many pieces of `SENTENCES` lines: at first, while it records, and afterwards."""
+    work, generation = dict[str, Seen](), Generation(max_length=pieces)
+    with fake_gpu():
         writer = Generator(for_search(_language_model({}), "bf16", device=DEVICE), None, None)
-        state, numbers = writer.model.start(SENTENCES), torch.arange(SENTENCES, device=DEVICE)
-        with Recorder() as seen:
-            writer._draw(state, numbers, Generation(max_length=pieces), prefix=(), wanted=SENTENCES)
-        return seen
+        advance, numbers = writer._advance(generation.sampling), torch.arange(SENTENCES, device=DEVICE)
+        state = writer.model.start(SENTENCES)
+        for name in ("first", "second", "recorded", "replayed"):
+            with Recorder() as work[name]:
+                writer._draw(advance, state, numbers, generation, prefix=(), wanted=SENTENCES)
+        return work
 
 
-def validation_loss() -> Seen:
-    """Read thousands of pairs of `SOURCE` pieces, in several batches, to know the loss of a translation model."""
-    texts = FlatSequences.from_lists([[7] * (SOURCE - 1)] * 2**13)
-    pairs: Any = SimpleNamespace(src=texts, tgt=texts)
-    validator = Validator(pairs, None, Settings(), "bf16")
+def validation_loss(*, model: Mapping[str, Any] = {}, pairs: int = 2**13, number: int = 1) -> Seen:
+    """Read pairs of `SOURCE` pieces, thousands of them in several batches, to know the loss of a translation model: the
+    last of so many validations."""
+    texts = FlatSequences.from_lists([[7] * (SOURCE - 1)] * pairs)
+    both: Any = SimpleNamespace(src=texts, tgt=texts)
+    validator = Validator(both, None, Settings(), "bf16")
     with fake_gpu(), torch.inference_mode():
-        built = _translator({"encoder_layers": 1}).eval()
-        with Recorder() as seen:
-            validator.loss(built, Event())
+        built = _translator({"encoder_layers": 1, **model}).eval()
+        for _ in range(number):
+            with Recorder() as seen:
+                validator.loss(built, Event())
         return seen
 
 

@@ -20,7 +20,7 @@ from tests.cudafake.steps import (
     search_step,
     validation_loss,
     with_text_model,
-    writing_step,
+    writing_work,
 )
 from tests.cudafake.test_training_steps import SLACK
 
@@ -112,12 +112,17 @@ def test_eight_steps_of_an_engine_are_one_replay_and_one_look(
     assert seen.kernels.total() <= kernels  # copies of what was not there before, and who is over
 
 
-def test_eight_pieces_that_a_language_model_writes_are_looked_at_once_and_fetched_once(fake_cuda: FakeCuda) -> None:
-    seen = fake_cuda(writing_step, pieces=8)
-    assert seen.waits.total() == 2
-    assert not seen.float16
-    assert not seen.on_host
-    assert seen.kernels.total() <= SLACK * 549
+def test_eight_pieces_that_a_language_model_writes_are_one_replay_and_one_look(fake_cuda: FakeCuda) -> None:
+    work = fake_cuda(writing_work, pieces=8)
+    assert work["recorded"].notes == {"record": 1}
+    assert work["recorded"].recorded.total() <= SLACK * 529
+    assert work["replayed"].notes == {"replay": 1}
+    assert work["replayed"].kernels.total() <= SLACK * 99  # what lines begin from, and the last pieces read
+    for seen in (work["second"], work["recorded"], work["replayed"]):
+        assert seen.waits.total() == 1
+        assert not seen.float16
+        assert not seen.on_host
+        assert not seen.weights_cast
 
 
 @pytest.mark.parametrize("beam_size", [5, 1])
@@ -136,6 +141,20 @@ def test_texts_that_a_language_model_scores_are_read_without_waiting(fake_cuda: 
     assert not seen.waits
     assert not seen.notes  # all is sent from pinned memory, and weights of a layer are in one piece
     assert not seen.float16
+    assert not seen.weights_cast
+    assert seen.kernels.total() <= SLACK * 69
+
+
+VALIDATIONS = {"lstm": 92, "peephole_lstm": 123, "layer_norm_lstm": 141, "cho_gru": 125, "ssru": 129}
+"""Kernels of a batch of a validation, once its shape has been met before."""
+
+
+@pytest.mark.parametrize("cell", VALIDATIONS)
+def test_a_batch_of_a_validation_stays_within_its_budget(fake_cuda: FakeCuda, cell: str) -> None:
+    seen = fake_cuda(validation_loss, model={"cell": cell}, pairs=64, number=4)
+    assert seen.kernels.total() <= SLACK * VALIDATIONS[cell]
+    assert seen.waits.total() == 1
+    assert seen.notes == ({} if cell == "lstm" else {"replay": 4})  # of both directions and two more layers
 
 
 def test_the_loss_of_a_validation_is_looked_at_once(fake_cuda: FakeCuda) -> None:

@@ -1,18 +1,22 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from nmt.errors import ConfigError, ModelError
 from nmt.lm import Generation, Generator
 from nmt.lm import generator as generator_module
 from nmt.models.build import build_language_model
+from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Kind, Tokenizer
 from nmt.text.tokenizer_training import train_tokenizer
 from nmt.text.vocab import BOS, EOS, PAD, UNK
+from tests.nmt.search.conftest import Recordings
 
 GREEDY = Sampling(top_k=1)
 
@@ -97,6 +101,39 @@ def test_how_often_a_device_is_looked_at_changes_nothing(
     expected = drawn()
     monkeypatch.setitem(generator_module._LOOK_EVERY, "cpu", every)
     assert drawn() == expected
+
+
+@pytest.mark.parametrize("sampling", [Sampling(seed=5), Sampling(top_k=3), Sampling(top_p=0.8)], ids=str)
+def test_recorded_pieces_are_those_drawn_one_by_one(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch, sampling: Sampling
+) -> None:
+    def drawn() -> list[list[str]]:
+        generation = Generation(sampling, max_length=13, prefix="bat cow")
+        return [list(generator.lines(generation, count=70)), list(islice(generator.text(generation), 9))]
+
+    expected, recordings = drawn(), Recordings()
+    monkeypatch.setitem(generator_module._LOOK_EVERY, "cpu", 3)
+    monkeypatch.setattr(generator_module, "recorder_for", lambda device: recordings)
+    assert drawn() == expected
+    assert recordings.made >= 2  # lines beside each other, and a text
+    assert recordings.played >= 4
+
+
+def test_a_line_that_is_over_does_not_fail_by_those_beside_it(generator: Generator) -> None:
+    generation = Generation(Sampling(seed=5), max_length=12)
+    [first] = generator.lines(generation, count=1)
+    step = type(generator.model).step
+
+    def with_a_bad_row(model: LanguageModel, ids: Tensor, state: LanguageModelState) -> tuple[Tensor, Any]:
+        logits, state = step(model, ids, state)
+        logits[5:] = float("nan")
+        return logits, state
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LanguageModel, "step", with_a_bad_row)
+        assert list(generator.lines(generation, count=1)) == [first]
+        with pytest.raises(ModelError, match="scores that are not finite numbers"):
+            list(generator.lines(generation, count=6))
 
 
 def test_lines_are_cut_at_the_limit(generator: Generator) -> None:

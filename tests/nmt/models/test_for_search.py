@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -378,6 +378,32 @@ def test_a_model_for_a_gpu_shares_the_tables_that_were_shared_and_keeps_nothing_
     assert {name for name, kind in kinds.items() if kind == torch.float32} == {"peepholes"}
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert for_gpu(model, "fp16").output.weight.dtype == torch.float16
+
+
+@pytest.mark.needs("bf16")
+@pytest.mark.parametrize("cell", ["lstm", "gru", "peephole_lstm", "ssru"])
+def test_a_text_model_for_a_gpu_reads_as_autocast_would_and_casts_no_weight(cell: Cell) -> None:
+    model, ids = text_model_of(cell=cell), torch.tensor([[5, 7, 9]])
+    searched = for_search(model, "bf16", device=GPU)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected, _ = model(ids)
+        with Casts() as casts:
+            features, _ = searched(ids)
+    torch.testing.assert_close(features.float(), expected.float(), rtol=0.02, atol=0.02)
+    assert not casts.shapes & {weight.shape for weight in model.parameters()}
+
+
+def test_weights_that_lie_in_one_piece_do_so_in_a_model_for_a_gpu() -> None:
+    layer = nn.LSTM(3, 4)
+    buffer = torch.cat([weight.detach().flatten() for weight in layer.parameters()])
+    pieces = torch.split(buffer, [weight.numel() for weight in layer.parameters()])
+    for weight, piece in zip(layer.parameters(), pieces, strict=True):
+        weight.data = piece.view(weight.shape)
+    model = text_model_of()
+    model.layers.append(layer)
+    narrow = list(cast(nn.LSTM, for_gpu(model, "bf16").layers[-1]).parameters())
+    assert len({weight.untyped_storage().data_ptr() for weight in narrow}) == 1
+    assert torch.equal(torch.cat([weight.flatten() for weight in narrow]), buffer.bfloat16())
 
 
 def test_parts_of_a_model_that_are_elsewhere_keep_their_types() -> None:
