@@ -28,8 +28,7 @@ WEIGHT_LIMITS: Final[dict[Literal["vnni", "avx2"], int]] = {"vnni": 127, "avx2":
 """What the largest weight becomes in 8 bits, so that sums are exact: VNNI adds products in 32 bits, AVX2 two of them in
 16 first, which hold 2 x 255 x 64 (docs/decisions/0021)."""
 
-_ENGINE: Final = threading.Lock()
-"""Held by who changes torch's engine of 8-bit products, which is that of all threads."""
+_ENGINE: Final = threading.Lock()  # held by who changes torch's engine of 8-bit products, that of all threads
 
 ROW_MULTIPLE: Final = 32
 """Rows are filled up to a multiple of this, so that there are few numbers of them, and whole vectors of their cells."""
@@ -169,8 +168,7 @@ def few_rows_int8_product(
     whole numbers from -127 to 127 in float32, [R, I]; None: it is missing.
 
     Sums are exact, but are rounded when they are scaled, `apart` by the scale of the rows and then by the others, or by
-    their products. oneDNN has code that does the one and code that does the other: whoever mixes the two has to see
-    that they agree.
+    their products. oneDNN has code that does either: whoever mixes the two has to see that they agree.
     """
     quantised, lay_out = find("_make_per_channel_quantized_tensor"), find("ops.quantized.linear_prepack")
     multiply = find("ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default")
@@ -178,12 +176,11 @@ def few_rows_int8_product(
     if quantised is None or lay_out is None or multiply is None or "fbgemm" not in engines.supported_engines:
         return None
     first = torch.full_like(scales, scale) if apart else scales * scale
-    quantised_weight = (weight, first.double(), torch.zeros(len(weight), dtype=torch.int64), 0)
     with _ENGINE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such tensors are to be removed
         engine, engines.engine = engines.engine, "fbgemm"
         try:
-            laid_out = lay_out(quantised(*quantised_weight), None)
+            laid_out = lay_out(quantised(weight, first.double(), torch.zeros(len(weight), dtype=torch.int64), 0), None)
         finally:
             engines.engine = engine
 
@@ -205,8 +202,7 @@ def int8_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
     multiply = find("_int_mm") if int8_instructions() == "vnni" else None
     if multiply is not None:
         return lambda rows: multiply(rows, weight.t())
-    largest = weight.shape[1] * INT8_LIMIT * weight_limit()
-    exact = torch.float32 if largest <= 2**24 else torch.float64
+    exact = torch.float32 if weight.shape[1] * INT8_LIMIT * weight_limit() <= 2**24 else torch.float64
     columns = weight.to(exact).t()
     return lambda rows: rows.to(exact) @ columns
 
