@@ -154,12 +154,9 @@ class _Run:
         place = Place(self.device, self.precision, self.ranks)
         checkpoints = list_checkpoints(self.model_dir)
         if self.device.type == "cuda" and isinstance(self.data, PreparedData):
+            begun, told = bool(checkpoints), self.observer.on_message
             self.settings = suited_to_gpu(
-                self.settings,
-                pieces=self.data.pieces,
-                begun=bool(checkpoints),
-                ranks=self.ranks,
-                on_message=self.observer.on_message,
+                self.settings, pieces=self.data.pieces, begun=begun, ranks=self.ranks, on_message=told
             )
         self.task = (
             TranslationTask(self.data, self.settings, place)
