@@ -22,6 +22,7 @@ from nmt.errors import (
     memory_limit,
 )
 from nmt_cli.lm import lm
+from nmt_cli.memory import memory
 from nmt_cli.terminal import INTERRUPTED, add_command, fail, own_streams, say, show_warnings
 from nmt_cli.vocabulary import vocabulary
 
@@ -149,3 +150,4 @@ for name in COMMANDS:
     add_command(app, getattr(import_module(f"nmt_cli.{name}"), name))
 app.add_typer(vocabulary)
 app.add_typer(lm)
+app.add_typer(memory)

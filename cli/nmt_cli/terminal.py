@@ -253,10 +253,13 @@ def sampling_with(**values: float | None) -> "Sampling":
     return Sampling(**given)
 
 
+MEMORY: Final = "Translation memory"
+"""The panel of its options."""
 _SCHEMA: Final = SearchSettings.model_json_schema()["properties"]
 _PLACES: Final = {
     "beam_size": ("output", "Search"),
     "lm_weight": ("lm", "Language model"),
+    **{name: ("memory", MEMORY) for name in SearchSettings.model_fields if name.startswith("memory_")},
     "carry_unknown": ("dictionary", "Text"),
     "zero_digit": ("dictionary", "Text"),
     "precision": ("ensemble", "Computation"),

@@ -4,9 +4,10 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -16,6 +17,7 @@ import typer
 from nmt.errors import NmtError, UsageError, counted
 from nmt_cli.pace import LinePace, count_lines
 from nmt_cli.terminal import (
+    MEMORY,
     STREAM,
     DeviceOption,
     EnsembleOption,
@@ -78,6 +80,15 @@ def translate(
     ] = 1,
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
+    memory: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MEMORY_DIR",
+            help="Translation memory that `nmt memory build` wrote: lines that it has come back as they stand there, "
+            "others are translated beside similar ones.",
+            rich_help_panel=MEMORY,
+        ),
+    ] = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Sample `--n-best` translations.", rich_help_panel="Sampling")
     ] = False,
@@ -148,6 +159,7 @@ def translate(
       nmt translate models/en-fr big.en --workers 4 > big.fr
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
+      nmt translate models/en-fr manual.en --memory manual.tm > manual.fr
     """
     with loading(visible=not is_typed(source)):
         from nmt.io.compressed import refuse_markup
@@ -158,8 +170,7 @@ def translate(
 
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    if needless := [name for name, value in drawing.items() if value is not None and not sample]:
-        raise UsageError(f"--{needless[0].replace('_', '-')} is about sampling; it needs --sample")
+    _refuse_needless(drawing if not sample else {}, search if memory is None else {})
     read = [path for path in (source, terms, dictionary) if path is not None]
     refuse_replacing(read, [output, *([alignment] if alignment else [])])
     options = Options(
@@ -179,9 +190,10 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, language_model=lm)
+    beside = {"language_model": lm, "memory": memory}
+    load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **beside)
     job = Job(load, options, workers)
-    form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot)
+    form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None)
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
@@ -189,6 +201,14 @@ def translate(
     _say_precision(model_dir, precision, device, output)
     with _noticing(lines, options, name=name) as watched:
         _write(job, watched, form, name=name, source=source)
+
+
+def _refuse_needless(drawing: dict[str, Any], search: dict[str, Any]) -> None:
+    """Refuse options about samples, or those about a memory among all of the search, where there are none."""
+    of_memory = {name: value for name, value in search.items() if name.startswith("memory_")}
+    for options, what, needed in ((drawing, "sampling", "--sample"), (of_memory, "a memory", "--memory")):
+        for name in [name for name, value in options.items() if value is not None]:
+            raise UsageError(f"--{name.replace('_', '-')} is about {what}; it needs {needed}")
 
 
 def _shows_progress(output: Path) -> bool:
@@ -258,12 +278,14 @@ class OutputOptions:
     n_best: bool
     alignment: Path | None
     attention_plot: Path | None
+    memory: bool
+    """Whether there is one, so that it is said what it has."""
 
 
 def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, source: Path) -> None:
     """Translate the lines of the input `name`, write what is found as it is found, and say what was lost."""
     visible = _shows_progress(form.output)
-    pace, done = LinePace(of=count_lines(source) if visible else None), 0
+    pace, done, known = LinePace(of=count_lines(source) if visible else None), 0, Counter[str]()
     with status("loading the model", visible=visible) as show:
 
         def on_lines(count: int) -> None:
@@ -273,10 +295,20 @@ def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, s
         with closing(translations), writer(form) as write:
             for found in translations:
                 write(found, done)
+                known.update(map(_knowledge_of, found))
                 warn_of_cuts_and_losses(found, done, name=name, document=job.options.document)
                 done += len(found)
     if visible and done:
         say(pace.summary(done))
+    if form.memory:
+        exact = counted(known["exact"], "line")
+        say(f"memory: {exact} that it has, {known['near']:,} beside similar pairs, {known['new']:,} without any")
+
+
+def _knowledge_of(found: "Sequence[Translation]") -> Literal["exact", "near", "new"]:
+    """Say how well the memory knows a line, of which these are the translations."""
+    matches = found[0].matches
+    return "exact" if matches and all(match.exact for match in matches) else "near" if matches else "new"
 
 
 def warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, document: bool) -> None:
@@ -340,7 +372,9 @@ def _as_lines(found: "Translations", first: int, options: OutputOptions) -> Iter
     for index, translations in enumerate(found, start=first):
         best = translations[0]
         if options.format == "json":
-            record = {"line": index + 1, "translations": [_to_tree(one) for one in translations]}
+            record: dict[str, Any] = {"line": index + 1, "translations": [_to_tree(one) for one in translations]}
+            if options.memory:
+                record["memory"] = [asdict(match) for match in best.matches]
             yield json.dumps(record, ensure_ascii=False)
         elif options.n_best:
             yield from (f"{index} ||| {one.text} ||| {one.score:.4f}" for one in translations)

@@ -31,6 +31,19 @@ class SearchSettings(Section):
     lm_weight: float = Field(default=0.1, ge=0.0)
     """Weight of the log-probabilities of a language model, where `--lm` names one (Gulcehre et al., 2015, sec. 4.1);
     `nmt tune` finds it; 0: none."""
+    memory_pairs: int = Field(default=8, ge=0, le=64)
+    """Pairs of a translation memory, where `--memory` names one, that each sentence is translated beside (Dai et al.,
+    2023); 0: none, and only exact matches count."""
+    memory_least: float = Field(default=0.4, ge=0.0, le=1.0)
+    """Least similarity of their sources to the sentence: the share of the pieces that need no edit."""
+    memory_nearest: int = Field(default=2, ge=1, le=64)
+    """Places in those pairs that vote at each step for the next piece, the nearest ones."""
+    memory_reach: float = Field(default=10.0, gt=0.0)
+    """Distance, squared, at which a place has no vote any more: the larger, the more the memory is followed."""
+    memory_weight: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Weight of the vote; unset: 1 - distance of the nearest place / `memory_reach`, at least 0."""
+    memory_exact: bool = True
+    """A line that is the source of a pair comes back as the target of this pair stands there."""
     no_repeat_ngram: int = Field(default=0, ge=0)
     """No n-gram of this many pieces is repeated in a translation; 0: off."""
     carry_unknown: bool = True

@@ -199,7 +199,7 @@ def for_gpu(model: M, precision: Precision) -> M:
         return called
 
     searched = copy.copy(inner)
-    for call in ("encode", "start", "step") if isinstance(model, Seq2Seq) else ("start", "step"):
+    for call in ("encode", "start", "step", "features") if isinstance(model, Seq2Seq) else ("start", "step"):
         setattr(searched, call, cast(getattr(inner, call)))
     return searched
 

@@ -159,5 +159,9 @@ class Seq2Seq(nn.Module):
 
     def step(self, prev_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Score every next piece after `prev_ids` [B, K]: logits [B, K, V] and the next state."""
-        features, state = self.decoder.step(self.tgt_embedding(prev_ids), state)
+        features, state = self.features(prev_ids, state)
         return self.output(features), state
+
+    def features(self, prev_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Return what the output layer reads after `prev_ids` [B, K], [B, K, F], and the next state."""
+        return self.decoder.step(self.tgt_embedding(prev_ids), state)

@@ -1,8 +1,8 @@
 """Models combined at every step: an ensemble, or a translation model and a language model (shallow fusion)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -47,6 +47,10 @@ class Ensemble(Generic[Memory, State]):
         """Join models that are in evaluation mode, on one device; `attending` of them have attention, None: all."""
         self._models = tuple(models)
         self._attending = len(models) if attending is None else attending
+
+    def changed(self, change: Callable[[SearchableModel[Any, Any]], SearchableModel[Any, Any]]) -> "Ensemble[Any, Any]":
+        """Return an ensemble of what `change` makes of each model."""
+        return Ensemble([change(model) for model in self._models], attending=self._attending)
 
     @property
     def device(self) -> torch.device:

@@ -34,6 +34,7 @@ from nmt.text.tokenizer import Tokenizers
 from nmt.text.vocab import UNK, show_piece
 from nmt.translate.options import Options
 from nmt.translate.words import Spelled, spell, spell_within
+from nmt.translation_memory import Match, TranslationMemory
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Translation:
     begun: int | None = None
     """Of a section of a line that is too long to be taken at once, how many words its source has; None: the line ends
     here."""
+    matches: tuple[Match, ...] = ()
+    """The most similar pairs of the translation memory, if there is one: of the line, or of each part of it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,9 @@ class InputLine:
     begun: int | None = None
     """Where it is a section of a line that goes on, how many words it has."""
     kept: str | None = None
-    """What comes back as it is, as the model knows nothing of it; then there are no parts."""
+    """What comes back as it is, as the model knows nothing of it, or a memory all; then there are no parts."""
+    match: Match | None = None
+    """The pair of the memory that it is from."""
 
     def sentence(self, part: int, first: int) -> Sentence:
         """Return what the model is to translate; parts are numbered from `first`, and the first has the prefix."""
@@ -132,6 +137,7 @@ class LineProcessor:
     tokenizers: Tokenizers
     settings: Settings
     options: Options
+    memory: TranslationMemory | None = None
 
     def read(self, lines: Sequence[str], opened: Region | None = None) -> list[InputLine]:
         """Cut lines into parts: none of a blank one, one of most, more where there are too many pieces or sentences.
@@ -143,16 +149,17 @@ class LineProcessor:
         prefix_ids = spell(self.tokenizers.tgt, prefixes, self._normalise) if any(prefixes) else ((),) * len(prefixes)
         marked = self._taken_out(texts, opened)
         plain = [self._normalise(one.plain) for one in marked]  # markup is kept as it stands
+        exact = self._exact(lines, texts, prefixes)
         kept = [
-            text if not prefix and self._knows_nothing(whole, one.lacks) else None
-            for text, prefix, whole, one in zip(texts, prefixes, plain, marked, strict=True)
+            match.target if match else text if not prefix and self._knows_nothing(whole, one.lacks) else None
+            for match, text, prefix, whole, one in zip(exact, texts, prefixes, plain, marked, strict=True)
         ]
         plain = ["" if text is not None else whole for text, whole in zip(kept, plain, strict=True)]
         wholes = [split_sentences(text) if self.options.document else [text] for text in plain]
         encoded = iter(self._encode([text for sentences in wholes for text in sentences if text]))
         read = []
-        for line, text, one, whole, sentences, prefix, ids in zip(
-            lines, kept, marked, plain, wholes, prefixes, prefix_ids, strict=True
+        for line, text, match, one, whole, sentences, prefix, ids in zip(
+            lines, kept, exact, marked, plain, wholes, prefixes, prefix_ids, strict=True
         ):
             first = [next(encoded) for sentence in sentences if sentence]
             parts = [part for too_long in first for part in self._fitting(too_long)]
@@ -166,6 +173,7 @@ class LineProcessor:
                     cut=len(parts) > len(first),
                     begun=len(whole.split()) if isinstance(line, Begun) else None,
                     kept=text,
+                    match=match,
                 )
             )
         return read
@@ -175,7 +183,8 @@ class LineProcessor:
         alignment, details = self.options.alignment or self.options.details, self.options.details
         blank = Translation("", 0.0, 0.0, 0, alignment=() if alignment else None, details=() if details else None)
         if line.kept is not None:
-            return [replace(blank, text=_one_line(line.kept), begun=line.begun)]
+            known = (line.match,) if line.match else ()
+            return [replace(blank, text=_one_line(line.kept), begun=line.begun, matches=known)]
         if line.parts:
             linked = alignment or bool(line.marked.spans)
             written = join_ranks(
@@ -192,7 +201,26 @@ class LineProcessor:
             written = [
                 replace(one, text=text, alignment=link) for one, text, link in zip(written, texts, links, strict=True)
             ]
-        return [replace(one, cut=line.cut, begun=line.begun) for one in written]
+        matches = self._matches(line.parts)
+        return [replace(one, cut=line.cut, begun=line.begun, matches=matches) for one in written]
+
+    def _matches(self, parts: Sequence[LinePart]) -> tuple[Match, ...]:
+        """Find the pairs of the memory that are most like the parts of a line."""
+        if self.memory is None:
+            return ()
+        least, tag = self._search.memory_least, self._tag_pieces
+        found = [self.memory.best(part.ids[tag:], least=least) for part in parts]
+        return tuple(match for match in found if match)
+
+    def _exact(self, lines: Sequence[str], texts: Sequence[str], prefixes: Sequence[str]) -> list[Match | None]:
+        """Find the lines that the memory knows; none where words are asked for that its target may not have."""
+        asked = self.options.required or self.options.terms or self.options.forbidden
+        if self.memory is None or not self._search.memory_exact or asked:
+            return [None] * len(texts)
+        return [
+            None if prefix or isinstance(line, Begun) else self.memory.exact(self._normalise(text))
+            for line, text, prefix in zip(lines, texts, prefixes, strict=True)
+        ]
 
     def lacks(self, sentence: Sentence, found: Sequence[Hypothesis]) -> bool:
         """Tell whether a hypothesis has fewer placeholders than it has to."""
@@ -387,4 +415,5 @@ def _join(parts: Sequence[Piecewise], join: Callable[[Iterable[str]], str]) -> T
         lost=tuple(text for one in chosen for text in one.lost),
         alignment=tuple(sorted(links)) if chosen[0].alignment is not None else None,
         details=tuple(part for one in chosen for part in one.details or ()) if chosen[0].details is not None else None,
+        matches=tuple(match for one in chosen for match in one.matches),
     )

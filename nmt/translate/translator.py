@@ -25,6 +25,7 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.models.shortlisted import ShortlistedModel, ShortlistedOutput
 from nmt.search.combined import Ensemble
 from nmt.search.engine import Engine, Kind, start_of
+from nmt.search.neighbours import Neighbour, NeighbourModel, Vote
 from nmt.search.protocol import SearchableModel
 from nmt.search.replay import recorder_for
 from nmt.search.rules import Scoring
@@ -36,6 +37,7 @@ from nmt.translate.language import Rescoring, TargetLanguage
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
 from nmt.translate.words import check_tag, check_words, continuing, forbid, opening
+from nmt.translation_memory import TranslationMemory
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -63,6 +65,8 @@ class Translator:
     """Whether a model says what it has read for each piece."""
     precision: SearchPrecision = "fp32"
     """In which its matrix products are computed."""
+    memory: TranslationMemory | None = None
+    """Pairs that it translates beside."""
 
     @classmethod
     def load(
@@ -71,6 +75,7 @@ class Translator:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision | None = None,
         language_model: Path | str | None = None,
+        memory: Path | str | None = None,
     ) -> Self:
         """Load a model folder, or an ensemble of several that share their vocabularies.
 
@@ -82,10 +87,13 @@ class Translator:
             precision: Arithmetic of the matrix products; None: what the settings say.
             language_model: Folder of a language model, which has a say in the translations: `search.lm_weight` says how
                 much.
+            memory: Folder of a translation memory, whose pairs have a say in those of similar sources; what is known
+                exactly comes back as it stands there.
 
         Raises:
             ModelError: A folder is no model, is damaged, was written by a newer version, or does not fit the first.
             ConfigError: A GPU is asked for and there is none.
+            DataError: The memory is none, is damaged, or was built for a model that reads other pieces.
 
         Warns:
             NmtWarning: The hardware lacks the precision; the nearest is used.
@@ -111,14 +119,15 @@ class Translator:
             language = TargetLanguage.load(
                 Path(language_model), beside=first, settings=settings, device=chosen, precision=arithmetic
             )
+        opened = TranslationMemory.open(Path(memory), settings=settings, tokenizers=tokenizers) if memory else None
         attending = sum(other.model.attention != "none" for _, other in loaded)
         if len(models) > 1:
             ensemble = Ensemble(models, attending=max(attending, 1))
-            return cls(ensemble, tokenizers, settings, None, language, attending > 0, arithmetic)
+            return cls(ensemble, tokenizers, settings, None, language, attending > 0, arithmetic, opened)
         shortlister = None
         if chosen.type == "cpu" and (first / LEXICON).exists():
             shortlister = Shortlister(load_lexicon(first), loaded[0][0].output, arithmetic)
-        return cls(models[0], tokenizers, settings, shortlister, language, attending > 0, arithmetic)
+        return cls(models[0], tokenizers, settings, shortlister, language, attending > 0, arithmetic, opened)
 
     def translate(
         self,
@@ -171,7 +180,7 @@ class Translator:
             texts = self.tokenizers.tgt.decode
             rescoring = Rescoring(language.log_probabilities, texts, weight, scoring, options.n_best)
         placeholders = self.settings.tokenizer.placeholders
-        processor = LineProcessor(self.tokenizers, self.settings, options)
+        processor = LineProcessor(self.tokenizers, self.settings, options, self.memory)
         constrained = bool(options.required or options.terms)
         kind = Kind(
             n_best=search.beam_size if rescoring else options.n_best,
@@ -189,14 +198,14 @@ class Translator:
             words, device = list(map(normalise, options.forbidden)), self.model.device
             forbidden = forbid(self.tokenizers.tgt, words, placeholders=placeholders, device=device)
             kind = replace(kind, forbidden=forbidden)
-        engine = self._engine(search, kind)
+        engine = self._engine(search, kind, tag=options.tag)
         again: Engine[Any, Any] | None = None
         if kind.copied and not (constrained or options.sampling):
             wider = search.model_copy(update={"beam_size": max(search.beam_size, _BEAMS_AGAIN), "shortlist": 0})
-            again = self._engine(wider, replace(kind, constrained=True))
+            again = self._engine(wider, replace(kind, constrained=True), tag=options.tag)
         linking: Engine[Any, Any] | None = None
         if self.attends and processor.known is not None and not kind.with_attention:
-            linking = self._engine(search, replace(kind, with_attention=True))
+            linking = self._engine(search, replace(kind, with_attention=True), tag=options.tag)
         return Flow(processor, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
 
     def _search(self, options: Options) -> SearchSettings:
@@ -237,7 +246,7 @@ class Translator:
                 3,
             )
 
-    def _engine(self, search: SearchSettings, kind: Kind) -> Engine[Any, Any]:
+    def _engine(self, search: SearchSettings, kind: Kind, *, tag: str | None) -> Engine[Any, Any]:
         model = self.model
         if search.shortlist:
             if self.shortlister is None:
@@ -246,6 +255,8 @@ class Translator:
                     "a single model"
                 )
             model = self.shortlister(model, search.shortlist)
+        if self.memory is not None and search.memory_pairs:
+            model = self._beside_memory(self.memory, search, tag=tag)
         if kind.weighed and self.language:
             model = self.language.fused(model, search.lm_weight)
         return Engine(
@@ -256,6 +267,28 @@ class Translator:
             beams=max(search.beam_size, kind.n_best),
             recorder=recorder_for(self.model.device),
         )
+
+    def _beside_memory(
+        self, memory: TranslationMemory, search: SearchSettings, *, tag: str | None
+    ) -> SearchableModel[Any, Any]:
+        """Let pairs of a memory vote, beside each model of an ensemble; they get the tag that sentences have."""
+        if search.shortlist:
+            raise ConfigError(
+                f"search.shortlist = {search.shortlist} lacks pieces that pairs of a memory may have; set it to 0"
+            )
+        before = tuple(self.tokenizers.src.encode([tag])[0]) if tag else ()
+        count, least = search.memory_pairs, search.memory_least
+
+        def find(ids: Sequence[int]) -> list[Neighbour]:
+            found = memory.neighbours(ids[len(before) :], count=count, least=least)
+            return [replace(pair, src=before + pair.src) for pair in found] if before else found
+
+        vote = Vote(search.memory_nearest, search.memory_reach, search.memory_weight)
+
+        def beside(model: SearchableModel[Any, Any]) -> NeighbourModel:
+            return NeighbourModel(cast(Seq2Seq, model), find, vote, reverse_source=self.settings.model.reverse_source)
+
+        return self.model.changed(beside) if isinstance(self.model, Ensemble) else beside(self.model)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ FLOORS = (
     {"corpus", "metrics", "models"},
     {"prepared", "search"},
     {"lm", "prepare", "training"},
-    {"report", "shortlist"},
+    {"report", "shortlist", "translation_memory"},
     {"translate"},
     {"chain", "phrasebook", "tuning"},
 )

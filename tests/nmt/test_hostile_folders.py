@@ -192,6 +192,10 @@ def hash_anew(folder: Path) -> None:
     for path in folder.glob("checkpoints/*.safetensors"):
         if path.is_file():
             vouch(path)
+    if (folder / "memory.json").is_file() and (folder / "pairs.arrow").is_file():
+        card = (folder / "memory.json").read_text()
+        digest = hashlib.sha256((folder / "pairs.arrow").read_bytes()).hexdigest()
+        (folder / "memory.json").write_text(re.sub('"sha256": "[0-9a-f]*"', f'"sha256": "{digest}"', card))
 
 
 def vouch(path: Path) -> None:
@@ -285,6 +289,14 @@ def read_data(base: Path, folder: Path, done: str) -> None:
         )
 
 
+def read_memory(base: Path, folder: Path, done: str) -> None:
+    """Do what `nmt translate --memory` does."""
+    from nmt.translate import Options, Translator
+
+    near, lines = Options(memory_least=0.1), ["bat", "bat cow", "den fig gum"]
+    attempt(lambda: Translator.load(base / "pair", precision="fp32", memory=folder).translate(lines, near))
+
+
 def open_pairs(folder: Path) -> Any:
     from nmt.prepared import PreparedData
 
@@ -318,6 +330,7 @@ READERS: Final[dict[str, Callable[[Path, Path, str], None]]] = {
     "language": read_language_model,
     "pairs": read_data,
     "text": read_data,
+    "memory": read_memory,
 }
 """The folders that are mutated, and what reads them."""
 
@@ -408,8 +421,12 @@ ODD_MODEL: Final = (
 
 
 @pytest.fixture(scope="module")
-def base(toy_model: Path, toy_data: Any, toy_text_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(
+    toy_model: Path, toy_data: Any, toy_text: Path, toy_text_data: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    from nmt.corpus.plain import ParallelFiles
     from nmt.shortlist.learn import add_lexicon
+    from nmt.translation_memory import build_memory
 
     folder = tmp_path_factory.mktemp("base")
     shutil.copytree(toy_model, folder / "pair")
@@ -420,6 +437,8 @@ def base(toy_model: Path, toy_data: Any, toy_text_data: Any, tmp_path_factory: p
     go_on(toy_data, folder / "odd", *ODD_MODEL, *run, steps=100)
     small = ["model.embedding_size=16", "model.hidden_size=16", "training.segment_rows=2", "training.segment_steps=5"]
     go_on(toy_text_data, folder / "language", *small, *run, steps=100)
+    corpus = ParallelFiles([toy_text / "train.src"], [toy_text / "train.tgt"], "error", name="toy")
+    build_memory(folder / "pair", corpus, folder / "memory")
     return folder
 
 
