@@ -1,5 +1,6 @@
 """How fast a GPU trains and translates with nmt: the measures of gpu.py, each a part of it."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Final, get_args
 
 import torch
 from arithmetic import Weights
-from gpu_work import Bench, train
+from gpu_work import Bench, queue, train
 from records import Record, record
 from torch.autograd import DeviceType
 from torch.autograd.profiler import profile
@@ -29,6 +30,9 @@ from nmt.training.update import Updater
 
 _KERNELS: Final = 12
 """Of a profile: those that take the most time."""
+_QUEUED: Final = 2
+"""Updates whose kernels a GPU takes before the first is done: about a thousand, after which the host waits."""
+_PROFILED: Final = 4
 _DRIVER: Final = Path("/proc/driver/nvidia/version")
 _DEFAULT: Final = TrainingSettings()
 
@@ -100,7 +104,7 @@ def training(
     *,
     kernels: int = _KERNELS,
 ) -> Iterator[Record]:
-    """Measure updates, and profile the last of them."""
+    """Measure updates, and profile the last few of them."""
     if bench.is_gpu:
         torch.cuda.reset_peak_memory_stats()
     model = bench.drawn(settings)
@@ -113,7 +117,17 @@ def training(
     yield record("nmt", "share of the peak of bf16 products", 100 * share, "%", name)
     if bench.is_gpu:
         yield record("nmt", "memory of training", torch.cuda.max_memory_allocated() / 2**30, "GiB", name)
-    yield from profiled(bench, updater, updates[-1:], name, kernels)
+    yield record("nmt", "host of a step", 1e3 * host_of(bench, updater, updates[-_QUEUED:]), "ms", name, "to queue it")
+    yield from profiled(bench, updater, updates[-_PROFILED:], name, kernels)
+
+
+def host_of(bench: Bench, updater: Updater, updates: list[UpdateData]) -> float:
+    """Time what the host does for an update, while the device has room for all that it is given; on a CPU that is
+    everything."""
+    bench.wait()
+    before = time.perf_counter()
+    queue(updater, updates)
+    return (time.perf_counter() - before) / len(updates)
 
 
 def operations(model: Seq2Seq, updates: list[UpdateData], settings: TrainingSettings) -> float:
@@ -130,7 +144,10 @@ def operations(model: Seq2Seq, updates: list[UpdateData], settings: TrainingSett
 
 
 def profiled(bench: Bench, updater: Updater, updates: list[UpdateData], name: str, kernels: int) -> Iterator[Record]:
-    """Count what the device does in an update, and how long it does nothing; name what takes the most time."""
+    """Count what the device does in an update, and how long it does nothing; name what takes the most time.
+
+    Of several updates, as the first kernels of the first one always wait for the host.
+    """
     # of a GPU's work only, as a host that is watched is slower; torch.profiler would load torch's compiler, too
     if bench.is_gpu and ProfilerActivity.CUDA not in supported_activities():
         yield record("nmt", "kernels of a step", 0, "kernels", name, "NOT SEEN: torch's profiler knows no GPU here")
@@ -150,14 +167,15 @@ def profiled(bench: Bench, updater: Updater, updates: list[UpdateData], name: st
     for start, end in spans:
         busy += max(0.0, end - max(start, last))
         last = max(last, end)
-    yield record("nmt", "kernels of a step", len(events), "kernels", name)
-    yield record("nmt", "step", (last - spans[0][0]) / 1e3, "ms", name, "on the device, first kernel to last")
+    count, about = len(updates), f"of {len(updates)}, first kernel to last, on the device"
+    yield record("nmt", "kernels of a step", len(events) / count, "kernels", name)
+    yield record("nmt", "step", (last - spans[0][0]) / 1e3 / count, "ms", name, about)
     yield record("nmt", "gaps of a step", 100 * (1 - busy / (last - spans[0][0])), "%", name)
     times: defaultdict[str, list[float]] = defaultdict(list)
     for each in events:
         times[each.name].append(each.time_range.elapsed_us())
     for kernel, taken in sorted(times.items(), key=lambda item: -sum(item[1]))[:kernels]:
-        yield record("nmt", "kernel", sum(taken) / 1e3, "ms a step", name, f"{len(taken)} x {kernel[:90]}")
+        yield record("nmt", "kernel", sum(taken) / 1e3 / count, "ms a step", name, f"{len(taken)} x {kernel[:90]}")
 
 
 def decoding(bench: Bench) -> Iterator[Record]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nmt.batching import plan_epoch
 from nmt.config import ModelSettings, TrainingSettings
@@ -149,7 +149,12 @@ class Bench:
         )
 
 
+def queue(updater: Updater, updates: list[UpdateData]) -> list[tuple[Tensor, Tensor]]:
+    """Give a device updates to make; return the summed loss and the norm of the gradient of each, as it will be."""
+    return [updater.update(data, step=step, seed=step, rate=0.001) for step, data in enumerate(updates, start=1)]
+
+
 def train(updater: Updater, updates: list[UpdateData]) -> list[tuple[float, float]]:
     """Make updates; return the loss a piece and the norm of the gradient of each."""
-    made = [updater.update(data, step=step, seed=step, rate=0.001) for step, data in enumerate(updates, start=1)]
-    return [(loss.item() / data.pieces, norm.item()) for (loss, norm), data in zip(made, updates, strict=True)]
+    made = zip(queue(updater, updates), updates, strict=True)
+    return [(loss.item() / data.pieces, norm.item()) for (loss, norm), data in made]

@@ -30,6 +30,9 @@ def test_every_part_gives_its_figures_on_a_cpu(tmp_path: Path) -> None:
     ends = [(record["measure"], record["notes"]) for record in found if str(record["measure"]).startswith("part ")]
     assert ends == [(f"part {name}", "done") for name in gpu.BUDGETS]
     assert {"training", "decoding", "kernels of a step", "waits of a step"} <= {record["measure"] for record in found}
+    measures = {(record["measure"], record["params"]) for record in found}
+    for measure in ("host of a step", "step", "gaps of a step"):  # at both sizes of a batch
+        assert {(measure, "large, 64"), (measure, "large, 128")} <= measures
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
