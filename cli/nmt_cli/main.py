@@ -28,7 +28,7 @@ from nmt_cli.vocabulary import vocabulary
 
 COMMANDS: Final = (
     *("prepare", "inspect", "train", "translate", "score", "tune", "plot", "average", "shortlist", "vectors"),
-    *("noise", "settings", "run", "demo", "lab"),
+    *("adapt", "noise", "settings", "run", "demo", "lab"),
 )
 """Each is a function in the module of its name."""
 

@@ -84,11 +84,7 @@ def make_objective(settings: TrainingSettings, counts: NDArray[np.int64]) -> Obj
 
 def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """Make the update rule, in the library's fused form."""
-    # Torch would load its compiler, which takes nearly as long as torch itself and has nothing to do here, to exempt
-    # these methods from compiling; it keeps what is then called in this attribute.
-    for method in (Optimizer.add_param_group, Optimizer.zero_grad):
-        plain = inspect.unwrap(method)
-        setattr(plain, "__dynamo_disable", plain)
+    spare_compiler()
     rate = settings.learning_rate
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -98,10 +94,20 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
     return kind(parameters, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)
 
 
+def spare_compiler() -> None:
+    """Let optimisers be made without torch's compiler, which takes nearly as long to load as torch itself.
+
+    It would be loaded to exempt these methods from compiling; torch keeps what is then called in this attribute.
+    """
+    for method in (Optimizer.add_param_group, Optimizer.zero_grad):
+        plain = inspect.unwrap(method)
+        setattr(plain, "__dynamo_disable", plain)
+
+
 @torch.no_grad()
-def step(optimizer: Optimizer) -> None:
-    """Do what `optimizer.step()` does, past the wrapper that loads torch's compiler for it."""
-    inspect.unwrap(type(optimizer).step)(optimizer)
+def step(optimizer: Optimizer, *closure: Callable[[], Tensor]) -> None:
+    """Do what `optimizer.step(*closure)` does, past the wrapper that loads torch's compiler for it."""
+    inspect.unwrap(type(optimizer).step)(optimizer, *closure)
 
 
 class MovingAverage:

@@ -1,0 +1,199 @@
+"""Corrections learnt together: few rows of the output layer, pairs of the training data beside them, and a guard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Event
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.config import Settings
+from nmt.errors import DataError, counted
+from nmt.io.lines import normaliser
+from nmt.models.seq2seq import Seq2Seq
+from nmt.prepared import PreparedData, ValidationSet
+from nmt.search.engine import search_batches
+from nmt.text.placeholders import mask_pair
+from nmt.text.tokenizer import Tokenizers
+from nmt.training.alike import Beside, Change, Pair, changes, evenly, holds
+from nmt.training.output_rows import Fit, OutputRows, Seen
+from nmt.training.translation import Validator
+
+_MOST: Final = 8
+"""Other pieces that a correction may ask for; one that asks for more is a rewrite."""
+_ALIKE: Final = 16
+"""Pairs of the training data to which the same is done, for each change."""
+_WITH_PIECE: Final = 16
+"""Pairs that stay as they are and hold a piece whose row changes, for each of them."""
+_ANY: Final = 100
+"""Pairs of any kind that stay as they are."""
+_GUARDING: Final = 100
+"""Validation pairs that guard, at most."""
+_BOUND: Final = 0.01
+"""Nats a piece by which their loss may rise."""
+_PARTS: Final = (1.0, 0.5, 0.25)
+"""How far towards what is best a round goes, one after the other until the guard does not object."""
+_ROUNDS: Final = 4
+_MOSTLY: Final = 0.9
+"""Share of the pieces of corrected words that are the most probable ones, in the pairs that are learnt, at the end."""
+_KEEPING: Final = 0.01
+"""What a nat of divergence counts, where one of the corrected line counts 1."""
+_STIFFNESS: Final = 1e-4
+"""For each time that a piece occurs in the data, at first: tied embeddings move with the rows."""
+_LOOSER: Final = 0.3
+"""What the stiffness is multiplied by for the next round."""
+_RARE: Final = 200
+"""A piece that occurs less often is as stiff as one that occurs so often."""
+
+RULE: Final = (
+    f"until all are learnt and {_MOSTLY:.0%} of what is like them, in {_ROUNDS} rounds at most; the loss of the "
+    f"validation pairs that guard may rise by {_BOUND} nats a piece"
+)
+"""When learning ends."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A correction, in pieces."""
+
+    src: list[int]
+    tgt: list[int]
+    before: list[int]
+    """The model's own translation."""
+
+    @cached_property
+    def changes(self) -> list[Change]:
+        """What differs between the two."""
+        return changes(self.before, self.tgt)
+
+    @property
+    def pieces(self) -> set[int]:
+        """The pieces that come, or go."""
+        return {piece for change in self.changes for piece in change.old + change.new}
+
+    @property
+    def refused(self) -> str:
+        """Why it is not to be learnt; empty: it is."""
+        if not self.changes:
+            return "it was translated so already"
+        pieces = sum(len(change.new) for change in self.changes)
+        if pieces > _MOST:
+            return f"it asks for {pieces} other pieces, more than {_MOST}: a rewrite, which takes fine-tuning"
+        return ""
+
+    def is_learnt(self, row: Sequence[int]) -> bool:
+        """Tell whether the corrected words stand in a translation, and not those that they replace."""
+        gone = (change.old for change in self.changes if change.old and not holds(self.tgt, change.old))
+        return all(holds(row, change.new) for change in self.changes) and not any(holds(row, old) for old in gone)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model that learns lessons in place; nothing is drawn at random."""
+
+    model: Seq2Seq
+    tokenizers: Tokenizers
+    settings: Settings
+    data: PreparedData
+
+    def lessons(self, corrections: Sequence[tuple[str, str]]) -> list[Lesson]:
+        """Make lessons of sources and their corrected targets."""
+        normalise = normaliser(cleans=self.settings.data.clean_invisible)
+        kinds = self.settings.tokenizer.placeholders
+        masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in corrections]
+        sources = self.tokenizers.src.encode([src for src, _ in masked])
+        targets = self.tokenizers.tgt.encode([tgt for _, tgt in masked])
+        return list(map(Lesson, sources, targets, self.translate(sources)))
+
+    def translate(self, sources: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return the greedy translations of sources."""
+        search = self.settings.search.model_copy(update={"beam_size": 1})
+        with torch.inference_mode():
+            found = search_batches(
+                self.model, sources, settings=search, reverse_source=self.settings.model.reverse_source
+            )
+        return [list(one.ids) for one in found]
+
+    def guard(self, lessons: Sequence[Lesson]) -> Validator:
+        """Choose validation pairs none of whose targets holds what lessons replace."""
+        valid = self.data.valid
+        free = [row for row in range(len(valid.tgt)) if _is_free(valid.tgt.row(row), lessons)]
+        if not free:
+            raise DataError(
+                f"each of the {counted(len(valid.tgt), 'validation pair')} of {self.data.folder} holds what the "
+                "corrections replace, so none can guard the rest"
+            )
+        rows = evenly(np.array(free), _GUARDING)
+        src_texts, tgt_texts = ([texts[row] for row in rows.tolist()] for texts in (valid.src_texts, valid.tgt_texts))
+        held = ValidationSet(valid.name, src_texts, tgt_texts, valid.src.take(rows), valid.tgt.take(rows))
+        return Validator(held, self.tokenizers, self.settings, "fp32")
+
+    def learn(self, lessons: Sequence[Lesson], guard: Validator) -> str:
+        """Learn lessons together, until each is learnt or the guard objects; return why not all are, or nothing."""
+        pieces = sorted(set[int]().union(*(lesson.pieces for lesson in lessons)))
+        rows = OutputRows(self.model, torch.tensor(pieces))
+        taught, kept = self._taught(lessons), self._kept(lessons, pieces)
+        weights = torch.tensor([weight for _, weight in taught])
+        stiffness, origin, limit = self._stiffness(pieces), rows.copy()[0], self._loss(guard) + _BOUND
+        seen, seen_kept = self._see(rows, [pair for pair, _ in taught]), self._see(rows, kept)
+        before = seen_kept.log_probabilities(*rows.copy())
+        for _ in range(_ROUNDS):
+            fit = Fit(seen, weights[seen.pair], seen_kept, before, _KEEPING, origin, stiffness)
+            if not self._move(rows, *fit.solve(*rows.copy()), guard=guard, limit=limit):
+                return f"it would cost the validation pairs that guard more than {_BOUND} nats a piece"
+            seen, seen_kept = self._see(rows, [pair for pair, _ in taught]), self._see(rows, kept)
+            found = self.translate([lesson.src for lesson in lessons])
+            learnt = all(lesson.is_learnt(row) for lesson, row in zip(lessons, found, strict=True))
+            if learnt and seen.share_right(*rows.copy()) >= _MOSTLY:
+                return ""
+            stiffness = stiffness * _LOOSER
+        return f"{_ROUNDS} rounds were not enough"
+
+    def _move(self, rows: OutputRows, weight: Tensor, bias: Tensor, *, guard: Validator, limit: float) -> bool:
+        """Move rows as far as the loss of the guard stays within a limit: all the way, a half or a quarter, or not."""
+        old_weight, old_bias = rows.copy()
+        for part in _PARTS:
+            rows.put(old_weight.lerp(weight, part), old_bias.lerp(bias, part))
+            if self._loss(guard) <= limit:
+                return True
+        rows.put(old_weight, old_bias)
+        return False
+
+    def _see(self, rows: OutputRows, pairs: Sequence[Pair]) -> Seen:
+        return Seen.of(rows, pairs, reverse_source=self.settings.model.reverse_source)
+
+    @torch.inference_mode()
+    def _loss(self, guard: Validator) -> float:
+        loss = guard.loss(self.model, Event())
+        assert loss is not None  # nobody asks it to stop
+        return loss
+
+    def _taught(self, lessons: Sequence[Lesson]) -> list[tuple[Pair, float]]:
+        """Return what is to be learnt, with what it counts: each corrected line, and twice that pairs like it."""
+        taught = list[tuple[Pair, float]]()
+        for lesson in lessons:
+            taught.append(((lesson.src, lesson.tgt), 1.0))
+            for change in lesson.changes:
+                alike = Beside(self.data).alike(lesson.src, change, _ALIKE)
+                taught += [(pair, 2 / len(alike)) for pair in alike]
+        return taught
+
+    def _kept(self, lessons: Sequence[Lesson], pieces: Sequence[int]) -> list[Pair]:
+        """Return pairs that are to stay as they are: none whose target holds what lessons replace."""
+        neighbours = Beside(self.data)
+        pairs = neighbours.with_pieces(pieces, _WITH_PIECE) + neighbours.any_of(_ANY)
+        return [pair for pair in pairs if _is_free(pair[1], lessons)]
+
+    def _stiffness(self, pieces: Sequence[int]) -> Tensor:
+        counts = self.data.target_counts[pieces]
+        if self.tokenizers.joint:
+            counts = counts + self.data.source_counts[pieces]
+        return torch.from_numpy(counts).clamp_min(_RARE) * _STIFFNESS
+
+
+def _is_free(row: Sequence[int], lessons: Sequence[Lesson]) -> bool:
+    """Tell whether a target holds nothing that lessons replace."""
+    return not any(change.old and holds(row, change.old) for lesson in lessons for change in lesson.changes)

@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+
+from nmt.errors import DataError, ModelError
+from nmt.io.files import sha256
+from nmt.models.folder import WEIGHTS, read_training
+from nmt.prepared import PreparedData
+from nmt.training import lessons
+from nmt.training.adapting import Adaptation, adapt_model, read_corrections
+from nmt.translate import Translator
+
+PAIR = ("bat cow den", "bato hato deno")
+
+
+@pytest.fixture
+def learn(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> "Learn":
+    return Learn(toy_model, toy_data, tmp_path)
+
+
+class Learn:
+    def __init__(self, parent: Path, data: PreparedData, folder: Path) -> None:
+        self.parent, self.data, self.folder = parent, data, folder
+
+    def __call__(self, *pairs: tuple[str, str], name: str = "new") -> tuple[Path, Adaptation]:
+        return self.folder / name, adapt_model(self.parent, self.folder / name, pairs, data=self.data)
+
+
+def translations(folder: Path, *lines: str) -> list[str]:
+    found = Translator.load(folder, device="cpu", precision="fp32").translate(lines)
+    return [best.text for best, *_ in found]
+
+
+def test_a_correction_is_learnt_and_the_parent_is_untouched(learn: Learn) -> None:
+    before = {path.name: sha256(path) for path in learn.parent.iterdir() if path.is_file()}
+    new, done = learn(PAIR)
+    (one,) = done.corrections
+    assert (one.before, one.after, one.learnt, one.reason) == ("bato cowo deno", PAIR[1], True, "")
+    assert translations(new, PAIR[0]) == [PAIR[1]]
+    assert {path.name: sha256(path) for path in learn.parent.iterdir() if path.is_file()} == before
+
+
+def test_other_sentences_with_the_word_follow_and_those_without_it_stay(learn: Learn) -> None:
+    new, _ = learn(PAIR)
+    lines = ["den cow", "cow log map", "kit log map", "jam gum jam"]
+    assert translations(new, *lines) == ["deno hato", "hato logo mapo", "kito logo mapo", "jamo gumo jamo"]
+
+
+def test_corrections_are_learnt_together(learn: Learn) -> None:
+    _, done = learn(PAIR, ("kit log", "kito jamo"))
+    assert [one.after for one in done.corrections] == [PAIR[1], "kito jamo"]
+
+
+def test_what_is_translated_so_already_changes_no_weight(learn: Learn) -> None:
+    new, done = learn(("bat cow", "bato cowo"))
+    assert sha256(new / WEIGHTS) == sha256(learn.parent / WEIGHTS)
+    assert [one.reason for one in done.corrections] == ["it was translated so already"]
+
+
+def test_a_line_written_anew_is_not_learnt(learn: Learn) -> None:
+    _, done = learn(("bat cow", "gumo hato jamo kito logo mapo gumo hato jamo"))
+    (one,) = done.corrections
+    assert not one.learnt
+    assert one.reason.endswith("other pieces, more than 8: a rewrite, which takes fine-tuning")
+
+
+def test_what_costs_the_guarding_pairs_too_much_is_undone_and_named(
+    learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lessons, "_BOUND", -1.0)
+    new, done = learn(PAIR)
+    assert sha256(new / WEIGHTS) == sha256(learn.parent / WEIGHTS)
+    assert done.guard.before == done.guard.after
+    (one,) = done.corrections
+    assert (one.after, one.learnt) == (one.before, False)
+    assert one.reason == "it would cost the validation pairs that guard more than -1.0 nats a piece"
+
+
+def test_pairs_with_the_replaced_words_do_not_guard(learn: Learn) -> None:
+    _, done = learn(PAIR)
+    texts = learn.data.valid.tgt_texts
+    assert done.guard.pairs == sum("cowo" not in text.split() for text in texts) < len(texts)
+
+
+def test_where_every_validation_pair_has_the_replaced_words_none_is_learnt(learn: Learn) -> None:
+    guard = learn.data.valid.tgt_texts
+    everything = [(text.replace("o ", " ").removesuffix("o"), "gumo") for text in guard]
+    with pytest.raises(DataError) as error:
+        learn(*everything)
+    assert str(error.value) == (
+        f"each of the 20 validation pairs of {learn.data.folder} holds what the corrections replace, so none can guard "
+        "the rest"
+    )
+
+
+def test_the_same_corrections_give_the_same_weights(learn: Learn) -> None:
+    one, _ = learn(PAIR, name="one")
+    other, _ = learn(PAIR, name="other")
+    assert sha256(one / WEIGHTS) == sha256(other / WEIGHTS)
+
+
+def test_the_card_counts_the_corrections_and_names_the_parent(learn: Learn) -> None:
+    new, _ = learn(PAIR, ("kit log", "kito logo"))
+    card = read_training(new)
+    assert (card["corrections"], card["learnt"]) == (2, 1)
+    assert [parent["sha256"] for parent in card["parents"]] == [sha256(learn.parent / WEIGHTS)]
+
+
+def test_a_folder_that_holds_files_is_refused(learn: Learn) -> None:
+    (learn.folder / "new").mkdir()
+    (learn.folder / "new" / "file").touch()
+    with pytest.raises(ModelError, match="holds files already; choose a new or empty folder"):
+        learn(PAIR)
+
+
+def test_a_language_model_is_refused(toy_language_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds a language model, expected a translation model"):
+        adapt_model(toy_language_model, tmp_path / "new", [PAIR], data=toy_data)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("a", "1 column with text of 1"), ("a\t ", "1 column with text of 2"), ("a\tb\tc", "3 columns with text of 3")],
+)
+def test_a_line_that_is_no_pair_is_named(line: str, found: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.tsv"
+    path.write_text(f"bat\tbato\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        read_corrections(path)
+    assert str(error.value) == f"{path}, line 3: found {found}, expected 2: source <tab> corrected target"
+
+
+def test_a_file_without_corrections_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.tsv"
+    path.write_text("\n", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        read_corrections(path)
+    assert str(error.value) == f"{path} holds no corrections; expected lines of source <tab> corrected target"

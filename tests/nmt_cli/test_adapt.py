@@ -1,0 +1,52 @@
+import json
+import re
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from nmt.prepared import PreparedData
+from nmt_cli.main import app
+
+
+def adapt(model: Path, data: PreparedData, text: str, folder: Path, *options: str) -> Result:
+    corrections = folder / "corrections.tsv"
+    corrections.write_text(text, encoding="utf-8")
+    arguments = ["adapt", model, corrections, "-o", folder / "new", "--data", data.folder, *options]
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_what_it_did_to_the_corrected_lines_and_the_rest_is_printed(
+    toy_model: Path, toy_data: PreparedData, tmp_path: Path
+) -> None:
+    result = adapt(toy_model, toy_data, "bat cow den\tbato hato deno\nbat\tbato\n", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    first, second, counts, guard = result.stdout.splitlines()
+    assert first == "bato cowo deno -> bato hato deno"
+    assert second == "bato -> bato (not learnt, as it was translated so already; expected: bato)"
+    assert counts == "learnt: 1 of 2"
+    number = r"\d+\.\d+"
+    pattern = rf"\d+ validation pairs without these words: loss {number} -> {number}, BLEU {number} -> {number}"
+    assert re.fullmatch(pattern, guard)
+    assert result.stderr.startswith("2 corrections, learnt together until all are learnt and 90% of what ")
+
+
+def test_the_same_as_json(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
+    result = adapt(toy_model, toy_data, "bat cow den\tbato hato deno\n", tmp_path, "--json")
+    found = json.loads(result.stdout)
+    assert found["corrections"] == [
+        {
+            "target": "bato hato deno",
+            "before": "bato cowo deno",
+            "after": "bato hato deno",
+            "learnt": True,
+            "reason": "",
+        }
+    ]
+    assert found["guard"].keys() == {"pairs", "before", "after"}
+
+
+def test_a_line_without_a_tab_is_an_error(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
+    result = adapt(toy_model, toy_data, "bat cow den\n", tmp_path)
+    assert result.exit_code == 1
+    assert "corrections.tsv, line 1: found 1 column" in result.stderr
+    assert not (tmp_path / "new").exists()
