@@ -1,6 +1,9 @@
 """Recorded loops against the loops themselves; without a GPU, doing work again stands in for a CUDA graph."""
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +18,7 @@ from nmt.models.cells import cho_gru, layer_norm, peephole, ssru
 from nmt.models.cells.layer import LAYERS, Recurrence, make_layer
 from nmt.models.decoder import DecoderSizes, InputFeedingDecoder
 from nmt.models.embedding import Dropout, VariationalDropout
-from nmt.models.recording import RecordedLoop, Recordings, Work
+from nmt.models.recording import Recordings, Work, recorded
 
 
 class Tape:
@@ -75,6 +78,58 @@ def test_the_shape_that_was_not_met_for_longest_is_forgotten(monkeypatch: pytest
     assert (tape.made, tape.played) == (1, 0)
 
 
+def test_each_arithmetic_of_autocast_has_a_recording_of_its_own() -> None:
+    tape = Tape()
+    recordings = Recordings(tape)
+    x = numbers(3, 3, seed=1)
+    kinds = [None, torch.bfloat16, torch.float16, None]
+    for kind in kinds:
+        for _ in range(4):
+            with torch.autocast("cpu", kind or torch.bfloat16, enabled=kind is not None):
+                [product], expected = recordings("product", lambda x: [x @ x], [x]), x @ x
+            assert product.dtype == (kind or torch.float32)
+            assert torch.equal(product, expected)
+    assert tape.made == len(set(kinds))
+
+
+def test_inference_and_training_may_share_a_recording() -> None:
+    tape = Tape()
+    recordings = Recordings(tape)
+    for turn in range(6):
+        for size in (3, 30):  # of which the second takes more memory
+            with torch.inference_mode(turn % 2 == 0):
+                x = numbers(size, seed=turn)
+                [doubled] = recordings("double", lambda x: [x + x], [x])
+                assert torch.equal(doubled, x + x)
+    assert tape.made == 2
+
+
+def test_threads_have_recordings_one_after_the_other() -> None:
+    both = threading.Barrier(2)
+
+    def record(work: Work) -> Work:
+        def play() -> None:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)  # meanwhile nobody else puts anything into the memory
+            work()
+
+        work()
+        return play
+
+    recordings = Recordings(record)
+
+    def doubled(x: Tensor) -> Tensor:
+        return recordings("double", lambda x: [x + x], [x])[0]
+
+    shapes = [numbers(size, seed=size) for size in (5, 3)]
+    for _ in range(3):
+        for x in shapes:
+            doubled(x)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(doubled, shapes))
+    assert all(torch.equal(one, 2 * x) for x, one in zip(shapes, found, strict=True))
+
+
 LOOPS = {"peephole_lstm": peephole, "layer_norm_lstm": layer_norm, "cho_gru": cho_gru, "ssru": ssru}
 
 
@@ -82,6 +137,16 @@ def test_every_cell_that_loops_in_training_is_here() -> None:
     make_layer(Recurrence("lstm", 0.0), input_size=1, hidden_size=1)
     modules = {name: make.__module__ for name, make in LAYERS.items() if not make.__module__.endswith(".fused")}
     assert modules == {name: module.__name__ for name, module in LOOPS.items()}
+
+
+def recorded_by(recordings: Recordings) -> Any:
+    """Return what takes the place of `loop` where a GPU's recordings are these."""
+
+    def loop(steps: Any, *given: Tensor, results: int = 1) -> Any:
+        made = recorded(steps, recordings, *given, results=results)
+        return made[0] if results == 1 else made
+
+    return loop
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
@@ -93,10 +158,6 @@ def test_a_recorded_loop_has_the_outputs_and_gradients_of_the_loop(
     layer = make_layer(Recurrence(cell, 0.1), input_size=5, hidden_size=8).train()
     tape = Tape()
     recordings = Recordings(tape)
-
-    def recorded(steps: Any, *given: Tensor, results: int = 1) -> Any:
-        made = RecordedLoop.apply(steps, recordings, results, *given)  # type: ignore[no-untyped-call]
-        return made[0] if results == 1 else made
 
     def trained(seed: int) -> list[Tensor]:
         torch.manual_seed(seed)  # of dropped weights
@@ -112,7 +173,7 @@ def test_a_recorded_loop_has_the_outputs_and_gradients_of_the_loop(
     for seed in range(5):
         expected = trained(seed)
         with monkeypatch.context() as patch:
-            patch.setattr(LOOPS[cell], "loop", recorded)
+            patch.setattr(LOOPS[cell], "loop", recorded_by(recordings))
             found = trained(seed)
         assert len(found) == len(expected) > 4
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
@@ -212,6 +273,28 @@ def test_a_gpu_replays_input_feeding_as_its_loop_goes(
             expected = learnt_by(decoder, positions=16, precision=precision, seed=seed)
         for one, other in zip(found, expected, strict=True):
             assert (one - other).norm() <= (1e-4 if precision == "fp32" else 0.03) * other.norm()
+
+
+@pytest.mark.parametrize("cell", LOOPS)
+def test_a_recorded_loop_without_gradients_has_the_outputs_of_the_loop(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = make_layer(Recurrence(cell, 0.1), input_size=5, hidden_size=8).eval()
+    tape = Tape()
+    recordings = Recordings(tape)
+
+    def read(seed: int) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+            outputs, state = layer.run(numbers(3, 4, 5, seed=seed))
+        return [outputs, *state]
+
+    for seed in range(5):
+        expected = read(seed)
+        with monkeypatch.context() as patch:
+            patch.setattr(LOOPS[cell], "loop", recorded_by(recordings))
+            found = read(seed)
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert (tape.made, tape.played) == (1, 2)  # there is no way back
 
 
 def test_work_is_recorded_on_the_device_that_it_is_done_on(monkeypatch: pytest.MonkeyPatch) -> None:
