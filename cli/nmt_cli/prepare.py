@@ -127,7 +127,7 @@ def run_preparation(
     """Prepare data with progress on stderr; the table of what came of it goes to `table`."""
     with loading("libraries"):
         from nmt.config.load import check_kind
-        from nmt.prepare.blocks import work_folder
+        from nmt.io.work import work_folder
         from nmt.prepare.pipeline import prepare as prepare_data
 
     check_kind(settings)

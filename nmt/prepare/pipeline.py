@@ -17,20 +17,8 @@ from nmt.corpus.hashes import Overlap
 from nmt.errors import DataError, NmtError
 from nmt.io.files import naming, sha256
 from nmt.io.limits import usable_cores
-from nmt.prepare.blocks import (
-    REJECTIONS,
-    BlockResult,
-    Encoded,
-    Fresh,
-    Sifted,
-    Trained,
-    forget,
-    keyed,
-    locked,
-    put_in_place,
-    recover,
-    work_folder,
-)
+from nmt.io.work import forget, keyed, locked, put_in_place, recover, work_folder
+from nmt.prepare.blocks import REJECTIONS, BlockResult, Encoded, Fresh, Sifted, Trained
 from nmt.prepare.inputs import Corpus, Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind
 from nmt.prepare.stages import BLOCK_READ, OnProgress, StageProgress, Stages, by_column, encode

@@ -23,6 +23,7 @@ from nmt.corpus.base import Block, R
 from nmt.corpus.cleaning import Reason
 from nmt.corpus.hashes import Bits, Overlap, Side, find_duplicates, read_bits
 from nmt.io.files import replacing, write_text
+from nmt.io.work import is_whole, whole
 from nmt.io.workers import map_blocks
 from nmt.prepare.blocks import (
     HASHES,
@@ -40,8 +41,6 @@ from nmt.prepare.blocks import (
     Sifted,
     Trained,
     as_npy,
-    is_whole,
-    whole,
     write_records,
 )
 from nmt.prepare.inputs import Corpus
