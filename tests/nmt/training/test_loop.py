@@ -1,5 +1,3 @@
-import errno
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from nmt.errors import TrainingError
-from nmt.models import kernels
+from nmt.models import fused_layers
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints
-from nmt.training.observers import Scores, StopRequest, read_metrics
+from nmt.training.observers import StopRequest, read_metrics
 from nmt.training.state import TrainingState
 
 MakeRun = Callable[..., Any]
@@ -54,7 +52,7 @@ def test_a_stopped_and_continued_run_gives_the_same_weights_to_the_bit(
 
 @pytest.fixture
 def fp16_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "find", lambda name: None)  # oneDNN trains no LSTM in it
+    monkeypatch.setattr(fused_layers, "find", lambda name: None)  # oneDNN trains no LSTM in it
 
 
 @pytest.mark.usefixtures("fp16_on_a_cpu")
@@ -174,108 +172,6 @@ class UntilEpoch:
         return self.run.state.position.epoch >= self.epoch
 
 
-def test_validation_chooses_the_best_and_records_everything(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, scores=[10, 30, 20])
-    assert run.go()
-    assert run.saved == [4, 8]
-    assert [report.is_best for report in run.watcher.validations] == [True, True, False]
-    assert (run.state.best_score, run.state.best_step, run.state.stale) == (30.0, 8, 1)
-    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records if record["kind"] == "valid"] == [4, 8, 12]
-    assert [record["step"] for record in records if record["kind"] == "train"] == [2, 4, 6, 8, 10, 12]
-
-
-def test_the_best_can_be_chosen_by_loss(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, scores=[10, 30, 20], best_by="loss")
-    run.go()
-    assert run.state.best_score == -70.0
-
-
-def test_further_sets_that_have_a_weight_share_in_the_choice(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, validation_weights={"old": 1.0})
-    found = iter([(10.0, 50.0), (30.0, 20.0), (20.0, 45.0)])
-
-    def validate(stop: object) -> Scores:
-        new, old = next(found)
-        return Scores(2.0, new, {"old": Scores(2.0, old), "talks": Scores(2.0, 99.0)})
-
-    run.validate = validate  # type: ignore[method-assign]
-    run.go()
-    assert (run.state.best_score, run.state.best_step) == (32.5, 12)
-
-
-def test_while_bleu_is_near_zero_the_lowest_loss_chooses_and_that_is_warned_about_once(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, messages = make_run(tmp_path, total=28, patience=2), list[str]()
-    monkeypatch.setattr(run.watcher, "on_message", messages.append)
-    found = iter([(0.0, 5.0), (0.5, 4.0), (0.0, 3.0), (0.0, 3.5), (0.0, 2.0), (2.0, 6.0), (0.0, 1.0)])
-    run.validate = lambda stop: Scores(*reversed(next(found)))
-    assert run.go()
-    assert run.saved == [4, 8, 12, 20, 24]
-    assert (run.state.best_score, run.state.best_step, run.state.step) == (2.0, 24, 28)
-    assert messages == [
-        "warning: validation BLEU has stayed below 1 while the loss fell; until it rises, the best model is that of "
-        'the lowest loss; which tokenizer BLEU uses is set by training.bleu_tokenizer (now "auto")'
-    ]
-
-
-def test_patience_ends_the_run_early_and_for_good(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, total=100, scores=[10, 9, 8, 7], patience=2)
-    assert run.go()
-    assert run.state.step == 12
-    again = make_run(tmp_path, total=100, patience=2)
-    assert again.go()
-    assert again.state.step == 12
-
-
-def test_plateaus_halve_the_learning_rate(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, total=24, scores=[10, 9, 8, 7, 6, 5], schedule="plateau", plateau_patience=2)
-    run.go()
-    assert run.state.halvings == 2
-    rates = [report.learning_rate for report in run.watcher.steps]
-    assert rates[-1] == pytest.approx(run.settings.learning_rate / 4)
-
-
-def test_a_validation_that_a_stop_cuts_short_is_made_up_for(make_run: MakeRun, tmp_path: Path) -> None:
-    for name in ("straight", "stopped"):
-        (tmp_path / name).mkdir()
-    straight = make_run(tmp_path / "straight", scores=[1, 2, 3])
-    assert straight.go()
-    first = make_run(tmp_path / "stopped")
-    first.interrupt_validation = True
-    assert not first.go()
-    assert (first.state.step, first.state.validated) == (4, 0)
-    second = make_run(tmp_path / "stopped")
-    second.interrupt_validation = True
-    assert not second.go()
-    assert second.state.step == 4
-    third = make_run(tmp_path / "stopped", scores=[1, 2, 3])
-    assert third.go()
-    assert [report.step for report in third.watcher.validations] == [4, 8, 12]
-    assert third.weights() == straight.weights()
-
-
-def test_the_validation_of_the_last_step_is_made_up_for_once(make_run: MakeRun, tmp_path: Path) -> None:
-    first, second, third = (make_run(tmp_path, total=4, scores=[7]) for _ in range(3))
-    first.interrupt_validation = True
-    assert not first.go()
-    assert second.go()
-    assert third.go()
-    assert len(second.watcher.validations) == 1
-    assert third.watcher.validations == []
-    assert third.state.best_score == 7.0
-
-
-def test_a_moving_average_is_what_is_validated(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, ema_decay=0.9)
-    run.go()
-    assert run.average is not None
-    with run.average.in_place():
-        assert run.seen[-1] == run.weights()
-    assert run.seen[-1] != run.weights()
-
-
 class Ticking:
     """A clock that goes on by a second whenever somebody looks."""
 
@@ -375,66 +271,3 @@ def test_a_run_that_is_stopped_before_its_first_step_or_after_a_validation_valid
     assert not run.go()
     assert (run.saved, run.state.step) == ([4], 6)
     assert run.watcher.messages == []
-
-
-def test_steps_go_on_while_a_checkpoint_is_written_and_the_next_one_waits_for_it(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = make_run(tmp_path, total=8, validate_every=100, checkpoint_every=2)
-    goes_on, told = threading.Event(), list[tuple[int, list[int]]]()
-    copy_state = run.checkpoints.writer
-
-    def writer(*args: Any) -> Callable[[], None]:
-        told.append((run.state.step, list(map(checkpoint_step, list_checkpoints(tmp_path)))))
-        write = copy_state(*args)
-        return lambda: write() if goes_on.wait(10) else None
-
-    monkeypatch.setattr(run.checkpoints, "writer", writer)
-    monkeypatch.setattr(run.watcher, "on_progress", lambda progress: goes_on.set() if progress.step == 3 else None)
-    assert run.go()
-    assert goes_on.is_set()  # which the third step has done
-    assert told == [(2, []), (4, [2]), (6, [4]), (8, [6])]
-    assert list(map(checkpoint_step, list_checkpoints(tmp_path))) == [8]
-
-
-def test_a_checkpoint_follows_the_best_model_of_its_step(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, total=4)
-    seen = list[int]()
-
-    def model_writer(state: TrainingState, told: object) -> Callable[[], None]:
-        return lambda: seen.append(newest_step(tmp_path))
-
-    run.model_writer = model_writer
-    assert run.go()
-    assert (seen, newest_step(tmp_path)) == ([0], 4)
-
-
-def test_a_full_disk_ends_the_run_at_the_next_step_and_leaves_the_last_checkpoint(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert make_run(tmp_path, total=4).go()
-    (good,) = list_checkpoints(tmp_path)
-    before = good.read_bytes()
-    run = make_run(tmp_path, total=1000, checkpoint_every=6, validate_every=1000)
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("nmt.training.checkpoint.safetensors_of", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*checkpoints/step-00000006.safetensors'"):
-        run.go()
-    assert run.state.step < 1000
-    assert [path.name for path in good.parent.iterdir()] == [good.name]
-    assert good.read_bytes() == before
-
-
-def test_a_model_that_cannot_be_written_is_in_no_checkpoint(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path, total=4)
-
-    def full() -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
-
-    run.model_writer = lambda state, told: full
-    with pytest.raises(OSError, match=r"No space left on device: 'model.safetensors'"):
-        run.go()
-    assert list_checkpoints(tmp_path) == []

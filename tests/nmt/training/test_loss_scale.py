@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.config import TrainingSettings
-from nmt.models import kernels
+from nmt.models import fused_layers
 from nmt.training.loss_scale import LossScale
 from nmt.training.update import Updater, make_optimizer
 from tests.nmt.training.test_update import ALONE, CPU, data, plain, tiny
@@ -108,7 +108,7 @@ def updated(precision: str, *, scale: LossScale | None, groups: Sequence[Sequenc
 
 
 def test_an_update_in_fp16_is_close_to_one_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "find", lambda name: None)  # oneDNN trains no LSTM in it
+    monkeypatch.setattr(fused_layers, "find", lambda name: None)  # oneDNN trains no LSTM in it
     exact = updated("fp32", scale=None)
     for groups in [(range(8),), ([0, 3, 5], [1], [2, 4, 6, 7])]:
         for found, expected in zip(updated("fp16", scale=LossScale(CPU), groups=groups), exact, strict=True):

@@ -1,7 +1,8 @@
-"""Small translators: one that says what it hears, and one that has learnt nothing."""
+"""Small translators: one that says what it hears, one that has learnt nothing, and one that has learnt something."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -75,6 +76,12 @@ EchoWith = Callable[..., Translator]
 
 def best_texts(translator: Translator, lines: Sequence[str], options: Options = DEFAULT) -> list[str]:
     return [best.text for best, *_ in translator.translate(lines, options)]
+
+
+@pytest.fixture(scope="module")
+def toy(toy_model: Path) -> Translator:
+    """What has learnt that every word gains an -o."""
+    return Translator.load(toy_model, device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,6 @@ from nmt.io import lines as lines_module
 from nmt.markup.spans import compile_pattern
 from nmt.models.build import build_model
 from nmt.models.devices import choose_search_precision, for_inference
-from nmt.models.folder import ModelFolder, Vocabularies
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Tokenizer, Tokenizers, tokenizer_files
 from nmt.text.tokenizer_training import train_tokenizer
@@ -32,12 +31,6 @@ from nmt.translate.translator import Precision
 from .conftest import TEXT, Echo, EchoWith, Place, best_texts
 
 pytestmark = pytest.mark.filterwarnings("ignore:a model of pieces")
-
-
-@pytest.fixture(scope="module")
-def toy(toy_model: Path) -> Translator:
-    """What has learnt that every word gains an -o."""
-    return Translator.load(toy_model, device="cpu", precision="fp32")
 
 
 @pytest.mark.parametrize("folders", [1, 2])
@@ -288,52 +281,6 @@ def test_loading_computes_with_one_thread(toy_model: Path) -> None:
     torch.set_num_threads(2)
     Translator.load(toy_model, device="cpu")
     assert torch.get_num_threads() == 1
-
-
-def test_models_of_one_tokenizer_decide_together(toy_model: Path, toy: Translator) -> None:
-    ensemble = Translator.load(toy_model, toy_model, device="cpu", precision="fp32")
-    lines = ["bat cow", "hat jam kit"]
-    assert best_texts(ensemble, lines) == best_texts(toy, lines)
-    scores = [best.score for best, *_ in ensemble.translate(lines)]
-    assert scores == pytest.approx([best.score for best, *_ in toy.translate(lines)], abs=1e-5)
-    with pytest.raises(ConfigError, match="a single model"):
-        ensemble.translate(lines, Options(shortlist=32))
-
-
-def untrained(folder: Path, tokenizer: Path, *overrides: str) -> Path:
-    """Write a tiny model."""
-    tiny = ["model.embedding_size=8", "model.hidden_size=8", "model.encoder_layers=1", *overrides]
-    chosen, size = load_settings(overrides=tiny), len(Tokenizer.load(tokenizer))
-    model = build_model(chosen.model, src_vocab_size=size, tgt_vocab_size=size, joint=True, seed=3)
-    sizes = Vocabularies(src=size, tgt=size, joint=True)
-    made = ModelFolder(folder, settings=chosen, vocabularies=sizes, tokenizers={tokenizer.name: tokenizer.read_bytes()})
-    made.create()
-    made.save(model, {})
-    return folder
-
-
-def test_models_that_do_not_fit_are_refused(toy_model: Path, tmp_path: Path, tokenizer_bytes: bytes) -> None:
-    [own] = tokenizer_files(toy_model)
-    foreign = tmp_path / own.name
-    foreign.write_bytes(tokenizer_bytes)
-    other = untrained(tmp_path / "other", foreign)
-    with pytest.raises(ModelError) as caught:
-        Translator.load(toy_model, other, device="cpu")
-    assert str(caught.value) == (f"{other} has other tokenizers than {toy_model}; the models of an ensemble share them")
-    forwards = untrained(tmp_path / "forwards", own, "model.reverse_source=false")
-    with pytest.raises(ConfigError) as refused:
-        Translator.load(toy_model, forwards, device="cpu")
-    assert str(refused.value) == (
-        f"{forwards} has model.reverse_source = false, {toy_model} has the opposite; "
-        "the models of an ensemble read in one direction"
-    )
-
-
-def test_models_of_other_shapes_decide_together(toy_model: Path, tmp_path: Path) -> None:
-    [tokenizer] = tokenizer_files(toy_model)
-    small = untrained(tmp_path / "small", tokenizer, "model.cell='gru'", "model.input_feeding=true")
-    [[found]] = Translator.load(toy_model, small, device="cpu").translate(["bat cow"])
-    assert (found.text, found.parts) == ("bato cowo", 1)
 
 
 def test_what_is_no_model_is_named(toy_model: Path, tmp_path: Path) -> None:

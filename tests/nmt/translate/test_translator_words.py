@@ -17,12 +17,6 @@ from .conftest import best_texts
 
 
 @pytest.fixture(scope="module")
-def toy(toy_model: Path) -> Translator:
-    """What has learnt that every word gains an -o."""
-    return Translator.load(toy_model, device="cpu", precision="fp32")
-
-
-@pytest.fixture(scope="module")
 def shortlisted(toy: Translator, toy_model: Path) -> Translator:
     """The same with shortlists of the first pieces that are no special ones."""
     model, _ = load_model(toy_model, device=torch.device("cpu"))
