@@ -119,6 +119,14 @@ def test_recorded_pieces_are_those_drawn_one_by_one(
     assert recordings.played >= 4
 
 
+@pytest.mark.needs("gpu")
+def test_a_gpu_replays_what_it_would_draw(toy_language_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, generation = Generator.load(toy_language_model, device="cuda"), Generation(max_length=50)
+    found = [list(generator.lines(generation, count=70)), list(islice(generator.text(generation), 9))]
+    monkeypatch.setattr(generator_module, "recorder_for", lambda device: None)
+    assert found == [list(generator.lines(generation, count=70)), list(islice(generator.text(generation), 9))]
+
+
 def test_a_line_that_is_over_does_not_fail_by_those_beside_it(generator: Generator) -> None:
     generation = Generation(Sampling(seed=5), max_length=12)
     [first] = generator.lines(generation, count=1)

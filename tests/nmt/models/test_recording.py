@@ -297,6 +297,20 @@ def test_a_recorded_loop_without_gradients_has_the_outputs_of_the_loop(
     assert (tape.made, tape.played) == (1, 2)  # there is no way back
 
 
+@pytest.mark.needs("gpu")
+@pytest.mark.parametrize("cell", LOOPS)
+def test_a_gpu_replays_a_loop_without_gradients_as_it_goes(cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = make_layer(Recurrence(cell, 0.1), input_size=5, hidden_size=8).eval().to("cuda")
+    for seed in range(5):
+        with torch.autocast("cuda", torch.bfloat16), torch.inference_mode():
+            x = numbers(3, 4, 5, seed=seed).to("cuda")
+            found, _ = layer.run(x)
+            with monkeypatch.context() as patch:
+                patch.setattr(LOOPS[cell], "loop", lambda steps, *given, results=1: steps.apply(*given))
+                expected, _ = layer.run(x)
+        torch.testing.assert_close(found, expected)
+
+
 def test_work_is_recorded_on_the_device_that_it_is_done_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(device=device))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
