@@ -178,9 +178,11 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
             f"{schedule.peak:g}; lower training.warmup_steps, or train longer"
         )
     if schedule.warmup_steps < training.warmup_steps:
+        rises = f"rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run"
+        how = rises if schedule.warmup_steps else "is at its peak from the first step on"
         yield (
-            f"the learning rate rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run: "
-            f"training.warmup_steps = {training.warmup_steps:,} is too long for {training.time or 'that'}"
+            f"the learning rate {how}: training.warmup_steps = {training.warmup_steps:,} is too long for "
+            f"{training.time or counted(steps, 'step')}"
         )
     if processes > 1 and training.threads not in ("auto", 1):
         yield (

@@ -1,14 +1,15 @@
 """The settings of a run: from the prepared data, a run already begun, the recipe and the command line."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nmt.config import Settings, TrainingSettings, load_settings
 from nmt.config.load import fit_settings, to_tree
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, ModelError
 from nmt.models.folder import CONFIG, check_hashes, load_own_tokenizers, read_settings
 from nmt.prepared.manifest import prepared_sections, without_paths
-from nmt.text.tokenizer import Tokenizers
+from nmt.text.tokenizer import Tokenizer, Tokenizers
 from nmt.training.checkpoint import list_checkpoints
 
 _SHAPE = "the weights depend on it"
@@ -69,26 +70,17 @@ def resolve_settings(
 
     Args:
         pieces: Target pieces of an epoch.
-        tokenizers: Those of the data; None: where there is a parent, its own.
+        tokenizers: Those of the data; None: those of the run, or where there is a parent, its own.
 
     Returns:
-        The settings, and a line for each setting that differs from those the run was begun with, or from the parent's.
+        The settings, and a line for each setting that differs from those the run was begun with, or from the parent's,
+        and says from which.
 
     Raises:
         ConfigError: The data are others than those the run was begun on, a tokenizer setting that was given differs
             from the prepared data's, one changes that a begun run depends on, or one does not fit the kind of model.
     """
-    begun = None
-    if list_checkpoints(model_dir):
-        if not (model_dir / CONFIG).exists():
-            where = model_dir / CONFIG
-            raise ConfigError(
-                f"{model_dir} holds checkpoints, but not the settings of their run: {where} does not exist"
-            )
-        begun = read_settings(model_dir)
-        if _data_of(begun) != _data_of(prepared):
-            raise ConfigError(OTHER_DATA.format(model_dir=model_dir, which=" than these"))
-        begun = begun.model_copy(update={"data": prepared.data, "tokenizer": prepared.tokenizer})
+    begun = _read_begun(model_dir, prepared, tokenizers) if list_checkpoints(model_dir) else None
     settings = load_settings(recipe, overrides, base=begun or prepared)
     reasons = list[str]()
     if not begun and settings.training.parent:
@@ -110,7 +102,30 @@ def resolve_settings(
             raise ConfigError(
                 f"{name} cannot change from {old!r} to {new!r} in a run already begun: {reason}; use a new folder"
             )
-    return settings, [*reasons, *(f"{name}: {old!r} -> {new!r}" for name, (old, new) in changes.items())]
+    return settings, [
+        *reasons,
+        *(f"setting changed: {name}: {old!r} -> {new!r}" for name, (old, new) in changes.items()),
+    ]
+
+
+def _read_begun(model_dir: Path, prepared: Settings, tokenizers: Tokenizers | None) -> Settings:
+    """Read the settings of a run that is to go on with data, which have to be its own."""
+    if not (model_dir / CONFIG).exists():
+        where = model_dir / CONFIG
+        raise ConfigError(f"{model_dir} holds checkpoints, but not the settings of their run: {where} does not exist")
+    begun = read_settings(model_dir)
+    if _data_of(begun) != _data_of(prepared):
+        raise ConfigError(OTHER_DATA.format(model_dir=model_dir, which=" than these"))
+    for name, content in (tokenizers.files if tokenizers else {}).items():
+        with suppress(ModelError):  # a run that goes on brings up to date what is damaged
+            own, pieces = set(Tokenizer.load(model_dir / name).pieces), set(Tokenizer(content).pieces)
+            if own != pieces:
+                shared = (
+                    f"of {len(own):,} pieces, {len(own & pieces):,} of which are among the {len(pieces):,} of theirs"
+                )
+                which = f" than these, with another tokenizer ({name}, {shared})"
+                raise ConfigError(OTHER_DATA.format(model_dir=model_dir, which=which))
+    return begun.model_copy(update={"data": prepared.data, "tokenizer": prepared.tokenizer})
 
 
 def _read_parent(folder: Path, *, kind: str) -> Settings:
@@ -131,7 +146,7 @@ def _after(parent: Settings, prepared: Settings, pieces: int, *, share_of_rate: 
     training |= {
         "learning_rate": parent.training.learning_rate * share_of_rate,
         "schedule": "cosine",
-        "warmup_steps": min(100, steps),
+        "warmup_steps": min(100, max(1, steps)),
         "patience": 5,
         "validate_every": min(max(50, steps), 500),
     }
@@ -146,7 +161,7 @@ def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str
         name: values for name, values in changed_settings(parent, suited, "training").items() if name not in told
     }
     return [
-        f"{name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why}"
+        f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why}"
         for name, why in _REASONS.items()
         if name in changes
     ]

@@ -75,7 +75,7 @@ def train(
         data: Prepared pairs for a translation model, prepared text for a language model.
         stop: Looked at after every step.
         ranks: Where several processes train, each calls this with its own; the first one writes and tells the observer.
-        changes: Settings that differ from those the run was begun with, one line each, for the log.
+        changes: Lines for the log, of settings that differ from those the run was begun with, or from its parent's.
         begun: From when on `training.time` counts, by `time.perf_counter`; None: from now.
 
     Raises:
@@ -131,7 +131,7 @@ def _tell_of(settings: Settings, changes: Sequence[str], observer: Observer) -> 
     for warning in warnings_of_idle(settings, "model", "training", "search"):
         observer.on_message(f"warning: {warning}")
     for change in changes:
-        observer.on_message(f"setting changed: {change}")
+        observer.on_message(change)
 
 
 @dataclass

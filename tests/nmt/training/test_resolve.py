@@ -4,6 +4,8 @@ import pytest
 
 from nmt.config import Settings, load_settings, to_toml
 from nmt.errors import ConfigError
+from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, Tokenizers
+from nmt.text.tokenizer_training import train_tokenizer
 from nmt.training.checkpoint import FOLDER
 from nmt.training.resolve import resolve_settings
 
@@ -61,7 +63,8 @@ def test_a_changed_setting_is_listed(tmp_path: Path) -> None:
     overrides = ["training.learning_rate=0.0005", "training.max_epochs=20"]
     settings, changes = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=overrides)
     assert settings.training.learning_rate == 0.0005
-    assert sorted(changes) == ["training.learning_rate: 0.002 -> 0.0005", "training.max_epochs: 12 -> 20"]
+    expected = ["training.learning_rate: 0.002 -> 0.0005", "training.max_epochs: 12 -> 20"]
+    assert sorted(changes) == [f"setting changed: {change}" for change in expected]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_a_begun_run_keeps_the_rows_that_its_text_is_cut_into(tmp_path: Path) ->
         resolve_settings(text, tmp_path, recipe=None, overrides=["training.segment_rows=10"])
     settings, changes = resolve_settings(text, tmp_path, recipe=None, overrides=["training.segment_steps=9"])
     assert settings.training.segment_steps == 9
-    assert changes == ["training.segment_steps: 35 -> 9"]
+    assert changes == ["setting changed: training.segment_steps: 35 -> 9"]
 
 
 def test_a_language_model_that_goes_on_is_still_chosen_by_its_loss(tmp_path: Path) -> None:
@@ -138,6 +141,21 @@ def test_a_run_cannot_change_its_data_and_hears_what_to_do(tmp_path: Path, new: 
     begin_run(tmp_path, PREPARED)
     with pytest.raises(ConfigError, match=OTHER_DATA):
         resolve_settings(load_settings(overrides=new), tmp_path, recipe=None, overrides=[])
+
+
+def test_a_run_that_is_to_go_on_with_another_tokenizer_is_told_that_it_is_another(tmp_path: Path) -> None:
+    begin_run(tmp_path, PREPARED)
+    own, other = (train_tokenizer([text], kind="char", vocab_size=16) for text in ("a b c", "a d"))
+    (tmp_path / JOINT_MODEL).write_bytes(own)
+    ours, theirs = (Tokenizers(one, one) for one in (Tokenizer(own), Tokenizer(other)))
+    resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[], tokenizers=ours)
+    which = (
+        r"than these, with another tokenizer \(joint\.spm\.model, of 8 pieces, 6 of which are among the 7 of theirs\)"
+    )
+    with pytest.raises(ConfigError, match=which):
+        resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[], tokenizers=theirs)
+    (tmp_path / JOINT_MODEL).write_bytes(b"damaged")  # and made anew
+    resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[], tokenizers=theirs)
 
 
 def test_a_run_goes_on_where_its_text_has_moved(tmp_path: Path) -> None:

@@ -134,9 +134,9 @@ def test_a_rehearsal_of_a_run_that_was_begun_tells_what_is_left_and_changes_noth
     assert found is not None
     assert (found[0].step, found[0].steps, found[1].steps_left) == (300, 400, 100)
     assert listener.messages == [f"continuing {tmp_path / 'm'} at step 300"]
-    changes = ["training.max_steps: 300 -> 400"]
+    changes = ["setting changed: training.max_steps: 300 -> 400"]
     rehearse(toy_data, tmp_path / "m", changed(toy_settings, max_steps=400), observer=listener, changes=changes)
-    assert "setting changed: training.max_steps: 300 -> 400" in listener.messages
+    assert changes[0] in listener.messages
     assert rehearse(toy_data, tmp_path / "m", toy_settings, observer=listener) is None
     assert listener.messages[-1].startswith("the run is already at its last step: 300")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
