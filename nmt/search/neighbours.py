@@ -61,10 +61,11 @@ class Vote:
 
     nearest: int
     """Keys that are counted."""
-    temperature: float
-    """Distances are divided by it: the lower, the more the nearest one counts."""
+    reach: float
+    """The temperature: distances, mean squared differences of features, are divided by it; the lower, the more the
+    nearest one counts."""
     weight: float | None
-    """Of the vote in the next piece's distribution; None: 1 - distance of the nearest / temperature, at least 0."""
+    """Of the vote in the next piece's distribution; None: 1 - distance of the nearest / reach, at least 0."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class NeighbourModel:
     def _mix(self, log_probs: Tensor, queries: Tensor, store: Datastore) -> None:
         """Let the neighbours vote for what comes after `queries` [B, K, F], in log-probabilities [B, K, V] in place."""
         distances, values = self._nearest(queries, store)  # [B, K, N]
-        heated = distances / self._vote.temperature
+        heated = distances / self._vote.reach
         first = heated[:, :, :1]
         weight = 1 - first if self._vote.weight is None else (first < math.inf) * self._vote.weight
         weight = weight.clamp(0.0, _MOST_WEIGHT)  # [B, K, 1]
@@ -155,7 +156,7 @@ class NeighbourModel:
         log_probs.scatter_(2, values, own.logaddexp((weight * shares).log_()).float())
 
     def _nearest(self, queries: Tensor, store: Datastore) -> tuple[Tensor, Tensor]:
-        """Find the nearest keys, equal ones in their order: squared distances, float64, and values, [B, K, N] each."""
+        """Find the nearest keys, equal ones in their order: distances, float64, and values, [B, K, N] each."""
         products = batched_product(queries, store.keys.transpose(1, 2)).long()
         own = queries.square().sum(dim=2).long()
         distances = own[:, :, None] + store.squares[:, None] - 2 * products  # [B, K, M]
@@ -164,7 +165,8 @@ class NeighbourModel:
         ranked = torch.add(places, distances, alpha=_PLACES).topk(self._vote.nearest, dim=2, largest=False).values
         near = ranked.div(_PLACES, rounding_mode="floor")
         values = store.values[:, None].expand(-1, queries.shape[1], -1).gather(2, ranked.remainder(_PLACES))
-        return near.double().div_(self._levels**2).masked_fill_(near == _FAR, math.inf), values
+        unit = self._levels**2 * store.keys.shape[2]
+        return near.double().div_(unit).masked_fill_(near == _FAR, math.inf), values
 
     def _rounded(self, features: Tensor) -> Tensor:
         return features.float().mul(self._levels).round_()

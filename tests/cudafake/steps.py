@@ -30,6 +30,7 @@ from nmt.models.snapshot import Snapshot
 from nmt.models.tensors import tensors_of
 from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine, Kind, start_of
+from nmt.search.neighbours import Datastore, NeighbourModel, Vote
 from nmt.search.protocol import Sentence
 from nmt.search.replay import recorder_for
 from nmt.text.sequences import FlatSequences
@@ -162,6 +163,15 @@ def doubled(model: Seq2Seq) -> Any:
 def with_text_model(model: Seq2Seq) -> Any:
     """Search with a language model's scores added."""
     return FusedModel(model, for_search(_language_model({}), "bf16", device=DEVICE), weight=0.1)
+
+
+def beside_memory(model: Seq2Seq) -> Any:
+    """Search beside pairs of a memory, 64 places in all for each sentence."""
+    both = NeighbourModel(model, lambda ids: [], Vote(1, 0.1, None), reverse_source=True)
+    keys = torch.ones(SENTENCES, 64, model.decoder.sizes.features, device=DEVICE)
+    store = Datastore(keys, *[torch.ones(SENTENCES, 64, dtype=torch.int64, device=DEVICE)] * 2)
+    both.encode = lambda src: (model.encode(src), store)  # type: ignore[method-assign]
+    return both
 
 
 def search_step(

@@ -14,6 +14,7 @@ from nmt.search.sampling import Sampling
 from tests.cudafake.fixture import FakeCuda
 from tests.cudafake.recorder import Seen
 from tests.cudafake.steps import (
+    beside_memory,
     doubled,
     engine_work,
     scoring_blocks,
@@ -55,6 +56,7 @@ BUDGETS: dict[str, Budget] = {
     "sampling, top_p": (80, {"kind": {"sampling": Sampling(top_p=0.9), "n_best": 5}}),
     "ensemble": (131, {"joined": doubled}),
     "language model": (127, {"joined": with_text_model, "kind": {"weighed": True}}),
+    "memory": (143, {"joined": beside_memory}),
     "fp32": (96, {"precision": "fp32"}),
     "fp32, ssru": (98, {"precision": "fp32", "model": {"cell": "ssru"}}),
 }

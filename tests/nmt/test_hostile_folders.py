@@ -193,9 +193,9 @@ def hash_anew(folder: Path) -> None:
         if path.is_file():
             vouch(path)
     if (folder / "memory.json").is_file() and (folder / "pairs.arrow").is_file():
-        card = (folder / "memory.json").read_text()
         digest = hashlib.sha256((folder / "pairs.arrow").read_bytes()).hexdigest()
-        (folder / "memory.json").write_text(re.sub('"sha256": "[0-9a-f]*"', f'"sha256": "{digest}"', card))
+        card = (folder / "memory.json").read_bytes()
+        (folder / "memory.json").write_bytes(re.sub(rb'"sha256": "\w*"', f'"sha256": "{digest}"'.encode(), card))
 
 
 def vouch(path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,3 +177,38 @@ def test_a_faulty_memory_is_refused_in_a_line(
 def test_a_file_is_no_memory(toy_model: Path) -> None:
     with pytest.raises(DataError, match=r"config\.toml is no folder; expected one that `nmt memory build` made"):
         reopened(toy_model, toy_model / "config.toml")
+
+
+def test_a_sentence_of_a_paragraph_is_translated_beside_pairs_of_its_own(remember: Remember) -> None:
+    both = remember(PAIR, ("bat cow", "Batō"))
+    near = Options(memory_least=0.3, document=True)
+    [[one]] = both.translate(["Bat cow. Cow hat den fig."], near)
+    assert [match.source for match in one.matches] == ["bat cow", PAIR[0]]
+
+
+def test_lines_do_not_depend_on_those_beside_them(remember: Remember) -> None:
+    both = remember(PAIR, ("bat cow gum", "x"), ("log kit jam", "jamo kito"))
+    lines = ["cow hat den fig gum", "bat", "", "log kit jam hat", "bat cow gum", "bat cow"]
+    together = both.translate(lines, NEAR)
+    assert [both.translate([line], NEAR)[0] for line in lines] == together
+
+
+def test_an_ensemble_and_a_language_model_go_with_a_memory(
+    remember: Remember, toy_model: Path, toy_language_model: Path, tmp_path: Path
+) -> None:
+    remember(PAIR)
+    line, folder = ["cow hat den fig gum"], tmp_path / "memory"
+    alone = Translator.load(toy_model, device="cpu", memory=folder).translate(line, NEAR)[0][0]
+    twice = Translator.load(toy_model, toy_model, device="cpu", memory=folder).translate(line, NEAR)[0][0]
+    assert (twice.text, twice.matches) == (alone.text, alone.matches)
+    assert twice.log_probability == pytest.approx(alone.log_probability, abs=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_memory_is_followed_in_every_precision(
+    remember: Remember, toy_model: Path, tmp_path: Path, precision: Any
+) -> None:
+    remember(("cow hat den fig", "kito kito kito kito"))
+    both = Translator.load(toy_model, device="cpu", memory=tmp_path / "memory", precision=precision)
+    strong = Options(memory_weight=0.95, memory_nearest=1, memory_exact=False)
+    assert both.translate(["cow hat den fig"], strong)[0][0].text == "kito kito kito kito"

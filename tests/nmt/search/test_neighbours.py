@@ -59,7 +59,7 @@ def known(*pairs: tuple[Sequence[int], Sequence[int]]) -> Callable[[Sequence[int
 def beside(
     model: Seq2Seq, find: Any = some_for_each, *, precision: SearchPrecision = "fp32", **vote: Any
 ) -> NeighbourModel:
-    votes = Vote(**{"nearest": 4, "temperature": 2.0, "weight": None, **vote})
+    votes = Vote(**{"nearest": 4, "reach": 0.1, "weight": None, **vote})
     return NeighbourModel(for_inference(model, precision), find, votes, reverse_source=True)
 
 
@@ -81,16 +81,16 @@ def test_the_nearest_places_vote_by_their_distances(model: Seq2Seq, weight: floa
     source, pairs = [5, 6, 7], [([5, 6, 8], [20, 21]), ([9, 6], [20]), ([5, 7], [22, 20, 23])]
     keys = torch.cat([features(model, *pair) for pair in pairs])
     values = [20, 21, EOS, 20, EOS, 22, 20, 23, EOS]
-    distances = (keys - features(model, source, [])[0]).square().sum(dim=1)
-    temperature = 2 * float(distances.min())
+    distances = (keys - features(model, source, [])[0]).square().mean(dim=1)
+    reach = 2 * float(distances.min())
     nearest = sorted(range(9), key=lambda row: float(distances[row]))[:4]
-    heat = (-distances[nearest] / temperature).exp()
+    heat = (-distances[nearest] / reach).exp()
     vote = torch.zeros(VOCAB_SIZE)
     for row, share in zip(nearest, heat / heat.sum(), strict=True):
         vote[values[row]] += share
     share = 0.5 if weight is None else weight
     expected = (1 - share) * features_to_probabilities(model, source) + share * vote
-    found = first_step(beside(model, known(*pairs), temperature=temperature, weight=weight), source).exp()
+    found = first_step(beside(model, known(*pairs), reach=reach, weight=weight), source).exp()
     assert torch.allclose(found, expected, atol=0.01)
 
 
@@ -99,10 +99,10 @@ def features_to_probabilities(model: Seq2Seq, source: Sequence[int]) -> Tensor:
     return probabilities
 
 
-def test_places_farther_than_the_temperature_have_no_vote(model: Seq2Seq) -> None:
+def test_places_out_of_reach_have_no_vote(model: Seq2Seq) -> None:
     pairs = known(([30, 31], [40, 41]))
     alone = first_step(for_inference(model, "fp32"), [5, 6, 7])
-    assert torch.equal(first_step(beside(model, pairs, temperature=1e-3), [5, 6, 7]), alone.log_softmax(dim=0))
+    assert torch.equal(first_step(beside(model, pairs, reach=1e-5), [5, 6, 7]), alone.log_softmax(dim=0))
 
 
 @pytest.mark.parametrize("weight", [None, 0.7])

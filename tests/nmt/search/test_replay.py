@@ -20,6 +20,7 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.models.tensors import tensors_of, with_tensors
 from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine, Kind, start_of
+from nmt.search.neighbours import Neighbour, NeighbourModel, Vote
 from nmt.search.protocol import Hypothesis, Sentence
 from nmt.search.replay import Replayed
 from nmt.search.sampling import Sampling
@@ -250,6 +251,14 @@ def test_all_cells_input_feeding_and_ensembles_are_replayed_too(recordings: Any)
     found = search(ensemble, *KINDS["beam"], recordings)
     assert recordings.played > 3
     assert_same(found, search(ensemble, *KINDS["beam"]))
+
+
+def test_steps_beside_pairs_of_a_memory_are_replayed_too(model: Seq2Seq, recordings: Any) -> None:
+    pairs = [Neighbour((5, 6, 7), (8, 9)), Neighbour((11,), (12, 13, 14))]
+    beside = NeighbourModel(model, lambda ids: pairs[: len(ids) % 3], Vote(2, 0.5, None), reverse_source=True)
+    found = search(beside, *KINDS["beam"], recordings)
+    assert recordings.played > 3
+    assert_same(found, search(beside, *KINDS["beam"]))
 
 
 @pytest.mark.parametrize("cell", CELLS)
