@@ -36,11 +36,12 @@ class SearchSettings(Section):
     2023); 0: none, and only exact matches count."""
     memory_least: float = Field(default=0.5, ge=0.0, le=1.0)
     """Least similarity of their sources to the sentence: the share of the pieces that need no edit."""
-    memory_nearest: int = Field(default=1, ge=1, le=64)
+    memory_nearest: int = Field(default=4, ge=1, le=64)
     """Places in those pairs that vote at each step for the next piece, the nearest ones."""
-    memory_reach: float = Field(default=0.04, gt=0.0)
+    memory_reach: float = Field(default=0.02, gt=0.0)
     """Distance from which on a place has no vote: the mean squared difference of what the output layer reads. The
-    larger, the more the memory is followed; 0.12 where it knows a domain that the model does not."""
+    larger, the more the memory is followed: 0.12, with `memory_nearest` 1, where it knows a domain that the model
+    does not."""
     memory_weight: float | None = Field(default=None, ge=0.0, le=1.0)
     """Weight of the vote; unset: 1 - distance of the nearest place / `memory_reach`, at least 0."""
     memory_exact: bool = True

@@ -33,7 +33,8 @@ class Hypothesis:
     """The pieces, without `</s>`."""
     log_probability: float
     """Natural logarithm of the probability of the pieces and of `</s>`, where the hypothesis got to one; with a
-    language model, that of the translation model plus the weighted one of the language model."""
+    language model, that of the translation model plus the weighted one of the language model; with a memory, that of
+    the mixture."""
     score: float
     """The log-probability over the length penalty, and the coverage penalty: what hypotheses are ranked by."""
     attention: Tensor | None = field(default=None, compare=False)
