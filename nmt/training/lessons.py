@@ -133,23 +133,23 @@ class Learner:
 
     def learn(self, lessons: Sequence[Lesson], guard: Validator) -> str:
         """Learn lessons together, until each is learnt or the guard objects; return why not all are, or nothing."""
-        pieces = sorted(set[int]().union(*(lesson.pieces for lesson in lessons)))
-        rows = OutputRows(self.model, torch.tensor(pieces))
-        taught, kept = self._taught(lessons), self._kept(lessons, pieces)
-        weights = torch.tensor([weight for _, weight in taught])
+        taught, weights = self._taught(lessons)
+        words = set[int]().union(*(lesson.pieces for lesson in lessons))
+        pieces = sorted(words | self._rivals(sorted(words), taught))
+        rows, kept = OutputRows(self.model, torch.tensor(pieces)), self._kept(lessons, pieces)
         stiffness, origin, limit = self._stiffness(pieces), rows.copy()[0], self._loss(guard) + _BOUND
-        seen, seen_kept = self._see(rows, [pair for pair, _ in taught]), self._see(rows, kept)
+        seen, seen_kept = self._see(rows, taught), self._see(rows, kept)
         before = seen_kept.log_probabilities(*rows.copy())
         for _ in range(_ROUNDS):
             fit = Fit(seen, weights[seen.pair], seen_kept, before, _KEEPING, origin, stiffness)
             if not self._move(rows, *fit.solve(*rows.copy()), guard=guard, limit=limit):
                 return f"it would cost the validation pairs that guard more than {_BOUND} nats a piece"
-            seen, seen_kept = self._see(rows, [pair for pair, _ in taught]), self._see(rows, kept)
+            seen = self._see(rows, taught)
             found = self.translate([lesson.src for lesson in lessons])
             learnt = all(lesson.is_learnt(row) for lesson, row in zip(lessons, found, strict=True))
             if learnt and seen.share_right(*rows.copy()) >= _MOSTLY:
                 return ""
-            stiffness = stiffness * _LOOSER
+            seen_kept, stiffness = self._see(rows, kept), stiffness * _LOOSER
         return f"{_ROUNDS} rounds were not enough"
 
     def _move(self, rows: OutputRows, weight: Tensor, bias: Tensor, *, guard: Validator, limit: float) -> bool:
@@ -162,6 +162,13 @@ class Learner:
         rows.put(old_weight, old_bias)
         return False
 
+    def _rivals(self, pieces: Sequence[int], pairs: Sequence[Pair]) -> set[int]:
+        """Find what is most probable after corrected words and never follows them, such as endings of other words: a
+        model does not know where words end that it has not written before."""
+        seen = self._see(OutputRows(self.model, torch.tensor(pieces)), pairs)
+        after = seen.after_rows(len(pieces))
+        return set(seen.rivals[after].tolist()) - set(seen.gold[after].tolist())
+
     def _see(self, rows: OutputRows, pairs: Sequence[Pair]) -> Seen:
         return Seen.of(rows, pairs, reverse_source=self.settings.model.reverse_source)
 
@@ -171,15 +178,17 @@ class Learner:
         assert loss is not None  # nobody asks it to stop
         return loss
 
-    def _taught(self, lessons: Sequence[Lesson]) -> list[tuple[Pair, float]]:
-        """Return what is to be learnt, with what it counts: each corrected line, and twice that pairs like it."""
-        taught = list[tuple[Pair, float]]()
+    def _taught(self, lessons: Sequence[Lesson]) -> tuple[list[Pair], Tensor]:
+        """Return what is to be learnt, and what each pair counts: a corrected line 1, all pairs like it 2 together."""
+        pairs, weights = list[Pair](), list[float]()
         for lesson in lessons:
-            taught.append(((lesson.src, lesson.tgt), 1.0))
+            pairs.append((lesson.src, lesson.tgt))
+            weights.append(1.0)
             for change in lesson.changes:
                 alike = Beside(self.data).alike(lesson.src, change, _ALIKE)
-                taught += [(pair, 2 / len(alike)) for pair in alike]
-        return taught
+                pairs += alike
+                weights += [2 / len(alike)] * len(alike)
+        return pairs, torch.tensor(weights)
 
     def _kept(self, lessons: Sequence[Lesson], pieces: Sequence[int]) -> list[Pair]:
         """Return pairs that are to stay as they are: none whose target holds what lessons replace."""

@@ -55,6 +55,10 @@ class Seen:
     """The log of what all other rows weigh together, [N]."""
     right: Tensor
     """Which of the R rows is right, or R: something else, [N]."""
+    gold: Tensor
+    """The pieces, [N]."""
+    rivals: Tensor
+    """The most probable pieces without a row here, [N]."""
     pair: Tensor
     """Of which pair each piece is, [N]."""
 
@@ -67,24 +71,31 @@ class Seen:
         bounds = cut_batches(np.maximum(src.lengths, tgt.lengths)[order] + 1, batch_tokens=_BATCH_TOKENS)
         output, size = rows.model.output, len(rows.ids)
         place = torch.full((output.out_features,), size).index_copy(0, rows.ids, torch.arange(size))
-        parts = list[tuple[Tensor, Tensor, Tensor]]()
+        parts = list[tuple[Tensor, ...]]()
         for batch_rows in np.split(order, bounds[1:-1]):
             sources = source_batch(src, batch_rows, reverse_source=reverse_source)
             features, gold = piece_features(rows.model, Batch(sources, target_batch(tgt, batch_rows)))
             logits = output(features).index_fill_(1, rows.ids, -torch.inf)
-            parts.append((features, logits.logsumexp(dim=1), place[gold]))
-        features, others, right = map(torch.cat, zip(*parts, strict=True))
-        return cls(features, others, right, torch.from_numpy(np.repeat(order, tgt.lengths[order] + 1)))
+            parts.append((features, logits.logsumexp(dim=1), place[gold], gold, logits.argmax(dim=1)))
+        pair = torch.from_numpy(np.repeat(order, tgt.lengths[order] + 1))
+        features, others, right, golds, rivals = map(torch.cat, zip(*parts, strict=True))
+        return cls(features, others, right, golds, rivals, pair)
 
     def log_probabilities(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Score the rows [R, F] and, last, something else: [N, R + 1]."""
         return torch.cat([self.features @ weight.t() + bias, self.others[:, None]], dim=1).log_softmax(dim=1)
 
+    def after_rows(self, count: int) -> Tensor:
+        """Tell which pieces have none of `count` rows and come right after one that has, [N]."""
+        has_row, found = self.right < count, torch.zeros_like(self.right, dtype=torch.bool)
+        found[1:] = has_row[:-1] & ~has_row[1:] & (self.pair[1:] == self.pair[:-1])
+        return found
+
     def share_right(self, weight: Tensor, bias: Tensor) -> float:
-        """Return the share of the pieces whose row is right and the most probable of the rows and something else."""
+        """Return the share of the pieces whose row is right, and the most probable of the rows and something else."""
+        has_row = self.right < len(weight)
         best = self.log_probabilities(weight, bias).argmax(dim=1)
-        of_rows = self.right < len(weight)
-        return float((best == self.right)[of_rows].float().mean())
+        return float((best == self.right)[has_row].float().mean()) if has_row.any() else 1.0
 
 
 @dataclass(frozen=True)
