@@ -6,7 +6,8 @@
 
 It needs a torch with CUDA and what nmt imports: no network, no installation, no data. The parts run in the order of
 worth, each in a process of its own and within a time of its own, so a part that crashes, hangs or takes all memory ends
-alone. Every figure is printed once it is known, and appended as a line of JSON. The exit status is 1 if a bound was not
+alone. Every figure is printed once it is known, and appended as a line of JSON; at the end, what is not as it should
+be, once more. The exit status is 1 if a bound was not
 kept or a part failed, 2 if there is no GPU.
 """
 
@@ -149,7 +150,7 @@ def main() -> None:
         print(f"{sys.executable} lacks {', '.join(lacking)}: parts that need them are left out", flush=True)
     if "torch" in lacking:
         raise SystemExit(2)
-    end, broken = time.monotonic() + arguments.seconds, 0
+    end, broken = time.monotonic() + arguments.seconds, list[str]()
     with arguments.json.open("a", encoding="utf-8") as file:
         for name in (name for name in BUDGETS if name in arguments.only):
             seconds = min(BUDGETS[name] * (10 if arguments.tiny else 1), end - time.monotonic())
@@ -161,9 +162,12 @@ def main() -> None:
                 file.write(json.dumps(found) + "\n")
                 file.flush()
                 notes = str(found["notes"])
-                broken += notes.startswith(("NOT KEPT", "failed", "cut off"))
+                if notes.startswith(("NOT KEPT", "failed", "cut off")):
+                    broken.append(line(found))
                 if notes.startswith(NO_GPU):
                     raise SystemExit(2)
+    print("\n".join(["not as it should be:", *broken]) if broken else "every bound was kept, and no part failed")
+    print(f"all figures are in {arguments.json.resolve()}", flush=True)
     if broken:
         raise SystemExit(1)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def test_without_a_gpu_one_line_says_so(tmp_path: Path) -> None:
     assert status == 2
     assert "no GPU" in said
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(("notes", "status"), [("done", 0), ("NOT KEPT: at most 0", 1)])
+def test_the_end_says_what_is_not_as_it_should_be_and_where_the_figures_are(
+    notes: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"measure": "waits", "value": 1, "unit": "waits", "params": "full", "notes": notes}
+    monkeypatch.setattr(gpu, "watch", lambda *_, **__: [figures])
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--only", "waits", "--json", str(tmp_path / "found.jsonl")])
+    with pytest.raises(SystemExit) if status else nullcontext():
+        gpu.main()
+    found, *end = capsys.readouterr().out.splitlines()
+    told = ["not as it should be:", found] if status else ["every bound was kept, and no part failed"]
+    assert end == [*told, f"all figures are in {tmp_path / 'found.jsonl'}"]
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, work: Callable[[object], object], seconds: float = 60.0) -> list[object]:
