@@ -193,9 +193,7 @@ def test_lines_do_not_depend_on_those_beside_them(remember: Remember) -> None:
     assert [both.translate([line], NEAR)[0] for line in lines] == together
 
 
-def test_an_ensemble_and_a_language_model_go_with_a_memory(
-    remember: Remember, toy_model: Path, toy_language_model: Path, tmp_path: Path
-) -> None:
+def test_an_ensemble_goes_with_a_memory(remember: Remember, toy_model: Path, tmp_path: Path) -> None:
     remember(PAIR)
     line, folder = ["cow hat den fig gum"], tmp_path / "memory"
     alone = Translator.load(toy_model, device="cpu", memory=folder).translate(line, NEAR)[0][0]

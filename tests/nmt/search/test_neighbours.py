@@ -10,11 +10,11 @@ from torch import Tensor
 
 from nmt.batching import Batch, SourceBatch, source_batch, target_batch
 from nmt.config import SearchSettings, load_settings
-from nmt.models.build import build_model
+from nmt.models.build import build_language_model, build_model
 from nmt.models.devices import for_inference
 from nmt.models.prepacked import SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
-from nmt.search.combined import Ensemble
+from nmt.search.combined import Ensemble, FusedModel
 from nmt.search.engine import Engine, Kind, start_of
 from nmt.search.neighbours import Neighbour, NeighbourModel, Vote
 from nmt.search.protocol import Sentence
@@ -143,14 +143,24 @@ def searched(model: Any, sources: list[list[int]], settings: SearchSettings = BE
 def test_nothing_depends_on_what_shares_the_batch(
     model: Seq2Seq, precision: SearchPrecision, settings: SearchSettings, kind: Kind
 ) -> None:
-    sources = drawn(24, seed=7)
+    sources = drawn(14, seed=7)
     both = beside(model, precision=precision)
     together = searched(both, sources, settings, kind)
-    shuffled = np.random.default_rng(1).permutation(24).tolist()
-    assert searched(both, sources, settings, kind, order=shuffled, batch_tokens=150) == together
+    shuffled = np.random.default_rng(1).permutation(14).tolist()
+    assert searched(both, sources, settings, kind, order=shuffled, batch_tokens=90) == together
     assert together != searched(for_inference(model, precision), sources, settings, kind)
-    for number in range(6):
+    for number in range(3):
         assert searched(both, sources, settings, kind, order=[number]) == [together[number]]
+
+
+def test_a_language_model_has_its_say_in_the_mixture(model: Seq2Seq) -> None:
+    settings = load_settings(overrides=["model.kind='lm'", "model.embedding_size=8", "model.hidden_size=16"])
+    text_model = build_language_model(settings.model, vocab_size=VOCAB_SIZE, seed=5).eval().requires_grad_(False)
+    one = beside(model, known(([5, 6], [20, 21])), weight=0.5)
+    fused = FusedModel(one, text_model, weight=0.4)
+    found, _ = fused.step(torch.tensor([[BOS]]), fused.start(fused.encode(batch_of([[5, 6, 7]]))))
+    said, _ = text_model.step(torch.tensor([[EOS]]), text_model.start(1))
+    assert torch.allclose(found[0, 0], first_step(one, [5, 6, 7]) + 0.4 * said[0, 0].log_softmax(dim=0), atol=1e-5)
 
 
 def test_each_model_of_an_ensemble_has_neighbours_of_its_own(model: Seq2Seq) -> None:
