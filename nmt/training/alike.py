@@ -59,13 +59,11 @@ class Beside:
     data: PreparedData
 
     def alike(self, src: Sequence[int], change: Change, count: int) -> list[Pair]:
-        """Find the pairs whose targets hold the old pieces and whose sources share the rarest ones with `src`; they are
-        given with the change made."""
+        """Find the pairs whose targets hold the old pieces and whose sources share the rarest ones with `src`."""
         if not change.old:
             return []
         rows = _holding(self.data.train_tgt, change.old)
-        near = rows[np.argsort(-self._likeness(src, rows), kind="stable")[:count]]
-        return [(source, change.made(target)) for source, target in self._pairs(near)]
+        return self._pairs(rows[np.argsort(-self._likeness(src, rows), kind="stable")[:count]])
 
     def with_pieces(self, pieces: Sequence[int], count: int) -> list[Pair]:
         """Find pairs whose targets hold one of the pieces, `count` for each."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from threading import Event
 from typing import Final
 
@@ -32,7 +32,7 @@ _ANY: Final = 100
 """Pairs of any kind that stay as they are."""
 _GUARDING: Final = 100
 """Validation pairs that guard, at most."""
-_BOUND: Final = 0.01
+_BOUND: Final = 0.02
 """Nats a piece by which their loss may rise."""
 _PARTS: Final = (1.0, 0.5, 0.25)
 """How far towards what is best a round goes, one after the other until the guard does not object."""
@@ -179,14 +179,18 @@ class Learner:
         return loss
 
     def _taught(self, lessons: Sequence[Lesson]) -> tuple[list[Pair], Tensor]:
-        """Return what is to be learnt, and what each pair counts: a corrected line 1, all pairs like it 2 together."""
+        """Return what is to be learnt, and what each pair counts: a corrected line 1, all pairs like it 2 together.
+
+        In those, what every lesson replaces is replaced, or one would teach what another one takes away.
+        """
+        every = [change for lesson in lessons for change in lesson.changes if change.old]
         pairs, weights = list[Pair](), list[float]()
         for lesson in lessons:
             pairs.append((lesson.src, lesson.tgt))
             weights.append(1.0)
             for change in lesson.changes:
                 alike = Beside(self.data).alike(lesson.src, change, _ALIKE)
-                pairs += alike
+                pairs += [(src, reduce(lambda row, one: one.made(row), every, tgt)) for src, tgt in alike]
                 weights += [2 / len(alike)] * len(alike)
         return pairs, torch.tensor(weights)
 

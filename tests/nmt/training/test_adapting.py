@@ -51,6 +51,11 @@ def test_corrections_are_learnt_together(learn: Learn) -> None:
     assert [one.after for one in done.corrections] == [PAIR[1], "kito jamo"]
 
 
+def test_what_one_correction_replaces_is_not_taught_by_another(learn: Learn) -> None:
+    new, _ = learn(PAIR, ("kit log", "jamo logo"))
+    assert translations(new, "cow kit", "log kit cow") == ["hato jamo", "logo jamo hato"]
+
+
 def test_what_is_translated_so_already_changes_no_weight(learn: Learn) -> None:
     new, done = learn(("bat cow", "bato cowo"))
     assert sha256(new / WEIGHTS) == sha256(learn.parent / WEIGHTS)
