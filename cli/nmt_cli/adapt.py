@@ -34,7 +34,7 @@ def adapt(
     on_bad_utf8: OnBadUtf8Option = "error",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
-    """Write a model that has learnt from corrections of its translations, about a second each.
+    """Write a model that has learnt from corrections of its translations, in seconds.
 
     A correction of a word or two is taken for a rule: other sentences follow. MODEL_DIR stays as it is; delete OUT_DIR
     to undo what was learnt.

@@ -1,4 +1,4 @@
-"""A model that has learnt from corrections of its translations, in about a second each.
+"""A model that has learnt from corrections of its translations, in seconds.
 
 A correction asks for other words. So nothing changes but the rows of the output layer of the pieces that differ between
 the model's own translation and the corrected one. Whole lines written anew would take all weights; for them there is

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from torch import nn
 
@@ -38,6 +38,9 @@ from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
 from nmt.translate.words import check_tag, check_words, continuing, forbid, opening
 from nmt.translation_memory import TranslationMemory
+
+if TYPE_CHECKING:
+    from nmt.training.adapting import Adaptation
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -128,6 +131,22 @@ class Translator:
         if chosen.type == "cpu" and (first / LEXICON).exists():
             shortlister = Shortlister(load_lexicon(first), loaded[0][0].output, arithmetic)
         return cls(models[0], tokenizers, settings, shortlister, language, attending > 0, arithmetic, opened)
+
+    @classmethod
+    def adapt(
+        cls, folder: Path | str, new_folder: Path | str, corrections: Sequence[tuple[str, str]], *, data: Path | str
+    ) -> "tuple[Self, Adaptation]":
+        """Write a model that has learnt from corrections, as `nmt adapt` does, and load it on a CPU.
+
+        Returns:
+            The translator of the new folder, and what became of each correction; see
+            `nmt.training.adapting.adapt_model` for the arguments and the errors.
+        """
+        from nmt.prepared import PreparedData  # translating needs neither
+        from nmt.training.adapting import adapt_model
+
+        done = adapt_model(Path(folder), Path(new_folder), corrections, data=PreparedData.open(data))
+        return cls.load(new_folder, device="cpu"), done
 
     def translate(
         self,

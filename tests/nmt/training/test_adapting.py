@@ -40,6 +40,11 @@ def test_a_correction_is_learnt_and_the_parent_is_untouched(learn: Learn) -> Non
     assert {path.name: sha256(path) for path in learn.parent.iterdir() if path.is_file()} == before
 
 
+def test_a_translator_can_be_adapted_too(learn: Learn) -> None:
+    new, done = Translator.adapt(learn.parent, learn.folder / "new", [PAIR], data=learn.data.folder)
+    assert new.translate([PAIR[0]])[0][0].text == done.corrections[0].after == PAIR[1]
+
+
 def test_other_sentences_with_the_word_follow_and_those_without_it_stay(learn: Learn) -> None:
     new, _ = learn(PAIR)
     lines = ["den cow", "cow log map", "kit log map", "jam gum jam"]
