@@ -78,7 +78,7 @@ def translate_test(
     lines = list(read_lines(src, on_bad_utf8=settings.data.on_bad_utf8))
     translator = Translator.load(model_dir, device=settings.training.device, precision=search.precision)
     options = Options(**search.model_dump(exclude={"precision"}), tag=settings.data.test_tag)
-    found = translator.translate(lines, options, on_lines=lambda count: on_lines(count, len(lines)))
+    found = translator.translate(lines, options, on_lines=lambda done, _: on_lines(done, len(lines)))
     texts = [translations[0].text for translations in found]
     make_folder(test_dir)
     write_text(hypotheses, "".join(text + "\n" for text in texts))

@@ -122,7 +122,7 @@ class Validation:
         return cls(src_lines, tgt_lines, metric)
 
     def translate(
-        self, translator: Translator, options: Options, point: Point, *, on_lines: OnLines = lambda count: None
+        self, translator: Translator, options: Options, point: Point, *, on_lines: OnLines = lambda lines, pieces: None
     ) -> list[str]:
         """Translate the source with the weights of `point`."""
         found = translator.translate(self.src, options.model_copy(update=point._asdict()), on_lines=on_lines)

@@ -27,7 +27,7 @@ from nmt_cli.terminal import INTERRUPTED, add_command, fail, own_streams, say, s
 from nmt_cli.vocabulary import vocabulary
 
 COMMANDS: Final = (
-    *("prepare", "inspect", "train", "translate", "score", "tune", "plot", "average", "shortlist", "vectors"),
+    *("prepare", "inspect", "train", "translate", "join", "score", "tune", "plot", "average", "shortlist", "vectors"),
     *("adapt", "noise", "settings", "run", "demo", "lab"),
 )
 """Each is a function in the module of its name."""

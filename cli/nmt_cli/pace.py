@@ -2,12 +2,21 @@
 
 import math
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from nmt.errors import NmtError, counted
-from nmt_cli.terminal import STREAM
+from nmt.errors import counted
+from nmt_cli.terminal import say, status
+
+if TYPE_CHECKING:
+    from nmt.translate.flow import OnLines
+
+_FIRST: Final = 10.0
+"""Seconds after which work is long, and a log is told of it."""
+_EVERY: Final = 60.0
+"""Seconds between two lines of a log."""
 
 
 class LinePace:
@@ -16,12 +25,21 @@ class LinePace:
 
     def __init__(self, *, of: int | None = None) -> None:
         self._of = of
-        self._start, self._seconds, self._count = math.inf, 0.0, -1
+        self._start, self._seconds, self._count, self._pieces = math.inf, 0.0, -1, 0
+        self._before = 0
+        """Lines that were done when it was first asked."""
 
-    def reach(self, count: int) -> str:
-        """Tell that so many are translated."""
+    @property
+    def is_long(self) -> bool:
+        """Whether it has taken so long that somebody may have gone away meanwhile."""
+        return self._seconds >= _FIRST
+
+    def reach(self, count: int, pieces: int = 0) -> str:
+        """Tell that so many are translated, and so many pieces read."""
         if count != self._count:
-            now, self._count = time.monotonic(), count
+            now, first = time.monotonic(), self._start == math.inf
+            self._before = count if first else self._before
+            self._count, self._pieces = count, pieces
             self._start = min(self._start, now)
             self._seconds = now - self._start
         lines = counted(count, "line")
@@ -29,22 +47,34 @@ class LinePace:
             lines = f"{count:,} of {counted(self._of, 'line')} ({count / self._of:.0%})"
         if not self._seconds:
             return f"translating: {lines}"
-        left = f", {_spell(self._seconds * (self._of - count) / count)} left" if self._of and count else ""
-        return f"translating: {lines}, {count / self._seconds:,.0f} lines/s{left}"
+        done = count - self._before
+        left = f", {_spell(self._seconds * (self._of - count) / done)} left" if self._of and done else ""
+        return f"translating: {lines}, {done / self._seconds:,.0f} lines/s{left}"
 
     def summary(self, count: int) -> str:
-        """Tell what it has come to."""
-        speed = f" ({count / self._seconds:,.0f} lines/s)" if self._seconds else ""
+        """Tell what it has come to, of so many lines of this process."""
+        pieces = f", {self._pieces / self._seconds:,.0f} pieces/s" if self._seconds and self._pieces else ""
+        speed = f" ({count / self._seconds:,.0f} lines/s{pieces})" if self._seconds else ""
         return f"{counted(count, 'line')} in {_spell(self._seconds)}{speed}"
 
 
-def count_lines(source: Path) -> int | None:
-    """Count the lines of a file; None: it can be read only once, or not to its end, which its reader tells."""
-    from nmt.io.compressed import read_raw_sections
+@contextmanager
+def telling(pace: LinePace, *, visible: bool, logged: bool) -> "Iterator[OnLines]":
+    """Give a function that shows how far the work has come, and tells the pace: all the time where that is `visible`
+    on a terminal, in a line now and then where it is `logged`."""
+    due = time.monotonic() + _FIRST
 
-    with suppress(NmtError):
-        return sum(1 for _ in read_raw_sections(source)) if source != STREAM and source.is_file() else None
-    return None
+    with status("loading the model", visible=visible) as show:
+
+        def on_lines(lines: int, pieces: int) -> None:
+            nonlocal due
+            text = pace.reach(lines, pieces)
+            show(text)
+            if logged and time.monotonic() >= due:
+                due = time.monotonic() + _EVERY
+                say(text)
+
+        yield on_lines
 
 
 def _spell(seconds: float) -> str:

@@ -1,21 +1,17 @@
 """`nmt translate`: lines in, translations out in the same order, with files of alignments and pictures beside them."""
 
-import errno
-import json
-import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from nmt.errors import NmtError, UsageError, counted
-from nmt_cli.pace import LinePace, count_lines
+from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
+from nmt_cli.outputs import OutputOptions, OutputTally, formed, writer
+from nmt_cli.pace import LinePace, telling
 from nmt_cli.terminal import (
     MEMORY,
     STREAM,
@@ -31,31 +27,33 @@ from nmt_cli.terminal import (
     TopKOption,
     TopPOption,
     block_of,
+    check_folder_of,
     check_language_options,
     console,
     count_option,
     is_typed,
     loading,
     open_lines,
-    open_output,
     refuse_replacing,
     sampling_with,
     say,
     setting,
-    status,
     warn,
     with_search_options,
 )
 
 if TYPE_CHECKING:
     from nmt.io.arriving import LineSource
-    from nmt.translate import Options, Translation
-    from nmt.translate.flow import Translations
+    from nmt.io.lines import OnBadUtf8
+    from nmt.io.shards import Shard
+    from nmt.training.distributed import Ranks
+    from nmt.translate import Options
+    from nmt.translate.blockwise import LongText
+    from nmt.translate.flow import OnLines, Translations
     from nmt.translate.translator import Job
 
 _SHOWN: Final = 20
 """Characters of markup that a warning shows."""
-_EXAMPLES: Final = 3
 
 _output = partial(typer.Option, rich_help_panel="Output")
 _words = partial(typer.Option, rich_help_panel="Words")
@@ -145,12 +143,21 @@ def translate(
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
     device: DeviceOption = "auto",
     workers: Annotated[int, count_option(help="Processes; each uses one CPU core.", rich_help_panel="Computation")] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Do the I-th of N shards of a file, and write FILE.I-of-N; `nmt join` makes FILE of all N.",
+            rich_help_panel="Computation",
+        ),
+    ] = None,
     *,
     search: dict[str, Any],
 ) -> None:
     """Translate a file or stdin, one output line for each input line.
 
-    Lines from stdin are translated as they arrive.
+    Lines from stdin are translated as they arrive. A long file with --output goes on after a kill, by the same command;
+    several processes that run it at once, by hand or under torchrun, on machines that share the folder, share the work.
 
     \b
     Examples:
@@ -160,14 +167,18 @@ def translate(
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
       nmt translate models/en-fr manual.en --memory manual.tm > manual.fr
+      torchrun --nproc-per-node 4 -m nmt_cli translate models/en-fr big.en --output big.fr
+      nmt translate models/en-fr big.en --output big.fr --shard 2/8
     """
     with loading(visible=not is_typed(source)):
         from nmt.io.compressed import refuse_markup
+        from nmt.io.shards import Shard
         from nmt.markup.spans import compile_pattern
         from nmt.translate import Options, Translator
         from nmt.translate.options import Terminology, load_dictionary
         from nmt.translate.translator import Job
 
+    only = Shard.parse(shard) if shard is not None else None
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     _refuse_needless(drawing if not sample else {}, search if memory is None else {})
@@ -190,17 +201,15 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    beside = {"language_model": lm, "memory": memory}
-    load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **beside)
-    job = Job(load, options, workers)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None)
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
-    name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     _warn_of_workers(workers, device)
     _say_precision(model_dir, precision, device, output)
-    with _noticing(lines, options, name=name) as watched:
-        _write(job, watched, form, name=name, source=source)
+    with _processes() as ranks:
+        beside: dict[str, Any] = {"language_model": lm, "memory": memory, "gpu": ranks.local_rank if ranks else 0}
+        load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **beside)
+        _write(Job(load, options, workers), form, source=source, on_bad_utf8=on_bad_utf8, shard=only, ranks=ranks)
 
 
 def _refuse_needless(drawing: dict[str, Any], search: dict[str, Any]) -> None:
@@ -268,147 +277,102 @@ def _noticing(lines: "LineSource", options: "Options", *, name: str) -> "Iterato
         warn(f"{name}, line {number}: {text[:_SHOWN]!r} is never closed, so all that follows was kept as it is")
 
 
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where translations go, and in which form."""
+def _write(
+    job: "Job",
+    form: OutputOptions,
+    *,
+    source: Path,
+    on_bad_utf8: "OnBadUtf8",
+    shard: "Shard | None",
+    ranks: "Ranks | None",
+) -> None:
+    """Translate the lines of the input, write what is found as it is found, and say what was lost."""
+    from nmt.io.lines import count_lines
+    from nmt.translate.blockwise import LINES, LongText
 
-    output: Path
-    format: Literal["text", "json"]
-    scores: bool
-    n_best: bool
-    alignment: Path | None
-    attention_plot: Path | None
-    memory: bool
-    """Whether there is one, so that it is said what it has."""
-
-
-def _write(job: "Job", lines: "LineSource", form: OutputOptions, *, name: str, source: Path) -> None:
-    """Translate the lines of the input `name`, write what is found as it is found, and say what was lost."""
-    visible = _shows_progress(form.output)
-    pace, done, known = LinePace(of=count_lines(source) if visible else None), 0, Counter[str]()
-    with status("loading the model", visible=visible) as show:
-
-        def on_lines(count: int) -> None:
-            show(pace.reach(count))
-
-        translations = job.translate(lines, block=block_of(source), on_lines=on_lines)
-        with closing(translations), writer(form) as write:
-            for found in translations:
-                write(found, done)
-                known.update(map(_knowledge_of, found))
-                warn_of_cuts_and_losses(found, done, name=name, document=job.options.document)
-                done += len(found)
-    if visible and done:
-        say(pace.summary(done))
+    visible = _shows_progress(form.output) and (ranks is None or ranks.is_first)
+    filed = _becomes_files(source, form)
+    count = count_lines(source) if visible or filed else None
+    text = LongText(source, count, on_bad_utf8) if filed and count is not None else None
+    if not text and (shard or ranks):
+        raise UsageError(f"{'--shard' if shard else 'torchrun'} is for a file of text that becomes a file (--output)")
+    pace, (name, lines) = LinePace(of=count), open_lines(source, on_bad_utf8, in_sections=True)
+    tally, logged = OutputTally(name, document=job.options.document), filed and not console.is_terminal
+    with telling(pace, visible=visible, logged=logged) as on_lines, _noticing(lines, job.options, name=name) as watched:
+        if text and (text.lines > LINES or shard or ranks):
+            found = _in_blocks(job, text, form, shard=shard, ranks=ranks, on_lines=on_lines, watch=watched.watch)
+        else:
+            found = _at_once(job, watched, form, block=block_of(source), on_lines=on_lines)
+        with closing(found):
+            for translations, first in found:
+                tally.add(translations, first)
+    if tally.lines and (visible or (logged and pace.is_long)):
+        say("; ".join([pace.summary(tally.lines), *tally.warned_of()]))
     if form.memory:
-        exact = counted(known["exact"], "line")
-        say(f"memory: {exact} that it has, {known['near']:,} beside similar pairs, {known['new']:,} without any")
+        tally.tell_of_memory()
 
 
-def _knowledge_of(found: "Sequence[Translation]") -> Literal["exact", "near", "new"]:
-    """Say how well the memory knows a line, of which these are the translations."""
-    matches = found[0].matches
-    return "exact" if matches and all(match.exact for match in matches) else "near" if matches else "new"
+def _becomes_files(source: Path, form: OutputOptions) -> bool:
+    """Whether a regular file is translated into others, not into pipes or devices."""
+    outputs = [path for path in form.files if path != STREAM and (path.is_file() or not path.exists())]
+    return source != STREAM and source.is_file() and outputs == form.files
 
 
-def warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, document: bool) -> None:
-    """Say which lines after the first `done` were translated in parts, and which lack numbers or URLs."""
-    hint = "" if document else "; --document translates sentences one by one"
-    cuts, losses = list[str](), list[str]()
-    for number, translations in enumerate(found, start=done + 1):
-        best = translations[0]
-        if best.cut:
-            cuts.append(f"line {number}: too long for the model, so it was translated in {best.parts} parts{hint}")
-        for rank, one in enumerate(translations, start=1):
-            which = f"translation {rank}" if len(translations) > 1 else "the translation"
-            if one.lost:
-                losses.append(f"line {number}: {which} found no place for {', '.join(one.lost)}")
-    for message in (*cuts, *losses):
-        warn(f"{name}, {message}")
+def _at_once(
+    job: "Job", lines: "LineSource", form: OutputOptions, *, block: int, on_lines: "OnLines"
+) -> "Generator[tuple[Translations, int], None, None]":
+    """Translate and write lines as they come; give what is written, and the number of its first line."""
+    done = 0
+    with closing(job.translate(lines, block=block, on_lines=on_lines)) as translations, writer(form) as write:
+        for found in translations:
+            write(found, done)
+            yield found, done
+            done += len(found)
+
+
+def _in_blocks(
+    job: "Job",
+    text: "LongText",
+    form: OutputOptions,
+    *,
+    shard: "Shard | None",
+    ranks: "Ranks | None",
+    on_lines: "OnLines",
+    watch: "Callable[[list[str]], None] | None",
+) -> "Generator[tuple[Translations, int], None, None]":
+    """Do the same with a file in blocks, which outlive a kill and other processes share."""
+    from nmt.io.work import work_folder
+    from nmt.translate.blockwise import key_of, translate_in_blocks
+
+    for path in form.files:
+        check_folder_of(path)
+    pictures = str(form.attention_plot and form.attention_plot.resolve())
+    key = key_of(text, job, form=f"{form.format} {form.scores} {form.n_best} {form.memory} {pictures}")
+    pieces = translate_in_blocks(job, text, form.files, key, shard=shard, ranks=ranks, on_lines=on_lines, watch=watch)
+    try:
+        with formed(form) as put, closing(pieces):
+            for piece in pieces:
+                put(piece.found, piece.first, piece.files)
+                yield piece.found, piece.first
+    except (ConfigError, DataError, ModelError):
+        raise
+    except (KeyboardInterrupt, OSError, NmtError):
+        target = shard.name(form.output) if shard else form.output
+        if (work := work_folder(target)).exists():
+            say(f"what is done is kept in {work}: the same command continues from there")
+        raise
 
 
 @contextmanager
-def writer(options: OutputOptions) -> "Iterator[Callable[[Translations, int], None]]":
-    """Give a function that writes the translations of lines, the first of which has this index, counted from 0.
+def _processes() -> "Iterator[Ranks | None]":
+    """Say which of several processes that torchrun has started this one is; None: it is alone."""
+    import torch
 
-    It writes to stdout, devices and named pipes at once, and to files that get their names when all is done.
-    """
-    from nmt.text.alignment import pharaoh
+    if not torch.distributed.is_torchelastic_launched():
+        yield None
+        return
+    from nmt.training.distributed import joined_ranks
 
-    if options.scores and (options.n_best or options.format == "json"):
-        raise UsageError("--scores is for plain text; n-best lists and JSON have scores anyway, so leave it out")
-    if options.alignment and options.alignment.resolve() == options.output.resolve():
-        raise UsageError(f"translations and alignments cannot both go to {options.alignment}")
-    boxes = set[str]()
-    with ExitStack() as files:
-        out = files.enter_context(open_output(options.output))
-        links = files.enter_context(open_output(options.alignment)) if options.alignment else None
-        if folder := options.attention_plot:
-            if folder.exists() and not folder.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-            folder.mkdir(parents=True, exist_ok=True)
-
-        def write(found: "Translations", first: int) -> None:
-            _put(out, _as_lines(found, first, options))
-            if links:
-                _put(links, (pharaoh(best.alignment or ()) for best, *_ in found))
-            if folder:
-                boxes.update(_draw(folder, found, first))
-
-        yield write
-    if boxes:
-        letters_first = sorted(boxes, key=lambda character: (not character.isalpha(), character))
-        more = len(boxes) - _EXAMPLES
-        shown = " ".join(letters_first[:_EXAMPLES]) + (f" and {counted(more, 'other character')}" if more > 0 else "")
-        warn(f"no installed font has {shown}: boxes stand for them in the pictures; install one, of the Noto fonts say")
-
-
-def _put(file: IO[bytes], lines: Iterable[str]) -> None:
-    file.write("".join(f"{line}\n" for line in lines).encode("utf-8"))
-    file.flush()
-
-
-def _as_lines(found: "Translations", first: int, options: OutputOptions) -> Iterator[str]:
-    for index, translations in enumerate(found, start=first):
-        best = translations[0]
-        if options.format == "json":
-            record: dict[str, Any] = {"line": index + 1, "translations": [_to_tree(one) for one in translations]}
-            if options.memory:
-                record["memory"] = [asdict(match) for match in best.matches]
-            yield json.dumps(record, ensure_ascii=False)
-        elif options.n_best:
-            yield from (f"{index} ||| {one.text} ||| {one.score:.4f}" for one in translations)
-        else:
-            yield f"{best.score:.4f}\t{best.text}" if options.scores else best.text
-
-
-def _to_tree(one: "Translation") -> dict[str, Any]:
-    from nmt.text.alignment import pharaoh
-
-    return {
-        "text": one.text,
-        "score": one.score,
-        "log_probability": one.log_probability,
-        "alignment": pharaoh(one.alignment or ()),
-        "parts": [
-            {"source_pieces": list(part.src), "pieces": [piece for piece in part.tgt if piece]}
-            for part in one.details or ()
-        ],
-    }
-
-
-def _draw(folder: Path, found: "Translations", first: int) -> Iterator[str]:
-    """Draw a picture for each line; give the characters that no font has."""
-    from nmt.report.pictures import draw_attention
-
-    for number, (best, *_) in enumerate(found, start=first + 1):
-        details = best.details or ()
-        for index, part in enumerate(details, start=1):
-            suffix, title = (f"-{index}", f", part {index}") if len(details) > 1 else ("", "")
-            yield from draw_attention(
-                folder / f"line-{number}{suffix}.png",
-                src_pieces=part.src,
-                tgt_pieces=part.tgt,
-                weights=part.attention,
-                title=f"line {number}{title}",
-            )
+    with joined_ranks() as ranks:
+        ranks.join(torch.device("cpu"))
+        yield ranks

@@ -122,7 +122,7 @@ def _try_all(score_of: "Callable[[Point, OnLines], Score]", plan: "Plan", *, lin
     with progress() as bar:
         task = bar.add_task("tuning", total=plan.most * lines)
 
-        def on_lines(count: int) -> None:
+        def on_lines(count: int, _: int) -> None:
             bar.update(task, completed=len(tried) * lines + count)
 
         for one in try_points(lambda point: score_of(point, on_lines), plan):

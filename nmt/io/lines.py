@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -105,15 +106,26 @@ def read_in_sections(path: Path, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[s
     return decode_lines(read_raw_sections(path), str(path), on_bad_utf8)
 
 
-def decode_lines(lines: Iterable[bytes], name: str, on_bad_utf8: OnBadUtf8 = "error") -> Iterator[str]:
+def count_lines(path: Path) -> int | None:
+    """Count the lines of a file; None: it can be read only once, or not to its end, which its reader tells."""
+    with suppress(DataError):
+        if path.is_file():
+            return sum(not isinstance(section, BegunBytes) for section in read_raw_sections(path))
+    return None
+
+
+def decode_lines(
+    lines: Iterable[bytes], name: str, on_bad_utf8: OnBadUtf8 = "error", *, first: int = 1
+) -> Iterator[str]:
     r"""Turn lines of UTF-8 bytes into text, without `\n` or `\r\n` at their ends or a byte order mark at the start.
 
     Args:
         lines: They end at `\n`; of `BegunBytes` becomes `Begun`.
         name: What an error calls them.
         on_bad_utf8: Whether bad bytes are a `DataError` or become U+FFFD.
+        first: The number of the first.
     """
-    number, before = 1, -1
+    number, before = first, -1 if first == 1 else 0
     """The number of the line, and how many bytes of it have been decoded; -1: it is the first of all."""
     for raw in lines:
         goes_on = isinstance(raw, BegunBytes)

@@ -82,17 +82,22 @@ def whole(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    (temporary / _SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
     try:
-        temporary.replace(folder)
+        seal(temporary, folder)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         shutil.rmtree(temporary)
 
 
+def seal(temporary: Path, folder: Path) -> None:
+    """Note what is in a folder that is complete, and give it its name, by which it is whole."""
+    (temporary / _SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
+    temporary.replace(folder)
+
+
 def is_whole(folder: Path) -> bool:
-    """Whether `whole` has made a folder, and its files are as they were then; where they are not, it is removed.
+    """Whether a folder has been sealed, and its files are as they were then; where they are not, it is removed.
 
     They are not after a power failure, which may take what has not reached the disk, but not the rename.
     """

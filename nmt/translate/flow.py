@@ -67,13 +67,17 @@ class Flow:
         self._linking = linking
         self._to_link: deque[Sentence] = deque()
         self._rescoring = rescoring
-        self._next_in = self._next_out = first_line
+        self._next = first_line
+        self._order: deque[int] = deque()
+        """The numbers of the lines under way, in the order in which they came."""
         self._opened = opened
         self._waiting: deque[list[Sentence]] = deque()
         self._unfinished: dict[int, _Unfinished] = {}
         self._characters = 0
         self.translated = 0
         """Lines translated so far, those too that wait for one before them."""
+        self.pieces = 0
+        """Pieces of the lines that have come so far."""
         self.helpers: Sequence[Helper] = ()
         """Processes that search with such engines of their own, beside these; they are started once more waits than
         these can search at once."""
@@ -90,18 +94,24 @@ class Flow:
         room = len(self._unfinished) < _LINES_AHEAD and self._characters < _CHARACTERS_AHEAD
         return waiting < ENCODED_AT_ONCE and room
 
+    def move_to(self, line: int, opened: Region | None) -> None:
+        """Go on with the line of this number, before which this markup is open, and not with the next one."""
+        self._next, self._opened = line, opened
+
     def put(self, lines: Sequence[str]) -> None:
         """Take lines. Among those of one call the longest are translated first, so that equal lengths meet."""
         sentences: list[Sentence] = []
         for text, line in zip(lines, self._processor.read(lines, self._opened), strict=True):
             self._opened = line.marked.opened
-            self._unfinished[self._next_in] = _Unfinished(line, len(text))
+            self._unfinished[self._next] = _Unfinished(line, len(text))
+            self._order.append(self._next)
             self._characters += len(text)
-            first = self._next_in * _PARTS_OF_A_LINE
+            first = self._next * _PARTS_OF_A_LINE
             of_line = [line.sentence(part, first) for part in range(len(line.parts))]
             (self._to_link if self._linking and line.marked.spans else sentences).extend(of_line)
             self.translated += not of_line
-            self._next_in += 1
+            self.pieces += sum(len(sentence.ids) for sentence in of_line)
+            self._next += 1
         sentences.sort(key=lambda sentence: len(sentence.ids))
         if sentences:
             self._waiting.append(sentences)
@@ -120,11 +130,10 @@ class Flow:
         if self.helpers:
             self._share()
         done = []
-        while (one := self._unfinished.get(self._next_out)) and len(one.found) == len(one.line.parts):
+        while self._order and len((one := self._unfinished[self._order[0]]).found) == len(one.line.parts):
             done.append(self._processor.write(one.line, [one.found[part] for part in range(len(one.found))]))
             self._characters -= one.characters
-            del self._unfinished[self._next_out]
-            self._next_out += 1
+            del self._unfinished[self._order.popleft()]
         return done
 
     def search(self, share: Share) -> Answer:
@@ -197,12 +206,13 @@ def _head(sentences: deque[Sentence], engine: Engine[Any, Any] | None) -> list[S
     return [sentences.popleft() for _ in range(count)]
 
 
-OnLines = Callable[[int], None]
-"""Is told how many lines are translated, whether or not they can be given back yet."""
+OnLines = Callable[[int, int], None]
+"""Is told how many lines are translated, whether or not they can be given back yet, and how many pieces have been
+read."""
 
 
 def translate_source(
-    flow: Flow, source: LineSource, *, block: int, on_lines: OnLines = lambda count: None
+    flow: Flow, source: LineSource, *, block: int, on_lines: OnLines = lambda lines, pieces: None
 ) -> Iterator[Translations]:
     """Translate all lines of a source, at most `block` of which are taken together; give what is done as it is done.
 
@@ -220,7 +230,7 @@ def translate_source(
         except NmtError as error:
             failure = error
         done = flow.step()
-        on_lines(flow.translated)
+        on_lines(flow.translated, flow.pieces)
         if done:
             yield done
     if failure is not None:

@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -79,6 +80,7 @@ class Translator:
         precision: Precision | None = None,
         language_model: Path | str | None = None,
         memory: Path | str | None = None,
+        gpu: int = 0,
     ) -> Self:
         """Load a model folder, or an ensemble of several that share their vocabularies.
 
@@ -92,6 +94,7 @@ class Translator:
                 much.
             memory: Folder of a translation memory, whose pairs have a say in those of similar sources; what is known
                 exactly comes back as it stands there.
+            gpu: The number of the GPU, where there are several.
 
         Raises:
             ModelError: A folder is no model, is damaged, was written by a newer version, or does not fit the first.
@@ -101,7 +104,7 @@ class Translator:
         Warns:
             NmtWarning: The hardware lacks the precision; the nearest is used.
         """
-        chosen = choose_device(device)
+        chosen = choose_device(device, index=gpu)
         prepare_for_search(chosen)
         paths = list(map(Path, folders))
         loaded = [load_model(path, device=chosen) for path in paths]
@@ -155,7 +158,7 @@ class Translator:
         *,
         first_line: int = 0,
         opened: Region | None = None,
-        on_lines: OnLines = lambda count: None,
+        on_lines: OnLines = lambda lines, pieces: None,
     ) -> Translations:
         """Translate lines; a line's translations do not depend on the lines around it, but for what markup they open.
 
@@ -166,7 +169,7 @@ class Translator:
             lines: One text each.
             first_line: The number of the first line: what is drawn at random depends on it.
             opened: What of the markup of a document is open before the first line.
-            on_lines: Is told how many are translated.
+            on_lines: Is told how many are translated, and how many pieces have been read.
 
         Returns:
             For each line, in order, its translations, best first: `n_best`, fewer where the model has no more to offer,
@@ -339,15 +342,21 @@ class Job:
     """Processes, this one included; the others are started when there is enough for them to do."""
 
     def translate(
-        self, source: LineSource, *, block: int, on_lines: OnLines = lambda count: None
+        self, source: LineSource, *, block: int, on_lines: OnLines = lambda lines, pieces: None
     ) -> Generator[Translations, None, None]:
         """Translate all lines of a source; see `translate_source`. Close the generator when it is left early."""
+        with self.flow() as flow:
+            found = translate_source(flow, source, block=block, on_lines=on_lines)
+            yield from whole_lines(found, markup=self.options.markup)
+
+    @contextmanager
+    def flow(self) -> Iterator[Flow]:
+        """Load what translates, and begin; the processes that help end with the block."""
         translator = self.load()
         flow = translator.flow(self.options)
         flow.helpers = [self._helper(translator) for _ in range(self.workers - 1)]
         try:
-            found = translate_source(flow, source, block=block, on_lines=on_lines)
-            yield from whole_lines(found, markup=self.options.markup)
+            yield flow
         finally:
             for helper in flow.helpers:
                 helper.stop()

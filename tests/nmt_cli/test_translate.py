@@ -287,7 +287,9 @@ def test_a_terminal_is_told_of_how_many_lines_a_file_and_what_it_has_come_to(
     source = tmp_path / "in.gz"
     source.write_bytes(gzip.compress(as_bytes(LINES)))
     result = invoke(source, "--output", tmp_path / "out", "--workers", workers)
-    assert re.search(rf"^{len(LINES)} lines in [\d.]+ s \([\d,]+ lines/s\)$", result.stderr, re.MULTILINE)
+    assert re.search(
+        rf"^{len(LINES)} lines in [\d.]+ s \([\d,]+ lines/s, [\d,]+ pieces/s\)$", result.stderr, re.MULTILINE
+    )
     assert len((tmp_path / "out").read_bytes().splitlines()) == len(LINES)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from nmt.errors import ConfigError
 from nmt.translate import Part, Translation
+from nmt_cli.outputs import OutputOptions, warn_of_cuts_and_losses, writer
 from nmt_cli.terminal import STREAM
-from nmt_cli.translate import OutputOptions, warn_of_cuts_and_losses, writer
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -24,7 +24,7 @@ CUT = Translation('a "b"\u2028 ☃', -4.0, -1.0, 2, cut=True, alignment=(), deta
 
 def options(**chosen: Any) -> OutputOptions:
     nothing = {"output": STREAM, "format": "text", "scores": False, "n_best": False}
-    return OutputOptions(**{**nothing, "alignment": None, "attention_plot": None, **chosen})
+    return OutputOptions(**{**nothing, "alignment": None, "attention_plot": None, "memory": False, **chosen})
 
 
 def written(capsysbinary: Capture, form: OutputOptions) -> str:

@@ -241,7 +241,9 @@ def test_all_lines_of_a_source_are_translated(echo: Translator) -> None:
 
 def test_lines_are_counted_when_they_are_translated_and_not_only_when_they_are_given_back(echo: Translator) -> None:
     flow, counts = echo.flow(), list[int]()
-    [found] = translate_source(flow, FileLines(["the cat sleeps .", "", "a"]), block=3, on_lines=counts.append)
+    [found] = translate_source(
+        flow, FileLines(["the cat sleeps .", "", "a"]), block=3, on_lines=lambda lines, _: counts.append(lines)
+    )
     assert len(found) == 3
     assert counts == sorted(counts)
     assert list(dict.fromkeys(counts)) == [2, 3], "the short line is not waited for"

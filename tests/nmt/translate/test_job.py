@@ -41,7 +41,9 @@ def test_samples_and_the_count_of_lines_are_the_same_with_helpers(toy_model: Pat
     alone = job(toy_model, SAMPLES)
     told: list[int] = []
     found = [one for block in alone.translate(FileLines(lines), block=500) for one in block]
-    helped = replace(alone, workers=3).translate(FileLines(lines), block=500, on_lines=told.append)
+    helped = replace(alone, workers=3).translate(
+        FileLines(lines), block=500, on_lines=lambda lines, _: told.append(lines)
+    )
     assert [one for block in helped for one in block] == found
     assert told == sorted(told)
     assert told[-1] == len(lines)

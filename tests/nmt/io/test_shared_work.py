@@ -1,0 +1,133 @@
+import multiprocessing
+import os
+import signal
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from nmt.errors import DataError, NmtError
+from nmt.io.shared_work import Blocks, Claim, shared
+
+FORK = multiprocessing.get_context("fork")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def claimed(blocks: Blocks, number: int) -> Claim:
+    claim = blocks.claim(number)
+    assert claim is not None
+    return claim
+
+
+def do(blocks: Blocks, number: int) -> None:
+    claim = claimed(blocks, number)
+    claim.files[0].write(str(number).encode())
+    claim.finish()
+
+
+def test_a_block_that_is_taken_or_done_cannot_be_taken(tmp_path: Path) -> None:
+    with shared(tmp_path / "out", "key") as folder:
+        blocks, others = Blocks(folder, range(3), 1), Blocks(folder, range(3), 1)
+        claim = claimed(blocks, 1)
+        assert others.claim(1) is None
+        assert [others.is_free(number) for number in range(3)] == [True, False, True]
+        claim.finish()
+        assert (others.claim(1), others.missing()) == (None, [0, 2])
+
+
+def test_a_block_that_is_given_up_is_free_and_begun_anew(tmp_path: Path) -> None:
+    with shared(tmp_path / "out", "key") as folder:
+        blocks = Blocks(folder, range(1), 1)
+        claim = claimed(blocks, 0)
+        claim.files[0].write(b"half")
+        claim.give_up()
+        do(blocks, 0)
+        with blocks.result() as parts:
+            assert parts is not None
+            assert [path.read_text() for [path] in parts] == ["0"]
+
+
+def _take_and_wait(target: Path, taken: Event) -> None:
+    with shared(target, "key") as folder:
+        claimed(Blocks(folder, range(2), 1), 0).files[0].write(b"half")
+        taken.set()
+        signal.pause()
+
+
+def test_the_block_of_a_process_that_is_killed_is_taken_up(tmp_path: Path) -> None:
+    taken = FORK.Event()
+    process = FORK.Process(target=_take_and_wait, args=(tmp_path / "out", taken))
+    process.start()
+    assert taken.wait(20)
+    with shared(tmp_path / "out", "key") as folder:
+        blocks = Blocks(folder, range(2), 1)
+        assert blocks.claim(0) is None
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        for number in blocks.missing():
+            do(blocks, number)
+        with blocks.result() as parts:
+            assert [path.read_text() for [path] in parts or []] == ["0", "1"]
+    assert names(tmp_path) == []
+
+
+def test_the_result_is_made_once_while_anybody_is_there(tmp_path: Path) -> None:
+    with shared(tmp_path / "out", "key") as folder:
+        with shared(tmp_path / "out", "key") as same:
+            assert same == folder
+            blocks = Blocks(folder, range(1), 1)
+            do(blocks, 0)
+            with blocks.result() as parts:
+                assert parts is not None
+        assert folder.is_dir()
+        with blocks.result() as parts:
+            assert parts is None
+    assert names(tmp_path) == []
+
+
+def test_a_result_is_made_again_where_whoever_made_it_could_not_clean_up(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), shared(tmp_path / "out", "key") as folder:
+        do(blocks := Blocks(folder, range(1), 1), 0)
+        with blocks.result():
+            pass
+        raise KeyboardInterrupt
+    with shared(tmp_path / "out", "key"), blocks.result() as parts:
+        assert parts is not None
+
+
+def test_what_a_power_failure_took_is_missing_again(tmp_path: Path) -> None:
+    with shared(tmp_path / "out", "key") as folder:
+        blocks = Blocks(folder, range(2), 1)
+        do(blocks, 0)
+        do(blocks, 1)
+        (folder / "000001" / "0").write_bytes(b"\0")
+        with blocks.result() as parts:
+            assert parts is None
+        assert blocks.missing() == [1]
+
+
+@pytest.mark.parametrize(("error", "left"), [(DataError("a"), 0), (NmtError("b"), 1), (KeyboardInterrupt(), 1)])
+def test_work_stays_for_the_same_run_unless_that_would_fail_again(
+    tmp_path: Path, error: BaseException, left: int
+) -> None:
+    with pytest.raises(type(error)), shared(tmp_path / "out", "key") as folder:
+        do(Blocks(folder, range(2), 1), 0)
+        raise error
+    assert len(names(tmp_path)) == left
+    with shared(tmp_path / "out", "key") as folder:
+        assert len(Blocks(folder, range(2), 1).missing()) == 2 - left
+
+
+def test_other_work_goes_unless_somebody_is_at_it(tmp_path: Path) -> None:
+    expected = "^another process is making .*out of other input, with another model or with other options; wait for it"
+    with shared(tmp_path / "out", "key"), pytest.raises(DataError, match=expected), shared(tmp_path / "out", "another"):
+        pass
+    with pytest.raises(KeyboardInterrupt), shared(tmp_path / "out", "key") as old:
+        raise KeyboardInterrupt
+    with shared(tmp_path / "out", "another") as folder:
+        assert names(folder.parent) == sorted([folder.name, "door"])
+        assert folder != old
