@@ -11,7 +11,7 @@ from functools import cached_property
 from hashlib import sha256 as digest_of
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nmt.config import Settings
 from nmt.config.load import describe_misfit
-from nmt.corpus.base import PairSource
 from nmt.errors import DataError
 from nmt.io.files import building, read_json, sha256, write_text
 from nmt.io.lines import Pair, normaliser
 from nmt.models.folder import load_own_tokenizers, read_settings, refuse_used
-from nmt.prepared.arrow import MappedSequences, map_ids, read_texts, write_valid
 from nmt.search.neighbours import Neighbour
 from nmt.text.placeholders import mask_pair
 from nmt.text.sequences import FlatSequences
 from nmt.text.tokenizer import Tokenizers
+
+if TYPE_CHECKING:
+    from nmt.corpus.base import PairSource
+    from nmt.prepared.arrow import MappedSequences
 
 FORMAT_VERSION: Final = 1
 CARD: Final = "memory.json"
@@ -81,7 +83,7 @@ class Built:
 
 
 def build_memory(
-    model_dir: Path, corpus: PairSource, folder: Path, *, on_pairs: Callable[[int], None] = lambda count: None
+    model_dir: Path, corpus: "PairSource", folder: Path, *, on_pairs: Callable[[int], None] = lambda count: None
 ) -> Built:
     """Write the pairs of a corpus as a memory for a model, to a new or empty folder.
 
@@ -89,6 +91,8 @@ def build_memory(
         ModelError: There is no model, or the folder is used.
         DataError: The corpus cannot be read, or no pair of it is fit.
     """
+    from nmt.prepared.arrow import write_valid  # late: who has no memory does without Arrow
+
     refuse_used(folder)
     settings, tokenizers = read_settings(model_dir), load_own_tokenizers(model_dir)
     read = 0
@@ -147,8 +151,8 @@ class TranslationMemory:
     """Pairs, and what finds those that are like a source; it keeps no state, so threads may share it."""
 
     folder: Path
-    src: MappedSequences
-    tgt: MappedSequences
+    src: "MappedSequences"
+    tgt: "MappedSequences"
     src_texts: Sequence[str]
     tgt_texts: Sequence[str]
 
@@ -158,6 +162,8 @@ class TranslationMemory:
 
         A DataError says that it is none, is damaged or altered, or was built for a model that reads other pieces.
         """
+        from nmt.prepared.arrow import map_ids, read_texts
+
         card, path = _read_card(folder), folder / PAIRS
         if not path.is_file():
             raise DataError(f"{path} is missing or no regular file; the memory is incomplete")
