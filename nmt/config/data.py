@@ -111,6 +111,8 @@ class DataSettings(Section):
     """Reject a pair that has been seen before."""
     drop_copies: bool = True
     """Reject a pair whose source is its target."""
+    max_repeats: int = Field(default=0, ge=0)
+    """Most times in a row that a word or a phrase may stand in one side of a pair and not in the other; 0: off."""
     drop_overlap: tuple[Literal["source", "target", "pair"], ...] = ()
     """Reject pairs whose source, target or both are in the validation or test text."""
     min_script_share: float = Field(default=0.0, ge=0.0, le=1.0)

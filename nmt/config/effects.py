@@ -43,8 +43,8 @@ _OF_SOURCE = (
     "encoder_cell encoder_size encoder_layers encoder_dropout bidirectional reverse_source attention decoder_init"
 )
 _OF_PAIRS = (
-    "max_characters max_pieces max_length_ratio drop_duplicates drop_copies drop_overlap min_script_share "
-    "max_symbol_share identify_languages"
+    "max_characters max_pieces max_length_ratio drop_duplicates drop_copies max_repeats drop_overlap "
+    "min_script_share max_symbol_share identify_languages"
 )
 
 _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str], ...]] = (

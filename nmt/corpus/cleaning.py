@@ -1,5 +1,7 @@
 """Which pairs are fit for training, and why the others are not."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +13,7 @@ from nmt.config.data import DataSettings
 from nmt.corpus.hashes import Keys, Overlap, Side
 from nmt.corpus.languages import is_foreign, known_language
 from nmt.io.lines import Pair
-from nmt.text.characters import script_shares, scripts_of, symbol_shares
+from nmt.text.characters import CHARACTERS, script_shares, scripts_of, symbol_shares
 from nmt.text.placeholders import without_urls
 from nmt.text.sequences import Flags
 
@@ -21,6 +23,7 @@ Reason = Literal[
     "too_long",
     "length_ratio",
     "copy",
+    "repetition",
     "symbols",
     "script",
     "language",
@@ -37,6 +40,8 @@ A `Cleaner` finds all but the last two: one needs the pairs before, the other th
 
 _BATCH: Final = 1024
 """Pairs whose characters lie side by side in memory at a time."""
+_WORD: Final = re.compile(rf"[{CHARACTERS}]|[^\W\d_{CHARACTERS}]+")
+"""A word of letters, or a character of a script without spaces: numbers have a right to their zeros."""
 
 
 Rule = Callable[[Sequence[Pair]], Flags]
@@ -86,6 +91,8 @@ def make_cleaner(data: DataSettings, heldout: Overlap) -> Cleaner:
     """
     languages = {"data.src_lang": data.src_lang, "data.tgt_lang": data.tgt_lang}
     rules: list[tuple[Reason, Rule]] = []
+    if data.max_repeats:
+        rules.append(("repetition", partial(_repeats, most=data.max_repeats)))
     if data.max_symbol_share < 1:
         of_side = partial(_has_symbols, max_share=data.max_symbol_share)
         rules.append(("symbols", partial(_either_side, of_side, of_side)))
@@ -106,6 +113,24 @@ def _either_side(
     of_src: Callable[[list[str]], Flags], of_tgt: Callable[[list[str]], Flags], pairs: Sequence[Pair]
 ) -> Flags:
     return of_src([pair.src for pair in pairs]) | of_tgt([pair.tgt for pair in pairs])
+
+
+def _repeats(pairs: Sequence[Pair], most: int) -> Flags:
+    """Whether one side of a pair, and not the other, has a phrase more than `most` times in a row."""
+    return np.array([_is_repetitive(pair.src, most) != _is_repetitive(pair.tgt, most) for pair in pairs], np.bool_)
+
+
+def _is_repetitive(text: str, most: int) -> bool:
+    words = _WORD.findall(text.casefold())
+    if max(Counter(words).values(), default=0) <= most:
+        return False
+    for size in range(1, len(words) // (most + 1) + 1):
+        run = 0
+        for word, later in zip(words, words[size:], strict=False):
+            run = run + 1 if word == later else 0
+            if run == size * most:
+                return True
+    return False
 
 
 def _has_symbols(texts: Sequence[str], max_share: float) -> Flags:

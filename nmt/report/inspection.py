@@ -357,6 +357,8 @@ def explain(reason: str, data: dict[str, Any]) -> str:
         "length_ratio": f"one side has more than data.max_length_ratio = {data['max_length_ratio']:g} "
         "times the characters of the other",
         "copy": "the target is the source (data.drop_copies)",
+        "repetition": "one side alone says something more times in a row than "
+        f"data.max_repeats = {data.get('max_repeats', 0)}",
         "symbols": "more digits, punctuation and symbols among its characters than "
         f"data.max_symbol_share = {data['max_symbol_share']:.0%}",
         "script": "fewer letters of the script of its language than "

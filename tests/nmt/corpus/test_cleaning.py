@@ -40,6 +40,25 @@ def test_a_copy_is_rejected_unless_copies_are_wanted() -> None:
     assert judge(("same", "same"), drop_copies=False) == [None]
 
 
+def test_a_phrase_may_stand_as_often_in_a_row_as_allowed_in_one_side_only() -> None:
+    sides = (
+        ("a dog " * 3 + "runs", "un chien court"),
+        ("a dog " * 4 + "runs", "un chien court"),
+        ("a dog runs", "Court court, COURT court"),
+        ("no, no, no, no, no", "non, non, non, non !"),
+        ("a dog a cat a dog a cat a dog", "un chien"),
+    )
+    assert judge(*sides, max_repeats=3) == [None, "repetition", "repetition", None, None]
+
+
+def test_characters_of_scripts_without_spaces_are_words_that_may_be_repeated() -> None:
+    assert judge(("a dog", "狗狗狗"), ("a dog", "狗狗狗狗"), max_repeats=3) == [None, "repetition"]
+
+
+def test_numbers_may_have_as_many_zeros_as_they_like() -> None:
+    assert judge(("1 000 000 000 000 000", "a billiard"), max_repeats=2) == [None]
+
+
 def test_by_default_a_pair_is_judged_by_its_lengths_alone() -> None:
     assert (
         judge(("123 !?", "456 !?"), ("где", "中文"), ("held out", "zurückgehalten"), ("a", "b"), ("a", "b"))
@@ -118,7 +137,7 @@ def test_overlap_is_removed_on_request_only_and_only_where_asked() -> None:
 
 def test_the_reasons_are_in_the_order_in_which_they_are_tried() -> None:
     assert " ".join(REASONS) == (
-        "broken empty too_long length_ratio copy symbols script language overlap duplicate too_many_pieces"
+        "broken empty too_long length_ratio copy repetition symbols script language overlap duplicate too_many_pieces"
     )
 
 

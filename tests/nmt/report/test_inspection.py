@@ -353,6 +353,7 @@ def test_every_reason_has_an_explanation(reason: Reason) -> None:
     [
         ("too_long", {"max_characters": 2500}, "more characters than data.max_characters = 2,500"),
         ("length_ratio", {"max_length_ratio": 1.5}, "more than data.max_length_ratio = 1.5 times the characters"),
+        ("repetition", {"max_repeats": 3}, "more times in a row than data.max_repeats = 3"),
         ("symbols", {"max_symbol_share": 0.4}, "than data.max_symbol_share = 40%"),
         ("script", {"min_script_share": 0.5, "src_lang": "en"}, "= 50% (data.src_lang = en, data.tgt_lang = unknown)"),
         ("overlap", {"drop_overlap": ["source", "pair"]}, "(data.drop_overlap = source, pair)"),
