@@ -60,6 +60,8 @@ _NEIGHBOURS: Final = {
 }
 """Of each letter the one beside it: on the left, but for the first of a row."""
 _LETTERS_A_TYPO, _SPACES_A_SLIP = 30, 8
+_DROPPED, _REACH = 0.1, 3
+"""Share of the words that are left out, and how many places the others may move."""
 
 
 def _upper(src: str, tgt: str, rng: Random) -> Texts:
@@ -167,3 +169,12 @@ def noised_lines(src: Iterable[str], tgt: Iterable[str], kinds: Sequence[str], *
     """Noise every pair of two texts that match line by line; what becomes of it depends on its line and the seed."""
     for line, pair in enumerate(zip(src, tgt, strict=True), start=1):
         yield noised(*pair, kinds, Random(f"{seed} {line}"))
+
+
+def scrambled(text: str, rng: Random) -> str:
+    """Leave out a tenth of the words of a text, and let the others move up to three places (Edunov et al., 2018, sec.
+    3): a synthetic source that a model has to read with care. One word at least stays."""
+    words = text.split(" ")
+    kept = [word for word in words if rng.random() >= _DROPPED] or words[:1]
+    places = [place + (_REACH + 1) * rng.random() for place in range(len(kept))]
+    return " ".join(kept[place] for place in sorted(range(len(kept)), key=places.__getitem__))

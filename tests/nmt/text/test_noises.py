@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.text.noises import NOISES, OF_SOURCE, noised
+from nmt.text.noises import NOISES, OF_SOURCE, noised, scrambled
 
 SRC, TGT = "A man runs, and a dog sleeps.", "Ein Mann rennt, und ein Hund schläft."
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -129,3 +129,16 @@ def test_a_kind_that_changes_nothing_leaves_its_turn_to_another() -> None:
     kinds = ("upper", "ending", "lower")
     assert {noised("狗。", "Ein Hund.", kinds, Random(seed)) for seed in range(20)} == {("狗", "Ein Hund")}
     assert noised("狗", "狗", kinds, Random(1)) == ("狗", "狗")
+
+
+def test_a_scrambled_text_lacks_a_tenth_of_its_words_and_none_is_far_from_its_place() -> None:
+    words = [str(number) for number in range(1000)]
+    found = scrambled(" ".join(words), Random(1)).split(" ")
+    assert 860 < len(found) < 940
+    kept = sorted(found, key=int)
+    moved = [abs(kept.index(word) - place) for place, word in enumerate(found)]
+    assert max(moved) == 3
+
+
+def test_of_a_scrambled_text_one_word_stays() -> None:
+    assert {scrambled("dog", Random(seed)) for seed in range(50)} == {"dog"}

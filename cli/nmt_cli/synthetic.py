@@ -1,0 +1,72 @@
+"""What commands share whose results are pairs that models have written."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nmt.errors import UsageError
+from nmt_cli.terminal import STREAM, check_folder_of, count_option, file_option, refuse_replacing, results
+
+if TYPE_CHECKING:
+    from nmt.config import DataSettings
+    from nmt.synthesis.judging import Outcome
+
+judged_option = partial(typer.Option, rich_help_panel="What is left out")
+OutputFile = Annotated[
+    Path, file_option("--output", "-o", help="The pairs, as source <tab> target lines; a corpus of `nmt prepare`.")
+]
+RejectedFile = Annotated[
+    Path | None,
+    judged_option("--rejected", metavar="FILE", help="What was left out and why, an object of JSON a line."),
+]
+CleaningOption = Annotated[
+    list[str] | None,
+    judged_option("--set", metavar="data.KEY=VALUE", help="A rule of cleaning, as of `nmt prepare`; repeatable."),
+]
+WorkersOption = Annotated[
+    int, count_option(help="Processes that translate; each uses one CPU core.", rich_help_panel="Computation")
+]
+
+
+def refuse_without(needed: str, options: dict[str, Any], *, what: str) -> None:
+    """Refuse options about something that is not there; `needed` would bring it."""
+    for name in [name for name, value in options.items() if value is not None]:
+        raise UsageError(f"--{name.replace('_', '-')} is about {what}; it needs {needed}")
+
+
+def check_outputs(inputs: list[Path], output: Path, rejected: Path | None) -> None:
+    """Refuse outputs that cannot be written, before any work is done."""
+    outputs = [output, *([rejected] if rejected else [])]
+    for path in outputs:
+        if path == STREAM:
+            raise UsageError("expected a file, since the pairs are sorted out when all are known, found -")
+        check_folder_of(path)
+    if rejected and rejected.resolve() == output.resolve():
+        raise UsageError(f"the pairs and what is left out cannot both go to {output}")
+    refuse_replacing(inputs, outputs)
+
+
+def with_rules(data: "DataSettings", overrides: list[str] | None) -> "DataSettings":
+    """Change the rules of cleaning as `--set` says."""
+    from nmt.config import Settings, load_settings
+
+    for one in overrides or ():
+        if not one.strip().startswith("data."):
+            raise UsageError(f"--set {one}: only cleaning has settings here; expected data.KEY=VALUE")
+    return load_settings(None, overrides or (), base=Settings(data=data)).data
+
+
+def show_outcome(outcome: "Outcome", *, noun: str) -> None:
+    """Print what has become of what was read."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    rows = {f"{noun} read": outcome.read}
+    rows |= {f"  left out: {reason}": count for reason, count in outcome.rejected.items()}
+    for name, count in (rows | {"pairs written": outcome.written}).items():
+        table.add_row(name, f"{count:,}")
+    results.print(table)

@@ -1,0 +1,89 @@
+"""Back-translation: real text of the target language, and synthetic sources for it (Sennrich et al., 2016)."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from nmt.config import DataSettings
+from nmt.corpus.plain import TextFiles
+from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
+from nmt.synthesis.judging import Judge, Outcome, Outputs, Verdict, cleaning_of, translate_records, write_verdicts
+from nmt.text.noises import scrambled
+from nmt.translate import Translation
+from nmt.translate.flow import OnLines
+from nmt.translate.translator import Job
+
+
+def cleaning_of_backward(data: DataSettings) -> DataSettings:
+    """Return how synthetic pairs are cleaned, of the settings that a backward model was trained with: by its rules,
+    with the languages exchanged."""
+    exchanged = {"src_lang": data.tgt_lang, "tgt_lang": data.src_lang}
+    return cleaning_of(data.model_copy(update=exchanged))
+
+
+@dataclass(frozen=True)
+class BackTranslation:
+    """Pairs made of a text by a model that translates it into the source language."""
+
+    job: Job
+    judge: Judge
+    data: DataSettings
+    """The settings of cleaning that `judge` goes by."""
+    noise: int | None = None
+    """The seed of noise on the sources; None: they stay as the model has written them."""
+
+    def write(
+        self,
+        text: Path,
+        outputs: Outputs,
+        *,
+        on_bad_utf8: OnBadUtf8 = "error",
+        keep_share: float = 1.0,
+        on_lines: OnLines = lambda lines, pieces: None,
+    ) -> Outcome:
+        """Translate a text, and write the pairs that are fit for training.
+
+        Raises:
+            DataError: The text cannot be read.
+            ModelError: A model gives scores that are not finite numbers.
+        """
+        lines = TextFiles([text], on_bad_utf8).records()
+        with closing(self._verdicts(lines, on_lines)) as verdicts:
+            return write_verdicts(verdicts, outputs, keep_share=keep_share, changed=self._changed)
+
+    def _verdicts(self, lines: Iterator[Line], on_lines: OnLines) -> Generator[Verdict, None, None]:
+        with closing(translate_records(self.job, map(self._prepared(), lines), _text_of, on_lines)) as blocks:
+            for block in blocks:
+                yield from self.judge([_pair_of(line, best) for line, (best, *_) in block])
+
+    def _prepared(self) -> Callable[[Line], Line]:
+        """Return what reads a line as `nmt prepare` does; of one that is too long, nothing."""
+        normalise, longest = normaliser(cleans=self.data.clean_invisible), self.data.max_characters
+
+        def prepared(line: Line) -> Line:
+            text = _in_a_column(normalise(line.text))
+            if len(text) > longest:
+                return line._replace(text="", fault="too_long")
+            return line._replace(text=text)
+
+        return prepared
+
+    def _changed(self, pair: Pair) -> Pair:
+        if self.noise is None:
+            return pair
+        return pair._replace(src=scrambled(pair.src, Random(f"{self.noise} {pair.line}")))
+
+
+def _text_of(line: Line) -> str:
+    return line.text
+
+
+def _pair_of(line: Line, best: Translation) -> Pair:
+    return Pair(_in_a_column(best.text), line.text, line.file, line.line, line.fault)
+
+
+def _in_a_column(text: str) -> str:
+    """Let no tab end a column of a table."""
+    return text.replace("\t", " ")

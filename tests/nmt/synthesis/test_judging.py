@@ -1,0 +1,90 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from nmt.config.data import DataSettings
+from nmt.io.lines import Pair
+from nmt.synthesis.agreement import Agreement
+from nmt.synthesis.judging import Judge, Outputs, Verdict, cleaning_of, write_verdicts
+
+PAIRS = [
+    Pair("a dog runs", "un chien court", "mono", 1),
+    Pair("", "un chat", "mono", 2),
+    Pair("a cat", "un chat", "mono", 3),
+    Pair("a a a a a", "une", "mono", 4),
+    Pair("a bird", "un oiseau", "mono", 5),
+]
+
+
+class Lengths:
+    """Models that disagree on a pair by the letters of its source."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def disagreements(self, pairs: Sequence[Pair]) -> list[float]:
+        self.asked += [pair.src for pair in pairs]
+        return [float(len(pair.src)) for pair in pairs]
+
+
+def judge(**options: Any) -> list[Verdict]:
+    return list(Judge.of(cleaning_of(DataSettings()), **options)(PAIRS))
+
+
+def objects(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_pairs_are_judged_by_the_rules_of_cleaning_and_phrases_over_and_over() -> None:
+    assert [one.reason for one in judge()] == [None, "empty", None, "repetition", None]
+
+
+def test_the_settings_may_allow_more_repetition() -> None:
+    assert cleaning_of(DataSettings(max_repeats=7)).max_repeats == 7
+    assert cleaning_of(DataSettings(drop_overlap=("pair",))).drop_overlap == ()
+
+
+def test_models_are_asked_about_pairs_that_there_is_nothing_else_against() -> None:
+    models = Lengths()
+    found = judge(agreement=cast(Agreement, models), max_disagreement=6)
+    assert models.asked == ["a dog runs", "a cat", "a bird"]
+    assert [one.reason for one in found] == ["disagreement", "empty", None, "repetition", None]
+    assert [one.disagreement for one in found] == [10, None, 5, None, 6]
+
+
+def test_what_is_kept_and_what_is_left_out_stand_in_the_order_of_the_text(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "pairs.tsv", tmp_path / "rejected.jsonl")
+    outcome = write_verdicts(judge(), outputs)
+    assert outputs.pairs.read_text(encoding="utf-8") == (
+        "a dog runs\tun chien court\na cat\tun chat\na bird\tun oiseau\n"
+    )
+    assert objects(tmp_path / "rejected.jsonl") == [
+        {"file": "mono", "line": 2, "reason": "empty", "src": "", "tgt": "un chat"},
+        {"file": "mono", "line": 4, "reason": "repetition", "src": "a a a a a", "tgt": "une"},
+    ]
+    assert (outcome.read, outcome.written, outcome.rejected) == (5, 3, {"empty": 1, "repetition": 1})
+
+
+def test_the_share_that_models_agree_on_best_is_kept(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "pairs.tsv", tmp_path / "rejected.jsonl")
+    outcome = write_verdicts(judge(agreement=cast(Agreement, Lengths())), outputs, keep_share=0.5)
+    assert outputs.pairs.read_text(encoding="utf-8") == "a cat\tun chat\t5.0000\na bird\tun oiseau\t6.0000\n"
+    assert objects(tmp_path / "rejected.jsonl")[0] == {
+        "file": "mono",
+        "line": 1,
+        "reason": "disagreement",
+        "src": "a dog runs",
+        "tgt": "un chien court",
+        "disagreement": 10.0,
+    }
+    assert list(outcome.rejected.items()) == [("empty", 1), ("repetition", 1), ("disagreement", 1)]
+
+
+def test_nothing_is_written_where_the_work_fails(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("old\n", encoding="utf-8")
+    with pytest.raises(ZeroDivisionError):
+        write_verdicts((one for one in judge() if 1 / (5 - one.pair.line)), Outputs(tmp_path / "pairs.tsv"))
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("pairs.tsv", "old\n")]

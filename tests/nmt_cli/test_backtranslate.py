@@ -1,0 +1,150 @@
+"""`nmt backtranslate` with the model that has learnt to put an -o behind every word."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nmt.config import load_settings
+from nmt.prepare.pipeline import prepare
+from nmt.prepared.manifest import Counts
+from nmt_cli.main import app
+
+Backtranslate = Callable[..., Result]
+LINES = ["bat cow", "", "den fig gum", "hat  \tjam", "cow " * 300, "map"]
+
+
+@pytest.fixture
+def backtranslate(toy_model: Path, tmp_path: Path) -> Backtranslate:
+    """Run the command on `LINES` with --output pairs.tsv."""
+    (tmp_path / "mono.txt").write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
+
+    def run(*options: str | Path) -> Result:
+        files = [str(tmp_path / "mono.txt"), "--output", str(tmp_path / "pairs.tsv")]
+        command = ["backtranslate", str(toy_model), *files, "--device", "cpu", *map(str, options)]
+        return CliRunner().invoke(app, command)
+
+    return run
+
+
+def pairs(folder: Path) -> list[list[str]]:
+    return [line.split("\t") for line in (folder / "pairs.tsv").read_text(encoding="utf-8").splitlines()]
+
+
+def test_real_text_gets_synthetic_sources_and_what_is_bad_is_left_out(
+    backtranslate: Backtranslate, tmp_path: Path
+) -> None:
+    done = backtranslate("--rejected", tmp_path / "rejected.jsonl")
+    assert done.exit_code == 0, done.stderr
+    real = ["bat cow", "den fig gum", "hat jam", "map"]
+    assert pairs(tmp_path)[:2] == [["bato cowo", "bat cow"], ["deno figo gumo", "den fig gum"]]
+    assert [" ".join(tgt.split()) for _, tgt in pairs(tmp_path)] == real
+    rejected = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(one["line"], one["reason"]) for one in rejected] == [(2, "empty"), (5, "too_long")]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows == [
+        ["lines", "read", "6"],
+        ["left", "out:", "empty", "1"],
+        ["left", "out:", "too_long", "1"],
+        ["pairs", "written", "4"],
+    ]
+    assert "6 lines in " in done.stderr
+
+
+def test_the_pairs_are_a_corpus_with_weight_and_tag(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    assert backtranslate().exit_code == 0
+    corpus = f"data.corpora=[{{path='{tmp_path / 'pairs.tsv'}', weight=2, tag='<bt>'}}]"
+    files = ["data.valid_src=bat.txt", "data.valid_tgt=bat.txt", f"data.root='{tmp_path}'"]
+    (tmp_path / "bat.txt").write_text("bat\n", encoding="utf-8")
+    report = prepare(
+        tmp_path / "data", load_settings(None, [corpus, *files, "tokenizer.kind=word", "tokenizer.vocab_size=40"])
+    )
+    assert isinstance(report.counts, Counts)
+    [found] = report.counts.corpora
+    assert (found.train, found.weight, found.tag) == (4, 2.0, "<bt>")
+
+
+def test_several_processes_write_the_same_pairs(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    assert backtranslate().exit_code == 0
+    alone = pairs(tmp_path)
+    assert backtranslate("--workers", "2").exit_code == 0
+    assert pairs(tmp_path) == alone
+
+
+def test_samples_and_noise_depend_on_the_seed_alone(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    found = []
+    for options in (["--sample"], ["--sample"], ["--sample", "--seed", "2"], ["--noise"], ["--noise"]):
+        assert backtranslate(*options, *(["--temperature", "3"] if "--sample" in options else [])).exit_code == 0
+        found.append(pairs(tmp_path))
+    assert found[0] == found[1] != found[2]
+    assert found[3] == found[4]
+
+
+def test_noise_moves_the_words_of_sources_alone(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    assert backtranslate().exit_code == 0
+    clean = pairs(tmp_path)
+    for seed in ("2", "3", "4"):
+        assert backtranslate("--noise", "--seed", seed).exit_code == 0
+        noised = pairs(tmp_path)
+        assert [tgt for _, tgt in noised] == [tgt for _, tgt in clean]
+        assert all(set(one.split()) <= set(other.split()) for (one, _), (other, _) in zip(noised, clean, strict=True))
+        if noised != clean:
+            return
+    pytest.fail("no seed of three makes any noise")
+
+
+def test_a_forward_model_has_a_say(backtranslate: Backtranslate, toy_model: Path, tmp_path: Path) -> None:
+    done = backtranslate("--forward-model", toy_model, "--keep-share", "0.5")
+    assert done.exit_code == 0, done.stderr
+    assert [len(columns) for columns in pairs(tmp_path)] == [3, 3]
+    kept = max(float(score) for *_, score in pairs(tmp_path))
+    assert backtranslate("--forward-model", toy_model, "--max-disagreement", kept + 1e-4).exit_code == 0
+    assert len(pairs(tmp_path)) == 2
+    done = backtranslate("--forward-model", toy_model, "--max-disagreement", "0")
+    assert "disagreement  4" in done.stdout
+    assert pairs(tmp_path) == []
+
+
+def test_rules_of_cleaning_are_set(backtranslate: Backtranslate) -> None:
+    assert "symbols" not in backtranslate().stdout
+    assert "length_ratio  3" in backtranslate("--set", "data.max_length_ratio=1.01").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--top-k", "3"], "--top-k is about sampling; it needs --sample"),
+        (["--seed", "3"], "--seed is about samples and noise; it needs --sample or --noise"),
+        (["--keep-share", "0.5"], "--keep-share is about two models that judge pairs; it needs --forward-model"),
+        (
+            ["--set", "training.seed=1"],
+            "--set training.seed=1: only cleaning has settings here; expected data.KEY=VALUE",
+        ),
+        (["--output", "-"], "expected a file, since the pairs are sorted out when all are known, found -"),
+        (["--sample", "--beam", "3"], "search.beam_size = 3 has no effect on sampling; leave one of them out"),
+    ],
+)
+def test_options_at_odds_are_refused_in_a_line(backtranslate: Backtranslate, options: list[str], message: str) -> None:
+    done = backtranslate(*options)
+    assert (done.exit_code, done.stderr) == (2, f"error: {message}\n")
+
+
+def test_files_that_cannot_be_written_are_refused_before_the_work(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    same = tmp_path / "pairs.tsv"
+    assert f"the pairs and what is left out cannot both go to {same}" in backtranslate("--rejected", same).stderr
+    away = tmp_path / "nowhere" / "pairs.tsv"
+    assert f"{away} cannot be written: there is no folder {away.parent}" in backtranslate("--output", away).stderr
+    text = tmp_path / "mono.txt"
+    assert f"{text} is an input, so it cannot be written" in backtranslate("--output", text).stderr
+
+
+def test_a_text_that_is_not_there_is_an_error(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    (tmp_path / "mono.txt").unlink()
+    done = backtranslate()
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"error: cannot read {tmp_path / 'mono.txt'}: No such file or directory\n",
+    )
+    assert list(tmp_path.iterdir()) == []
