@@ -114,11 +114,7 @@ def backtranslate(
     pace = LinePace(of=count_lines(text))
     with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as on_lines:
         outcome = made.write(
-            text,
-            Outputs(output, rejected),
-            on_bad_utf8=on_bad_utf8,
-            keep_share=keep_share or 1.0,
-            on_lines=on_lines,
+            text, Outputs(output, rejected), on_bad_utf8=on_bad_utf8, keep_share=keep_share or 1.0, on_lines=on_lines
         )
     say(pace.summary(outcome.read))
     show_outcome(outcome, noun="lines")
