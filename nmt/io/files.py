@@ -183,13 +183,14 @@ def _claim(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
         with naming(path, instead_of=temporary):
             descriptor = make(temporary)
         with suppress(OSError):  # a file system without locks: there, nothing is taken for dead
-            _lock(descriptor)
+            lock_file(descriptor)
         if os.path.lexists(temporary):
             return temporary, descriptor
         os.close(descriptor)  # somebody has taken it for dead before it was locked
 
 
-def _lock(descriptor: int, *, blocking: bool = True) -> bool:
+def lock_file(descriptor: int, *, blocking: bool = True) -> bool:
+    """Lock an open file or folder until it is closed; without `blocking`, return whether nobody else had it."""
     from filelock import lock_descriptor  # late: who only reads files does without
 
     return lock_descriptor(descriptor, blocking=blocking)
@@ -216,7 +217,7 @@ def _remove_if_dead(temporary: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(temporary, kind | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if not _lock(descriptor, blocking=False):
+            if not lock_file(descriptor, blocking=False):
                 return
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 shutil.rmtree(temporary, ignore_errors=True)

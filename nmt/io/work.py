@@ -10,11 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import lock_descriptor
 from xxhash import xxh3_64_hexdigest
 
 from nmt.errors import ConfigError, DataError, ModelError
-from nmt.io.files import temporary_beside
+from nmt.io.files import lock_file, temporary_beside
 
 _OLD: Final = "old"
 """What is replaced, for the moment between two renames."""
@@ -159,7 +158,7 @@ def _lock(home: Path, target: Path) -> int:
             continue
         except NotADirectoryError as error:
             raise DataError(f"{home} is a link, expected a folder or nothing: remove it") from error
-        if not lock_descriptor(lock, blocking=False):  # it ends with the process, however that ends
+        if not lock_file(lock, blocking=False):  # it ends with the process, however that ends
             os.close(lock)
             raise DataError(f"another process is preparing {target}; wait for it, or stop it, or choose another folder")
         with suppress(FileNotFoundError):
