@@ -1,7 +1,7 @@
 """BLEU, chrF and TER through sacrebleu; a score never travels without its signature (Post, 2018)."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -105,6 +105,15 @@ def score_lines(
     """Score detokenised text, one segment per line, against as many references; other numbers are a DataError."""
     _check_lines(len(hypotheses), len(references), hypothesis="the hypothesis", reference="the reference")
     return _score(hypotheses, [references], scoring)
+
+
+def sentence_scorer(metric: Literal["bleu", "chrf"], tokenizer: BleuTokenizer = "13a") -> Callable[[str, str], float]:
+    """Return what scores a translation of one sentence against its reference, in points of 0 to 100; BLEU of the orders
+    that the sentence has n-grams of."""
+    if metric == "bleu":
+        make_bleu(tokenizer)  # says what it lacks
+    scorer = CHRF() if metric == "chrf" else BLEU(tokenize=tokenizer, effective_order=True)
+    return lambda hypothesis, reference: float(scorer.sentence_score(hypothesis, [reference]).score)
 
 
 def score_files(

@@ -28,7 +28,7 @@ from nmt_cli.vocabulary import vocabulary
 
 COMMANDS: Final = (
     *("prepare", "inspect", "train", "translate", "join", "score", "tune", "plot", "average", "shortlist", "vectors"),
-    *("adapt", "backtranslate", "noise", "settings", "run", "demo", "lab"),
+    *("adapt", "backtranslate", "distil", "noise", "settings", "run", "demo", "lab"),
 )
 """Each is a function in the module of its name."""
 

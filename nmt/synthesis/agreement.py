@@ -5,22 +5,22 @@ from dataclasses import dataclass
 
 from nmt.io.lines import Pair, normaliser
 from nmt.search.forced import force
-from nmt.search.protocol import Sentence
+from nmt.search.protocol import Hypothesis, Sentence
 from nmt.text.placeholders import mask_pair
 from nmt.translate import Translator
 
 
-def cross_entropies(translator: Translator, pairs: Sequence[tuple[str, str]]) -> list[float]:
-    """Return how surprised a model is by each translation, in nats a piece; no pair depends on those beside it.
+def follow(translator: Translator, pairs: Sequence[tuple[str, str]]) -> list[Hypothesis]:
+    """Return what a model thinks of given translations: their log-probabilities, and as scores the mean of a piece. No
+    pair depends on those beside it.
 
     Raises:
         ModelError: The model gives scores that are not finite numbers.
     """
     settings, tokenizers = translator.settings, translator.tokenizers
-    normalise = normaliser(cleans=settings.data.clean_invisible)
-    kinds = settings.tokenizer.placeholders
+    normalise, kinds = normaliser(cleans=settings.data.clean_invisible), settings.tokenizer.placeholders
     masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in pairs]
-    sources, targets = map(list, zip(*masked, strict=True))
+    sources, targets = [src for src, _ in masked], [tgt for _, tgt in masked]
     rows = zip(tokenizers.src.encode(sources), tokenizers.tgt.encode(targets), strict=True)
     sentences = [Sentence(tuple(src), number, prefix=tuple(tgt)) for number, (src, tgt) in enumerate(rows)]
     found = force(
@@ -29,7 +29,7 @@ def cross_entropies(translator: Translator, pairs: Sequence[tuple[str, str]]) ->
         batch_tokens=settings.search.batch_tokens,
         reverse_source=settings.model.reverse_source,
     )
-    return [-found[number].score for number in range(len(pairs))]
+    return [found[number] for number in range(len(pairs))]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class Agreement:
 
     def disagreements(self, pairs: Sequence[Pair]) -> list[float]:
         """Return |A - B| + (A + B) / 2 of each pair, where A and B are its cross-entropies in nats a piece."""
-        if not pairs:
-            return []
-        there = cross_entropies(self.forward, [(pair.src, pair.tgt) for pair in pairs])
-        back = cross_entropies(self.backward, [(pair.tgt, pair.src) for pair in pairs])
-        return [abs(one - other) + (one + other) / 2 for one, other in zip(there, back, strict=True)]
+        there = follow(self.forward, [(pair.src, pair.tgt) for pair in pairs])
+        back = follow(self.backward, [(pair.tgt, pair.src) for pair in pairs])
+        surprises = [(-one.score, -other.score) for one, other in zip(there, back, strict=True)]
+        return [abs(one - other) + (one + other) / 2 for one, other in surprises]

@@ -1,15 +1,24 @@
 """Back-translation: real text of the target language, and synthetic sources for it (Sennrich et al., 2016)."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from nmt.config import DataSettings
-from nmt.corpus.plain import TextFiles
-from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
-from nmt.synthesis.judging import Judge, Outcome, Outputs, Verdict, cleaning_of, translate_records, write_verdicts
+from nmt.io.lines import Line, OnBadUtf8, Pair
+from nmt.synthesis.judging import (
+    Judge,
+    Outcome,
+    Outputs,
+    Verdict,
+    cleaning_of,
+    in_a_column,
+    read_text,
+    translate_records,
+    write_verdicts,
+)
 from nmt.text.noises import scrambled
 from nmt.translate import Translation
 from nmt.translate.flow import OnLines
@@ -49,26 +58,14 @@ class BackTranslation:
             DataError: The text cannot be read.
             ModelError: A model gives scores that are not finite numbers.
         """
-        lines = TextFiles([text], on_bad_utf8).records()
+        lines = read_text(text, self.data, on_bad_utf8)
         with closing(self._verdicts(lines, on_lines)) as verdicts:
             return write_verdicts(verdicts, outputs, keep_share=keep_share, changed=self._changed)
 
     def _verdicts(self, lines: Iterator[Line], on_lines: OnLines) -> Generator[Verdict, None, None]:
-        with closing(translate_records(self.job, map(self._prepared(), lines), _text_of, on_lines)) as blocks:
+        with closing(translate_records(self.job, lines, lambda line: line.text, on_lines)) as blocks:
             for block in blocks:
                 yield from self.judge([_pair_of(line, best) for line, (best, *_) in block])
-
-    def _prepared(self) -> Callable[[Line], Line]:
-        """Return what reads a line as `nmt prepare` does; of one that is too long, nothing."""
-        normalise, longest = normaliser(cleans=self.data.clean_invisible), self.data.max_characters
-
-        def prepared(line: Line) -> Line:
-            text = _in_a_column(normalise(line.text))
-            if len(text) > longest:
-                return line._replace(text="", fault="too_long")
-            return line._replace(text=text)
-
-        return prepared
 
     def _changed(self, pair: Pair) -> Pair:
         if self.noise is None:
@@ -76,14 +73,5 @@ class BackTranslation:
         return pair._replace(src=scrambled(pair.src, Random(f"{self.noise} {pair.line}")))
 
 
-def _text_of(line: Line) -> str:
-    return line.text
-
-
 def _pair_of(line: Line, best: Translation) -> Pair:
-    return Pair(_in_a_column(best.text), line.text, line.file, line.line, line.fault)
-
-
-def _in_a_column(text: str) -> str:
-    """Let no tab end a column of a table."""
-    return text.replace("\t", " ")
+    return Pair(in_a_column(best.text), line.text, line.file, line.line, line.fault)

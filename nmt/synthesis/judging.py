@@ -13,9 +13,10 @@ from typing import IO, Final, Literal, NamedTuple, TypeVar
 from nmt.config import DataSettings
 from nmt.corpus.cleaning import REASONS, Cleaner, Reason, make_cleaner
 from nmt.corpus.hashes import Overlap
+from nmt.corpus.plain import TextFiles
 from nmt.io.arriving import FileLines
 from nmt.io.files import naming, written
-from nmt.io.lines import Pair
+from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
 from nmt.synthesis.agreement import Agreement
 from nmt.translate import Translation
 from nmt.translate.flow import OnLines
@@ -80,6 +81,20 @@ class Judge:
 
 
 R = TypeVar("R")
+
+
+def in_a_column(text: str) -> str:
+    """Let no tab of a text end a column of a table."""
+    return text.replace("\t", " ")
+
+
+def read_text(path: Path, data: DataSettings, on_bad_utf8: OnBadUtf8) -> Iterator[Line]:
+    """Read the lines of a text as `nmt prepare` does; one that `data` finds too long is empty, and has a fault."""
+    normalise = normaliser(cleans=data.clean_invisible)
+    for line in TextFiles([path], on_bad_utf8).records():
+        text = in_a_column(normalise(line.text))
+        is_too_long = len(text) > data.max_characters
+        yield line._replace(text="", fault="too_long") if is_too_long else line._replace(text=text)
 
 
 def translate_records(

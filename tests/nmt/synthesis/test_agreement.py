@@ -6,7 +6,8 @@ import torch
 from nmt.batching import Batch, source_batch, target_batch
 from nmt.io.lines import Pair
 from nmt.models.folder import load_model
-from nmt.synthesis.agreement import Agreement, cross_entropies
+from nmt.search.protocol import Hypothesis
+from nmt.synthesis.agreement import Agreement, follow
 from nmt.text.sequences import FlatSequences
 from nmt.text.vocab import PAD
 from nmt.translate import Translator
@@ -28,18 +29,18 @@ def toy(toy_model: Path) -> Translator:
 def test_cross_entropies_are_those_of_teacher_forcing(toy: Translator, toy_model: Path) -> None:
     model, settings = load_model(toy_model, device=torch.device("cpu"))
     src, tgt = (FlatSequences.from_lists(toy.tokenizers.src.encode(list(texts))) for texts in zip(*PAIRS, strict=True))
-    for row, found in enumerate(cross_entropies(toy, PAIRS)):
+    for row, found in enumerate(follow(toy, PAIRS)):
         sources = source_batch(src, [row], reverse_source=settings.model.reverse_source)  # type: ignore[arg-type]
         batch = Batch(sources, target_batch(tgt, [row]))  # type: ignore[arg-type]
         with torch.inference_mode():
             logits = model.output(model(batch))
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.tgt.outputs.flatten(), ignore_index=PAD)
-        assert found == pytest.approx(float(loss), abs=1e-4)
+        assert -found.score == pytest.approx(float(loss), abs=1e-4)
 
 
-def test_a_cross_entropy_does_not_depend_on_the_pairs_beside_it(toy: Translator) -> None:
-    together = cross_entropies(toy, PAIRS * 50)
-    assert together[:5] == together[-5:] == [cross_entropies(toy, [pair])[0] for pair in PAIRS]
+def test_what_a_model_thinks_does_not_depend_on_the_pairs_beside_it(toy: Translator) -> None:
+    together = follow(toy, PAIRS * 50)
+    assert together[:5] == together[-5:] == [follow(toy, [pair])[0] for pair in PAIRS]
 
 
 def test_models_disagree_on_what_surprises_both_or_one_more_than_the_other(
@@ -47,10 +48,10 @@ def test_models_disagree_on_what_surprises_both_or_one_more_than_the_other(
 ) -> None:
     surprises = {("a", "b"): 1.0, ("b", "a"): 3.0, ("c", "d"): 2.0, ("d", "c"): 2.0}
 
-    def known(translator: Translator, pairs: list[tuple[str, str]]) -> list[float]:
-        return [surprises[pair] for pair in pairs]
+    def known(translator: Translator, pairs: list[tuple[str, str]]) -> list[Hypothesis]:
+        return [Hypothesis((), 0.0, -surprises[pair]) for pair in pairs]
 
-    monkeypatch.setattr("nmt.synthesis.agreement.cross_entropies", known)
+    monkeypatch.setattr("nmt.synthesis.agreement.follow", known)
     pairs = [Pair("a", "b", "f", 1), Pair("c", "d", "f", 2)]
     assert Agreement(toy, toy).disagreements(pairs) == [2 + 2, 2]
 

@@ -1,0 +1,101 @@
+"""`nmt distil`: what teachers make of a text becomes a corpus of pairs for a student."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from nmt.errors import UsageError
+from nmt_cli.pace import LinePace, telling
+from nmt_cli.synthetic import (
+    CleaningOption,
+    OutputFile,
+    RejectedFile,
+    WorkersOption,
+    check_outputs,
+    refuse_without,
+    show_outcome,
+    with_rules,
+)
+from nmt_cli.terminal import DeviceOption, OnBadUtf8Option, TagOption, console, file_option, loading, say, setting
+
+
+def distil(
+    teachers: Annotated[
+        list[Path],
+        typer.Option("--teacher", metavar="MODEL_DIR", help="Model to learn from; repeat it for an ensemble."),
+    ],
+    output: OutputFile,
+    data_dir: Annotated[
+        Path | None, typer.Argument(metavar="DATA_DIR", help="Prepared data: the sources of their training pairs.")
+    ] = None,
+    text: Annotated[
+        Path | None, file_option(help="Text of the source language, one sentence per line, instead of DATA_DIR.")
+    ] = None,
+    nearest: Annotated[
+        Literal["bleu", "chrf"] | None,
+        typer.Option(help="Of the n-best list, take what is nearest to the reference by this score, not the best."),
+    ] = None,
+    rescore: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="MODEL_DIR", help="Another teacher, of any vocabulary: it rescores n-best lists."),
+    ] = None,
+    beam_size: Annotated[int | None, setting("beam_size")] = None,
+    length_penalty: Annotated[float | None, setting("length_penalty")] = None,
+    tag: TagOption = None,
+    rejected: RejectedFile = None,
+    overrides: CleaningOption = None,
+    on_bad_utf8: OnBadUtf8Option = "error",
+    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 1,
+) -> None:
+    """Translate training sources by an ensemble of teachers, as a corpus for a student to train on.
+
+    The text that DATA_DIR was prepared from is read again, but for what its rules rejected and what is held out. Bad
+    translations are left out and counted by reason, by the same rules.
+
+    \b
+    Examples:
+      nmt distil data/en-fr --teacher models/a --teacher models/b --output distilled.tsv
+      nmt distil data/en-fr --teacher models/a --nearest chrf -o distilled.tsv --workers 4
+      nmt distil --text mono.en.gz --teacher models/a --rescore models/c -o forward.tsv
+    """
+    if (data_dir is None) == (text is None):
+        raise UsageError("expected DATA_DIR or --text: one of both")
+    if nearest and (text or rescore):
+        raise UsageError(f"--nearest compares with references, so it goes without --{'text' if text else 'rescore'}")
+    with loading():
+        from nmt.io.lines import count_lines
+        from nmt.models.folder import read_settings
+        from nmt.prepared import PreparedData
+        from nmt.synthesis import distillation
+        from nmt.synthesis.judging import Outputs, cleaning_of
+        from nmt.translate import Options, Translator
+        from nmt.translate.translator import Job
+
+    check_outputs([text] if text else [], output, rejected)
+    if not text:
+        refuse_without("--text", {"tag": tag}, what="text without a corpus")
+    search: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
+    options, settings = Options(**search), read_settings(teachers[0])
+    change, choice = partial(with_rules, overrides=overrides), distillation.choose_best
+    if text:
+        data = change(cleaning_of(settings.data))
+        materials = [distillation.material_of_text(text, data, tag=tag, on_bad_utf8=on_bad_utf8)]
+        count = count_lines(text)
+    if data_dir:
+        prepared = PreparedData.open(data_dir)
+        materials, count = distillation.materials_of(prepared, change), len(prepared.train_src)
+        choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
+    load = partial(Translator.load, device=device, precision=precision)
+    if rescore:
+        choice = distillation.Rescored(len(teachers), [load(folder) for folder in rescore])
+    if nearest or rescore:
+        options = distillation.with_whole_beam(options, settings)
+    job, pace = Job(partial(load, *teachers), options, workers), LinePace(of=count)
+    with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as on_lines:
+        made = distillation.Distillation(job, choice).write(materials, Outputs(output, rejected), on_lines=on_lines)
+    say(pace.summary(made.read))
+    show_outcome(made, noun="sources")

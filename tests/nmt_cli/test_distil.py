@@ -1,0 +1,89 @@
+"""`nmt distil` with the model that has learnt to put an -o behind every word."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nmt.prepared import PreparedData
+from nmt_cli.main import app
+
+Distil = Callable[..., Result]
+
+
+@pytest.fixture
+def distil(toy_model: Path, tmp_path: Path) -> Distil:
+    """Run the command with one teacher and --output pairs.tsv."""
+
+    def run(*options: str | Path) -> Result:
+        usual = ["distil", "--teacher", str(toy_model), "--output", str(tmp_path / "pairs.tsv"), "--device", "cpu"]
+        return CliRunner().invoke(app, [*usual, *map(str, options)])
+
+    return run
+
+
+def pairs(folder: Path) -> list[list[str]]:
+    return [line.split("\t") for line in (folder / "pairs.tsv").read_text(encoding="utf-8").splitlines()]
+
+
+def test_training_sources_get_the_translations_of_an_ensemble(
+    distil: Distil, toy_data: PreparedData, toy_model: Path, toy_text: Path, tmp_path: Path
+) -> None:
+    done = distil(toy_data.folder, "--teacher", toy_model, "--beam", "2")
+    assert done.exit_code == 0, done.stderr
+    found = pairs(tmp_path)
+    known = set((toy_text / "train.src").read_text(encoding="utf-8").splitlines())
+    assert {src for src, _ in found} <= known
+    assert sum(tgt == " ".join(f"{word}o" for word in src.split()) for src, tgt in found) > 0.9 * len(found) > 300
+    assert done.stdout.splitlines()[-1].split() == ["pairs", "written", str(len(found))]
+
+
+def test_the_nearest_of_the_beam_is_no_farther_from_the_references_than_the_best(
+    distil: Distil, toy_data: PreparedData, toy_text: Path, tmp_path: Path
+) -> None:
+    sides = [(toy_text / f"train.{side}").read_text(encoding="utf-8").splitlines() for side in ("src", "tgt")]
+    right = set(zip(*sides, strict=True))
+    assert distil(toy_data.folder).exit_code == 0
+    best = sum(tuple(pair) in right for pair in pairs(tmp_path))
+    assert distil(toy_data.folder, "--nearest", "chrf").exit_code == 0
+    nearest = sum(tuple(pair) in right for pair in pairs(tmp_path))
+    assert best <= nearest == len(pairs(tmp_path))
+
+
+def test_text_in_one_language_is_translated_forward(distil: Distil, toy_model: Path, tmp_path: Path) -> None:
+    text = tmp_path / "mono.txt"
+    text.write_text("bat cow\n\nden fig\n", encoding="utf-8")
+    done = distil("--text", text, "--rescore", toy_model)
+    assert done.exit_code == 0, done.stderr
+    assert pairs(tmp_path) == [["bat cow", "bato cowo"], ["den fig", "deno figo"]]
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["sources", "read", "3"],
+        ["left", "out:", "empty", "1"],
+        ["pairs", "written", "2"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "expected DATA_DIR or --text: one of both"),
+        (["data", "--text", "mono.txt"], "expected DATA_DIR or --text: one of both"),
+        (["--text", "t", "--nearest", "bleu"], "--nearest compares with references, so it goes without --text"),
+        (
+            ["d", "--rescore", "m", "--nearest", "bleu"],
+            "--nearest compares with references, so it goes without --rescore",
+        ),
+        (["data", "--tag", "<a>"], "--tag is about text without a corpus; it needs --text"),
+    ],
+)
+def test_options_at_odds_are_refused_in_a_line(distil: Distil, options: list[str], message: str) -> None:
+    done = distil(*options)
+    assert (done.exit_code, done.stderr) == (2, f"error: {message}\n")
+
+
+def test_what_is_no_prepared_data_is_an_error(distil: Distil, tmp_path: Path) -> None:
+    done = distil(tmp_path)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
