@@ -38,6 +38,7 @@ from nmt_cli.terminal import (
     sampling_with,
     say,
     setting,
+    status,
     warn,
     with_search_options,
 )
@@ -290,15 +291,19 @@ def _write(
     from nmt.io.lines import count_lines
     from nmt.translate.blockwise import LINES, LongText
 
-    visible = _shows_progress(form.output) and (ranks is None or ranks.is_first)
-    filed = _becomes_files(source, form)
-    count = count_lines(source) if visible or filed else None
+    is_first, filed = ranks is None or ranks.is_first, _becomes_files(source, form)
+    visible, logged = is_first and _shows_progress(form.output), filed and not console.is_terminal
+    with status(f"reading {source}", visible=visible):
+        count = count_lines(source) if visible or filed else None
     text = LongText(source, count, on_bad_utf8) if filed and count is not None else None
     if not text and (shard or ranks):
         raise UsageError(f"{'--shard' if shard else 'torchrun'} is for a file of text that becomes a file (--output)")
     pace, (name, lines) = LinePace(of=count), open_lines(source, on_bad_utf8, in_sections=True)
-    tally, logged = OutputTally(name, document=job.options.document), filed and not console.is_terminal
-    with telling(pace, visible=visible, logged=logged) as on_lines, _noticing(lines, job.options, name=name) as watched:
+    tally = OutputTally(name, document=job.options.document)
+    with (
+        telling(pace, visible=visible, logged=logged and is_first) as on_lines,
+        _noticing(lines, job.options, name=name) as watched,
+    ):
         if text and (text.lines > LINES or shard or ranks):
             found = _in_blocks(job, text, form, shard=shard, ranks=ranks, on_lines=on_lines, watch=watched.watch)
         else:

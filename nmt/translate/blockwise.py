@@ -234,11 +234,11 @@ def key_of(text: LongText, job: Job, **more: str) -> dict[str, str]:
     """
     assert isinstance(job.load, partial)
     options, how = job.options, job.load.keywords
-    models = [*job.load.args, *filter(None, [how.get("language_model")])]
-    device = choose_device(how["device"], index=how.get("gpu", 0))
+    memory, models = how.get("memory"), list(map(Path, filter(None, [*job.load.args, how.get("language_model")])))
+    device = choose_device(how.get("device", "auto"), index=how.get("gpu", 0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NmtWarning)  # loading says the same
-        precision = how["precision"] or read_settings(models[0]).search.precision
+        precision = how.get("precision") or read_settings(models[0]).search.precision
         arithmetic = choose_search_precision(precision, device)
     given = {name: getattr(options, name) for name in sorted(options.model_fields_set - {"batch_tokens"})}
     if options.keep:
@@ -247,7 +247,7 @@ def key_of(text: LongText, job: Job, **more: str) -> dict[str, str]:
         "version of nmt": version("nmt-toolkit"),
         "input": f"{sha256(text.path)} {text.on_bad_utf8}",
         "models": " ".join(map(identity, models)),
-        "memory": sha256(how["memory"] / CARD) if how.get("memory") else "",
+        "memory": sha256(Path(memory) / CARD) if memory else "",
         "arithmetic": f"{arithmetic} on {device.type}",
         "options": hashlib.sha256(repr(given).encode("utf-8", "surrogatepass")).hexdigest(),
         "size of blocks": str(text.block),
