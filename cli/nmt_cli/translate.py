@@ -168,7 +168,7 @@ def translate(
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
       nmt translate models/en-fr manual.en --memory manual.tm > manual.fr
-      torchrun --nproc-per-node 4 -m nmt_cli translate models/en-fr big.en --output big.fr
+      torchrun --nproc-per-node 4 -m nmt_cli translate model big.en -o big.fr
       nmt translate models/en-fr big.en --output big.fr --shard 2/8
     """
     with loading(visible=not is_typed(source)):
@@ -379,5 +379,4 @@ def _processes() -> "Iterator[Ranks | None]":
     from nmt.training.distributed import joined_ranks
 
     with joined_ranks() as ranks:
-        ranks.join(torch.device("cpu"))
         yield ranks

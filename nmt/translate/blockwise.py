@@ -1,17 +1,20 @@
 """A long file translated in blocks of lines, which outlive a kill and which several processes share."""
 
 import hashlib
+import os
 import shutil
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
+
+from torch.distributed.rendezvous import rendezvous
 
 from nmt.errors import DataError, NmtError, NmtWarning, counted
 from nmt.io.arriving import FileLines
@@ -216,9 +219,7 @@ def translate_in_blocks(
     """
     which = shard or Shard(1, 1)
     targets = [which.name(path) for path in outputs] if shard else outputs
-    with shared(targets[0], key) as folder:
-        if ranks:
-            _meet(folder, ranks)
+    with shared(targets[0], key) as folder, _met(folder, ranks) if ranks else nullcontext():
         blocks = Blocks(folder, which.numbers(text.blocks), len(outputs))
         headers = [key | {"output": str(number)} for number in range(len(outputs))] if shard else None
         while blocks.missing() or not _put_together(blocks, targets, which, headers, text.blocks):
@@ -255,16 +256,25 @@ def key_of(text: LongText, job: Job, **more: str) -> dict[str, str]:
     }
 
 
-def _meet(folder: Path, ranks: "Ranks") -> None:
-    """Wait for all processes, and make sure that they see each other's files."""
+@contextmanager
+def _met(folder: Path, ranks: "Ranks") -> Iterator[None]:
+    """Wait for all processes, and make sure that they see each other's files.
+
+    No process group is made: gloo does not come together again in a restart by `torchrun`, which keeps its store.
+    """
     (folder / f"process-{ranks.rank}").touch()
-    ranks.sum(0.0)
+    store, _, _ = next(rendezvous("env://"))
+    start = f"nmt/{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+    store.set(f"{start}/{ranks.rank}", "")
+    while not store.check([f"{start}/{rank}" for rank in range(ranks.size)]):
+        time.sleep(_LOOK / 10)  # and not in the store, where no signal would be heard
     for rank in range(ranks.size):
         if not (folder / f"process-{rank}").exists():
             raise NmtError(
                 f"{folder} is not the folder that process {rank} sees under this name; machines without a common "
                 "folder translate with --shard I/N each, and `nmt join` puts the shards together"
             )
+    yield  # the store may be held by the first process, for the others
 
 
 def _translate_missing(

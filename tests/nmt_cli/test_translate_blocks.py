@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -225,12 +226,17 @@ def wait(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.slow
-def test_processes_of_torchrun_share_a_file(
+def test_processes_of_torchrun_share_a_file_and_start_again_where_one_dies(
     start_process: Callable[..., "subprocess.Popen[Any]"], toy_model: Path, long: Path, invoke: Invoke
 ) -> None:
     out = long.with_name("out")
-    before = ["torch.distributed.run", "--standalone", "--nproc-per-node=3", "-m"]
-    wait(start_process(command(toy_model, long, out, *before), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT))
+    before = ["torch.distributed.run", "--standalone", "--nproc-per-node=3", "--max-restarts=1", "-m"]
+    process = start_process(command(toy_model, long, out, *before), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    while process.poll() is None and not list(out.with_name(".out.work").glob("*/*.part")):
+        time.sleep(0.01)
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, check=True)
+    os.kill(max(map(int, listed.stdout.split())), signal.SIGKILL)
+    wait(process)
     assert invoke(long, "--output", long.with_name("alone")).exit_code == 0
     assert out.read_bytes() == long.with_name("alone").read_bytes()
     assert left(long.parent) == ["alone", "long", "out"]

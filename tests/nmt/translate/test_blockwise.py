@@ -4,6 +4,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from torch import distributed
 
 from nmt.errors import NmtError
 from nmt.training.distributed import Ranks
@@ -55,7 +56,10 @@ def test_those_who_share_a_file_do_each_line_once_and_are_told_of_all(job: Job, 
 
 
 def test_processes_that_see_no_common_folder_say_so(job: Job, text: LongText, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ranks, "sum", lambda ranks, value: value)
+    store = distributed.HashStore()
+    store.set("nmt/3/0", "")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "3")
+    monkeypatch.setattr("nmt.translate.blockwise.rendezvous", lambda url: iter([(store, 1, 2)]))
     output, ranks = text.path.with_name("out"), Ranks(rank=1, size=2)
     expected = "is not the folder that process 0 sees under this name; machines without a common folder translate with"
     with pytest.raises(NmtError, match=expected):
