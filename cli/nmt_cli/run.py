@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
+from nmt.errors import UsageError
 from nmt_cli.prepare import run_preparation
-from nmt_cli.terminal import SetOption, console, counting, results, say
+from nmt_cli.staging import run_nodes, show_plan
+from nmt_cli.terminal import SetOption, console, counting, loading, results, say
 from nmt_cli.train import run_training, say_what_is_next
 
 if TYPE_CHECKING:
     from nmt.config import Settings
     from nmt.metrics import Score
+
+
+_OF_STAGES: Final = "Recipes with stages"
 
 
 class Tested(NamedTuple):
@@ -30,8 +35,29 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="Where everything goes.", show_default="runs/RECIPE")
     ] = None,
     overrides: SetOption = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Do this stage alone; what it needs has to be done.", rich_help_panel=_OF_STAGES
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print which stages are done, why others are not, and the time that they will take, where some timed "
+            "steps or lines tell it; nothing is done.",
+            rich_help_panel=_OF_STAGES,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the table of stages as JSON.", rich_help_panel=_OF_STAGES)
+    ] = False,
 ) -> None:
     """Run a recipe: prepare, train, translate the test text, score. Finished stages are not repeated.
+
+    A recipe may have stages of its own, tables such as [stages.backward], each of which does what a command does
+    (docs/stages.md). One is done again when its settings or what it is made from have changed.
 
     Where the recipe names text of one language, it trains a language model, and reports the perplexity of the test
     text.
@@ -45,11 +71,19 @@ def run(
       nmt run recipes/multi30k-en-de.toml --work runs/small \\
           --set model.hidden_size=256
       nmt run recipes/lm-small.toml --set data.root=ptb
+      nmt run student.toml --dry-run
+      nmt run student.toml --stage backward
     """
     from nmt.config import load_settings
-    from nmt.config.load import check_kind
+    from nmt.config.load import check_kind, read_stages
 
     folder = work or Path("runs") / recipe.stem
+    if read_stages(recipe):
+        _run_own_stages(recipe, folder, overrides or [], stage=stage, dry_run=dry_run, as_json=as_json)
+        return
+    for name, given in (("--stage", stage is not None), ("--dry-run", dry_run), ("--json", as_json)):
+        if given:
+            raise UsageError(f"{name} is about the stages of a recipe, but {recipe} has no [stages]")
     settings = load_settings(recipe, overrides or [])
     check_kind(settings)
     if tested := run_stages(settings, folder, recipe=recipe, overrides=overrides or []):
@@ -57,6 +91,21 @@ def run(
     from nmt.chain import MODEL  # by now it is loaded
 
     say_what_is_next(folder / MODEL, of_text=bool(settings.data.train_text))
+
+
+def _run_own_stages(
+    recipe: Path, work: Path, overrides: Sequence[str], *, stage: str | None, dry_run: bool, as_json: bool
+) -> None:
+    from nmt.config.load import did_you_mean
+
+    with loading():
+        from nmt.graph.order import load_nodes
+
+    nodes = load_nodes(recipe, overrides, work)
+    names = {node.name: node.name for node in nodes}
+    if stage is not None and stage not in names:
+        raise UsageError(f"--stage {stage}: {recipe} has no such stage{did_you_mean(stage, names)}")
+    (show_plan if dry_run else run_nodes)(nodes, only=stage, as_json=as_json)
 
 
 def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> Tested | None:

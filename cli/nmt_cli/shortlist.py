@@ -1,5 +1,6 @@
 """`nmt shortlist`: a lexicon for a model, with which a translation's pieces are chosen from a few hundred."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,16 @@ def shortlist(
         int | None, count_option(help="Translations kept of each source piece.", show_default="100")
     ] = None,
     pairs: Annotated[int | None, count_option(help="Training pairs read at most.", show_default="200000")] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT_DIR",
+            help="Leave the model as it is, and put the table into a copy of it; new or empty.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Learn from a model's attention which pieces translate which, and put the table into its folder.
 
@@ -26,14 +37,19 @@ def shortlist(
     Examples:
       nmt shortlist models/en-fr data/en-fr
       nmt shortlist models/en-fr data/en-fr --pairs 50000
+      nmt shortlist models/en-fr data/en-fr --output models/en-fr-quick
     """
     with loading():
+        from nmt.models.folder import copied
         from nmt.prepared import PreparedData
         from nmt.shortlist.learn import PAIRS, SIZE, add_lexicon
 
     data = PreparedData.open(data_dir)
-    with counting("reading pairs") as show:
-        learnt = add_lexicon(model_dir, data, size=size or SIZE, max_pairs=pairs or PAIRS, on_progress=show)
+    with (
+        nullcontext(model_dir) if out_dir is None else copied(model_dir, out_dir) as folder,
+        counting("reading pairs") as show,
+    ):
+        learnt = add_lexicon(folder, data, size=size or SIZE, max_pairs=pairs or PAIRS, on_progress=show)
     results.print(
         f"learnt from {counted(learnt.pairs, 'pair')}: translations of {counted(learnt.translated, 'source piece')}"
     )

@@ -78,6 +78,7 @@ class Settings(Section):
 
 
 _SECTIONS: Final[dict[str, Any]] = {name: field.annotation for name, field in Settings.model_fields.items()}
+_STAGES: Final = "stages"
 _NEAR, _VERY_NEAR = 0.6, 0.8
 """How alike a name has to be to be suggested, one of the same section and one of another."""
 _LONGEST = 500
@@ -97,15 +98,23 @@ def load_settings(
     tree: dict[str, Any] = to_tree(base) if base is not None else {}
     if recipe is not None:
         recipe = Path(recipe)
-        table = read_recipe(recipe)
-        for section, key in _BESIDE_THE_RECIPE:
-            path = table.get(section, {}).get(key)
-            if isinstance(path, str):
-                table[section][key] = str(recipe.parent / path)
-        _merge(tree, table)
+        _merge(tree, _beside(recipe, read_recipe(recipe)))
     for override in overrides:
         _merge(tree, parse_override(override))
     return _validate(tree, where=str(recipe) if recipe is not None else "settings")
+
+
+def load_stage_settings(recipe: Path, changes: dict[str, Any], overrides: Sequence[str], *, where: str) -> Settings:
+    """Merge as `load_settings` does what a stage of the recipe changes, tables of settings, before the overrides.
+
+    `where` is what a ConfigError calls the stage.
+    """
+    _refuse_unknown(changes, where=where)
+    tree = _beside(recipe, read_recipe(recipe))
+    _merge(tree, _beside(recipe, changes))
+    for override in overrides:
+        _merge(tree, parse_override(override))
+    return _validate(tree, where=where)
 
 
 def change_settings(settings: Settings, section: str, values: Mapping[str, Any]) -> Settings:
@@ -128,17 +137,41 @@ def as_stored(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**tree, "data": {"clean_invisible": False, **data}}
 
 
+def _beside(recipe: Path, table: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a recipe with the paths that count from its folder."""
+    found = {section: dict(values) for section, values in table.items()}
+    for section, key in _BESIDE_THE_RECIPE:
+        path = found.get(section, {}).get(key)
+        if isinstance(path, str):
+            found[section][key] = str(recipe.parent / path)
+    return found
+
+
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Read a TOML recipe into plain tables; every top-level value must be a section, or there is a ConfigError."""
+    """Read the settings of a TOML recipe into plain tables; every top-level value must be a section, but for the stages
+    of `nmt run`, or there is a ConfigError."""
+    table = _read_table(path)
+    table.pop(_STAGES, None)
+    _refuse_unknown(table, where=str(path))
+    return table
+
+
+def read_stages(path: Path) -> dict[str, Any]:
+    """Read what a recipe has `nmt run` do, by the names of the stages; {}: it leaves that open."""
+    stages = _read_table(path).get(_STAGES, {})
+    if not isinstance(stages, dict):
+        raise ConfigError(f"{path}: [{_STAGES}] must be a table of stages, found {stages!r}")
+    return stages
+
+
+def _read_table(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read recipe {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"recipe {path} is not UTF-8 text") from error
-    table = _parse_toml(text, str(path))
-    _refuse_unknown(table, where=str(path))
-    return table
+    return _parse_toml(text, str(path))
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -170,6 +203,17 @@ def to_toml(settings: Settings) -> str:
         unset = "".join(f"# {key} is not set\n" for key in _SECTIONS[section].model_fields if key not in values)
         tables.append(f"{heading}\n{unset}{body}")
     return "\n".join(tables)
+
+
+def to_recipe(settings: Settings, sections: Sequence[str]) -> str:
+    """Write what is set in some sections as a recipe that may lie in any folder."""
+    tree = {section: values for section, values in to_tree(settings).items() if section in sections}
+    if "data" in sections:
+        tree.setdefault("data", {})["root"] = str(settings.data.root)
+    for section, key in _BESIDE_THE_RECIPE:
+        if path := tree.get(section, {}).get(key):
+            tree[section][key] = str(Path(path).absolute())
+    return tomli_w.dumps(tree)
 
 
 def setting_names() -> list[str]:

@@ -6,8 +6,9 @@ Whatever is asked of a folder that is no model, or whose files are missing, dama
 import hashlib
 import json
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,12 +24,12 @@ from nmt.config import ModelSettings, Settings, parse_settings, to_toml
 from nmt.config.load import describe_misfit
 from nmt.config.model import CELLS
 from nmt.errors import ConfigError, ModelError
-from nmt.io.files import read_json, read_regular, replacing, sha256, write_text
+from nmt.io.files import building, read_json, read_regular, replacing, sha256, write_text
 from nmt.models.build import Undrawn, build_language_model, build_model
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
 from nmt.models.snapshot import Snapshot, safetensors_of
-from nmt.text.tokenizer import Tokenizers, load_tokenizers
+from nmt.text.tokenizer import Tokenizers, load_tokenizers, tokenizer_files
 from nmt.text.vocab import EOS
 
 FORMAT_VERSION = 1
@@ -123,6 +124,20 @@ def refuse_used(folder: Path) -> None:
         raise ModelError(f"{folder} is a file; a model needs a folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise ModelError(f"{folder} holds files already; choose a new or empty folder")
+
+
+@contextmanager
+def copied(folder: Path, out_dir: Path) -> Iterator[Path]:
+    """Give a copy of a model, without what its training has left, to change; it becomes `out_dir`, a new or empty
+    folder, when the block ends well."""
+    refuse_used(out_dir)
+    _read_checked(folder)
+    names = [WEIGHTS, CONFIG, CARD, LEXICON, *(path.name for path in tokenizer_files(folder))]
+    with building(out_dir) as copy:
+        for name in names:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, copy / name)
+        yield copy
 
 
 def put_lexicon(folder: Path, content: bytes) -> None:

@@ -21,7 +21,7 @@ FLOORS = (
     {"lm", "prepare", "training"},
     {"report", "shortlist", "translation_memory"},
     {"translate"},
-    {"chain", "phrasebook", "synthesis", "tuning"},
+    {"chain", "graph", "phrasebook", "synthesis", "tuning"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {

@@ -59,3 +59,17 @@ def test_what_cannot_be_used_is_one_line(model: Path, toy_data: PreparedData, tm
 @pytest.mark.parametrize("arguments", [["model"], ["model", "data", "--size", "0"], ["model", "data", "--pairs", "0"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert shortlist(*arguments).exit_code == 2
+
+
+def test_a_copy_gets_the_lexicon_and_the_model_stays_as_it_is(
+    model: Path, toy_data: PreparedData, tmp_path: Path
+) -> None:
+    before = {path.name for path in model.iterdir()}
+    assert shortlist(model, toy_data.folder, "--output", tmp_path / "quick").exit_code == 0
+    assert {path.name for path in model.iterdir()} == before
+    assert load_lexicon(tmp_path / "quick").translations.shape[1] == SIZE
+    assert not (tmp_path / "quick" / "checkpoints").exists()
+    result = CliRunner().invoke(app, ["translate", str(tmp_path / "quick"), "--device", "cpu"], input="bat cow den\n")
+    assert result.stdout == "bato cowo deno\n"
+    used = shortlist(model, toy_data.folder, "--output", tmp_path / "quick")
+    assert used.stderr == f"error: {tmp_path / 'quick'} holds files already; choose a new or empty folder\n"

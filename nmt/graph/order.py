@@ -1,0 +1,142 @@
+"""The stages of a recipe in the order in which they can be done; whatever is wrong with them is told at once."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from nmt.config import Settings
+from nmt.config.load import describe_misfit, did_you_mean, load_stage_settings, read_stages
+from nmt.errors import ConfigError, DataError, NmtError, counted
+from nmt.graph.stage_kinds import KINDS, SUFFIXES, Ingredients, Stage, Thing
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_REFERENCE: Final = re.compile(r"\{([^{}]*)\}")
+RECORDS: Final = "stages"
+"""The folder, beside the results, of what is known about each."""
+
+
+@dataclass(frozen=True)
+class StageNode:
+    """A stage of a recipe."""
+
+    name: str
+    does: str
+    stage: Stage
+    settings: Settings
+    """Those of the recipe, with what the stage changes."""
+    result: Path
+    needs: tuple["StageNode", ...]
+
+    @property
+    def given(self) -> Ingredients:
+        """What it is made from."""
+        found: dict[Thing, list[Path]] = {}
+        for node in self.needs:
+            found.setdefault(node.stage.gives, []).append(node.result)
+        return Ingredients(self.settings, found)
+
+
+def load_nodes(recipe: Path, overrides: Sequence[str], work: Path) -> list[StageNode]:
+    """Read the stages of a recipe, whose results are to be in `work`, each after what it needs; [] if it has none.
+
+    Raises:
+        ConfigError: A stage does what nothing does, needs what is not there, in a circle, or of a kind that it cannot
+            take, or its settings do not fit.
+        DataError: A file that it reads does not exist.
+    """
+    stages = {name: _parse(name, table, recipe) for name, table in read_stages(recipe).items()}
+    nodes = dict[str, StageNode]()
+    results = {name: work / (name + SUFFIXES[stage.gives]) for name, (_, stage) in stages.items()}
+    for name in _in_order({name: stage.needs for name, (_, stage) in stages.items()}, recipe):
+        does, stage = stages[name]
+        where = f"{recipe}, stages.{name}"
+        changes = _resolve(stage.set, {need: results[need].absolute() for need in stage.needs}, where)
+        settings = load_stage_settings(recipe, changes, overrides, where=where)
+        node = StageNode(name, does, stage, settings, results[name], tuple(nodes[need] for need in stage.needs))
+        _check_inputs(node, where)
+        nodes[name] = node
+    return list(nodes.values())
+
+
+def _parse(name: str, table: Any, recipe: Path) -> tuple[str, Stage]:
+    where = f"{recipe}, stages.{name}"
+    if not _NAME.fullmatch(name) or name == RECORDS:
+        raise ConfigError(f"{where}: a stage names a file, expected letters, digits, - and _, and not {RECORDS!r}")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} must be a table, found {table!r}")
+    does = table.get("do")
+    if not isinstance(does, str) or does not in KINDS:
+        kinds = did_you_mean(str(does), {kind: kind for kind in KINDS}) or f"; expected {', '.join(KINDS)}"
+        raise ConfigError(f"{where}.do: found {does!r}{kinds}")
+    values = {key: value for key, value in table.items() if key != "do"}
+    known = KINDS[does].model_fields
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"{where}: {does} has no {key}{did_you_mean(key, {field: field for field in known})}")
+    try:
+        return does, KINDS[does].model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {describe_misfit(error)}") from error
+
+
+def _in_order(needs: Mapping[str, Sequence[str]], recipe: Path) -> list[str]:
+    """Put what is needed first, else as the recipe has it."""
+    ordered = dict[str, None]()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circle = " needs ".join((*path[path.index(name) :], name))
+            raise ConfigError(f"{recipe}: stages need each other in a circle: {circle}")
+        for need in needs[name]:
+            if need not in needs:
+                hint = did_you_mean(need, {other: other for other in needs})
+                raise ConfigError(f"{recipe}, stages.{name}.needs: there is no stage {need}{hint}")
+            visit(need, (*path, name))
+        ordered[name] = None
+
+    for name in needs:
+        visit(name, ())
+    return list(ordered)
+
+
+def _resolve(value: Any, results: Mapping[str, Path], where: str) -> Any:
+    """Put the results of stages in the places of their names in braces."""
+    if isinstance(value, dict):
+        return {key: _resolve(entry, results, where) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_resolve(entry, results, where) for entry in value]
+    if not (isinstance(value, str) and (found := _REFERENCE.fullmatch(value))):
+        return value
+    if found[1] not in results:
+        raise ConfigError(f"{where}.set: {value} is the result of a stage, but its needs do not have {found[1]}")
+    return str(results[found[1]])
+
+
+def _check_inputs(node: StageNode, where: str) -> None:
+    """Refuse what the stage cannot take, lacks, or does not find."""
+    takes, given = node.stage.takes, Counter(need.stage.gives for need in node.needs)
+    for need in node.needs:
+        if need.stage.gives not in takes:
+            raise ConfigError(
+                f"{where}.needs: {node.does} takes {' and '.join(takes)}, but {need.name} gives {need.stage.gives}"
+            )
+    for thing, (least, most) in takes.items():
+        if not least <= given[thing] <= most:
+            expected = counted(least, "stage") if given[thing] < least else f"{counted(most, 'stage')} at most"
+            givers = f", found {given[thing]}" if given[thing] else ""
+            raise ConfigError(f"{where}.needs: {node.does} takes {thing}, expected {expected} that gives it{givers}")
+    if node.needs and node.stage.gives == "data":
+        return  # what it reads may be made by these stages
+    try:
+        named = node.stage.files(node.given)
+    except NmtError as error:
+        raise type(error)(f"{where}: {error}") from error
+    for key, paths in named:
+        for path in paths:
+            if isinstance(path, Path) and not path.exists():
+                raise DataError(f"{where}: {path} ({key}) does not exist")

@@ -1,0 +1,280 @@
+"""What a stage can do: what each kind takes and gives, and the command of `nmt` that it is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from nmt.config import Settings
+from nmt.config.load import to_tree
+from nmt.config.section import Section
+from nmt.errors import ConfigError
+from nmt.io.lines import read_lines
+from nmt.metrics import tokenizer_for
+from nmt.models.folder import WEIGHTS
+from nmt.prepare.inputs import Named, find_pairs, find_text
+from nmt.prepare.tokenizing import resolve_tokenizer
+from nmt.prepared.manifest import prepared_sections, without_paths
+
+Thing = Literal["data", "model", "text", "scores"]
+SUFFIXES: Final[dict[Thing, str]] = {"data": "", "model": "", "text": ".txt", "scores": ".json"}
+"""What a stage can give, and what the name of it ends in: nothing where it is a folder."""
+Takes = Mapping[Thing, tuple[int, int]]
+"""How many stages have to give it, at least and at most."""
+_ANY: Final = 1000
+_PATHS: Final = {"src_vectors", "tgt_vectors", "parent"}
+_IDLE: Final = {"threads", "device", "log_every", "checkpoint_every", "tensorboard"}
+"""Settings of the training on which the model does not depend, but for rounding."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a stage is made from."""
+
+    settings: Settings
+    inputs: Mapping[Thing, list[Path]]
+    """What the stages give that it needs, in the order in which it names them."""
+
+    def one(self, thing: Thing) -> str:
+        """Return the first one, which is there."""
+        return str(self.inputs[thing][0])
+
+    def optional(self, option: str, thing: Thing) -> list[str]:
+        """Return an option for the first one, if there is one."""
+        return [option, self.one(thing)] if self.inputs.get(thing) else []
+
+
+class Stage(Section):
+    """What every stage has, whatever it does."""
+
+    needs: tuple[str, ...] = ()
+    """Stages that come before, and whose results it takes."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that are others for this stage: set.training.seed = 2."""
+
+    takes: ClassVar[Takes]
+    """What it takes from the stages that it needs."""
+    gives: ClassVar[Thing]
+    sections: ClassVar[tuple[str, ...]] = ()
+    """Sections of the settings that the command reads from a file."""
+    resumes: ClassVar[bool] = False
+    """Whether the command goes on from where it was killed, and finds out by itself that all is done."""
+    printed: ClassVar[bool] = False
+    """Whether what it gives is what the command prints."""
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return the settings on which the result depends, by sections; where files lie is left aside."""
+        return {}
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the files that it reads besides the results of other stages."""
+        return []
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Return the arguments of `nmt` that make `output`; `recipe` is a file of the settings."""
+        raise NotImplementedError
+
+
+class PrepareStage(Stage):
+    """`nmt prepare` with the sections data and tokenizer."""
+
+    takes: ClassVar[Takes] = {"data": (0, _ANY), "model": (0, _ANY), "text": (0, _ANY)}
+    gives = "data"
+    sections = ("data", "tokenizer")
+    resumes = True
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return these two sections."""
+        return without_paths(prepared_sections(given.settings))
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the text and the tokenizers."""
+        data = given.settings.data
+        text = find_text(data) if data.train_text else find_pairs(data)
+        _, tokenizers = resolve_tokenizer(given.settings)
+        return [*text.named, *((setting, (path,)) for setting, path in tokenizers.items())]
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Prepare what the settings name."""
+        return ["prepare", str(output), "--recipe", str(recipe)]
+
+
+class TrainStage(Stage):
+    """`nmt train` on data, from the weights of a model if it needs one."""
+
+    takes: ClassVar[Takes] = {"data": (1, 1), "model": (0, 1)}
+    gives = "model"
+    sections = ("model", "training", "search")
+    resumes = True
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return the sections model and training."""
+        tree = to_tree(given.settings, only_set=False)
+        idle = _PATHS | _IDLE
+        return {name: {k: v for k, v in tree[name].items() if k not in idle} for name in ("model", "training")}
+
+    def files(self, given: Ingredients) -> Named:
+        """Name word vectors, and the weights of a parent."""
+        model, parent = given.settings.model, given.settings.training.parent
+        named = {"model.src_vectors": model.src_vectors, "model.tgt_vectors": model.tgt_vectors}
+        named["training.parent"] = parent and parent / WEIGHTS
+        return [(name, (path,)) for name, path in named.items() if path]
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Train a model, or go on."""
+        return ["train", given.one("data"), str(output), "--recipe", str(recipe), *given.optional("--from", "model")]
+
+
+class AverageStage(Stage):
+    """`nmt average` of the checkpoints of a model that was trained; validated on data if it needs them."""
+
+    last: int | None = Field(default=None, ge=1)
+    """How many of the newest checkpoints; unset: all."""
+
+    takes: ClassVar[Takes] = {"model": (1, 1), "data": (0, 1)}
+    gives = "model"
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Average the checkpoints."""
+        last = _option("--last", self.last)
+        return ["average", given.one("model"), str(output), *last, *given.optional("--data", "data")]
+
+
+class ShortlistStage(Stage):
+    """`nmt shortlist`: a copy of a model with a lexicon, learnt from its data."""
+
+    size: int | None = Field(default=None, ge=1)
+    """Translations kept of each source piece."""
+    pairs: int | None = Field(default=None, ge=1)
+    """Training pairs read at most."""
+
+    takes: ClassVar[Takes] = {"model": (1, 1), "data": (1, 1)}
+    gives = "model"
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Learn the lexicon."""
+        options = [*_option("--size", self.size), *_option("--pairs", self.pairs)]
+        return ["shortlist", given.one("model"), given.one("data"), "--output", str(output), *options]
+
+
+class AdaptStage(Stage):
+    """`nmt adapt`: a model that has learnt from corrections."""
+
+    corrections: Path
+    """Lines of source <tab> corrected translation, relative to data.root."""
+
+    takes: ClassVar[Takes] = {"model": (1, 1), "data": (1, 1)}
+    gives = "model"
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the corrections."""
+        return [("corrections", (given.settings.data.root / self.corrections,))]
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Learn from them."""
+        corrections = str(given.settings.data.root / self.corrections)
+        return ["adapt", given.one("model"), corrections, "--output", str(output), "--data", given.one("data")]
+
+
+class TranslateStage(Stage):
+    """`nmt translate` a text by a model, or by several together, with the section search."""
+
+    source: Path | None = None
+    """The text, relative to data.root, unless a stage that it needs gives one; unset: data.test_src."""
+    tag: str | None = None
+    """Piece such as "<news>" put before each sentence; unset: data.test_tag, for data.test_src."""
+
+    takes: ClassVar[Takes] = {"model": (1, _ANY), "text": (0, 1)}
+    gives = "text"
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return the search that is set, and the tag; the rest is the model's."""
+        search = to_tree(given.settings).get("search", {})
+        return {"search": search, "data": {"tag": self.tag_of(given)}}
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the text."""
+        return [] if given.inputs.get("text") else [("source", (self.text_of(given),))]
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Translate the text."""
+        model, *others = map(str, given.inputs["model"])
+        options = [
+            *(part for other in others for part in ("--ensemble", other)),
+            *_search_options(given.settings),
+            *_option("--tag", self.tag_of(given)),
+            *("--device", given.settings.training.device, "--on-bad-utf8", given.settings.data.on_bad_utf8),
+        ]
+        return ["translate", model, str(self.text_of(given)), "--output", str(output), *options]
+
+    def text_of(self, given: Ingredients) -> Path:
+        """Return the file of the text."""
+        if texts := given.inputs.get("text"):
+            return texts[0]
+        if source := self.source or given.settings.data.test_src:
+            return given.settings.data.root / source
+        raise ConfigError("source is not set, nor is data.test_src: there is nothing to translate")
+
+    def tag_of(self, given: Ingredients) -> str | None:
+        """Return what is put before each sentence, if anything is."""
+        is_test = self.source is None and not given.inputs.get("text")
+        return self.tag or (given.settings.data.test_tag if is_test else None)
+
+
+class ScoreStage(Stage):
+    """`nmt score`: translations against a reference."""
+
+    reference: Path | None = None
+    """The reference, relative to data.root; unset: data.test_tgt."""
+
+    takes: ClassVar[Takes] = {"text": (1, _ANY)}
+    gives = "scores"
+    printed = True
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return how words are found."""
+        return {"training": {"bleu_tokenizer": given.settings.training.bleu_tokenizer}}
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the reference."""
+        reference = self.reference or given.settings.data.test_tgt
+        if reference is None:
+            raise ConfigError("reference is not set, nor is data.test_tgt: there is nothing to compare with")
+        return [("reference", (given.settings.data.root / reference,))]
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Score the translations."""
+        [(_, (reference, *_))] = self.files(given)
+        assert isinstance(reference, Path)
+        bad = given.settings.data.on_bad_utf8
+        tokenizer = tokenizer_for(given.settings, list(read_lines(reference, on_bad_utf8=bad)))
+        texts = map(str, given.inputs["text"])
+        return ["score", str(reference), *texts, "--json", "--tokenize", tokenizer, "--on-bad-utf8", bad]
+
+
+KINDS: Final[dict[str, type[Stage]]] = {
+    "prepare": PrepareStage,
+    "train": TrainStage,
+    "average": AverageStage,
+    "shortlist": ShortlistStage,
+    "adapt": AdaptStage,
+    "translate": TranslateStage,
+    "score": ScoreStage,
+}
+"""What `do` of a stage may be: a new kind is a class above, and a line here."""
+
+
+def _option(name: str, value: object) -> list[str]:
+    return [] if value is None else [name, str(value)]
+
+
+def _search_options(settings: Settings) -> Iterator[str]:
+    """Give the options of `nmt translate` for what is set of the search; what is not is the model's, and there is no
+    memory and no language model."""
+    for name, value in settings.search.model_dump(exclude_unset=True, exclude_none=True).items():
+        if name.startswith(("memory_", "lm_")):
+            continue
+        option = "beam" if name == "beam_size" else name.replace("_", "-")
+        yield from (f"--{'' if value else 'no-'}{option}",) if isinstance(value, bool) else (f"--{option}", str(value))

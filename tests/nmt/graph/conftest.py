@@ -1,0 +1,24 @@
+"""Recipes with stages on the toy language pair."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from nmt.graph.order import StageNode, load_nodes
+
+MakeNodes = Callable[..., list[StageNode]]
+"""Takes the text of the stages, and overrides; returns the stages, whose results are to be in the folder `w`."""
+
+
+@pytest.fixture
+def nodes_of(toy_text: Path, tmp_path: Path) -> MakeNodes:
+    """Read stages that stand behind the settings of the toy recipe."""
+
+    def nodes_of(stages: str, overrides: Sequence[str] = ()) -> list[StageNode]:
+        recipe = tmp_path / "toy.toml"
+        settings = (toy_text / "toy.toml").read_text(encoding="utf-8").replace('root = "."', f'root = "{toy_text}"')
+        recipe.write_text(settings + stages, encoding="utf-8")
+        return load_nodes(recipe, overrides, tmp_path / "w")
+
+    return nodes_of

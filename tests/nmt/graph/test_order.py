@@ -1,0 +1,107 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from nmt.config import Settings
+from nmt.errors import ConfigError, NmtError
+from nmt.graph.stage_kinds import Ingredients, ScoreStage, TranslateStage
+from tests.nmt.graph.conftest import MakeNodes
+
+DATA = '[stages.data]\ndo = "prepare"\n'
+MODEL = DATA + '[stages.model]\ndo = "train"\nneeds = ["data"]\n'
+
+
+def test_what_is_needed_comes_first_and_the_rest_stays_as_it_stands(nodes_of: MakeNodes) -> None:
+    stages = '[stages.late]\ndo = "train"\nneeds = ["data"]\n[stages.other]\ndo = "prepare"\n' + DATA
+    assert [node.name for node in nodes_of(stages)] == ["data", "late", "other"]
+
+
+def test_a_recipe_without_stages_has_none(nodes_of: MakeNodes) -> None:
+    assert nodes_of("") == []
+
+
+def test_results_are_named_by_their_stages(nodes_of: MakeNodes, tmp_path: Path) -> None:
+    stages = MODEL + '[stages.text]\ndo = "translate"\nneeds = ["model"]\n[stages.bleu]\ndo = "score"\nneeds = ["text"]'
+    assert [node.result.relative_to(tmp_path / "w").name for node in nodes_of(stages)] == [
+        *("data", "model", "text.txt", "bleu.json")
+    ]
+
+
+def test_a_stage_has_the_settings_of_the_recipe_with_its_own_changes_and_the_command_line_wins(
+    nodes_of: MakeNodes,
+) -> None:
+    stages = MODEL + "set.training.seed = 2\nset.training.max_steps = 7\n"
+    data, model = nodes_of(stages, ["training.max_steps=9"])
+    assert (data.settings.training.seed, data.settings.training.batch_tokens) == (1, 150)
+    assert (model.settings.training.seed, model.settings.training.max_steps) == (2, 9)
+
+
+def test_paths_that_a_stage_sets_count_from_the_folder_of_the_recipe(nodes_of: MakeNodes, tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    for name in ("train", "valid"):
+        for side in ("src", "tgt"):
+            (tmp_path / "text" / f"{name}.{side}").write_text("a\n")
+    [node] = nodes_of(DATA + 'set.data.root = "text"\n')
+    assert node.settings.data.root == tmp_path / "text"
+
+
+def test_the_result_of_a_stage_stands_in_settings_as_its_name_in_braces(nodes_of: MakeNodes, tmp_path: Path) -> None:
+    stages = '[stages.more]\ndo = "prepare"\nneeds = ["data"]\nset.tokenizer.file = "{data}"\n' + DATA
+    assert nodes_of(stages)[1].settings.tokenizer.file == tmp_path / "w" / "data"
+
+
+WRONG = {
+    '[stages.a]\ndo = "trian"': "stages.a.do: found 'trian'; did you mean train?",
+    '[stages.a]\ndo = "fly"': "stages.a.do: found 'fly'; expected prepare, train, average, shortlist, adapt,",
+    "[stages.a]\n": "stages.a.do: found None; expected prepare",
+    "[stages]\na = 3": "stages.a must be a table, found 3",
+    '[stages."a/b"]\ndo = "prepare"': "stages.a/b: a stage names a file, expected letters, digits, - and _",
+    '[stages.stages]\ndo = "prepare"': "stages.stages: a stage names a file",
+    DATA + "last = 3": "stages.data: prepare has no last",
+    DATA + '[stages.a]\ndo = "train"\nneeds = ["dat"]': "stages.a.needs: there is no stage dat; did you mean data?",
+    DATA + '[stages.a]\ndo = "train"\nneeds = "data"': "stages.a: needs = 'data': input should be a list",
+    '[stages.a]\ndo = "prepare"\nneeds = ["c"]\n[stages.b]\ndo = "prepare"\nneeds = ["a"]\n[stages.c]\ndo = "prepare"\n'
+    'needs = ["b"]': "stages need each other in a circle: a needs c needs b needs a",
+    MODEL + '[stages.a]\ndo = "translate"\nneeds = ["data"]': "a.needs: translate takes model and text, but data gives "
+    "data",
+    MODEL + '[stages.a]\ndo = "translate"': "stages.a.needs: translate takes model, expected 1 stage that gives it",
+    DATA.replace("data", "other")
+    + DATA
+    + '[stages.a]\ndo = "train"\nneeds = ["data", "other"]': "stages.a.needs: train "
+    "takes data, expected 1 stage at most that gives it, found 2",
+    DATA + "set.training.sede = 2": "stages.data: unknown setting training.sede; did you mean training.seed?",
+    DATA + "set.training.seed = -2": "stages.data: training.seed = -2: input should be greater than or equal to 0",
+    DATA + "set.seed = 2": "stages.data: unknown section [seed]",
+    DATA
+    + '[stages.a]\ndo = "prepare"\nset.tokenizer.file = "{data}"': "stages.a.set: {data} is the result of a stage, "
+    "but its needs do not have data",
+    DATA + 'set.data.train_src = ["none"]': "none (data.train_src) does not exist",
+    MODEL + '[stages.a]\ndo = "translate"\nneeds = ["model"]\nsource = "none"': "none (source) does not exist",
+    MODEL + '[stages.a]\ndo = "average"\nneeds = ["model"]\nlast = 0': "stages.a: last = 0: input should be greater",
+}
+
+
+@pytest.mark.parametrize("stages", WRONG, ids=WRONG.values())
+def test_what_is_wrong_with_a_recipe_is_one_line_before_anything_is_done(nodes_of: MakeNodes, stages: str) -> None:
+    with pytest.raises(NmtError, match=re.escape(WRONG[stages])) as raised:
+        nodes_of(stages)
+    assert "toy.toml" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_test_text_is_what_is_translated_and_scored_unless_a_stage_says_otherwise(nodes_of: MakeNodes) -> None:
+    model = MODEL + '[stages.a]\ndo = "translate"\nneeds = ["model"]\n'
+    unset = "set.data = {{test_{side} = 'none'}}\n"
+    with pytest.raises(NmtError, match=r"none \(source\) does not exist"):
+        nodes_of(model + unset.format(side="src"))
+    with pytest.raises(NmtError, match=r"none \(reference\) does not exist"):
+        nodes_of(model + '[stages.b]\ndo = "score"\nneeds = ["a"]\n' + unset.format(side="tgt"))
+    assert nodes_of(model + "source = 'valid.src'\n" + unset.format(side="src"))
+
+
+def test_a_text_to_translate_and_a_reference_have_to_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"^source is not set, nor is data\.test_src: there is nothing to translate"):
+        TranslateStage().files(Ingredients(Settings(), {}))
+    with pytest.raises(ConfigError, match=r"^reference is not set, nor is data\.test_tgt: there is nothing to compare"):
+        ScoreStage().files(Ingredients(Settings(), {}))

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from nmt.graph.stage_kinds import KINDS
+from tests.nmt.graph.conftest import MakeNodes
+
+STAGES = """
+[stages.data]
+do = "prepare"
+
+[stages.one]
+do = "train"
+needs = ["data"]
+
+[stages.two]
+do = "train"
+needs = ["one", "data"]
+
+[stages.mean]
+do = "average"
+needs = ["two", "data"]
+last = 3
+
+[stages.quick]
+do = "shortlist"
+needs = ["mean", "data"]
+pairs = 50
+
+[stages.corrected]
+do = "adapt"
+needs = ["quick", "data"]
+corrections = "train.src"
+
+[stages.text]
+do = "translate"
+needs = ["one", "two"]
+set.search = {beam_size = 2, carry_unknown = false, memory_pairs = 3}
+set.data.test_tag = "<a>"
+
+[stages.back]
+do = "translate"
+needs = ["one", "text"]
+
+[stages.scores]
+do = "score"
+needs = ["text", "back"]
+set.training.bleu_tokenizer = "char"
+"""
+
+
+def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Path) -> None:
+    nodes = nodes_of(STAGES)
+    commands = {node.name: node.stage.command(node.given, Path("out"), Path("settings")) for node in nodes}
+    shown = {
+        name: " ".join(command).replace(f"{tmp_path}/w/", "").replace(f"{toy_text}/", "")
+        for name, command in commands.items()
+    }
+    device = "--device auto --on-bad-utf8 error"
+    assert shown == {
+        "data": "prepare out --recipe settings",
+        "one": "train data out --recipe settings",
+        "two": "train data out --recipe settings --from one",
+        "mean": "average two out --last 3 --data data",
+        "quick": "shortlist mean data --output out --pairs 50",
+        "corrected": "adapt quick train.src --output out --data data",
+        "text": f"translate one test.src --output out --ensemble two --beam 2 --no-carry-unknown --tag <a> {device}",
+        "back": f"translate one text.txt --output out {device}",
+        "scores": "score test.tgt text.txt back.txt --json --tokenize char --on-bad-utf8 error",
+    }
+    assert {node.does for node in nodes} == set(KINDS), "every kind is here"
+
+
+@pytest.mark.parametrize(
+    ("change", "stage", "decides"),
+    [
+        ("training.seed=2", "one", True),
+        ("model.hidden_size=32", "one", True),
+        ("training.threads=2", "one", False),
+        ("search.beam_size=3", "one", False),
+        ("search.beam_size=3", "back", True),
+        ("training.seed=2", "data", False),
+        ("tokenizer.vocab_size=41", "data", True),
+        ("data.test_tag='<b>'", "data", False),
+        ("training.bleu_tokenizer='zh'", "one", True),
+    ],
+)
+def test_a_result_depends_on_the_settings_of_its_command(
+    nodes_of: MakeNodes, change: str, stage: str, decides: bool
+) -> None:
+    before, after = (
+        {node.name: node.stage.deciding(node.given) for node in nodes_of(STAGES, overrides)}
+        for overrides in ([], [change])
+    )
+    assert (before[stage] != after[stage]) == decides

@@ -1,0 +1,152 @@
+"""`nmt run` with recipes of stages."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nmt_cli.main import app
+from nmt_cli.terminal import INTERRUPTED
+
+STAGES = """
+[stages.data]
+do = "prepare"
+
+[stages.model]
+do = "train"
+needs = ["data"]
+
+[stages.quick]
+do = "shortlist"
+needs = ["model", "data"]
+
+[stages.text]
+do = "translate"
+needs = ["quick"]
+
+[stages.scores]
+do = "score"
+needs = ["text"]
+"""
+FEW = ["training.max_steps=40", "training.validate_every=20", "training.checkpoint_every=20"]
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(toy_text: Path, tmp_path: Path) -> Run:
+    recipe = tmp_path / "stages.toml"
+    settings = (toy_text / "toy.toml").read_text(encoding="utf-8").replace('root = "."', f'root = "{toy_text}"')
+    recipe.write_text(settings + STAGES, encoding="utf-8")
+
+    def run(*arguments: str, changes: list[str] = FEW) -> Result:
+        options = [part for change in changes for part in ("--set", change)]
+        return CliRunner().invoke(app, ["run", str(recipe), "--work", str(tmp_path / "w"), *arguments, *options])
+
+    return run
+
+
+def times(work: Path) -> dict[str, int]:
+    names = ("data/train.arrow", "model/model.safetensors", "quick/lexicon.safetensors", "text.txt", "scores.json")
+    return {name: (work / name).stat().st_mtime_ns for name in names}
+
+
+def test_stages_go_from_text_to_a_table_and_are_not_repeated(run: Run, tmp_path: Path) -> None:
+    first = run()
+    assert first.exit_code == 0, first.stderr
+    assert f"5/5 score scores: {tmp_path}/w/scores.json (not made yet)" in first.stderr
+    heading, *rows = [line.split() for line in first.stdout.splitlines()]
+    assert heading == ["stage", "does", "seconds", "size", "scores"]
+    assert [row[:2] for row in rows[:5]] == [
+        *(["data", "prepare"], ["model", "train"], ["quick", "shortlist"], ["text", "translate"], ["scores", "score"])
+    ]
+    assert rows[1][5:7] == ["validation", "BLEU"]
+    assert rows[4][5:7] == ["text", "BLEU"]
+    assert rows[5] == ["BLEU", "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" + rows[5][1].rpartition(":")[2]]
+    made = times(tmp_path / "w")
+    second = run()
+    assert (second.stdout, times(tmp_path / "w")) == (first.stdout, made)
+    assert second.stderr.count("is up to date") == 5
+    changed = run(changes=[*FEW, "search.beam_size=1"])
+    assert changed.exit_code == 0
+    assert "4/5 translate text: " in changed.stderr
+    assert "(search.beam_size: default -> 1)" in changed.stderr
+    again = times(tmp_path / "w")
+    assert next(name for name in made if made[name] != again[name]) == "text.txt"
+    tree = json.loads(run("--json", changes=[*FEW, "search.beam_size=1"]).stdout)
+    assert [stage["do"] for stage in tree] == ["prepare", "train", "shortlist", "translate", "score"]
+    assert [score["name"] for score in tree[4]["scores"]] == ["BLEU", "chrF2", "TER"]
+    assert all(stage["seconds"] >= 0 and stage["bytes"] > 0 for stage in tree)
+
+
+def test_one_stage_is_done_when_what_it_needs_is_done(run: Run, tmp_path: Path) -> None:
+    early = run("--stage", "model")
+    assert (early.exit_code, early.stdout) == (2, "")
+    assert early.stderr == "error: --stage model: it needs data, which has to be done first\n"
+    assert run("--stage", "data").exit_code == 0
+    assert not (tmp_path / "w" / "model").exists()
+    wrong = run("--stage", "modle")
+    assert wrong.exit_code == 2
+    assert wrong.stderr.endswith("stages.toml has no such stage; did you mean model?\n")
+
+
+def test_a_plan_tells_what_is_to_do_and_why_and_writes_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("nmt.training.trainer._MEASURED", 0.2)  # seconds of steps
+    plan = run("--dry-run")
+    assert plan.exit_code == 0, plan.stderr
+    assert not (tmp_path / "w").exists()
+    assert [" ".join(line.split()) for line in plan.stdout.splitlines()[1:3]] == [
+        "data prepare not made yet unknown: nothing of it can be timed beforehand",
+        "model train waits for data unknown before",
+    ]
+    run("--stage", "data")
+    before = sorted((tmp_path / "w").rglob("*"))
+    data, model, *_ = json.loads(run("--dry-run", "--json").stdout)
+    assert (data["done"], data["reasons"], data["seconds"]) == (True, [], None)
+    assert (model["done"], model["reasons"]) == (False, ["not made yet"])
+    assert model["seconds"] > 0
+    run("--stage", "model")
+    run("--stage", "quick")
+    text = json.loads(run("--dry-run", "--json", "--stage", "text").stdout)
+    assert [stage["stage"] for stage in text] == ["text"]
+    assert text[0]["seconds"] > 0
+    assert not (tmp_path / "w" / "text.txt").exists()
+    assert set(before) <= set((tmp_path / "w").rglob("*"))
+
+
+def test_what_an_older_run_made_is_recognised(run: Run, toy_text: Path, tmp_path: Path) -> None:
+    options = [part for change in FEW for part in ("--set", change)]
+    older = ["run", str(toy_text / "toy.toml"), "--work", str(tmp_path / "w"), *options]
+    assert CliRunner().invoke(app, older).exit_code == 0
+    made = (tmp_path / "w" / "model" / "model.safetensors").stat().st_mtime_ns
+    found = run("--stage", "data")
+    assert "data is up to date: nothing to do" in found.stderr
+    assert "the run is already at its last step" in run("--stage", "model").stderr
+    assert (tmp_path / "w" / "model" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_a_stage_that_fails_is_one_line_and_ends_the_run(run: Run, tmp_path: Path) -> None:
+    failed = run(changes=[*FEW, "tokenizer.vocab_size=5000"])
+    assert failed.exit_code == 1
+    assert failed.stderr.splitlines()[-1].startswith("error: ")
+    assert len([line for line in failed.stderr.splitlines() if line.startswith("error")]) == 1
+    assert not (tmp_path / "w" / "model").exists()
+
+
+def test_an_interrupted_stage_interrupts_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nmt.prepare.pipeline.prepare", interrupted)
+    assert run().exit_code == INTERRUPTED
+
+
+def test_options_about_stages_need_a_recipe_that_has_some(toy_text: Path) -> None:
+    for option in (["--dry-run"], ["--json"], ["--stage", "data"]):
+        result = CliRunner().invoke(app, ["run", str(toy_text / "toy.toml"), *option])
+        assert result.exit_code == 2
+        assert result.stderr.endswith("toy.toml has no [stages]\n")
