@@ -298,7 +298,8 @@ def _write(
     text = LongText(source, count, on_bad_utf8) if filed and count is not None else None
     if not text and (shard or ranks):
         raise UsageError(f"{'--shard' if shard else 'torchrun'} is for a file of text that becomes a file (--output)")
-    pace, (name, lines) = LinePace(of=count), open_lines(source, on_bad_utf8, in_sections=True)
+    pace = LinePace(of=text.lines_in(shard) if text and shard else count)
+    name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     tally = OutputTally(name, document=job.options.document)
     with (
         telling(pace, visible=visible, logged=logged and is_first) as on_lines,

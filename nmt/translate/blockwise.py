@@ -66,6 +66,10 @@ class LongText:
         """Return how many lines a block has."""
         return min(self.block, self.lines - number * self.block)
 
+    def lines_in(self, shard: Shard) -> int:
+        """Return how many lines a shard has."""
+        return sum(map(self.lines_of, shard.numbers(self.blocks)))
+
 
 @dataclass
 class _Begun:
@@ -111,7 +115,7 @@ class BlockLines(FileLines):
         self.begun: deque[_Begun] = deque()
         """Blocks that are taken and not finished, in the order of their translations."""
         self.elsewhere = 0
-        """Lines of blocks that were done before, or that others have taken."""
+        """Lines of blocks of this work that were done before, or that others have taken."""
 
     @property
     def ended(self) -> bool:
@@ -150,11 +154,12 @@ class BlockLines(FileLines):
         self._opened, self._count = None, 0
         for number in range(text.blocks):
             first, size, opened = number * text.block, text.lines_of(number), self._opened
-            claim = self._blocks.claim(number) if number in self._blocks.numbers else None
+            is_ours = number in self._blocks.numbers
+            claim = self._blocks.claim(number) if is_ours else None
             sections = self._sections(raw, size)
             lines = self._read(sections, number)
             if claim is None:
-                self.elsewhere += size if self._first_time else 0
+                self.elsewhere += size if is_ours and self._first_time else 0
                 deque(lines if self._options.markup else sections, maxlen=0)
                 continue
             self.elsewhere -= 0 if self._first_time else size

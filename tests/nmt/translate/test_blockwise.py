@@ -7,6 +7,7 @@ import pytest
 from torch import distributed
 
 from nmt.errors import NmtError
+from nmt.io.shards import Shard
 from nmt.training.distributed import Ranks
 from nmt.translate import Options, Translator
 from nmt.translate.blockwise import LongText, key_of, translate_in_blocks
@@ -37,6 +38,7 @@ def run(job: Job, text: LongText, output: Path, done: list[int], told: list[int]
 
 def test_a_long_file_has_blocks_of_a_size_and_not_too_many() -> None:
     assert (LongText(Path("a"), 4001).blocks, LongText(Path("a"), 4001).lines_of(2)) == (3, 1)
+    assert [LongText(Path("a"), 4001).lines_in(Shard(number, 2)) for number in (1, 2)] == [2001, 2000]
     assert (LongText(Path("a"), 10**9).block, LongText(Path("a"), 10**9).blocks) == (10**5, 10**4)
 
 
