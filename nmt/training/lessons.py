@@ -18,6 +18,7 @@ from nmt.prepared import PreparedData, ValidationSet
 from nmt.search.engine import search_batches
 from nmt.text.placeholders import mask_pair
 from nmt.text.tokenizer import Tokenizers
+from nmt.text.vocab import UNK
 from nmt.training.alike import Beside, Change, Pair, changes, evenly, holds
 from nmt.training.output_rows import Fit, OutputRows, Seen
 from nmt.training.translation import Validator
@@ -79,14 +80,18 @@ class Lesson:
         """Why it is not to be learnt; empty: it is."""
         if not self.changes:
             return "it was translated so already"
+        if any(UNK in change.new for change in self.changes):
+            return "the model has no pieces for all of its words; `nmt vocabulary add` gives it more"
         pieces = sum(len(change.new) for change in self.changes)
         if pieces > _MOST:
             return f"it asks for {pieces} other pieces, more than {_MOST}: a rewrite, which takes fine-tuning"
         return ""
 
     def is_learnt(self, row: Sequence[int]) -> bool:
-        """Tell whether the corrected words stand in a translation, and not those that they replace."""
-        gone = (change.old for change in self.changes if change.old and not holds(self.tgt, change.old))
+        """Tell whether the corrected words stand in a translation, and not those that they replace, nor what is left of
+        them."""
+        gone = [change.old for change in self.changes if change.old and not holds(self.tgt, change.old)]
+        gone += [(piece,) for change in self.changes for piece in change.old if piece not in self.tgt]
         return all(holds(row, change.new) for change in self.changes) and not any(holds(row, old) for old in gone)
 
 
@@ -100,12 +105,20 @@ class Learner:
     data: PreparedData
 
     def lessons(self, corrections: Sequence[tuple[str, str]]) -> list[Lesson]:
-        """Make lessons of sources and their corrected targets."""
+        """Make lessons of sources and their corrected targets; a DataError names one that the model cannot read."""
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
         kinds = self.settings.tokenizer.placeholders
         masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in corrections]
         sources = self.tokenizers.src.encode([src for src, _ in masked])
         targets = self.tokenizers.tgt.encode([tgt for _, tgt in masked])
+        most = self.settings.data.max_pieces
+        for number, (src, tgt) in enumerate(zip(sources, targets, strict=True), start=1):
+            for name, ids in (("source", src), ("target", tgt)):
+                if not 0 < len(ids) <= most:
+                    raise DataError(
+                        f"the {name} of correction {number} has {counted(len(ids), 'piece')}, expected 1 to {most}, "
+                        "which data.max_pieces lets the model read at once"
+                    )
         return list(map(Lesson, sources, targets, self.translate(sources)))
 
     def translate(self, sources: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -191,7 +204,7 @@ class Learner:
             for change in lesson.changes:
                 alike = Beside(self.data).alike(lesson.src, change, _ALIKE)
                 pairs += [(src, reduce(lambda row, one: one.made(row), every, tgt)) for src, tgt in alike]
-                weights += [2 / len(alike)] * len(alike)
+                weights += [2 / len(alike) for _ in alike]
         return pairs, torch.tensor(weights)
 
     def _kept(self, lessons: Sequence[Lesson], pieces: Sequence[int]) -> list[Pair]:

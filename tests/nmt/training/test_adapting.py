@@ -74,6 +74,33 @@ def test_a_line_written_anew_is_not_learnt(learn: Learn) -> None:
     assert one.reason.endswith("other pieces, more than 8: a rewrite, which takes fine-tuning")
 
 
+@pytest.mark.parametrize("target", ["bato cowo deno gumo", "bato hato gumo deno", "bato gumo"])
+def test_what_happens_nowhere_in_the_training_data_is_learnt_or_the_reason_is_named(target: str, learn: Learn) -> None:
+    _, done = learn((PAIR[0], target))
+    (one,) = done.corrections
+    assert one.learnt == (one.after == target) == (not one.reason)
+
+
+@pytest.mark.parametrize("corrected", [[5, 8], [5, 9, 8]])
+def test_what_leaves_pieces_that_were_to_go_is_not_learnt(corrected: list[int]) -> None:
+    lesson = lessons.Lesson(src=[4], before=[5, 6, 7, 8], tgt=corrected)
+    assert lesson.is_learnt(corrected)
+    assert not lesson.is_learnt([5, 9, 7, 8])
+
+
+def test_what_the_model_has_no_piece_for_is_not_learnt(learn: Learn) -> None:
+    _, done = learn((PAIR[0], "bato \U0001f600 deno"))
+    assert [one.reason[:40] for one in done.corrections] == ["the model has no pieces for all of its w"]
+
+
+@pytest.mark.parametrize(
+    "pair", [("bat " * 5000, "bato"), ("\u200b", "bato"), ("bat", "bato " * 5000), ("bat", "\u200b")]
+)
+def test_a_correction_that_cannot_be_read_at_once_is_named(pair: tuple[str, str], learn: Learn) -> None:
+    with pytest.raises(DataError, match=r"of correction 2 has [\d,]+ pieces, expected 1 to \d+, which data.max_pieces"):
+        learn(PAIR, pair)
+
+
 def test_what_costs_the_guarding_pairs_too_much_is_undone_and_named(
     learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
