@@ -222,6 +222,8 @@ def translate_in_blocks(
         DataError: The file cannot be read or was changed meanwhile, or another process makes the output otherwise.
         NmtError: The processes see no common folder.
     """
+    if text.on_bad_utf8 == "error":  # now, and not after hours of work
+        deque(decode_lines(read_raw_sections(text.path), str(text.path)), maxlen=0)
     which = shard or Shard(1, 1)
     targets = [which.name(path) for path in outputs] if shard else outputs
     with shared(targets[0], key) as folder, _met(folder, ranks) if ranks else nullcontext():

@@ -174,12 +174,17 @@ def test_a_shard_of_a_stream_is_refused(refused: Callable[..., str], source: Pat
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_bad_bytes_are_named_with_their_line_in_any_block(invoke: Invoke, source: Path) -> None:
+def test_bad_bytes_in_any_block_are_named_before_anything_is_done(
+    invoke: Invoke, source: Path, finished: list[str]
+) -> None:
     source.write_bytes(source.read_bytes() + b"cow\nb\xffat\n")
     result = invoke(source, "--output", source.with_name("out"))
     assert result.exit_code == 1
     assert f"error: {source}, line 28: byte 2 (0xff) is not UTF-8" in result.stderr
-    assert left(source.parent) == ["in"]
+    assert finished == []
+    assert invoke(source, "--on-bad-utf8", "replace", "--output", source.with_name("out")).exit_code == 0
+    assert len(finished) == 14
+    assert left(source.parent) == ["in", "out"]
 
 
 @pytest.mark.usefixtures("small_blocks")
