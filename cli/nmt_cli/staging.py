@@ -134,11 +134,15 @@ def _show_results(nodes: "Sequence[StageNode]") -> None:
     """Tell of every stage that is made how long it took, how large its result is, and how good."""
     table, signatures = _table("stage", "does", "seconds", "size", "scores"), dict[str, None]()
     for tree in map(_to_tree, nodes):
-        scores = [f"{one['of']} {one['name']} {one['score']:.2f}" for one in tree["scores"]]
+        scores = dict[str, list[str]]()
+        for one in tree["scores"]:
+            scores.setdefault(one["of"], []).append(f"{one['name']} {one['score']:.2f}")
         signatures |= {f"{one['name']:<5}  {one['signature']}": None for one in tree["scores"]}
         made = tree["seconds"] is not None
         amounts = (f"{tree['seconds']:,.1f}", f"{tree['bytes'] / 1e6:,.2f} MB") if made else ("", "not done")
-        table.add_row(tree["stage"], tree["do"], *amounts, ", ".join(scores))
+        table.add_row(
+            tree["stage"], tree["do"], *amounts, "\n".join(f"{of}: {', '.join(found)}" for of, found in scores.items())
+        )
     results.print(table)
     for signature in signatures:
         results.print(signature, soft_wrap=True)

@@ -90,8 +90,8 @@ def made_from(node: StageNode) -> MadeFrom:
         for key, value in values.items()
         if value != defaults[section].get(key)
     }
-    options = stage.model_dump(mode="python", exclude={"needs", "set"}, exclude_none=True)
-    settings |= {key: value for key, value in options.items() if not isinstance(value, Path) and key != "tag"}
+    options = stage.model_dump(mode="python", exclude={"needs", "set", "workers", "tag"}, exclude_defaults=True)
+    settings |= {key: value for key, value in options.items() if not isinstance(value, Path)}
     digests, seen = dict[str, str](), Counter[str]()
     for one in record_inputs(stage.files(given), node.settings.data.root):
         seen[one.setting] += 1

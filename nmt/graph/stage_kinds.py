@@ -18,13 +18,14 @@ from nmt.prepare.inputs import Named, find_pairs, find_text
 from nmt.prepare.tokenizing import resolve_tokenizer
 from nmt.prepared.manifest import prepared_sections, without_paths
 
-Thing = Literal["data", "model", "text", "scores"]
-SUFFIXES: Final[dict[Thing, str]] = {"data": "", "model": "", "text": ".txt", "scores": ".json"}
+Thing = Literal["data", "model", "text", "pairs", "scores"]
+SUFFIXES: Final[dict[Thing, str]] = {"data": "", "model": "", "text": ".txt", "pairs": ".tsv", "scores": ".json"}
 """What a stage can give, and what the name of it ends in: nothing where it is a folder."""
 Takes = Mapping[Thing, tuple[int, int]]
 """How many stages have to give it, at least and at most."""
 _ANY: Final = 1000
 _PATHS: Final = {"src_vectors", "tgt_vectors", "parent"}
+_OF_SYNTHESIS: Final = ("beam_size", "length_penalty", "precision")
 _IDLE: Final = {"threads", "device", "log_every", "checkpoint_every", "tensorboard"}
 """Settings of the training on which the model does not depend, but for rounding."""
 
@@ -80,7 +81,7 @@ class Stage(Section):
 class PrepareStage(Stage):
     """`nmt prepare` with the sections data and tokenizer."""
 
-    takes: ClassVar[Takes] = {"data": (0, _ANY), "model": (0, _ANY), "text": (0, _ANY)}
+    takes: ClassVar[Takes] = {"data": (0, _ANY), "model": (0, _ANY), "text": (0, _ANY), "pairs": (0, _ANY)}
     gives = "data"
     sections = ("data", "tokenizer")
     resumes = True
@@ -178,7 +179,14 @@ class AdaptStage(Stage):
         return ["adapt", given.one("model"), corrections, "--output", str(output), "--data", given.one("data")]
 
 
-class TranslateStage(Stage):
+class _Translating(Stage):
+    """What stages have in common whose work is translating."""
+
+    workers: int = Field(default=1, ge=1)
+    """Processes that translate, on which nothing depends."""
+
+
+class TranslateStage(_Translating):
     """`nmt translate` a text by a model, or by several together, with the section search."""
 
     source: Path | None = None
@@ -191,8 +199,7 @@ class TranslateStage(Stage):
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return the search that is set, and the tag; the rest is the model's."""
-        search = to_tree(given.settings).get("search", {})
-        return {"search": search, "data": {"tag": self.tag_of(given)}}
+        return {"search": _search_of(given.settings), "data": {"tag": self.tag_of(given)}}
 
     def files(self, given: Ingredients) -> Named:
         """Name the text."""
@@ -203,9 +210,9 @@ class TranslateStage(Stage):
         model, *others = map(str, given.inputs["model"])
         options = [
             *(part for other in others for part in ("--ensemble", other)),
-            *_search_options(given.settings),
+            *_search_options(_search_of(given.settings)),
             *_option("--tag", self.tag_of(given)),
-            *("--device", given.settings.training.device, "--on-bad-utf8", given.settings.data.on_bad_utf8),
+            *_computation(self.workers, given),
         ]
         return ["translate", model, str(self.text_of(given)), "--output", str(output), *options]
 
@@ -254,12 +261,91 @@ class ScoreStage(Stage):
         return ["score", str(reference), *texts, "--json", "--tokenize", tokenizer, "--on-bad-utf8", bad]
 
 
+class BacktranslateStage(_Translating):
+    """`nmt backtranslate` by a backward model; a second model, of the other direction, judges the pairs."""
+
+    text: Path
+    """Text of the target language, relative to data.root."""
+    sample: bool = False
+    """Sample a translation of each line, instead of the best that the beam finds."""
+    top_k: int | None = Field(default=None, ge=0)
+    """Sample from the so many most probable pieces."""
+    noise: bool = False
+    """Drop words of each source, and move others."""
+    seed: int | None = Field(default=None, ge=0)
+    """Seed of samples and noise."""
+    keep_share: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Keep this share, that both models agree on best."""
+
+    takes: ClassVar[Takes] = {"model": (1, 2)}
+    gives = "pairs"
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return what is set of the search."""
+        return {"search": _search_of(given.settings, *_OF_SYNTHESIS)}
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the text."""
+        return [("text", (given.settings.data.root / self.text,))]
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Translate the text back."""
+        backward, *forward = map(str, given.inputs["model"])
+        options = [
+            *(part for model in forward for part in ("--forward-model", model)),
+            *_search_options(_search_of(given.settings, *_OF_SYNTHESIS)),
+            *(f"--{name}" for name in ("sample", "noise") if getattr(self, name)),
+            *_option("--top-k", self.top_k),
+            *_option("--seed", self.seed),
+            *_option("--keep-share", self.keep_share),
+            *_computation(self.workers, given),
+        ]
+        text = given.settings.data.root / self.text
+        return ["backtranslate", backward, str(text), "--output", str(output), *options]
+
+
+class DistilStage(_Translating):
+    """`nmt distil` by models as an ensemble of teachers: of the sources of data, or of a text."""
+
+    text: Path | None = None
+    """Text of the source language, relative to data.root, instead of data."""
+    nearest: Literal["bleu", "chrf"] | None = None
+    """Of the n-best list, take what is nearest to the reference by this score."""
+
+    takes: ClassVar[Takes] = {"model": (1, _ANY), "data": (0, 1)}
+    gives = "pairs"
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return what is set of the search."""
+        return {"search": _search_of(given.settings, *_OF_SYNTHESIS)}
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the text, if it is one."""
+        if (self.text is None) != bool(given.inputs.get("data")):
+            found = "both" if self.text else "neither"
+            raise ConfigError(f"distil takes data or has a text, found {found}")
+        return [("text", (given.settings.data.root / self.text,))] if self.text else []
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Let the teachers translate."""
+        text = ["--text", str(given.settings.data.root / self.text)] if self.text else [given.one("data")]
+        options = [
+            *(part for teacher in given.inputs["model"] for part in ("--teacher", str(teacher))),
+            *_search_options(_search_of(given.settings, *_OF_SYNTHESIS)),
+            *_option("--nearest", self.nearest),
+            *_computation(self.workers, given),
+        ]
+        return ["distil", *text, "--output", str(output), *options]
+
+
 KINDS: Final[dict[str, type[Stage]]] = {
     "prepare": PrepareStage,
     "train": TrainStage,
     "average": AverageStage,
     "shortlist": ShortlistStage,
     "adapt": AdaptStage,
+    "backtranslate": BacktranslateStage,
+    "distil": DistilStage,
     "translate": TranslateStage,
     "score": ScoreStage,
 }
@@ -270,11 +356,20 @@ def _option(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]
 
 
-def _search_options(settings: Settings) -> Iterator[str]:
-    """Give the options of `nmt translate` for what is set of the search; what is not is the model's, and there is no
-    memory and no language model."""
-    for name, value in settings.search.model_dump(exclude_unset=True, exclude_none=True).items():
-        if name.startswith(("memory_", "lm_")):
-            continue
+def _search_of(settings: Settings, *names: str) -> dict[str, Any]:
+    """Return what is set of the search, or of some of its settings; what is not is the model's. Without a memory and a
+    language model, nothing is set of them."""
+    found = settings.search.model_dump(exclude_unset=True, exclude_none=True)
+    return {k: v for k, v in found.items() if (k in names if names else not k.startswith(("memory_", "lm_")))}
+
+
+def _search_options(search: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in search.items():
         option = "beam" if name == "beam_size" else name.replace("_", "-")
         yield from (f"--{'' if value else 'no-'}{option}",) if isinstance(value, bool) else (f"--{option}", str(value))
+
+
+def _computation(workers: int, given: Ingredients) -> list[str]:
+    data, device = given.settings.data, given.settings.training.device
+    several = ["--workers", str(workers)] if workers > 1 else []
+    return ["--device", device, "--on-bad-utf8", data.on_bad_utf8, *several]

@@ -62,8 +62,8 @@ def test_stages_go_from_text_to_a_table_and_are_not_repeated(run: Run, tmp_path:
     assert [row[:2] for row in rows[:5]] == [
         *(["data", "prepare"], ["model", "train"], ["quick", "shortlist"], ["text", "translate"], ["scores", "score"])
     ]
-    assert rows[1][5:7] == ["validation", "BLEU"]
-    assert rows[4][5:7] == ["text", "BLEU"]
+    assert rows[1][5:7] == ["validation:", "BLEU"]
+    assert rows[4][5:7] == ["text:", "BLEU"]
     assert rows[5] == ["BLEU", "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" + rows[5][1].rpartition(":")[2]]
     made = times(tmp_path / "w")
     second = run()

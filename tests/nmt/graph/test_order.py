@@ -5,9 +5,11 @@ import pytest
 
 from nmt.config import Settings
 from nmt.errors import ConfigError, NmtError
-from nmt.graph.stage_kinds import Ingredients, ScoreStage, TranslateStage
+from nmt.graph.order import load_nodes
+from nmt.graph.stage_kinds import KINDS, DistilStage, Ingredients, ScoreStage, TranslateStage
 from tests.nmt.graph.conftest import MakeNodes
 
+ROOT = Path(__file__).parents[3]
 DATA = '[stages.data]\ndo = "prepare"\n'
 MODEL = DATA + '[stages.model]\ndo = "train"\nneeds = ["data"]\n'
 
@@ -53,7 +55,7 @@ def test_the_result_of_a_stage_stands_in_settings_as_its_name_in_braces(nodes_of
 
 WRONG = {
     '[stages.a]\ndo = "trian"': "stages.a.do: found 'trian'; did you mean train?",
-    '[stages.a]\ndo = "fly"': "stages.a.do: found 'fly'; expected prepare, train, average, shortlist, adapt,",
+    '[stages.a]\ndo = "fly"': "stages.a.do: found 'fly'; expected prepare, train, average, shortlist, ",
     "[stages.a]\n": "stages.a.do: found None; expected prepare",
     "[stages]\na = 3": "stages.a must be a table, found 3",
     '[stages."a/b"]\ndo = "prepare"': "stages.a/b: a stage names a file, expected letters, digits, - and _",
@@ -103,5 +105,21 @@ def test_the_test_text_is_what_is_translated_and_scored_unless_a_stage_says_othe
 def test_a_text_to_translate_and_a_reference_have_to_be_named() -> None:
     with pytest.raises(ConfigError, match=r"^source is not set, nor is data\.test_src: there is nothing to translate"):
         TranslateStage().files(Ingredients(Settings(), {}))
+    with pytest.raises(ConfigError, match=r"^distil takes data or has a text, found neither$"):
+        DistilStage().files(Ingredients(Settings(), {}))
     with pytest.raises(ConfigError, match=r"^reference is not set, nor is data\.test_tgt: there is nothing to compare"):
         ScoreStage().files(Ingredients(Settings(), {}))
+
+
+def test_the_recipe_that_is_shipped_and_that_of_the_page_can_be_run(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    for name in ("train", "valid", "test", "more"):
+        for language in ("en", "fr"):
+            for suffix in ("", ".gz"):
+                (tmp_path / "corpus" / f"{name}.{language}{suffix}").touch()
+    shipped = load_nodes(ROOT / "recipes/student-en-fr.toml", [f"data.root={tmp_path}/corpus"], tmp_path)
+    assert [node.name for node in shipped][-1] == "scores"
+    assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt"}
+    page = (ROOT / "docs/stages.md").read_text(encoding="utf-8")
+    (tmp_path / "page.toml").write_text(page.partition("```\n")[2].partition("```")[0], encoding="utf-8")
+    assert [node.name for node in load_nodes(tmp_path / "page.toml", [], tmp_path)][-1] == "scores"

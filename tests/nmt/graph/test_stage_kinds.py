@@ -42,6 +42,26 @@ set.data.test_tag = "<a>"
 do = "translate"
 needs = ["one", "text"]
 
+[stages.synthetic]
+do = "backtranslate"
+needs = ["one", "two"]
+text = "train.tgt"
+sample = true
+top_k = 10
+keep_share = 0.8
+workers = 2
+set.search.beam_size = 3
+
+[stages.taught]
+do = "distil"
+needs = ["one", "two", "data"]
+nearest = "chrf"
+
+[stages.taught_text]
+do = "distil"
+needs = ["one"]
+text = "train.src"
+
 [stages.scores]
 do = "score"
 needs = ["text", "back"]
@@ -66,6 +86,10 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         "corrected": "adapt quick train.src --output out --data data",
         "text": f"translate one test.src --output out --ensemble two --beam 2 --no-carry-unknown --tag <a> {device}",
         "back": f"translate one text.txt --output out {device}",
+        "synthetic": "backtranslate one train.tgt --output out --forward-model two --beam 3 --sample --top-k 10 "
+        f"--keep-share 0.8 {device} --workers 2",
+        "taught": f"distil data --output out --teacher one --teacher two --nearest chrf {device}",
+        "taught_text": f"distil --text train.src --output out --teacher one {device}",
         "scores": "score test.tgt text.txt back.txt --json --tokenize char --on-bad-utf8 error",
     }
     assert {node.does for node in nodes} == set(KINDS), "every kind is here"
