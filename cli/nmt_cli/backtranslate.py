@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from nmt_cli.pace import LinePace, telling
 from nmt_cli.synthetic import (
     CleaningOption,
     OutputFile,
@@ -17,6 +16,7 @@ from nmt_cli.synthetic import (
     refuse_without,
     show_outcome,
     with_rules,
+    working,
 )
 from nmt_cli.terminal import (
     DeviceOption,
@@ -26,10 +26,8 @@ from nmt_cli.terminal import (
     TopKOption,
     TopPOption,
     above_zero,
-    console,
     loading,
     sampling_with,
-    say,
     setting,
 )
 
@@ -89,10 +87,11 @@ def backtranslate(
     """
     with loading():
         from nmt.io.lines import count_lines
-        from nmt.models.folder import read_settings
+        from nmt.models.folder import identity, read_settings
         from nmt.synthesis.agreement import Agreement
-        from nmt.synthesis.back_translation import BackTranslation, cleaning_of_backward
+        from nmt.synthesis.back_translation import back_translation, cleaning_of_backward, with_noise
         from nmt.synthesis.judging import Judge, Outputs
+        from nmt.synthesis.working import key_of_pairs, write_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
 
@@ -110,13 +109,17 @@ def backtranslate(
     agreement = Agreement(load(forward_model), load(model_dir)) if forward_model else None
     judge = Judge.of(data, agreement, max_disagreement=max_disagreement)
     job = Job(partial(load, model_dir), options, workers)
-    made = BackTranslation(job, judge, data, noise=(1 if seed is None else seed) if noise else None)
-    pace = LinePace(of=count_lines(text))
-    with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as on_lines:
-        outcome = made.write(
-            text, Outputs(output, rejected), on_bad_utf8=on_bad_utf8, keep_share=keep_share or 1.0, on_lines=on_lines
+    judges = identity(forward_model) if forward_model else ""
+    key = key_of_pairs(text, job, judges=judges, rules=(data, max_disagreement, on_bad_utf8))
+    with working(output, count_lines(text)) as on_lines:
+        outcome = write_pairs(
+            [back_translation(text, job, judge, data, on_bad_utf8=on_bad_utf8)],
+            Outputs(output, rejected),
+            key,
+            keep_share=keep_share or 1.0,
+            changed=partial(with_noise, seed=1 if seed is None else seed) if noise else lambda pair: pair,
+            on_lines=on_lines,
         )
-    say(pace.summary(outcome.read))
     show_outcome(outcome, noun="lines")
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from nmt.errors import UsageError
-from nmt_cli.pace import LinePace, telling
 from nmt_cli.synthetic import (
     CleaningOption,
     OutputFile,
@@ -17,8 +16,9 @@ from nmt_cli.synthetic import (
     refuse_without,
     show_outcome,
     with_rules,
+    working,
 )
-from nmt_cli.terminal import DeviceOption, OnBadUtf8Option, TagOption, console, file_option, loading, say, setting
+from nmt_cli.terminal import DeviceOption, OnBadUtf8Option, TagOption, file_option, loading, setting
 
 
 def distil(
@@ -68,10 +68,12 @@ def distil(
         raise UsageError(f"--nearest compares with references, so it goes without --{'text' if text else 'rescore'}")
     with loading():
         from nmt.io.lines import count_lines
-        from nmt.models.folder import read_settings
+        from nmt.models.folder import identity, read_settings
         from nmt.prepared import PreparedData
+        from nmt.prepared.manifest import MANIFEST
         from nmt.synthesis import distillation
         from nmt.synthesis.judging import Outputs, cleaning_of
+        from nmt.synthesis.working import key_of_pairs, write_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
 
@@ -80,22 +82,23 @@ def distil(
         refuse_without("--text", {"tag": tag}, what="text without a corpus")
     search: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
     options, settings = Options(**search), read_settings(teachers[0])
-    change, choice = partial(with_rules, overrides=overrides), distillation.choose_best
-    if text:
-        data = change(cleaning_of(settings.data))
-        materials = [distillation.material_of_text(text, data, tag=tag, on_bad_utf8=on_bad_utf8)]
-        count = count_lines(text)
-    if data_dir:
-        prepared = PreparedData.open(data_dir)
-        materials, count = distillation.materials_of(prepared, change), len(prepared.train_src)
-        choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
-    load = partial(Translator.load, device=device, precision=precision)
-    if rescore:
-        choice = distillation.Rescored(len(teachers), [load(folder) for folder in rescore])
     if nearest or rescore:
         options = distillation.with_whole_beam(options, settings)
-    job, pace = Job(partial(load, *teachers), options, workers), LinePace(of=count)
-    with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as on_lines:
-        made = distillation.Distillation(job, choice).write(materials, Outputs(output, rejected), on_lines=on_lines)
-    say(pace.summary(made.read))
-    show_outcome(made, noun="sources")
+    load, others = partial(Translator.load, device=device, precision=precision), rescore or []
+    job, change = Job(partial(load, *teachers), options, workers), partial(with_rules, overrides=overrides)
+    choice = distillation.choose_best
+    if others:
+        choice = distillation.Rescored(len(teachers), [load(folder) for folder in others])
+    if data_dir:
+        prepared = PreparedData.open(data_dir)
+        settings, origin, count = prepared.settings, data_dir / MANIFEST, len(prepared.train_src)
+        choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
+        writings = distillation.distil_data(prepared, job, choice, change)
+    data = change(cleaning_of(settings.data))
+    if text:
+        origin, count = text, count_lines(text) or 0
+        writings = distillation.distil_text(text, job, choice, data, tag=tag, on_bad_utf8=on_bad_utf8)
+    key = key_of_pairs(origin, job, judges=[nearest, *map(identity, others)], rules=(data, tag, on_bad_utf8))
+    with working(output, count) as on_lines:
+        outcome = write_pairs(writings, Outputs(output, rejected), key, on_lines=on_lines)
+    show_outcome(outcome, noun="sources")

@@ -1,17 +1,21 @@
 """What commands share whose results are pairs that models have written."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nmt.errors import UsageError
-from nmt_cli.terminal import STREAM, check_folder_of, count_option, file_option, refuse_replacing, results
+from nmt.errors import NmtError, UsageError
+from nmt_cli.pace import LinePace, telling
+from nmt_cli.terminal import STREAM, check_folder_of, console, count_option, file_option, refuse_replacing, results, say
 
 if TYPE_CHECKING:
     from nmt.config import DataSettings
     from nmt.synthesis.judging import Outcome
+    from nmt.translate.flow import OnLines
 
 judged_option = partial(typer.Option, rich_help_panel="What is left out")
 OutputFile = Annotated[
@@ -56,6 +60,28 @@ def with_rules(data: "DataSettings", overrides: list[str] | None) -> "DataSettin
         if not one.strip().startswith("data."):
             raise UsageError(f"--set {one}: only cleaning has settings here; expected data.KEY=VALUE")
     return load_settings(None, overrides or (), base=Settings(data=data)).data
+
+
+@contextmanager
+def working(output: Path, lines: int | None) -> "Iterator[OnLines]":
+    """Give what shows how far the work of so many lines has come; where it is interrupted, say how it goes on."""
+    from nmt.io.work import work_folder
+
+    pace, done = LinePace(of=lines), 0
+
+    def on_lines(count: int, pieces: int) -> None:
+        nonlocal done
+        done = count
+        show(count, pieces)
+
+    try:
+        with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as show:
+            yield on_lines
+    except (KeyboardInterrupt, OSError, NmtError):
+        if (work := work_folder(output)).exists():
+            say(f"what is done is kept in {work}: the same command continues from there")
+        raise
+    say(pace.summary(done))
 
 
 def show_outcome(outcome: "Outcome", *, noun: str) -> None:

@@ -1,27 +1,13 @@
 """Back-translation: real text of the target language, and synthetic sources for it (Sennrich et al., 2016)."""
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from nmt.config import DataSettings
-from nmt.io.lines import Line, OnBadUtf8, Pair
-from nmt.synthesis.judging import (
-    Judge,
-    Outcome,
-    Outputs,
-    Verdict,
-    cleaning_of,
-    in_a_column,
-    read_text,
-    translate_records,
-    write_verdicts,
-)
+from nmt.io.lines import OnBadUtf8, Pair
+from nmt.synthesis.judging import Judge, cleaning_of, in_a_column, read_text
+from nmt.synthesis.working import Writing, Written
 from nmt.text.noises import scrambled
-from nmt.translate import Translation
-from nmt.translate.flow import OnLines
 from nmt.translate.translator import Job
 
 
@@ -32,46 +18,17 @@ def cleaning_of_backward(data: DataSettings) -> DataSettings:
     return cleaning_of(data.model_copy(update=exchanged))
 
 
-@dataclass(frozen=True)
-class BackTranslation:
-    """Pairs made of a text by a model that translates it into the source language."""
-
-    job: Job
-    judge: Judge
-    data: DataSettings
-    """The settings of cleaning that `judge` goes by."""
-    noise: int | None = None
-    """The seed of noise on the sources; None: they stay as the model has written them."""
-
-    def write(
-        self,
-        text: Path,
-        outputs: Outputs,
-        *,
-        on_bad_utf8: OnBadUtf8 = "error",
-        keep_share: float = 1.0,
-        on_lines: OnLines = lambda lines, pieces: None,
-    ) -> Outcome:
-        """Translate a text, and write the pairs that are fit for training.
-
-        Raises:
-            DataError: The text cannot be read.
-            ModelError: A model gives scores that are not finite numbers.
-        """
-        lines = read_text(text, self.data, on_bad_utf8)
-        with closing(self._verdicts(lines, on_lines)) as verdicts:
-            return write_verdicts(verdicts, outputs, keep_share=keep_share, changed=self._changed)
-
-    def _verdicts(self, lines: Iterator[Line], on_lines: OnLines) -> Generator[Verdict, None, None]:
-        with closing(translate_records(self.job, lines, lambda line: line.text, on_lines)) as blocks:
-            for block in blocks:
-                yield from self.judge([_pair_of(line, best) for line, (best, *_) in block])
-
-    def _changed(self, pair: Pair) -> Pair:
-        if self.noise is None:
-            return pair
-        return pair._replace(src=scrambled(pair.src, Random(f"{self.noise} {pair.line}")))
+def back_translation(text: Path, job: Job, judge: Judge, data: DataSettings, *, on_bad_utf8: OnBadUtf8) -> Writing:
+    """Translate a text back; `data` says how it is read, and what `judge` goes by."""
+    lines = read_text(text, data, on_bad_utf8)
+    pairs = (Pair("", line.text, line.file, line.line, line.fault) for line in lines)
+    return Writing(pairs, lambda pair: pair.tgt, _complete, job, judge)
 
 
-def _pair_of(line: Line, best: Translation) -> Pair:
-    return Pair(in_a_column(best.text), line.text, line.file, line.line, line.fault)
+def _complete(written: Written) -> list[Pair]:
+    return [pair._replace(src=in_a_column(best.text)) for pair, (best, *_) in written]
+
+
+def with_noise(pair: Pair, *, seed: int) -> Pair:
+    """Noise the source of a pair; how depends on its line and the seed alone."""
+    return pair._replace(src=scrambled(pair.src, Random(f"{seed} {pair.line}")))

@@ -1,9 +1,7 @@
 """Distillation: a student learns the translations of its teachers (Kim and Rush, 2016, sec. 3.2)."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,44 +14,32 @@ from nmt.prepare.inputs import Corpus, find_pairs, record_inputs
 from nmt.prepare.kinds import PairKind
 from nmt.prepared import PreparedData
 from nmt.synthesis.agreement import follow
-from nmt.synthesis.judging import (
-    Judge,
-    Outcome,
-    Outputs,
-    Verdict,
-    cleaning_of,
-    in_a_column,
-    read_text,
-    translate_records,
-    write_verdicts,
-)
-from nmt.translate import Options, Translation, Translator
-from nmt.translate.flow import OnLines
+from nmt.synthesis.judging import Judge, cleaning_of, in_a_column, read_text
+from nmt.synthesis.working import Writing, Written
+from nmt.translate import Options, Translator
 from nmt.translate.translator import Job
 
 _READ: Final = 1000
 """Pairs of a corpus that are read at a time."""
 
-
-@dataclass(frozen=True)
-class Material:
-    """Sources that teachers translate, with references where they are known."""
-
-    pairs: Iterable[Pair]
-    cleaning: DataSettings
-    tag: str | None = None
-    """What is put before each source for the teachers."""
+Choice = Callable[[Written], list[str]]
+"""Returns the text of the translation that is chosen for each source."""
 
 
-def material_of_text(text: Path, data: DataSettings, *, tag: str | None, on_bad_utf8: OnBadUtf8) -> Material:
-    """Read a text in the source language, which has no references; `data` says how it is cleaned."""
+def distil_text(
+    text: Path, job: Job, choice: Choice, data: DataSettings, *, tag: str | None, on_bad_utf8: OnBadUtf8
+) -> list[Writing]:
+    """Let teachers translate a text, which has no references; `data` says how it is cleaned."""
     lines = read_text(text, data, on_bad_utf8)
-    return Material((Pair(line.text, "", line.file, line.line, line.fault) for line in lines), data, tag)
+    pairs = (Pair(line.text, "", line.file, line.line, line.fault) for line in lines)
+    return [_writing(pairs, job, choice, data, tag)]
 
 
-def materials_of(data: PreparedData, change: Callable[[DataSettings], DataSettings]) -> list[Material]:
-    """Read the text of prepared data again, corpus by corpus: the pairs that its rules let through, and none that are
-    held out.
+def distil_data(
+    data: PreparedData, job: Job, choice: Choice, change: Callable[[DataSettings], DataSettings]
+) -> list[Writing]:
+    """Let teachers translate the sources of prepared data, whose text is read again, corpus by corpus: the pairs that
+    its rules let through, and none that are held out.
 
     Args:
         change: What is changed of the rules for what the teachers write.
@@ -74,9 +60,20 @@ def materials_of(data: PreparedData, change: Callable[[DataSettings], DataSettin
     kind = PairKind(settings.model_copy(update={"data": settings.data.model_copy(update=sides)}))
     overlap = kind.overlap({"validation": held})
     return [
-        Material(_read(kind, corpus, overlap), change(_cleaning(settings, corpus)), corpus.tag)
+        _writing(_read(kind, corpus, overlap), job, choice, change(_cleaning(settings, corpus)), corpus.tag)
         for corpus in inputs.train
     ]
+
+
+def _writing(pairs: Iterable[Pair], job: Job, choice: Choice, data: DataSettings, tag: str | None) -> Writing:
+    """Translate sources with the tag of their corpus."""
+    tagged = replace(job, options=job.options.model_copy(update={"tag": tag}))
+
+    def complete(written: Written) -> list[Pair]:
+        chosen = zip(written, choice(written), strict=True)
+        return [pair._replace(src=in_a_column(pair.src), tgt=in_a_column(text)) for (pair, _), text in chosen]
+
+    return Writing(pairs, lambda pair: pair.src, complete, tagged, Judge.of(data))
 
 
 def _cleaning(settings: Settings, corpus: Corpus[Pair]) -> DataSettings:
@@ -93,14 +90,6 @@ def _read(kind: PairKind, corpus: Corpus[Pair], overlap: Overlap) -> Iterator[Pa
         yield from (pair for pair, reason in zip(pairs, reasons, strict=True) if reason is None)
 
 
-Taught = Sequence[tuple[Pair, list[Translation]]]
-"""Sources with references, and what teachers make of them, best first."""
-
-
-Choice = Callable[[Taught], list[str]]
-"""Returns the text of the translation that is chosen for each source."""
-
-
 def with_whole_beam(options: Options, settings: Settings) -> Options:
     """Ask for all that the search finds of a sentence, to choose from; a UsageError if that is a single translation."""
     count = options.search(settings).beam_size
@@ -109,9 +98,9 @@ def with_whole_beam(options: Options, settings: Settings) -> Options:
     return options.model_copy(update={"n_best": count})
 
 
-def choose_best(taught: Taught) -> list[str]:
+def choose_best(written: Written) -> list[str]:
     """Choose the best of the beam."""
-    return [best.text for _, (best, *_) in taught]
+    return [best.text for _, (best, *_) in written]
 
 
 @dataclass(frozen=True)
@@ -126,9 +115,11 @@ class NearestReference:
         """Measure likeness by a score of sentences, whose words are found as suits the language."""
         return cls(sentence_scorer(metric, tokenizer_for(data.settings, data.valid.tgt_texts)))
 
-    def __call__(self, taught: Taught) -> list[str]:
+    def __call__(self, written: Written) -> list[str]:
         """Choose the first of the nearest."""
-        return [max((one.text for one in found), key=lambda text: self.score(text, pair.tgt)) for pair, found in taught]
+        return [
+            max((one.text for one in found), key=lambda text: self.score(text, pair.tgt)) for pair, found in written
+        ]
 
 
 @dataclass(frozen=True)
@@ -140,12 +131,12 @@ class Rescored:
     """How many models search."""
     others: Sequence[Translator]
 
-    def __call__(self, taught: Taught) -> list[str]:
+    def __call__(self, written: Written) -> list[str]:
         """Choose the highest mean of the log-probabilities, over the length penalty of the search."""
-        pairs = [(pair.src, one.text) for pair, found in taught for one in found]
+        pairs = [(pair.src, one.text) for pair, found in written for one in found]
         said = zip(*([one.log_probability for one in follow(other, pairs)] for other in self.others), strict=True)
         weight, chosen = self.searching, list[str]()
-        for _, found in taught:
+        for _, found in written:
             ranked = []
             for one in found:
                 total = weight * one.log_probability + sum(next(said))
@@ -153,43 +144,3 @@ class Rescored:
                 ranked.append((total / (weight + len(self.others)) / penalty, one.text))
             chosen.append(max(ranked, key=lambda pair: pair[0])[1])
         return chosen
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """Pairs of sources and what teachers make of them."""
-
-    job: Job
-    choice: Choice = choose_best
-
-    def write(
-        self, materials: Sequence[Material], outputs: Outputs, *, on_lines: OnLines = lambda lines, pieces: None
-    ) -> Outcome:
-        """Let the teachers translate, and write the pairs that are fit for training.
-
-        Raises:
-            DataError: Text cannot be read.
-            ModelError: A model gives scores that are not finite numbers.
-        """
-        with closing(self._verdicts(materials, on_lines)) as verdicts:
-            return write_verdicts(verdicts, outputs)
-
-    def _verdicts(self, materials: Sequence[Material], on_lines: OnLines) -> Generator[Verdict, None, None]:
-        done = 0
-        for material in materials:
-            options = self.job.options.model_copy(update={"tag": material.tag})
-            job, judge = replace(self.job, options=options), Judge.of(material.cleaning)
-            report = partial(_report, on_lines, done)
-            with closing(translate_records(job, material.pairs, lambda pair: pair.src, report)) as blocks:
-                for block in blocks:
-                    pairs = zip(block, self.choice(block), strict=True)
-                    yield from judge([_pair_of(pair, text) for (pair, _), text in pairs])
-                    done += len(block)
-
-
-def _report(on_lines: OnLines, before: int, lines: int, pieces: int) -> None:
-    on_lines(before + lines, pieces)
-
-
-def _pair_of(pair: Pair, text: str) -> Pair:
-    return pair._replace(src=in_a_column(pair.src), tgt=in_a_column(text))

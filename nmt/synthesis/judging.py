@@ -2,28 +2,21 @@
 
 import json
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple
 
 from nmt.config import DataSettings
 from nmt.corpus.cleaning import REASONS, Cleaner, Reason, make_cleaner
 from nmt.corpus.hashes import Overlap
 from nmt.corpus.plain import TextFiles
-from nmt.io.arriving import FileLines
-from nmt.io.files import naming, written
+from nmt.io.files import written
 from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
 from nmt.synthesis.agreement import Agreement
-from nmt.translate import Translation
-from nmt.translate.flow import OnLines
-from nmt.translate.translator import Job
 
-_BLOCK: Final = 4000
-"""Lines whose sentences are sorted by length together."""
 MOST_REPEATS: Final = 3
 """Times in a row that a phrase may stand in what a model has written, where the settings do not say it."""
 
@@ -80,9 +73,6 @@ class Judge:
             yield Verdict(pair, "disagreement" if disagreement > self.max_disagreement else None, disagreement)
 
 
-R = TypeVar("R")
-
-
 def in_a_column(text: str) -> str:
     """Let no tab of a text end a column of a table."""
     return text.replace("\t", " ")
@@ -95,24 +85,6 @@ def read_text(path: Path, data: DataSettings, on_bad_utf8: OnBadUtf8) -> Iterato
         text = in_a_column(normalise(line.text))
         is_too_long = len(text) > data.max_characters
         yield line._replace(text="", fault="too_long") if is_too_long else line._replace(text=text)
-
-
-def translate_records(
-    job: Job, records: Iterable[R], text_of: Callable[[R], str], on_lines: OnLines
-) -> Generator[list[tuple[R, list[Translation]]], None, None]:
-    """Give records in their order with their translations, best first, as they are done.
-
-    `text_of` says what is translated of a record, nothing where it is to be left alone. Close it when it is left early.
-    """
-    waiting = deque[R]()
-
-    def noted(record: R) -> str:
-        waiting.append(record)
-        return text_of(record)
-
-    with closing(job.translate(FileLines(map(noted, records)), block=_BLOCK, on_lines=on_lines)) as blocks:
-        for block in blocks:
-            yield [(waiting.popleft(), found) for found in block]
 
 
 @dataclass(frozen=True)
@@ -135,55 +107,65 @@ class Outcome:
     """How many were left out, by reason."""
 
 
+def as_line(verdict: Verdict) -> bytes:
+    """Write a verdict as a line of JSON."""
+    return json.dumps(verdict, ensure_ascii=False).encode() + b"\n"
+
+
+def _read_verdicts(files: Iterable[Path]) -> Iterator[Verdict]:
+    for path in files:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                fields, *rest = json.loads(line)
+                yield Verdict(Pair(*fields), *rest)
+
+
 def write_verdicts(
-    verdicts: Iterable[Verdict],
+    files: Sequence[Path],
     outputs: Outputs,
     *,
     keep_share: float = 1.0,
     changed: Callable[[Pair], Pair] = lambda pair: pair,
 ) -> Outcome:
-    """Write pairs and what was left out; the files get their names when all is done.
+    """Write pairs and what was left out; the outputs get their names when all is done.
 
     Args:
-        verdicts: Whatever their number, they take no memory but for a number each.
+        files: Verdicts, as lines.
         keep_share: The share of the pairs left in the end that is kept: those that models agree on best.
         changed: Makes what is written of a pair that is kept.
     """
-    with naming(outputs.pairs), TemporaryFile("w+", encoding="utf-8", dir=outputs.pairs.parent) as spool:
-        found = list[float]()
-        for one in verdicts:
-            spool.write(json.dumps(one, ensure_ascii=False) + "\n")
-            if one.reason is None and one.disagreement is not None:
-                found.append(one.disagreement)
-        kept = math.ceil(keep_share * len(found))
-        bound = sorted(found)[kept - 1] if kept else math.inf
-        spool.seek(0)
-        with written(outputs.pairs) as file:
-            if outputs.rejected is None:
-                return _sort_out(spool, file, None, bound, changed)
-            with written(outputs.rejected) as rejected:
-                return _sort_out(spool, file, rejected, bound, changed)
-
-
-def _sort_out(
-    spool: IO[str], file: IO[bytes], rejected: IO[bytes] | None, bound: float, changed: Callable[[Pair], Pair]
-) -> Outcome:
+    bound = math.inf
+    if keep_share < 1:
+        left = (one.disagreement for one in _read_verdicts(files) if one.reason is None)
+        found = sorted(disagreement for disagreement in left if disagreement is not None)
+        bound = found[math.ceil(keep_share * len(found)) - 1] if found else bound
     counts, kept = Counter[SyntheticReason](), 0
-    for line in spool:
-        fields, reason, disagreement = json.loads(line)
-        pair = Pair(*fields)
-        if reason is None and disagreement is not None and disagreement > bound:
-            reason = "disagreement"
-        score = {} if disagreement is None else {"disagreement": round(disagreement, 4)}
-        if reason is None:
-            pair = changed(pair)
-            columns = (pair.src, pair.tgt, *(f"{value:.4f}" for value in score.values()))
-            file.write("\t".join(columns).encode() + b"\n")
-            kept += 1
-            continue
-        counts[reason] += 1
-        if rejected is not None:
-            tree = {"file": pair.file, "line": pair.line, "reason": reason, "src": pair.src, "tgt": pair.tgt, **score}
-            rejected.write(json.dumps(tree, ensure_ascii=False).encode() + b"\n")
+    with ExitStack() as stack:
+        out = stack.enter_context(written(outputs.pairs))
+        rejected = stack.enter_context(written(outputs.rejected)) if outputs.rejected else None
+        for one in _read_verdicts(files):
+            reason: SyntheticReason | None = one.reason
+            if reason is None and one.disagreement is not None and one.disagreement > bound:
+                reason = "disagreement"
+            if reason is None:
+                out.write(_as_columns(changed(one.pair), one.disagreement))
+                kept += 1
+                continue
+            counts[reason] += 1
+            if rejected:
+                rejected.write(_as_object(one, reason))
     ordered = {reason: counts[reason] for reason in SYNTHETIC_REASONS if counts[reason]}
     return Outcome(kept + counts.total(), kept, ordered)
+
+
+def _as_columns(pair: Pair, disagreement: float | None) -> bytes:
+    score = [] if disagreement is None else [f"{disagreement:.4f}"]
+    return "\t".join([pair.src, pair.tgt, *score]).encode() + b"\n"
+
+
+def _as_object(one: Verdict, reason: SyntheticReason) -> bytes:
+    pair = one.pair
+    tree: dict[str, Any] = {"file": pair.file, "line": pair.line, "reason": reason, "src": pair.src, "tgt": pair.tgt}
+    if one.disagreement is not None:
+        tree["disagreement"] = round(one.disagreement, 4)
+    return json.dumps(tree, ensure_ascii=False).encode() + b"\n"

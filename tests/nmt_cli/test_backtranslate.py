@@ -143,8 +143,21 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(backtranslate:
 def test_a_text_that_is_not_there_is_an_error(backtranslate: Backtranslate, tmp_path: Path) -> None:
     (tmp_path / "mono.txt").unlink()
     done = backtranslate()
-    assert (done.exit_code, done.stderr) == (
-        1,
-        f"error: cannot read {tmp_path / 'mono.txt'}: No such file or directory\n",
-    )
+    assert (done.exit_code, done.stderr) == (1, f"error: {tmp_path / 'mono.txt'}: No such file or directory\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_interrupted_goes_on(
+    backtranslate: Backtranslate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nmt.synthesis.working.as_line", interrupted)
+        done = backtranslate()
+    work = tmp_path / ".pairs.tsv.work"
+    assert done.exit_code == 130
+    assert f"what is done is kept in {work}: the same command continues from there" in done.stderr
+    assert backtranslate().exit_code == 0
+    assert not work.exists()

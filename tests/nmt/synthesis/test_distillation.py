@@ -1,17 +1,19 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from nmt.config import Settings, load_settings
-from nmt.config.data import DataSettings
 from nmt.errors import DataError, UsageError
 from nmt.io.lines import Pair
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
 from nmt.search.protocol import Hypothesis
-from nmt.synthesis.distillation import Material, NearestReference, Rescored, choose_best, materials_of, with_whole_beam
+from nmt.synthesis.distillation import NearestReference, Rescored, choose_best, distil_data, with_whole_beam
+from nmt.synthesis.working import Writing
 from nmt.translate import Options, Translation, Translator
+from nmt.translate.translator import Job
 
 PAIR = Pair("a dog runs", "un chien court", "f", 1)
 PrepareAnew = Callable[..., PreparedData]
@@ -21,8 +23,13 @@ def translations(**log_probabilities: float) -> list[Translation]:
     return [Translation(text, value, value / 2, parts=1) for text, value in log_probabilities.items()]
 
 
-def read(materials: Sequence[Material]) -> list[list[str]]:
-    return [[pair.src for pair in material.pairs] for material in materials]
+def distil(data: PreparedData, job: Job, **rules: float) -> list[Writing]:
+    return distil_data(data, job, choose_best, lambda own: own.model_copy(update=rules))
+
+
+@pytest.fixture
+def job(toy_model: Path) -> Job:
+    return Job(partial(Translator.load, toy_model, device="cpu", precision="fp32"), Options())
 
 
 @pytest.fixture
@@ -41,30 +48,38 @@ def prepare_anew(tmp_path: Path) -> PrepareAnew:
     return run
 
 
-def same(data: DataSettings) -> DataSettings:
-    return data
-
-
 def test_the_text_of_prepared_data_is_read_again_without_what_was_rejected_or_held_out(
-    prepare_anew: PrepareAnew,
+    prepare_anew: PrepareAnew, job: Job
 ) -> None:
-    data = prepare_anew("data.src_lang=en", "data.tgt_lang=fr")
-    materials = materials_of(data, same)
-    first, second = read(materials)
+    data = prepare_anew()
+    writings = distil(data, job)
+    first, second = ([writing.text_of(pair) for pair in writing.pairs] for writing in writings)
     held = data.valid.src_texts
     assert len(held) == 4
     sources = {f"{word} number {number}" for number in range(20) for word in ("dog", "cat")}
     assert sorted([*first, *second]) == sorted({*sources, "un oiseau"} - set(held))
-    assert [material.tag for material in materials] == [None, "<two>"]
-    assert [(one.cleaning.src_lang, one.cleaning.tgt_lang) for one in materials] == [("en", "fr"), ("fr", "en")]
+    assert [writing.job.options.tag for writing in writings] == [None, "<two>"]
 
 
-def test_text_that_has_changed_since_is_an_error(prepare_anew: PrepareAnew, tmp_path: Path) -> None:
+def test_text_that_has_changed_since_is_an_error(prepare_anew: PrepareAnew, job: Job, tmp_path: Path) -> None:
     data = prepare_anew()
     (tmp_path / "two.tsv").write_text("other\ttext\n")
     message = rf"two.tsv \(data.corpora.1\) has changed since {tmp_path / 'data'} was prepared from it"
     with pytest.raises(DataError, match=message):
-        materials_of(data, same)
+        distil(data, job)
+
+
+def test_what_is_written_of_a_reversed_corpus_is_judged_by_the_languages_exchanged(
+    prepare_anew: PrepareAnew, job: Job
+) -> None:
+    data = prepare_anew("data.src_lang=en", "data.tgt_lang=el")
+    first, second = distil(data, job, min_script_share=0.5)
+    pair = Pair("a dog", "σκύλος", "f", 1)
+    exchanged = pair._replace(src=pair.tgt, tgt=pair.src)
+    assert [[one.reason for one in writing.judge([pair, exchanged])] for writing in (first, second)] == [
+        [None, "script"],
+        ["script", None],
+    ]
 
 
 def test_the_best_of_the_beam_is_the_first() -> None:

@@ -1,0 +1,108 @@
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from nmt.config.data import DataSettings
+from nmt.errors import DataError
+from nmt.io.lines import Pair
+from nmt.synthesis.judging import Judge, Outputs, cleaning_of
+from nmt.synthesis.working import Writing, Written, key_of_pairs, write_pairs
+from nmt.translate import Options, Translator
+from nmt.translate.translator import Job
+
+WORDS = ("bat", "cow", "den", "fig", "gum")
+KEY = {"rules": "these"}
+
+
+class Made:
+    """Writes pairs of the toy language, and notes how many it has been asked for at a time."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.outputs = Outputs(folder / "pairs.tsv")
+        self.known = [Pair(f"{word} {other}", "", "f", 1) for word in WORDS for other in WORDS]
+        self.job = Job(partial(Translator.load, model, device="cpu", precision="fp32"), Options())
+        self.asked: list[int] = []
+        self.read = 0
+        self.killed_at = -1
+
+    def write(self, key: dict[str, str] = KEY) -> bytes:
+        halves = (self.known[:12], self.known[12:])
+        judge = Judge.of(cleaning_of(DataSettings()))
+        writings = [
+            Writing(self._pairs(half), lambda pair: pair.src, self._complete, self.job, judge) for half in halves
+        ]
+        outcome = write_pairs(writings, self.outputs, key)
+        assert (outcome.read, outcome.written) == (25, 25)
+        return self.outputs.pairs.read_bytes()
+
+    def _pairs(self, half: Sequence[Pair]) -> Iterator[Pair]:
+        for pair in half:
+            self.read += 1
+            yield pair
+
+    def _complete(self, written: Written) -> list[Pair]:
+        if len(self.asked) == self.killed_at:
+            raise KeyboardInterrupt
+        self.asked.append(len(written))
+        return [pair._replace(tgt=best.text) for pair, (best, *_) in written]
+
+
+@pytest.fixture
+def made(tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """What is asked in blocks of five lines."""
+    monkeypatch.setattr("nmt.translate.blockwise.LINES", 5)
+    return Made(tmp_path, toy_model)
+
+
+def test_pairs_are_judged_block_by_block_and_nothing_else_is_left(made: Made, tmp_path: Path) -> None:
+    lines = made.write().decode().splitlines()
+    assert [line.split("\t")[0] for line in lines] == [pair.src for pair in made.known]
+    assert sum(tgt == f"{src.replace(' ', 'o ')}o" for src, tgt in (line.split("\t") for line in lines)) > 20
+    assert made.asked == [5, 5, 2, 5, 5, 3]
+    assert list(tmp_path.iterdir()) == [made.outputs.pairs]
+
+
+def test_what_is_done_is_not_done_again_after_a_kill(made: Made, tmp_path: Path) -> None:
+    made.killed_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        made.write()
+    assert [path.name for path in tmp_path.iterdir()] == [".pairs.tsv.work"]
+    made.killed_at = -1
+    after = made.write()
+    assert made.asked == [5, 5, 2, 5, 5, 3]
+    assert made.read == 25
+    assert made.write() == after
+
+
+def test_work_of_other_rules_is_begun_anew(made: Made) -> None:
+    made.killed_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        made.write()
+    made.killed_at = -1
+    made.asked.clear()
+    made.write({"rules": "others"})
+    assert made.asked == [5, 5, 2, 5, 5, 3]
+
+
+def test_pairs_depend_on_text_model_options_and_rules(made: Made, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("bat\n", encoding="utf-8")
+    job = Job(partial(made.job.load.func, *made.job.load.args, **made.job.load.keywords), Options())  # type: ignore[attr-defined]
+    keys = [key_of_pairs(text, job, rules="a"), key_of_pairs(text, job, rules="b")]
+    keys.append(key_of_pairs(text, Job(job.load, Options(beam_size=3)), rules="a"))
+    text.write_text("cow\n", encoding="utf-8")
+    keys.append(key_of_pairs(text, job, rules="a"))
+    assert len({str(key) for key in keys}) == 4
+
+
+def test_errors_of_the_text_leave_nothing(made: Made, tmp_path: Path) -> None:
+    def broken() -> Iterator[Pair]:
+        yield made.known[0]
+        raise DataError("line 2 cannot be read")
+
+    writing = Writing(broken(), lambda pair: pair.src, made._complete, made.job, Judge.of(DataSettings()))
+    with pytest.raises(DataError, match="line 2 cannot be read"):
+        write_pairs([writing], made.outputs, KEY)
+    assert list(tmp_path.iterdir()) == []
