@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nmt.errors import is_out_of_memory
+
 Work = Callable[[], None]
 Recorder = Callable[[Work], Work]
 """Does work, which reads and writes the same tensors whenever it is done, and returns what does it again."""
@@ -39,19 +41,30 @@ class CudaGraphs:
         """Kept, as nothing more can be recorded into the memory of graphs that are all gone."""
 
     def __call__(self, work: Work) -> Work:
-        """Do `work`, which must not wait for the device, and return what does it again."""
+        """Do `work`, which must not wait for the device, and return what does it again: itself, where recordings find
+        no memory."""
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             work()  # recording runs nothing, and libraries set themselves up the first time
-            graph.capture_begin(self._pool, capture_error_mode="thread_local")
-            try:
-                work()
-            finally:
-                graph.capture_end()
+            is_recorded = self._record(graph, work)
         current.wait_stream(self._stream)
+        return graph.replay if is_recorded else work
+
+    def _record(self, graph: torch.cuda.CUDAGraph, work: Work) -> bool:
+        """Record work on the current stream; False: torch gives back nothing of what it keeps for other work while it
+        records, and the rest of the memory does not suffice."""
+        graph.capture_begin(self._pool, capture_error_mode="thread_local")
         self._latest = graph
-        return graph.replay
+        try:
+            work()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        finally:
+            graph.capture_end()
+        return True
 
 
 class Recordings:

@@ -168,6 +168,31 @@ def test_recording_neither_waits_for_the_device_nor_empties_caches(asked: list[s
     assert asked == ["side waits for main", "on side", "work", *recording, "main waits for side", "replay"]
 
 
+def test_work_for_whose_recording_there_is_no_memory_is_done_again_without_one(asked: list[str]) -> None:
+    graphs = CudaGraphs()
+
+    def work() -> None:
+        asked.append("work")
+        if asked[-2].startswith("begin"):
+            raise torch.OutOfMemoryError
+
+    again = graphs(work)
+    assert asked[-3:] == ["work", "end", "main waits for side"]
+    again()
+    assert asked[-1] == "work"
+    assert graphs._latest is not None  # nothing could be recorded into memory that no graph uses any more
+
+
+def test_other_errors_while_work_is_recorded_are_told(asked: list[str]) -> None:
+    def work() -> None:
+        if asked[-1].startswith("begin"):
+            raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        CudaGraphs()(work)
+    assert asked[-1] == "end"
+
+
 def test_the_latest_graph_is_kept_so_that_others_can_be_recorded_into_its_memory(asked: list[str]) -> None:
     graphs, alive = CudaGraphs(), []
     for _ in range(2):
