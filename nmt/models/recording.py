@@ -125,8 +125,10 @@ class Recordings:
     def _places(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Lay out tensors of these shapes and types in the memory, one after the other."""
         *starts, end = accumulate((-(-tensor.nbytes // _ALIGNED) * _ALIGNED for tensor in tensors), initial=0)
-        if len(self._memory) < end:  # older recordings keep what they have
+        if len(self._memory) < end:
             self._memory = tensors[0].new_empty(end, dtype=torch.uint8)
+            # others would keep the memory that they have: they are made anew when their shapes come again
+            self._met.update({shapes: _MET_BEFORE for shapes, met in self._met.items() if not isinstance(met, int)})
         return [
             self._memory[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
             for start, tensor in zip(starts, tensors, strict=True)

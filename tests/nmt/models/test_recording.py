@@ -63,10 +63,25 @@ def test_shapes_types_and_computations_have_recordings_of_their_own_in_the_same_
                 x = numbers(size, 5, seed=turn).to(dtype)
                 kept.append((recordings("double", lambda x: [x + x], [x]), x + x))
                 kept.append((recordings("square", lambda x: [x * x], [x]), x * x))
-    assert tape.made == 3 * 2 * 2
-    assert tape.played == 3 * tape.made
+    assert tape.made == (3 + 1) * 2 * 2  # the smallest ones twice, as the memory has grown
+    assert tape.made + tape.played == 4 * 3 * 2 * 2
     for (found,), expected in kept:  # later replays have changed none of them
         assert torch.equal(found, expected)
+
+
+def test_no_recording_keeps_memory_that_has_become_too_small_for_others() -> None:
+    places = list[Tensor]()  # where what is recorded finds what it reads
+
+    def doubled(x: Tensor) -> list[Tensor]:
+        places.append(x)
+        return [x + x]
+
+    recordings = Recordings(Tape())
+    for _ in range(5):
+        for size in (3, 3000):
+            recordings("double", doubled, [numbers(size, seed=1)])
+    pieces = {place.untyped_storage().data_ptr() for place in places[-2:]}  # both are replayed
+    assert pieces == {recordings._memory.data_ptr()}
 
 
 def test_the_shape_that_was_not_met_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,12 +111,12 @@ def test_inference_and_training_may_share_a_recording() -> None:
     tape = Tape()
     recordings = Recordings(tape)
     for turn in range(6):
-        for size in (3, 30):  # of which the second takes more memory
+        for size in (3, 3000):  # of which the second takes more memory
             with torch.inference_mode(turn % 2 == 0):
                 x = numbers(size, seed=turn)
                 [doubled] = recordings("double", lambda x: [x + x], [x])
                 assert torch.equal(doubled, x + x)
-    assert tape.made == 2
+    assert tape.made == 2 + 1
 
 
 def test_threads_have_recordings_one_after_the_other() -> None:
