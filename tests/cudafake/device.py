@@ -44,11 +44,6 @@ class Graph:
     def replay(self) -> None:
         note("replay")
 
-    def reset(self) -> None: ...
-
-    def pool(self) -> tuple[int, int]:
-        return (0, 0)
-
 
 @contextmanager
 def _graph(graph: Graph, *arguments: Any, **options: Any) -> Iterator[None]:

@@ -23,7 +23,7 @@ from tests.cudafake.steps import (
     with_text_model,
     writing_work,
 )
-from tests.cudafake.test_training_steps import SLACK
+from tests.cudafake.test_training_steps import REPLAYED, SLACK
 
 Budget = tuple[int, dict[str, Any]]
 """Kernels, and the arguments of the step."""
@@ -153,7 +153,7 @@ VALIDATIONS = {"lstm": 92, "peephole_lstm": 123, "layer_norm_lstm": 141, "cho_gr
 
 @pytest.mark.parametrize("cell", VALIDATIONS)
 def test_a_batch_of_a_validation_stays_within_its_budget(fake_cuda: FakeCuda, cell: str) -> None:
-    seen = fake_cuda(validation_loss, model={"cell": cell}, pairs=64, number=4)
+    seen = fake_cuda(validation_loss, model={"cell": cell}, pairs=64, number=REPLAYED)
     assert seen.kernels.total() <= SLACK * VALIDATIONS[cell]
     assert seen.waits.total() == 1
     assert seen.notes == ({} if cell == "lstm" else {"replay": 4})  # of both directions and two more layers

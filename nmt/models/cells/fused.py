@@ -8,15 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
+from nmt.models.cells.layer import SHUT, PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates, last_of
 from nmt.models.fused_layers import CUDNN, Fused, fused_layer, fused_step
 from nmt.models.kernels import doubled_less_one, fast_tanh
 from nmt.models.prepacked import LINEAR, SearchPrecision
 
 _SWITCHES: Final = 8
 """Cells of the input that switch gates: rows stay as long as tensor cores want them."""
-_SHUT: Final = 1000.0
-"""What each of them adds to a gate: their sum is far beyond where a logistic function is one, or zero."""
 
 
 class FusedLayer(RecurrentLayer):
@@ -44,8 +42,7 @@ class FusedLayer(RecurrentLayer):
 
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
-        outputs = self(inputs)  # which are states
-        return outputs, (_last(outputs, lengths),)
+        return self.read_at_once(inputs, lengths)
 
     def weights(self) -> Weights:
         """Return input weights [G * H, I], recurrent weights [G * H, H], and the bias of each, [G * H]."""
@@ -56,11 +53,6 @@ class FusedLayer(RecurrentLayer):
         """Make one step: inputs [B, I], state parts [B, H]."""
         new = fused_step(self.kernel, inputs, state, weights)
         return tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
-
-
-def _last(outputs: Tensor, lengths: Tensor) -> Tensor:
-    """Pick the outputs [B, T, H] of the last real positions, [B, H]."""
-    return outputs[torch.arange(len(outputs), device=outputs.device), lengths - 1]
 
 
 class _PrepackedFused(PrepackedLayer):
@@ -109,7 +101,7 @@ class LSTM(FusedLayer):
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
         if inputs.device.type == CUDNN:
-            return self._read_without_packing(inputs, lengths)
+            return self.read_at_once(inputs, lengths)
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
         input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
         weights = (input_weight, self.thinned(recurrent_weight), *biases)
@@ -119,19 +111,19 @@ class LSTM(FusedLayer):
         outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=inputs.shape[1])
         return outputs, tuple(part[packed.unsorted_indices] for part in last)
 
-    def _read_without_packing(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+    def read_at_once(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """Do so without the lengths on the host, for which it would wait: more cells of the input, which are zero up to
         the last real position, shut the input gate after it and open the forget gate, so that c stays as it is."""
         input_weight, recurrent_weight, *biases = self.fused.all_weights[0]
         gates = input_weight.new_zeros(4, self.hidden_size, _SWITCHES)
-        gates[0].fill_(-_SHUT)
-        gates[1].fill_(_SHUT)
+        gates[0].fill_(-SHUT)
+        gates[1].fill_(SHUT)
         over = torch.arange(inputs.shape[1], device=inputs.device) >= lengths[:, None]
         switches = over[:, :, None].expand(-1, -1, _SWITCHES)
         switched = torch.cat([inputs, switches.to(inputs.dtype)], dim=2)
         weights = (torch.cat([input_weight, gates.flatten(0, 1)], dim=1), self.thinned(recurrent_weight), *biases)
         outputs, _, c = fused_layer("lstm", switched, self.zeros(inputs), weights, training=self.training)
-        return outputs, (_last(outputs, lengths), c)
+        return outputs, (last_of(outputs, lengths), c)
 
     def forget_bias(self) -> Tensor:
         """Return the bias of the forget gate, [H], in the order of the library: input, forget, cell, output."""

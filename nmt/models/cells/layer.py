@@ -17,6 +17,9 @@ from nmt.models.embedding import Draws, drop_cells
 from nmt.models.kernels import ROW_MULTIPLE, filled_up, widened
 from nmt.models.prepacked import PrepackedLinear, SearchPrecision
 
+SHUT: Final = 1000.0
+"""What is far beyond where a logistic function is one: it opens a gate wholly, and shuts it where it is taken away."""
+
 State = tuple[Tensor, ...]
 """(h,) or, for an LSTM of any kind, (h, c), or, for an SSRU, (c,), each [B, H]."""
 Weights = tuple[Tensor, ...]
@@ -74,12 +77,19 @@ class RecurrentLayer(Draws, nn.Module, ABC):
             The output of every step, [B, T, H], meaningless after `lengths`, and the whole state after the last real
             one, parts [B, H].
         """
+        if inputs.device.type == "cuda":  # where every step is many kernels
+            return self.read_at_once(inputs, lengths)
         weights, state, outputs = self.weights(), self.zeros(widened(inputs)), list[Tensor]()
         for t in range(inputs.shape[1]):
             new = self.step(inputs[:, t], state, weights=weights)
             outputs.append(self.output(new))
             state = kept_until(lengths, t, new, state)
         return torch.stack(outputs, dim=1), state
+
+    def read_at_once(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Do so by `run`, without `lengths` on the host; here for cells whose outputs are all of their state."""
+        outputs = self(inputs)
+        return outputs, (last_of(outputs, lengths),)
 
     @abstractmethod
     def weights(self) -> Weights:
@@ -226,6 +236,20 @@ def kept_until(lengths: Tensor, t: int, new: State, old: State) -> State:
     """Choose parts [B, H]: the new ones where position `t` is among the real ones, `lengths` [B], else the old."""
     going = (t < lengths)[:, None]
     return tuple(torch.where(going, after, before) for after, before in zip(new, old, strict=True))
+
+
+def last_of(outputs: Tensor, lengths: Tensor) -> Tensor:
+    """Pick the outputs [B, T, H] of the last real positions, [B, H]."""
+    places = (lengths - 1)[:, None, None].expand(-1, 1, outputs.shape[2])
+    return outputs.gather(1, places).squeeze(1)
+
+
+def kept_after(gates: Tensor, lengths: Tensor) -> Tensor:
+    """Let the sums of all gates, [T, B, 4 * H], input and forget gate first, leave the memory as it is after `lengths`
+    [B] real positions, to the last bit."""
+    over = (torch.arange(len(gates), device=gates.device)[:, None] >= lengths)[:, :, None]  # [T, B, 1]
+    i, f, g, o = gates.chunk(4, dim=2)
+    return torch.cat([i.masked_fill(over, -SHUT), f.masked_fill(over, SHUT), g, o], dim=2)
 
 
 def initialise_gates(*, input_weight: Tensor, recurrent_weight: Tensor) -> None:

@@ -7,7 +7,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, initialise_gates
+from nmt.models.cells.layer import (
+    PrepackedLayer,
+    RecurrentLayer,
+    State,
+    Weights,
+    cell,
+    initialise_gates,
+    kept_after,
+    last_of,
+)
 from nmt.models.kernels import fast_tanh, normalised, prepacked_product, through_norm, widened, without_autocast
 from nmt.models.prepacked import LINEAR, SearchPrecision
 from nmt.models.recording import loop
@@ -69,9 +78,20 @@ class LayerNormLSTM(RecurrentLayer):
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I] from a state, or from zeros."""
-        h, c = state or self.zeros(inputs)
+        return self._run(inputs, state or self.zeros(inputs), None)
+
+    def read_at_once(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
+        outputs, (_, c) = self._run(inputs, self.zeros(inputs), lengths)
+        return outputs, (last_of(outputs, lengths), c)
+
+    def _run(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """Run over [B, T, I]; with `lengths` [B], c is the last state's after so many positions."""
+        h, c = state
         products = functional.linear(inputs.transpose(0, 1), self.input_weight)  # [T, B, 4 * H]
         projected = normalised_gates(products, self.input_gain, self.bias)
+        if lengths is not None:
+            projected = kept_after(projected, lengths)
         weight, gain = self.thinned(self.recurrent_weight), self.recurrent_gain
         arguments = (projected, h.to(products.dtype), c, weight, gain, self.cell_gain, self.cell_bias)
         outputs, c = loop(_Recurrence, *arguments, results=2)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell
+from nmt.models.cells.layer import PrepackedLayer, RecurrentLayer, State, Weights, cell, last_of
 from nmt.models.kernels import widened
 from nmt.models.prepacked import LINEAR, SearchPrecision
 from nmt.models.recording import loop
@@ -51,11 +51,21 @@ class SSRU(RecurrentLayer):
 
     def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over whole sequences [B, T, I] from a state, or from zeros."""
-        (c,) = state or self.zeros(inputs)
+        outputs, cells = self._run(inputs, state or self.zeros(inputs))
+        return outputs, (cells[-1],)
+
+    def read_at_once(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
+        outputs, cells = self._run(inputs, self.zeros(inputs))
+        return outputs, (last_of(cells.transpose(0, 1), lengths),)
+
+    def _run(self, inputs: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """Run over [B, T, I]; return the outputs, [B, T, H], and c after every step, [T, B, H]."""
+        (c,) = state
         projected = functional.linear(inputs.transpose(0, 1), self.input_weight)  # [T, B, 2 * H]
         forget, candidates = projected.chunk(2, dim=2)
         cells = loop(_Scan, torch.sigmoid(widened(forget) + self.bias), widened(candidates), widened(c))
-        return torch.relu(cells).to(projected.dtype).transpose(0, 1), (cells[-1],)
+        return torch.relu(cells).to(projected.dtype).transpose(0, 1), cells
 
     def weights(self) -> Weights:
         """Return input weights [2 * H, I] and the forget gate's bias [H]."""

@@ -1,14 +1,12 @@
 """The library's cells against their equations, in float64."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
 
 from nmt.models.cells import fused
-from nmt.models.cells.fused import LSTM, FusedLayer
-from nmt.models.cells.layer import Recurrence, State, make_layer
+from nmt.models.cells.fused import FusedLayer
+from nmt.models.cells.layer import SHUT, Recurrence, make_layer
 
 
 def layer_of(cell: str) -> FusedLayer:
@@ -62,25 +60,8 @@ def test_forget_gates_start_open() -> None:
     assert bias.tolist() == [0.0] * 4 + [1.0] * 4 + [0.0] * 8
 
 
-def test_an_lstm_that_may_not_wait_for_lengths_reads_as_from_a_packed_sequence() -> None:
-    layer, lengths = layer_of("lstm"), torch.tensor([2, 40, 1])
-    assert isinstance(layer, LSTM)
-    inputs = torch.randn(3, 40, 2).double().requires_grad_()
-    real = torch.arange(40) < lengths[:, None]
-
-    def read(reading: Callable[[Tensor, Tensor], tuple[Tensor, State]]) -> list[Tensor]:
-        outputs, (h, c) = reading(inputs, lengths)
-        loss = outputs[real].square().sum() + h.sum() + 2 * c.sum()
-        return [outputs[real], h, c, *torch.autograd.grad(loss, [inputs, *layer.parameters()])]
-
-    found, expected = read(layer._read_without_packing), read(layer.read)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
-    assert not found[3][~real].any()
-
-
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_switches_shut_and_open_gates_wholly(precision: torch.dtype) -> None:
-    switched = torch.full((), fused._SWITCHES * fused._SHUT, dtype=precision) - 50
+    switched = torch.full((), fused._SWITCHES * SHUT, dtype=precision) - 50
     assert torch.sigmoid(switched) == 1
     assert torch.sigmoid(-switched) == 0

@@ -1,5 +1,7 @@
 """What holds for every cell."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,6 +56,23 @@ def test_a_sequence_equals_single_steps(cell: Cell) -> None:
     torch.testing.assert_close(outputs, expected)
     torch.testing.assert_close(last, after)
     assert torch.equal(outputs, layer(inputs, state))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_padded_sequences_that_are_read_at_once_are_read_as_step_by_step(cell: Cell) -> None:
+    layer, lengths = layer_of(cell).double(), torch.tensor([2, 40, 1])
+    inputs = torch.randn(3, 40, 3).double().requires_grad_()
+    real = torch.arange(40) < lengths[:, None]
+
+    def read(reading: Callable[[Tensor, Tensor], tuple[Tensor, State]]) -> list[Tensor]:
+        outputs, state = reading(inputs, lengths)
+        loss = outputs[real].square().sum() + sum(n * part.sum() for n, part in enumerate(state, start=1))
+        return [*torch.autograd.grad(loss, [inputs, *layer.parameters()]), outputs[real], *state]
+
+    found, expected = read(layer.read_at_once), read(partial(RecurrentLayer.read, layer))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    assert not found[0][~real].any()
 
 
 @pytest.mark.parametrize("cell", CELLS)
