@@ -61,6 +61,12 @@ def test_what_one_correction_replaces_is_not_taught_by_another(learn: Learn) -> 
     assert translations(new, "cow kit", "log kit cow") == ["hato jamo", "logo jamo hato"]
 
 
+def test_a_word_that_is_only_added_has_no_pairs_like_it(learn: Learn) -> None:
+    _, done = learn(("bat cow", "bato hato cowo"))
+    (one,) = done.corrections
+    assert one.learnt or one.reason.startswith(("it would cost", "4 rounds"))
+
+
 def test_what_is_translated_so_already_changes_no_weight(learn: Learn) -> None:
     new, done = learn(("bat cow", "bato cowo"))
     assert sha256(new / WEIGHTS) == sha256(learn.parent / WEIGHTS)
