@@ -42,7 +42,8 @@ def adapt(
     \b
     Examples:
       nmt adapt models/en-de corrections.tsv --data data/en-de -o models/corrected
-      nmt adapt models/en-de corrections.tsv --data data/en-de -o models/corrected --json | jq .guard
+      nmt adapt models/en-de corrections.tsv --data data/en-de \
+          -o models/corrected --json > learnt.json
     """
     with loading():
         from nmt.prepared import PreparedData
@@ -58,7 +59,8 @@ def adapt(
         typer.echo(json.dumps(_to_json(done), indent=2, ensure_ascii=False))
         return
     for one in done.corrections:
-        ending = f" (not learnt, as {one.reason}; expected: {one.target})" if one.reason else ""
+        expected = "" if one.after == one.target else f"; expected: {one.target}"
+        ending = f" (not learnt, as {one.reason}{expected})" if one.reason else ""
         results.print(f"{one.before} -> {one.after}{ending}", markup=False, soft_wrap=True)
     learnt = sum(one.learnt for one in done.corrections)
     results.print(f"learnt: {learnt} of {len(done.corrections)}", soft_wrap=True)
@@ -66,6 +68,7 @@ def adapt(
     loss = f"loss {guard.before.loss:.4f} -> {guard.after.loss:.4f}"
     bleu = f"BLEU {guard.before.bleu:.2f} -> {guard.after.bleu:.2f}"
     results.print(f"{counted(guard.pairs, 'validation pair')} without these words: {loss}, {bleu}", soft_wrap=True)
+    say(f"next: nmt translate {out_dir} FILE")
 
 
 def _to_json(done: "Adaptation") -> dict[str, Any]:

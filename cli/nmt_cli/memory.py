@@ -7,7 +7,7 @@ import typer
 
 from nmt.corpus import FORMATS
 from nmt.errors import UsageError, counted
-from nmt_cli.terminal import Files, ModelDir, OnBadUtf8Option, add_command, file_option, loading, results, status
+from nmt_cli.terminal import Files, ModelDir, OnBadUtf8Option, add_command, file_option, loading, results, say, status
 
 memory = typer.Typer(name="memory", no_args_is_help=True)
 
@@ -42,19 +42,20 @@ def build(
         typer.Option(help="Stop at a broken line of TSV or JSON, unit of TMX or entry of PO, or leave it out."),
     ] = "error",
 ) -> None:
-    """Write pairs as a translation memory for a model and all others with its tokenizer.
+    """Write pairs as a translation memory, for a model and all others with its tokenizer.
 
-    `nmt translate --memory` lets lines that it has come back as they stand there, and translates others beside the
-    pairs that are most like them. Of pairs with the same source, the last one comes back.
+    With it, `nmt translate --memory` gives lines that are the source of a pair the target of this pair, and translates
+    others beside the pairs that are most like them. Of pairs with the same source, the last one counts.
 
     \b
     Examples:
       nmt memory build models/en-fr manual.tsv -o manual.tm
-      nmt memory build models/en-fr old.tmx "more-*.po" -o manual.tm --src-lang en --tgt-lang fr
+      nmt memory build models/en-fr old.tmx "more-*.po" -o manual.tm \
+          --src-lang en --tgt-lang fr
       nmt memory build models/en-fr --src manual.en --tgt manual.fr -o manual.tm
     """
     if bool(pairs) == bool(src or tgt):
-        raise UsageError("expected PAIRS, or --src and --tgt: one of both")
+        raise UsageError("expected either PAIRS or --src and --tgt")
     with loading("libraries"):
         from nmt.config import CorpusSettings, DataSettings
         from nmt.prepare.inputs import open_corpus
@@ -67,6 +68,7 @@ def build(
     with status("reading pairs") as show:
         built = build_memory(model_dir, corpus, out_dir, on_pairs=lambda count: show(counted(count, "pair")))
     results.print(f"{counted(built.pairs, 'pair')} in {out_dir}; left out: {built.left_out:,}", soft_wrap=True)
+    say(f"next: nmt translate {model_dir} FILE --memory {out_dir}")
 
 
 add_command(memory, build)

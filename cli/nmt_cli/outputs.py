@@ -153,7 +153,8 @@ class OutputTally:
     def tell_of_memory(self) -> None:
         """Say how many lines the memory knew."""
         exact, known = counted(self._known["exact"], "line"), self._known
-        say(f"memory: {exact} that it has, {known['near']:,} beside similar pairs, {known['new']:,} without any")
+        beside = f"{known['near']:,} translated beside similar pairs, {known['new']:,} without any"
+        say(f"memory: {exact} taken from it, {beside}")
 
 
 def _knowledge_of(found: "Sequence[Translation]") -> Literal["exact", "near", "new"]:

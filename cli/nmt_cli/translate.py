@@ -83,8 +83,8 @@ def translate(
         Path | None,
         typer.Option(
             metavar="MEMORY_DIR",
-            help="Translation memory that `nmt memory build` wrote: lines that it has come back as they stand there, "
-            "others are translated beside similar ones.",
+            help="Translation memory that `nmt memory build` wrote: the target of a pair with the same source is taken "
+            "as it stands, other lines are translated beside similar pairs.",
             rich_help_panel=MEMORY,
         ),
     ] = None,

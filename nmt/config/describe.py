@@ -77,7 +77,8 @@ def _type(schema: Mapping[str, Any]) -> str:
         return "table"
     if schema["type"] == "array":
         [item, *_] = schema.get("prefixItems", [schema.get("items")])
-        count = f", {schema['minItems']} of them" if "minItems" in schema else ""
+        least = "" if "prefixItems" in schema else "at least "
+        count = f", {least}{schema['minItems']} of them" if "minItems" in schema else ""
         return f"list of {_type(item)}{count}"
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]

@@ -35,17 +35,18 @@ class SearchSettings(Section):
     """Pairs of a translation memory, where `--memory` names one, that each sentence is translated beside (Dai et al.,
     2023); 0: none, and only exact matches count."""
     memory_least: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Least similarity of their sources to the sentence: the share of the pieces that need no edit."""
+    """Least similarity of the source of such a pair to the sentence: the share of the pieces that need no edit."""
     memory_nearest: int = Field(default=4, ge=1, le=64)
-    """Places in those pairs that vote at each step for the next piece, the nearest ones."""
+    """Places in the targets of such pairs, the nearest ones, that vote at each step for the next piece."""
     memory_reach: float = Field(default=0.02, gt=0.0)
-    """Distance from which on a place has no vote: the mean squared difference of what the output layer reads. The
-    larger, the more the memory is followed: 0.12, with `memory_nearest` 1, where it knows a domain that the model
-    does not."""
+    """Distance from which on a place has no vote: the mean squared difference of what the output layer reads at
+    the two. The larger, the more the memory is followed: 0.12, with `memory_nearest` 1, where it knows a domain that
+    the model does not."""
     memory_weight: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Weight of the vote; unset: 1 - distance of the nearest place / `memory_reach`, at least 0."""
+    """Weight of the vote beside the model's own probabilities; unset: 1 - distance of the nearest place /
+    `memory_reach`, at least 0."""
     memory_exact: bool = True
-    """A line that is the source of a pair comes back as the target of this pair stands there."""
+    """The translation of a line that is the source of a pair of the memory is the target of this pair, as it stands."""
     no_repeat_ngram: int = Field(default=0, ge=0)
     """No n-gram of this many pieces is repeated in a translation; 0: off."""
     carry_unknown: bool = True

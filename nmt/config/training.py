@@ -57,7 +57,7 @@ class TrainingSettings(Section):
         tuple[ModelPart, ...], Expected(f"a list of parts of the model, of {', '.join(get_args(ModelPart))}")
     ] = ()
     """Parts whose weights stay as they are, such as those of the parent: ["src_embedding", "encoder"]; parts that share
-    a table stay together."""
+    a table stay together. Among the parameters of a run, only those that are learnt are counted."""
     objective: Literal["full", "sampled"] = "full"
     """Softmax over the whole vocabulary, or over the gold pieces and sampled ones (Jean et al., 2015)."""
     label_smoothing: Rate = 0.1
@@ -134,7 +134,8 @@ class TrainingSettings(Section):
     best_by: Literal["bleu", "loss"] = "bleu"
     """The validation score that chooses the best model; unset, for a language model the loss."""
     validation_weights: dict[str, Annotated[float, Field(gt=0.0)]] | None = None
-    """What further validation sets count in that choice, by their names, beside the first one's 1: {"old.en" = 0.5}."""
+    """What further validation sets count in the choice of the best model, by their names, beside the first one's 1:
+    {"old.en" = 0.5}."""
     bleu_tokenizer: BleuTokenizer | Literal["auto"] = "auto"
     """Tokenizer of sacrebleu for validation BLEU; auto: the one that suits the target's script."""
     log_every: Annotated[

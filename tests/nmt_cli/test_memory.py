@@ -19,13 +19,14 @@ def memory(toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.tsv").write_text("".join("\t".join(pair) + "\n" for pair in PAIRS), encoding="utf-8")
     done = CliRunner().invoke(app, ["memory", "build", str(toy_model), str(folder / "a.tsv"), "-o", str(folder / "tm")])
     assert (done.exit_code, done.stdout) == (0, f"2 pairs in {folder / 'tm'}; left out: 0\n")
+    assert done.stderr == f"next: nmt translate {toy_model} FILE --memory {folder / 'tm'}\n"
     return folder / "tm"
 
 
 def test_known_lines_come_back_and_are_counted(invoke: Invoke, memory: Path) -> None:
     done = invoke("--memory", memory, lines=["bat cow", "den fig gum log", "kit", ""])
     assert done.stdout.splitlines()[0] == "Batō!"
-    assert done.stderr == "memory: 1 line that it has, 1 beside similar pairs, 2 without any\n"
+    assert done.stderr == "memory: 1 line taken from it, 1 translated beside similar pairs, 2 without any\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -45,7 +46,7 @@ def test_options_of_a_memory_need_one(invoke: Invoke) -> None:
 
 def test_pairs_come_from_one_place(toy_model: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["memory", "build", str(toy_model), "-o", str(tmp_path / "m")])
-    assert (done.exit_code, done.stderr) == (2, "error: expected PAIRS, or --src and --tgt: one of both\n")
+    assert (done.exit_code, done.stderr) == (2, "error: expected either PAIRS or --src and --tgt\n")
 
 
 def test_two_files_are_read_side_by_side(toy_model: Path, tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def test_every_setting_is_described_with_its_default() -> None:
         ("search.precision", '"auto", "fp32", "bf16", "int8"'),
         ("training.log_every", 'integer ≥ 1 or "tenth"'),
         ("training.betas", "list of number ≥ 0 and < 1, 2 of them"),
+        (
+            "training.noise_kinds",
+            'list of "typos", "spaces", "lower", "upper", "title", "ending", "emoji", "numbers", "fragment", '
+            "at least 1 of them",
+        ),
         ("model.src_vectors", "path"),
         ("data.corpora", "list of table"),
     ],
