@@ -1,8 +1,13 @@
 """`nmt run` with recipes of stages."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -150,3 +155,39 @@ def test_options_about_stages_need_a_recipe_that_has_some(toy_text: Path) -> Non
         result = CliRunner().invoke(app, ["run", str(toy_text / "toy.toml"), *option])
         assert result.exit_code == 2
         assert result.stderr.endswith("toy.toml has no [stages]\n")
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_end_with_the_bytes_of_one_that_never_was(
+    run: Run, start_process: Callable[..., "subprocess.Popen[Any]"], tmp_path: Path
+) -> None:
+    changes = [*FEW[:2], "training.checkpoint_every=5"]
+    assert run(changes=changes).exit_code == 0
+    straight, killed = tmp_path / "w", tmp_path / "killed"
+    options = [part for change in changes for part in ("--set", change)]
+    command = [sys.executable, "-m", "nmt_cli", "run", str(tmp_path / "stages.toml"), "--work", str(killed), *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    told = ""
+    for sign in (
+        "data/manifest.json",
+        "model/checkpoints/step-*10.safetensors",
+        "quick/lexicon.safetensors",
+        "scores.json",
+    ):
+        process = start_process(command, stderr=subprocess.PIPE, text=True, env=environment)
+        while process.poll() is None and not list(killed.glob(sign)):
+            time.sleep(0.01)
+        process.kill()
+        told += process.communicate()[1]
+    finish = start_process(command, stderr=subprocess.PIPE, text=True, env=environment)
+    told += finish.communicate()[1]
+    assert finish.returncode == 0
+    for name in times(straight):
+        if name != "scores.json":  # which names the text
+            assert (killed / name).read_bytes() == (straight / name).read_bytes(), name
+    scores = [json.loads((work / "scores.json").read_text())["hypotheses"][0]["scores"] for work in (straight, killed)]
+    assert scores[0] == scores[1]
+    assert told.count("1/5 prepare data: ") == 5
+    assert told.count("continuing ") >= 1
+    for stage in ("train model", "shortlist quick", "translate text", "score scores"):
+        assert 1 <= len([line for line in told.splitlines() if stage in line and line.endswith("(not made yet)")]) <= 2
