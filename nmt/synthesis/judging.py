@@ -3,8 +3,8 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -112,7 +112,7 @@ def as_line(verdict: Verdict) -> bytes:
     return json.dumps(verdict, ensure_ascii=False).encode() + b"\n"
 
 
-def _read_verdicts(files: Iterable[Path]) -> Iterator[Verdict]:
+def _read_verdicts(files: Iterable[Path]) -> Generator[Verdict, None, None]:
     for path in files:
         with path.open(encoding="utf-8") as file:
             for line in file:
@@ -143,7 +143,7 @@ def write_verdicts(
     with ExitStack() as stack:
         out = stack.enter_context(written(outputs.pairs))
         rejected = stack.enter_context(written(outputs.rejected)) if outputs.rejected else None
-        for one in _read_verdicts(files):
+        for one in stack.enter_context(closing(_read_verdicts(files))):
             reason: SyntheticReason | None = one.reason
             if reason is None and one.disagreement is not None and one.disagreement > bound:
                 reason = "disagreement"

@@ -1,7 +1,7 @@
 """The long work of models that write pairs: it goes on after a kill, and several processes share it."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -96,35 +96,35 @@ def _work_on(writing: Writing, name: Path, key: dict[str, str], on_lines: OnLine
 
 def _judge(writing: Writing, parts: Iterable[BlockPart], text: LongText, known: Path) -> None:
     """Write verdicts to the files of the parts, many at once and at the end of each block."""
-    waiting, numbered = list[tuple[Pair, list[Translation]]](), _Numbered(known)
-    for part in parts:
-        end = part.first + len(part.found)
-        waiting += zip(numbered.take(part.first, end), part.found, strict=True)
-        if len(waiting) >= _JUDGED_AT_ONCE or end == text.lines or end % text.block == 0:
-            for verdict in writing.judge(writing.complete(waiting)):
-                part.files[0].write(as_line(verdict))
-            waiting = []
+    waiting = list[tuple[Pair, list[Translation]]]()
+    with closing(_Numbered(known)) as numbered:
+        for part in parts:
+            end = part.first + len(part.found)
+            waiting += zip(numbered.take(part.first, end), part.found, strict=True)
+            if len(waiting) >= _JUDGED_AT_ONCE or end == text.lines or end % text.block == 0:
+                for verdict in writing.judge(writing.complete(waiting)):
+                    part.files[0].write(as_line(verdict))
+                waiting = []
 
 
 class _Numbered:
     """Lines of a file of pairs, by their numbers; those that come next are the cheapest."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = path.open("rb")
         self._next = 0
-        self._lines = self._read()
 
     def take(self, first: int, end: int) -> list[Pair]:
         """Return the pairs from number `first`, counted from 0, to the one before `end`."""
         if first < self._next:
-            self._next, self._lines = 0, self._read()
-        lines = list(islice(self._lines, first - self._next, end - self._next))
+            self._next = self._file.seek(0)
+        lines = list(islice(self._file, first - self._next, end - self._next))
         self._next = end
         return [Pair(*json.loads(line)) for line in lines]
 
-    def _read(self) -> Iterator[str]:
-        with self._path.open(encoding="utf-8") as file:
-            yield from file
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def key_of_pairs(origin: Path, job: Job, **rules: Any) -> dict[str, str]:
