@@ -271,7 +271,7 @@ def test_recorded_input_feeding_has_the_features_and_gradients_of_the_loop(
             found = learnt_by(decoder, positions=positions, precision=precision, seed=seed)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other)
-    assert (tape.made, tape.played) == (2, 2 * 2)  # forwards and backwards
+    assert (tape.made, tape.played) == (3, 3)  # forwards twice, as going back takes more memory
 
 
 @pytest.mark.needs("gpu")
