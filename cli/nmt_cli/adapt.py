@@ -42,7 +42,7 @@ def adapt(
     \b
     Examples:
       nmt adapt models/en-de corrections.tsv --data data/en-de -o models/corrected
-      nmt adapt models/en-de corrections.tsv --data data/en-de \
+      nmt adapt models/en-de corrections.tsv --data data/en-de \\
           -o models/corrected --json > learnt.json
     """
     with loading():

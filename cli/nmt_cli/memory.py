@@ -50,7 +50,7 @@ def build(
     \b
     Examples:
       nmt memory build models/en-fr manual.tsv -o manual.tm
-      nmt memory build models/en-fr old.tmx "more-*.po" -o manual.tm \
+      nmt memory build models/en-fr old.tmx "more-*.po" -o manual.tm \\
           --src-lang en --tgt-lang fr
       nmt memory build models/en-fr --src manual.en --tgt manual.fr -o manual.tm
     """
