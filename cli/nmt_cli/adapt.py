@@ -36,8 +36,8 @@ def adapt(
 ) -> None:
     """Write a model that has learnt from corrections of its translations, in seconds.
 
-    A correction of a word or two is taken for a rule: other sentences follow. MODEL_DIR stays as it is; delete OUT_DIR
-    to undo what was learnt.
+    A correction of a word or two is taken for a rule: other sentences follow. A word that the tokenizer cuts into
+    several pieces becomes a piece of its own. MODEL_DIR stays as it is; delete OUT_DIR to undo what was learnt.
 
     \b
     Examples:
@@ -62,6 +62,8 @@ def adapt(
         expected = "" if one.after == one.target else f"; expected: {one.target}"
         ending = f" (not learnt, as {one.reason}{expected})" if one.reason else ""
         results.print(f"{one.before} -> {one.after}{ending}", markup=False, soft_wrap=True)
+    if done.new_pieces:
+        results.print(f"{counted(len(done.new_pieces), 'new piece')}: {' '.join(done.new_pieces)}", soft_wrap=True)
     learnt = sum(one.learnt for one in done.corrections)
     results.print(f"learnt: {learnt} of {len(done.corrections)}", soft_wrap=True)
     guard = done.guard
@@ -76,4 +78,8 @@ def _to_json(done: "Adaptation") -> dict[str, Any]:
     scores = {
         name: {"loss": one.loss, "bleu": one.bleu} for name, one in (("before", guard.before), ("after", guard.after))
     }
-    return {"corrections": [asdict(one) for one in done.corrections], "guard": {"pairs": guard.pairs, **scores}}
+    return {
+        "corrections": [asdict(one) for one in done.corrections],
+        "new_pieces": done.new_pieces,
+        "guard": {"pairs": guard.pairs, **scores},
+    }

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nmt.errors import ConfigError
+from nmt.text.characters import is_unspaced
 from nmt.text.tokenizer import Kind, Model, Piece, Tokenizer, Type
 from nmt.text.tokenizer_training import with_pieces
 from nmt.text.vocab import SPACE_MARK, breaks_lines, fault_of_symbol, is_reserved
 
 _WORD: Final = re.compile(r"\w+(?:[-'\u2019]\w+)*")
+_AFTER_SPACE: Final = re.compile(rf"(?<!\S){_WORD.pattern}")
 _PARTS: Final = 4
 """A word of so many pieces or more is worth one of its own."""
 _BETTER: Final = 1.0
@@ -49,6 +51,20 @@ def wanting(tokenizer: Tokenizer, lines: Iterable[str], *, min_count: int, limit
             }
         )
     return [piece for piece, number in found.most_common(limit) if number >= min_count and _fault(piece) is None]
+
+
+def new_words(tokenizer: Tokenizer, before: str, after: str) -> list[str]:
+    """Find the words that a text has, another one has not, and a tokenizer of subwords cuts into several pieces.
+
+    They begin after a space; what is of a script without spaces is none.
+    """
+    if tokenizer.kind not in ("unigram", "bpe"):
+        return []
+    known = set(_WORD.findall(before))
+    words = [word for word in dict.fromkeys(_AFTER_SPACE.findall(after)) if word not in known]
+    cut = zip(words, tokenizer.encode(words), strict=True)
+    several = [word for word, ids in cut if len(ids) > 1 and tokenizer.decode([ids]) == [word]]
+    return [word for word in several if not any(map(is_unspaced, word)) and _fault(SPACE_MARK + word) is None]
 
 
 def with_more(tokenizer: Tokenizer, pieces: Sequence[str], symbols: Sequence[str]) -> tuple[bytes, list[str]]:

@@ -1,27 +1,29 @@
 """A model that has learnt from corrections of its translations, in seconds.
 
 A correction asks for other words. So nothing changes but the rows of the output layer of the pieces that differ between
-the model's own translation and the corrected one. Whole lines written anew would take all weights; for them there is
+the model's own translation and the corrected one; and a word that the tokenizer cuts into several becomes a piece of
+its own, so that no other word has to change. Whole lines written anew would take all weights; for them there is
 fine-tuning (`nmt.training.inheriting`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
 import torch
 
 from nmt.errors import DataError, ModelError, counted
-from nmt.io.files import building, sha256
 from nmt.io.lines import OnBadUtf8, read_lines
-from nmt.models.build import count_parameters
-from nmt.models.folder import ModelFolder, Vocabularies, load_model, load_own_tokenizers, refuse_used
+from nmt.models.folder import load_model, load_own_tokenizers, refuse_used
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
-from nmt.text.tokenizer import tokenizer_files
-from nmt.training.inheriting import lineage
-from nmt.training.lessons import Learner
+from nmt.text.new_pieces import new_words
+from nmt.text.tokenizer import Tokenizers
+from nmt.training.alike import Beside
+from nmt.training.growing import Enlarged
+from nmt.training.lessons import Learner, Lesson
 from nmt.training.observers import Scores
 from nmt.training.translation import Validator
 
@@ -53,6 +55,8 @@ class Adaptation:
     """What corrections have done to a model."""
 
     corrections: tuple[Correction, ...]
+    new_pieces: tuple[str, ...]
+    """Words that the tokenizer had cut into several pieces."""
     guard: Guard
 
 
@@ -92,39 +96,61 @@ def adapt_model(
     refuse_used(out_dir)
     model, settings = load_model(model_dir, device=torch.device("cpu"))
     tokenizers = load_own_tokenizers(model_dir)
-    if list(map(sha256, tokenizer_files(data.folder))) != list(map(sha256, tokenizer_files(model_dir))):
+    if not _has_pieces_of(tokenizers, data.tokenizers):
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
-    done = _learn(Learner(model.eval(), tokenizers, settings, data), corrections)
-    summary: dict[str, object] = {
-        "corrections": len(done.corrections),
-        "learnt": sum(one.learnt for one in done.corrections),
-        "parameters": count_parameters(model),
-        "parents": lineage(model_dir),
-    }
-    sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-    with building(out_dir) as folder:
-        written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=tokenizers.files)
-        written.create()
-        written.save(model, summary)
-    return done
-
-
-def _learn(learner: Learner, corrections: Sequence[tuple[str, str]]) -> Adaptation:
-    """Let a model learn corrections, in place, and say what became of each."""
+    learner = Learner(model, tokenizers, settings, data)
     lessons = learner.lessons(corrections)
+    larger = Enlarged(model, settings, tokenizers, {})
+    if words := _new_words(learner, lessons):
+        larger = Enlarged.of(model, settings, tokenizers, src=(), tgt=[f" {word}" for word in words], symbols=())
+        assert isinstance(larger.model, Seq2Seq)
+        learner = Learner(larger.model, larger.tokenizers, larger.settings, data)
+        targets = learner.encode(corrections)[1]
+        lessons = [replace(lesson, tgt=tgt) for lesson, tgt in zip(lessons, targets, strict=True)]
+    found, guard = _learn(learner, lessons)
+    summary = {"corrections": len(found), "learnt": sum(one.learnt for one in found)}
+    larger.write(out_dir, summary, parent=model_dir)
+    return Adaptation(found, tuple(chain.from_iterable(larger.new.values())), guard)
+
+
+def _has_pieces_of(tokenizers: Tokenizers, of_data: Tokenizers) -> bool:
+    """Tell whether all ids of data mean the same pieces; those that tokenizers have beside them come after them."""
+    sides = ((tokenizers.src.pieces, of_data.src.pieces), (tokenizers.tgt.pieces, of_data.tgt.pieces))
+    return tokenizers.joint == of_data.joint and all(known[: len(pieces)] == pieces for known, pieces in sides)
+
+
+def _new_words(learner: Learner, lessons: Sequence[Lesson]) -> list[str]:
+    """Find the words that corrections ask for, and that are to be one new piece each.
+
+    Where source and target share a tokenizer none stands in a source, which would be read as that piece; and in BPE
+    other words would be cut at it, too.
+    """
+    tokenizer, joint = learner.tokenizers.tgt, learner.tokenizers.joint
+    if joint and tokenizer.kind == "bpe":
+        return []
+    asked = [tokenizer.decode([lesson.before, lesson.tgt]) for lesson in lessons if not lesson.refused]
+    words = list(dict.fromkeys(word for before, after in asked for word in new_words(tokenizer, before, after)))
+    if joint:
+        sources = set(" ".join(tokenizer.decode([lesson.src for lesson in lessons])).split())
+        words = [w for w in words if w not in sources and not Beside(learner.data).has_source_word(w)]
+    return words
+
+
+def _learn(learner: Learner, lessons: Sequence[Lesson]) -> tuple[tuple[Correction, ...], Guard]:
+    """Let a model learn lessons, in place, and say what became of each."""
     asked = [lesson for lesson in lessons if not lesson.refused]
     watch = learner.guard(asked)
     before = after = _scores(watch, learner.model)
     ended = ""
     if asked:
-        ended = learner.learn(asked, watch)
+        ended = learner.learn(asked, watch, before.loss)
         after = _scores(watch, learner.model)
     found = list[Correction]()
     for lesson, row in zip(lessons, learner.translate([lesson.src for lesson in lessons]), strict=True):
         target, old, new = learner.tokenizers.tgt.decode([lesson.tgt, lesson.before, row])
         reason = lesson.refused or ("" if lesson.is_learnt(row) else ended)
         found.append(Correction(target, old, new, learnt=not reason, reason=reason))
-    return Adaptation(tuple(found), Guard(len(watch.pairs.src), before, after))
+    return tuple(found), Guard(len(watch.pairs.src), before, after)
 
 
 def _scores(watch: Validator, model: Seq2Seq) -> Scores:

@@ -1,6 +1,7 @@
 """What is learnt beside corrections: pairs of the training data to which the same happens, and others that must stay as
 they are."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -72,6 +73,13 @@ class Beside:
     def any_of(self, count: int) -> list[Pair]:
         """Take pairs from all over the data."""
         return self._pairs(evenly(np.arange(len(self.data.train_src)), count))
+
+    def has_source_word(self, word: str) -> bool:
+        """Tell whether a word stands in a source; looked for is the way in which it is cut when it stands alone."""
+        tokenizer = self.data.tokenizers.src
+        rows = _holding(self.data.train_src, tokenizer.encode([word])[0])
+        texts = tokenizer.decode([self.data.train_src.row(row) for row in rows.tolist()])
+        return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for text in texts)
 
     def _pairs(self, rows: Rows) -> list[Pair]:
         return [(self.data.train_src.row(row), self.data.train_tgt.row(row)) for row in rows.tolist()]

@@ -25,6 +25,8 @@ from nmt.models.folder import (
     model_tensors,
     refuse_used,
 )
+from nmt.models.language_model import LanguageModel
+from nmt.models.seq2seq import Seq2Seq
 from nmt.text.new_pieces import parts, wanting, with_more
 from nmt.text.tokenizer import Tokenizer, Tokenizers
 from nmt.training.inheriting import ASLEEP, SIDES, lineage
@@ -53,6 +55,51 @@ class _Grown:
         return torch.cat([table, torch.stack(new)])
 
 
+@dataclass(frozen=True)
+class Enlarged:
+    """A model, its settings and tokenizers, and the pieces that it did not have before."""
+
+    model: Seq2Seq | LanguageModel
+    settings: Settings
+    tokenizers: Tokenizers
+    new: dict[str, tuple[str, ...]]
+    """Those of each side, "src" and "tgt", or of both, "joint"."""
+
+    @classmethod
+    def of(
+        cls,
+        model: Seq2Seq | LanguageModel,
+        settings: Settings,
+        tokenizers: Tokenizers,
+        *,
+        src: Sequence[str],
+        tgt: Sequence[str],
+        symbols: Sequence[str],
+    ) -> "Enlarged":
+        """Make a model with more pieces, as `add_to_vocabulary` does."""
+        if tokenizers.joint:
+            joint = _Grown.of(tokenizers.tgt, [*src, *tgt], symbols)
+            sides, new = {"src": joint, "tgt": joint}, {"joint": joint.pieces}
+        else:
+            sides = {"src": _Grown.of(tokenizers.src, src, symbols), "tgt": _Grown.of(tokenizers.tgt, tgt, symbols)}
+            new = {side: grown.pieces for side, grown in sides.items()}
+        grown = Tokenizers(sides["src"].now, sides["tgt"].now)
+        sizes = _sizes(grown)
+        with Undrawn():
+            larger = build_either(settings.model, sizes, seed=0)
+        load_tensors(larger, _grown_tensors(model_tensors(model), sides), where=Path(WEIGHTS))
+        return cls(larger.eval(), _of_size(settings, sizes, symbols), grown, new)
+
+    def write(self, folder: Path, summary: Mapping[str, object], *, parent: Path) -> None:
+        """Write a new model folder; its card says what a summary does, and what the model came from."""
+        card = {**summary, "parameters": count_parameters(self.model), "parents": lineage(parent)}
+        sizes, files = _sizes(self.tokenizers), self.tokenizers.files
+        with building(folder) as built:
+            written = ModelFolder(built, settings=self.settings, vocabularies=sizes, tokenizers=files)
+            written.create()
+            written.save(self.model, card)
+
+
 def add_to_vocabulary(
     model_dir: Path, out_dir: Path, *, src: Sequence[str], tgt: Sequence[str], symbols: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
@@ -76,27 +123,11 @@ def add_to_vocabulary(
     """
     refuse_used(out_dir)
     model, settings = load_either(model_dir, device=torch.device("cpu"))
-    tokenizers = load_own_tokenizers(model_dir)
-    if tokenizers.joint:
-        joint = _Grown.of(tokenizers.tgt, [*src, *tgt], symbols)
-        sides, told = {"src": joint, "tgt": joint}, {"joint": joint.pieces}
-    else:
-        sides = {"src": _Grown.of(tokenizers.src, src, symbols), "tgt": _Grown.of(tokenizers.tgt, tgt, symbols)}
-        told = {side: grown.pieces for side, grown in sides.items()}
-    if not any(told.values()):
+    larger = Enlarged.of(model, settings, load_own_tokenizers(model_dir), src=src, tgt=tgt, symbols=symbols)
+    if not any(larger.new.values()):
         raise ConfigError(f"{model_dir} has all of these pieces already")
-    grown = Tokenizers(sides["src"].now, sides["tgt"].now)
-    sizes = Vocabularies(len(grown.src), len(grown.tgt), grown.joint)
-    with Undrawn():
-        larger = build_either(settings.model, sizes, seed=0)
-    load_tensors(larger, _grown_tensors(model_tensors(model), sides), where=model_dir / WEIGHTS)
-    summary = {"added_pieces": told, "parameters": count_parameters(larger), "parents": lineage(model_dir)}
-    with building(out_dir) as folder:
-        settings = _of_size(settings, sizes, symbols)
-        written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=grown.files)
-        written.create()
-        written.save(larger, summary)
-    return told
+    larger.write(out_dir, {"added_pieces": larger.new}, parent=model_dir)
+    return larger.new
 
 
 def find_wanting(
@@ -118,6 +149,10 @@ def _grown_tensors(tensors: dict[str, Tensor], sides: Mapping[str, _Grown]) -> d
             tensors[name] = sides[side].rows(name, tensor)
     tensors["output.bias"][len(sides["tgt"].before) :] = ASLEEP
     return tensors
+
+
+def _sizes(tokenizers: Tokenizers) -> Vocabularies:
+    return Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
 
 
 def _of_size(settings: Settings, sizes: Vocabularies, symbols: Sequence[str]) -> Settings:

@@ -20,6 +20,7 @@ from nmt.text.placeholders import mask_pair
 from nmt.text.tokenizer import Tokenizers
 from nmt.text.vocab import UNK
 from nmt.training.alike import Beside, Change, Pair, changes, evenly, holds
+from nmt.training.inheriting import ASLEEP
 from nmt.training.output_rows import Fit, OutputRows, Seen
 from nmt.training.translation import Validator
 
@@ -46,6 +47,8 @@ _STIFFNESS: Final = 1e-4
 """For each time that a piece occurs in the data, at first: tied embeddings move with the rows."""
 _LOOSER: Final = 0.3
 """What the stiffness is multiplied by for the next round."""
+_DROWSY: Final = 10.0
+"""By how much a piece that has never been learnt is less probable at first than what it replaces, in nats."""
 _RARE: Final = 200
 """A piece that occurs less often is as stiff as one that occurs so often."""
 
@@ -106,11 +109,7 @@ class Learner:
 
     def lessons(self, corrections: Sequence[tuple[str, str]]) -> list[Lesson]:
         """Make lessons of sources and their corrected targets; a DataError names one that the model cannot read."""
-        normalise = normaliser(cleans=self.settings.data.clean_invisible)
-        kinds = self.settings.tokenizer.placeholders
-        masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in corrections]
-        sources = self.tokenizers.src.encode([src for src, _ in masked])
-        targets = self.tokenizers.tgt.encode([tgt for _, tgt in masked])
+        sources, targets = self.encode(corrections)
         most = self.settings.data.max_pieces
         for number, (src, tgt) in enumerate(zip(sources, targets, strict=True), start=1):
             for name, ids in (("source", src), ("target", tgt)):
@@ -120,6 +119,14 @@ class Learner:
                         "which data.max_pieces lets the model read at once"
                     )
         return list(map(Lesson, sources, targets, self.translate(sources)))
+
+    def encode(self, corrections: Sequence[tuple[str, str]]) -> tuple[list[list[int]], list[list[int]]]:
+        """Cut sources and their corrected targets into pieces."""
+        normalise = normaliser(cleans=self.settings.data.clean_invisible)
+        kinds = self.settings.tokenizer.placeholders
+        masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in corrections]
+        sources = self.tokenizers.src.encode([src for src, _ in masked])
+        return sources, self.tokenizers.tgt.encode([tgt for _, tgt in masked])
 
     def translate(self, sources: Sequence[Sequence[int]]) -> list[list[int]]:
         """Return the greedy translations of sources."""
@@ -144,19 +151,24 @@ class Learner:
         held = ValidationSet(valid.name, src_texts, tgt_texts, valid.src.take(rows), valid.tgt.take(rows))
         return Validator(held, self.tokenizers, self.settings, "fp32")
 
-    def learn(self, lessons: Sequence[Lesson], guard: Validator) -> str:
-        """Learn lessons together, until each is learnt or the guard objects; return why not all are, or nothing."""
+    def learn(self, lessons: Sequence[Lesson], guard: Validator, loss: float) -> str:
+        """Learn lessons together, until each is learnt or the guard, whose loss is known, objects; return why not all
+        are, or nothing."""
         taught, weights = self._taught(lessons)
         words = set[int]().union(*(lesson.pieces for lesson in lessons))
-        pieces = sorted(words | self._rivals(sorted(words), taught))
+        pieces = sorted(words | self._rivals(sorted(words), lessons, taught))
         rows, kept = OutputRows(self.model, torch.tensor(pieces)), self._kept(lessons, pieces)
-        stiffness, origin, limit = self._stiffness(pieces), rows.copy()[0], self._loss(guard) + _BOUND
+        last, limit = rows.copy(), loss + _BOUND
+        self._wake(lessons)
+        stiffness, origin = self._stiffness(pieces), rows.copy()[0]
         seen, seen_kept = self._see(rows, taught), self._see(rows, kept)
         before = seen_kept.log_probabilities(*rows.copy())
         for _ in range(_ROUNDS):
             fit = Fit(seen, weights[seen.pair], seen_kept, before, _KEEPING, origin, stiffness)
             if not self._move(rows, *fit.solve(*rows.copy()), guard=guard, limit=limit):
+                rows.put(*last)
                 return f"it would cost the validation pairs that guard more than {_BOUND} nats a piece"
+            last = rows.copy()
             seen = self._see(rows, taught)
             found = self.translate([lesson.src for lesson in lessons])
             learnt = all(lesson.is_learnt(row) for lesson, row in zip(lessons, found, strict=True))
@@ -165,19 +177,32 @@ class Learner:
             seen_kept, stiffness = self._see(rows, kept), stiffness * _LOOSER
         return f"{_ROUNDS} rounds were not enough"
 
+    @torch.no_grad()
+    def _wake(self, lessons: Sequence[Lesson]) -> None:
+        """Give pieces that the model has never learnt the rows of those that they replace, but hardly any weight."""
+        bias = self.model.output.bias
+        for change in (change for lesson in lessons for change in lesson.changes):
+            old = list(change.old)
+            for piece in (piece for piece in change.new if bias[piece] <= ASLEEP):
+                if old:
+                    for table in (self.model.output.weight, self.model.tgt_embedding.table.weight):
+                        table[piece] = table[old].mean(dim=0)
+                bias[piece] = (bias[old] if old else bias[bias > ASLEEP]).mean() - _DROWSY
+
     def _move(self, rows: OutputRows, weight: Tensor, bias: Tensor, *, guard: Validator, limit: float) -> bool:
-        """Move rows as far as the loss of the guard stays within a limit: all the way, a half or a quarter, or not."""
+        """Move rows as far as the loss of the guard stays within a limit: all the way, a half or a quarter."""
         old_weight, old_bias = rows.copy()
         for part in _PARTS:
             rows.put(old_weight.lerp(weight, part), old_bias.lerp(bias, part))
             if self._loss(guard) <= limit:
                 return True
-        rows.put(old_weight, old_bias)
         return False
 
-    def _rivals(self, pieces: Sequence[int], pairs: Sequence[Pair]) -> set[int]:
+    def _rivals(self, pieces: Sequence[int], lessons: Sequence[Lesson], pairs: Sequence[Pair]) -> set[int]:
         """Find what is most probable after corrected words and never follows them, such as endings of other words: a
-        model does not know where words end that it has not written before."""
+        model does not know where words of several pieces end that it has not written before."""
+        if all(len(change.new) < 2 for lesson in lessons for change in lesson.changes):
+            return set()
         seen = self._see(OutputRows(self.model, torch.tensor(pieces)), pairs)
         after = seen.after_rows(len(pieces))
         return set(seen.rivals[after].tolist()) - set(seen.gold[after].tolist())
@@ -214,10 +239,9 @@ class Learner:
         return [pair for pair in pairs if _is_free(pair[1], lessons)]
 
     def _stiffness(self, pieces: Sequence[int]) -> Tensor:
-        counts = self.data.target_counts[pieces]
-        if self.tokenizers.joint:
-            counts = counts + self.data.source_counts[pieces]
-        return torch.from_numpy(counts).clamp_min(_RARE) * _STIFFNESS
+        counts = self.data.target_counts + (self.data.source_counts if self.tokenizers.joint else 0)
+        known = [counts[piece] if piece < len(counts) else 0 for piece in pieces]
+        return torch.tensor(known).clamp_min(_RARE) * _STIFFNESS
 
 
 def _is_free(row: Sequence[int], lessons: Sequence[Lesson]) -> bool:

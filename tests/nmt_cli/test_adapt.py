@@ -32,6 +32,11 @@ def test_what_it_did_to_the_corrected_lines_and_the_rest_is_printed(
     assert following == f"next: nmt translate {tmp_path / 'new'} FILE"
 
 
+def test_new_pieces_are_named(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
+    result = adapt(toy_model, toy_data, "bat cow den\tbato bathato deno\n", tmp_path)
+    assert result.stdout.splitlines()[1] == "1 new piece: \u2581bathato"
+
+
 def test_the_same_as_json(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
     result = adapt(toy_model, toy_data, "bat cow den\tbato hato deno\n", tmp_path, "--json")
     found = json.loads(result.stdout)
@@ -44,6 +49,7 @@ def test_the_same_as_json(toy_model: Path, toy_data: PreparedData, tmp_path: Pat
             "reason": "",
         }
     ]
+    assert found["new_pieces"] == []
     assert found["guard"].keys() == {"pairs", "before", "after"}
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import ConfigError
-from nmt.text.new_pieces import parts, wanting, with_more
+from nmt.text.new_pieces import new_words, parts, wanting, with_more
 from nmt.text.tokenizer import Kind, Tokenizer
 from nmt.text.tokenizer_training import train_tokenizer
 from nmt.text.vocab import SPACE_MARK, UNK
@@ -97,3 +97,30 @@ def test_a_text_wants_the_words_that_it_has_often_and_that_are_cut_into_many() -
     assert f"{SPACE_MARK}the" not in found
     assert wanting(TOKENIZERS["unigram"], lines, min_count=2, limit=1) == found[:1]
     assert wanting(TOKENIZERS["byte"], lines, min_count=1, limit=10) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("the cat sat", "the chest, hatches sat, hatches", ["chest", "hatches"]),
+        ("a chest sat", "a chest", []),
+        ("the cat", 'the "chest (hens', []),
+        ("the cat", "the Chest", []),
+    ],
+)
+def test_new_words_come_after_a_space_and_are_cut_into_several_known_pieces(
+    before: str, after: str, words: list[str]
+) -> None:
+    assert new_words(TOKENIZERS["unigram"], before, after) == words
+
+
+@pytest.mark.parametrize("kind", ["word", "char", "byte"])
+def test_only_subwords_make_new_words(kind: Kind) -> None:
+    assert new_words(TOKENIZERS[kind], "the cat", "the hatches") == []
+
+
+def test_a_script_without_spaces_makes_no_new_words() -> None:
+    lines = ["\u732b\u304c\u5bdd\u308b", "\u72ac\u304c\u5bdd\u308b"] * 4
+    tokenizer = Tokenizer(train_tokenizer(lines, kind="unigram", vocab_size=12))
+    assert len(tokenizer.encode(["\u732b\u72ac"])[0]) > 1
+    assert new_words(tokenizer, "\u732b", "\u732b\u72ac") == []

@@ -1,15 +1,21 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from nmt.errors import DataError, ModelError
 from nmt.io.files import sha256
-from nmt.models.folder import WEIGHTS, read_training
-from nmt.prepared import PreparedData
+from nmt.models.folder import WEIGHTS, load_model, load_own_tokenizers, read_training
+from nmt.prepared import PreparedData, PreparedText
+from nmt.text.tokenizer import tokenizer_files
+from nmt.text.vocab import SPACE_MARK
 from nmt.training import lessons
 from nmt.training.adapting import Adaptation, adapt_model, read_corrections
+from nmt.training.inheriting import ASLEEP
 from nmt.translate import Translator
 
+CPU = torch.device("cpu")
 PAIR = ("bat cow den", "bato hato deno")
 
 
@@ -49,6 +55,51 @@ def test_other_sentences_with_the_word_follow_and_those_without_it_stay(learn: L
     new, _ = learn(PAIR)
     lines = ["den cow", "cow log map", "kit log map", "jam gum jam"]
     assert translations(new, *lines) == ["deno hato", "hato logo mapo", "kito logo mapo", "jamo gumo jamo"]
+
+
+def test_a_word_of_several_pieces_is_learnt_as_one_and_changes_no_row_but_that_which_it_replaces(learn: Learn) -> None:
+    new, done = learn(("bat cow den", "bato bathato deno"))
+    assert done.new_pieces == (f"{SPACE_MARK}bathato",)
+    assert translations(new, "den cow", "cow log") == ["deno bathato", "bathato logo"]
+    (old, _), (now, settings) = (load_model(folder, device=CPU) for folder in (learn.parent, new))
+    size = len(old.output.bias)
+    assert (len(now.output.bias), settings.tokenizer.vocab_size) == (size + 1, size + 1)
+    changed = (now.output.weight[:size] != old.output.weight).any(dim=1).nonzero().flatten().tolist()
+    assert changed == load_own_tokenizers(learn.parent).tgt.encode(["cowo"])[0][:1]
+
+
+def test_a_word_that_the_tokenizer_has_is_no_new_piece(learn: Learn) -> None:
+    new, done = learn(("bat cow den", "bato hat deno"))
+    assert (done.new_pieces, done.corrections[0].learnt) == ((), True)
+    assert [sha256(path) for path in tokenizer_files(new)] == [sha256(path) for path in tokenizer_files(learn.parent)]
+
+
+def test_corrections_with_the_same_new_word_share_its_piece(learn: Learn) -> None:
+    _, done = learn(("bat cow", "bato bathato"), ("kit cow", "kito bathato"))
+    assert done.new_pieces == (f"{SPACE_MARK}bathato",)
+    assert [one.learnt for one in done.corrections] == [True, True]
+
+
+def test_a_new_word_that_stands_in_a_source_is_no_new_piece(learn: Learn) -> None:
+    assert learn(("bathato cow", "bathato bathato"))[1].new_pieces == ()
+
+
+def test_data_of_the_parent_serve_its_larger_child(learn: Learn) -> None:
+    first, _ = learn(("bat cow", "bato bathato"), name="first")
+    done = adapt_model(first, learn.folder / "second", [("kit log", "kito logato")], data=learn.data)
+    assert done.new_pieces == (f"{SPACE_MARK}logato",)
+    assert translations(learn.folder / "second", "cow log") == ["bathato logato"]
+
+
+def test_data_of_another_tokenizer_are_refused(learn: Learn, toy_text_data: PreparedText) -> None:
+    other = replace(learn.data, tokenizers=toy_text_data.tokenizers)
+    with pytest.raises(ModelError, match="was prepared with other tokenizers than those of"):
+        adapt_model(learn.parent, learn.folder / "new", [PAIR], data=other)
+
+
+def test_a_word_more_which_replaces_nothing_has_no_pairs_like_it(learn: Learn) -> None:
+    _, done = learn(("bat cow", "bato cowo hat"))
+    assert done.corrections[0].before == "bato cowo"
 
 
 def test_corrections_are_learnt_together(learn: Learn) -> None:
@@ -111,8 +162,10 @@ def test_what_costs_the_guarding_pairs_too_much_is_undone_and_named(
     learn: Learn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lessons, "_BOUND", -1.0)
-    new, done = learn(PAIR)
-    assert sha256(new / WEIGHTS) == sha256(learn.parent / WEIGHTS)
+    new, done = learn(("bat cow den", "bato bathato deno"))
+    now, old = (load_model(folder, device=CPU)[0].output for folder in (new, learn.parent))
+    assert torch.equal(now.weight[: len(old.bias)], old.weight)
+    assert now.bias.tolist() == [*old.bias.tolist(), ASLEEP]
     assert done.guard.before == done.guard.after
     (one,) = done.corrections
     assert (one.after, one.learnt) == (one.before, False)
