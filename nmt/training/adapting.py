@@ -120,7 +120,8 @@ def _has_pieces_of(tokenizers: Tokenizers, of_data: Tokenizers) -> bool:
 
 
 def _new_words(learner: Learner, lessons: Sequence[Lesson]) -> list[str]:
-    """Find the words that corrections ask for, and that are to be one new piece each.
+    """Find the words that corrections ask for, and that are to be one new piece each: none where one other piece will
+    do, such as another stem with the same ending.
 
     Where source and target share a tokenizer none stands in a source, which would be read as that piece; and in BPE
     other words would be cut at it, too.
@@ -128,7 +129,8 @@ def _new_words(learner: Learner, lessons: Sequence[Lesson]) -> list[str]:
     tokenizer, joint = learner.tokenizers.tgt, learner.tokenizers.joint
     if joint and tokenizer.kind == "bpe":
         return []
-    asked = [tokenizer.decode([lesson.before, lesson.tgt]) for lesson in lessons if not lesson.refused]
+    several = (one for one in lessons if not one.refused and any(len(change.new) > 1 for change in one.changes))
+    asked = [tokenizer.decode([lesson.before, lesson.tgt]) for lesson in several]
     words = list(dict.fromkeys(word for before, after in asked for word in new_words(tokenizer, before, after)))
     if joint:
         sources = set(" ".join(tokenizer.decode([lesson.src for lesson in lessons])).split())

@@ -75,8 +75,13 @@ class Lesson:
 
     @property
     def pieces(self) -> set[int]:
-        """The pieces that come, or go."""
-        return {piece for change in self.changes for piece in change.old + change.new}
+        """The pieces that come, or go, but of several that one replaces only the first: the others are not asked for
+        after it."""
+        return {
+            piece
+            for change in self.changes
+            for piece in change.new + (change.old[:1] if len(change.new) == 1 else change.old)
+        }
 
     @property
     def refused(self) -> str:
@@ -179,15 +184,15 @@ class Learner:
 
     @torch.no_grad()
     def _wake(self, lessons: Sequence[Lesson]) -> None:
-        """Give pieces that the model has never learnt the rows of those that they replace, but hardly any weight."""
-        bias = self.model.output.bias
+        """Let pieces that the model has never learnt come where the first one comes of those that they replace, but
+        seldom, and be read as the last one; tied embeddings cannot do both, and begin as the latter."""
+        bias, table = self.model.output.bias, self.model.tgt_embedding.table.weight
         for change in (change for lesson in lessons for change in lesson.changes):
-            old = list(change.old)
             for piece in (piece for piece in change.new if bias[piece] <= ASLEEP):
-                if old:
-                    for table in (self.model.output.weight, self.model.tgt_embedding.table.weight):
-                        table[piece] = table[old].mean(dim=0)
-                bias[piece] = (bias[old] if old else bias[bias > ASLEEP]).mean() - _DROWSY
+                if change.old:
+                    self.model.output.weight[piece] = self.model.output.weight[change.old[0]]
+                    table[piece] = table[change.old[-1]]
+                bias[piece] = (bias[change.old[0]] if change.old else bias[bias > ASLEEP].mean()) - _DROWSY
 
     def _move(self, rows: OutputRows, weight: Tensor, bias: Tensor, *, guard: Validator, limit: float) -> bool:
         """Move rows as far as the loss of the guard stays within a limit: all the way, a half or a quarter."""
