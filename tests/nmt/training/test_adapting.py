@@ -13,6 +13,7 @@ from nmt.text.vocab import SPACE_MARK
 from nmt.training import lessons
 from nmt.training.adapting import Adaptation, adapt_model, read_corrections
 from nmt.training.inheriting import ASLEEP
+from nmt.training.lessons import Learner, Lesson
 from nmt.translate import Translator
 
 CPU = torch.device("cpu")
@@ -72,6 +73,18 @@ def test_a_word_that_the_tokenizer_has_is_no_new_piece(learn: Learn) -> None:
     new, done = learn(("bat cow den", "bato hat deno"))
     assert (done.new_pieces, done.corrections[0].learnt) == ((), True)
     assert [sha256(path) for path in tokenizer_files(new)] == [sha256(path) for path in tokenizer_files(learn.parent)]
+
+
+def test_where_one_other_piece_will_do_there_is_no_new_one(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = load_own_tokenizers(learn.parent).tgt
+    before, after = tokenizer.encode(["bato bathato", "bato bathata"])
+    assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
+    monkeypatch.setattr(Learner, "translate", lambda self, sources: [before for _ in sources])
+    assert learn(("bat cow", "bato bathata"))[1].new_pieces == ()
+
+
+def test_of_several_pieces_that_one_replaces_the_first_goes() -> None:
+    assert Lesson(src=[5], tgt=[9], before=[7, 8]).pieces == {7, 9}
 
 
 def test_corrections_with_the_same_new_word_share_its_piece(learn: Learn) -> None:
