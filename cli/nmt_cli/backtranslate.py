@@ -82,8 +82,10 @@ def backtranslate(
     \b
     Examples:
       nmt backtranslate models/fr-en mono.fr.gz --output synthetic.tsv
-      nmt backtranslate models/fr-en mono.fr.gz -o synthetic.tsv --sample --top-k 10 --workers 4
-      nmt backtranslate models/fr-en mono.fr.gz -o synthetic.tsv --forward-model models/en-fr --keep-share 0.8
+      nmt backtranslate models/fr-en mono.fr.gz -o synthetic.tsv \\
+          --sample --top-k 10 --workers 4
+      nmt backtranslate models/fr-en mono.fr.gz -o synthetic.tsv \\
+          --forward-model models/en-fr --keep-share 0.8
     """
     with loading():
         from nmt.io.lines import count_lines

@@ -58,9 +58,12 @@ def distil(
 
     \b
     Examples:
-      nmt distil data/en-fr --teacher models/a --teacher models/b --output distilled.tsv
-      nmt distil data/en-fr --teacher models/a --nearest chrf -o distilled.tsv --workers 4
-      nmt distil --text mono.en.gz --teacher models/a --rescore models/c -o forward.tsv
+      nmt distil data/en-fr --teacher models/a --teacher models/b \\
+          --output distilled.tsv
+      nmt distil data/en-fr --teacher models/a --nearest chrf \\
+          -o distilled.tsv --workers 4
+      nmt distil --text mono.en.gz --teacher models/a \\
+          --rescore models/c -o forward.tsv
     """
     if (data_dir is None) == (text is None):
         raise UsageError("expected DATA_DIR or --text: one of both")

@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Run a recipe: prepare, train, translate the test text, score. Finished stages are not repeated.
 
-    A recipe may have stages of its own, tables such as [stages.backward], each of which does what a command does
+    A recipe may have stages of its own, tables such as \\[stages.backward], each of which does what a command does
     (docs/stages.md). One is done again when its settings or what it is made from have changed.
 
     Where the recipe names text of one language, it trains a language model, and reports the perplexity of the test

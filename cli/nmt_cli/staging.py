@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
-from rich.table import Table
 
 from nmt.errors import UsageError, clock
 from nmt_cli.terminal import loading, results, say, status
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from nmt.graph.order import StageNode
     from nmt.graph.records import State
 
@@ -179,7 +180,9 @@ def _scores(node: "StageNode") -> Iterator[dict[str, Any]]:
             yield {"of": "validation", "name": "BLEU", "score": found["valid_bleu"], "signature": signature}
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str) -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
         table.add_column(name, justify="right" if name in ("seconds", "size") else "left", overflow="fold")

@@ -125,7 +125,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 
 
 def test_a_misspelt_command_gets_a_suggestion() -> None:
-    assert "Did you mean 'translate'?" in CliRunner().invoke(app, ["transalte"]).stderr
+    assert "Did you mean 'translate', " in CliRunner().invoke(app, ["transalte"]).stderr
 
 
 def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,6 +241,7 @@ def test_a_number_is_wrong_usage_where_the_setting_would_not_hold_it(tmp_path: P
     kind, names = (SearchSettings, SETTINGS) if option in SETTINGS else (Sampling, SAMPLING)
     valid = is_valid(kind, **{names[option]: int(value)})
     needed = {"--lm-weight": ["--lm", str(tmp_path)]}.get(option, ["--sample"] if option in SAMPLING else [])
+    needed += ["--memory", str(tmp_path)] if option.startswith("--memory-") else []
     missing = str(tmp_path / "nowhere.txt")
     result = CliRunner().invoke(app, ["translate", str(tmp_path), missing, option, value, *needed])
     assert result.exit_code == (1 if valid else 2)
@@ -280,12 +281,14 @@ def test_a_setting_is_declared_once_for_settings_options_and_the_command_line(mo
     given = list[dict[str, Any]]()
 
     @with_search_options
-    def command(output: str, n_best: int, lm: str, dictionary: str, ensemble: str, workers: int, search: Any) -> None:
+    def command(
+        output: str, n_best: int, lm: str, memory: str, dictionary: str, ensemble: str, workers: int, search: Any
+    ) -> None:
         given.append(search)
 
     option = options_of(command)["patience"]
     assert (option.opts, option.min, option.max) == (["--patience"], 1, 9)
     assert option.help == "Steps without a better hypothesis."
     rest = dict.fromkeys(More.model_fields)
-    command(**rest | {"patience": 4}, output="", n_best=1, lm="", dictionary="", ensemble="", workers=1)
+    command(**rest | {"patience": 4}, output="", n_best=1, lm="", memory="", dictionary="", ensemble="", workers=1)
     assert given == [{"patience": 4}]
