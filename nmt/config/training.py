@@ -114,7 +114,7 @@ class TrainingSettings(Section):
     """What the rate is multiplied by at the start of every later epoch (epoch_decay schedule only)."""
     clip_norm: float = Field(default=1.0, ge=0.0)
     """Largest global norm of the gradient; 0: no clipping."""
-    clip_value: float = Field(default=0.0, ge=0.0)
+    clip_value: float = Field(default=0.0, ge=0.0, le=1e30)
     """Largest absolute value of each entry of the gradient, after `clip_norm`; 0: no clipping."""
     max_steps: int = Field(default=0, ge=0)
     """Updates to make; 0: as many as `max_epochs` gives."""

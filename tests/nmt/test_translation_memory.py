@@ -202,7 +202,14 @@ def test_an_ensemble_goes_with_a_memory(remember: Remember, toy_model: Path, tmp
     assert twice.log_probability == pytest.approx(alone.log_probability, abs=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "fp32",
+        pytest.param("bf16", marks=pytest.mark.needs("bf16")),
+        pytest.param("int8", marks=pytest.mark.needs("int8")),
+    ],
+)
 def test_a_memory_is_followed_in_every_precision(
     remember: Remember, toy_model: Path, tmp_path: Path, precision: Any
 ) -> None:
