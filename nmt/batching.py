@@ -185,21 +185,28 @@ def source_batch(src: FlatSequences, rows: Rows, *, reverse_source: bool) -> Sou
     lengths = src.lengths[rows].astype(np.int64)
     ids = np.pad(src.padded(rows), ((0, 0), (0, 1)), constant_values=PAD)
     if reverse_source:
-        column = np.arange(ids.shape[1])
-        mirrored = np.where(column < lengths[:, None], lengths[:, None] - 1 - column, column)
-        ids = np.take_along_axis(ids, mirrored, axis=1)
+        ids = _mirrored(ids, lengths)
     ids[np.arange(len(rows)), lengths] = EOS
     return SourceBatch(torch.from_numpy(ids), torch.from_numpy(lengths + 1))
 
 
-def target_batch(tgt: FlatSequences, rows: Rows) -> TargetBatch:
-    """Pad the targets of `rows`, [B, T], shifted for teacher forcing."""
+def target_batch(tgt: FlatSequences, rows: Rows, *, right_to_left: bool = False) -> TargetBatch:
+    """Pad the targets of `rows`, [B, T], shifted for teacher forcing; `</s>` is last in either writing direction."""
     lengths = tgt.lengths[rows].astype(np.int64)
     pieces = tgt.padded(rows)
+    if right_to_left:
+        pieces = _mirrored(pieces, lengths)
     inputs = np.pad(pieces, ((0, 0), (1, 0)), constant_values=BOS)
     outputs = np.pad(pieces, ((0, 0), (0, 1)), constant_values=PAD)
     outputs[np.arange(len(rows)), lengths] = EOS
     return TargetBatch.of(torch.from_numpy(inputs), torch.from_numpy(outputs))
+
+
+def _mirrored(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turn rows [N, W] around within their lengths [N]; what comes after stays."""
+    column = np.arange(ids.shape[1])
+    mirrored = np.where(column < lengths[:, None], lengths[:, None] - 1 - column, column)
+    return np.take_along_axis(ids, mirrored, axis=1)
 
 
 @dataclass(frozen=True)

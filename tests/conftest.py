@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from nmt.config import Settings, load_settings
+from nmt.config import Settings, change_settings, load_settings
 from nmt.models.build import build_language_model
 from nmt.models.devices import has_bf16
 from nmt.models.folder import ModelFolder, Vocabularies
@@ -179,6 +179,17 @@ def toy_model(toy_data: PreparedData, toy_settings: Settings, tmp_path_factory: 
     """The folder of a model that has learnt the toy language."""
     folder = tmp_path_factory.mktemp("models") / "toy"
     train(toy_data, folder, toy_settings, observer=Silence(), stop=threading.Event())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def right_to_left_model(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a model that has learnt the toy language, from the last piece of its translations to the first."""
+    folder = tmp_path_factory.mktemp("models") / "right-to-left"
+    settings = change_settings(toy_settings, "model", {"right_to_left": True})
+    train(toy_data, folder, settings, observer=Silence(), stop=threading.Event())
     return folder
 
 

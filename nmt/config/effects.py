@@ -39,8 +39,9 @@ def _has_tokenizer(settings: Settings) -> bool:
     return bool(settings.tokenizer.file or settings.tokenizer.src_file)
 
 
-_OF_SOURCE = (
-    "encoder_cell encoder_size encoder_layers encoder_dropout bidirectional reverse_source attention decoder_init"
+_OF_TRANSLATION = (
+    "encoder_cell encoder_size encoder_layers encoder_dropout bidirectional reverse_source attention decoder_init "
+    "right_to_left"
 )
 _OF_PAIRS = (
     "max_characters max_pieces max_length_ratio drop_duplicates drop_copies max_repeats drop_overlap "
@@ -48,7 +49,7 @@ _OF_PAIRS = (
 )
 
 _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str], ...]] = (
-    ("model", tuple(_OF_SOURCE.split()), _is_lm, "a language model"),
+    ("model", tuple(_OF_TRANSLATION.split()), _is_lm, "a language model"),
     ("training", ("batch_tokens", "bleu_tokenizer", "validation_weights"), _is_lm, "a language model"),
     ("search", tuple(SearchSettings.model_fields), _is_lm, "a language model"),
     ("training", ("segment_rows", "segment_steps", "carry_state"), lambda s: not _is_lm(s), "a translation model"),

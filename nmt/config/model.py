@@ -84,6 +84,8 @@ class ModelSettings(Section):
     2016, sec. 3.2)."""
     reverse_source: bool = True
     """Reverse the source (Sutskever et al., 2014)."""
+    right_to_left: bool = False
+    """Write the translation from its last piece to its first: for models that rescore (Liu et al., 2016)."""
     attention: Literal["dot", "scaled_dot", "general", "additive", "none"] = "general"
     """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015); none: the decoder sees the
     source only in its initial state (Sutskever et al., 2014)."""

@@ -180,6 +180,7 @@ class Engine(Generic[Memory, State]):
         *,
         batch_tokens: int,
         reverse_source: bool,
+        right_to_left: bool = False,
         beams: int = 1,
         recorder: Recorder | None = None,
     ) -> None:
@@ -191,6 +192,8 @@ class Engine(Generic[Memory, State]):
             batch_tokens: Budget of sentences x beams x longest source of what is searched at once; 0: as suits the
                 model's device.
             reverse_source: Whether sources are reversed.
+            right_to_left: Whether translations are written from their last piece to their first; what a sentence has as
+                prefix is then how its translation ends.
             beams: Hypotheses of a sentence.
             recorder: Records the steps of batches; None: they are made one by one.
         """
@@ -198,7 +201,7 @@ class Engine(Generic[Memory, State]):
         self._model = model
         self._start = start
         self._batch_tokens = batch_tokens or (_GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS)
-        self._reverse_source = reverse_source
+        self._reverse_source, self._right_to_left = reverse_source, right_to_left
         steps = _STEPS_AT_ONCE if recorder or model.device.type == "cuda" else 1
         self._advance = partial(_advanced, model, steps)
         self._row_multiple = _ROW_MULTIPLE if recorder else 1
@@ -232,6 +235,8 @@ class Engine(Generic[Memory, State]):
         src = FlatSequences.from_lists([sentence.ids for sentence in sentences])
         batch = source_batch(src, np.arange(len(src)), reverse_source=self._reverse_source)
         batch = SourceBatch(sent(batch.ids, self._model.device), sent(batch.lengths, self._model.device))
+        if self._right_to_left:
+            sentences = [replace(sentence, prefix=sentence.prefix[::-1]) for sentence in sentences]
         frontier = self._start(sentences, batch.lengths)  # looks at lengths, before a GPU has to do anything
         state = self._model.start(self._model.encode(batch))
         numbers = tuple(sentence.number for sentence in sentences)
@@ -301,11 +306,14 @@ class Engine(Generic[Memory, State]):
         return ended
 
     def _readable(self, hypothesis: Hypothesis, length: int) -> Hypothesis:
-        """Put the attention into the order in which people read the source, without `</s>` and padding."""
-        if hypothesis.attention is None:
-            return hypothesis
-        attention = padded(hypothesis.attention[:, :length], length, dim=1)  # no piece yet: no width yet
-        return replace(hypothesis, attention=attention.flip(1) if self._reverse_source else attention)
+        """Put pieces and attention into the order in which people read both sides, without `</s>` and padding."""
+        ids, attention = hypothesis.ids, hypothesis.attention
+        if attention is not None:
+            attention = padded(attention[:, :length], length, dim=1)  # no piece yet: no width yet
+            attention = attention.flip(1) if self._reverse_source else attention
+        if self._right_to_left:
+            ids, attention = ids[::-1], None if attention is None else attention.flip(0)
+        return replace(hypothesis, ids=ids, attention=attention)
 
 
 def _advanced(
@@ -326,6 +334,7 @@ def search_batches(
     *,
     settings: SearchSettings,
     reverse_source: bool,
+    right_to_left: bool = False,
     with_attention: bool = False,
 ) -> list[Hypothesis]:
     """Search for the translations of sources, pieces without `</s>`; return the best one of each, in order.
@@ -337,7 +346,12 @@ def search_batches(
     """
     start = start_of(settings, Kind(with_attention=with_attention))
     engine = Engine(
-        model, start, batch_tokens=settings.batch_tokens, reverse_source=reverse_source, beams=settings.beam_size
+        model,
+        start,
+        batch_tokens=settings.batch_tokens,
+        reverse_source=reverse_source,
+        right_to_left=right_to_left,
+        beams=settings.beam_size,
     )
     sentences = [Sentence(tuple(ids), number) for number, ids in enumerate(sources)]
     # the longest first: what does not fit fails early

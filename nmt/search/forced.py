@@ -65,14 +65,21 @@ class Forced(Rows):
 
 
 def force(
-    model: SearchableModel[Any, Any], sentences: Sequence[Sentence], *, batch_tokens: int, reverse_source: bool
+    model: SearchableModel[Any, Any],
+    sentences: Sequence[Sentence],
+    *,
+    batch_tokens: int,
+    reverse_source: bool,
+    right_to_left: bool = False,
 ) -> dict[int, Hypothesis]:
     """Follow the prefixes of sentences, their whole translations; return these by the numbers of the sentences.
 
     Raises:
         ModelError: The model gives scores that are not finite numbers.
     """
-    engine = Engine(model, Forced.start, batch_tokens=batch_tokens, reverse_source=reverse_source)
+    engine = Engine(
+        model, Forced.start, batch_tokens=batch_tokens, reverse_source=reverse_source, right_to_left=right_to_left
+    )
     waiting = sorted(sentences, key=lambda sentence: len(sentence.prefix))
     found: dict[int, Hypothesis] = {}
     while waiting or engine.busy:

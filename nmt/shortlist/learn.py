@@ -171,7 +171,8 @@ def add_lexicon(
     if len(rows) > max_pairs:
         rng = np.random.default_rng(settings.training.seed)
         rows = np.sort(rng.choice(len(rows), size=max_pairs, replace=False))
-    pairs = TrainingPairs(data.train_src.take(rows), data.train_tgt.take(rows), settings.model.reverse_source)
+    sides, directions = (data.train_src.take(rows), data.train_tgt.take(rows)), settings.model
+    pairs = TrainingPairs(*sides, directions.reverse_source, right_to_left=directions.right_to_left)
     src_size, counts = len(data.tokenizers.src), data.target_counts
     with Logbook(model_dir, Silence()) as logbook:  # while somebody trains, the card is theirs to write
         lexicon = learn_lexicon(reader, pairs, src_size=src_size, counts=counts, size=size, on_progress=on_progress)

@@ -28,6 +28,7 @@ def follow(translator: Translator, pairs: Sequence[tuple[str, str]]) -> list[Hyp
         sentences,
         batch_tokens=settings.search.batch_tokens,
         reverse_source=settings.model.reverse_source,
+        right_to_left=settings.model.right_to_left,
     )
     return [found[number] for number in range(len(pairs))]
 

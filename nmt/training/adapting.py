@@ -95,6 +95,10 @@ def adapt_model(
     """
     refuse_used(out_dir)
     model, settings = load_model(model_dir, device=torch.device("cpu"))
+    if settings.model.right_to_left:
+        raise ModelError(
+            f"{model_dir} has model.right_to_left = true; corrections teach models that write to the right"
+        )
     tokenizers = load_own_tokenizers(model_dir)
     if not _has_pieces_of(tokenizers, data.tokenizers):
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")

@@ -63,6 +63,8 @@ class TrainingPairs:
     """Segment sources and targets anew in each epoch; None: they stay as they were prepared."""
     noiser: AddNoise | None = None
     """Noises some pairs in each epoch, before they are segmented anew."""
+    right_to_left: bool = False
+    """Whether targets are learnt from their last piece to their first."""
 
     def __len__(self) -> int:
         return len(self.src)
@@ -75,7 +77,7 @@ class TrainingPairs:
         if self.resamplers is not None:
             of_src, of_tgt = self.resamplers
             src, tgt = of_src.resample(src, rows, seed=seed), of_tgt.resample(tgt, rows, seed=seed)
-        return TrainingPairs(src, tgt, self.reverse_source)
+        return TrainingPairs(src, tgt, self.reverse_source, right_to_left=self.right_to_left)
 
     def lengths(self, *, seed: int) -> tuple[Lengths, Lengths]:
         """Return the lengths of all sources and targets in the epoch that has this seed, in 4 bytes a pair.
@@ -99,7 +101,8 @@ class TrainingPairs:
     def batch(self, rows: Rows) -> Batch:
         """Pad the pairs of `rows`."""
         src, tgt, all_rows = self.src.take(rows), self.tgt.take(rows), np.arange(len(rows))
-        return Batch(source_batch(src, all_rows, reverse_source=self.reverse_source), target_batch(tgt, all_rows))
+        sources = source_batch(src, all_rows, reverse_source=self.reverse_source)
+        return Batch(sources, target_batch(tgt, all_rows, right_to_left=self.right_to_left))
 
 
 def _narrow(lengths: NDArray[np.int32], first: int = 0) -> Lengths:

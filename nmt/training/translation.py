@@ -80,6 +80,7 @@ class TranslationTask:
             settings.model.reverse_source,
             resamplers,
             make_noiser(data, settings) if training.noise else None,
+            settings.model.right_to_left,
         )
         order = DataOrder(pairs, training.batch_tokens, training.seed, self.shares)
         self.feed = Feed(order, training.accumulate, place.ranks, pin=place.device.type == "cuda")
@@ -203,7 +204,7 @@ class Validator:
 
     def loss(self, model: Seq2Seq, stop: StopRequest) -> float | None:
         """Return the cross-entropy in nats a piece; None if asked to stop."""
-        src, tgt = self.pairs.src, self.pairs.tgt
+        src, tgt, directions = self.pairs.src, self.pairs.tgt, self.settings.model
         order = np.lexsort((src.lengths, tgt.lengths))
         on_gpu = model.device.type == "cuda"
         tokens = _BATCH_TOKENS_ON_GPU if on_gpu else _BATCH_TOKENS
@@ -212,8 +213,8 @@ class Validator:
         for rows in np.split(order, bounds[1:-1]):
             if stop.is_set():
                 return None
-            sources = source_batch(src, rows, reverse_source=self.settings.model.reverse_source)
-            batch = Batch(sources, target_batch(tgt, rows))
+            sources = source_batch(src, rows, reverse_source=directions.reverse_source)
+            batch = Batch(sources, target_batch(tgt, rows, right_to_left=directions.right_to_left))
             batch = batch.pinned().to(model.device) if on_gpu else batch
             with autocast(model.device, self.precision):
                 features, gold = piece_features(model, batch)
@@ -227,7 +228,7 @@ class Validator:
         kinds = self.settings.tokenizer.placeholders
         src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": 1})
         order, best = np.argsort(src.lengths, kind="stable"), dict[int, Hypothesis]()
-        on_gpu, reverse_source = model.device.type == "cuda", self.settings.model.reverse_source
+        on_gpu, directions = model.device.type == "cuda", self.settings.model
         searched, block = (for_gpu(model, self.precision), _BLOCK_ON_GPU) if on_gpu else (model, _BLOCK)
         for first in range(0, len(order), block):
             if stop.is_set():
@@ -235,7 +236,12 @@ class Validator:
             rows = order[first : first + block]
             sources = [src.row(row) for row in rows]
             found = search_batches(
-                searched, sources, settings=search, reverse_source=reverse_source, with_attention=bool(kinds)
+                searched,
+                sources,
+                settings=search,
+                reverse_source=directions.reverse_source,
+                right_to_left=directions.right_to_left,
+                with_attention=bool(kinds),
             )
             best.update(zip(rows.tolist(), found, strict=True))
         texts = self.tokenizers.tgt.decode([best[row].ids for row in range(len(src))])

@@ -37,7 +37,7 @@ from nmt.translate.helpers import Answer, Helper, Share
 from nmt.translate.language import Rescoring, TargetLanguage
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
-from nmt.translate.words import check_tag, check_words, continuing, forbid, opening
+from nmt.translate.words import check_directed, check_tag, check_words, continuing, forbid, opening
 from nmt.translation_memory import TranslationMemory
 
 if TYPE_CHECKING:
@@ -112,11 +112,12 @@ class Translator:
         for path, (_, other) in zip(paths[1:], loaded[1:], strict=True):
             if list(map(sha256, tokenizer_files(path))) != list(map(sha256, tokenizer_files(first))):
                 raise ModelError(f"{path} has other tokenizers than {first}; the models of an ensemble share them")
-            if other.model.reverse_source != settings.model.reverse_source:
-                raise ConfigError(
-                    f"{path} has model.reverse_source = {str(other.model.reverse_source).lower()}, "
-                    f"{first} has the opposite; the models of an ensemble read in one direction"
-                )
+            for name, act in (("reverse_source", "read"), ("right_to_left", "write")):
+                if (own := getattr(other.model, name)) != getattr(settings.model, name):
+                    raise ConfigError(
+                        f"{path} has model.{name} = {str(own).lower()}, {first} has the opposite; the models of an "
+                        f"ensemble {act} in one direction"
+                    )
         arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
         models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
         tokenizers = load_own_tokenizers(first)
@@ -242,6 +243,8 @@ class Translator:
         """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""
         if options.required or options.terms or options.forbidden:
             check_words(self.tokenizers.tgt, options, normalise)
+        if self.settings.model.right_to_left:
+            check_directed(options, weighed=self.language is not None and not options.lm_rescore)
         if options.tag is not None:
             check_tag(self.tokenizers.src, options.tag)
         data = self.settings.data
@@ -286,6 +289,7 @@ class Translator:
             start_of(search, kind),
             batch_tokens=search.batch_tokens,
             reverse_source=self.settings.model.reverse_source,
+            right_to_left=self.settings.model.right_to_left,
             beams=max(search.beam_size, kind.n_best),
             recorder=recorder_for(self.model.device),
         )
@@ -299,11 +303,11 @@ class Translator:
                 f"search.shortlist = {search.shortlist} lacks pieces that pairs of a memory may have; set it to 0"
             )
         before = tuple(self.tokenizers.src.encode([tag])[0]) if tag else ()
-        count, least = search.memory_pairs, search.memory_least
+        count, least, step = search.memory_pairs, search.memory_least, -1 if self.settings.model.right_to_left else 1
 
         def find(ids: Sequence[int]) -> list[Neighbour]:
             found = memory.neighbours(ids[len(before) :], count=count, least=least)
-            return [replace(pair, src=before + pair.src) for pair in found] if before else found
+            return [replace(pair, src=before + pair.src, tgt=pair.tgt[::step]) for pair in found]
 
         vote = Vote(search.memory_nearest, search.memory_reach, search.memory_weight)
 

@@ -55,6 +55,20 @@ def check_words(tokenizer: Tokenizer, options: Options, normalise: Callable[[str
                 raise UsageError(f"translations must contain {word!r}, but must not contain {other!r}")
 
 
+def check_directed(options: Options, *, weighed: bool) -> None:
+    """Refuse, for a model that writes from right to left, what follows a translation from its beginning on; `weighed`:
+    a language model is to choose pieces."""
+    asked = {
+        "prefixes": options.prefix_after_tab,
+        "terms": options.terms is not None,
+        "required words": bool(options.required),
+        "forbidden words": bool(options.forbidden),
+        "a language model without lm_rescore": weighed,
+    }
+    for what in (name for name, is_asked in asked.items() if is_asked):
+        raise ConfigError(f"{what}: expected a model that writes from left to right, found model.right_to_left = true")
+
+
 def check_tag(tokenizer: Tokenizer, tag: str) -> None:
     """Raise a ConfigError if the tokenizer of the source has no such piece."""
     if tag not in tokenizer.symbols:

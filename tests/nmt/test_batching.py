@@ -43,6 +43,13 @@ def test_targets_are_shifted_and_padding_is_no_piece() -> None:
     assert batch.pieces.tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_targets_that_are_written_from_right_to_left_are_turned_around_within_their_lengths() -> None:
+    batch = target_batch(FlatSequences.from_lists(ROWS), np.array([0, 1, 2]), right_to_left=True)
+    assert batch.inputs.tolist() == [[2, 7, 6, 5], [2, 8, 0, 0], [2, 10, 9, 0]]
+    assert batch.outputs.tolist() == [[7, 6, 5, 3], [8, 3, 0, 0], [10, 9, 3, 0]]
+    assert batch.pieces.tolist() == [0, 1, 2, 3, 4, 5, 8, 9, 10]
+
+
 def test_halves_are_the_rows_of_the_whole() -> None:
     flat, rows = FlatSequences.from_lists(ROWS), np.array([0, 1, 2])
     whole = Batch(source_batch(flat, rows, reverse_source=True), target_batch(flat, rows))

@@ -1,7 +1,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,12 +76,13 @@ def begin(sentences: Sequence[Sentence], src_lengths: Tensor, *, beam_size: int 
 
 
 def engine_of(
-    model: TableModel, *, batch_tokens: int = 60, reverse_source: bool = False, **kind: Any
+    model: TableModel, *, batch_tokens: int = 60, reverse_source: bool = False, right_to_left: bool = False, **kind: Any
 ) -> Engine[list[int], Any]:
     def start(sentences: Sequence[Sentence], src_lengths: Tensor) -> Frontier:
         return begin(sentences, src_lengths, **kind)
 
-    return Engine(model, start, batch_tokens=batch_tokens, reverse_source=reverse_source)
+    directions = {"reverse_source": reverse_source, "right_to_left": right_to_left}
+    return Engine(model, start, batch_tokens=batch_tokens, **directions)
 
 
 def found_by(engine: Engine[list[int], Any]) -> dict[int, list[Hypothesis]]:
@@ -169,6 +170,21 @@ def test_scores_and_attention_do_not_depend_on_the_company(
         engine.add(rng.sample(ALL, len(ALL)))
         for number, hypotheses in found_by(engine).items():
             assert_same(hypotheses, alone[number])
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_what_is_written_from_right_to_left_is_turned_around_with_its_attention(
+    random_decoder: RandomDecoder, beam_size: int
+) -> None:
+    model = model_of(random_decoder, end=1.0)
+    usual, turned = (engine_of(model, right_to_left=turns, beam_size=beam_size) for turns in (False, True))
+    for engine in (usual, turned):
+        engine.add(ALL)
+    expected, found = found_by(usual), found_by(turned)
+    assert any(len(one.ids) > 2 for some in expected.values() for one in some)
+    for number, hypotheses in expected.items():
+        around = [replace(one, ids=one.ids[::-1], attention=one.attention.flip(0)) for one in hypotheses]
+        assert_same(found[number], around)
 
 
 def test_looking_less_often_who_is_over_changes_nothing(model: TableModel) -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,15 @@ def test_a_given_translation_is_as_probable_as_its_pieces_and_its_end_together(r
         assert found.ids == target
         assert found.log_probability == pytest.approx(float(sum(log_probs)), abs=1e-5)
         assert found.score == found.log_probability / len(pieces)
+
+
+def test_from_right_to_left_a_given_translation_is_as_probable_as_turned_around(random_model: RandomModel) -> None:
+    model = random_model(1)
+    turned = [replace(one, prefix=one.prefix[::-1]) for one in SENTENCES]
+    expected = followed(model, turned)
+    found = force(model, SENTENCES, batch_tokens=0, reverse_source=False, right_to_left=True)
+    assert found == {number: replace(one, ids=one.ids[::-1]) for number, one in expected.items()}
+    assert found[0].ids == SENTENCES[0].prefix == (5, 4)
 
 
 def test_what_a_model_thinks_does_not_depend_on_what_is_beside(random_model: RandomModel) -> None:

@@ -227,6 +227,13 @@ def test_a_language_model_is_refused(toy_language_model: Path, toy_data: Prepare
         adapt_model(toy_language_model, tmp_path / "new", [PAIR], data=toy_data)
 
 
+def test_a_model_that_writes_from_right_to_left_is_refused(
+    right_to_left_model: Path, toy_data: PreparedData, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"right-to-left has model.right_to_left = true; corrections teach"):
+        adapt_model(right_to_left_model, tmp_path / "new", [PAIR], data=toy_data)
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [("a", "1 column with text of 1"), ("a\t ", "1 column with text of 2"), ("a\tb\tc", "3 columns with text of 3")],

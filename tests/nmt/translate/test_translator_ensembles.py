@@ -51,6 +51,11 @@ def test_models_that_do_not_fit_are_refused(toy_model: Path, tmp_path: Path, tok
         f"{forwards} has model.reverse_source = false, {toy_model} has the opposite; "
         "the models of an ensemble read in one direction"
     )
+    other_way = untrained(tmp_path / "other way", own, "model.right_to_left=true")
+    with pytest.raises(
+        ConfigError, match=r"model.right_to_left = true, .* has the opposite; .* write in one direction$"
+    ):
+        Translator.load(toy_model, other_way, device="cpu")
 
 
 def test_models_of_other_shapes_decide_together(toy_model: Path, tmp_path: Path) -> None:
