@@ -14,7 +14,8 @@ def plot(
 ) -> None:
     """Draw the curves of a run into a PNG, and print its path.
 
-    Loss, perplexity, BLEU, learning rate, speed and gradient norm; the run may still be going on.
+    Loss, perplexity, BLEU, learning rate, speed and gradient norm, with a star at the BLEU of the model that was kept;
+    the run may still be going on.
 
     This needs matplotlib, the optional extra "plot": in a checkout of nmt, pip install '.\\[plot]'. No window
     is opened.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import ModelError
-from nmt.io.files import replacing, written
+from nmt.io.files import read_json, replacing, written
 from nmt.report.pictures import LONGEST_TITLE, STYLE, drawing, printable
 from nmt.training.observers import METRICS, read_metrics
 
@@ -73,10 +74,10 @@ def draw_curves(model_dir: Path, picture: Path | None = None) -> Path:
 
     A link in the place of its own is replaced: it may have come with the folder. One that is named is followed.
     """
-    curves = read_curves(model_dir)
+    curves, kept = read_curves(model_dir), kept_step(model_dir)
     own = model_dir / PICTURE
     with drawing(replacing(own) if picture is None else written(picture), STYLE) as file:
-        curves_figure(curves, title=model_dir.resolve().name).savefig(file, format="png")
+        curves_figure(curves, title=model_dir.resolve().name, kept=kept).savefig(file, format="png")
     return picture or own
 
 
@@ -99,8 +100,16 @@ def read_curves(model_dir: Path) -> dict[str, Curve]:
     return {name: Curve(*np.array(found).T) for name, found in points.items()}
 
 
-def curves_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
-    """Lay out a panel for every number, and one legend for all of them."""
+def kept_step(model_dir: Path) -> int | None:
+    """Read of which step the model of a run is; None: no validation has kept one yet, or nobody can tell."""
+    with suppress(FileNotFoundError, ModelError, KeyError, TypeError):
+        step = read_json(model_dir / "model.json", ModelError)["training"]["step"]
+        return step if type(step) is int else None
+    return None
+
+
+def curves_figure(curves: Mapping[str, Curve], *, title: str, kept: int | None) -> "Figure":
+    """Lay out a panel for every number, and one legend for all of them; the step that was kept gets a star."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator
@@ -111,7 +120,7 @@ def curves_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
     of_text = "valid/loss" in curves and _BLEU not in curves
     legend: dict[str, Artist] = {}
     for axes, panel in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
-        legend |= _draw_panel(axes, panel, curves, of_text=of_text)
+        legend |= _draw_panel(axes, panel, curves, of_text=of_text, kept=kept)
         axes.set_xlabel("step")
         axes.set_xlim(0, 1.03 * max(1.0, last_step))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -122,7 +131,9 @@ def curves_figure(curves: Mapping[str, Curve], *, title: str) -> "Figure":
     return figure
 
 
-def _draw_panel(axes: "Axes", panel: _Panel, curves: Mapping[str, Curve], *, of_text: bool) -> "dict[str, Artist]":
+def _draw_panel(
+    axes: "Axes", panel: _Panel, curves: Mapping[str, Curve], *, of_text: bool, kept: int | None
+) -> "dict[str, Artist]":
     """Draw the curves of a panel, or say why there are none; return the entries of the legend."""
     from matplotlib.ticker import FuncFormatter
 
@@ -141,12 +152,12 @@ def _draw_panel(axes: "Axes", panel: _Panel, curves: Mapping[str, Curve], *, of_
         line: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.6, "markersize": 4}
         marker = "o" if len(curve.steps) <= _MARKED_POINTS else ""
         (legend[label],) = axes.plot(curve.steps, curve.values, marker=marker, **line)
-    if bleu := shown.get(_BLEU):
-        best = int(bleu.values.argmax())
+    if (bleu := shown.get(_BLEU)) and kept in bleu.steps:
+        at = bleu.steps == kept
         (star,) = axes.plot(
-            bleu.steps[best], bleu.values[best], "*", color="black", markersize=14, markeredgecolor="white", zorder=3
+            bleu.steps[at], bleu.values[at], "*", color="black", markersize=14, markeredgecolor="white", zorder=3
         )
-        legend[f"best BLEU: {bleu.values[best]:.1f} at step {bleu.steps[best]:,.0f}"] = star
+        legend[f"kept: step {kept:,}, BLEU {bleu.values[at][0]:.1f}"] = star
     if shown:
         _scale(axes, title, panel.scale, np.concatenate([curve.values for curve in shown.values()]))
     else:

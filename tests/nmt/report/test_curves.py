@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from nmt.errors import ModelError
-from nmt.report.curves import Curve, curves_figure, draw_curves, read_curves, thin
+from nmt.report.curves import Curve, curves_figure, draw_curves, kept_step, read_curves, thin
 from nmt.training.observers import Records
 
 TITLES = [
@@ -43,7 +43,7 @@ def write(folder: Path, *records: dict[str, Any], end: str = "") -> Path:
 
 
 def figure_of(folder: Path) -> Figure:
-    return curves_figure(read_curves(folder), title=folder.name)
+    return curves_figure(read_curves(folder), title=folder.name, kept=kept_step(folder))
 
 
 def points(axes: Axes, line: int = 0) -> list[tuple[float, float]]:
@@ -74,15 +74,24 @@ def test_every_number_has_its_panel_over_the_steps(tmp_path: Path) -> None:
     assert {axes.get_xlabel() for axes in figure.axes} == {"step"}
     assert {axes.get_xlim()[0] for axes in figure.axes} == {0}
     assert len({axes.get_xlim()[1] for axes in figure.axes}) == 1
-    assert legend_of(figure) == ["training", "validation", "best BLEU: 12.0 at step 100"]
+    assert legend_of(figure) == ["training", "validation"]
 
 
-def test_the_first_of_the_best_bleu_scores_is_marked(tmp_path: Path) -> None:
+def test_the_step_of_the_model_that_was_kept_is_marked_whatever_its_bleu(tmp_path: Path) -> None:
     scores = {1000: 12.0, 2000: 30.5, 3000: 30.5, 4000: 29.0}
-    figure = figure_of(write(tmp_path / "run", *(valid(step, bleu=bleu) for step, bleu in scores.items())))
+    run = write(tmp_path / "run", *(valid(step, bleu=bleu) for step, bleu in scores.items()))
+    (run / "model.json").write_text('{"training": {"step": 4000}}')
+    figure = figure_of(run)
     star = figure.axes[2].lines[1]
-    assert (star.get_marker(), points(figure.axes[2], 1)) == ("*", [(2000, 30.5)])
-    assert "best BLEU: 30.5 at step 2,000" in legend_of(figure)
+    assert (star.get_marker(), points(figure.axes[2], 1)) == ("*", [(4000, 29.0)])
+    assert legend_of(figure) == ["validation", "kept: step 4,000, BLEU 29.0"]
+
+
+@pytest.mark.parametrize("card", ["", "[]", '{"training": 1}', '{"training": {"step": "1000"}}', '{"training": {}}'])
+def test_no_step_is_marked_where_the_card_names_none(tmp_path: Path, card: str) -> None:
+    run = write(tmp_path / "run", valid(1000, bleu=12.0))
+    (run / "model.json").write_text(card)
+    assert legend_of(figure_of(run)) == ["validation"]
 
 
 def test_a_run_without_validation_says_so(tmp_path: Path) -> None:
@@ -214,7 +223,10 @@ def test_any_folder_name_can_be_drawn(tmp_path: Path, name: str) -> None:
 
 
 def test_a_name_that_is_not_utf_8_can_be_drawn() -> None:
-    assert curves_figure({"train/loss": Curve(np.ones(1), np.ones(1))}, title="a\udcff").get_suptitle() == "a\ufffd"
+    assert (
+        curves_figure({"train/loss": Curve(np.ones(1), np.ones(1))}, title="a\udcff", kept=None).get_suptitle()
+        == "a\ufffd"
+    )
 
 
 def test_what_the_recorder_writes_is_read(tmp_path: Path) -> None:

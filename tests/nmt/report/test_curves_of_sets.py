@@ -13,7 +13,7 @@ def further(tmp_path: Path, *names: str) -> Figure:
     losses = {f"{name}/loss": 5.0 for name in names}
     record = {"kind": "valid", "step": 100, "loss": 3.0, "perplexity": 20.0, "bleu": 12.0, **losses}
     (tmp_path / "metrics.jsonl").write_text(json.dumps(record) + "\n")
-    return curves_figure(read_curves(tmp_path), title="run")
+    return curves_figure(read_curves(tmp_path), title="run", kept=None)
 
 
 def points(axes: Axes, line: int) -> list[tuple[float, float]]:
@@ -30,7 +30,7 @@ def test_further_validation_sets_have_curves_of_their_own(tmp_path: Path) -> Non
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     curves = read_curves(tmp_path)
     assert curves.keys() >= {"valid/loss", "valid/news/loss", "valid/news/bleu", "valid/a/b/loss"}
-    figure = curves_figure(curves, title="run")
+    figure = curves_figure(curves, title="run", kept=200)
     loss, _, bleu, *_ = figure.axes
     assert [points(loss, line) for line in range(4)] == [
         [(50, 4.0)],
@@ -46,7 +46,7 @@ def test_further_validation_sets_have_curves_of_their_own(tmp_path: Path) -> Non
         "validation",
         "validation on news",
         "validation on a/b",
-        "best BLEU: 13.0 at step 200",
+        "kept: step 200, BLEU 13.0",
     ]
 
 
