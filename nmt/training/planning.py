@@ -178,11 +178,11 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
             f"{schedule.peak:g}; lower training.warmup_steps, or train longer"
         )
     if schedule.warmup_steps < training.warmup_steps:
-        rises = f"rises for {counted(schedule.warmup_steps, 'step')}, a tenth of the run"
+        rises = f"rises for {counted(schedule.warmup_steps, 'step')}"
         how = rises if schedule.warmup_steps else "is at its peak from the first step on"
         yield (
-            f"the learning rate {how}: training.warmup_steps = {training.warmup_steps:,} is too long for "
-            f"{training.time or counted(steps, 'step')}"
+            f"the learning rate {how}: training.warmup_steps = {training.warmup_steps:,} is more than a tenth of the "
+            f"run ({training.time or counted(steps, 'step')})"
         )
     if processes > 1 and training.threads not in ("auto", 1):
         yield (

@@ -41,7 +41,7 @@ _REASONS = {
     "training.schedule": "which ends at zero",
     "training.warmup_steps": "only until the moments of the optimiser are known",
     "training.patience": "few pairs are soon learnt",
-    "training.validate_every": "about once an epoch",
+    "training.validate_every": "{often}",
 }
 """Why a run that begins with the weights of a parent does not do as the parent did."""
 _VALIDATION = ("valid_src", "valid_tgt", "valid_text")
@@ -88,7 +88,7 @@ def resolve_settings(
         known = tokenizers is None or load_own_tokenizers(settings.training.parent).files == tokenizers.files
         suited = _after(parent, prepared, pieces, share_of_rate=_SHARE_OF_RATE if known else 1.0)
         settings = load_settings(recipe, overrides, base=suited)
-        reasons = _reasons(parent, suited, settings)
+        reasons = _reasons(parent, suited, settings, pieces)
     if begun:
         settings = _with_beginnings_of(begun, settings)
     for name, (old, new) in _asked_of_the_tokenizer(prepared, settings).items():
@@ -154,14 +154,20 @@ def _after(parent: Settings, prepared: Settings, pieces: int, *, share_of_rate: 
     return prepared.model_copy(update={"model": parent.model, "search": parent.search, "training": fitted})
 
 
-def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str]:
-    """Say where a run does otherwise than its parent, and why, unless it was told to."""
+def _reasons(parent: Settings, suited: Settings, settings: Settings, pieces: int) -> list[str]:
+    """Say where a run on so many target pieces does otherwise than its parent, and why, unless it was told to."""
     told = changed_settings(suited, settings, "training")
     changes = {
         name: values for name, values in changed_settings(parent, suited, "training").items() if name not in told
     }
+    training = settings.training
+    is_of_text = settings.model.kind == "lm"
+    batch = training.segment_rows * training.segment_steps if is_of_text else training.batch_tokens
+    epochs = training.validate_every / max(1, pieces // (batch * training.accumulate))
+    every, times = f"once in {epochs:.2g} epochs", f"{1 / epochs:.2g} times an epoch"
+    often = "once an epoch" if 0.8 < epochs < 1.25 else every if epochs > 1 else times
     return [
-        f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why}"
+        f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why.format(often=f'about {often}')}"
         for name, why in _REASONS.items()
         if name in changes
     ]

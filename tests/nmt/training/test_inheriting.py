@@ -205,6 +205,24 @@ def test_settings_are_those_of_the_parent_but_for_a_gentler_schedule(toy_model: 
     assert (few.warmup_steps, few.validate_every) == (1, 50)
 
 
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        (9000, "150 -> 60, about once an epoch"),
+        (1500, "150 -> 50, about once in 5 epochs"),
+        (300_000, "150 -> 500, about 4 times an epoch"),
+    ],
+)
+def test_how_often_a_run_validates_is_said_as_it_is(toy_model: Path, tmp_path: Path, pieces: int, told: str) -> None:
+    overrides = [f"training.parent={toy_model}"]
+    _, changes = resolve_settings(load_settings(), tmp_path, recipe=None, overrides=overrides, pieces=pieces)
+    assert any(change.endswith(f"validate_every: {told}") for change in changes), changes
+    _, changes = resolve_settings(
+        load_settings(), tmp_path, recipe=None, overrides=[*overrides, "training.batch_tokens=50"], pieces=9000
+    )
+    assert any(change.endswith("-> 60, about 3 times an epoch") for change in changes)
+
+
 def test_with_other_pieces_the_rate_is_the_parents(toy_data: PreparedData, toy_model: Path, tmp_path: Path) -> None:
     overrides, other = [f"training.parent={toy_model}"], Tokenizer(train_tokenizer(["a b"], kind="char", vocab_size=16))
     rates = [

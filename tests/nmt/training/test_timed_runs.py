@@ -45,8 +45,8 @@ def test_a_run_of_so_much_time_is_a_run_of_the_steps_that_fit_to_the_bit_also_wh
         f"{steps} steps of 0.333 s fit; the run keeps that number, also where it is continued",
     ]
     assert (
-        f"the learning rate rises for {steps // 10} steps, a tenth of the run: training.warmup_steps = 20 is too long "
-        "for 20s"
+        f"the learning rate rises for {steps // 10} steps: training.warmup_steps = 20 is more than a tenth of the run "
+        "(20s)"
     ) in stopped.messages
     assert not any(message.startswith("timing") for message in rest.messages)
     same = changed(timed, time="", max_steps=steps, warmup_steps=steps // 10)
