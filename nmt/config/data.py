@@ -73,7 +73,8 @@ class DataSettings(Section):
     """Further corpora of pairs, in other formats too, each with its weight and tag: [[data.corpora]] in a recipe."""
     replay: Path | None = None
     """Data prepared before, whose text is read again beside this one, so that a model that learnt from it forgets less:
-    its corpora, and the first validation set that it was given under the name "replay"."""
+    its corpora, but for pairs of a validation or test text, and under the name "replay" its first validation set, held
+    out or given."""
     replay_share: float = Field(default=0.5, gt=0.0, lt=1.0)
     """Share of the pairs of an epoch that are of `replay`, sampled anew in each."""
     train_text: tuple[Path, ...] = ()

@@ -11,7 +11,7 @@ from typing import Final, Generic, NamedTuple
 
 from nmt.config import CorpusSettings, DataSettings, TrainingCorpusSettings
 from nmt.corpus import FORMATS
-from nmt.corpus.base import Block, PairFiles, PairSource, R, Source
+from nmt.corpus.base import Block, PairFiles, PairSource, R, Source, Unit, cut_strings
 from nmt.corpus.fields import Wanted
 from nmt.corpus.hub import PREFIX, DatasetName, HubDataset
 from nmt.corpus.plain import ParallelFiles, TextFiles, TsvFiles
@@ -19,8 +19,8 @@ from nmt.errors import ConfigError, DataError
 from nmt.io.compressed import COMPRESSIONS, split_suffix
 from nmt.io.files import sha256
 from nmt.io.lines import Line, Pair
-from nmt.prepared.manifest import InputRecord, read_manifest
-from nmt.prepared.store import prepared_settings
+from nmt.prepared.manifest import VALID, InputRecord, read_manifest
+from nmt.prepared.store import PreparedData, prepared_settings
 
 REPLAY: Final = "replay"
 """What reports call the text of data that were prepared before."""
@@ -51,6 +51,8 @@ class Corpus(Generic[R]):
     """Whether its sources are in the language of the targets."""
     is_replayed: bool = False
     """Whether it is text of data that were prepared before, of which an epoch has a share."""
+    tags: Sequence[str | None] = ()
+    """What is put before each record by itself, where they were held out of several corpora."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,17 @@ def find_pairs(data: DataSettings) -> Inputs[Pair]:
 
 
 def _find_replayed(folder: Path, named: Named) -> Inputs[Pair]:
-    """Find the text that a folder of data was prepared from, and its first validation set."""
+    """Find the text that a folder of data was prepared from, and its first validation set, or what it has held out."""
     data = prepared_settings(folder, read_manifest(folder)).data
     if data.train_text:
         raise ConfigError(f"{folder} (data.replay) was prepared from text for a language model, not from pairs")
     old: Named = []
     first_set = {} if data.valid_src else {"validation": data.validation[:1]}
     train, valid = _find_train(data, old), _find_valid(data.model_copy(update={"validation": (), **first_set}), old)
+    if not valid:
+        prepared = PreparedData.open(folder)
+        valid = (Corpus(REPLAY, HeldOut(prepared), tags=prepared.valid_tags),)
+        old.append(("held out", valid[0].source.files))
     named += [(f"data.replay: {setting}", text) for setting, text in old]
 
     def renamed(corpora: Iterable[Corpus[Pair]]) -> tuple[Corpus[Pair], ...]:
@@ -291,6 +297,24 @@ def absolute(name: str) -> str:
         return str(Path(escape(str(Path.cwd()))) / name)  # no character of that folder's own name is that of a pattern
     found = DatasetName.parse(name, Path.cwd())
     return name if found.folder is None else f"{PREFIX}{':'.join(filter(None, (str(found.folder), found.config)))}"
+
+
+class HeldOut(PairSource):
+    """The pairs that data prepared before hold out of their text."""
+
+    def __init__(self, data: PreparedData) -> None:
+        self.name, self.files = REPLAY, (data.folder / VALID,)
+        self._texts = list(zip(data.valid.src_texts, data.valid.tgt_texts, strict=True))
+
+    @property
+    def read_bytes(self) -> int:
+        """All of it: it is in memory."""
+        return self.total_bytes
+
+    def blocks(self, size: int) -> Iterator[Block[Pair]]:
+        """Give the pairs."""
+        units = (Unit(src, tgt, number) for number, (src, tgt) in enumerate(self._texts, start=1))
+        return cut_strings(units, size, file=str(self.files[0]), noun="pair", on_bad_utf8="replace")
 
 
 class Reversed(PairSource):

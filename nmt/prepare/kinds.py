@@ -72,10 +72,12 @@ class RecordKind(ABC, Generic[R]):
         """Clean the texts of a record (`nmt.text.characters`)."""
 
     @abstractmethod
-    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False) -> Judge[R]:
+    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False, of_replayed: bool = False) -> Judge[R]:
         """Make a judge of training records; `overlap` is the text that models are judged by.
 
-        `of_reversed`: it judges pairs whose source is in the language of the targets.
+        Args:
+            of_reversed: It judges pairs whose source is in the language of the targets.
+            of_replayed: It judges text of data prepared before, which had its own validation pairs in it.
         """
 
     def hashes(self, records: Sequence[R]) -> Hashes | None:
@@ -144,9 +146,11 @@ class PairKind(RecordKind[Pair]):
         src, tgt = clean(record.src), clean(record.tgt)
         return record if src is record.src and tgt is record.tgt else record._replace(src=src, tgt=tgt)
 
-    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False) -> Judge[Pair]:
-        """Make the cleaner that the settings ask for."""
+    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False, of_replayed: bool = False) -> Judge[Pair]:
+        """Make the cleaner that the settings ask for; what is replayed has no pair of a validation or test text."""
         data = self.settings.data
+        if of_replayed:
+            data = data.model_copy(update={"drop_overlap": (*data.drop_overlap, "pair")})
         if of_reversed:
             data = data.model_copy(update={"src_lang": data.tgt_lang, "tgt_lang": data.src_lang})
         return make_cleaner(data, overlap).reasons
@@ -228,7 +232,7 @@ class LineKind(RecordKind[Line]):
         """Clean the line."""
         return Line(clean(record.text), record.file, record.line, record.fault)
 
-    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False) -> Judge[Line]:
+    def make_judge(self, overlap: Overlap, *, of_reversed: bool = False, of_replayed: bool = False) -> Judge[Line]:
         """Make a judge that wants more than white space."""
         return _judge
 

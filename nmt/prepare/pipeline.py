@@ -4,7 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, Generic
 
@@ -372,12 +372,13 @@ class _Preparation(Generic[R]):
         kind, sets = self.kind, []
         for corpus in self.inputs.valid:
             records = kind.read(corpus.source.records())
-            complete = [record for record in records if all(chain.from_iterable(kind.texts([record])))]
+            tagged = zip(records, corpus.tags or repeat(corpus.tag), strict=False)
+            complete = [(record, tag) for record, tag in tagged if all(chain.from_iterable(kind.texts([record])))]
             if not complete:
                 which = f" of {corpus.name}" if len(self.inputs.valid) > 1 else ""
                 raise DataError(f"the validation text{which} holds no {kind.complete}")
-            tags, dropped = [corpus.tag] * len(complete), len(records) - len(complete)
-            sets.append(ValidationRecords(corpus.name, complete, tags, dropped))
+            own, tags = zip(*complete, strict=True)
+            sets.append(ValidationRecords(corpus.name, list(own), tags, len(records) - len(complete)))
         return sets
 
     def _describe(self, *blocks: BlockResult) -> str:

@@ -300,8 +300,11 @@ class Stages(Generic[R]):
                 return blocks
         self.on_progress(StageProgress("reading", 0))
         unread = _Unread(folder, self.corpora, self.block)
-        of_reversed = [number for number, corpus in enumerate(self.corpora) if corpus.is_reversed]
-        judges = dict.fromkeys(of_reversed, self.kind.make_judge(overlap, of_reversed=True)) if of_reversed else {}
+        judges = {
+            number: self.kind.make_judge(overlap, of_reversed=one.is_reversed, of_replayed=one.is_replayed)
+            for number, one in enumerate(self.corpora)
+            if one.is_reversed or one.is_replayed
+        }
         make = partial(Sifter, self.kind, self.kind.make_judge(overlap), judges)
         blocks = self._finish("reading", make, unread, Sifted, unread.estimate)
         write_text(complete, json.dumps([sifted.folder.name for sifted in blocks]))

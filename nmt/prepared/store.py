@@ -93,6 +93,15 @@ class PreparedData:
         """The validation set that decides."""
         return self.valid_sets[0]
 
+    @property
+    def valid_tags(self) -> list[str | None]:
+        """The tag before the source of each pair of that set, told by its first pieces."""
+        assert isinstance(self.manifest.counts, Counts)
+        tags, src = self.manifest.counts.validation[0].tags, self.valid.src
+        begins = dict(zip(tags, self.tokenizers.src.encode(tags), strict=True))
+        rows = (src.values[first : first + size].tolist() for first, size in zip(src.starts, src.lengths, strict=True))
+        return [next((tag for tag, begin in begins.items() if row[: len(begin)] == begin), None) for row in rows]
+
     @cached_property
     def source_counts(self) -> NDArray[np.int64]:
         """How often each piece occurs in the source training text, [V]."""
