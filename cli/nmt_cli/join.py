@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from nmt.errors import counted
-from nmt_cli.terminal import check_folder_of, refuse_replacing, say
+from nmt_cli.terminal import open_output, refuse_replacing, say
 
 
 def join(
     shards: Annotated[
         list[Path], typer.Argument(metavar="SHARD...", help="All shards of one file, in whatever order.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The whole file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The whole file, - for stdout.")],
 ) -> None:
     """Put together what `--shard 1/N` to `--shard N/N` have written.
 
@@ -26,6 +26,6 @@ def join(
     from nmt.io.shards import join_shards
 
     refuse_replacing(shards, [output])
-    check_folder_of(output)
-    blocks = join_shards(shards, output)
-    say(f"{output}: {counted(blocks, 'block')} of {counted(len(shards), 'shard')}")
+    with open_output(output) as file:
+        blocks = join_shards(shards, file)
+    say(f"joined {counted(blocks, 'block')} of {counted(len(shards), 'shard')}")

@@ -44,8 +44,8 @@ def check_outputs(inputs: list[Path], output: Path, rejected: Path | None) -> No
     """Refuse outputs that cannot be written, before any work is done."""
     outputs = [output, *([rejected] if rejected else [])]
     for path in outputs:
-        if path == STREAM:
-            raise UsageError("expected a file, since the pairs are sorted out when all are known, found -")
+        if path == STREAM or (path == output and path.exists() and not path.is_file()):
+            raise UsageError(f"expected a file, since the pairs are sorted out when all are known, found {path}")
         check_folder_of(path)
     if rejected and rejected.resolve() == output.resolve():
         raise UsageError(f"the pairs and what is left out cannot both go to {output}")

@@ -400,7 +400,9 @@ def refuse_replacing(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
 
 
 def check_folder_of(path: Path) -> None:
-    """Refuse an output whose folder does not exist."""
+    """Refuse an output that is a folder, or whose folder does not exist, before any work is done."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not path.parent.is_dir():
         raise ConfigError(f"{path} cannot be written: there is no folder {path.parent}")
 

@@ -16,7 +16,6 @@ from xxhash import xxh3_64
 
 from nmt.errors import DataError, UsageError, counted
 from nmt.io.compressed import CHUNK
-from nmt.io.files import written
 
 _VERSION: Final = 1
 _LONGEST_HEADER: Final = 1 << 24
@@ -90,12 +89,14 @@ class Header:
             )
             if not len(header.sizes) == len(header.digests) == len(header.shard.numbers(header.blocks)):
                 raise ValueError
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if not isinstance(header.key, dict) or any(type(size) is not int or size < 0 for size in header.sizes):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"{path} is no shard: its first line is not the header that --shard writes") from error
         return header
 
 
-def join_shards(paths: Iterable[Path], output: Path) -> int:
+def join_shards(paths: Iterable[Path], out: IO[bytes]) -> int:
     """Put the shards of a result together, in whatever order they are named; return how many blocks it has.
 
     Raises:
@@ -115,12 +116,11 @@ def join_shards(paths: Iterable[Path], output: Path) -> int:
         count = first.shard.count
         if missing := [str(number) for number in range(1, count + 1) if number not in shards]:
             raise DataError(f"of {counted(count, 'shard')}, these are missing: {', '.join(missing)}")
-        with written(output) as out:
-            for block in range(first.blocks):
-                _copy(*shards[block % count + 1], block // count, out)
-            for path, file, _ in shards.values():
-                if file.read(1):
-                    raise DataError(f"{path} is damaged: something stands behind its last block")
+        for block in range(first.blocks):
+            _copy(*shards[block % count + 1], block // count, out)
+        for path, file, _ in shards.values():
+            if file.read(1):
+                raise DataError(f"{path} is damaged: something stands behind its last block")
     return first.blocks
 
 

@@ -136,6 +136,9 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(backtranslate:
     assert f"the pairs and what is left out cannot both go to {same}" in backtranslate("--rejected", same).stderr
     away = tmp_path / "nowhere" / "pairs.tsv"
     assert f"{away} cannot be written: there is no folder {away.parent}" in backtranslate("--output", away).stderr
+    for no_file in (tmp_path, Path("/dev/null")):
+        assert f"when all are known, found {no_file}\n" in backtranslate("--output", no_file).stderr
+    assert backtranslate("--rejected", tmp_path).stderr == f"error: {tmp_path}: Is a directory\n"
     text = tmp_path / "mono.txt"
     assert f"{text} is an input, so it cannot be written" in backtranslate("--output", text).stderr
 

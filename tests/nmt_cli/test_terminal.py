@@ -25,6 +25,7 @@ from nmt_cli.main import app
 from nmt_cli.terminal import (
     STREAM,
     above_zero,
+    check_folder_of,
     fail,
     loading,
     open_lines,
@@ -210,6 +211,11 @@ def test_an_output_without_its_folder_names_the_folder(tmp_path: Path) -> None:
     path = tmp_path / "no" / "out.txt"
     with pytest.raises(ConfigError, match=rf"out\.txt cannot be written: there is no folder {tmp_path / 'no'}$"):
         open_output(path).__enter__()
+
+
+def test_an_output_that_is_a_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        check_folder_of(tmp_path)
 
 
 def test_a_document_is_no_text(tmp_path: Path) -> None:

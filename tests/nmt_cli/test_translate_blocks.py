@@ -149,7 +149,9 @@ def test_shards_of_machines_that_see_no_common_folder_are_joined(invoke: Invoke,
         assert invoke(source, "--shard", f"{number}/3", "--output", out, "--n-best", "2").exit_code == 0
     assert left(source.parent) == ["in", "out.1-of-3", "out.2-of-3", "out.3-of-3"]
     joined = CliRunner().invoke(app, ["join", *map(str, sorted(source.parent.glob("out.*"))), "--output", str(out)])
-    assert (joined.exit_code, joined.stderr) == (0, f"{out}: 13 blocks of 3 shards\n")
+    assert (joined.exit_code, joined.stderr) == (0, "joined 13 blocks of 3 shards\n")
+    shown = CliRunner().invoke(app, ["join", *map(str, sorted(source.parent.glob("out.*"))), "--output", "-"])
+    assert shown.stdout_bytes == out.read_bytes()
     assert invoke(source, "--output", source.with_name("whole"), "--n-best", "2").exit_code == 0
     assert out.read_bytes() == source.with_name("whole").read_bytes()
 

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from nmt.errors import DataError, UsageError
+from nmt.io.files import written
 from nmt.io.shards import Header, Shard, join_shards
 
 KEY = {"input": "a", "options": "b"}
@@ -26,7 +28,8 @@ def write(folder: Path, shard: Shard, key: dict[str, str] = KEY) -> Path:
 @pytest.mark.parametrize("count", [1, 2, 5, 7])
 def test_shards_are_joined_in_the_order_of_the_blocks(tmp_path: Path, count: int) -> None:
     paths = [write(tmp_path, Shard(number, count)) for number in range(count, 0, -1)]
-    assert join_shards(paths, tmp_path / "out") == 5
+    with (tmp_path / "out").open("wb") as out:
+        assert join_shards(paths, out) == 5
     assert (tmp_path / "out").read_text() == "".join(TEXTS)
 
 
@@ -44,8 +47,8 @@ def test_what_is_no_shard_of_so_many_is_refused(text: str) -> None:
 
 def refused(folder: Path, *paths: Path) -> str:
     (folder / "out").write_text("old")
-    with pytest.raises(DataError) as error:
-        join_shards(paths, folder / "out")
+    with pytest.raises(DataError) as error, written(folder / "out") as out:
+        join_shards(paths, out)
     assert (folder / "out").read_text() == "old"
     return str(error.value).replace(f"{folder}/", "")
 
@@ -78,3 +81,16 @@ def test_what_is_no_shard_or_a_damaged_one_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path, first, second) == "out.2-of-2 is damaged: something stands behind its last block"
     second.write_bytes(whole.replace(b'"nmt_shard": 1', b'"nmt_shard": 9'))
     assert refused(tmp_path, first, second) == "out.2-of-2 was written by another version of nmt; make it anew"
+
+
+@pytest.mark.parametrize(
+    "change", [{"sizes": [-1]}, {"sizes": ["4"]}, {"blocks": 10**30}, {"shard": {"number": 1}}, {"key": "["}]
+)
+def test_a_header_that_nobody_wrote_is_no_header(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "shard"
+    header = {"nmt_shard": 1, "shard": {"number": 1, "count": 1}, "key": {}, "blocks": 1, "sizes": [4], "digests": [""]}
+    path.write_text(json.dumps(header | change) + "\n")
+    expected = "shard is no shard: its first line is not the header that --shard writes"
+    assert refused(tmp_path, path) == expected
+    path.write_text("[" * 100_000)
+    assert refused(tmp_path, path) == expected
