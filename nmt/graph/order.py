@@ -130,10 +130,8 @@ def _check_inputs(node: StageNode, where: str) -> None:
             expected = counted(least, "stage") if given[thing] < least else f"{counted(most, 'stage')} at most"
             givers = f", found {given[thing]}" if given[thing] else ""
             raise ConfigError(f"{where}.needs: {node.does} takes {thing}, expected {expected} that gives it{givers}")
-    if node.needs and node.stage.gives == "data":
-        return  # what it reads may be made by these stages
     try:
-        named = node.stage.files(node.given)
+        named = node.stage.expected(node.given)
     except NmtError as error:
         raise type(error)(f"{where}: {error}") from error
     for key, paths in named:

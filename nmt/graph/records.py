@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -33,7 +34,8 @@ class MadeFrom:
 
     does: str
     settings: dict[str, Any]
-    """Those on which the result depends, where they are not the default; and options of the stage."""
+    """Those on which the result depends, where they are not the default, and those of the search, where they are set;
+    and options of the stage."""
     digests: dict[str, str]
     """Of files and of the results of other stages, by what messages call them."""
 
@@ -74,6 +76,8 @@ def look(node: StageNode, undone: Collection[str] = ()) -> State:
     if record is None:
         return State(("there is a result, but no record of it" if node.result.exists() else "not made yet",), None)
     reasons = tuple(_differences(record.made_from, made_from(node)))
+    if not reasons and _is_reordered(record.made_from, node):
+        reasons = ("the order of what it needs has changed",)
     if not reasons and record.digest is None:
         reasons = ("begun, and not finished",)
     if not reasons and _digest_now(node) != record.digest:
@@ -88,7 +92,7 @@ def made_from(node: StageNode) -> MadeFrom:
         f"{section}.{key}": value
         for section, values in stage.deciding(given).items()
         for key, value in values.items()
-        if value != defaults[section].get(key)
+        if section == "search" or value != defaults[section].get(key)  # what is not set of the search is the model's
     }
     options = stage.model_dump(mode="python", exclude={"needs", "set", "workers", "tag"}, exclude_defaults=True)
     settings |= {key: value for key, value in options.items() if not isinstance(value, Path)}
@@ -97,7 +101,7 @@ def made_from(node: StageNode) -> MadeFrom:
         seen[one.setting] += 1
         number = seen[one.setting]
         digests[one.setting if number == 1 else f"{one.setting}, file {number},"] = one.sha256
-    digests |= {f"the result of {need.name}": digest_of(need.result, need.stage.gives) for need in node.needs}
+    digests |= {_name_of_result(need): digest_of(need.result, need.stage.gives) for need in node.needs}
     return MadeFrom(node.does, json.loads(json.dumps(settings)), digests)
 
 
@@ -182,6 +186,19 @@ def _differences(old: MadeFrom, new: MadeFrom) -> Iterator[str]:
             yield f"{name} is {'new' if name in new.digests else 'no longer read'}"
         elif old.digests[name] != new.digests[name]:
             yield f"{name} has changed"
+
+
+def _is_reordered(old: MadeFrom, node: StageNode) -> bool:
+    """Whether results of one kind were in another order, as the models of an ensemble, of which the first decides."""
+    places = {name: place for place, name in enumerate(old.digests)}
+    return any(
+        one.stage.gives == other.stage.gives and places[_name_of_result(one)] > places[_name_of_result(other)]
+        for one, other in pairwise(sorted(node.needs, key=lambda need: need.stage.gives))
+    )
+
+
+def _name_of_result(need: StageNode) -> str:
+    return f"the result of {need.name}"
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:

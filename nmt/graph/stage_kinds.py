@@ -1,6 +1,8 @@
 """What a stage can do: what each kind takes and gives, and the command of `nmt` that it is."""
 
+import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -10,13 +12,13 @@ from pydantic import Field
 from nmt.config import Settings
 from nmt.config.load import to_tree
 from nmt.config.section import Section
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, NmtError
 from nmt.io.lines import read_lines
 from nmt.metrics import tokenizer_for
 from nmt.models.folder import WEIGHTS
 from nmt.prepare.inputs import Named, find_pairs, find_text
 from nmt.prepare.tokenizing import resolve_tokenizer
-from nmt.prepared.manifest import prepared_sections, without_paths
+from nmt.prepared.manifest import prepared_sections, read_manifest, without_paths
 
 Thing = Literal["data", "model", "text", "pairs", "scores"]
 SUFFIXES: Final[dict[Thing, str]] = {"data": "", "model": "", "text": ".txt", "pairs": ".tsv", "scores": ".json"}
@@ -73,6 +75,10 @@ class Stage(Section):
         """Name the files that it reads besides the results of other stages."""
         return []
 
+    def expected(self, given: Ingredients) -> Named:
+        """Name those of the files that have to be there before anything is done."""
+        return self.files(given)
+
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Return the arguments of `nmt` that make `output`; `recipe` is a file of the settings."""
         raise NotImplementedError
@@ -92,10 +98,21 @@ class PrepareStage(Stage):
 
     def files(self, given: Ingredients) -> Named:
         """Name the text and the tokenizers."""
-        data = given.settings.data
-        text = find_text(data) if data.train_text else find_pairs(data)
         _, tokenizers = resolve_tokenizer(given.settings)
-        return [*text.named, *((setting, (path,)) for setting, path in tokenizers.items())]
+        return [*self._text(given), *((setting, (path,)) for setting, path in tokenizers.items())]
+
+    def expected(self, given: Ingredients) -> Named:
+        """Name the files that the stages that it needs do not make, as far as that can be said before these."""
+        if not given.inputs:
+            return self.files(given)
+        made = [path.absolute() for paths in given.inputs.values() for path in paths]
+        with suppress(NmtError):  # text of data that are still to be made
+            return [(setting, tuple(one for one in text if one not in made)) for setting, text in self._text(given)]
+        return []
+
+    def _text(self, given: Ingredients) -> Named:
+        data = given.settings.data
+        return (find_text(data) if data.train_text else find_pairs(data)).named
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Prepare what the settings name."""
@@ -242,7 +259,8 @@ class ScoreStage(Stage):
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return how words are found."""
-        return {"training": {"bleu_tokenizer": given.settings.training.bleu_tokenizer}}
+        training, data = given.settings.training, given.settings.data
+        return {"training": {"bleu_tokenizer": training.bleu_tokenizer}, "data": {"tgt_lang": data.tgt_lang}}
 
     def files(self, given: Ingredients) -> Named:
         """Name the reference."""
@@ -261,7 +279,24 @@ class ScoreStage(Stage):
         return ["score", str(reference), *texts, "--json", "--tokenize", tokenizer, "--on-bad-utf8", bad]
 
 
-class BacktranslateStage(_Translating):
+class _Judging(_Translating):
+    """What stages have in common that write pairs, and judge them."""
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The rules of cleaning that the stage changes; the others are those of the model, or of the data."""
+        return {key: value for key, value in self.set.get("data", {}).items() if key not in ("root", "on_bad_utf8")}
+
+    def options_of(self, given: Ingredients) -> list[str]:
+        """Return the options about the search, the rules and the computation."""
+        return [
+            *_search_options(_search_of(given.settings, *_OF_SYNTHESIS)),
+            *(part for key, value in self.rules.items() for part in ("--set", f"data.{key}={json.dumps(value)}")),
+            *_computation(self.workers, given),
+        ]
+
+
+class BacktranslateStage(_Judging):
     """`nmt backtranslate` by a backward model; a second model, of the other direction, judges the pairs."""
 
     text: Path
@@ -281,8 +316,8 @@ class BacktranslateStage(_Translating):
     gives = "pairs"
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
-        """Return what is set of the search."""
-        return {"search": _search_of(given.settings, *_OF_SYNTHESIS)}
+        """Return what is set of the search and of the rules."""
+        return {"search": _search_of(given.settings, *_OF_SYNTHESIS), "data": self.rules}
 
     def files(self, given: Ingredients) -> Named:
         """Name the text."""
@@ -293,18 +328,17 @@ class BacktranslateStage(_Translating):
         backward, *forward = map(str, given.inputs["model"])
         options = [
             *(part for model in forward for part in ("--forward-model", model)),
-            *_search_options(_search_of(given.settings, *_OF_SYNTHESIS)),
             *(f"--{name}" for name in ("sample", "noise") if getattr(self, name)),
             *_option("--top-k", self.top_k),
             *_option("--seed", self.seed),
             *_option("--keep-share", self.keep_share),
-            *_computation(self.workers, given),
+            *self.options_of(given),
         ]
         text = given.settings.data.root / self.text
         return ["backtranslate", backward, str(text), "--output", str(output), *options]
 
 
-class DistilStage(_Translating):
+class DistilStage(_Judging):
     """`nmt distil` by models as an ensemble of teachers: of the sources of data, or of a text."""
 
     text: Path | None = None
@@ -316,8 +350,10 @@ class DistilStage(_Translating):
     gives = "pairs"
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
-        """Return what is set of the search."""
-        return {"search": _search_of(given.settings, *_OF_SYNTHESIS)}
+        """Return what is set of the search, and the rules, which are those of the data."""
+        data = given.inputs.get("data")
+        rules = without_paths(read_manifest(data[0]).settings)["data"] if data else {}
+        return {"search": _search_of(given.settings, *_OF_SYNTHESIS), "data": rules | self.rules}
 
     def files(self, given: Ingredients) -> Named:
         """Name the text, if it is one."""
@@ -331,9 +367,8 @@ class DistilStage(_Translating):
         text = ["--text", str(given.settings.data.root / self.text)] if self.text else [given.one("data")]
         options = [
             *(part for teacher in given.inputs["model"] for part in ("--teacher", str(teacher))),
-            *_search_options(_search_of(given.settings, *_OF_SYNTHESIS)),
             *_option("--nearest", self.nearest),
-            *_computation(self.workers, given),
+            *self.options_of(given),
         ]
         return ["distil", *text, "--output", str(output), *options]
 

@@ -79,6 +79,8 @@ WRONG = {
     + '[stages.a]\ndo = "prepare"\nset.tokenizer.file = "{data}"': "stages.a.set: {data} is the result of a stage, "
     "but its needs do not have data",
     DATA + 'set.data.train_src = ["none"]': "none (data.train_src) does not exist",
+    DATA + '[stages.a]\ndo = "prepare"\nneeds = ["data"]\nset.tokenizer.file = "{data}"\n'
+    'set.data.train_src = ["none"]': "none (data.train_src) does not exist",
     MODEL + '[stages.a]\ndo = "translate"\nneeds = ["model"]\nsource = "none"': "none (source) does not exist",
     MODEL + '[stages.a]\ndo = "average"\nneeds = ["model"]\nlast = 0': "stages.a: last = 0: input should be greater",
 }
@@ -117,6 +119,8 @@ def test_the_recipe_that_is_shipped_and_that_of_the_page_can_be_run(tmp_path: Pa
         for language in ("en", "fr"):
             for suffix in ("", ".gz"):
                 (tmp_path / "corpus" / f"{name}.{language}{suffix}").touch()
+    for name in ("pairs.tsv", "mono.en", "mono.fr"):
+        (tmp_path / "corpus" / name).touch()
     shipped = load_nodes(ROOT / "recipes/student-en-fr.toml", [f"data.root={tmp_path}/corpus"], tmp_path)
     assert [node.name for node in shipped][-1] == "scores"
     assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt"}

@@ -120,6 +120,8 @@ def test_changed_settings_repeat_a_stage_and_what_depends_on_it(recipe: Recipe) 
     recipe.text = "batu\n"
     assert recipe.run("training.seed=7", "search.beam_size=2") == ["translate", "score"]
     assert recipe.states("training.seed=8")["model"] == ["training.seed: 7 -> 8"]
+    asked = recipe.states("training.seed=7", "search.beam_size=2", "search.length_penalty=1.0")["text"]
+    assert asked == ["search.length_penalty: default -> 1.0"], "the model may have another one"
 
 
 def test_content_decides_and_not_its_time_or_place(recipe: Recipe, source: Path, tmp_path: Path) -> None:
@@ -139,6 +141,44 @@ def test_a_result_that_is_gone_or_changed_is_made_again(recipe: Recipe, tmp_path
     (tmp_path / "w" / "text.txt").unlink()
     assert recipe.states()["text"] == ["its result is not there"]
     assert recipe.run() == ["translate"]
+
+
+def test_another_order_of_models_is_another_result(
+    nodes_of: MakeNodes, toy_data: PreparedData, toy_model: Path, tmp_path: Path
+) -> None:
+    stages = """
+[stages.data]
+do = "prepare"
+[stages.one]
+do = "train"
+needs = ["data"]
+[stages.two]
+do = "train"
+needs = ["data", "one"]
+[stages.text]
+do = "translate"
+needs = ["one", "two"]
+"""
+
+    def run(stages: str) -> list[tuple[str, ...]]:
+        states = list[tuple[str, ...]]()
+        for node in nodes_of(stages):
+            states.append(look(node).reasons)
+            if states[-1]:
+                carry_out(node, command)
+        return states
+
+    def command(arguments: list[str], printed: Path | None) -> None:
+        does, *rest = arguments
+        if does == "translate":
+            Path(rest[3]).write_text("bato\n")
+        else:
+            made = Path(rest[0] if does == "prepare" else rest[1])
+            shutil.copytree(toy_data.folder if does == "prepare" else toy_model, made, dirs_exist_ok=True)
+
+    assert all(run(stages))
+    assert not any(run(stages.replace('"data", "one"', '"one", "data"'))), "they are told apart by what they are"
+    assert run(stages.replace('"one", "two"', '"two", "one"'))[3] == ("the order of what it needs has changed",)
 
 
 def test_a_damaged_record_is_none(recipe: Recipe, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from nmt.graph.stage_kinds import KINDS
+from nmt.prepared import PreparedData
+from nmt.prepared.manifest import MANIFEST
 from tests.nmt.graph.conftest import MakeNodes
 
 STAGES = """
@@ -51,6 +55,7 @@ top_k = 10
 keep_share = 0.8
 workers = 2
 set.search.beam_size = 3
+set.data = {max_repeats = 2, drop_copies = false, on_bad_utf8 = "replace"}
 
 [stages.taught]
 do = "distil"
@@ -86,8 +91,9 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         "corrected": "adapt quick train.src --output out --data data",
         "text": f"translate one test.src --output out --ensemble two --beam 2 --no-carry-unknown --tag <a> {device}",
         "back": f"translate one text.txt --output out {device}",
-        "synthetic": "backtranslate one train.tgt --output out --forward-model two --beam 3 --sample --top-k 10 "
-        f"--keep-share 0.8 {device} --workers 2",
+        "synthetic": "backtranslate one train.tgt --output out --forward-model two --sample --top-k 10 "
+        "--keep-share 0.8 --beam 3 --set data.max_repeats=2 --set data.drop_copies=false "
+        "--device auto --on-bad-utf8 replace --workers 2",
         "taught": f"distil data --output out --teacher one --teacher two --nearest chrf {device}",
         "taught_text": f"distil --text train.src --output out --teacher one {device}",
         "scores": "score test.tgt text.txt back.txt --json --tokenize char --on-bad-utf8 error",
@@ -107,13 +113,26 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         ("tokenizer.vocab_size=41", "data", True),
         ("data.test_tag='<b>'", "data", False),
         ("training.bleu_tokenizer='zh'", "one", True),
+        ("data.tgt_lang='zh'", "scores", True),
     ],
 )
 def test_a_result_depends_on_the_settings_of_its_command(
     nodes_of: MakeNodes, change: str, stage: str, decides: bool
 ) -> None:
     before, after = (
-        {node.name: node.stage.deciding(node.given) for node in nodes_of(STAGES, overrides)}
+        next(node.stage.deciding(node.given) for node in nodes_of(STAGES, overrides) if node.name == stage)
         for overrides in ([], [change])
     )
-    assert (before[stage] != after[stage]) == decides
+    assert (before != after) == decides
+
+
+def test_distillation_depends_on_the_rules_of_its_data(
+    nodes_of: MakeNodes, toy_data: PreparedData, tmp_path: Path
+) -> None:
+    taught = next(node for node in nodes_of(STAGES) if node.name == "taught")
+    folder = shutil.copytree(toy_data.folder, tmp_path / "w" / "data")
+    assert taught.stage.deciding(taught.given)["data"]["max_repeats"] == 0
+    tree = json.loads((folder / MANIFEST).read_text())
+    tree["settings"]["data"]["max_repeats"] = 2
+    (folder / MANIFEST).write_text(json.dumps(tree))
+    assert taught.stage.deciding(taught.given)["data"]["max_repeats"] == 2
