@@ -59,7 +59,7 @@ def backtranslate(
     ] = None,
     max_disagreement: Annotated[
         float | None,
-        judged_option(metavar="X", min=0.0, help="Most that both models may be surprised, in nats a piece."),
+        judged_option(metavar="X", min=0.0, help="Leave out pairs that the models disagree on by more nats a piece."),
     ] = None,
     keep_share: Annotated[
         float | None,
@@ -92,7 +92,7 @@ def backtranslate(
         from nmt.models.folder import identity, read_settings
         from nmt.synthesis.agreement import Agreement
         from nmt.synthesis.back_translation import back_translation, cleaning_of_backward, with_noise
-        from nmt.synthesis.judging import Judge, Outputs
+        from nmt.synthesis.judging import Judge, Outputs, refuse_reversed
         from nmt.synthesis.working import key_of_pairs, write_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
@@ -107,6 +107,7 @@ def backtranslate(
     sampling = sampling_with(**drawing, seed=seed) if sample else None
     options = Options(**search, sampling=sampling, tag=tag)
     data = with_rules(cleaning_of_backward(read_settings(model_dir).data), overrides)
+    refuse_reversed([forward_model] if forward_model else [], data)
     load = partial(Translator.load, device=device, precision=precision)
     agreement = Agreement(load(forward_model), load(model_dir)) if forward_model else None
     judge = Judge.of(data, agreement, max_disagreement=max_disagreement)

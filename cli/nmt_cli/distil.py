@@ -75,18 +75,17 @@ def distil(
         from nmt.prepared import PreparedData
         from nmt.prepared.manifest import MANIFEST
         from nmt.synthesis import distillation
-        from nmt.synthesis.judging import Outputs, cleaning_of
+        from nmt.synthesis.judging import Outputs, cleaning_of, refuse_reversed
         from nmt.synthesis.working import key_of_pairs, write_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
 
     check_outputs([text] if text else [], output, rejected)
-    if not text:
-        refuse_without("--text", {"tag": tag}, what="text without a corpus")
+    refuse_without("--text", {"tag": None if text else tag}, what="text without a corpus")
     search: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
     options, settings = Options(**search), read_settings(teachers[0])
     if nearest or rescore:
-        options = distillation.with_whole_beam(options, settings)
+        options = (distillation.for_rescoring if rescore else distillation.with_whole_beam)(options, settings)
     load, others = partial(Translator.load, device=device, precision=precision), rescore or []
     job, change = Job(partial(load, *teachers), options, workers), partial(with_rules, overrides=overrides)
     choice = distillation.choose_best
@@ -94,10 +93,11 @@ def distil(
         choice = distillation.Rescored(len(teachers), [load(folder) for folder in others])
     if data_dir:
         prepared = PreparedData.open(data_dir)
-        settings, origin, count = prepared.settings, data_dir / MANIFEST, len(prepared.train_src)
+        settings, origin, count = prepared.settings, data_dir / MANIFEST, distillation.sources_of(prepared)
         choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
         writings = distillation.distil_data(prepared, job, choice, change)
     data = change(cleaning_of(settings.data))
+    refuse_reversed([*teachers, *others], data)
     if text:
         origin, count = text, count_lines(text) or 0
         writings = distillation.distil_text(text, job, choice, data, tag=tag, on_bad_utf8=on_bad_utf8)

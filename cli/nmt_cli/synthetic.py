@@ -10,7 +10,17 @@ import typer
 
 from nmt.errors import NmtError, UsageError
 from nmt_cli.pace import LinePace, telling
-from nmt_cli.terminal import STREAM, check_folder_of, console, count_option, file_option, refuse_replacing, results, say
+from nmt_cli.terminal import (
+    STREAM,
+    check_folder_of,
+    console,
+    count_option,
+    file_option,
+    refuse_replacing,
+    results,
+    say,
+    warn,
+)
 
 if TYPE_CHECKING:
     from nmt.config import DataSettings
@@ -96,3 +106,5 @@ def show_outcome(outcome: "Outcome", *, noun: str) -> None:
     for name, count in (rows | {"pairs written": outcome.written}).items():
         table.add_row(name, f"{count:,}")
     results.print(table)
+    if outcome.read and not outcome.written:
+        warn("no pair is left of what was read; --rejected FILE shows the pairs")

@@ -65,6 +65,13 @@ def distil_data(
     ]
 
 
+def sources_of(data: PreparedData) -> int:
+    """Return how many sources `distil_data` reads, or a few more: those of pairs that are no longer there because they
+    came again, or have too many pieces, are read too."""
+    counts = data.manifest.counts
+    return counts.train + sum(counts.rejected.get(reason, 0) for reason in ("duplicate", "too_many_pieces"))
+
+
 def _writing(pairs: Iterable[Pair], job: Job, choice: Choice, data: DataSettings, tag: str | None) -> Writing:
     """Translate sources with the tag of their corpus."""
     tagged = replace(job, options=job.options.model_copy(update={"tag": tag}))
@@ -96,6 +103,11 @@ def with_whole_beam(options: Options, settings: Settings) -> Options:
     if count == 1:
         raise UsageError("search.beam_size = 1 leaves nothing to choose from: set it to 2 or more")
     return options.model_copy(update={"n_best": count})
+
+
+def for_rescoring(options: Options, settings: Settings) -> Options:
+    """Ask for the same, found without a coverage penalty, for which other models have no measure."""
+    return with_whole_beam(options, settings).model_copy(update={"coverage_penalty": 0.0})
 
 
 def choose_best(written: Written) -> list[str]:

@@ -13,8 +13,10 @@ from nmt.config import DataSettings
 from nmt.corpus.cleaning import REASONS, Cleaner, Reason, make_cleaner
 from nmt.corpus.hashes import Overlap
 from nmt.corpus.plain import TextFiles
+from nmt.errors import ConfigError
 from nmt.io.files import written
 from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
+from nmt.models.folder import read_settings
 from nmt.synthesis.agreement import Agreement
 
 MOST_REPEATS: Final = 3
@@ -38,6 +40,17 @@ class Verdict(NamedTuple):
 def cleaning_of(data: DataSettings) -> DataSettings:
     """Return the settings of cleaning for text that a model has written, of those that its data were cleaned with."""
     return data.model_copy(update={"max_repeats": data.max_repeats or MOST_REPEATS, "drop_overlap": ()})
+
+
+def refuse_reversed(model_dirs: Iterable[Path], data: DataSettings) -> None:
+    """Refuse models that translate from the target language of `data` into the source language, as far as both know
+    their languages; who has learnt from a reversed corpus goes both ways."""
+    src, tgt = data.src_lang, data.tgt_lang
+    for folder in model_dirs:
+        own = read_settings(folder).data
+        goes_back = src and tgt and src != tgt and (own.src_lang, own.tgt_lang) == (tgt, src)
+        if goes_back and not any(corpus.reversed for corpus in (*own.corpora, *data.corpora)):
+            raise ConfigError(f"{folder} translates from {tgt} to {src}, expected a model from {src} to {tgt}")
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,13 @@ def test_real_text_gets_synthetic_sources_and_what_is_bad_is_left_out(
     assert "6 lines in " in done.stderr
 
 
+def test_where_nothing_is_left_a_warning_says_so(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    (tmp_path / "mono.txt").write_text("\n\n", encoding="utf-8")
+    done = backtranslate()
+    assert done.exit_code == 0
+    assert "warning: no pair is left of what was read; --rejected FILE shows the pairs\n" in done.stderr
+
+
 def test_the_pairs_are_a_corpus_with_weight_and_tag(backtranslate: Backtranslate, tmp_path: Path) -> None:
     assert backtranslate().exit_code == 0
     corpus = f"data.corpora=[{{path='{tmp_path / 'pairs.tsv'}', weight=2, tag='<bt>'}}]"

@@ -4,13 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from nmt.config import Settings, load_settings
+from nmt.config import Settings, change_settings, load_settings
 from nmt.errors import DataError, UsageError
 from nmt.io.lines import Pair
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
 from nmt.search.protocol import Hypothesis
-from nmt.synthesis.distillation import NearestReference, Rescored, choose_best, distil_data, with_whole_beam
+from nmt.synthesis.distillation import (
+    NearestReference,
+    Rescored,
+    choose_best,
+    distil_data,
+    for_rescoring,
+    sources_of,
+    with_whole_beam,
+)
 from nmt.synthesis.working import Writing
 from nmt.translate import Options, Translation, Translator
 from nmt.translate.translator import Job
@@ -59,6 +67,7 @@ def test_the_text_of_prepared_data_is_read_again_without_what_was_rejected_or_he
     sources = {f"{word} number {number}" for number in range(20) for word in ("dog", "cat")}
     assert sorted([*first, *second]) == sorted({*sources, "un oiseau"} - set(held))
     assert [writing.job.options.tag for writing in writings] == [None, "<two>"]
+    assert sources_of(data) == len(first) + len(second)
 
 
 def test_text_that_has_changed_since_is_an_error(prepare_anew: PrepareAnew, job: Job, tmp_path: Path) -> None:
@@ -113,5 +122,8 @@ def test_other_teachers_rescore_by_the_mean_of_what_all_say(monkeypatch: pytest.
 
 def test_a_beam_of_one_leaves_nothing_to_choose_from(toy_settings: Settings) -> None:
     assert with_whole_beam(Options(beam_size=7), toy_settings).n_best == 7
+    reading = change_settings(toy_settings, "search", {"coverage_penalty": 0.2})
+    asked = for_rescoring(Options(beam_size=7), reading)
+    assert (asked.n_best, asked.search(reading).coverage_penalty) == (7, 0.0), "a score is the mean over the penalty"
     with pytest.raises(UsageError, match="leaves nothing to choose from: set it to 2 or more"):
         with_whole_beam(Options(beam_size=1), toy_settings)

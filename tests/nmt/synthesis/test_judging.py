@@ -3,10 +3,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from nmt.config import Settings
 from nmt.config.data import DataSettings
+from nmt.errors import ConfigError
 from nmt.io.lines import Pair
 from nmt.synthesis.agreement import Agreement
-from nmt.synthesis.judging import Judge, Outputs, Verdict, as_line, cleaning_of, write_verdicts
+from nmt.synthesis.judging import Judge, Outputs, Verdict, as_line, cleaning_of, refuse_reversed, write_verdicts
 
 PAIRS = [
     Pair("a dog runs", "un chien court", "mono", 1),
@@ -87,3 +91,16 @@ def test_the_share_that_models_agree_on_best_is_kept(tmp_path: Path) -> None:
         "disagreement": 10.0,
     }
     assert list(outcome.rejected.items()) == [("empty", 1), ("repetition", 1), ("disagreement", 1)]
+
+
+def test_a_model_of_the_other_direction_is_refused_unless_it_goes_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(src: str | None, tgt: str | None, **more: object) -> None:
+        own = DataSettings.model_validate({"src_lang": "fr", "tgt_lang": "en", **more})
+        monkeypatch.setattr("nmt.synthesis.judging.read_settings", lambda folder: Settings(data=own))
+        refuse_reversed([Path("models/b")], DataSettings(src_lang=src, tgt_lang=tgt))
+
+    with pytest.raises(ConfigError, match=r"^models/b translates from fr to en, expected a model from en to fr$"):
+        refuse("en", "fr")
+    refuse("en", "fr", corpora=[{"path": ["a.tsv"], "reversed": True}])
+    for src, tgt in (("fr", "en"), ("en", None), (None, None), ("en", "de")):
+        refuse(src, tgt)
