@@ -8,9 +8,11 @@ from difflib import SequenceMatcher
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmt.prepared import PreparedData
 from nmt.text.sequences import Rows, Sequences
+from nmt.text.vocab import BOS, EOS, SPACE_MARK
 
 Pair = tuple[list[int], list[int]]
 """The ids of a source and of its target."""
@@ -27,6 +29,9 @@ class Change:
 
     old: tuple[int, ...]
     new: tuple[int, ...]
+    asked: tuple[int, ...]
+    """What a translation between BOS and EOS is to hold: the new pieces and, where they replace none or there are none,
+    those around them."""
 
     def made(self, row: Sequence[int]) -> list[int]:
         """Return a row with every occurrence of the old pieces replaced."""
@@ -43,8 +48,12 @@ class Change:
 
 def changes(before: Sequence[int], after: Sequence[int]) -> list[Change]:
     """Find what differs between a translation and its correction."""
-    parts = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    return [Change(tuple(before[a:b]), tuple(after[c:d])) for kind, a, b, c, d in parts if kind != "equal"]
+    line, found = (BOS, *after, EOS), list[Change]()
+    for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        asked = line[c + 1 : d + 1] if kind == "replace" else line[c : d + 2]
+        if kind != "equal":
+            found.append(Change(tuple(before[a:b]), tuple(after[c:d]), asked))
+    return found
 
 
 def holds(row: Sequence[int], pieces: Sequence[int]) -> bool:
@@ -59,12 +68,23 @@ class Beside:
 
     data: PreparedData
 
-    def alike(self, src: Sequence[int], change: Change, count: int) -> list[Pair]:
-        """Find the pairs whose targets hold the old pieces and whose sources share the rarest ones with `src`."""
-        if not change.old:
-            return []
-        rows = _holding(self.data.train_tgt, change.old)
-        return self._pairs(rows[np.argsort(-self._likeness(src, rows), kind="stable")[:count]])
+    def alike(self, src: Sequence[int], change: Change, count: int) -> tuple[list[Pair], list[Pair]]:
+        """Find pairs whose targets hold the old pieces: those whose sources have the word of `src` that they translate,
+        half of them the nearest to `src` and half from all over the data; and others, whose sources lack it.
+
+        The nearest alone say too little of other sentences, as those like a line that begins with the word begin with
+        it, too.
+        """
+        rows = _holding(self.data.train_tgt, change.old) if change.old else np.zeros(0, dtype=np.int64)
+        if not len(rows):
+            return [], []
+        src = [piece for piece in src if piece < len(self.data.source_counts)]  # a larger tokenizer may have cut it
+        has_word = self._has_cause(src, rows)
+        same, other = rows[has_word], rows[~has_word]
+        nearest = np.argsort(-self._likeness(src, same), kind="stable")
+        spread = np.sort(nearest[count // 2 :])
+        chosen = np.concatenate([nearest[: count // 2], evenly(spread, count - count // 2)])
+        return self._pairs(same[chosen]), self._pairs(evenly(other, count))
 
     def with_pieces(self, pieces: Sequence[int], count: int) -> list[Pair]:
         """Find pairs whose targets hold one of the pieces, `count` for each."""
@@ -84,9 +104,30 @@ class Beside:
     def _pairs(self, rows: Rows) -> list[Pair]:
         return [(self.data.train_src.row(row), self.data.train_tgt.row(row)) for row in rows.tolist()]
 
+    def _has_cause(self, src: Sequence[int], rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Tell which of the rows have, small or capital, the piece of `src` that they share most beyond what chance
+        gives: the product of its share of these rows and of their share of all rows with it."""
+        names = self._names()
+        sources = self.data.train_src.take(rows)
+        of_row, pieces = np.repeat(np.arange(len(rows)), sources.lengths), names[sources.flat()]
+        best, has_best = 0.0, np.ones(len(rows), dtype=np.bool_)
+        counts = np.bincount(names, weights=self.data.source_counts, minlength=len(names))
+        for name in np.unique(names[np.array(src, dtype=np.int64)]):
+            has = np.bincount(of_row[pieces == name], minlength=len(rows)) > 0
+            score = has.mean() ** 2 / counts[name] if counts[name] else 0.0
+            if score > best:
+                best, has_best = score, has
+        return has_best
+
+    def _names(self) -> NDArray[np.int64]:
+        """Give pieces that differ in capitals and spaces alone the same number, [V]."""
+        texts = [piece.removeprefix(SPACE_MARK).casefold() for piece in self.data.tokenizers.src.pieces]
+        numbers = dict[str, int]()
+        return np.array([numbers.setdefault(text, len(numbers)) for text in texts])
+
     def _likeness(self, src: Sequence[int], rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Say how much of `src` each row shares: the information of its pieces, over the root of the row's length."""
-        counts, pieces = self.data.source_counts, np.unique(np.array(src))
+        counts, pieces = self.data.source_counts, np.unique(np.array(src, dtype=np.int64))
         weights = np.zeros(len(counts))
         weights[pieces] = np.log((counts.sum() + 1) / (counts[pieces] + 1))
         sources = self.data.train_src.take(rows)

@@ -18,7 +18,7 @@ from nmt.prepared import PreparedData, ValidationSet
 from nmt.search.engine import search_batches
 from nmt.text.placeholders import mask_pair
 from nmt.text.tokenizer import Tokenizers
-from nmt.text.vocab import UNK
+from nmt.text.vocab import BOS, EOS, UNK
 from nmt.training.alike import Beside, Change, Pair, changes, evenly, holds
 from nmt.training.inheriting import ASLEEP
 from nmt.training.output_rows import Fit, OutputRows, Seen
@@ -41,7 +41,7 @@ _PARTS: Final = (1.0, 0.5, 0.25)
 _ROUNDS: Final = 4
 _MOSTLY: Final = 0.9
 """Share of the pieces of corrected words that are the most probable ones, in the pairs that are learnt, at the end."""
-_KEEPING: Final = 0.01
+_KEEPING: Final = 0.02
 """What a nat of divergence counts, where one of the corrected line counts 1."""
 _STIFFNESS: Final = 1e-4
 """For each time that a piece occurs in the data, at first: tied embeddings move with the rows."""
@@ -100,7 +100,8 @@ class Lesson:
         them."""
         gone = [change.old for change in self.changes if change.old and not holds(self.tgt, change.old)]
         gone += [(piece,) for change in self.changes for piece in change.old if piece not in self.tgt]
-        return all(holds(row, change.new) for change in self.changes) and not any(holds(row, old) for old in gone)
+        line = [BOS, *row, EOS]
+        return all(holds(line, change.asked) for change in self.changes) and not any(holds(row, old) for old in gone)
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,10 @@ class Learner:
     def learn(self, lessons: Sequence[Lesson], guard: Validator, loss: float) -> str:
         """Learn lessons together, until each is learnt or the guard, whose loss is known, objects; return why not all
         are, or nothing."""
-        taught, weights = self._taught(lessons)
+        taught, weights, others = self._beside(lessons)
         words = set[int]().union(*(lesson.pieces for lesson in lessons))
         pieces = sorted(words | self._rivals(sorted(words), lessons, taught))
-        rows, kept = OutputRows(self.model, torch.tensor(pieces)), self._kept(lessons, pieces)
+        rows, kept = OutputRows(self.model, torch.tensor(pieces)), self._kept(lessons, pieces) + others
         last, limit = rows.copy(), loss + _BOUND
         self._wake(lessons)
         stiffness, origin = self._stiffness(pieces), rows.copy()[0]
@@ -221,21 +222,24 @@ class Learner:
         assert loss is not None  # nobody asks it to stop
         return loss
 
-    def _taught(self, lessons: Sequence[Lesson]) -> tuple[list[Pair], Tensor]:
-        """Return what is to be learnt, and what each pair counts: a corrected line 1, all pairs like it 2 together.
+    def _beside(self, lessons: Sequence[Lesson]) -> tuple[list[Pair], Tensor, list[Pair]]:
+        """Return what is to be learnt; what each pair of it counts, a corrected line 1, all pairs like it 2 together;
+        and pairs that stay as they are though they hold what a lesson replaces, as they say it for something else.
 
-        In those, what every lesson replaces is replaced, or one would teach what another one takes away.
+        In what is learnt everything that any lesson replaces is replaced, or one would teach what another takes away.
         """
         every = [change for lesson in lessons for change in lesson.changes if change.old]
-        pairs, weights = list[Pair](), list[float]()
+        taught, weights, others = list[Pair](), list[float](), list[Pair]()
         for lesson in lessons:
-            pairs.append((lesson.src, lesson.tgt))
+            taught.append((lesson.src, lesson.tgt))
             weights.append(1.0)
+            rest = [other for other in lessons if other is not lesson]
             for change in lesson.changes:
-                alike = Beside(self.data).alike(lesson.src, change, _ALIKE)
-                pairs += [(src, reduce(lambda row, one: one.made(row), every, tgt)) for src, tgt in alike]
+                alike, unlike = Beside(self.data).alike(lesson.src, change, _ALIKE)
+                taught += [(src, reduce(lambda row, one: one.made(row), every, tgt)) for src, tgt in alike]
                 weights += [2 / len(alike) for _ in alike]
-        return pairs, torch.tensor(weights)
+                others += [pair for pair in unlike if _is_free(pair[1], rest)]
+        return taught, torch.tensor(weights), others
 
     def _kept(self, lessons: Sequence[Lesson], pieces: Sequence[int]) -> list[Pair]:
         """Return pairs that are to stay as they are: none whose target holds what lessons replace."""

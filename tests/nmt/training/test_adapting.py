@@ -158,6 +158,15 @@ def test_what_leaves_pieces_that_were_to_go_is_not_learnt(corrected: list[int]) 
     assert not lesson.is_learnt([5, 9, 7, 8])
 
 
+@pytest.mark.parametrize(("before", "corrected", "row"), [([5, 6, 7], [5, 7], [5, 9, 7]), ([5, 6], [5], [5, 9])])
+def test_a_line_from_which_pieces_only_go_is_not_learnt_while_others_come(
+    before: list[int], corrected: list[int], row: list[int]
+) -> None:
+    lesson = Lesson(src=[4], before=before, tgt=corrected)
+    assert lesson.is_learnt(corrected)
+    assert not lesson.is_learnt(row)
+
+
 def test_what_the_model_has_no_piece_for_is_not_learnt(learn: Learn) -> None:
     _, done = learn((PAIR[0], "bato \U0001f600 deno"))
     assert [one.reason[:40] for one in done.corrections] == ["the model has no pieces for all of its w"]
