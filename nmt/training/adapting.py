@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from threading import Event
 
 import torch
 
 from nmt.errors import DataError, ModelError, counted
 from nmt.io.lines import OnBadUtf8, read_lines
+from nmt.models.devices import choose_search_precision, prepare_for_search
 from nmt.models.folder import load_model, load_own_tokenizers, refuse_used
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData
@@ -25,12 +25,11 @@ from nmt.training.alike import Beside
 from nmt.training.growing import Enlarged
 from nmt.training.lessons import Learner, Lesson
 from nmt.training.observers import Scores
-from nmt.training.translation import Validator
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What a model has made of a corrected line: its greedy translations before and after."""
+    """What a model has made of a corrected line: its translations before and after, as its settings search for them."""
 
     target: str
     before: str
@@ -94,7 +93,9 @@ def adapt_model(
         DataError: No validation pair is left to guard.
     """
     refuse_used(out_dir)
-    model, settings = load_model(model_dir, device=torch.device("cpu"))
+    device = torch.device("cpu")
+    prepare_for_search(device)
+    model, settings = load_model(model_dir, device=device)
     if settings.model.right_to_left:
         raise ModelError(
             f"{model_dir} has model.right_to_left = true; corrections teach models that write to the right"
@@ -102,13 +103,14 @@ def adapt_model(
     tokenizers = load_own_tokenizers(model_dir)
     if not _has_pieces_of(tokenizers, data.tokenizers):
         raise ModelError(f"{data.folder} was prepared with other tokenizers than those of {model_dir}")
-    learner = Learner(model, tokenizers, settings, data)
+    precision = choose_search_precision(settings.search.precision, device)
+    learner = Learner(model, tokenizers, settings, data, precision)
     lessons = learner.lessons(corrections)
     larger = Enlarged(model, settings, tokenizers, {})
     if words := _new_words(learner, lessons):
         larger = Enlarged.of(model, settings, tokenizers, src=(), tgt=[f" {word}" for word in words], symbols=())
         assert isinstance(larger.model, Seq2Seq)
-        learner = Learner(larger.model, larger.tokenizers, larger.settings, data)
+        learner = Learner(larger.model, larger.tokenizers, larger.settings, data, precision)
         targets = learner.encode(corrections)[1]
         lessons = [replace(lesson, tgt=tgt) for lesson, tgt in zip(lessons, targets, strict=True)]
     found, guard = _learn(learner, lessons)
@@ -146,21 +148,14 @@ def _learn(learner: Learner, lessons: Sequence[Lesson]) -> tuple[tuple[Correctio
     """Let a model learn lessons, in place, and say what became of each."""
     asked = [lesson for lesson in lessons if not lesson.refused]
     watch = learner.guard(asked)
-    before = after = _scores(watch, learner.model)
+    before = after = learner.scores(watch)
     ended = ""
     if asked:
         ended = learner.learn(asked, watch, before.loss)
-        after = _scores(watch, learner.model)
+        after = learner.scores(watch)
     found = list[Correction]()
     for lesson, row in zip(lessons, learner.translate([lesson.src for lesson in lessons]), strict=True):
         target, old, new = learner.tokenizers.tgt.decode([lesson.tgt, lesson.before, row])
         reason = lesson.refused or ("" if lesson.is_learnt(row) else ended)
         found.append(Correction(target, old, new, learnt=not reason, reason=reason))
     return tuple(found), Guard(len(watch.pairs.src), before, after)
-
-
-def _scores(watch: Validator, model: Seq2Seq) -> Scores:
-    scores = watch(model, Event())
-    assert scores is not None  # nobody asks it to stop
-    model.eval()
-    return scores

@@ -13,6 +13,8 @@ from torch import Tensor
 from nmt.config import Settings
 from nmt.errors import DataError, counted
 from nmt.io.lines import normaliser
+from nmt.models.devices import for_search
+from nmt.models.prepacked import SearchPrecision
 from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, ValidationSet
 from nmt.search.engine import search_batches
@@ -21,6 +23,7 @@ from nmt.text.tokenizer import Tokenizers
 from nmt.text.vocab import BOS, EOS, UNK
 from nmt.training.alike import Beside, Change, Pair, changes, evenly, holds
 from nmt.training.inheriting import ASLEEP
+from nmt.training.observers import Scores
 from nmt.training.output_rows import Fit, OutputRows, Seen
 from nmt.training.translation import Validator
 
@@ -112,6 +115,8 @@ class Learner:
     tokenizers: Tokenizers
     settings: Settings
     data: PreparedData
+    precision: SearchPrecision
+    """In which it translates; it learns in fp32."""
 
     def lessons(self, corrections: Sequence[tuple[str, str]]) -> list[Lesson]:
         """Make lessons of sources and their corrected targets; a DataError names one that the model cannot read."""
@@ -135,13 +140,19 @@ class Learner:
         return sources, self.tokenizers.tgt.encode([tgt for _, tgt in masked])
 
     def translate(self, sources: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Return the greedy translations of sources."""
-        search = self.settings.search.model_copy(update={"beam_size": 1})
+        """Return the translations of sources, searched for as the model's settings say."""
+        reverse_source = self.settings.model.reverse_source
         with torch.inference_mode():
-            found = search_batches(
-                self.model, sources, settings=search, reverse_source=self.settings.model.reverse_source
-            )
+            searched = for_search(self.model, self.precision, device=self.model.device)
+            found = search_batches(searched, sources, settings=self.settings.search, reverse_source=reverse_source)
         return [list(one.ids) for one in found]
+
+    @torch.inference_mode()
+    def scores(self, watch: Validator) -> Scores:
+        """Score the model on what guards: the loss in fp32, BLEU of what the model translates."""
+        bleu = watch.bleu(for_search(self.model, self.precision, device=self.model.device), Event())
+        assert bleu is not None  # nobody asks it to stop
+        return Scores(self._loss(watch), bleu.score, signature=bleu.signature)
 
     def guard(self, lessons: Sequence[Lesson]) -> Validator:
         """Choose validation pairs none of whose targets holds what lessons replace."""
@@ -155,7 +166,7 @@ class Learner:
         rows = evenly(np.array(free), _GUARDING)
         src_texts, tgt_texts = ([texts[row] for row in rows.tolist()] for texts in (valid.src_texts, valid.tgt_texts))
         held = ValidationSet(valid.name, src_texts, tgt_texts, valid.src.take(rows), valid.tgt.take(rows))
-        return Validator(held, self.tokenizers, self.settings, "fp32")
+        return Validator(held, self.tokenizers, self.settings, "fp32", self.settings.search.beam_size)
 
     def learn(self, lessons: Sequence[Lesson], guard: Validator, loss: float) -> str:
         """Learn lessons together, until each is learnt or the guard, whose loss is known, objects; return why not all

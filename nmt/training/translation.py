@@ -190,6 +190,8 @@ class Validator:
     tokenizers: Tokenizers
     settings: Settings
     precision: Precision
+    beam_size: int = 1
+    """Of the search for the translations that BLEU is computed of."""
 
     def __call__(self, model: Seq2Seq, stop: StopRequest) -> Scores | None:
         """Return the cross-entropy in nats a piece, and BLEU; None if asked to stop before they are known."""
@@ -222,11 +224,11 @@ class Validator:
         return float(total) / (int(tgt.lengths.sum()) + len(tgt))
 
     def bleu(self, model: Seq2Seq, stop: StopRequest) -> "Score | None":
-        """Return the BLEU of greedy translations; None if asked to stop."""
+        """Return the BLEU of translations; None if asked to stop."""
         from nmt.metrics import bleu, tokenizer_for  # loads sacrebleu, which the first step need not wait for
 
         kinds = self.settings.tokenizer.placeholders
-        src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": 1})
+        src, search = self.pairs.src, self.settings.search.model_copy(update={"beam_size": self.beam_size})
         order, best = np.argsort(src.lengths, kind="stable"), dict[int, Hypothesis]()
         on_gpu, directions = model.device.type == "cuda", self.settings.model
         searched, block = (for_gpu(model, self.precision), _BLOCK_ON_GPU) if on_gpu else (model, _BLOCK)

@@ -4,13 +4,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from nmt.config import SearchSettings
 from nmt.errors import DataError, ModelError
 from nmt.io.files import sha256
 from nmt.models.folder import WEIGHTS, load_model, load_own_tokenizers, read_training
+from nmt.models.prepacked import PrepackedLinear
+from nmt.models.seq2seq import Seq2Seq
 from nmt.prepared import PreparedData, PreparedText
+from nmt.search.engine import search_batches
+from nmt.search.protocol import Hypothesis
 from nmt.text.tokenizer import tokenizer_files
 from nmt.text.vocab import SPACE_MARK
-from nmt.training import lessons
+from nmt.training import lessons, translation
 from nmt.training.adapting import Adaptation, adapt_model, read_corrections
 from nmt.training.inheriting import ASLEEP
 from nmt.training.lessons import Learner, Lesson
@@ -34,7 +39,7 @@ class Learn:
 
 
 def translations(folder: Path, *lines: str) -> list[str]:
-    found = Translator.load(folder, device="cpu", precision="fp32").translate(lines)
+    found = Translator.load(folder, device="cpu").translate(lines)
     return [best.text for best, *_ in found]
 
 
@@ -165,6 +170,24 @@ def test_a_line_from_which_pieces_only_go_is_not_learnt_while_others_come(
     lesson = Lesson(src=[4], before=before, tgt=corrected)
     assert lesson.is_learnt(corrected)
     assert not lesson.is_learnt(row)
+
+
+def test_lines_and_guard_are_translated_as_the_settings_of_the_model_ask_for(
+    learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = list[tuple[int, bool]]()
+
+    def search(
+        model: Seq2Seq, sources: list[list[int]], *, settings: SearchSettings, **others: bool
+    ) -> list[Hypothesis]:
+        searches.append((settings.beam_size, isinstance(model.output, PrepackedLinear)))
+        return search_batches(model, sources, settings=settings, **others)
+
+    for room in (lessons, translation):
+        monkeypatch.setattr(room, "search_batches", search)
+    learn(PAIR)
+    assert len(searches) >= 4
+    assert set(searches) == {(5, True)}
 
 
 def test_what_the_model_has_no_piece_for_is_not_learnt(learn: Learn) -> None:
