@@ -1,6 +1,7 @@
 """`nmt run`: a recipe from text to scores."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
@@ -45,8 +46,8 @@ def run(
         bool,
         typer.Option(
             "--dry-run",
-            help="Print which stages are done, why others are not, and the time that they will take, where some timed "
-            "steps or lines tell it; nothing is done.",
+            help="Print which stages are done, why others are not, and about how long they will take, which some steps "
+            "and lines tell that are timed; nothing is done.",
             rich_help_panel=_OF_STAGES,
         ),
     ] = False,
@@ -101,11 +102,15 @@ def _run_own_stages(
     with loading():
         from nmt.graph.order import load_nodes
 
-    nodes = load_nodes(recipe, overrides, work)
+    load = partial(load_nodes, recipe, overrides)
+    nodes = load(work)
     names = {node.name: node.name for node in nodes}
     if stage is not None and stage not in names:
         raise UsageError(f"--stage {stage}: {recipe} has no such stage{did_you_mean(stage, names)}")
-    (show_plan if dry_run else run_nodes)(nodes, only=stage, as_json=as_json)
+    if dry_run:
+        show_plan(nodes, load, only=stage, as_json=as_json)
+    else:
+        run_nodes(nodes, only=stage, as_json=as_json)
 
 
 def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> Tested | None:

@@ -2,23 +2,28 @@
 
 import gc
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
 
-from nmt.errors import UsageError, clock
+from nmt.errors import NmtError, UsageError, clock, counted
 from nmt_cli.terminal import loading, results, say, status
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from nmt.graph.order import StageNode
-    from nmt.graph.records import State
+
+
+_WIDTHS: Final = {"stage": 22, "does": None, "": 30, "scores of": None}
+"""Characters of the columns that hold words, at most: a table fits 80 columns, in a pipe too."""
 
 
 def run_nodes(nodes: "Sequence[StageNode]", *, only: str | None, as_json: bool) -> None:
@@ -69,84 +74,101 @@ def _run(arguments: list[str], stdout: TextIO) -> None:
         raise typer.Exit(code)
 
 
-def show_plan(nodes: "Sequence[StageNode]", *, only: str | None, as_json: bool) -> None:
-    """Tell of each stage, or of one, whether it is done, else why not, and how long it will take; nothing is done."""
-    from nmt.graph.records import look
+def show_plan(
+    nodes: "Sequence[StageNode]", load: "Callable[[Path], Sequence[StageNode]]", *, only: str | None, as_json: bool
+) -> None:
+    """Tell of each stage, or of one, whether it is done, else why not, and how long it will take; nothing is done.
 
-    undone, plan = set[str](), list[dict[str, Any]]()
-    for node in nodes:
-        state = look(node, undone)
-        if not state.is_done:
-            undone.add(node.name)
-        if only in (None, node.name):
-            seconds, why = (None, "") if state.is_done else _foretell(node, state, undone)
-            plan.append(
-                {
-                    **{"stage": node.name, "do": node.does, "result": str(node.result), "done": state.is_done},
-                    **{"reasons": list(state.reasons), "seconds": seconds, "time_unknown": why},
-                }
-            )
+    `load` gives the same stages with results in another folder.
+    """
+    from nmt.graph.order import with_needs
+
+    with loading():
+        from nmt.graph.forecast import foretell_stages
+
+    looked_at, plan = with_needs(nodes, only) if only else nodes, list[dict[str, Any]]()
+    with status("trying in small what is to do") as show, closing(foretell_stages(looked_at, load, _quietly)) as found:
+        for node, state, forecast in found:
+            show(f"trying in small what is to do: {node.name}")
+            if only in (None, node.name):
+                plan.append(
+                    {
+                        **{"stage": node.name, "do": node.does, "result": str(node.result), "done": state.is_done},
+                        **{"reasons": list(state.reasons), **asdict(forecast)},
+                    }
+                )
     if as_json:
         typer.echo(json.dumps(plan, ensure_ascii=False, indent=2))
-        return
-    table = _table("stage", "does", "", "time")
+    else:
+        _show_plan(plan)
+
+
+def _quietly(arguments: list[str], output: Path | None) -> None:
+    """Do a stage as `_command` does, but what it says of its work is kept, and its failure is an error that says it."""
+    said = StringIO()
+    try:
+        with redirect_stderr(said), (output or Path(os.devnull)).open("w", encoding="utf-8") as file:
+            _run(arguments, file)
+    except typer.Exit as failure:
+        raise NmtError(said.getvalue().rpartition("error: ")[2].strip() or "interrupted") from failure
+
+
+def _show_plan(plan: list[dict[str, Any]]) -> None:
+    table = _table("stage", "does", "about", "")
     for one in plan:
-        time = one["time_unknown"] if one["seconds"] is None else clock(one["seconds"])
-        table.add_row(one["stage"], one["do"], "; ".join(one["reasons"]) or "done", time)
+        known = one["seconds"] is not None
+        time = "" if one["done"] else ("< " if one["at_most"] else "") + clock(one["seconds"]) if known else "?"
+        told = filter(None, (_in_short(one["reasons"]) or "done", one["why"]))
+        table.add_row(one["stage"], one["do"], time, "; ".join(told))
+    total = sum(one["seconds"] or 0 for one in plan)
+    todo = [one for one in plan if not one["done"]]
+    if len(plan) > 1:
+        unknown = sum(one["seconds"] is None for one in plan)
+        table.add_section()
+        table.add_row(
+            "all", "", clock(total), f"{counted(len(todo), 'stage')} to do" + (f", and {unknown} ?" if unknown else "")
+        )
     results.print(table)
+    if any(one["at_most"] for one in plan):
+        results.print("< where training may stop early (training.patience)", soft_wrap=True)
 
 
-def _foretell(node: "StageNode", state: "State", undone: set[str]) -> tuple[float | None, str]:
-    """Return the seconds that a stage will take, or None and why nobody knows."""
-    if any(need.name in undone for need in node.needs):
-        return None, "unknown before"
-    if node.does == "train":
-        return _foretell_training(node)
-    if node.does == "translate":
-        with loading():
-            from nmt.graph.forecast import foretell_translation
-            from nmt.graph.stage_kinds import TranslateStage
-
-        assert isinstance(node.stage, TranslateStage)
-        with status("timing some lines"):
-            return foretell_translation(node.stage, node.given), ""
-    if state.record and state.record.digest:
-        return None, f"unknown; {clock(state.record.seconds)} the last time"
-    return None, "unknown: nothing of it can be timed beforehand"
-
-
-def _foretell_training(node: "StageNode") -> tuple[float | None, str]:
-    from tempfile import TemporaryDirectory
-
-    from nmt.config.load import to_recipe
-    from nmt.graph.records import made_from, place_of
-
-    printed = StringIO()
-    with TemporaryDirectory() as folder:
-        recipe = Path(folder) / f"{node.name}.toml"
-        recipe.write_text(to_recipe(node.settings, node.stage.sections), encoding="utf-8")
-        output = place_of(node, made_from(node))
-        _run([*node.stage.command(node.given, output, recipe), "--dry-run", "--json"], printed)
-    found = json.loads(printed.getvalue())
-    return found.get("seconds", 0.0), ""
+def _in_short(reasons: list[str]) -> str:
+    """Name the first stage that is waited for, and the first reason."""
+    shown = reasons[0] if reasons else ""
+    if shown.startswith("waits for ") and (more := shown.count(", ")):
+        shown = f"{shown.partition(', ')[0]} and {more} more"
+    return f"{shown}, and {counted(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else shown
 
 
 def _show_results(nodes: "Sequence[StageNode]") -> None:
-    """Tell of every stage that is made how long it took, how large its result is, and how good."""
-    table, signatures = _table("stage", "does", "seconds", "size", "scores"), dict[str, None]()
-    for tree in map(_to_tree, nodes):
-        scores = dict[str, list[str]]()
-        for one in tree["scores"]:
-            scores.setdefault(one["of"], []).append(f"{one['name']} {one['score']:.2f}")
-        signatures |= {f"{one['name']:<5}  {one['signature']}": None for one in tree["scores"]}
+    """Tell of every stage that is made how long it took and how large its result is; then, how good results are."""
+    table, trees = _table("stage", "does", "time", "size"), list(map(_to_tree, nodes))
+    for tree in trees:
         made = tree["seconds"] is not None
-        amounts = (f"{tree['seconds']:,.1f}", f"{tree['bytes'] / 1e6:,.2f} MB") if made else ("", "not done")
-        table.add_row(
-            tree["stage"], tree["do"], *amounts, "\n".join(f"{of}: {', '.join(found)}" for of, found in scores.items())
-        )
+        amounts = (clock(tree["seconds"]), _size(tree["bytes"])) if made else ("", "not done")
+        table.add_row(tree["stage"], tree["do"], *amounts)
+    if len(trees) > 1:
+        table.add_section()
+        seconds, size = (sum(tree[name] or 0 for tree in trees) for name in ("seconds", "bytes"))
+        table.add_row("all", "", clock(seconds), _size(size))
     results.print(table)
-    for signature in signatures:
+    rows = dict[str, dict[str, float]]()
+    for one in (score for tree in trees for score in tree["scores"]):
+        rows.setdefault(one["of"], {})[one["name"]] = one["score"]
+    names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
+    table = _table("scores of", *names)
+    for of, scores in rows.items():
+        table.add_row(of, *(f"{scores[name]:.2f}" if name in scores else "" for name in names))
+    if rows:
+        results.print()
+        results.print(table)
+    for signature in {f"{one['name']:<5}  {one['signature']}": None for tree in trees for one in tree["scores"]}:
         results.print(signature, soft_wrap=True)
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:,.2f} MB"
 
 
 def _to_tree(node: "StageNode") -> dict[str, Any]:
@@ -177,7 +199,12 @@ def _scores(node: "StageNode") -> Iterator[dict[str, Any]]:
         found = read_training(node.result)
         if "valid_bleu" in found:
             signature = found["valid_bleu_signature"]
-            yield {"of": "validation", "name": "BLEU", "score": found["valid_bleu"], "signature": signature}
+            yield {
+                "of": f"{node.name} (validation)",
+                "name": "BLEU",
+                "score": found["valid_bleu"],
+                "signature": signature,
+            }
 
 
 def _table(*columns: str) -> "Table":
@@ -185,5 +212,6 @@ def _table(*columns: str) -> "Table":
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="right" if name in ("seconds", "size") else "left", overflow="fold")
+        words = name in _WIDTHS
+        table.add_column(name, justify="left" if words else "right", overflow="fold", max_width=_WIDTHS.get(name))
     return table

@@ -63,6 +63,15 @@ def load_nodes(recipe: Path, overrides: Sequence[str], work: Path) -> list[Stage
     return list(nodes.values())
 
 
+def with_needs(nodes: Sequence[StageNode], name: str) -> list[StageNode]:
+    """Return the stage of this name and all that it needs, and what these need, in their order."""
+    wanted = {name}
+    for node in reversed(nodes):
+        if node.name in wanted:
+            wanted |= {need.name for need in node.needs}
+    return [node for node in nodes if node.name in wanted]
+
+
 def _parse(name: str, table: Any, recipe: Path) -> tuple[str, Stage]:
     where = f"{recipe}, stages.{name}"
     if not _NAME.fullmatch(name) or name == RECORDS:

@@ -102,9 +102,13 @@ def rehearse(
     observer: Observer,
     ranks: Ranks = _ALONE,
     changes: Sequence[str] = (),
+    seconds: float = _MEASURED,
 ) -> tuple[RunPlan, Forecast] | None:
     """Find out what `train` would do and, by some updates of a model that is then forgotten, how long that would take
     and how much memory; nothing is written.
+
+    Args:
+        seconds: How long updates are timed.
 
     Returns:
         The plan and the forecast; None where the run is over already.
@@ -115,7 +119,7 @@ def rehearse(
     if not ranks.is_first:
         observer = Silence()
     _tell_of(settings, changes, observer)
-    return _Run(data, model_dir, settings, observer, Event(), ranks, perf_counter()).rehearse()
+    return _Run(data, model_dir, settings, observer, Event(), ranks, perf_counter()).rehearse(seconds)
 
 
 def _join(ranks: Ranks, training: TrainingSettings) -> None:
@@ -213,7 +217,7 @@ class _Run:
             finished = trainer.run()
         return TrainingSummary(finished, state, self.parameters, self.task.feed.padding)
 
-    def rehearse(self) -> tuple[RunPlan, Forecast] | None:
+    def rehearse(self, seconds: float) -> tuple[RunPlan, Forecast] | None:
         """Find out what `go` would do, and how long that would take."""
         state = self._begin_or_continue()
         before, schedule = state.horizon, self._schedule(state)
@@ -224,7 +228,7 @@ class _Run:
         plan = self._plan(state, schedule)
         self._warn(schedule)
         if not self.settings.training.time or state.horizon == before:  # else it has been measured just now
-            self._measure(state, _MEASURED)
+            self._measure(state, seconds)
         return plan, Forecast.of(self.pace, step=plan.step, steps=plan.steps, parameters=self.parameters)
 
     def _plan(self, state: TrainingState, schedule: Schedule) -> RunPlan:

@@ -63,13 +63,14 @@ def test_stages_go_from_text_to_a_table_and_are_not_repeated(run: Run, tmp_path:
     assert first.exit_code == 0, first.stderr
     assert f"5/5 score scores: {tmp_path}/w/scores.json (not made yet)" in first.stderr
     heading, *rows = [line.split() for line in first.stdout.splitlines()]
-    assert heading == ["stage", "does", "seconds", "size", "scores"]
+    assert heading == ["stage", "does", "time", "size"]
     assert [row[:2] for row in rows[:5]] == [
         *(["data", "prepare"], ["model", "train"], ["quick", "shortlist"], ["text", "translate"], ["scores", "score"])
     ]
-    assert rows[1][5:7] == ["validation:", "BLEU"]
-    assert rows[4][5:7] == ["text:", "BLEU"]
-    assert rows[5] == ["BLEU", "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" + rows[5][1].rpartition(":")[2]]
+    assert rows[5][0] == "all"
+    assert rows[7] == ["scores", "of", "BLEU", "chrF2", "TER"]
+    assert [(row[0], len(row)) for row in rows[8:11]] == [("model", 3), ("quick", 3), ("text", 4)]
+    assert rows[11][1].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     made = times(tmp_path / "w")
     second = run()
     assert (second.stdout, times(tmp_path / "w")) == (first.stdout, made)
@@ -100,18 +101,20 @@ def test_one_stage_is_done_when_what_it_needs_is_done(run: Run, tmp_path: Path) 
 def test_a_plan_tells_what_is_to_do_and_why_and_writes_nothing(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("nmt.training.trainer._MEASURED", 0.2)  # seconds of steps
-    plan = run("--dry-run")
+    monkeypatch.setattr("nmt.graph.forecast._STEPS", 0.2)
+    plan = run("--dry-run", "--json")
     assert plan.exit_code == 0, plan.stderr
     assert not (tmp_path / "w").exists()
-    assert [" ".join(line.split()) for line in plan.stdout.splitlines()[1:3]] == [
-        "data prepare not made yet unknown: nothing of it can be timed beforehand",
-        "model train waits for data unknown before",
+    stages = json.loads(plan.stdout)
+    assert [(stage["stage"], stage["reasons"]) for stage in stages[:2]] == [
+        ("data", ["not made yet"]),
+        ("model", ["waits for data"]),
     ]
+    assert all(stage["seconds"] > 0 for stage in stages)
     run("--stage", "data")
     before = sorted((tmp_path / "w").rglob("*"))
     data, model, *_ = json.loads(run("--dry-run", "--json").stdout)
-    assert (data["done"], data["reasons"], data["seconds"]) == (True, [], None)
+    assert (data["done"], data["reasons"], data["seconds"]) == (True, [], 0)
     assert (model["done"], model["reasons"]) == (False, ["not made yet"])
     assert model["seconds"] > 0
     run("--stage", "model")
@@ -121,6 +124,25 @@ def test_a_plan_tells_what_is_to_do_and_why_and_writes_nothing(
     assert text[0]["seconds"] > 0
     assert not (tmp_path / "w" / "text.txt").exists()
     assert set(before) <= set((tmp_path / "w").rglob("*"))
+
+
+def test_a_plan_and_the_table_of_results_fit_80_columns_in_a_pipe_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "a_stage_of_a_long_name"
+    recipe = tmp_path / "stages.toml"
+    texts = [f"{name}_{number}" for number in range(10)]
+    recipe.write_text(
+        recipe.read_text().partition("[stages.text]")[0]
+        + "".join(f'[stages.{text}]\ndo = "translate"\nneeds = ["quick"]\n' for text in texts)
+        + f'[stages.{name}_that_is_last]\ndo = "score"\nneeds = {json.dumps(texts)}\n'
+    )
+    monkeypatch.setattr("nmt.graph.forecast._STEPS", 0.1)
+    for shown in (run("--dry-run"), run("--stage", "data")):
+        assert shown.exit_code == 0, shown.stderr
+        assert max(map(len, shown.stdout.splitlines())) <= 80
+    plan = json.loads(run("--dry-run", "--json", "--stage", f"{name}_that_is_last").stdout)
+    assert plan[0]["reasons"] == [f"waits for {', '.join(texts)}"], "which the table cuts short"
 
 
 def test_what_an_older_run_made_is_recognised(run: Run, toy_text: Path, tmp_path: Path) -> None:

@@ -8,17 +8,17 @@ import pytest
 from nmt.graph.order import StageNode, load_nodes
 
 MakeNodes = Callable[..., list[StageNode]]
-"""Takes the text of the stages, and overrides; returns the stages, whose results are to be in the folder `w`."""
+"""Takes the text of the stages, overrides, and the folder for the results, else `w`; returns the stages."""
 
 
 @pytest.fixture
 def nodes_of(toy_text: Path, tmp_path: Path) -> MakeNodes:
     """Read stages that stand behind the settings of the toy recipe."""
 
-    def nodes_of(stages: str, overrides: Sequence[str] = ()) -> list[StageNode]:
+    def nodes_of(stages: str, overrides: Sequence[str] = (), work: Path = tmp_path / "w") -> list[StageNode]:
         recipe = tmp_path / "toy.toml"
         settings = (toy_text / "toy.toml").read_text(encoding="utf-8").replace('root = "."', f'root = "{toy_text}"')
         recipe.write_text(settings + stages, encoding="utf-8")
-        return load_nodes(recipe, overrides, tmp_path / "w")
+        return load_nodes(recipe, overrides, work)
 
     return nodes_of

@@ -5,7 +5,7 @@ import pytest
 
 from nmt.config import Settings
 from nmt.errors import ConfigError, NmtError
-from nmt.graph.order import load_nodes
+from nmt.graph.order import load_nodes, with_needs
 from nmt.graph.stage_kinds import KINDS, DistilStage, Ingredients, ScoreStage, TranslateStage
 from tests.nmt.graph.conftest import MakeNodes
 
@@ -51,6 +51,11 @@ def test_paths_that_a_stage_sets_count_from_the_folder_of_the_recipe(nodes_of: M
 def test_the_result_of_a_stage_stands_in_settings_as_its_name_in_braces(nodes_of: MakeNodes, tmp_path: Path) -> None:
     stages = '[stages.more]\ndo = "prepare"\nneeds = ["data"]\nset.tokenizer.file = "{data}"\n' + DATA
     assert nodes_of(stages)[1].settings.tokenizer.file == tmp_path / "w" / "data"
+
+
+def test_a_stage_with_all_that_it_needs(nodes_of: MakeNodes) -> None:
+    nodes = nodes_of(MODEL + '[stages.other]\ndo = "train"\nneeds = ["data"]\n')
+    assert [node.name for node in with_needs(nodes, "model")] == ["data", "model"]
 
 
 WRONG = {

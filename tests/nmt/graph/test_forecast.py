@@ -1,0 +1,146 @@
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nmt.config import Settings, TrainingSettings
+from nmt.errors import NmtError
+from nmt.graph.forecast import StageForecast, foretell_stages
+from nmt.graph.order import StageNode
+from tests.nmt.graph.conftest import MakeNodes
+
+CHAIN = """
+[stages.data]
+do = "prepare"
+
+[stages.swapped]
+do = "prepare"
+needs = ["data"]
+set.tokenizer.file = "{data}"
+[stages.swapped.set.data]
+train_src = []
+train_tgt = []
+corpora = [{ src = "train.src", tgt = "train.tgt", reversed = true }]
+
+[stages.backward]
+do = "train"
+needs = ["swapped"]
+
+[stages.synthetic]
+do = "backtranslate"
+needs = ["backward"]
+text = "train.tgt"
+
+[stages.more]
+do = "prepare"
+needs = ["data", "synthetic"]
+set.tokenizer.file = "{data}"
+set.data.corpora = [{ path = "{synthetic}" }]
+set.data.drop_duplicates = false
+
+[stages.one]
+do = "train"
+needs = ["more"]
+
+[stages.two]
+do = "train"
+needs = ["more"]
+set.training.seed = 2
+
+[stages.taught]
+do = "distil"
+needs = ["one", "two", "data"]
+
+[stages.quick]
+do = "shortlist"
+needs = ["one", "data"]
+
+[stages.text]
+do = "translate"
+needs = ["quick"]
+
+[stages.scores]
+do = "score"
+needs = ["text"]
+"""
+
+
+class Recipe:
+    """A recipe that is foretold; trainings are taken to last a second for each epoch."""
+
+    def __init__(self, nodes_of: MakeNodes) -> None:
+        self._nodes_of = nodes_of
+        self.trained = list[TrainingSettings]()
+        self.fails = ""
+
+    def foretell(self, stages: str, *overrides: str) -> dict[str, StageForecast]:
+        """Do without commands: a shortlist is a copy of a model."""
+
+        def load(work: Path) -> list[StageNode]:
+            return self._nodes_of(stages, overrides, work)
+
+        found = foretell_stages(self._nodes_of(stages, overrides), load, self._run)
+        return {node.name: forecast for node, _, forecast in found}
+
+    def rehearse(self, data: object, model_dir: Path, settings: Settings, **rest: object) -> tuple[None, Any]:
+        self.trained.append(settings.training)
+        return None, SimpleNamespace(seconds=float(settings.training.max_epochs))
+
+    def _run(self, arguments: list[str], output: Path | None) -> None:
+        if arguments[0] == self.fails:
+            raise NmtError("the disk is full")
+        if arguments[0] == "shortlist":
+            shutil.copytree(arguments[1], arguments[4])
+
+
+@pytest.fixture
+def recipe(nodes_of: MakeNodes, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    recipe = Recipe(nodes_of)
+    monkeypatch.setattr("nmt.graph.forecast.rehearse", recipe.rehearse)
+    return recipe
+
+
+def test_every_stage_is_foretold_before_anything_is_done_and_what_is_alike_is_timed_once(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    found = recipe.foretell(CHAIN)
+    assert list(found) == [
+        *("data", "swapped", "backward", "synthetic", "more", "one", "two", "taught", "quick", "text", "scores")
+    ]
+    assert {name for name, forecast in found.items() if not forecast.seconds} == set()
+    assert not any(forecast.at_most or forecast.why for forecast in found.values())
+    assert len(recipe.trained) == 1
+    assert not (tmp_path / "w").exists()
+
+
+def test_data_that_stand_in_for_more_are_trained_on_so_much_longer(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.graph.forecast._PREPARED", 100)
+    stages = CHAIN.partition("[stages.taught]")[0]
+    found = recipe.foretell(stages, "training.max_steps=0", "training.max_epochs=3", "training.patience=2")
+    [training] = recipe.trained
+    assert training.max_epochs == 12
+    backward, one = found["backward"], found["one"]
+    assert (backward.seconds, backward.at_most) == (12.0, True)
+    assert one.seconds == pytest.approx(24, rel=0.1), "it has twice the pairs"
+
+
+def test_what_cannot_be_tried_is_unknown_with_all_that_needs_it(recipe: Recipe) -> None:
+    recipe.fails = "shortlist"
+    found = recipe.foretell(CHAIN)
+    assert found["quick"] == StageForecast(None, "unknown: the disk is full")
+    assert found["text"] == StageForecast(None, "unknown before quick")
+    assert found["scores"] == StageForecast(None, "unknown before text")
+    assert found["taught"].seconds
+
+
+def test_of_a_kind_that_is_not_timed_the_results_are_tried_all_the_same(recipe: Recipe) -> None:
+    stages = CHAIN.partition("[stages.taught]")[0] + (
+        '[stages.mean]\ndo = "average"\nneeds = ["one"]\n[stages.text]\ndo = "translate"\nneeds = ["mean"]\n'
+    )
+    found = recipe.foretell(stages)
+    assert found["mean"] == StageForecast(None, "unknown: nothing of it can be timed beforehand")
+    assert found["text"].seconds
