@@ -1,6 +1,7 @@
 """`nmt prepare`: from text files to a folder of prepared data."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,6 +9,7 @@ import typer
 
 from nmt.corpus import FORMATS
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
+from nmt_cli.processes import cores_of_process, several_processes
 from nmt_cli.terminal import (
     Files,
     RecipeOption,
@@ -83,7 +85,8 @@ def prepare(
 
     Files may be compressed (.gz .xz .bz2 .zst). An option is repeated for each further file, as in `--src a.en
     --src b.en --tgt a.fr --tgt b.fr`, or names several by a pattern; these options override the recipe. An
-    interrupted run continues when the same command is called again.
+    interrupted run continues when the same command is called again, and several at once, by hand or under torchrun,
+    share the work.
 
     \b
     Examples:
@@ -131,22 +134,31 @@ def run_preparation(
         from nmt.prepare.pipeline import prepare as prepare_data
 
     check_kind(settings)
-    try:
-        with progress() as bar:
-            report = prepare_data(data_dir, settings, show_stages(bar), force=force, workers=workers)
-    except (ConfigError, DataError, ModelError):
-        raise
-    except (KeyboardInterrupt, OSError, NmtError):
-        if (work := work_folder(data_dir)).exists():
-            say(f"what is done is kept in {work}: the same command continues from there")
-        raise
+    with several_processes() as ranks:
+        is_first, meet = ranks is None or ranks.is_first, ranks.met if ranks else nullcontext
+        workers = workers or cores_of_process()
+        try:
+            with progress(visible=is_first) as bar:
+                report = prepare_data(data_dir, settings, show_stages(bar), force=force, workers=workers, meet=meet)
+        except (ConfigError, DataError, ModelError):
+            raise
+        except (KeyboardInterrupt, OSError, NmtError):
+            if (work := work_folder(data_dir)).exists() and is_first:
+                say(f"what is done is kept in {work}: the same command continues from there")
+            raise
+    if is_first:
+        _show(report, table)
+
+
+def _show(report: "PreparationReport", table: "Console") -> None:
+    """Say what has been done."""
     for warning in report.warnings:
         warn(warning)
     if report.up_to_date:
-        say(f"{data_dir} is up to date: nothing to do")
+        say(f"{report.folder} is up to date: nothing to do")
     else:
         table.print(_to_table(report))
-        say(f"prepared data: {data_dir}; rejected {report.noun} are listed in {report.rejected}")
+        say(f"prepared data: {report.folder}; rejected {report.noun} are listed in {report.rejected}")
 
 
 def show_stages(bar: "Bar") -> "OnProgress":

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -12,6 +12,7 @@ import typer
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
 from nmt_cli.outputs import OutputOptions, OutputTally, formed, writer
 from nmt_cli.pace import LinePace, telling
+from nmt_cli.processes import several_processes
 from nmt_cli.terminal import (
     MEMORY,
     STREAM,
@@ -207,7 +208,7 @@ def translate(
         refuse_markup(source, "--markup translates its text and keeps the rest")
     _warn_of_workers(workers, device)
     _say_precision(model_dir, precision, device, output)
-    with _processes() as ranks:
+    with several_processes() as ranks:
         beside: dict[str, Any] = {"language_model": lm, "memory": memory, "gpu": ranks.local_rank if ranks else 0}
         load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **beside)
         _write(Job(load, options, workers), form, source=source, on_bad_utf8=on_bad_utf8, shard=only, ranks=ranks)
@@ -354,7 +355,8 @@ def _in_blocks(
         check_folder_of(path)
     pictures = str(form.attention_plot and form.attention_plot.resolve())
     key = key_of(text, job, form=f"{form.format} {form.scores} {form.n_best} {form.memory} {pictures}")
-    pieces = translate_in_blocks(job, text, form.files, key, shard=shard, ranks=ranks, on_lines=on_lines, watch=watch)
+    meet = ranks.met if ranks else nullcontext
+    pieces = translate_in_blocks(job, text, form.files, key, shard=shard, meet=meet, on_lines=on_lines, watch=watch)
     try:
         with formed(form) as put, closing(pieces):
             for piece in pieces:
@@ -367,17 +369,3 @@ def _in_blocks(
         if (work := work_folder(target)).exists():
             say(f"what is done is kept in {work}: the same command continues from there")
         raise
-
-
-@contextmanager
-def _processes() -> "Iterator[Ranks | None]":
-    """Say which of several processes that torchrun has started this one is; None: it is alone."""
-    import torch
-
-    if not torch.distributed.is_torchelastic_launched():
-        yield None
-        return
-    from nmt.training.distributed import joined_ranks
-
-    with joined_ranks() as ranks:
-        yield ranks

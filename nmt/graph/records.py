@@ -19,7 +19,7 @@ from nmt.errors import NmtError
 from nmt.graph.order import RECORDS, StageNode
 from nmt.graph.stage_kinds import Thing
 from nmt.io.files import make_folder, read_regular, sha256, write_text
-from nmt.io.work import keyed, locked, name_of, put_in_place, recover, work_folder
+from nmt.io.work import alone, name_of, put_in_place, recover, work_folder
 from nmt.models.folder import CONFIG, LEXICON, WEIGHTS
 from nmt.prepare.inputs import record_inputs
 from nmt.prepared.manifest import read_manifest
@@ -143,7 +143,7 @@ def carry_out(node: StageNode, run: Callable[[list[str], Path | None], None]) ->
         _write_record(node, StageRecord(source, None, 0.0))
         _write_record(node, make(output))
         return
-    with locked(node.result) as home, keyed(home, asdict(source)):
+    with alone(node.result, asdict(source)):
         if not node.stage.resumes and output.is_dir():
             rmtree(output)
         record = make(output)

@@ -1,6 +1,9 @@
-"""The folder of long work, which outlives a kill: the next run goes on where this one stopped."""
+"""The folder of long work, which outlives a kill: the next run goes on where this one stopped, and others may join it.
 
-import errno
+Whoever is at work holds locks, which end with the process, however that ends.
+"""
+
+import fcntl
 import hashlib
 import json
 import os
@@ -10,15 +13,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from xxhash import xxh3_64_hexdigest
-
 from nmt.errors import ConfigError, DataError, ModelError
-from nmt.io.files import lock_file, temporary_beside
+from nmt.io.files import make_folder, naming
 
+_DOOR: Final = "door"
+"""Locked by whoever enters or leaves the work of a target, or replaces the target."""
+_USED: Final = "used"
+"""Locked, alone or with others, by whoever is at some work."""
 _OLD: Final = "old"
 """What is replaced, for the moment between two renames."""
-_SUMS: Final = "sums.json"
-"""The hashes of the other files of a folder."""
+MADE: Final = "made"
+"""Says that the result is there, to those who have worked on it too."""
+
+_SHARED: Final = fcntl.LOCK_SH | fcntl.LOCK_NB
+_ALONE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 def work_folder(target: Path) -> Path:
@@ -27,86 +35,31 @@ def work_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}.work")
 
 
-@contextmanager
-def locked(target: Path) -> Iterator[Path]:
-    """Give the work folder of `target` to one process at a time; for any other, that is a `DataError`."""
-    target = target.resolve()
-    home = work_folder(target)
-    new = [parent for parent in target.parents if not parent.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lock = _lock(home, target)
-    try:
-        _put_back(target)
-        yield home
-    finally:
-        with suppress(OSError):  # something in one of them is to be kept
-            for folder in (home, *new):
-                folder.rmdir()
-        os.close(lock)
+def name_of(key: Any) -> str:
+    """Return a short name for what tells work from other work, for JSON."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextmanager
-def keyed(home: Path, key: Any) -> Iterator[Path]:
-    """Give the folder for work that `key`, for JSON, tells from other work; what a run with that key has left is in it.
+def shared(target: Path, key: Any) -> Iterator[Path]:
+    """Give the folder for the work towards `target` that `key`, for JSON, tells from other work, to any number of
+    processes that have this key; what others with it have done is in it.
 
-    It goes when the block ends well, or by an error that the same run would end by again. Work of other keys goes at
-    once.
+    The last to leave removes it, if all is done or if its error would come again. Work of other keys goes at once. An
+    `OSError` of the folder names `target`.
+
+    Raises:
+        DataError: Another process is at work towards `target` with another key.
     """
-    folder = home / name_of(key)
-    for other in home.iterdir():
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)  # a worker of the run that was killed may still be at it
-    if folder.is_symlink():
-        folder.unlink()
-    folder.mkdir(exist_ok=True)
-    try:
+    with _entered(target, key, _SHARED) as folder:
         yield folder
-    except (ConfigError, DataError, ModelError):
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder)
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """Give a temporary neighbour of `folder` to fill, which becomes it when the block ends well.
-
-    A worker whose run was killed may still be writing the same folder, with the same in it: whoever comes first wins.
-    So what others have left under names of their own stays until all work goes.
-    """
-    temporary = temporary_beside(folder)
-    temporary.mkdir()
-    try:
-        yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    try:
-        seal(temporary, folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        shutil.rmtree(temporary)
-
-
-def seal(temporary: Path, folder: Path) -> None:
-    """Note what is in a folder that is complete, and give it its name, by which it is whole."""
-    (temporary / _SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
-    temporary.replace(folder)
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether a folder has been sealed, and its files are as they were then; where they are not, it is removed.
-
-    They are not after a power failure, which may take what has not reached the disk, but not the rename.
-    """
-    if not folder.is_dir():
-        return False
-    with suppress(FileNotFoundError, ValueError):
-        if json.loads((folder / _SUMS).read_bytes()) == _sums(folder):
-            return True
-    shutil.rmtree(folder)
-    return False
+def alone(target: Path, key: Any) -> Iterator[Path]:
+    """Give this folder to one process at a time; for any other, that is a `DataError`."""
+    with _entered(target, key, _ALONE) as folder:
+        yield folder
 
 
 def put_in_place(folder: Path, target: Path) -> None:
@@ -116,55 +69,112 @@ def put_in_place(folder: Path, target: Path) -> None:
     """
     target = target.resolve()
     old = work_folder(target) / _OLD
-    if target.is_dir() and any(target.iterdir()):
-        target.replace(old)
-    try:
-        folder.replace(target)
-    except BaseException:
-        _put_back(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    with _door(target):
+        if target.is_dir() and any(target.iterdir()):
+            target.replace(old)
+        try:
+            folder.replace(target)
+        except BaseException:
+            _put_back(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def recover(target: Path) -> None:
-    """Finish or undo a replacement that was killed between its two renames, unless another process is at `target`."""
+    """Finish or undo a replacement that was killed between its two renames."""
     if (work_folder(target) / _OLD).exists():
-        with locked(target):
+        with _door(target.resolve()):
             pass
 
 
 def forget(target: Path, key: Any) -> None:
-    """Remove what a run that was killed after its last step has left, unless another process is at `target`."""
+    """Remove what a run that was killed after its last step has left, unless another process is at it."""
     if (work_folder(target) / name_of(key)).exists():
-        with locked(target) as home, keyed(home, key):
+        with shared(target, key):
             pass
 
 
-def _sums(folder: Path) -> dict[str, str]:
-    return {path.name: xxh3_64_hexdigest(path.read_bytes()) for path in folder.iterdir() if path.name != _SUMS}
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time do the block; the file is made, and stays."""
+    lock = _hold(path)
+    try:
+        yield
+    finally:
+        unlock(lock)
 
 
-def name_of(key: Any) -> str:
-    """Return a short name for what tells work from other work, for JSON."""
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+def try_lock(path: Path, how: int = _ALONE) -> int | None:
+    """Lock a file, made if need be, until `unlock`; None: another process has it, or has just removed it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(file, how)
+        if os.path.samestat(os.fstat(file), path.lstat()):
+            return file
+    os.close(file)
+    return None
 
 
-def _lock(home: Path, target: Path) -> int:
-    while True:
-        home.mkdir(exist_ok=True)
+def unlock(file: int) -> None:
+    """End a lock."""
+    fcntl.flock(file, fcntl.LOCK_UN)  # a fork that helps has the file open too
+    os.close(file)
+
+
+@contextmanager
+def _entered(target: Path, key: Any, how: int) -> Iterator[Path]:
+    real = target.resolve()
+    home = work_folder(real)
+    folder = home / name_of(key)
+    new = [parent for parent in real.parents if not parent.exists()]
+    with naming(target, instead_of=home):
+        with _door(real):
+            for other in home.iterdir():
+                if other.is_dir() and other != folder:
+                    _remove_unless_used(other, target)
+            make_folder(folder)
+            if (used := try_lock(folder / _USED, how)) is None:
+                raise DataError(
+                    f"another process is making {target}; wait for it, or stop it, or choose another output"
+                )
+            if _has_no_other(used):  # whoever made a result has left, or was killed
+                (folder / MADE).unlink(missing_ok=True)
+            fcntl.flock(used, how)
+        over = False
         try:
-            lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except FileNotFoundError:  # another run has just removed it
-            continue
-        except NotADirectoryError as error:
-            raise DataError(f"{home} is a link, expected a folder or nothing: remove it") from error
-        if not lock_file(lock, blocking=False):  # it ends with the process, however that ends
-            os.close(lock)
-            raise DataError(f"another process is preparing {target}; wait for it, or stop it, or choose another folder")
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), home.lstat()):
-                return lock
-        os.close(lock)
+            yield folder
+            over = True
+        except (ConfigError, DataError, ModelError):
+            over = True
+            raise
+        finally:
+            with _door(real):
+                is_last = _has_no_other(used)
+                os.close(used)
+                if over and is_last:
+                    shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # something in one of them is to be kept
+                for parent in new:
+                    parent.rmdir()
+
+
+@contextmanager
+def _door(target: Path) -> Iterator[None]:
+    """Let one process at a time enter or leave, and remove the home behind it if nothing is left there."""
+    home = work_folder(target)
+    while True:
+        make_folder(home)
+        with suppress(FileNotFoundError):  # another one has just removed the home
+            door = _hold(home / _DOOR)
+            break
+    try:
+        _put_back(target)
+        yield
+    finally:
+        if [path.name for path in home.iterdir()] == [_DOOR]:
+            (home / _DOOR).unlink()
+            home.rmdir()
+        unlock(door)
 
 
 def _put_back(target: Path) -> None:
@@ -173,3 +183,32 @@ def _put_back(target: Path) -> None:
     if old.exists() and not target.exists():
         old.replace(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_unless_used(folder: Path, target: Path) -> None:
+    used = try_lock(folder / _USED)
+    if used is None:
+        raise DataError(
+            f"another process is making {target} of other input, with another model or with other options; wait for "
+            "it, or stop it, or choose another output"
+        )
+    unlock(used)
+    shutil.rmtree(folder, ignore_errors=True)  # a worker of the run that was killed may still be at it
+
+
+def _hold(path: Path) -> int:
+    """Lock a file as soon as that can be done."""
+    while (file := try_lock(path, fcntl.LOCK_EX)) is None:
+        pass
+    return file
+
+
+def _has_no_other(used: int) -> bool:
+    """Give up a lock, and tell whether nobody else has it."""
+    try:
+        fcntl.flock(used, _ALONE)
+    except BlockingIOError:
+        return False
+    finally:
+        fcntl.flock(used, fcntl.LOCK_UN)
+    return True

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nmt.corpus.base import R
 from nmt.corpus.cleaning import Reason
 from nmt.corpus.hashes import Hashes, Keys
-from nmt.io.work import is_whole
+from nmt.io.shared_work import is_whole
 from nmt.prepared.arrow import Ids
 from nmt.prepared.statistics import STATISTICS, Statistics
 from nmt.text.sequences import FlatSequences

@@ -2,7 +2,8 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -15,9 +16,9 @@ from nmt.config.effects import warnings_of_idle
 from nmt.corpus.base import R
 from nmt.corpus.hashes import Overlap
 from nmt.errors import DataError, NmtError
-from nmt.io.files import naming, sha256
+from nmt.io.files import sha256
 from nmt.io.limits import usable_cores
-from nmt.io.work import forget, keyed, locked, put_in_place, recover, work_folder
+from nmt.io.work import MADE, forget, locked, put_in_place, recover, shared
 from nmt.prepare.blocks import REJECTIONS, BlockResult, Encoded, Fresh, Sifted, Trained
 from nmt.prepare.inputs import Corpus, Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind
@@ -51,6 +52,8 @@ from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, tokenizer_files
 
 _WORK_VERSION: Final = 3
 """Raised where the files of a work folder change."""
+
+Meet = Callable[[Path], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,7 @@ def prepare(
     force: bool = False,
     workers: int | None = None,
     block: int = BLOCK_READ,
+    meet: Meet = nullcontext,
 ) -> PreparationReport:
     """Turn the text that `settings.data` names into a folder that training reads.
 
@@ -254,7 +258,8 @@ def prepare(
     validation text, pairs of the cleaned training text are held out for it, or the lines at its end.
 
     A run that is interrupted or killed leaves a hidden folder beside `data_dir`; the same call goes on from there, and
-    the result is the same as without the interruption. Memory does not grow with the corpus, but for one bit a pair.
+    the result is the same as without the interruption. Several processes that make it at once, on machines that share
+    the folder, share the work. Memory does not grow with the corpus, but for one bit a pair.
 
     Args:
         data_dir: The folder to make; it appears when everything in it is complete.
@@ -265,21 +270,23 @@ def prepare(
             takes more than some seconds, and then the main module of the program needs its `if __name__ == "__main__"`.
             The data do not depend on it.
         block: Records that a process works on at a time.
+        meet: Waits, in the folder of the work, for all processes that were started together to share it: a late one
+            would find nothing left to do.
 
     Raises:
         ConfigError: No text is named, or the tokenizer cannot be trained with these settings.
-        DataError: Text cannot be read or used, `data_dir` holds something else, or another process is at work there.
+        DataError: Text cannot be read or used, `data_dir` holds something else, or another process prepares that there.
         ModelError: The tokenizer that the settings name cannot be used.
         NmtError: Something has come into `data_dir` in the meantime.
     """
     settings, tokenizers = resolve_tokenizer(settings)
     workers = workers or usable_cores()
     if settings.data.train_text:
-        text = _Preparation(LineKind(settings), find_text(settings.data), tokenizers, on_progress, workers, block)
+        text = _Preparation(LineKind(settings), find_text(settings.data), tokenizers, on_progress, workers, block, meet)
         return text.run(data_dir, force=force)
     inputs = find_pairs(settings.data)
     require_joint(settings)
-    pairs = _Preparation(PairKind(settings), inputs, tokenizers, on_progress, workers, block)
+    pairs = _Preparation(PairKind(settings), inputs, tokenizers, on_progress, workers, block, meet)
     return pairs.run(data_dir, force=force)
 
 
@@ -294,6 +301,7 @@ class _Preparation(Generic[R]):
     on_progress: OnProgress
     workers: int
     block: int
+    meet: Meet
 
     def run(self, data_dir: Path, *, force: bool) -> PreparationReport:
         """Make the folder, or find that it is up to date."""
@@ -311,19 +319,29 @@ class _Preparation(Generic[R]):
             check_files(data_dir, existing)
             forget(data_dir, key)
             return PreparationReport(data_dir, existing, up_to_date=True)
-        with naming(data_dir, instead_of=work_folder(data_dir)), locked(data_dir) as home, keyed(home, key) as work:
+        with shared(data_dir, key) as work, self.meet(work):
             stages = Stages(work, self.kind, self.inputs.train, self.on_progress, self.workers, self.block)
             assembly, warnings = self._go_through(stages)
-            manifest = assembly.write(work / "result", stages.tokenizers, records, self.on_progress)
-            try:
-                has_come = holds_data(data_dir) and not force
-            except DataError as error:  # that can be moved away, so the work is kept
-                raise NmtError(f"{error}; the same command continues from here") from error
-            if has_come:
-                raise NmtError(f"{data_dir} holds data that were not there before; `nmt prepare --force` replaces them")
-            put_in_place(work / "result", data_dir)
+            with locked(work / "result.lock"):
+                if not (work / MADE).exists():
+                    assembly.write(work / "result", stages.tokenizers, records, self.on_progress)
+                    self._refuse_replacing(data_dir, records, force=force)
+                    put_in_place(work / "result", data_dir)
+                    (work / MADE).touch()
+            manifest = read_manifest(data_dir)
         idle = warnings_of_idle(settings, "data", "tokenizer")
         return PreparationReport(data_dir, manifest, tuple(chain(idle, warnings)))
+
+    def _refuse_replacing(self, data_dir: Path, records: tuple[InputRecord, ...], *, force: bool) -> None:
+        """Refuse to replace what has come meanwhile, if it is not from another process that shared the work and died
+        when it was there: an NmtError, and no DataError, because that can be moved away, so the work is kept."""
+        try:
+            has_come = holds_data(data_dir) and not force
+            is_other = has_come and not read_manifest(data_dir).was_made_from(records, self.kind.settings)
+        except DataError as error:
+            raise NmtError(f"{error}; the same command continues from here") from error
+        if is_other:
+            raise NmtError(f"{data_dir} holds data that were not there before; `nmt prepare --force` replaces them")
 
     def _key(self, records: tuple[InputRecord, ...]) -> dict[str, Any]:
         """Return what the work of a run depends on, so that no other one takes it up."""

@@ -8,13 +8,12 @@ validation text, and what SentencePiece makes of the sample.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +22,8 @@ from nmt.corpus.base import Block, R
 from nmt.corpus.cleaning import Reason
 from nmt.corpus.hashes import Bits, Overlap, Side, find_duplicates, read_bits
 from nmt.io.files import replacing, write_text
-from nmt.io.work import is_whole, whole
-from nmt.io.workers import map_blocks
+from nmt.io.shared_work import is_whole, whole
+from nmt.io.work import locked
 from nmt.prepare.blocks import (
     HASHES,
     KEYS,
@@ -32,7 +31,6 @@ from nmt.prepare.blocks import (
     REJECTED,
     REJECTIONS,
     VALUES,
-    BlockResult,
     Encoded,
     Fresh,
     Places,
@@ -45,6 +43,7 @@ from nmt.prepare.blocks import (
 )
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import Judge, RecordKind, TextColumns, draw
+from nmt.prepare.sharing import SharedBlocks
 from nmt.prepare.tokenizing import tags_of, take_tokenizers, train_tokenizers
 from nmt.prepared.arrow import Ids
 from nmt.prepared.statistics import Statistics
@@ -53,9 +52,6 @@ from nmt.text.tokenizer import Tokenizer, Tokenizers, load_tokenizers
 
 BLOCK_READ: Final = 20_000
 """Records that are worked on at a time."""
-
-_ALONE: Final = 3.0
-"""Seconds of a processor that a stage takes before other processes are started, which takes each up to a second."""
 
 _WARNINGS: Final = "warnings.json"
 
@@ -271,10 +267,6 @@ class Accepted(Generic[R]):
             first += sifted.accepted
 
 
-Done = TypeVar("Done", bound=BlockResult)
-Waiting = TypeVar("Waiting", Raw[Any], Selected)
-
-
 @dataclass(frozen=True)
 class Stages(Generic[R]):
     """The stages of one preparation."""
@@ -306,7 +298,11 @@ class Stages(Generic[R]):
             if one.is_reversed or one.is_replayed
         }
         make = partial(Sifter, self.kind, self.kind.make_judge(overlap), judges)
-        blocks = self._finish("reading", make, unread, Sifted, unread.estimate)
+        blocks = SharedBlocks(unread.blocks, Sifted).finish(
+            make,
+            workers=self.workers,
+            on_done=lambda records: self.on_progress(StageProgress("reading", records, unread.estimate())),
+        )
         write_text(complete, json.dumps([sifted.folder.name for sifted in blocks]))
         return blocks
 
@@ -314,12 +310,14 @@ class Stages(Generic[R]):
         """Find duplicates."""
         path, bits = self.work / "duplicates.npy", None
         if self.kind.drops_duplicates:
+            total = sum(block.accepted for block in blocks)
             if not path.exists():
-                total = sum(block.accepted for block in blocks)
                 self.on_progress(StageProgress("finding duplicates", 0, total))
-                found = find_duplicates((block.hashes() for block in blocks), total, self.work)
-                with replacing(path) as file:
-                    file.write(as_npy(found))
+            with locked(path.with_suffix(".lock")):
+                if not path.exists():
+                    found = find_duplicates((block.hashes() for block in blocks), total, self.work)
+                    with replacing(path) as file:
+                        file.write(as_npy(found))
             bits = np.load(path)
         return Accepted(self.kind.record, self.corpora, blocks, bits)
 
@@ -330,24 +328,28 @@ class Stages(Generic[R]):
 
         They are trained on a sample of what is not held out; their files are in `tokenizers`.
         """
-        settings = self.kind.settings
-        if not is_whole(self.tokenizers):
-            with whole(self.tokenizers) as folder:
-                if given:
-                    warnings = take_tokenizers(folder, settings.tokenizer, given)
-                else:
-                    self.on_progress(StageProgress("training the tokenizer", 0))
-                    rng = np.random.default_rng((settings.data.seed, 1))
-                    drawn = draw(rng, accepted.total - len(heldout), settings.tokenizer.max_training_lines)
-
-                    def masked() -> Iterator[tuple[str, ...]]:
-                        for _, records in accepted.read(Trained(drawn), heldout=heldout):
-                            yield from zip(*self.kind.mask_train(self.kind.texts(records), None), strict=True)
-
-                    texts = self.kind.tokenizer_texts(masked)
-                    warnings = train_tokenizers(folder, settings.tokenizer, texts, tags=tags_of(settings))
-                write_text(folder / _WARNINGS, json.dumps(warnings))
+        if not (given or self.tokenizers.is_dir()):
+            self.on_progress(StageProgress("training the tokenizer", 0))
+        with locked(self.tokenizers.with_suffix(".lock")):
+            if not is_whole(self.tokenizers):
+                with whole(self.tokenizers) as folder:
+                    if given:
+                        warnings = take_tokenizers(folder, self.kind.settings.tokenizer, given)
+                    else:
+                        warnings = self._train_tokenizers(folder, accepted, heldout)
+                    write_text(folder / _WARNINGS, json.dumps(warnings))
         return load_tokenizers(self.tokenizers), json.loads((self.tokenizers / _WARNINGS).read_bytes())
+
+    def _train_tokenizers(self, folder: Path, accepted: Accepted[R], heldout: Fresh) -> list[str]:
+        settings = self.kind.settings
+        rng = np.random.default_rng((settings.data.seed, 1))
+        drawn = draw(rng, accepted.total - len(heldout), settings.tokenizer.max_training_lines)
+
+        def masked() -> Iterator[tuple[str, ...]]:
+            for _, records in accepted.read(Trained(drawn), heldout=heldout):
+                yield from zip(*self.kind.mask_train(self.kind.texts(records), None), strict=True)
+
+        return train_tokenizers(folder, settings.tokenizer, self.kind.tokenizer_texts(masked), tags=tags_of(settings))
 
     def encode(self, accepted: Accepted[R], heldout: Fresh, overlap: Overlap) -> list[Encoded]:
         """Encode what is trained on: what is accepted and not held out; `overlap` is what models are judged by."""
@@ -357,32 +359,16 @@ class Stages(Generic[R]):
         make = partial(Encoder, self.kind, self.tokenizers, overlap, drop_overlap)
         total = sum(block.read for block in accepted.blocks)
         self.on_progress(StageProgress("encoding", 0, total))
-        return self._finish("encoding", make, accepted.select(heldout, folder=folder), Encoded, lambda: total)
+        return SharedBlocks(lambda: accepted.select(heldout, folder=folder), Encoded).finish(
+            make,
+            workers=self.workers,
+            on_done=lambda records: self.on_progress(StageProgress("encoding", records, total)),
+        )
 
     @property
     def tokenizers(self) -> Path:
         """The folder of the tokenizers."""
         return self.work / "tokenizers"
-
-    def _finish(
-        self, stage: str, make: Callable[[], Callable[[Waiting], Done]], blocks: Iterable[Waiting], kind: type[Done],
-        total: Callable[[], int | None],
-    ) -> list[Done]:  # fmt: skip
-        """Do what an earlier run has not done; return what has become of all blocks, in their order."""
-        done: dict[str, Done] = {}
-
-        def unfinished() -> Iterator[Waiting]:
-            for block in blocks:
-                if found := kind.find(block.folder):
-                    done[block.folder.name] = found
-                else:
-                    yield block
-
-        with closing(map_blocks(make, unfinished(), workers=self.workers, alone=_ALONE)) as results:
-            for result in results:
-                done[result.folder.name] = result
-                self.on_progress(StageProgress(stage, sum(one.read for one in done.values()), total()))
-        return [done[name] for name in sorted(done)]
 
 
 @dataclass
@@ -396,7 +382,9 @@ class _Unread(Generic[R]):
     """How many have been read so far."""
     complete: bool = False
 
-    def __iter__(self) -> Iterator[Raw[R]]:
+    def blocks(self) -> Iterator[Raw[R]]:
+        """Read them from the beginning."""
+        self.records, self.complete = 0, False
         blocks = ((number, block) for number, one in enumerate(self.corpora) for block in one.source.blocks(self.size))
         for number, (corpus, block) in enumerate(blocks):
             self.records += len(block)

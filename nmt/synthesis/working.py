@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nmt.io.files import replacing
 from nmt.io.lines import Pair, count_lines
-from nmt.io.shared_work import shared
+from nmt.io.work import shared
 from nmt.synthesis.judging import Judge, Outcome, Outputs, as_line, write_verdicts
 from nmt.translate import Translation
 from nmt.translate.blockwise import BlockPart, LongText, key_of, translate_in_blocks
@@ -54,7 +54,7 @@ def write_pairs(
     processes that make it at once share the work.
 
     Args:
-        key: All that the verdicts depend on, for `nmt.io.shared_work.shared`.
+        key: All that the verdicts depend on, for `nmt.io.work.shared`.
         keep_share: See `write_verdicts`, as for `changed`.
         on_lines: Is told how many lines are translated, and how many pieces of them were read.
 

@@ -1,18 +1,25 @@
 """Several processes that train one model: who they are, and what they tell each other (torch.distributed)."""
 
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from nmt.errors import NmtError, TrainingError
 from nmt.models.devices import Precision
 from nmt.models.kernels import find
 
+_LOOK = 0.1
+"""Seconds between two looks at whether all processes are there."""
 _LOST = ("Connection", "connection", "Broken pipe", "Socket closed", "Timed out waiting")
 """Words of gloo and NCCL for a process that does not answer."""
 
@@ -35,10 +42,52 @@ class Ranks:
         """Meet the others, each on its device, once: numbers travel over gloo, also where gradients go over NCCL."""
         if not distributed.is_torchelastic_launched() or distributed.is_initialized():
             return
-        if device.type == "cuda":
-            distributed.init_process_group("cpu:gloo,cuda:nccl", device_id=device)  # on the device, and at once
-        else:
-            distributed.init_process_group("gloo")
+        on_gpu = device.type == "cuda"
+        with self.together():
+            distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+                store=self._meet(),
+                rank=self.rank,
+                world_size=self.size,
+                device_id=device if on_gpu else None,  # on the device, and at once
+            )
+
+    @contextmanager
+    def met(self, folder: Path) -> Iterator[None]:
+        """Wait for all processes, which share the work in a folder, and make sure that they see each other's files.
+
+        Raises:
+            NmtError: They see no common folder.
+        """
+        (folder / f"process-{self.rank}").touch()
+        store = self._meet()
+        for rank in range(self.size):
+            if not (folder / f"process-{rank}").exists():
+                raise NmtError(
+                    f"{folder} is not the folder that process {rank} sees under this name, so they cannot share the "
+                    "work; machines without a common folder translate with --shard I/N each, for `nmt join`"
+                )
+        yield
+        del store  # the first process may hold it for the others
+
+    def _meet(self) -> Store:
+        """Wait for all processes, and return a store in which nobody else has been.
+
+        `torchrun` gives processes that it starts again the store of those before them, where gloo would wait for the
+        dead, and counts on each machine by itself how often it has started them. So each leaves a number, drawn anew,
+        and the first names those that it sees, until all have found their own among them.
+        """
+        store, _, _ = next(rendezvous("env://"))
+        own, keys = secrets.token_hex(8), [f"nmt/{rank}" for rank in range(self.size)]
+        store.set(keys[self.rank], own)
+        while True:
+            if self.is_first and store.check(keys):
+                store.set("nmt/met", "-".join(store.get(key).decode() for key in keys))
+            if store.check(["nmt/met"]) and own in (name := store.get("nmt/met").decode()).split("-"):
+                store.set(f"{name}/{self.rank}", "")
+                if store.check([f"{name}/{rank}" for rank in range(self.size)]):
+                    return PrefixStore(f"{name}/theirs", store)
+            time.sleep(_LOOK)  # and not in the store, where no signal would be heard
 
     def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:
         """Let the backward pass of a module average its gradients over all processes."""

@@ -1,28 +1,26 @@
 """A long file translated in blocks of lines, which outlive a kill and which several processes share."""
 
 import hashlib
-import os
 import shutil
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
-from torch.distributed.rendezvous import rendezvous
-
-from nmt.errors import DataError, NmtError, NmtWarning, counted
+from nmt.errors import DataError, NmtWarning, counted
 from nmt.io.arriving import FileLines
 from nmt.io.compressed import BegunBytes, read_raw_sections
 from nmt.io.files import sha256, written
 from nmt.io.lines import OnBadUtf8, decode_lines
 from nmt.io.shards import Header, Shard
-from nmt.io.shared_work import Blocks, Claim, shared
+from nmt.io.shared_work import Blocks, Claim
+from nmt.io.work import shared
 from nmt.markup.scanning import Region, scan
 from nmt.models.devices import choose_device, choose_search_precision
 from nmt.models.folder import identity, read_settings
@@ -30,9 +28,6 @@ from nmt.translate.flow import Flow, OnLines, Translations, translate_source, wh
 from nmt.translate.options import Options
 from nmt.translate.translator import Job
 from nmt.translation_memory import CARD
-
-if TYPE_CHECKING:
-    from nmt.training.distributed import Ranks
 
 LINES: Final = 2000
 """Of a block: some seconds of work."""
@@ -201,7 +196,7 @@ def translate_in_blocks(
     key: dict[str, str],
     *,
     shard: Shard | None = None,
-    ranks: "Ranks | None" = None,
+    meet: Callable[[Path], AbstractContextManager[object]] = nullcontext,
     on_lines: OnLines = lambda lines, pieces: None,
     watch: Watch | None = None,
 ) -> Generator[BlockPart, None, None]:
@@ -214,19 +209,19 @@ def translate_in_blocks(
     Args:
         key: All else that what is written depends on; see `key_of`.
         shard: Do only its blocks, and write `OUTPUT.I-of-N` for each output, for `join_shards`.
-        ranks: The processes that `torchrun` has started: none of them ends before the last has begun.
+        meet: Waits, in the folder of the work, for all processes that were started together to share it: a late one
+            would find it done, and do it again.
         on_lines: Is told how many lines are done, those that others have done or taken too.
         watch: Is shown the lines of the first block, or with markup all lines.
 
     Raises:
         DataError: The file cannot be read or was changed meanwhile, or another process makes the output otherwise.
-        NmtError: The processes see no common folder.
     """
     if text.on_bad_utf8 == "error":  # now, and not after hours of work
         deque(decode_lines(read_raw_sections(text.path), str(text.path)), maxlen=0)
     which = shard or Shard(1, 1)
     targets = [which.name(path) for path in outputs] if shard else outputs
-    with shared(targets[0], key) as folder, _met(folder, ranks) if ranks else nullcontext():
+    with shared(targets[0], key) as folder, meet(folder):
         blocks = Blocks(folder, which.numbers(text.blocks), len(outputs))
         headers = [key | {"output": str(number)} for number in range(len(outputs))] if shard else None
         while blocks.missing() or not _put_together(blocks, targets, which, headers, text.blocks):
@@ -261,27 +256,6 @@ def key_of(text: LongText, job: Job, **more: str) -> dict[str, str]:
         "size of blocks": str(text.block),
         **more,
     }
-
-
-@contextmanager
-def _met(folder: Path, ranks: "Ranks") -> Iterator[None]:
-    """Wait for all processes, and make sure that they see each other's files.
-
-    No process group is made: gloo does not come together again in a restart by `torchrun`, which keeps its store.
-    """
-    (folder / f"process-{ranks.rank}").touch()
-    store, _, _ = next(rendezvous("env://"))
-    start = f"nmt/{os.environ['TORCHELASTIC_RESTART_COUNT']}"
-    store.set(f"{start}/{ranks.rank}", "")
-    while not store.check([f"{start}/{rank}" for rank in range(ranks.size)]):
-        time.sleep(_LOOK / 10)  # and not in the store, where no signal would be heard
-    for rank in range(ranks.size):
-        if not (folder / f"process-{rank}").exists():
-            raise NmtError(
-                f"{folder} is not the folder that process {rank} sees under this name; machines without a common "
-                "folder translate with --shard I/N each, and `nmt join` puts the shards together"
-            )
-    yield  # the store may be held by the first process, for the others
 
 
 def _translate_missing(

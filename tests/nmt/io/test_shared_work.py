@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nmt.errors import DataError, NmtError
-from nmt.io.shared_work import Blocks, Claim, shared
+from nmt.io.shared_work import Blocks, Claim, is_whole, whole
+from nmt.io.work import shared
 
 FORK = multiprocessing.get_context("fork")
 
@@ -110,24 +110,35 @@ def test_what_a_power_failure_took_is_missing_again(tmp_path: Path) -> None:
         assert blocks.missing() == [1]
 
 
-@pytest.mark.parametrize(("error", "left"), [(DataError("a"), 0), (NmtError("b"), 1), (KeyboardInterrupt(), 1)])
-def test_work_stays_for_the_same_run_unless_that_would_fail_again(
-    tmp_path: Path, error: BaseException, left: int
-) -> None:
-    with pytest.raises(type(error)), shared(tmp_path / "out", "key") as folder:
-        do(Blocks(folder, range(2), 1), 0)
-        raise error
-    assert len(names(tmp_path)) == left
-    with shared(tmp_path / "out", "key") as folder:
-        assert len(Blocks(folder, range(2), 1).missing()) == 2 - left
-
-
-def test_other_work_goes_unless_somebody_is_at_it(tmp_path: Path) -> None:
-    expected = "^another process is making .*out of other input, with another model or with other options; wait for it"
-    with shared(tmp_path / "out", "key"), pytest.raises(DataError, match=expected), shared(tmp_path / "out", "another"):
-        pass
-    with pytest.raises(KeyboardInterrupt), shared(tmp_path / "out", "key") as old:
+def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), whole(tmp_path / "part") as folder:
+        (folder / "one").touch()
         raise KeyboardInterrupt
-    with shared(tmp_path / "out", "another") as folder:
-        assert names(folder.parent) == sorted([folder.name, "door"])
-        assert folder != old
+    assert names(tmp_path) == []
+    with whole(tmp_path / "part") as folder:
+        assert names(folder) == []
+    assert names(tmp_path) == ["part"]
+
+
+def test_a_folder_that_lost_anything_to_a_power_failure_is_removed(tmp_path: Path) -> None:
+    def tear(name: str, data: bytes | None) -> bool:
+        with whole(tmp_path / "part") as folder:
+            (folder / "file").write_bytes(b"text")
+        assert is_whole(tmp_path / "part")
+        if data is None:
+            (tmp_path / "part" / name).unlink()
+        else:
+            (tmp_path / "part" / name).write_bytes(data)
+        return is_whole(tmp_path / "part") or (tmp_path / "part").exists()
+
+    cases = [("file", b""), ("file", b"\0\0\0\0"), ("file", None), ("sums.json", b""), ("sums.json", None)]
+    assert [case for case in cases if tear(*case)] == []
+    assert not is_whole(tmp_path / "part")
+
+
+def test_the_first_of_two_writers_of_the_same_folder_wins(tmp_path: Path) -> None:
+    with whole(tmp_path / "part") as folder:
+        (folder / "mine").touch()
+        (tmp_path / "part").mkdir()
+        (tmp_path / "part" / "theirs").touch()
+    assert (names(tmp_path), names(tmp_path / "part")) == (["part"], ["theirs"])

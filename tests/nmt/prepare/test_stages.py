@@ -21,7 +21,7 @@ from nmt.prepare import pipeline
 from nmt.prepare.blocks import Fresh, Trained
 from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import PairKind
-from nmt.prepare.pipeline import prepare
+from nmt.prepare.pipeline import PreparationReport, prepare
 from nmt.prepare.stages import Accepted, Raw, Sifter, StageProgress
 
 from .conftest import BlockOf
@@ -36,10 +36,10 @@ PREPARE = f"""
 import sys
 from pathlib import Path
 from nmt.config import load_settings
-from nmt.prepare import stages
+from nmt.prepare import sharing
 from nmt.prepare.pipeline import prepare
 
-stages._ALONE = 0.0
+sharing._ALONE = 0.0
 
 def run(on_progress=lambda progress: None):
     prepare(Path(sys.argv[1]), load_settings(None, sys.argv[3:]), on_progress, workers=int(sys.argv[2]), block={BLOCK})
@@ -99,7 +99,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_any_number_of_processes_gives_the_same_data(
     tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.prepare.stages._ALONE", 0.0)
+    monkeypatch.setattr("nmt.prepare.sharing._ALONE", 0.0)
     tagged = make_settings("data.corpora=[{src=['train.src'], tgt=['train.src'], tag='<a>'}]", "data.drop_copies=false")
     for workers in (1, 2):
         prepare(tmp_path / str(workers), tagged, block=BLOCK, workers=workers)
@@ -126,7 +126,7 @@ def test_blocks_that_a_power_failure_has_torn_are_made_again(
 
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "torn", make_settings(), interrupt, block=BLOCK, workers=1)
-    (work,) = tmp_path.glob(".torn.work/*")
+    (work,) = tmp_path.glob(".torn.work/*/")
     for name in ("sifted/000001/records.arrow", "tokenizers/joint.spm.model", "encoded/000000/src.values.npy"):
         (work / name).write_bytes(b"")
     (work / "sifted/000002/sums.json").unlink()
@@ -174,15 +174,32 @@ def test_a_run_with_workers_that_is_killed_is_finished_by_the_next_one(
     (tmp_path / "run.py").write_text(PREPARE)
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "killed"), "2", *arguments]
     process = start_process(command, env=environment)
-    while process.poll() is None and len(list(tmp_path.glob(f".killed.work/*/{stage}/0*"))) < blocks:
+    while process.poll() is None and len(list(tmp_path.glob(f".killed.work/*/{stage}/0*/"))) < blocks:
         time.sleep(0.002)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    done = len(list(tmp_path.glob(f".killed.work/*/{stage}/0*")))
+    done = len(list(tmp_path.glob(f".killed.work/*/{stage}/0*/")))
     assert blocks <= done < 11
     prepare(tmp_path / "killed", make_settings(), block=BLOCK, workers=1)
     prepare(tmp_path / "straight", make_settings(), block=BLOCK, workers=1)
     assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+
+
+@pytest.mark.slow
+def test_a_process_takes_up_what_a_killed_one_had(
+    tmp_path: Path, corpus: Pairs, make_settings: MakeSettings, arguments: list[str], environment: dict[str, str],
+    start_process: StartProcess,
+) -> None:  # fmt: skip
+    (tmp_path / "run.py").write_text(PREPARE)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "killed"), "1", *arguments]
+    first, second = (start_process(command, env=environment) for _ in range(2))
+    while first.poll() is None and len(list(tmp_path.glob(".killed.work/*/sifted/0*/"))) < 2:
+        time.sleep(0.002)
+    first.kill()
+    assert second.wait() == 0
+    prepare(tmp_path / "straight", make_settings(), block=BLOCK, workers=1)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_how_much_there_is_to_read_is_told_from_the_share_of_the_file_that_has_been_read(
@@ -208,14 +225,23 @@ def test_how_much_there_is_to_read_is_told_from_the_share_of_the_file_that_has_b
     assert seen[1].total > 1000
 
 
-def test_a_second_run_is_refused_while_the_first_one_works(
+def test_another_run_is_refused_while_the_first_one_works_and_the_same_one_shares_the_work(
     tmp_path: Path, corpus: Pairs, make_settings: MakeSettings
 ) -> None:
-    def second(progress: StageProgress) -> None:
-        prepare(tmp_path / "data", make_settings())
+    def another(progress: StageProgress) -> None:
+        prepare(tmp_path / "data", make_settings("data.seed=3"))
 
-    with pytest.raises(DataError, match=r"^another process is preparing .*data; "):
-        prepare(tmp_path / "data", make_settings(), second)
+    with pytest.raises(DataError, match=r"^another process is making .*data of other input"):
+        prepare(tmp_path / "data", make_settings(), another)
+    reports = list[PreparationReport]()
+
+    def same(progress: StageProgress) -> None:
+        if not reports:
+            reports.append(prepare(tmp_path / "data", make_settings()))
+
+    reports.append(prepare(tmp_path / "data", make_settings(), same))
+    assert reports[0] == reports[1]
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_workers_need_neither_torch_nor_datasets(environment: dict[str, str]) -> None:

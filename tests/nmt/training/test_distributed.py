@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from nmt.errors import TrainingError
+from nmt.errors import NmtError, TrainingError
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Ranks, joined_ranks
@@ -132,8 +133,9 @@ def test_one_process_is_alone_and_says_so() -> None:
 def test_processes_meet_once_each_has_its_device_and_over_nccl_on_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     met = list[tuple[str, torch.device | None]]()
     monkeypatch.setattr(
-        distributed, "init_process_group", lambda backend, device_id=None: met.append((backend, device_id))
+        distributed, "init_process_group", lambda backend, *, device_id, **others: met.append((backend, device_id))
     )
+    monkeypatch.setattr(Ranks, "_meet", lambda ranks: distributed.HashStore())
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     with joined_ranks() as ranks:
@@ -144,6 +146,37 @@ def test_processes_meet_once_each_has_its_device_and_over_nccl_on_gpus_alone(mon
         ranks.join(torch.device("cpu"))
         monkeypatch.undo()
     assert met == [("gloo", None), ("cpu:gloo,cuda:nccl", torch.device("cuda", 1))]
+
+
+def test_processes_that_are_started_again_meet_each_other_and_not_those_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = distributed.HashStore()  # which torchrun keeps
+    monkeypatch.setattr("nmt.training.distributed.rendezvous", lambda url: iter([(store, 0, 0)]))
+    monkeypatch.setattr("nmt.training.distributed._LOOK", 0.001)
+    told = set[tuple[str, ...]]()
+    with ThreadPoolExecutor(3) as threads:
+        for start in ("first", "second"):
+
+            def meet(rank: int, start: str = start) -> str:
+                if rank == 0:
+                    time.sleep(0.05)  # so that the others look at what those before have left
+                found = Ranks(rank, 3)._meet()
+                found.set(str(rank), start)
+                found.wait([str((rank + 1) % 3)])
+                return found.get(str((rank + 1) % 3)).decode()
+
+            told.add(tuple(threads.map(meet, range(3))))
+    assert told == {("first",) * 3, ("second",) * 3}
+
+
+def test_processes_that_see_no_common_folder_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Ranks, "_meet", lambda ranks: distributed.HashStore())
+    expected = "is not the folder that process 0 sees under this name, so they cannot share the work; machines without"
+    with pytest.raises(NmtError, match=expected), Ranks(1, 2).met(tmp_path):
+        pass
+    with Ranks(0, 2).met(tmp_path), Ranks(1, 2).met(tmp_path):
+        pass
 
 
 def test_on_gpus_torch_does_not_complain_of_gradients_that_come_from_another_stream(

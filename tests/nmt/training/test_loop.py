@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from nmt.errors import TrainingError
 from nmt.models import fused_layers
 from nmt.training.checkpoint import checkpoint_step, list_checkpoints
+from nmt.training.distributed import Ranks
 from nmt.training.observers import StopRequest, read_metrics
 from nmt.training.state import TrainingState
 
@@ -224,6 +225,22 @@ def test_the_time_left_is_told_once_steps_have_been_timed_and_again_after_the_fi
     assert second.startswith("12 steps to go, about 0:00:")
     assert "a validation)" in second
     assert min(progress.seconds_left for progress in run.watcher.progress) == 0.0
+
+
+def test_processes_agree_when_steps_have_been_timed(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+
+    def agree(ranks: Ranks, flag: bool) -> bool:
+        asked.append(flag)  # in every step, whether to stop, and whether enough has been timed
+        return len(asked) == 10  # by the clock of another process
+
+    monkeypatch.setattr(Ranks, "any", agree)
+    run = make_run(tmp_path, total=12, validate_every=100, checkpoint_every=100, log_every=100)
+    assert run.go()
+    assert run.watcher.messages[0].startswith("7 steps to go")
+    assert not any(asked)
 
 
 def test_a_run_that_is_stopped_before_its_first_validation_leaves_a_validated_model_that_does_not_count(

@@ -4,11 +4,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from torch import distributed
 
-from nmt.errors import NmtError
 from nmt.io.shards import Shard
-from nmt.training.distributed import Ranks
 from nmt.translate import Options, Translator
 from nmt.translate.blockwise import LongText, key_of, translate_in_blocks
 from nmt.translate.translator import Job
@@ -55,17 +52,6 @@ def test_those_who_share_a_file_do_each_line_once_and_are_told_of_all(job: Job, 
     most = Counter(done).most_common(1)
     assert (sorted(set(done)), most[0][1]) == (list(range(len(LINES))), 1)
     assert max(map(max, told)) == len(LINES)
-
-
-def test_processes_that_see_no_common_folder_say_so(job: Job, text: LongText, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = distributed.HashStore()
-    store.set("nmt/3/0", "")
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "3")
-    monkeypatch.setattr("nmt.translate.blockwise.rendezvous", lambda url: iter([(store, 1, 2)]))
-    output, ranks = text.path.with_name("out"), Ranks(rank=1, size=2)
-    expected = "is not the folder that process 0 sees under this name; machines without a common folder translate with"
-    with pytest.raises(NmtError, match=expected):
-        next(translate_in_blocks(job, text, [output], key_of(text, job), ranks=ranks))
 
 
 def test_a_result_depends_on_the_model_the_input_and_the_options(job: Job, text: LongText, toy_model: Path) -> None:
