@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nmt.config import Settings
 from nmt.config.load import describe_misfit
-from nmt.errors import DataError
+from nmt.errors import DataError, ModelError
 from nmt.io.files import building, read_json, sha256, write_text
 from nmt.io.lines import Pair, normaliser
 from nmt.models.folder import load_own_tokenizers, read_settings, refuse_used
@@ -88,13 +88,15 @@ def build_memory(
     """Write the pairs of a corpus as a memory for a model, to a new or empty folder.
 
     Raises:
-        ModelError: There is no model, or the folder is used.
+        ModelError: There is no translation model, or the folder is used.
         DataError: The corpus cannot be read, or no pair of it is fit.
     """
     from nmt.prepared.arrow import write_valid  # late: who has no memory does without Arrow
 
     refuse_used(folder)
     settings, tokenizers = read_settings(model_dir), load_own_tokenizers(model_dir)
+    if settings.model.kind == "lm":
+        raise ModelError(f"{model_dir} holds a language model, expected a translation model")
     read = 0
 
     def counting(pairs: Iterator[Pair]) -> Iterator[Pair]:

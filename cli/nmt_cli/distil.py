@@ -75,7 +75,7 @@ def distil(
         from nmt.prepared import PreparedData
         from nmt.prepared.manifest import MANIFEST
         from nmt.synthesis import distillation
-        from nmt.synthesis.judging import Outputs, cleaning_of, refuse_reversed
+        from nmt.synthesis.judging import Outputs, cleaning_of, of_model, refuse_reversed
         from nmt.synthesis.working import key_of_pairs, write_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
@@ -96,7 +96,7 @@ def distil(
         settings, origin, count = prepared.settings, data_dir / MANIFEST, distillation.sources_of(prepared)
         choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
         writings = distillation.distil_data(prepared, job, choice, change)
-    data = change(cleaning_of(settings.data))
+    data = change(cleaning_of(of_model(settings.data)))
     refuse_reversed([*teachers, *others], data)
     if text:
         origin, count = text, count_lines(text) or 0

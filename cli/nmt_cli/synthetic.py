@@ -65,11 +65,13 @@ def check_outputs(inputs: list[Path], output: Path, rejected: Path | None) -> No
 def with_rules(data: "DataSettings", overrides: list[str] | None) -> "DataSettings":
     """Change the rules of cleaning as `--set` says."""
     from nmt.config import Settings, load_settings
+    from nmt.synthesis.judging import RULES
 
+    changed = load_settings(None, overrides or (), base=Settings(data=data)).data
     for one in overrides or ():
-        if not one.strip().startswith("data."):
-            raise UsageError(f"--set {one}: only cleaning has settings here; expected data.KEY=VALUE")
-    return load_settings(None, overrides or (), base=Settings(data=data)).data
+        if one.partition("=")[0].strip() not in RULES:
+            raise UsageError(f"--set {one}: it does not judge single pairs; expected one of {', '.join(RULES)}")
+    return changed
 
 
 @contextmanager

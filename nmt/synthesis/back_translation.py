@@ -5,7 +5,7 @@ from random import Random
 
 from nmt.config import DataSettings
 from nmt.io.lines import OnBadUtf8, Pair
-from nmt.synthesis.judging import Judge, cleaning_of, in_a_column, read_text
+from nmt.synthesis.judging import Judge, cleaning_of, exchanged_languages, in_a_column, of_model, read_text
 from nmt.synthesis.working import Writing, Written
 from nmt.text.noises import scrambled
 from nmt.translate.translator import Job
@@ -14,8 +14,7 @@ from nmt.translate.translator import Job
 def cleaning_of_backward(data: DataSettings) -> DataSettings:
     """Return how synthetic pairs are cleaned, of the settings that a backward model was trained with: by its rules,
     with the languages exchanged."""
-    exchanged = {"src_lang": data.tgt_lang, "tgt_lang": data.src_lang}
-    return cleaning_of(data.model_copy(update=exchanged))
+    return cleaning_of(exchanged_languages(of_model(data)))
 
 
 def back_translation(text: Path, job: Job, judge: Judge, data: DataSettings, *, on_bad_utf8: OnBadUtf8) -> Writing:

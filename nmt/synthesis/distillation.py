@@ -14,7 +14,7 @@ from nmt.prepare.inputs import Corpus, find_pairs, record_inputs
 from nmt.prepare.kinds import PairKind
 from nmt.prepared import PreparedData
 from nmt.synthesis.agreement import follow
-from nmt.synthesis.judging import Judge, cleaning_of, in_a_column, read_text
+from nmt.synthesis.judging import Judge, cleaning_of, exchanged_languages, in_a_column, read_text
 from nmt.synthesis.working import Writing, Written
 from nmt.translate import Options, Translator
 from nmt.translate.translator import Job
@@ -85,8 +85,7 @@ def _writing(pairs: Iterable[Pair], job: Job, choice: Choice, data: DataSettings
 
 def _cleaning(settings: Settings, corpus: Corpus[Pair]) -> DataSettings:
     data = cleaning_of(settings.data)
-    languages = {"src_lang": data.tgt_lang, "tgt_lang": data.src_lang}
-    return data.model_copy(update=languages) if corpus.is_reversed else data
+    return exchanged_languages(data) if corpus.is_reversed else data
 
 
 def _read(kind: PairKind, corpus: Corpus[Pair], overlap: Overlap) -> Iterator[Pair]:

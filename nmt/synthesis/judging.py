@@ -22,6 +22,11 @@ from nmt.synthesis.agreement import Agreement
 MOST_REPEATS: Final = 3
 """Times in a row that a phrase may stand in what a model has written, where the settings do not say it."""
 
+_JUDGING: Final = ("max_characters", "max_length_ratio", "drop_copies", "max_repeats", "max_symbol_share")
+_BY_LANGUAGE: Final = ("min_script_share", "identify_languages", "src_lang", "tgt_lang")
+RULES: Final = tuple(f"data.{name}" for name in (*_JUDGING, *_BY_LANGUAGE))
+"""The settings of which it depends whether a single pair is fit."""
+
 SyntheticReason = Reason | Literal["disagreement"]
 SYNTHETIC_REASONS: Final[tuple[SyntheticReason, ...]] = (*REASONS, "disagreement")
 """Why a synthetic pair is left out, in the order in which the reasons are tried."""
@@ -42,14 +47,27 @@ def cleaning_of(data: DataSettings) -> DataSettings:
     return data.model_copy(update={"max_repeats": data.max_repeats or MOST_REPEATS, "drop_overlap": ()})
 
 
+def exchanged_languages(data: DataSettings) -> DataSettings:
+    """Return settings of the other direction."""
+    return data.model_copy(update={"src_lang": data.tgt_lang, "tgt_lang": data.src_lang})
+
+
+def of_model(data: DataSettings) -> DataSettings:
+    """Return settings whose languages are those that a model reads and writes: the others, where all pairs that it has
+    learnt from were reversed."""
+    has_more = data.train_src or data.train_tsv or not all(corpus.reversed for corpus in data.corpora)
+    return exchanged_languages(data) if data.corpora and not has_more else data
+
+
 def refuse_reversed(model_dirs: Iterable[Path], data: DataSettings) -> None:
     """Refuse models that translate from the target language of `data` into the source language, as far as both know
-    their languages; who has learnt from a reversed corpus goes both ways."""
+    their languages; who has learnt from pairs of both directions is none of them."""
     src, tgt = data.src_lang, data.tgt_lang
     for folder in model_dirs:
-        own = read_settings(folder).data
-        goes_back = src and tgt and src != tgt and (own.src_lang, own.tgt_lang) == (tgt, src)
-        if goes_back and not any(corpus.reversed for corpus in (*own.corpora, *data.corpora)):
+        learnt = read_settings(folder).data
+        own = of_model(learnt)
+        goes_both_ways = own is learnt and any(corpus.reversed for corpus in own.corpora)
+        if src and tgt and src != tgt and (own.src_lang, own.tgt_lang) == (tgt, src) and not goes_both_ways:
             raise ConfigError(f"{folder} translates from {tgt} to {src}, expected a model from {src} to {tgt}")
 
 

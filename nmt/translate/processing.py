@@ -205,8 +205,8 @@ class LineProcessor:
         return [replace(one, cut=line.cut, begun=line.begun, matches=matches) for one in written]
 
     def _matches(self, parts: Sequence[LinePart]) -> tuple[Match, ...]:
-        """Find the pairs of the memory that are most like the parts of a line."""
-        if self.memory is None:
+        """Find the pairs of the memory that are most like the parts of a line; none where none is translated beside."""
+        if self.memory is None or not self._search.memory_pairs:
             return ()
         least, tag = self._search.memory_least, self._tag_pieces
         found = [self.memory.best(part.ids[tag:], least=least) for part in parts]

@@ -103,6 +103,7 @@ def test_without_pairs_only_exact_lines_count(remember: Remember, toy_model: Pat
         "Batō",
         Translator.load(toy_model, device="cpu").translate(lines)[1][0].log_probability,
     )
+    assert (len(exact.matches), near.matches) == (1, ()), "it was translated beside none"
 
 
 def test_a_shortlist_and_a_memory_exclude_each_other(remember: Remember) -> None:
@@ -130,6 +131,13 @@ def test_a_corpus_without_a_fit_pair_is_refused_and_leaves_nothing(toy_model: Pa
     ):
         build_memory(toy_model, TsvFiles([file], "error", name="a.tsv"), tmp_path / "m")
     assert not (tmp_path / "m").exists()
+
+
+def test_a_language_model_has_no_memory(toy_language_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_text("bat\tbato\n")
+    with pytest.raises(ModelError, match=r"holds a language model, expected a translation model$"):
+        build_memory(toy_language_model, TsvFiles([file], "error", name="a.tsv"), tmp_path / "m")
 
 
 def test_a_used_folder_is_refused(remember: Remember, tmp_path: Path) -> None:

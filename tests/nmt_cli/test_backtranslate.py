@@ -127,7 +127,9 @@ def test_rules_of_cleaning_are_set(backtranslate: Backtranslate) -> None:
         (["--keep-share", "0.5"], "--keep-share is about two models that judge pairs; it needs --forward-model"),
         (
             ["--set", "training.seed=1"],
-            "--set training.seed=1: only cleaning has settings here; expected data.KEY=VALUE",
+            "--set training.seed=1: it does not judge single pairs; expected one of data.max_characters, "
+            "data.max_length_ratio, data.drop_copies, data.max_repeats, data.max_symbol_share, data.min_script_share, "
+            "data.identify_languages, data.src_lang, data.tgt_lang",
         ),
         (["--output", "-"], "expected a file, since the pairs are sorted out when all are known, found -"),
         (["--sample", "--beam", "3"], "search.beam_size = 3 has no effect on sampling; leave one of them out"),

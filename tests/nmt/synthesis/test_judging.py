@@ -10,7 +10,16 @@ from nmt.config.data import DataSettings
 from nmt.errors import ConfigError
 from nmt.io.lines import Pair
 from nmt.synthesis.agreement import Agreement
-from nmt.synthesis.judging import Judge, Outputs, Verdict, as_line, cleaning_of, refuse_reversed, write_verdicts
+from nmt.synthesis.judging import (
+    Judge,
+    Outputs,
+    Verdict,
+    as_line,
+    cleaning_of,
+    of_model,
+    refuse_reversed,
+    write_verdicts,
+)
 
 PAIRS = [
     Pair("a dog runs", "un chien court", "mono", 1),
@@ -101,6 +110,20 @@ def test_a_model_of_the_other_direction_is_refused_unless_it_goes_both_ways(monk
 
     with pytest.raises(ConfigError, match=r"^models/b translates from fr to en, expected a model from en to fr$"):
         refuse("en", "fr")
-    refuse("en", "fr", corpora=[{"path": ["a.tsv"], "reversed": True}])
+    reversed_corpus = {"path": ["a.tsv"], "reversed": True}
+    refuse("en", "fr", corpora=[reversed_corpus])
+    refuse("en", "fr", corpora=[reversed_corpus], train_tsv=["b.tsv"])
+    with pytest.raises(ConfigError, match=r"models/b translates from en to fr, expected a model from fr to en"):
+        refuse("fr", "en", corpora=[reversed_corpus])
     for src, tgt in (("fr", "en"), ("en", None), (None, None), ("en", "de")):
         refuse(src, tgt)
+
+
+def test_the_languages_of_a_model_are_the_others_where_all_its_pairs_were_reversed() -> None:
+    def languages(*is_reversed: bool, **more: object) -> str:
+        corpora = [{"path": ["a.tsv"], "reversed": one} for one in is_reversed]
+        data = DataSettings.model_validate({"src_lang": "en", "tgt_lang": "fr", "corpora": corpora, **more})
+        return f"{of_model(data).src_lang}-{of_model(data).tgt_lang}"
+
+    assert languages() == languages(False) == languages(True, False) == languages(True, train_tsv=["b"]) == "en-fr"
+    assert languages(True) == languages(True, True) == "fr-en"
