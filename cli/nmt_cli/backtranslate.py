@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from nmt_cli.pace import LinePace
 from nmt_cli.synthetic import (
     CleaningOption,
     OutputFile,
@@ -114,7 +115,8 @@ def backtranslate(
     job = Job(partial(load, model_dir), options, workers)
     judges = identity(forward_model) if forward_model else ""
     key = key_of_pairs(text, job, judges=judges, rules=(data, max_disagreement, on_bad_utf8))
-    with working(output, count_lines(text)) as on_lines:
+    pace = LinePace(of=count_lines(text))
+    with working(output, pace) as on_lines:
         outcome = write_pairs(
             [back_translation(text, job, judge, data, on_bad_utf8=on_bad_utf8)],
             Outputs(output, rejected),
@@ -123,7 +125,7 @@ def backtranslate(
             changed=partial(with_noise, seed=1 if seed is None else seed) if noise else lambda pair: pair,
             on_lines=on_lines,
         )
-    show_outcome(outcome, noun="lines")
+    show_outcome(outcome, pace, noun="lines")
 
 
 def _refuse_idle(drawing: dict[str, Any], *, sample: bool, noise: bool, seed: int | None) -> None:

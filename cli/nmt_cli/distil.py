@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from nmt.errors import UsageError
+from nmt_cli.pace import LinePace
 from nmt_cli.synthetic import (
     CleaningOption,
     OutputFile,
@@ -88,9 +89,7 @@ def distil(
         options = (distillation.for_rescoring if rescore else distillation.with_whole_beam)(options, settings)
     load, others = partial(Translator.load, device=device, precision=precision), rescore or []
     job, change = Job(partial(load, *teachers), options, workers), partial(with_rules, overrides=overrides)
-    choice = distillation.choose_best
-    if others:
-        choice = distillation.Rescored(len(teachers), [load(folder) for folder in others])
+    choice = distillation.Rescored(len(teachers), list(map(load, others))) if others else distillation.choose_best
     if data_dir:
         prepared = PreparedData.open(data_dir)
         settings, origin, count = prepared.settings, data_dir / MANIFEST, distillation.sources_of(prepared)
@@ -102,6 +101,7 @@ def distil(
         origin, count = text, count_lines(text) or 0
         writings = distillation.distil_text(text, job, choice, data, tag=tag, on_bad_utf8=on_bad_utf8)
     key = key_of_pairs(origin, job, judges=[nearest, *map(identity, others)], rules=(data, tag, on_bad_utf8))
-    with working(output, count) as on_lines:
+    pace = LinePace(of=count)
+    with working(output, pace) as on_lines:
         outcome = write_pairs(writings, Outputs(output, rejected), key, on_lines=on_lines)
-    show_outcome(outcome, noun="sources")
+    show_outcome(outcome, pace, noun="sources")

@@ -75,31 +75,24 @@ def with_rules(data: "DataSettings", overrides: list[str] | None) -> "DataSettin
 
 
 @contextmanager
-def working(output: Path, lines: int | None) -> "Iterator[OnLines]":
-    """Give what shows how far the work of so many lines has come; where it is interrupted, say how it goes on."""
+def working(output: Path, pace: LinePace) -> "Iterator[OnLines]":
+    """Give what shows how far the work has come, and tells the pace; where it is interrupted, say how it goes on."""
     from nmt.io.work import work_folder
 
-    pace, done = LinePace(of=lines), 0
-
-    def on_lines(count: int, pieces: int) -> None:
-        nonlocal done
-        done = count
-        show(count, pieces)
-
     try:
-        with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as show:
+        with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as on_lines:
             yield on_lines
     except (KeyboardInterrupt, OSError, NmtError):
         if (work := work_folder(output)).exists():
             say(f"what is done is kept in {work}: the same command continues from there")
         raise
-    say(pace.summary(done))
 
 
-def show_outcome(outcome: "Outcome", *, noun: str) -> None:
-    """Print what has become of what was read."""
+def show_outcome(outcome: "Outcome", pace: LinePace, *, noun: str) -> None:
+    """Say what this process did, and print what has become of what was read."""
     from rich.table import Table
 
+    say(pace.summary(outcome.translated))
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")

@@ -136,6 +136,8 @@ class Outcome:
     written: int
     rejected: dict[SyntheticReason, int]
     """How many were left out, by reason."""
+    translated: int = 0
+    """How many of those that were read this process translated: others may have shared the work, or a call before."""
 
 
 def as_line(verdict: Verdict) -> bytes:

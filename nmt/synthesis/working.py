@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -63,12 +63,14 @@ def write_pairs(
         ModelError: A model gives scores that are not finite numbers.
     """
     with shared(outputs.pairs, key) as folder:
-        done, files = 0, list[Path]()
+        done, translated, files = 0, 0, list[Path]()
         for number, writing in enumerate(writings):
             name = folder / str(number)
-            done += _work_on(writing, name, key, partial(_report, on_lines, done))
+            lines, own = _work_on(writing, name, key, partial(_report, on_lines, done))
+            done, translated = done + lines, translated + own
             files.append(_verdicts(name))
-        return write_verdicts(files, outputs, keep_share=keep_share, changed=changed)
+        outcome = write_verdicts(files, outputs, keep_share=keep_share, changed=changed)
+        return replace(outcome, translated=translated)
 
 
 def _report(on_lines: OnLines, before: int, lines: int, pieces: int) -> None:
@@ -79,8 +81,9 @@ def _verdicts(name: Path) -> Path:
     return name.with_suffix(".verdicts")
 
 
-def _work_on(writing: Writing, name: Path, key: dict[str, str], on_lines: OnLines) -> int:
-    """Make the verdicts of one writing unless they are there; return how many lines it has."""
+def _work_on(writing: Writing, name: Path, key: dict[str, str], on_lines: OnLines) -> tuple[int, int]:
+    """Make the verdicts of one writing unless they are there; return how many lines it has, and how many of them were
+    translated here."""
     texts, known = name.with_suffix(".text"), name.with_suffix(".known")
     if not known.exists():
         with replacing(known) as pairs, replacing(texts) as file:  # so that whoever sees the pairs sees the texts too
@@ -88,23 +91,25 @@ def _work_on(writing: Writing, name: Path, key: dict[str, str], on_lines: OnLine
                 pairs.write(json.dumps(pair, ensure_ascii=False).encode() + b"\n")
                 file.write(writing.text_of(pair).encode() + b"\n")
     text = LongText(texts, count_lines(texts) or 0)
-    if not _verdicts(name).exists():
-        with closing(translate_in_blocks(writing.job, text, [_verdicts(name)], key, on_lines=on_lines)) as parts:
-            _judge(writing, parts, text, known)
-    return text.lines
+    if _verdicts(name).exists():
+        return text.lines, 0
+    with closing(translate_in_blocks(writing.job, text, [_verdicts(name)], key, on_lines=on_lines)) as parts:
+        return text.lines, _judge(writing, parts, text, known)
 
 
-def _judge(writing: Writing, parts: Iterable[BlockPart], text: LongText, known: Path) -> None:
-    """Write verdicts to the files of the parts, many at once and at the end of each block."""
-    waiting = list[tuple[Pair, list[Translation]]]()
+def _judge(writing: Writing, parts: Iterable[BlockPart], text: LongText, known: Path) -> int:
+    """Write verdicts to the files of the parts, many at once and at the end of each block; return how many."""
+    waiting, count = list[tuple[Pair, list[Translation]]](), 0
     with closing(_Numbered(known)) as numbered:
         for part in parts:
             end = part.first + len(part.found)
             waiting += zip(numbered.take(part.first, end), part.found, strict=True)
+            count += len(part.found)
             if len(waiting) >= _JUDGED_AT_ONCE or end == text.lines or end % text.block == 0:
                 for verdict in writing.judge(writing.complete(waiting)):
                     part.files[0].write(as_line(verdict))
                 waiting = []
+    return count
 
 
 class _Numbered:
