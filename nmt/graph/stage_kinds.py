@@ -320,7 +320,12 @@ class BacktranslateStage(_Judging):
         return {"search": _search_of(given.settings, *_OF_SYNTHESIS), "data": self.rules}
 
     def files(self, given: Ingredients) -> Named:
-        """Name the text."""
+        """Name the text; refuse what has no effect."""
+        second = len(given.inputs["model"]) > 1
+        needed = {"top_k": (self.sample, "sample"), "seed": (self.sample or self.noise, "sample or noise")}
+        for name, (there, what) in (needed | {"keep_share": (second, "a second model, to judge")}).items():
+            if getattr(self, name) is not None and not there:
+                raise ConfigError(f"{name} needs {what}")
         return [("text", (given.settings.data.root / self.text,))]
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
@@ -360,6 +365,8 @@ class DistilStage(_Judging):
         if (self.text is None) != bool(given.inputs.get("data")):
             found = "both" if self.text else "neither"
             raise ConfigError(f"distil takes data or has a text, found {found}")
+        if self.nearest and self.text:
+            raise ConfigError("nearest compares with references, so it goes without text")
         return [("text", (given.settings.data.root / self.text,))] if self.text else []
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:

@@ -174,7 +174,7 @@ def noised_lines(src: Iterable[str], tgt: Iterable[str], kinds: Sequence[str], *
 def scrambled(text: str, rng: Random) -> str:
     """Leave out a tenth of the words of a text, and let the others move up to three places (Edunov et al., 2018, sec.
     3): a synthetic source that a model has to read with care. One word at least stays."""
-    words = text.split(" ")
+    words = text.split()
     kept = [word for word in words if rng.random() >= _DROPPED] or words[:1]
     places = [place + (_REACH + 1) * rng.random() for place in range(len(kept))]
     return " ".join(kept[place] for place in sorted(range(len(kept)), key=places.__getitem__))

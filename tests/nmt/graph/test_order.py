@@ -12,6 +12,7 @@ from tests.nmt.graph.conftest import MakeNodes
 ROOT = Path(__file__).parents[3]
 DATA = '[stages.data]\ndo = "prepare"\n'
 MODEL = DATA + '[stages.model]\ndo = "train"\nneeds = ["data"]\n'
+BACK = '[stages.a]\ndo = "backtranslate"\nneeds = ["model"]\ntext = "train.src"\n'
 
 
 def test_what_is_needed_comes_first_and_the_rest_stays_as_it_stands(nodes_of: MakeNodes) -> None:
@@ -87,6 +88,10 @@ WRONG = {
     DATA + '[stages.a]\ndo = "prepare"\nneeds = ["data"]\nset.tokenizer.file = "{data}"\n'
     'set.data.train_src = ["none"]': "none (data.train_src) does not exist",
     MODEL + '[stages.a]\ndo = "translate"\nneeds = ["model"]\nsource = "none"': "none (source) does not exist",
+    MODEL + BACK + "keep_share = 0.5": "stages.a: keep_share needs a second model, to judge",
+    MODEL + BACK + "top_k = 5": "stages.a: top_k needs sample",
+    MODEL + BACK + "seed = 5": "stages.a: seed needs sample or noise",
+    MODEL + BACK.replace("backtranslate", "distil") + 'nearest = "chrf"': "stages.a: nearest compares with references",
     MODEL + '[stages.a]\ndo = "average"\nneeds = ["model"]\nlast = 0': "stages.a: last = 0: input should be greater",
 }
 

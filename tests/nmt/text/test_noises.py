@@ -142,3 +142,4 @@ def test_a_scrambled_text_lacks_a_tenth_of_its_words_and_none_is_far_from_its_pl
 
 def test_of_a_scrambled_text_one_word_stays() -> None:
     assert {scrambled("dog", Random(seed)) for seed in range(50)} == {"dog"}
+    assert all(scrambled("a   b", Random(seed)).strip() for seed in range(50))
