@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from nmt.errors import UsageError, counted
-from nmt_cli.terminal import open_output, say, warn
+from nmt_cli.terminal import open_output, warn
 
 if TYPE_CHECKING:
     from nmt.translate import Translation
@@ -150,11 +150,11 @@ class OutputTally:
         """Count the warnings by kind."""
         return [f"{kind}: {counted(number, 'line')}" for kind, number in self._warned.items()]
 
-    def tell_of_memory(self) -> None:
-        """Say how many lines the memory knew."""
+    def of_memory(self) -> str:
+        """Tell how many lines the memory knew."""
         exact, known = counted(self._known["exact"], "line"), self._known
         beside = f"{known['near']:,} translated beside similar pairs, {known['new']:,} without any"
-        say(f"memory: {exact} taken from it, {beside}")
+        return f"memory: {exact} taken from it, {beside}"
 
 
 def _knowledge_of(found: "Sequence[Translation]") -> Literal["exact", "near", "new"]:

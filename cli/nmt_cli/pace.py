@@ -52,10 +52,11 @@ class LinePace:
         return f"translating: {lines}, {done / self._seconds:,.0f} lines/s{left}"
 
     def summary(self, count: int) -> str:
-        """Tell what it has come to, of so many lines of this process."""
+        """Tell what it has come to: so many lines of this process, of all."""
+        lines = f"{count:,} of {counted(self._of, 'line')}" if self._of and count < self._of else counted(count, "line")
         pieces = f", {self._pieces / self._seconds:,.0f} pieces/s" if self._seconds and self._pieces else ""
         speed = f" ({count / self._seconds:,.0f} lines/s{pieces})" if self._seconds else ""
-        return f"{counted(count, 'line')} in {_spell(self._seconds)}{speed}"
+        return f"{lines} in {_spell(self._seconds)}{speed}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from nmt.corpus import FORMATS
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
-from nmt_cli.processes import cores_of_process, several_processes
+from nmt_cli.processes import cores_of_process, is_first, several_processes
 from nmt_cli.terminal import (
     Files,
     RecipeOption,
@@ -135,18 +135,17 @@ def run_preparation(
 
     check_kind(settings)
     with several_processes() as ranks:
-        is_first, meet = ranks is None or ranks.is_first, ranks.met if ranks else nullcontext
-        workers = workers or cores_of_process()
+        meet, workers = ranks.met if ranks else nullcontext, workers or cores_of_process()
         try:
-            with progress(visible=is_first) as bar:
+            with progress(visible=is_first(ranks)) as bar:
                 report = prepare_data(data_dir, settings, show_stages(bar), force=force, workers=workers, meet=meet)
         except (ConfigError, DataError, ModelError):
             raise
         except (KeyboardInterrupt, OSError, NmtError):
-            if (work := work_folder(data_dir)).exists() and is_first:
+            if is_first(ranks) and (work := work_folder(data_dir)).exists():
                 say(f"what is done is kept in {work}: the same command continues from there")
             raise
-    if is_first:
+    if is_first(ranks):
         _show(report, table)
 
 

@@ -24,6 +24,11 @@ def several_processes() -> "Iterator[Ranks | None]":
         yield ranks
 
 
+def is_first(ranks: "Ranks | None") -> bool:
+    """Whether this process says what is of all."""
+    return ranks is None or ranks.is_first
+
+
 def cores_of_process() -> int:
     """Count the cores that this process may use, where others of the same command are on the machine."""
     from nmt.io.limits import usable_cores

@@ -157,14 +157,14 @@ def status(name: str, *, visible: bool = True) -> Iterator[Callable[[str], None]
 
 @contextmanager
 def loading(name: str = "torch", *, visible: bool = True) -> Iterator[None]:
-    """Say on stderr that modules are loaded, while they are.
+    """Say on stderr, in the first of several processes, that modules are loaded, while they are.
 
     What they make stays: Python looks for no garbage meanwhile, and never among that. Of `import torch` that was a
     sixth of the time, and as much again when the process ended.
     """
     gc.disable()
     try:
-        with status(f"loading {name}", visible=visible):
+        with status(f"loading {name}", visible=visible and os.environ.get("RANK", "0") == "0"):  # of torchrun
             yield
     finally:
         gc.freeze()

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shlex
 import signal
 import threading
@@ -169,7 +168,7 @@ class _Opened(NamedTuple):
 @contextmanager
 def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]) -> Iterator[_Opened]:
     """Load libraries, data and settings, and join the processes that take part."""
-    with loading(visible=os.environ.get("RANK", "0") == "0"):
+    with loading():
         from nmt.prepared import open_data
         from nmt.training.distributed import joined_ranks
         from nmt.training.trainer import train  # noqa: F401 - loads the rest

@@ -12,7 +12,7 @@ import typer
 from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
 from nmt_cli.outputs import OutputOptions, OutputTally, formed, writer
 from nmt_cli.pace import LinePace, telling
-from nmt_cli.processes import several_processes
+from nmt_cli.processes import is_first, several_processes
 from nmt_cli.terminal import (
     MEMORY,
     STREAM,
@@ -207,8 +207,8 @@ def translate(
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     _warn_of_workers(workers, device)
-    _say_precision(model_dir, precision, device, output)
     with several_processes() as ranks:
+        _say_precision(model_dir, precision, device, visible=is_first(ranks) and _shows_progress(output))
         beside: dict[str, Any] = {"language_model": lm, "memory": memory, "gpu": ranks.local_rank if ranks else 0}
         load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **beside)
         _write(Job(load, options, workers), form, source=source, on_bad_utf8=on_bad_utf8, shard=only, ranks=ranks)
@@ -235,9 +235,9 @@ def _warn_of_workers(workers: int, device: str) -> None:
         warn(f"--workers {workers} is for CPUs: on a GPU each has a model of its own, and together they are no faster")
 
 
-def _say_precision(folder: Path, asked: str | None, device: Literal["auto", "cpu", "cuda"], output: Path) -> None:
-    """Say which arithmetic "auto" is here, if that is what is asked for and progress shows."""
-    if not _shows_progress(output):
+def _say_precision(folder: Path, asked: str | None, device: Literal["auto", "cpu", "cuda"], *, visible: bool) -> None:
+    """Say which arithmetic "auto" is here, if that is what is asked for."""
+    if not visible:
         return
     from nmt.models.devices import choose_device, why_auto
     from nmt.models.folder import read_settings
@@ -292,8 +292,8 @@ def _write(
     from nmt.io.lines import count_lines
     from nmt.translate.blockwise import LINES, LongText
 
-    is_first, filed = ranks is None or ranks.is_first, _becomes_files(source, form)
-    visible, logged = is_first and _shows_progress(form.output), filed and not console.is_terminal
+    shown, filed = _shows_progress(form.output), _becomes_files(source, form)
+    visible, logged = is_first(ranks) and shown, filed and not console.is_terminal
     with status(f"reading {source}", visible=visible):
         count = count_lines(source) if visible or filed else None
     text = LongText(source, count, on_bad_utf8) if filed and count is not None else None
@@ -303,20 +303,22 @@ def _write(
     name, lines = open_lines(source, on_bad_utf8, in_sections=True)
     tally = OutputTally(name, document=job.options.document)
     with (
-        telling(pace, visible=visible, logged=logged and is_first) as on_lines,
+        telling(pace, visible=visible, logged=logged and is_first(ranks)) as on_lines,
         _noticing(lines, job.options, name=name) as watched,
     ):
         if text and (text.lines > LINES or shard or ranks):
-            found = _in_blocks(job, text, form, shard=shard, ranks=ranks, on_lines=on_lines, watch=watched.watch)
+            watch = watched.watch if is_first(ranks) else None
+            found = _in_blocks(job, text, form, shard=shard, ranks=ranks, on_lines=on_lines, watch=watch)
         else:
             found = _at_once(job, watched, form, block=block_of(source), on_lines=on_lines)
         with closing(found):
             for translations, first in found:
                 tally.add(translations, first)
-    if tally.lines and (visible or (logged and pace.is_long)):
-        say("; ".join([pace.summary(tally.lines), *tally.warned_of()]))
+    who = f"process {ranks.rank}: " if ranks else ""
+    if tally.lines and (shown or (logged and (ranks or pace.is_long))):
+        say("; ".join([f"{who}{pace.summary(tally.lines)}", *tally.warned_of()]))
     if form.memory:
-        tally.tell_of_memory()
+        say(f"{who}{tally.of_memory()}")
 
 
 def _becomes_files(source: Path, form: OutputOptions) -> bool:
@@ -366,6 +368,6 @@ def _in_blocks(
         raise
     except (KeyboardInterrupt, OSError, NmtError):
         target = shard.name(form.output) if shard else form.output
-        if (work := work_folder(target)).exists():
+        if is_first(ranks) and (work := work_folder(target)).exists():
             say(f"what is done is kept in {work}: the same command continues from there")
         raise

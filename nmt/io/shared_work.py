@@ -38,12 +38,7 @@ def whole(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    try:
-        _seal(temporary, folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        shutil.rmtree(temporary)
+    _seal(temporary, folder)
 
 
 def is_whole(folder: Path) -> bool:
@@ -64,10 +59,12 @@ class Claim:
     """A block that this process has for itself, and the files that it writes of it: to `finish`, or to `give_up`."""
 
     def __init__(self, folder: Path, lock: int, *, files: int) -> None:
-        """Begin the block anew that is to be `folder`; `lock` is held until its end."""
+        """Begin the block anew that is to be `folder`; `lock` is held until its end.
+
+        A network disk may take the lock from a process that has been stopped for long. So each writes files of its own.
+        """
         self._folder, self._lock = folder, lock
-        self._part = folder.with_suffix(".part")
-        shutil.rmtree(self._part, ignore_errors=True)  # of a process that was killed
+        self._part = temporary_beside(folder)
         self._part.mkdir()
         self.files: Sequence[IO[bytes]] = [(self._part / str(number)).open("wb") for number in range(files)]
 
@@ -139,9 +136,14 @@ class Blocks:
 
 
 def _seal(temporary: Path, folder: Path) -> None:
-    """Note what is in a folder that is complete, and give it its name, by which it is whole."""
+    """Note what is in a folder that is complete, and give it its name, by which it is whole, if no other has it."""
     (temporary / _SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
-    temporary.replace(folder)
+    try:
+        temporary.replace(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(temporary)
 
 
 def _sums(folder: Path) -> dict[str, str]:

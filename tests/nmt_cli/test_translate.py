@@ -268,6 +268,16 @@ def test_translated_lines_are_told_with_their_speed_since_the_first_time(monkeyp
     assert pace.summary(3000) == "3,000 lines in 4.0 s (750 lines/s)"
 
 
+def test_a_process_that_did_a_part_tells_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 102.0])
+    monkeypatch.setattr("nmt_cli.pace.time.monotonic", lambda: next(clock))
+    pace = LinePace(of=5000)
+    for count in (0, 5000):
+        pace.reach(count)
+    assert pace.summary(2000) == "2,000 of 5,000 lines in 2.0 s (1,000 lines/s)"
+    assert pace.summary(5000) == "5,000 lines in 2.0 s (2,500 lines/s)"
+
+
 def test_of_so_many_lines_the_share_and_the_time_left_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 110.0, 150.0])
     monkeypatch.setattr("nmt_cli.pace.time.monotonic", lambda: next(clock))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.io.shared_work import Claim
+from nmt.training.distributed import Ranks
 from nmt_cli.main import app
 
 Invoke = Callable[..., Result]
@@ -209,6 +211,18 @@ def test_a_log_is_told_now_and_then_and_of_the_end(
     )
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_process_says_its_part_and_the_first_alone_what_is_of_all(
+    invoke: Invoke, source: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    monkeypatch.setattr("nmt_cli.translate.several_processes", lambda: nullcontext(Ranks(rank, 2)))
+    monkeypatch.setattr(Ranks, "met", lambda ranks, folder: nullcontext())
+    result = in_blocks(invoke, monkeypatch, source, "--markup", "--output", source.with_name("out"))
+    *others, last = result.stderr.splitlines()
+    assert re.fullmatch(rf"process {rank}: 26 lines in [\d.]+ s \(.*", last)
+    assert any("is never closed" in line for line in others) == (rank == 0)
+
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
 
 
@@ -239,7 +253,7 @@ def test_processes_of_torchrun_share_a_file_and_start_again_where_one_dies(
     out = long.with_name("out")
     before = ["torch.distributed.run", "--standalone", "--nproc-per-node=3", "--max-restarts=1", "-m"]
     process = start_process(command(toy_model, long, out, *before), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    while process.poll() is None and not list(out.with_name(".out.work").glob("*/*.part")):
+    while process.poll() is None and not list(out.with_name(".out.work").glob("*/.0*.tmp")):
         time.sleep(0.01)
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, check=True)
     os.kill(max(map(int, listed.stdout.split())), signal.SIGKILL)
@@ -258,7 +272,7 @@ def test_a_process_takes_up_what_a_killed_one_had(
         start_process(command(toy_model, long, out), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
         for _ in range(2)
     )
-    while first.poll() is None and len(list(out.with_name(".out.work").glob("*/*.part"))) < 2:
+    while first.poll() is None and len(list(out.with_name(".out.work").glob("*/.0*.tmp"))) < 2:
         time.sleep(0.002)
     first.kill()
     wait(second)

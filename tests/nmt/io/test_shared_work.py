@@ -75,6 +75,25 @@ def test_the_block_of_a_process_that_is_killed_is_taken_up(tmp_path: Path) -> No
     assert names(tmp_path) == []
 
 
+def test_a_process_whose_lock_was_lost_while_it_was_stopped_changes_no_block(tmp_path: Path) -> None:
+    with shared(tmp_path / "out", "key") as folder:
+        blocks = Blocks(folder, range(2), 1)
+        stopped = [claimed(blocks, 0), claimed(blocks, 1)]
+        for number, claim in enumerate(stopped):
+            claim.files[0].write(b"half")
+            (folder / f"{number:06}.lock").unlink()  # as if the disk had ended the lock
+        do(blocks, 0)
+        other = claimed(blocks, 1)
+        for claim in stopped:
+            claim.files[0].write(b" and half")
+            claim.finish()
+        other.files[0].write(b"1")
+        other.finish()
+        with blocks.result() as parts:
+            assert [path.read_text() for [path] in parts or []] == ["0", "half and half"]  # the first to finish
+    assert names(tmp_path) == []
+
+
 def test_the_result_is_made_once_while_anybody_is_there(tmp_path: Path) -> None:
     with shared(tmp_path / "out", "key") as folder:
         with shared(tmp_path / "out", "key") as same:
