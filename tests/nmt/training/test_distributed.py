@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import distributed, nn
 
 from nmt.errors import NmtError, TrainingError
@@ -30,6 +31,7 @@ def launch(start_process: Callable[..., "subprocess.Popen[Any]"], toy_data: Prep
         model: Path,
         *,
         processes: int,
+        restarts: int = 0,
         recipe: Path = toy_text / "toy.toml",
         data: Path = toy_data.folder,
         **training: object,
@@ -38,6 +40,7 @@ def launch(start_process: Callable[..., "subprocess.Popen[Any]"], toy_data: Prep
         options = [part for setting in settings for part in ("--set", setting)]
         options += ["--recipe", str(recipe), "--set", "model.dropout=0.0"]  # each process draws its own
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command.append(f"--max-restarts={restarts}")
         command += ["-m", "nmt_cli", "train", str(data), str(model), *options]
         paths = os.pathsep.join(path for path in sys.path if path)
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
@@ -95,6 +98,23 @@ def test_a_dead_process_ends_all_with_a_message(launch: Launch, tmp_path: Path) 
     assert process.returncode == 1
     assert "another of the 2 processes has ended, so this one cannot go on; its own message says why" in stderr
     assert list_checkpoints(model)
+
+
+@pytest.mark.slow
+def test_processes_that_start_again_where_one_dies_train_the_same_weights(launch: Launch, tmp_path: Path) -> None:
+    killed, straight = (
+        launch(tmp_path / name, processes=2, restarts=2, max_steps=60, checkpoint_every=10, validate_every=60)
+        for name in ("killed", "straight")
+    )
+    for seen, choose in ((1, min), (3, max)):  # the first process, then the other one, of those that began again
+        wait_for(lambda seen=seen: len(list_checkpoints(tmp_path / "killed")) > seen)  # type: ignore[misc]
+        os.kill(choose(children(killed.pid)), signal.SIGKILL)
+    for process in (killed, straight):
+        _, stderr = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, stderr
+    ends = [load_file(tmp_path / name / "checkpoints" / "step-00000060.safetensors") for name in ("killed", "straight")]
+    assert ends[0].keys() == ends[1].keys()
+    assert [name for name, tensor in ends[0].items() if not torch.equal(tensor, ends[1][name])] == []
 
 
 def test_a_signal_to_torchrun_saves_and_stops(launch: Launch, tmp_path: Path) -> None:
