@@ -23,7 +23,12 @@ def main() -> None:
     gc.enable()
     if seen:
         _write(" " * len(_LOADING))
-    app(prog_name="nmt")
+    try:
+        app(prog_name="nmt")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if callable(signal.getsignal(number)):  # Python, which is about to end, would complain of an interrupt
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _write(text: str) -> None:

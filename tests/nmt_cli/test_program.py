@@ -37,6 +37,14 @@ def test_an_interrupt_while_the_program_is_loaded_ends_it_in_silence() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_when_all_is_said_ends_the_program_in_silence(number: signal.Signals) -> None:
+    late = f"import atexit, os; atexit.register(lambda: os.kill(os.getpid(), {int(number)}))\n"
+    done = python(f"{late}from nmt_cli.__main__ import main; main()", "lab")
+    assert (done.returncode, done.stderr) == (-number, "")
+    assert "reber" in done.stdout
+
+
 def test_an_ignored_interrupt_stays_ignored() -> None:
     done = python(
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED_WHILE_LOADED, "--version"
