@@ -68,9 +68,9 @@ class Beside:
 
     data: PreparedData
 
-    def alike(self, src: Sequence[int], change: Change, count: int) -> tuple[list[Pair], list[Pair]]:
-        """Find pairs whose targets hold the old pieces: those whose sources have the word of `src` that they translate,
-        half of them the nearest to `src` and half from all over the data; and others, whose sources lack it.
+    def alike(self, src: Sequence[int], change: Change, count: int, *, others: int) -> tuple[list[Pair], list[Pair]]:
+        """Find pairs whose targets hold the old pieces: `count` whose sources have the word of `src` that they
+        translate, a quarter of them the nearest to `src`, the rest from all over the data; and others, without it.
 
         The nearest alone say too little of other sentences, as those like a line that begins with the word begin with
         it, too.
@@ -82,9 +82,9 @@ class Beside:
         has_word = self._has_cause(src, rows)
         same, other = rows[has_word], rows[~has_word]
         nearest = np.argsort(-self._likeness(src, same), kind="stable")
-        spread = np.sort(nearest[count // 2 :])
-        chosen = np.concatenate([nearest[: count // 2], evenly(spread, count - count // 2)])
-        return self._pairs(same[chosen]), self._pairs(evenly(other, count))
+        near, spread = nearest[: count // 4], np.sort(nearest[count // 4 :])
+        chosen = np.concatenate([near, evenly(spread, count - len(near))])
+        return self._pairs(same[chosen]), self._pairs(evenly(other, others))
 
     def with_pieces(self, pieces: Sequence[int], count: int) -> list[Pair]:
         """Find pairs whose targets hold one of the pieces, `count` for each."""

@@ -29,7 +29,7 @@ from nmt.training.translation import Validator
 
 _MOST: Final = 8
 """Other pieces that a correction may ask for; one that asks for more is a rewrite."""
-_ALIKE: Final = 16
+_ALIKE: Final = 24
 """Pairs of the training data to which the same is done, for each change."""
 _WITH_PIECE: Final = 16
 """Pairs that stay as they are and hold a piece whose row changes, for each of them."""
@@ -246,7 +246,7 @@ class Learner:
             weights.append(1.0)
             rest = [other for other in lessons if other is not lesson]
             for change in lesson.changes:
-                alike, unlike = Beside(self.data).alike(lesson.src, change, _ALIKE)
+                alike, unlike = Beside(self.data).alike(lesson.src, change, _ALIKE, others=_WITH_PIECE)
                 taught += [(src, reduce(lambda row, one: one.made(row), every, tgt)) for src, tgt in alike]
                 weights += [2 / len(alike) for _ in alike]
                 others += [pair for pair in unlike if _is_free(pair[1], rest)]
