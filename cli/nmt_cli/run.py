@@ -9,8 +9,9 @@ import typer
 
 from nmt.errors import UsageError
 from nmt_cli.prepare import run_preparation
-from nmt_cli.staging import run_nodes, show_plan
-from nmt_cli.terminal import SetOption, console, counting, loading, results, say
+from nmt_cli.side_by_side import SideBySide, command_of
+from nmt_cli.staging import run_nodes, show_plan, show_results
+from nmt_cli.terminal import SetOption, console, count_option, counting, loading, results, say
 from nmt_cli.train import run_training, say_what_is_next
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def run(
             metavar="NAME", help="Do this stage alone; what it needs has to be done.", rich_help_panel=_OF_STAGES
         ),
     ] = None,
+    parallel: Annotated[
+        int,
+        count_option(
+            help="Do so many stages at a time where none waits for the other, each with its share of the cores, or a "
+            "GPU.",
+            rich_help_panel=_OF_STAGES,
+        ),
+    ] = 1,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -73,6 +82,7 @@ def run(
           --set model.hidden_size=256
       nmt run recipes/lm-small.toml --set data.root=ptb
       nmt run student.toml --dry-run
+      nmt run student.toml --parallel 2
       nmt run student.toml --stage backward
     """
     from nmt.config import load_settings
@@ -80,9 +90,11 @@ def run(
 
     folder = work or Path("runs") / recipe.stem
     if read_stages(recipe):
-        _run_own_stages(recipe, folder, overrides or [], stage=stage, dry_run=dry_run, as_json=as_json)
+        recipe_of_stages = _OfStages(recipe, folder, overrides or [])
+        recipe_of_stages.run(stage=stage, parallel=parallel, dry_run=dry_run, as_json=as_json)
         return
-    for name, given in (("--stage", stage is not None), ("--dry-run", dry_run), ("--json", as_json)):
+    of_stages = {"--stage": stage is not None, "--parallel": parallel > 1, "--dry-run": dry_run, "--json": as_json}
+    for name, given in of_stages.items():
         if given:
             raise UsageError(f"{name} is about the stages of a recipe, but {recipe} has no [stages]")
     settings = load_settings(recipe, overrides or [])
@@ -94,23 +106,36 @@ def run(
     say_what_is_next(folder / MODEL, of_text=bool(settings.data.train_text))
 
 
-def _run_own_stages(
-    recipe: Path, work: Path, overrides: Sequence[str], *, stage: str | None, dry_run: bool, as_json: bool
-) -> None:
-    from nmt.config.load import did_you_mean
+class _OfStages(NamedTuple):
+    """A recipe that has stages of its own."""
 
-    with loading():
-        from nmt.graph.order import load_nodes
+    recipe: Path
+    work: Path
+    overrides: Sequence[str]
 
-    load = partial(load_nodes, recipe, overrides)
-    nodes = load(work)
-    names = {node.name: node.name for node in nodes}
-    if stage is not None and stage not in names:
-        raise UsageError(f"--stage {stage}: {recipe} has no such stage{did_you_mean(stage, names)}")
-    if dry_run:
-        show_plan(nodes, load, only=stage, as_json=as_json)
-    else:
-        run_nodes(nodes, only=stage, as_json=as_json)
+    def run(self, *, stage: str | None, parallel: int, dry_run: bool, as_json: bool) -> None:
+        """Do them, or one, or tell what is to do."""
+        from nmt.config.load import did_you_mean
+
+        with loading():
+            from nmt.graph.order import load_nodes
+
+        load = partial(load_nodes, self.recipe, self.overrides)
+        nodes = load(self.work)
+        names = {node.name: node.name for node in nodes}
+        if stage is not None and stage not in names:
+            raise UsageError(f"--stage {stage}: {self.recipe} has no such stage{did_you_mean(stage, names)}")
+        if stage is not None and parallel > 1:
+            raise UsageError(f"--stage {stage} is one, and --parallel {parallel} about several; leave one of them out")
+        if dry_run:
+            show_plan(nodes, load, only=stage, at_once=parallel, as_json=as_json)
+        elif parallel == 1:
+            run_nodes(nodes, only=stage, as_json=as_json)
+        else:
+            changes = [part for one in self.overrides for part in ("--set", one)]
+            arguments = ["run", str(self.recipe), "--work", str(self.work), *changes]
+            SideBySide(partial(command_of, arguments), at_once=parallel).do(nodes)
+            show_results(nodes, as_json=as_json)
 
 
 def run_stages(settings: "Settings", work: Path, *, recipe: Path, overrides: Sequence[str]) -> Tested | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import typer
 
 from nmt.errors import NmtError, UsageError, clock, counted
+from nmt.io.limits import share_cores
 from nmt_cli.terminal import loading, results, say, status
 
 if TYPE_CHECKING:
@@ -28,10 +29,13 @@ _WIDTHS: Final = {"stage": 22, "does": None, "": 30, "scores of": None}
 
 def run_nodes(nodes: "Sequence[StageNode]", *, only: str | None, as_json: bool) -> None:
     """Do what is not done, one stage after the other, or one alone; then tell of all in a table on stdout."""
+    from nmt.graph.order import with_needs
     from nmt.graph.records import carry_out, look
 
-    undone = set[str]()
+    undone, looked_at = set[str](), with_needs(nodes, only) if only else nodes
     for number, node in enumerate(nodes, start=1):
+        if node not in looked_at:
+            continue
         state = look(node, undone)
         if only not in (None, node.name):
             undone |= set() if state.is_done else {node.name}
@@ -44,12 +48,7 @@ def run_nodes(nodes: "Sequence[StageNode]", *, only: str | None, as_json: bool) 
         else:
             say(f"{heading} ({'; '.join(state.reasons)})")
             carry_out(node, _command)
-        if only is not None:
-            break
-    if as_json:
-        typer.echo(json.dumps([_to_tree(node) for node in nodes], ensure_ascii=False, indent=2))
-    else:
-        _show_results(nodes)
+    show_results(nodes, as_json=as_json)
 
 
 def _command(arguments: list[str], output: Path | None) -> None:
@@ -75,13 +74,22 @@ def _run(arguments: list[str], stdout: TextIO) -> None:
 
 
 def show_plan(
-    nodes: "Sequence[StageNode]", load: "Callable[[Path], Sequence[StageNode]]", *, only: str | None, as_json: bool
+    nodes: "Sequence[StageNode]",
+    load: "Callable[[Path], Sequence[StageNode]]",
+    *,
+    only: str | None,
+    at_once: int,
+    as_json: bool,
 ) -> None:
     """Tell of each stage, or of one, whether it is done, else why not, and how long it will take; nothing is done.
 
-    `load` gives the same stages with results in another folder.
+    Args:
+        load: Gives the same stages with results in another folder.
+        at_once: Stages that will be done at a time, each with its share of the cores, which this process takes.
     """
-    from nmt.graph.order import with_needs
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, share_cores(at_once)[0])
+    from nmt.graph.order import time_side_by_side, with_needs
 
     with loading():
         from nmt.graph.forecast import foretell_stages
@@ -101,6 +109,10 @@ def show_plan(
         typer.echo(json.dumps(plan, ensure_ascii=False, indent=2))
     else:
         _show_plan(plan)
+    if at_once > 1 and not as_json and not only:
+        seconds = {one["stage"]: one["seconds"] or 0.0 for one in plan}
+        together = time_side_by_side(nodes, seconds, at_once=at_once)
+        results.print(f"{at_once} at a time: about {clock(together)}")
 
 
 def _quietly(arguments: list[str], output: Path | None) -> None:
@@ -141,9 +153,13 @@ def _in_short(reasons: list[str]) -> str:
     return f"{shown}, and {counted(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else shown
 
 
-def _show_results(nodes: "Sequence[StageNode]") -> None:
+def show_results(nodes: "Sequence[StageNode]", *, as_json: bool) -> None:
     """Tell of every stage that is made how long it took and how large its result is; then, how good results are."""
-    table, trees = _table("stage", "does", "time", "size"), list(map(_to_tree, nodes))
+    trees = list(map(_to_tree, nodes))
+    if as_json:
+        typer.echo(json.dumps(trees, ensure_ascii=False, indent=2))
+        return
+    table = _table("stage", "does", "time", "size")
     for tree in trees:
         made = tree["seconds"] is not None
         amounts = (clock(tree["seconds"]), _size(tree["bytes"])) if made else ("", "not done")
@@ -153,8 +169,12 @@ def _show_results(nodes: "Sequence[StageNode]") -> None:
         seconds, size = (sum(tree[name] or 0 for tree in trees) for name in ("seconds", "bytes"))
         table.add_row("all", "", clock(seconds), _size(size))
     results.print(table)
+    _show_scores([score for tree in trees for score in tree["scores"]])
+
+
+def _show_scores(found: list[dict[str, Any]]) -> None:
     rows = dict[str, dict[str, float]]()
-    for one in (score for tree in trees for score in tree["scores"]):
+    for one in found:
         rows.setdefault(one["of"], {})[one["name"]] = one["score"]
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
     table = _table("scores of", *names)
@@ -163,7 +183,7 @@ def _show_results(nodes: "Sequence[StageNode]") -> None:
     if rows:
         results.print()
         results.print(table)
-    for signature in {f"{one['name']:<5}  {one['signature']}": None for tree in trees for one in tree["scores"]}:
+    for signature in {f"{one['name']:<5}  {one['signature']}": None for one in found}:
         results.print(signature, soft_wrap=True)
 
 

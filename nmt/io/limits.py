@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,15 @@ def usable_cores() -> int:
     """Count the cores that this process may use: those it is bound to, and no more than a container has time for."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(bound, math.ceil(min(_quotas(_CGROUPS, _MINE), default=bound))))
+
+
+def share_cores(parts: int) -> list[list[int]]:
+    """Deal the cores that this process may use to so many parts of it, each at least one; parts share them where there
+    are more parts than cores."""
+    bound = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(usable_cores())
+    cores = bound[: usable_cores()]
+    cuts = [len(cores) * part // parts for part in range(parts + 1)]
+    return [list(cores[first:last]) or [cores[part % len(cores)]] for part, (first, last) in enumerate(pairwise(cuts))]
 
 
 def container_memory() -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -173,7 +174,7 @@ def test_an_interrupted_stage_interrupts_the_run(run: Run, monkeypatch: pytest.M
 
 
 def test_options_about_stages_need_a_recipe_that_has_some(toy_text: Path) -> None:
-    for option in (["--dry-run"], ["--json"], ["--stage", "data"]):
+    for option in (["--dry-run"], ["--json"], ["--stage", "data"], ["--parallel", "2"]):
         result = CliRunner().invoke(app, ["run", str(toy_text / "toy.toml"), *option])
         assert result.exit_code == 2
         assert result.stderr.endswith("toy.toml has no [stages]\n")
@@ -213,3 +214,41 @@ def test_runs_that_are_killed_end_with_the_bytes_of_one_that_never_was(
     assert told.count("continuing ") >= 1
     for stage in ("train model", "shortlist quick", "translate text", "score scores"):
         assert 1 <= len([line for line in told.splitlines() if stage in line and line.endswith("(not made yet)")]) <= 2
+
+
+@pytest.mark.slow
+def test_stages_side_by_side_that_are_stopped_and_killed_end_with_the_bytes_of_one_at_a_time(
+    run: Run, start_process: Callable[..., "subprocess.Popen[Any]"], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "stages.toml"
+    second = '[stages.second]\ndo = "train"\nneeds = ["data"]\nset.training.seed = 2\n'
+    recipe.write_text(recipe.read_text() + second, encoding="utf-8")
+    changes = [*FEW[1:], "training.max_steps=400", "training.validate_every=200"]
+    assert run(changes=changes).exit_code == 0
+    straight, work = tmp_path / "w", tmp_path / "together"
+    options = [part for change in changes for part in ("--set", change)]
+    command = [sys.executable, "-m", "nmt_cli", "run", str(recipe), "--work", str(work), "--parallel", "2", *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    told = ""
+    for step, number in ((20, signal.SIGINT), (40, signal.SIGKILL)):
+        process = start_process(command, stderr=subprocess.PIPE, text=True, env=environment)
+        while process.poll() is None and not all(
+            list((work / name / "checkpoints").glob(f"step-*{step}.safetensors")) for name in ("model", "second")
+        ):
+            time.sleep(0.01)
+        process.send_signal(number)
+        told += process.communicate()[1]
+        assert process.returncode == {signal.SIGINT: INTERRUPTED, signal.SIGKILL: -signal.SIGKILL}[number]
+        while any(str(work).encode() in path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")):
+            time.sleep(0.05)
+    finish = start_process(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    table, rest = finish.communicate()
+    assert finish.returncode == 0, rest
+    told += rest
+    for name in (*times(straight), "second/model.safetensors"):
+        if name != "scores.json":  # which names the text
+            assert (work / name).read_bytes() == (straight / name).read_bytes(), name
+    assert "second: stopping after this step" in told
+    assert "\ninterrupted\n" in told
+    assert "second: continuing " in told
+    assert table.startswith("stage ")

@@ -5,7 +5,7 @@ import pytest
 
 from nmt.config import Settings
 from nmt.errors import ConfigError, NmtError
-from nmt.graph.order import load_nodes, with_needs
+from nmt.graph.order import load_nodes, time_side_by_side, with_needs
 from nmt.graph.stage_kinds import KINDS, DistilStage, Ingredients, ScoreStage, TranslateStage
 from tests.nmt.graph.conftest import MakeNodes
 
@@ -57,6 +57,15 @@ def test_the_result_of_a_stage_stands_in_settings_as_its_name_in_braces(nodes_of
 def test_a_stage_with_all_that_it_needs(nodes_of: MakeNodes) -> None:
     nodes = nodes_of(MODEL + '[stages.other]\ndo = "train"\nneeds = ["data"]\n')
     assert [node.name for node in with_needs(nodes, "model")] == ["data", "model"]
+
+
+@pytest.mark.parametrize(("at_once", "expected"), [(1, 17), (2, 12), (3, 12)])
+def test_stages_side_by_side_take_as_long_as_those_that_wait_for_each_other(
+    nodes_of: MakeNodes, at_once: int, expected: float
+) -> None:
+    nodes = nodes_of(MODEL + '[stages.other]\ndo = "train"\nneeds = ["data"]\n')
+    seconds = {"data": 2.0, "model": 5.0, "other": 10.0}
+    assert time_side_by_side(nodes, seconds, at_once=at_once) == expected
 
 
 WRONG = {

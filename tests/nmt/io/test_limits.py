@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.io.limits import _memory_limits, _quotas, usable_cores
+from nmt.io.limits import _memory_limits, _quotas, share_cores, usable_cores
 
 
 def cgroup(root: Path, name: str, **files: str) -> None:
@@ -61,3 +61,20 @@ def test_a_container_has_the_memory_of_the_smallest_group_around_it(tmp_path: Pa
     cgroup(root, "memory/box", memory__limit_in_bytes="1000000\n")
     assert min(_memory_limits(root, mine(tmp_path, "8:memory:/box\n"))) == 1_000_000
     assert list(_memory_limits(tmp_path, tmp_path / "missing")) == []
+
+
+@pytest.mark.parametrize(
+    ("cores", "parts", "expected"),
+    [
+        ({0, 1, 2, 3}, 2, [[0, 1], [2, 3]]),
+        ({0, 1, 2, 5, 6}, 2, [[0, 1], [2, 5, 6]]),
+        ({3, 4}, 3, [[3], [3], [4]]),
+        ({0, 1}, 1, [[0, 1]]),
+    ],
+)
+def test_cores_are_dealt_evenly_and_shared_where_there_are_too_few(
+    monkeypatch: pytest.MonkeyPatch, cores: set[int], parts: int, expected: list[list[int]]
+) -> None:
+    monkeypatch.setattr("nmt.io.limits.usable_cores", lambda: len(cores))
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: cores, raising=False)
+    assert share_cores(parts) == expected
