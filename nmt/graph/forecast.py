@@ -18,16 +18,9 @@ from nmt.errors import NmtError
 from nmt.graph.miniature import Cut, Imitator, prepare_some, read_some, save_untrained
 from nmt.graph.order import StageNode
 from nmt.graph.records import State, look, made_from, place_of
-from nmt.graph.stage_kinds import (
-    BacktranslateStage,
-    DistilStage,
-    Ingredients,
-    PrepareStage,
-    ScoreStage,
-    ShortlistStage,
-    TrainStage,
-    TranslateStage,
-)
+from nmt.graph.stage import Ingredients
+from nmt.graph.stage_kinds import PrepareStage, ShortlistStage, TrainStage
+from nmt.graph.translating_kinds import BacktranslateStage, DistilStage, ScoreStage, TranslateStage
 from nmt.io.limits import usable_cores
 from nmt.models.folder import LEXICON, read_settings
 from nmt.prepared import PreparedData, PreparedText, open_data

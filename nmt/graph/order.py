@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from nmt.config import Settings
 from nmt.config.load import describe_misfit, did_you_mean, load_stage_settings, read_stages
 from nmt.errors import ConfigError, DataError, NmtError, counted
-from nmt.graph.stage_kinds import KINDS, SUFFIXES, Ingredients, Stage, Thing
+from nmt.graph.stage import SUFFIXES, Ingredients, Stage, Thing
+from nmt.graph.stage_kinds import KINDS
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _REFERENCE: Final = re.compile(r"\{([^{}]*)\}")

@@ -17,7 +17,7 @@ from nmt.config import Settings
 from nmt.config.load import to_recipe, to_tree
 from nmt.errors import NmtError
 from nmt.graph.order import RECORDS, StageNode
-from nmt.graph.stage_kinds import Thing
+from nmt.graph.stage import Thing
 from nmt.io.files import make_folder, read_regular, sha256, write_text
 from nmt.io.work import alone, name_of, put_in_place, recover, work_folder
 from nmt.models.folder import CONFIG, LEXICON, WEIGHTS
@@ -112,6 +112,8 @@ def digest_of(result: Path, thing: Thing) -> str:
     if thing == "model":
         files = [result / WEIGHTS, result / CONFIG, result / LEXICON, *tokenizer_files(result)]
         return name_of({path.name: sha256(path) for path in files if path.exists()})
+    if thing == "memory":
+        return name_of({path.name: sha256(path) for path in result.iterdir()})
     return sha256(result)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from nmt.prepared import PreparedData
+from nmt.text.tokenizer import load_tokenizers
 from nmt_cli.main import app
 from nmt_cli.terminal import INTERRUPTED
 
@@ -155,6 +158,32 @@ def test_what_an_older_run_made_is_recognised(run: Run, toy_text: Path, tmp_path
     assert "data is up to date: nothing to do" in found.stderr
     assert "the run is already at its last step" in run("--stage", "model").stderr
     assert (tmp_path / "w" / "model" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_a_model_gets_more_pieces_and_another_stage_translates_beside_a_memory(
+    run: Run, toy_text: Path, toy_data: PreparedData, toy_model: Path, tmp_path: Path
+) -> None:
+    source, *_ = (toy_text / "test.src").read_text().splitlines()
+    (tmp_path / "pairs.tsv").write_text(f"{source}\twhat is known\n")
+    recipe = tmp_path / "stages.toml"
+    recipe.write_text(
+        recipe.read_text().partition("[stages.quick]")[0]
+        + '[stages.larger]\ndo = "vocabulary"\nneeds = ["model"]\nsymbols = ["<b>"]\n'
+        + f'[stages.known]\ndo = "memory"\nneeds = ["model"]\npairs = ["{tmp_path}/pairs.tsv"]\n'
+        + '[stages.text]\ndo = "translate"\nneeds = ["model", "known"]\n'
+    )
+    shutil.copytree(toy_data.folder, tmp_path / "w" / "data")
+    shutil.copytree(toy_model, tmp_path / "w" / "model")
+    first = run(changes=[])
+    assert first.exit_code == 0, first.stderr
+    assert (tmp_path / "w" / "text.txt").read_text().startswith("what is known\n")
+    assert "<b>" in load_tokenizers(tmp_path / "w" / "larger").src.pieces
+    assert run(changes=[]).stderr.count("is up to date") == 5
+    (tmp_path / "pairs.tsv").write_text(f"{source}\tsomething else\n")
+    assert [stage["reasons"] for stage in json.loads(run("--dry-run", "--json", changes=[]).stdout)[3:]] == [
+        ["pairs has changed"],
+        ["waits for known"],
+    ]
 
 
 def test_a_stage_that_fails_is_one_line_and_ends_the_run(run: Run, tmp_path: Path) -> None:

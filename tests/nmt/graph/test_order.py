@@ -6,7 +6,9 @@ import pytest
 from nmt.config import Settings
 from nmt.errors import ConfigError, NmtError
 from nmt.graph.order import load_nodes, time_side_by_side, with_needs
-from nmt.graph.stage_kinds import KINDS, DistilStage, Ingredients, ScoreStage, TranslateStage
+from nmt.graph.stage import Ingredients
+from nmt.graph.stage_kinds import KINDS
+from nmt.graph.translating_kinds import DistilStage, ScoreStage, TranslateStage
 from tests.nmt.graph.conftest import MakeNodes
 
 ROOT = Path(__file__).parents[3]
@@ -80,8 +82,8 @@ WRONG = {
     DATA + '[stages.a]\ndo = "train"\nneeds = "data"': "stages.a: needs = 'data': input should be a list",
     '[stages.a]\ndo = "prepare"\nneeds = ["c"]\n[stages.b]\ndo = "prepare"\nneeds = ["a"]\n[stages.c]\ndo = "prepare"\n'
     'needs = ["b"]': "stages need each other in a circle: a needs c needs b needs a",
-    MODEL + '[stages.a]\ndo = "translate"\nneeds = ["data"]': "a.needs: translate takes model and text, but data gives "
-    "data",
+    MODEL + '[stages.a]\ndo = "translate"\nneeds = ["data"]': "a.needs: translate takes model and text and "
+    "memory, but data gives data",
     MODEL + '[stages.a]\ndo = "translate"': "stages.a.needs: translate takes model, expected 1 stage that gives it",
     DATA.replace("data", "other")
     + DATA
@@ -101,6 +103,9 @@ WRONG = {
     MODEL + BACK + "top_k = 5": "stages.a: top_k needs sample",
     MODEL + BACK + "seed = 5": "stages.a: seed needs sample or noise",
     MODEL + BACK.replace("backtranslate", "distil") + 'nearest = "chrf"': "stages.a: nearest compares with references",
+    MODEL
+    + '[stages.a]\ndo = "vocabulary"\nneeds = ["model"]': "stages.a: vocabulary adds pieces, symbols or those of a "
+    "text, found none of them",
     MODEL + '[stages.a]\ndo = "average"\nneeds = ["model"]\nlast = 0': "stages.a: last = 0: input should be greater",
 }
 
@@ -142,7 +147,7 @@ def test_the_recipe_that_is_shipped_and_that_of_the_page_can_be_run(tmp_path: Pa
         (tmp_path / "corpus" / name).touch()
     shipped = load_nodes(ROOT / "recipes/student-en-fr.toml", [f"data.root={tmp_path}/corpus"], tmp_path)
     assert [node.name for node in shipped][-1] == "scores"
-    assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt"}
+    assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt", "vocabulary", "memory"}
     page = (ROOT / "docs/stages.md").read_text(encoding="utf-8")
     (tmp_path / "page.toml").write_text(page.partition("```\n")[2].partition("```")[0], encoding="utf-8")
     assert [node.name for node in load_nodes(tmp_path / "page.toml", [], tmp_path)][-1] == "scores"

@@ -42,6 +42,25 @@ needs = ["one", "two"]
 set.search = {beam_size = 2, carry_unknown = false, memory_pairs = 3}
 set.data.test_tag = "<a>"
 
+[stages.larger]
+do = "vocabulary"
+needs = ["one"]
+pieces = ["ba"]
+symbols = ["<b>"]
+text = "train.src"
+limit = 5
+
+[stages.known]
+do = "memory"
+needs = ["one"]
+pairs = ["*lid.src"]
+set.data.src_lang = "en"
+
+[stages.beside]
+do = "translate"
+needs = ["one", "known"]
+set.search = {memory_pairs = 3, memory_exact = false, lm_weight = 0.5}
+
 [stages.back]
 do = "translate"
 needs = ["one", "text"]
@@ -90,6 +109,10 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         "quick": "shortlist mean data --output out --pairs 50",
         "corrected": "adapt quick train.src --output out --data data",
         "text": f"translate one test.src --output out --ensemble two --beam 2 --no-carry-unknown --tag <a> {device}",
+        "larger": "vocabulary add one --output out --pieces ba --symbols <b> --from-text train.src --limit 5 "
+        "--on-bad-utf8 error",
+        "known": "memory build one valid.src --output out --src-lang en --on-bad-utf8 error --on-bad-record error",
+        "beside": f"translate one test.src --output out --memory known --memory-pairs 3 --no-memory-exact {device}",
         "back": f"translate one text.txt --output out {device}",
         "synthetic": "backtranslate one train.tgt --output out --forward-model two --sample --top-k 10 "
         "--keep-share 0.8 --beam 3 --set data.max_repeats=2 --set data.drop_copies=false "

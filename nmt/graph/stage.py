@@ -1,0 +1,79 @@
+"""What every stage of a recipe is: what it takes and gives, what it depends on, and its command of `nmt`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from nmt.config import Settings
+from nmt.config.section import Section
+from nmt.prepare.inputs import Named
+
+Thing = Literal["data", "model", "text", "pairs", "scores", "memory"]
+SUFFIXES: Final[dict[Thing, str]] = {
+    **{"data": "", "model": "", "memory": ""},
+    **{"text": ".txt", "pairs": ".tsv", "scores": ".json"},
+}
+"""What a stage can give, and what the name of it ends in: nothing where it is a folder."""
+Takes = Mapping[Thing, tuple[int, int]]
+"""How many stages have to give it, at least and at most."""
+ANY: Final = 1000
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a stage is made from."""
+
+    settings: Settings
+    inputs: Mapping[Thing, list[Path]]
+    """What the stages give that it needs, in the order in which it names them."""
+
+    def one(self, thing: Thing) -> str:
+        """Return the first one, which is there."""
+        return str(self.inputs[thing][0])
+
+    def optional(self, option: str, thing: Thing) -> list[str]:
+        """Return an option for the first one, if there is one."""
+        return [option, self.one(thing)] if self.inputs.get(thing) else []
+
+
+class Stage(Section):
+    """What every stage has, whatever it does."""
+
+    needs: tuple[str, ...] = ()
+    """Stages that come before, and whose results it takes."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that are others for this stage: set.training.seed = 2."""
+
+    takes: ClassVar[Takes]
+    """What it takes from the stages that it needs."""
+    gives: ClassVar[Thing]
+    sections: ClassVar[tuple[str, ...]] = ()
+    """Sections of the settings that the command reads from a file."""
+    resumes: ClassVar[bool] = False
+    """Whether the command goes on from where it was killed, and finds out by itself that all is done."""
+    printed: ClassVar[bool] = False
+    """Whether what it gives is what the command prints."""
+
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return the settings on which the result depends, by sections; where files lie is left aside."""
+        return {}
+
+    def files(self, given: Ingredients) -> Named:
+        """Name the files that it reads besides the results of other stages."""
+        return []
+
+    def expected(self, given: Ingredients) -> Named:
+        """Name those of the files that have to be there before anything is done."""
+        return self.files(given)
+
+    def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
+        """Return the arguments of `nmt` that make `output`; `recipe` is a file of the settings."""
+        raise NotImplementedError
+
+
+def option_of(name: str, value: object) -> list[str]:
+    """Return an option, unless it has no value."""
+    return [] if value is None else [name, str(value)]
