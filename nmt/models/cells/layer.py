@@ -133,6 +133,23 @@ class RecurrentLayer(Draws, nn.Module, ABC):
         return weight
 
 
+class MemoryLayer(RecurrentLayer):
+    """An LSTM of our own: its state is h, which is its output, and the memory c."""
+
+    @abstractmethod
+    def _run(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """Run over [B, T, I] as `run` does; with `lengths` [B], c is the last state's after so many positions."""
+
+    def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over whole sequences [B, T, I] from a state, or from zeros."""
+        return self._run(inputs, state or self.zeros(inputs), None)
+
+    def read_at_once(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
+        outputs, (_, c) = self._run(inputs, self.zeros(inputs), lengths)
+        return outputs, (last_of(outputs, lengths), c)
+
+
 class PrepackedLayer(RecurrentLayer):
     """What a recurrent layer does in evaluation mode, step by step: the inputs of all steps are multiplied at once.
 

@@ -7,16 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import (
-    PrepackedLayer,
-    RecurrentLayer,
-    State,
-    Weights,
-    cell,
-    initialise_gates,
-    kept_after,
-    last_of,
-)
+from nmt.models.cells.layer import MemoryLayer, PrepackedLayer, State, Weights, cell, initialise_gates, kept_after
 from nmt.models.kernels import fast_tanh, normalised, prepacked_product, through_norm, widened, without_autocast
 from nmt.models.prepacked import LINEAR, SearchPrecision
 from nmt.models.recording import loop
@@ -50,7 +41,7 @@ class _PrepackedLayerNormLSTM(PrepackedLayer):
 
 
 @cell("layer_norm_lstm")
-class LayerNormLSTM(RecurrentLayer):
+class LayerNormLSTM(MemoryLayer):
     """LSTM with layer normalisation (Ba et al., 2016, supplementary material), each gate normalised over its own cells.
 
     a_k = LN(W_k x) * u_k + LN(U_k h) * v_k + b_k for each gate k of i, f, g, o;
@@ -76,17 +67,7 @@ class LayerNormLSTM(RecurrentLayer):
             initialise_gates(input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
             self.forget_bias().fill_(1.0)
 
-    def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Run over whole sequences [B, T, I] from a state, or from zeros."""
-        return self._run(inputs, state or self.zeros(inputs), None)
-
-    def read_at_once(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
-        outputs, (_, c) = self._run(inputs, self.zeros(inputs), lengths)
-        return outputs, (last_of(outputs, lengths), c)
-
     def _run(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """Run over [B, T, I]; with `lengths` [B], c is the last state's after so many positions."""
         h, c = state
         products = functional.linear(inputs.transpose(0, 1), self.input_weight)  # [T, B, 4 * H]
         projected = normalised_gates(products, self.input_gain, self.bias)

@@ -7,16 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.models.cells.layer import (
-    PrepackedLayer,
-    RecurrentLayer,
-    State,
-    Weights,
-    cell,
-    initialise_gates,
-    kept_after,
-    last_of,
-)
+from nmt.models.cells.layer import MemoryLayer, PrepackedLayer, State, Weights, cell, initialise_gates, kept_after
 from nmt.models.kernels import fast_tanh, prepacked_product, widened, without_autocast
 from nmt.models.prepacked import LINEAR, SearchPrecision
 from nmt.models.recording import loop
@@ -44,7 +35,7 @@ class _PrepackedPeepholeLSTM(PrepackedLayer):
 
 
 @cell("peephole_lstm")
-class PeepholeLSTM(RecurrentLayer):
+class PeepholeLSTM(MemoryLayer):
     """LSTM with peepholes: its gates also read the memory c, each cell its own (Gers & Schmidhuber, 2000).
 
     i = sigmoid(W_i x + U_i h + p_i * c + b_i), f likewise; g = tanh(W_g x + U_g h + b_g); c' = f * c + i * g;
@@ -67,17 +58,7 @@ class PeepholeLSTM(RecurrentLayer):
             initialise_gates(input_weight=self.input_weight, recurrent_weight=self.recurrent_weight)
             self.forget_bias().fill_(1.0)
 
-    def run(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Run over whole sequences [B, T, I] from a state, or from zeros."""
-        return self._run(inputs, state or self.zeros(inputs), None)
-
-    def read_at_once(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-        """Run over padded sequences [B, T, I] with `lengths` [B] real positions from zeros, and read no padding."""
-        outputs, (_, c) = self._run(inputs, self.zeros(inputs), lengths)
-        return outputs, (last_of(outputs, lengths), c)
-
     def _run(self, inputs: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """Run over [B, T, I]; with `lengths` [B], c is the last state's after so many positions."""
         h, c = state
         projected = functional.linear(inputs.transpose(0, 1), self.input_weight, self.bias)  # [T, B, 4 * H]
         if lengths is not None:
