@@ -49,9 +49,9 @@ _OF_PAIRS = (
 )
 
 _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str], ...]] = (
-    ("model", tuple(_OF_TRANSLATION.split()), _is_lm, "a language model"),
-    ("training", ("batch_tokens", "bleu_tokenizer", "validation_weights"), _is_lm, "a language model"),
-    ("search", tuple(SearchSettings.model_fields), _is_lm, "a language model"),
+    ("model", tuple(_OF_TRANSLATION.split()), _is_lm, 'model.kind = "lm"'),
+    ("training", ("batch_tokens", "bleu_tokenizer", "validation_weights"), _is_lm, 'model.kind = "lm"'),
+    ("search", tuple(SearchSettings.model_fields), _is_lm, 'model.kind = "lm"'),
     ("training", ("segment_rows", "segment_steps", "carry_state"), lambda s: not _is_lm(s), "a translation model"),
     ("model", ("cell",), _every_side_has_its("cell"), "a model whose every cell is set"),
     ("model", ("hidden_size",), _every_side_has_its("size"), "a model whose every size is set"),

@@ -11,7 +11,7 @@ def test_a_setting_is_shown_with_its_range_and_what_makes_no_use_of_it() -> None
     name, kind, *text, idle = result.stdout.splitlines()
     assert (name, kind) == ("search.coverage_penalty = 0.0", "  number ≥ 0")
     assert text == ["  Weight of the coverage penalty (Wu et al., 2016, eq. 14); 0: none."]
-    assert idle == "  No effect with a language model, or with search.beam_size = 1."
+    assert idle == '  No effect with model.kind = "lm", or with search.beam_size = 1.'
 
 
 def test_programs_get_json() -> None:

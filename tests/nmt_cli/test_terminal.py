@@ -271,7 +271,9 @@ def test_every_setting_of_the_search_has_an_option_of_its_range_and_words() -> N
     for name, schema in SearchSettings.model_json_schema()["properties"].items():
         option = made[name]
         assert (option.default, option.help) == (None, " ".join(schema["description"].split()))
+        schema |= schema.get("anyOf", [{}])[0]  # where it may be unset
         assert (option.min, option.max) == (schema.get("minimum"), schema.get("maximum"))
+        assert (option.metavar in ("N", "X")) == (schema.get("type") in ("integer", "number"))
         field = SearchSettings.model_fields[name].annotation
         assert option.type_descriptor.annotation in (field, *get_args(field))
 

@@ -69,7 +69,7 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
         (["model.kind=lm", "model.hidden_size=6", "model.decoder_size=8"], "a model whose every size is set makes no"),
         (
             ["model.kind=lm", "model.encoder_cell=gru", "model.encoder_size=8"],
-            "a language model makes no use of model.encoder_cell, model.encoder_size",
+            'model.kind = "lm" makes no use of model.encoder_cell, model.encoder_size',
         ),
         (
             ["model.encoder_cell=rnn", "model.decoder_cell=gru", "model.forget_bias=0"],
@@ -87,9 +87,9 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
         (["data.valid_src=a", "data.valid_tgt=b", "data.heldout_pairs=9"], "a preparation with validation text makes"),
         (["tokenizer.file=a", "tokenizer.character_coverage=0.99"], "a tokenizer from a file makes no use of"),
         (["tokenizer.kind=byte", "tokenizer.vocab_size=99"], 'tokenizer.kind = "byte" makes no use of'),
-        (["model.kind=lm", "model.attention=dot"], "a language model makes no use of model.attention"),
-        (["model.kind=lm", "training.batch_tokens=9"], "a language model makes no use of training.batch_tokens"),
-        (["model.kind=lm", "search.beam_size=1"], "a language model makes no use of search.beam_size"),
+        (["model.kind=lm", "model.attention=dot"], 'model.kind = "lm" makes no use of model.attention'),
+        (["model.kind=lm", "training.batch_tokens=9"], 'model.kind = "lm" makes no use of training.batch_tokens'),
+        (["model.kind=lm", "search.beam_size=1"], 'model.kind = "lm" makes no use of search.beam_size'),
     ],
 )
 def test_a_setting_without_effect_is_warned_about(wishes: list[str], warning: str) -> None:

@@ -187,7 +187,7 @@ def test_settings_that_are_left_aside_are_named_once_and_the_log_counts_words(
     model = counting_settings.model.model_copy(update={"attention": "dot", "encoder_layers": 4})
     listener = Listener(stop_at=10)
     run(counting_data, tmp_path / "m", counting_settings.model_copy(update={"model": model}), listener)
-    message = "warning: a language model makes no use of model.encoder_layers, model.attention"
+    message = 'warning: model.kind = "lm" makes no use of model.encoder_layers, model.attention'
     assert listener.messages[0] == message
     log = (tmp_path / "m" / "train.log").read_text(encoding="utf-8")
     assert log.count(message) == 1
