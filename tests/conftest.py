@@ -147,6 +147,12 @@ def toy_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def toy_recipe(toy_text: Path) -> str:
+    """What toy.toml says, for a recipe in any folder."""
+    return (toy_text / "toy.toml").read_text(encoding="utf-8").replace('root = "."', f'root = "{toy_text}"')
+
+
+@pytest.fixture(scope="session")
 def toy_settings(toy_text: Path) -> Settings:
     """The settings of toy.toml."""
     return load_settings(toy_text / "toy.toml")

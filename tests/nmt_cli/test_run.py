@@ -57,7 +57,6 @@ TEXT_RECIPE = """
 train_text = ["train.src"]
 valid_text = "valid.src"
 test_text = "test.src"
-root = "."
 
 [tokenizer]
 kind = "word"
@@ -85,8 +84,8 @@ tensorboard = false
 def run_text(toy_text: Path, work: Path, *changes: str, left_out: str = "nothing") -> Result:
     recipe = work.parent / "text.toml"
     kept = [line for line in TEXT_RECIPE.splitlines() if not line.startswith(left_out)]
-    recipe.write_text("\n".join(kept).replace('root = "."', f'root = "{toy_text}"'))
-    return runner.invoke(app, ["run", str(recipe), "--work", str(work), *changes])
+    recipe.write_text("\n".join(kept))
+    return runner.invoke(app, ["run", str(recipe), "--work", str(work), "--set", f"data.root={toy_text}", *changes])
 
 
 def test_a_recipe_with_text_tells_the_perplexity_of_the_test_text(toy_text: Path, tmp_path: Path) -> None:

@@ -45,10 +45,9 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(toy_text: Path, tmp_path: Path) -> Run:
+def run(toy_recipe: str, tmp_path: Path) -> Run:
     recipe = tmp_path / "stages.toml"
-    settings = (toy_text / "toy.toml").read_text(encoding="utf-8").replace('root = "."', f'root = "{toy_text}"')
-    recipe.write_text(settings + STAGES, encoding="utf-8")
+    recipe.write_text(toy_recipe + STAGES, encoding="utf-8")
 
     def run(*arguments: str, changes: list[str] = FEW) -> Result:
         options = [part for change in changes for part in ("--set", change)]

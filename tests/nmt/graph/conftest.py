@@ -12,13 +12,12 @@ MakeNodes = Callable[..., list[StageNode]]
 
 
 @pytest.fixture
-def nodes_of(toy_text: Path, tmp_path: Path) -> MakeNodes:
+def nodes_of(toy_recipe: str, tmp_path: Path) -> MakeNodes:
     """Read stages that stand behind the settings of the toy recipe."""
 
     def nodes_of(stages: str, overrides: Sequence[str] = (), work: Path = tmp_path / "w") -> list[StageNode]:
         recipe = tmp_path / "toy.toml"
-        settings = (toy_text / "toy.toml").read_text(encoding="utf-8").replace('root = "."', f'root = "{toy_text}"')
-        recipe.write_text(settings + stages, encoding="utf-8")
+        recipe.write_text(toy_recipe + stages, encoding="utf-8")
         return load_nodes(recipe, overrides, work)
 
     return nodes_of
