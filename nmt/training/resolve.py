@@ -34,6 +34,9 @@ _KEPT = (
     *("optimizer", "betas", "weight_decay", "momentum", "clip_norm", "clip_value", "best_by", "bleu_tokenizer"),
 )
 """Settings of a training that one which begins with its model takes over."""
+_OF_A_BATCH = {f"training.{name}" for name in ("batch_tokens", "segment_rows", "segment_steps", "accumulate")}
+_LEAST, _MOST = 50, 500
+"""Steps between validations of such a training."""
 _SHARE_OF_RATE = 0.25
 """Where the pieces are the parent's; with others there is more to learn than to forget."""
 _REASONS = {
@@ -88,7 +91,7 @@ def resolve_settings(
         known = tokenizers is None or load_own_tokenizers(settings.training.parent).files == tokenizers.files
         suited = _after(parent, prepared, pieces, share_of_rate=_SHARE_OF_RATE if known else 1.0)
         settings = load_settings(recipe, overrides, base=suited)
-        reasons = _reasons(parent, suited, settings, pieces)
+        reasons = _reasons(parent, suited, settings)
     if begun:
         settings = _with_beginnings_of(begun, settings)
     for name, (old, new) in _asked_of_the_tokenizer(prepared, settings).items():
@@ -142,32 +145,32 @@ def _after(parent: Settings, prepared: Settings, pieces: int, *, share_of_rate: 
     """Return the settings of a run on so many target pieces that begins with the weights of a parent, where nobody says
     otherwise."""
     training = {name: value for name, value in to_tree(parent)["training"].items() if name in _KEPT}
-    steps = pieces // parent.training.batch_tokens
+    old = parent.training
+    batch = old.segment_rows * old.segment_steps if parent.model.kind == "lm" else old.batch_tokens
+    steps = pieces // (batch * old.accumulate)
     training |= {
-        "learning_rate": parent.training.learning_rate * share_of_rate,
+        "learning_rate": old.learning_rate * share_of_rate,
         "schedule": "cosine",
         "warmup_steps": min(100, max(1, steps)),
         "patience": 5,
-        "validate_every": min(max(50, steps), 500),
+        "validate_every": min(max(_LEAST, steps), _MOST),
     }
     fitted = TrainingSettings.model_validate(training)
     return prepared.model_copy(update={"model": parent.model, "search": parent.search, "training": fitted})
 
 
-def _reasons(parent: Settings, suited: Settings, settings: Settings, pieces: int) -> list[str]:
-    """Say where a run on so many target pieces does otherwise than its parent, and why, unless it was told to."""
+def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str]:
+    """Say where a run does otherwise than its parent, and why, unless it was told to."""
     told = changed_settings(suited, settings, "training")
     changes = {
         name: values for name, values in changed_settings(parent, suited, "training").items() if name not in told
     }
-    training = settings.training
-    is_of_text = settings.model.kind == "lm"
-    batch = training.segment_rows * training.segment_steps if is_of_text else training.batch_tokens
-    epochs = training.validate_every / max(1, pieces // (batch * training.accumulate))
-    every, times = f"once in {epochs:.2g} epochs", f"{1 / epochs:.2g} times an epoch"
-    often = "once an epoch" if 0.8 < epochs < 1.25 else every if epochs > 1 else times
+    often = "about once an epoch" + (" of the parent's batches" if told.keys() & _OF_A_BATCH else "")
+    often += {_LEAST: f", but {_LEAST} steps at least", _MOST: f", but {_MOST} steps at most"}.get(
+        suited.training.validate_every, ""
+    )
     return [
-        f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why.format(often=f'about {often}')}"
+        f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why.format(often=often)}"
         for name, why in _REASONS.items()
         if name in changes
     ]

@@ -209,8 +209,8 @@ def test_settings_are_those_of_the_parent_but_for_a_gentler_schedule(toy_model: 
     ("pieces", "told"),
     [
         (9000, "150 -> 60, about once an epoch"),
-        (1500, "150 -> 50, about once in 5 epochs"),
-        (300_000, "150 -> 500, about 4 times an epoch"),
+        (1500, "150 -> 50, about once an epoch, but 50 steps at least"),
+        (300_000, "150 -> 500, about once an epoch, but 500 steps at most"),
     ],
 )
 def test_how_often_a_run_validates_is_said_as_it_is(toy_model: Path, tmp_path: Path, pieces: int, told: str) -> None:
@@ -220,7 +220,7 @@ def test_how_often_a_run_validates_is_said_as_it_is(toy_model: Path, tmp_path: P
     _, changes = resolve_settings(
         load_settings(), tmp_path, recipe=None, overrides=[*overrides, "training.batch_tokens=50"], pieces=9000
     )
-    assert any(change.endswith("-> 60, about 3 times an epoch") for change in changes)
+    assert any(change.endswith("-> 60, about once an epoch of the parent's batches") for change in changes)
 
 
 def test_with_other_pieces_the_rate_is_the_parents(toy_data: PreparedData, toy_model: Path, tmp_path: Path) -> None:
