@@ -154,7 +154,28 @@ def find_test(data: DataSettings) -> tuple[Path, Path] | None:
 
 def record_inputs(named: Named, root: Path = Path()) -> tuple[InputRecord, ...]:
     """Measure every file; the DataError about a missing one says that relative names start at `root`."""
-    return tuple(_record(setting, text, root) for setting, texts in named for text in texts)
+    records = []
+    for setting, text in [(setting, text) for setting, texts in named for text in texts]:
+        if isinstance(text, Fingerprint):
+            records.append(InputRecord(setting=setting, path=text.name, sha256=text.digest))
+            continue
+        if text.is_dir():
+            raise DataError(f"{text} ({setting}) is a folder, expected a file")
+        # A pipe, such as a shell's <(zcat file), could be read only once.
+        if text.exists() and not text.is_file():
+            raise DataError(f"{text} ({setting}) is not a regular file; it is read more than once")
+        if any("\ud800" <= character <= "\udfff" for character in str(text)):
+            raise DataError(
+                f"{text} ({setting}) has a name that is no UTF-8 text, as prepared data record it: rename it, or "
+                "choose a locale that has UTF-8, such as LC_ALL=C.UTF-8"
+            )
+        try:
+            records.append(InputRecord(setting=setting, path=str(text), sha256=sha256(text)))
+        except OSError as error:
+            of_root = root != Path() and text.is_relative_to(root)
+            start = f"; its path is relative to data.root = {root}" if of_root else ""
+            raise DataError(f"cannot read {text} ({setting}): {error.strerror}{start}") from error
+    return tuple(records)
 
 
 def _find_train(data: DataSettings, named: Named) -> tuple[Corpus[Pair], ...]:
@@ -208,26 +229,6 @@ def _with_further(
         weight = one.weight if isinstance(one, TrainingCorpusSettings) else 1.0
         found.append(Corpus(name, source, one.tag, weight, one.reversed))
     return tuple(found)
-
-
-def _record(setting: str, text: Path | Fingerprint, root: Path) -> InputRecord:
-    if isinstance(text, Fingerprint):
-        return InputRecord(setting=setting, path=text.name, sha256=text.digest)
-    if text.is_dir():
-        raise DataError(f"{text} ({setting}) is a folder, expected a file")
-    # A pipe, such as a shell's <(zcat file), could be read only once.
-    if text.exists() and not text.is_file():
-        raise DataError(f"{text} ({setting}) is not a regular file; it is read more than once")
-    if any("\ud800" <= character <= "\udfff" for character in str(text)):
-        raise DataError(
-            f"{text} ({setting}) has a name that is no UTF-8 text, as prepared data record it: rename it, or choose a "
-            "locale that has UTF-8, such as LC_ALL=C.UTF-8"
-        )
-    try:
-        return InputRecord(setting=setting, path=str(text), sha256=sha256(text))
-    except OSError as error:
-        start = f"; its path is relative to data.root = {root}" if root != Path() and text.is_relative_to(root) else ""
-        raise DataError(f"cannot read {text} ({setting}): {error.strerror}{start}") from error
 
 
 def open_corpus(corpus: CorpusSettings, data: DataSettings, *, split: str, setting: str) -> PairSource:

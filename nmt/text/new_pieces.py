@@ -79,13 +79,16 @@ def with_more(tokenizer: Tokenizer, pieces: Sequence[str], symbols: Sequence[str
         ConfigError: One cannot be a piece of a tokenizer of this kind.
     """
     read, known, added = Model(tokenizer.serialized), set(tokenizer.pieces), dict[str, Piece]()
+    scores = tokenizer.scores
     for text in pieces:
         marked = text.replace(" ", SPACE_MARK)
         if tokenizer.kind == "word":
             marked = SPACE_MARK + marked.removeprefix(SPACE_MARK)
         _refuse(marked, tokenizer.kind)
         is_cut = tokenizer.kind in ("unigram", "word") or len(marked) == 1
-        score = _score(tokenizer, marked) if tokenizer.kind == "unigram" else min(one.score for one in read.pieces)
+        score = min(one.score for one in read.pieces)
+        if tokenizer.kind == "unigram":
+            score = min(-0.1, sum(scores[index] for index in parts(tokenizer, marked)) + _BETTER)
         added.setdefault(marked, Piece(marked, score, Type.NORMAL if is_cut else Type.USER_DEFINED))
     for text in symbols:
         if fault := fault_of_symbol(text):
@@ -103,11 +106,6 @@ def parts(tokenizer: Tokenizer, piece: str) -> list[int]:
     [ids] = tokenizer.encode([piece.replace(SPACE_MARK, " ").strip()])
     mark = tokenizer.pieces.index(SPACE_MARK) if SPACE_MARK in tokenizer.pieces else None
     return ids if starts_word or ids[:1] != [mark] else ids[1:]
-
-
-def _score(tokenizer: Tokenizer, piece: str) -> float:
-    scores = tokenizer.scores
-    return min(-0.1, sum(scores[index] for index in parts(tokenizer, piece)) + _BETTER)
 
 
 def _refuse(piece: str, kind: Kind | None) -> None:

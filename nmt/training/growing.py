@@ -87,8 +87,15 @@ class Enlarged:
         sizes = _sizes(grown)
         with Undrawn():
             larger = build_either(settings.model, sizes, seed=0)
-        load_tensors(larger, _grown_tensors(model_tensors(model), sides), where=Path(WEIGHTS))
-        return cls(larger.eval(), _of_size(settings, sizes, symbols), grown, new)
+        tensors = model_tensors(model)
+        for name, tensor in tensors.items():
+            if side := SIDES.get(name.partition(".")[0]):
+                tensors[name] = sides[side].rows(name, tensor)
+        tensors["output.bias"][len(sides["tgt"].before) :] = ASLEEP
+        load_tensors(larger, tensors, where=Path(WEIGHTS))
+        every = tuple(dict.fromkeys((*settings.tokenizer.symbols, *symbols)))
+        settings = change_settings(settings, "tokenizer", {"vocab_size": sizes.tgt, "symbols": every})
+        return cls(larger.eval(), settings, grown, new)
 
     def write(self, folder: Path, summary: Mapping[str, object], *, parent: Path) -> None:
         """Write a new model folder; its card says what a summary does, and what the model came from."""
@@ -143,18 +150,5 @@ def find_wanting(
     return found
 
 
-def _grown_tensors(tensors: dict[str, Tensor], sides: Mapping[str, _Grown]) -> dict[str, Tensor]:
-    for name, tensor in tensors.items():
-        if side := SIDES.get(name.partition(".")[0]):
-            tensors[name] = sides[side].rows(name, tensor)
-    tensors["output.bias"][len(sides["tgt"].before) :] = ASLEEP
-    return tensors
-
-
 def _sizes(tokenizers: Tokenizers) -> Vocabularies:
     return Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
-
-
-def _of_size(settings: Settings, sizes: Vocabularies, symbols: Sequence[str]) -> Settings:
-    more = {"vocab_size": sizes.tgt, "symbols": tuple(dict.fromkeys((*settings.tokenizer.symbols, *symbols)))}
-    return change_settings(settings, "tokenizer", more)

@@ -81,7 +81,11 @@ def inherit(
             tensors[name] = _taken_over(tensor, rows[side], generator, drawn=not name.endswith(".given"))
     load_tensors(model, tensors, where=parent / WEIGHTS)
     for side in ("tgt",) if known.joint else ("src", "tgt"):
-        on_message(_told(rows[side], parent, joint=known.joint))
+        of_side, noun = rows[side], "piece" if known.joint else f"{rows[side].name} piece"
+        told = f"from {parent}: {len(of_side.here):,} of {counted(of_side.size, noun)} are known to it"
+        if new := of_side.size - len(of_side.here):
+            told += f"; {counted(new, 'other')} start from the mean and deviation of those of the parent"
+        on_message(told)
 
 
 def lineage(parent: Path) -> tuple[dict[str, Any], ...]:
@@ -108,10 +112,3 @@ def _taken_over(table: Tensor, rows: _Rows, generator: torch.Generator, *, drawn
         new.normal_(generator=generator).mul_(learnt.std(dim=0)).add_(learnt.mean(dim=0))
     new[rows.here] = learnt
     return new
-
-
-def _told(rows: _Rows, parent: Path, *, joint: bool) -> str:
-    name = "" if joint else f"{rows.name} "
-    new = rows.size - len(rows.here)
-    others = f"; {counted(new, 'other')} start from the mean and deviation of those of the parent" if new else ""
-    return f"from {parent}: {len(rows.here):,} of {counted(rows.size, f'{name}piece')} are known to it{others}"

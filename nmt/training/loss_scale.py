@@ -37,7 +37,12 @@ class LossScale:
         Returns:
             The norm; zero where the update is skipped, as long as there is hope.
         """
-        _begin_momentum(optimizer)
+        # The momentum of SGD starts at zero: torch takes memory for it as it comes, which a first update that is
+        # skipped leaves so.
+        for group in optimizer.param_groups:
+            for parameter in group["params"] if group.get("momentum") else ():
+                if parameter.grad is not None and parameter not in optimizer.state:
+                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self._scaler.step(optimizer)
         self._scaler.update()
         overflows = ~norm.isfinite()
@@ -68,12 +73,3 @@ class LossScale:
         return (
             f"{counted(skipped, 'update')} skipped so far, as fp16 overflowed; the loss is multiplied by {scale:,.0f}"
         )
-
-
-def _begin_momentum(optimizer: Optimizer) -> None:
-    """Start the momentum of SGD at zero: torch takes memory for it as it comes, which a first update that is skipped
-    leaves so."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"] if group.get("momentum") else ():
-            if parameter.grad is not None and parameter not in optimizer.state:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -223,6 +223,20 @@ def test_how_often_a_run_validates_is_said_as_it_is(toy_model: Path, tmp_path: P
     assert any(change.endswith("-> 60, about once an epoch of the parent's batches") for change in changes)
 
 
+def test_a_language_model_validates_about_once_an_epoch_of_its_segments(
+    toy_language_model: Path, tmp_path: Path
+) -> None:
+    usual = load_settings().training
+    settings, _ = resolve_settings(
+        load_settings(overrides=["model.kind=lm"]),
+        tmp_path,
+        recipe=None,
+        overrides=[f"training.parent={toy_language_model}", "training.best_by=loss"],
+        pieces=120 * usual.segment_rows * usual.segment_steps,
+    )
+    assert settings.training.validate_every == 120
+
+
 def test_with_other_pieces_the_rate_is_the_parents(toy_data: PreparedData, toy_model: Path, tmp_path: Path) -> None:
     overrides, other = [f"training.parent={toy_model}"], Tokenizer(train_tokenizer(["a b"], kind="char", vocab_size=16))
     rates = [
