@@ -271,8 +271,7 @@ _USUAL_PLACE: Final = ("n_best", "Search")
 
 def setting(name: str) -> Any:
     """Make the option of a setting of the search; where it is not given, the value is the model's."""
-    schema = _SCHEMA[name]
-    schema = {**schema, **schema.get("anyOf", [{}])[0]}  # what one is that may be unset
+    schema = {**_SCHEMA[name], **_SCHEMA[name].get("anyOf", [{}])[0]}  # what one is that may be unset
     return typer.Option(
         *(["--beam"] if name == "beam_size" else []),
         metavar={"integer": "N", "number": "X"}.get(schema.get("type", "")),
