@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from typer.testing import CliRunner, Result
 from nmt.prepare.pipeline import Assembly
 from nmt.prepare.stages import StageProgress as Now
 from nmt.prepared import PreparedData
+from nmt.training.distributed import Ranks
 from nmt_cli.main import app
 from nmt_cli.prepare import show_stages
+from nmt_cli.processes import cores_of_process
 
 WORDS = ["cat", "dog", "house", "river", "moon", "child"]
 PAIRS = [(f"the {a} and the {b}", f"le {b} et le {a}") for a, b in itertools.product(WORDS, WORDS)]
@@ -73,6 +76,32 @@ def test_the_table_goes_to_stdout_and_where_the_data_are_to_stderr(folder: Path)
     assert found["joint vocabulary"] == "40"
     assert result.stderr == "prepared data: data; rejected pairs are listed in data/rejected.jsonl\n"
     assert json.loads((folder / "data/rejected.jsonl").read_text().splitlines()[0])["line"] == 37
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_several_processes_the_first_alone_tells_of_the_data(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    met = list[Path]()
+
+    def meet(ranks: Ranks, work: Path) -> AbstractContextManager[None]:
+        met.append(work.parent)
+        return nullcontext()
+
+    monkeypatch.setattr("nmt_cli.prepare.several_processes", lambda: nullcontext(Ranks(rank, 2)))
+    monkeypatch.setattr(Ranks, "met", meet)
+    result = prepare()
+    assert (result.exit_code, met) == (0, [folder / ".data.work"])
+    assert (bool(result.stdout), bool(result.stderr)) == (rank == 0, rank == 0)
+    assert Path("data").is_dir()
+
+
+def test_processes_that_torchrun_started_share_the_cores_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.io.limits.usable_cores", lambda: 8)
+    assert cores_of_process() == 8
+    for processes, cores in (("3", 2), ("16", 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert cores_of_process() == cores
 
 
 def test_options_are_repeated_for_several_files(folder: Path) -> None:
