@@ -325,6 +325,8 @@ class _Preparation(Generic[R]):
             with locked(work / "result.lock"):
                 if not (work / MADE).exists():
                     assembly.write(work / "result", stages.tokenizers, records, self.on_progress)
+                    if record_inputs(named, settings.data.root) != records:
+                        raise DataError(f"the text of {data_dir} was changed while it was prepared")
                     self._refuse_replacing(data_dir, records, force=force)
                     put_in_place(work / "result", data_dir)
                     (work / MADE).touch()

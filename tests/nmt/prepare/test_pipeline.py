@@ -236,6 +236,19 @@ def test_edited_text_is_noticed(tmp_path: Path, corpus: Pairs, write: Write, mak
         prepare(tmp_path / "data", make_settings())
 
 
+def test_text_that_is_edited_while_it_is_prepared_is_noticed(
+    tmp_path: Path, corpus: Pairs, write: Write, make_settings: MakeSettings
+) -> None:
+    def edit(progress: StageProgress) -> None:
+        if progress.stage == "encoding":
+            write("train", [("a", "b"), *corpus[1:]])
+
+    with pytest.raises(DataError, match=r"^the text of .*data was changed while it was prepared$"):
+        prepare(tmp_path / "data", make_settings(), edit)
+    assert not list(tmp_path.glob("*data*"))
+    assert prepare(tmp_path / "data", make_settings()).counts.read == len(corpus)
+
+
 def test_damaged_data_are_not_up_to_date(tmp_path: Path, corpus: Pairs, make_settings: MakeSettings) -> None:
     prepare(tmp_path / "data", make_settings())
     (tmp_path / "data" / "train.arrow").write_bytes(b"cut")
