@@ -2,22 +2,24 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from nmt_cli.pace import LinePace
+from nmt_cli.processes import several_processes
+from nmt_cli.resuming import ShardOption, shard_of
 from nmt_cli.synthetic import (
+    BeamSizeOption,
     CleaningOption,
+    LengthPenaltyOption,
     OutputFile,
+    PrecisionOption,
     RejectedFile,
     WorkersOption,
     check_outputs,
     judged_option,
-    refuse_without,
-    show_outcome,
     with_rules,
-    working,
+    write_and_show,
 )
 from nmt_cli.terminal import (
     DeviceOption,
@@ -28,8 +30,8 @@ from nmt_cli.terminal import (
     TopPOption,
     above_zero,
     loading,
+    refuse_without,
     sampling_with,
-    setting,
 )
 
 
@@ -39,8 +41,8 @@ def backtranslate(
     ],
     text: Annotated[Path, typer.Argument(metavar="TEXT", help="Text of the target language, one sentence per line.")],
     output: OutputFile,
-    beam_size: Annotated[int | None, setting("beam_size")] = None,
-    length_penalty: Annotated[float | None, setting("length_penalty")] = None,
+    beam_size: BeamSizeOption = None,
+    length_penalty: LengthPenaltyOption = None,
     tag: TagOption = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Sample a translation of each line.", rich_help_panel="Sampling")
@@ -71,9 +73,10 @@ def backtranslate(
     rejected: RejectedFile = None,
     overrides: CleaningOption = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
+    precision: PrecisionOption = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = 1,
+    shard: ShardOption = None,
 ) -> None:
     """Translate text of the target language back into the source language, as a corpus to train on.
 
@@ -87,6 +90,7 @@ def backtranslate(
           --sample --top-k 10 --workers 4
       nmt backtranslate models/fr-en mono.fr.gz -o synthetic.tsv \\
           --forward-model models/en-fr --keep-share 0.8
+      nmt backtranslate models/fr-en mono.fr.gz -o synthetic.tsv --shard 2/8
     """
     with loading():
         from nmt.io.lines import count_lines
@@ -94,41 +98,44 @@ def backtranslate(
         from nmt.synthesis.agreement import Agreement
         from nmt.synthesis.back_translation import back_translation, cleaning_of_backward, with_noise
         from nmt.synthesis.judging import Judge, Outputs, refuse_reversed
-        from nmt.synthesis.working import key_of_pairs, write_pairs
+        from nmt.synthesis.working import LoadedOnce, key_of_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
 
     drawing: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    _refuse_idle(drawing, sample=sample, noise=noise, seed=seed)
-    if forward_model is None:
-        about = {"max_disagreement": max_disagreement, "keep_share": keep_share}
-        refuse_without("--forward-model", about, what="two models that judge pairs")
+    judging = {"max_disagreement": max_disagreement, "keep_share": keep_share} if forward_model is None else {}
+    _refuse_idle(drawing, judging, sample=sample, noise=noise, seed=seed)
     check_outputs([text], output, rejected)
     search: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
     sampling = sampling_with(**drawing, seed=seed) if sample else None
     options = Options(**search, sampling=sampling, tag=tag)
     data = with_rules(cleaning_of_backward(read_settings(model_dir).data), overrides)
     refuse_reversed([forward_model] if forward_model else [], data)
-    load = partial(Translator.load, device=device, precision=precision)
-    agreement = Agreement(load(forward_model), load(model_dir)) if forward_model else None
-    judge = Judge.of(data, agreement, max_disagreement=max_disagreement)
-    job = Job(partial(load, model_dir), options, workers)
-    judges = identity(forward_model) if forward_model else ""
-    key = key_of_pairs(text, job, judges=judges, rules=(data, max_disagreement, on_bad_utf8))
-    pace = LinePace(of=count_lines(text))
-    with working(output, pace) as on_lines:
-        outcome = write_pairs(
+    noise_seed = 1 if seed is None else seed
+    with several_processes() as ranks:
+        load = partial(Translator.load, device=device, precision=precision, gpu=ranks.local_rank if ranks else 0)
+        backward = LoadedOnce(load, model_dir)
+        agreement = Agreement(load(forward_model), backward()) if forward_model else None
+        judge, job = Judge.of(data, agreement, max_disagreement=max_disagreement), Job(backward, options, workers)
+        judges = identity(forward_model) if forward_model else ""
+        rules = (data, max_disagreement, on_bad_utf8)
+        write_and_show(
             [back_translation(text, job, judge, data, on_bad_utf8=on_bad_utf8)],
             Outputs(output, rejected),
-            key,
+            key_of_pairs(text, job, judges=judges, rules=rules, noise=noise_seed if noise else ""),
+            lines=count_lines(text) or 0,
+            noun="lines",
+            shard=shard_of(shard),
+            ranks=ranks,
             keep_share=keep_share or 1.0,
-            changed=partial(with_noise, seed=1 if seed is None else seed) if noise else lambda pair: pair,
-            on_lines=on_lines,
+            changed=partial(with_noise, seed=noise_seed) if noise else lambda pair: pair,
         )
-    show_outcome(outcome, pace, noun="lines")
 
 
-def _refuse_idle(drawing: dict[str, Any], *, sample: bool, noise: bool, seed: int | None) -> None:
+def _refuse_idle(
+    drawing: dict[str, Any], judging: dict[str, Any], *, sample: bool, noise: bool, seed: int | None
+) -> None:
+    refuse_without("--forward-model", judging, what="two models that judge pairs")
     if not sample:
         refuse_without("--sample", drawing, what="sampling")
     if not (sample or noise):

@@ -7,19 +7,21 @@ from typing import Annotated, Any, Literal
 import typer
 
 from nmt.errors import UsageError
-from nmt_cli.pace import LinePace
+from nmt_cli.processes import several_processes
+from nmt_cli.resuming import ShardOption, shard_of
 from nmt_cli.synthetic import (
+    BeamSizeOption,
     CleaningOption,
+    LengthPenaltyOption,
     OutputFile,
+    PrecisionOption,
     RejectedFile,
     WorkersOption,
     check_outputs,
-    refuse_without,
-    show_outcome,
     with_rules,
-    working,
+    write_and_show,
 )
-from nmt_cli.terminal import DeviceOption, OnBadUtf8Option, TagOption, file_option, loading, setting
+from nmt_cli.terminal import DeviceOption, OnBadUtf8Option, TagOption, file_option, loading, refuse_without
 
 
 def distil(
@@ -42,15 +44,16 @@ def distil(
         list[Path] | None,
         typer.Option(metavar="MODEL_DIR", help="Another teacher, of any vocabulary: it rescores n-best lists."),
     ] = None,
-    beam_size: Annotated[int | None, setting("beam_size")] = None,
-    length_penalty: Annotated[float | None, setting("length_penalty")] = None,
+    beam_size: BeamSizeOption = None,
+    length_penalty: LengthPenaltyOption = None,
     tag: TagOption = None,
     rejected: RejectedFile = None,
     overrides: CleaningOption = None,
     on_bad_utf8: OnBadUtf8Option = "error",
-    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
+    precision: PrecisionOption = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = 1,
+    shard: ShardOption = None,
 ) -> None:
     """Translate training sources by an ensemble of teachers, as a corpus for a student to train on.
 
@@ -72,36 +75,37 @@ def distil(
         raise UsageError(f"--nearest compares with references, so it goes without --{'text' if text else 'rescore'}")
     with loading():
         from nmt.io.lines import count_lines
-        from nmt.models.folder import identity, read_settings
+        from nmt.models.folder import read_settings
         from nmt.prepared import PreparedData
         from nmt.prepared.manifest import MANIFEST
         from nmt.synthesis import distillation
         from nmt.synthesis.judging import Outputs, cleaning_of, of_model, refuse_reversed
-        from nmt.synthesis.working import key_of_pairs, write_pairs
+        from nmt.synthesis.working import LoadedOnce, key_of_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
 
     check_outputs([text] if text else [], output, rejected)
     refuse_without("--text", {"tag": None if text else tag}, what="text without a corpus")
     search: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
-    options, settings = Options(**search), read_settings(teachers[0])
-    if nearest or rescore:
-        options = (distillation.for_rescoring if rescore else distillation.with_whole_beam)(options, settings)
-    load, others = partial(Translator.load, device=device, precision=precision), rescore or []
-    job, change = Job(partial(load, *teachers), options, workers), partial(with_rules, overrides=overrides)
-    choice = distillation.Rescored(len(teachers), list(map(load, others))) if others else distillation.choose_best
-    if data_dir:
-        prepared = PreparedData.open(data_dir)
-        settings, origin, count = prepared.settings, data_dir / MANIFEST, distillation.sources_of(prepared)
-        choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
-        writings = distillation.distil_data(prepared, job, choice, change)
-    data = change(cleaning_of(of_model(settings.data)))
-    refuse_reversed([*teachers, *others], data)
-    if text:
-        origin, count = text, count_lines(text) or 0
-        writings = distillation.distil_text(text, job, choice, data, tag=tag, on_bad_utf8=on_bad_utf8)
-    key = key_of_pairs(origin, job, judges=[nearest, *map(identity, others)], rules=(data, tag, on_bad_utf8))
-    pace = LinePace(of=count)
-    with working(output, pace) as on_lines:
-        outcome = write_pairs(writings, Outputs(output, rejected), key, on_lines=on_lines)
-    show_outcome(outcome, pace, noun="sources")
+    options, settings = Options(**search, rescore_weight=1 / len(teachers)), read_settings(teachers[0])
+    if nearest:
+        options = distillation.with_whole_beam(options, settings)
+    if rescore:
+        options.check_rescoring(options.search(settings))
+    change, choice, only = partial(with_rules, overrides=overrides), distillation.choose_best, shard_of(shard)
+    with several_processes() as ranks:
+        how: dict[str, Any] = {"device": device, "precision": precision, "gpu": ranks.local_rank if ranks else 0}
+        job = Job(LoadedOnce(Translator.load, *teachers, rescoring=rescore or (), **how), options, workers)
+        if data_dir:
+            prepared = PreparedData.open(data_dir)
+            settings, origin, count = prepared.settings, data_dir / MANIFEST, distillation.sources_of(prepared)
+            choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
+            writings = distillation.distil_data(prepared, job, choice, change)
+        data = change(cleaning_of(of_model(settings.data)))
+        refuse_reversed([*teachers, *(rescore or ())], data)
+        if text:
+            origin, count = text, count_lines(text) or 0
+            writings = distillation.distil_text(text, job, choice, data, tag=tag, on_bad_utf8=on_bad_utf8)
+        key = key_of_pairs(origin, job, nearest=nearest, rules=(data, tag, on_bad_utf8))
+        shared: dict[str, Any] = {"lines": count, "noun": "sources", "shard": only, "ranks": ranks}
+        write_and_show(writings, Outputs(output, rejected), key, **shared)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from nmt.config.model import CELLS
-from nmt_cli.terminal import check_folder_of, count_option, picture_option, progress, results, say
+from nmt_cli.plot import picture_option
+from nmt_cli.terminal import check_folder_of, count_option, progress, results, say
 
 
 def lab(

@@ -148,7 +148,7 @@ class OutputTally:
 
     def warned_of(self) -> list[str]:
         """Count the warnings by kind."""
-        return [f"{kind}: {counted(number, 'line')}" for kind, number in self._warned.items()]
+        return counted_kinds(self._warned)
 
     def of_memory(self) -> str:
         """Tell how many lines the memory knew."""
@@ -177,5 +177,16 @@ def warn_of_cuts_and_losses(found: "Translations", done: int, *, name: str, docu
                 losses.append(f"line {number}: {which} found no place for {', '.join(one.lost)}")
     for message in (*cuts, *losses):
         warn(f"{name}, {message}")
+    return warnings_of(found)
+
+
+def warnings_of(found: "Translations") -> Counter[str]:
+    """Count, by kind, the lines that `warn_of_cuts_and_losses` warns of."""
+    cut = sum(best.cut for best, *_ in found)
     lost = sum(any(one.lost for one in translations) for translations in found)
-    return +Counter({"translated in parts": len(cuts), "something without a place": lost})
+    return +Counter({"translated in parts": cut, "something without a place": lost})
+
+
+def counted_kinds(warned: Counter[str]) -> list[str]:
+    """Say how many lines were warned of, by kind."""
+    return [f"{kind}: {counted(number, 'line')}" for kind, number in warned.items()]

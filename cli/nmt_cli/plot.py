@@ -1,11 +1,21 @@
 """`nmt plot`: the curves of a run as a picture."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nmt_cli.terminal import picture_option, results
+from nmt_cli.terminal import results
+
+
+def _as_png(picture: Path | None) -> Path | None:
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise typer.BadParameter(f"expected a name that ends in .png, found {picture}", param_hint="--output")
+    return picture
+
+
+picture_option = partial(typer.Option, "--output", "-o", metavar="FILE.png", help="The picture.", callback=_as_png)
 
 
 def plot(

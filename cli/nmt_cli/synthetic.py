@@ -1,15 +1,19 @@
 """What commands share whose results are pairs that models have written."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nmt.errors import NmtError, UsageError
+from nmt.errors import UsageError
+from nmt_cli.outputs import counted_kinds, warnings_of
 from nmt_cli.pace import LinePace, telling
+from nmt_cli.processes import is_first
+from nmt_cli.resuming import going_on
 from nmt_cli.terminal import (
     STREAM,
     check_folder_of,
@@ -19,13 +23,17 @@ from nmt_cli.terminal import (
     refuse_replacing,
     results,
     say,
+    setting,
     warn,
 )
 
 if TYPE_CHECKING:
     from nmt.config import DataSettings
-    from nmt.synthesis.judging import Outcome
-    from nmt.translate.flow import OnLines
+    from nmt.io.shards import Shard
+    from nmt.synthesis.judging import Outcome, Outputs
+    from nmt.synthesis.working import Writing
+    from nmt.training.distributed import Ranks
+    from nmt.translate.flow import Translations
 
 judged_option = partial(typer.Option, rich_help_panel="What is left out")
 OutputFile = Annotated[
@@ -44,10 +52,9 @@ WorkersOption = Annotated[
 ]
 
 
-def refuse_without(needed: str, options: dict[str, Any], *, what: str) -> None:
-    """Refuse options about something that is not there; `needed` would bring it."""
-    for name in [name for name, value in options.items() if value is not None]:
-        raise UsageError(f"--{name.replace('_', '-')} is about {what}; it needs {needed}")
+BeamSizeOption = Annotated[int | None, setting("beam_size")]
+LengthPenaltyOption = Annotated[float | None, setting("length_penalty")]
+PrecisionOption = Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")]
 
 
 def check_outputs(inputs: list[Path], output: Path, rejected: Path | None) -> None:
@@ -74,25 +81,47 @@ def with_rules(data: "DataSettings", overrides: list[str] | None) -> "DataSettin
     return changed
 
 
-@contextmanager
-def working(output: Path, pace: LinePace) -> "Iterator[OnLines]":
-    """Give what shows how far the work has come, and tells the pace; where it is interrupted, say how it goes on."""
-    from nmt.io.work import work_folder
+def write_and_show(
+    writings: "Sequence[Writing]",
+    outputs: "Outputs",
+    key: dict[str, str],
+    *,
+    lines: int,
+    noun: str,
+    shard: "Shard | None",
+    ranks: "Ranks | None",
+    **more: Any,
+) -> None:
+    """Write pairs, show how far the work of about so many lines has come, and print what has become of them.
 
-    try:
-        with telling(pace, visible=console.is_terminal, logged=not console.is_terminal) as on_lines:
-            yield on_lines
-    except (KeyboardInterrupt, OSError, NmtError):
-        if (work := work_folder(output)).exists():
-            say(f"what is done is kept in {work}: the same command continues from there")
-        raise
+    Args:
+        more: For `write_pairs`.
+    """
+    from nmt.synthesis.working import write_pairs
+    from nmt.translate.blockwise import LongText
+
+    first, meet = is_first(ranks), ranks.met if ranks else nullcontext
+    pace = LinePace(of=LongText(outputs.pairs, lines).lines_in(shard) if shard else lines)
+    done, kinds = 0, Counter[str]()
+
+    def on_found(found: "Translations") -> None:
+        nonlocal done, kinds
+        done, kinds = done + len(found), kinds + warnings_of(found)
+
+    visible, logged = first and console.is_terminal, first and not console.is_terminal
+    with going_on(outputs.pairs, shard, visible=first), telling(pace, visible=visible, logged=logged) as on_lines:
+        on_both: dict[str, Any] = {"on_lines": on_lines, "on_found": on_found}
+        outcome = write_pairs(writings, outputs, key, shard=shard, meet=meet, **on_both, **more)
+    if done:
+        say("; ".join([pace.summary(done), *counted_kinds(kinds)]))
+    if first:
+        _show_outcome(outcome, noun=noun)
 
 
-def show_outcome(outcome: "Outcome", pace: LinePace, *, noun: str) -> None:
-    """Say what this process did, and print what has become of what was read."""
+def _show_outcome(outcome: "Outcome", *, noun: str) -> None:
+    """Print what has become of what was read."""
     from rich.table import Table
 
-    say(pace.summary(outcome.translated))
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")

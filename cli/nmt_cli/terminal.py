@@ -183,15 +183,6 @@ Files = list[Path] | None
 file_option = partial(typer.Option, metavar="FILE")
 count_option = partial(typer.Option, metavar="N", min=1)
 
-
-def _as_png(picture: Path | None) -> Path | None:
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise typer.BadParameter(f"expected a name that ends in .png, found {picture}", param_hint="--output")
-    return picture
-
-
-picture_option = partial(typer.Option, "--output", "-o", metavar="FILE.png", help="The picture.", callback=_as_png)
-
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder that `nmt train` wrote.")]
 
 DeviceOption = Annotated[
@@ -254,11 +245,14 @@ def sampling_with(**values: float | None) -> "Sampling":
 
 
 MEMORY: Final = "Translation memory"
-"""The panel of its options."""
+RESCORING: Final = "Rescoring"
+"""Panels of options."""
 _SCHEMA: Final = SearchSettings.model_json_schema()["properties"]
 _PLACES: Final = {
     "beam_size": ("output", "Search"),
     "lm_weight": ("lm", "Language model"),
+    "rescore_weight": ("right_to_left", RESCORING),
+    "reverse_weight": ("reverse_model", RESCORING),
     **{name: ("memory", MEMORY) for name in SearchSettings.model_fields if name.startswith("memory_")},
     "carry_unknown": ("dictionary", "Text"),
     "zero_digit": ("dictionary", "Text"),
@@ -342,11 +336,16 @@ EnsembleOption = Annotated[
 ]
 
 
+def refuse_without(needed: str, options: dict[str, Any], *, what: str) -> None:
+    """Refuse options about something that is not there; `needed` would bring it."""
+    for name in [name for name, value in options.items() if value is not None]:
+        raise UsageError(f"--{name.replace('_', '-')} is about {what}; it needs {needed}")
+
+
 def check_language_options(lm: Path | None, *, weight: float | None, rescoring: bool) -> None:
     """Refuse options about a language model where there is none."""
-    for name, given in (("--lm-weight", weight is not None), ("--lm-rescore", rescoring)):
-        if given and lm is None:
-            raise UsageError(f"{name} is about a language model; it needs --lm")
+    if lm is None:
+        refuse_without("--lm", {"lm_weight": weight, "lm_rescore": rescoring or None}, what="a language model")
 
 
 def add_command(app: typer.Typer, command: Callable[..., None], *, name: str | None = None) -> None:

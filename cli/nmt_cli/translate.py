@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from nmt.errors import ConfigError, DataError, ModelError, NmtError, UsageError
+from nmt.errors import ConfigError, NmtError, UsageError
 from nmt_cli.outputs import OutputOptions, OutputTally, formed, writer
 from nmt_cli.pace import LinePace, telling
 from nmt_cli.processes import is_first, several_processes
+from nmt_cli.resuming import ShardOption, going_on, shard_of
 from nmt_cli.terminal import (
     MEMORY,
+    RESCORING,
     STREAM,
     DeviceOption,
     EnsembleOption,
@@ -36,6 +38,7 @@ from nmt_cli.terminal import (
     loading,
     open_lines,
     refuse_replacing,
+    refuse_without,
     sampling_with,
     say,
     setting,
@@ -59,6 +62,7 @@ _SHOWN: Final = 20
 
 _output = partial(typer.Option, rich_help_panel="Output")
 _words = partial(typer.Option, rich_help_panel="Words")
+_rescoring = partial(typer.Option, rich_help_panel=RESCORING)
 _text = partial(typer.Option, rich_help_panel="Text")
 
 
@@ -80,6 +84,14 @@ def translate(
     ] = 1,
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
+    right_to_left: Annotated[
+        Path | None,
+        _rescoring(metavar="MODEL_DIR", help="Let a model that writes from right to left rescore what the beam holds."),
+    ] = None,
+    reverse_model: Annotated[
+        Path | None,
+        _rescoring(metavar="MODEL_DIR", help="Let a model from target to source rescore what the beam holds."),
+    ] = None,
     memory: Annotated[
         Path | None,
         typer.Option(
@@ -145,14 +157,7 @@ def translate(
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"] | None, setting("precision")] = None,
     device: DeviceOption = "auto",
     workers: Annotated[int, count_option(help="Processes; each uses one CPU core.", rich_help_panel="Computation")] = 1,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Do the I-th of N shards of a file, and write FILE.I-of-N; `nmt join` makes FILE of all N.",
-            rich_help_panel="Computation",
-        ),
-    ] = None,
+    shard: ShardOption = None,
     *,
     search: dict[str, Any],
 ) -> None:
@@ -169,23 +174,24 @@ def translate(
       nmt translate models/en-fr test.en --n-best 5 --format json > test.jsonl
       nmt translate models/en-fr test.en --lm models/lm-fr --lm-weight 0.1
       nmt translate models/en-fr manual.en --memory manual.tm > manual.fr
+      nmt translate models/en-fr test.en --right-to-left models/en-fr-r2l
       torchrun --nproc-per-node 4 -m nmt_cli translate model big.en -o big.fr
       nmt translate models/en-fr big.en --output big.fr --shard 2/8
     """
     with loading(visible=not is_typed(source)):
         from nmt.io.compressed import refuse_markup
-        from nmt.io.shards import Shard
         from nmt.markup.spans import compile_pattern
         from nmt.translate import Options, Translator
         from nmt.translate.options import Terminology, load_dictionary
         from nmt.translate.translator import Job
 
-    only = Shard.parse(shard) if shard is not None else None
+    only = shard_of(shard)
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    _refuse_needless(drawing if not sample else {}, search if memory is None else {})
-    read = [path for path in (source, terms, dictionary) if path is not None]
-    refuse_replacing(read, [output, *([alignment] if alignment else [])])
+    refuse_without("--sample", {} if sample else drawing, what="sampling")
+    _check_what_is_beside(search, memory=memory, right_to_left=right_to_left, reverse_model=reverse_model)
+    form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None)
+    refuse_replacing([path for path in (source, terms, dictionary) if path is not None], form.files)
     options = Options(
         **search,
         n_best=n_best,
@@ -203,23 +209,32 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None)
     if not options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     _warn_of_workers(workers, device)
     with several_processes() as ranks:
         _say_precision(model_dir, precision, device, visible=is_first(ranks) and _shows_progress(output))
         beside: dict[str, Any] = {"language_model": lm, "memory": memory, "gpu": ranks.local_rank if ranks else 0}
+        beside |= {"rescoring": [right_to_left] if right_to_left else [], "reverse": reverse_model}
         load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **beside)
         _write(Job(load, options, workers), form, source=source, on_bad_utf8=on_bad_utf8, shard=only, ranks=ranks)
 
 
-def _refuse_needless(drawing: dict[str, Any], search: dict[str, Any]) -> None:
-    """Refuse options about samples, or those about a memory among all of the search, where there are none."""
-    of_memory = {name: value for name, value in search.items() if name.startswith("memory_")}
-    for options, what, needed in ((drawing, "sampling", "--sample"), (of_memory, "a memory", "--memory")):
-        for name in [name for name, value in options.items() if value is not None]:
-            raise UsageError(f"--{name.replace('_', '-')} is about {what}; it needs {needed}")
+def _check_what_is_beside(
+    search: dict[str, Any], *, memory: Path | None, right_to_left: Path | None, reverse_model: Path | None
+) -> None:
+    """Refuse settings about what is not there, and a model that writes in another direction than is said."""
+    from nmt.models.folder import read_settings
+
+    for needed, given, prefix, what in (
+        ("--memory", memory, "memory_", "a memory"),
+        ("--right-to-left", right_to_left, "rescore_", "a model that rescores"),
+        ("--reverse-model", reverse_model, "reverse_", "a model that rescores"),
+    ):
+        about = {name: value for name, value in search.items() if name.startswith(prefix)}
+        refuse_without(needed, about if given is None else {}, what=what)
+    if right_to_left and not read_settings(right_to_left).model.right_to_left:
+        raise ConfigError(f"--right-to-left: {right_to_left} writes from left to right (model.right_to_left = false)")
 
 
 def _shows_progress(output: Path) -> bool:
@@ -350,7 +365,6 @@ def _in_blocks(
     watch: "Callable[[list[str]], None] | None",
 ) -> "Generator[tuple[Translations, int], None, None]":
     """Do the same with a file in blocks, which outlive a kill and other processes share."""
-    from nmt.io.work import work_folder
     from nmt.translate.blockwise import key_of, translate_in_blocks
 
     for path in form.files:
@@ -359,15 +373,7 @@ def _in_blocks(
     key = key_of(text, job, form=f"{form.format} {form.scores} {form.n_best} {form.memory} {pictures}")
     meet = ranks.met if ranks else nullcontext
     pieces = translate_in_blocks(job, text, form.files, key, shard=shard, meet=meet, on_lines=on_lines, watch=watch)
-    try:
-        with formed(form) as put, closing(pieces):
-            for piece in pieces:
-                put(piece.found, piece.first, piece.files)
-                yield piece.found, piece.first
-    except (ConfigError, DataError, ModelError):
-        raise
-    except (KeyboardInterrupt, OSError, NmtError):
-        target = shard.name(form.output) if shard else form.output
-        if is_first(ranks) and (work := work_folder(target)).exists():
-            say(f"what is done is kept in {work}: the same command continues from there")
-        raise
+    with going_on(form.output, shard, visible=is_first(ranks)), formed(form) as put, closing(pieces):
+        for piece in pieces:
+            put(piece.found, piece.first, piece.files)
+            yield piece.found, piece.first

@@ -31,6 +31,11 @@ class SearchSettings(Section):
     lm_weight: float = Field(default=0.1, ge=0.0)
     """Weight of the log-probabilities of a language model, where `--lm` names one (Gulcehre et al., 2015, sec. 4.1);
     `nmt tune` finds it; 0: none."""
+    rescore_weight: float = Field(default=1.0, ge=0.0)
+    """Weight of the log-probabilities of a model that rescores, where `--right-to-left` names one, beside the model's
+    own; 1: both count alike."""
+    reverse_weight: float = Field(default=1.0, ge=0.0)
+    """Weight of the log-probabilities of the sources, where `--reverse-model` names a model that gives them."""
     memory_pairs: int = Field(default=8, ge=0, le=64)
     """Pairs of a translation memory, where `--memory` names one, that each sentence is translated beside (Dai et al.,
     2023); 0: none, and only exact matches count."""

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -102,6 +102,13 @@ def appending(path: Path) -> IO[str]:
         raise OSError(errno.EINVAL, _NO_FILE, str(path))
     # a file name that a message tells need not be text
     return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+
+
+def append_all(parts: Iterable[Path], file: IO[bytes]) -> None:
+    """Write the content of files to another one, one after the other."""
+    for path in parts:
+        with path.open("rb") as part:
+            shutil.copyfileobj(part, file)
 
 
 def read_regular(path: Path) -> bytes:

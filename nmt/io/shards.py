@@ -4,9 +4,10 @@ A shard is a file of its own. Its first line is a header in JSON that says what 
 are cut; they follow.
 """
 
+import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +43,10 @@ class Shard:
     def numbers(self, blocks: int) -> range:
         """Return which of so many blocks, counted from 0, are its own."""
         return range(self.number - 1, blocks, self.count)
+
+    def after(self, blocks: int) -> "Shard":
+        """Return what it is of the blocks that come after so many."""
+        return Shard((self.number - 1 - blocks) % self.count + 1, self.count)
 
     def name(self, output: Path) -> Path:
         """Return the file of its part of an output."""
@@ -94,6 +99,16 @@ class Header:
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"{path} is no shard: its first line is not the header that --shard writes") from error
         return header
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """Give the blocks of a shard; a DataError if it is damaged."""
+    with _opened(path) as file:
+        header = Header.read(file, path)
+        for index in range(len(header.sizes)):
+            block = io.BytesIO()
+            _copy(path, file, header, index, block)
+            yield block.getvalue()
 
 
 def join_shards(paths: Iterable[Path], out: IO[bytes]) -> int:

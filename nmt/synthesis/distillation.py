@@ -1,6 +1,6 @@
 """Distillation: a student learns the translations of its teachers (Kim and Rush, 2016, sec. 3.2)."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,10 +13,9 @@ from nmt.metrics import sentence_scorer, tokenizer_for
 from nmt.prepare.inputs import Corpus, find_pairs, record_inputs
 from nmt.prepare.kinds import PairKind
 from nmt.prepared import PreparedData
-from nmt.synthesis.agreement import follow
 from nmt.synthesis.judging import Judge, cleaning_of, exchanged_languages, in_a_column, read_text
 from nmt.synthesis.working import Writing, Written
-from nmt.translate import Options, Translator
+from nmt.translate import Options
 from nmt.translate.translator import Job
 
 _READ: Final = 1000
@@ -104,11 +103,6 @@ def with_whole_beam(options: Options, settings: Settings) -> Options:
     return options.model_copy(update={"n_best": count})
 
 
-def for_rescoring(options: Options, settings: Settings) -> Options:
-    """Ask for the same, found without a coverage penalty, for which other models have no measure."""
-    return with_whole_beam(options, settings).model_copy(update={"coverage_penalty": 0.0})
-
-
 def choose_best(written: Written) -> list[str]:
     """Choose the best of the beam."""
     return [best.text for _, (best, *_) in written]
@@ -131,27 +125,3 @@ class NearestReference:
         return [
             max((one.text for one in found), key=lambda text: self.score(text, pair.tgt)) for pair, found in written
         ]
-
-
-@dataclass(frozen=True)
-class Rescored:
-    """The one of the n-best list that all teachers find most probable: those that search, and others, of whatever
-    vocabulary."""
-
-    searching: int
-    """How many models search."""
-    others: Sequence[Translator]
-
-    def __call__(self, written: Written) -> list[str]:
-        """Choose the highest mean of the log-probabilities, over the length penalty of the search."""
-        pairs = [(pair.src, one.text) for pair, found in written for one in found]
-        said = zip(*([one.log_probability for one in follow(other, pairs)] for other in self.others), strict=True)
-        weight, chosen = self.searching, list[str]()
-        for _, found in written:
-            ranked = []
-            for one in found:
-                total = weight * one.log_probability + sum(next(said))
-                penalty = one.log_probability / one.score if one.score else 1.0
-                ranked.append((total / (weight + len(self.others)) / penalty, one.text))
-            chosen.append(max(ranked, key=lambda pair: pair[0])[1])
-        return chosen

@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from nmt.config import DataSettings
 from nmt.corpus.cleaning import REASONS, Cleaner, Reason, make_cleaner
 from nmt.corpus.hashes import Overlap
 from nmt.corpus.plain import TextFiles
 from nmt.errors import ConfigError
-from nmt.io.files import written
+from nmt.io.files import append_all, written
 from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
+from nmt.io.shards import Header, Shard, blocks_of
 from nmt.models.folder import read_settings
 from nmt.synthesis.agreement import Agreement
 
@@ -136,8 +139,12 @@ class Outcome:
     written: int
     rejected: dict[SyntheticReason, int]
     """How many were left out, by reason."""
-    translated: int = 0
-    """How many of those that were read this process translated: others may have shared the work, or a call before."""
+
+    @classmethod
+    def of(cls, kept: int, rejected: Counter[SyntheticReason]) -> Self:
+        """Count what was kept and left out, the reasons in the order in which they are tried."""
+        ordered = {reason: rejected[reason] for reason in SYNTHETIC_REASONS if rejected[reason]}
+        return cls(kept + rejected.total(), kept, ordered)
 
 
 def as_line(verdict: Verdict) -> bytes:
@@ -187,8 +194,43 @@ def write_verdicts(
             counts[reason] += 1
             if rejected:
                 rejected.write(_as_object(one, reason))
-    ordered = {reason: counts[reason] for reason in SYNTHETIC_REASONS if counts[reason]}
-    return Outcome(kept + counts.total(), kept, ordered)
+    return Outcome.of(kept, counts)
+
+
+def write_shard(
+    files: Sequence[Path],
+    outputs: Outputs,
+    shard: Shard,
+    key: dict[str, str],
+    *,
+    blocks: int,
+    changed: Callable[[Pair], Pair] = lambda pair: pair,
+) -> Outcome:
+    """Write, for `nmt.io.shards.join_shards`, what a shard has of pairs and of what was left out.
+
+    Args:
+        files: Verdicts, as shards whose blocks are those of this one.
+        key: What tells the result from others.
+        blocks: Of the whole result.
+    """
+    parts, kept, counts = list[Outputs](), 0, Counter[SyntheticReason]()
+    with TemporaryDirectory(dir=files[0].parent) as folder, ExitStack() as stack:
+        for number, block in enumerate(chain.from_iterable(map(blocks_of, files))):
+            name = Path(folder) / str(number)
+            name.write_bytes(block)
+            parts.append(Outputs(name.with_suffix(".pairs"), name.with_suffix(".rejected")))
+            outcome = write_verdicts([name], parts[-1], changed=changed)
+            kept, counts = kept + outcome.written, counts + Counter(outcome.rejected)
+        for output in ("pairs", "rejected"):
+            target = getattr(outputs, output)
+            if target is not None:
+                out, of_blocks = (
+                    stack.enter_context(written(shard.name(target))),
+                    [getattr(one, output) for one in parts],
+                )
+                Header.of(shard, of_blocks, key=key | {"output": output}, blocks=blocks).write(out)
+                append_all(of_blocks, out)
+    return Outcome.of(kept, counts)
 
 
 def _as_columns(pair: Pair, disagreement: float | None) -> bytes:

@@ -1,7 +1,6 @@
 """A long file translated in blocks of lines, which outlive a kill and which several processes share."""
 
 import hashlib
-import shutil
 import time
 import warnings
 from collections import deque
@@ -16,7 +15,7 @@ from typing import IO, Final
 from nmt.errors import DataError, NmtWarning, counted
 from nmt.io.arriving import FileLines
 from nmt.io.compressed import BegunBytes, read_raw_sections
-from nmt.io.files import sha256, written
+from nmt.io.files import append_all, sha256, written
 from nmt.io.lines import OnBadUtf8, decode_lines
 from nmt.io.shards import Header, Shard
 from nmt.io.shared_work import Blocks, Claim
@@ -238,6 +237,7 @@ def key_of(text: LongText, job: Job, **more: str) -> dict[str, str]:
     assert isinstance(job.load, partial)
     options, how = job.options, job.load.keywords
     memory, models = how.get("memory"), list(map(Path, filter(None, [*job.load.args, how.get("language_model")])))
+    rescoring, reverse = how.get("rescoring", ()), how.get("reverse")
     device = choose_device(how.get("device", "auto"), index=how.get("gpu", 0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NmtWarning)  # loading says the same
@@ -250,6 +250,8 @@ def key_of(text: LongText, job: Job, **more: str) -> dict[str, str]:
         "version of nmt": version("nmt-toolkit"),
         "input": f"{sha256(text.path)} {text.on_bad_utf8}",
         "models": " ".join(map(identity, models)),
+        "models that rescore": " ".join(map(identity, map(Path, rescoring))),
+        "reverse model": identity(Path(reverse)) if reverse else "",
         "memory": sha256(Path(memory) / CARD) if memory else "",
         "arithmetic": f"{arithmetic} on {device.type}",
         "options": hashlib.sha256(repr(given).encode("utf-8", "surrogatepass")).hexdigest(),
@@ -303,7 +305,5 @@ def _put_together(
                 of_this = [files_of_block[number] for files_of_block in parts]
                 if keys:
                     Header.of(shard, of_this, key=keys[number], blocks=count).write(out)
-                for path in of_this:
-                    with path.open("rb") as part:
-                        shutil.copyfileobj(part, out)
+                append_all(of_this, out)
     return not blocks.missing()

@@ -11,10 +11,11 @@ from nmt.io.arriving import CHARACTERS_AT_ONCE, LineSource
 from nmt.markup.scanning import Region
 from nmt.search.engine import ENCODED_AT_ONCE, Engine
 from nmt.search.protocol import Hypothesis, Sentence
+from nmt.text.placeholders import fill
 from nmt.text.sentences import join_sentences
 from nmt.translate.helpers import Answer, Helper, Share, search_share
-from nmt.translate.language import Found, Rescoring
 from nmt.translate.processing import InputLine, LineProcessor, Piecewise, Translation, join_ranks
+from nmt.translate.rescoring import Found, Rescoring, Texts
 
 Translations = list[list[Translation]]
 """For each line, its translations, best first."""
@@ -177,7 +178,13 @@ class Flow:
         self.translated += len(unfinished.found) == len(unfinished.line.parts)
 
     def _rescored(self, found: Found) -> Found:
-        return self._rescoring(found) if found and self._rescoring else found
+        return self._rescoring(found, self._pair_with) if found and self._rescoring else found
+
+    def _pair_with(self, number: int, text: str) -> Texts:
+        """Return what others read of a sentence and its translation: what was masked stands in the source's order."""
+        line, part = divmod(number, _PARTS_OF_A_LINE)
+        read = self._unfinished[line].line.parts[part]
+        return Texts(read.text, fill(text, read.originals), text)
 
     def _shift(self) -> list[Sentence]:
         """Take the longest sentences out of the oldest block, as many as are best added together, and go on with the

@@ -13,7 +13,7 @@ import torch
 from nmt.io.workers import Worker
 from nmt.search.engine import Engine
 from nmt.search.protocol import Sentence
-from nmt.translate.language import Found
+from nmt.translate.rescoring import Found
 
 Share = list[list[Sentence]]
 """Sentences for each of the searches of a flow."""

@@ -1,9 +1,9 @@
-"""A language model of the target language, beside a translator: shallow fusion, or rescoring of n-best lists."""
+"""A language model of the target language, beside a translator: in its search, or for what that has found."""
 
 import math
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,15 +19,11 @@ from nmt.models.folder import load_language_model, load_own_tokenizers
 from nmt.models.language_model import LanguageModel
 from nmt.models.prepacked import SearchPrecision
 from nmt.search.combined import FusedModel, TextModel
-from nmt.search.protocol import Hypothesis, Memory, SearchableModel, State
-from nmt.search.rules import Scoring
+from nmt.search.protocol import Memory, SearchableModel, State
 from nmt.text.tokenizer import Tokenizer, tokenizer_files
 
 if TYPE_CHECKING:
     from nmt.lm.scorer import BlockReader
-
-Found = list[tuple[int, list[Hypothesis]]]
-"""Numbers of sentences, each with its hypotheses, best first."""
 
 
 @dataclass(frozen=True)
@@ -101,38 +97,3 @@ class TargetLanguage:
 
         apart, _ = make_readers(self.model, "bf16" if self.precision == "bf16" else "fp32")
         return apart
-
-
-@dataclass(frozen=True)
-class Rescoring:
-    """Puts n-best lists in the order of log p(y | x) + weight * log p(y), each sum over the length penalty.
-
-    The penalty is that of the translation with its end, so a hypothesis gets the score that it would have if words were
-    chosen by the same sum, where the language model reads the same pieces.
-    """
-
-    log_probabilities: Callable[[Sequence[str]], Sequence[float]]
-    """What the language model says of texts."""
-    texts: Callable[[Sequence[Sequence[int]]], list[str]]
-    """Makes text of the pieces of hypotheses."""
-    weight: float
-    scoring: Scoring
-    n_best: int
-    """Hypotheses that are kept of each sentence."""
-
-    def __call__(self, found: Found) -> Found:
-        """Return the hypotheses with their new scores, best first; of equal ones the order stays."""
-        hypotheses = [hypothesis for _, some in found for hypothesis in some]
-        texts = self.texts([hypothesis.ids for hypothesis in hypotheses])
-        lengths = torch.tensor([len(hypothesis.ids) + 1 for hypothesis in hypotheses])
-        divisors = self.scoring.divisors(lengths).tolist()
-        rescored = iter(
-            replace(
-                hypothesis,
-                log_probability=hypothesis.log_probability + self.weight * said,
-                score=hypothesis.score + self.weight * said / divisor,
-            )
-            for hypothesis, said, divisor in zip(hypotheses, self.log_probabilities(texts), divisors, strict=True)
-        )
-        lists = [(number, [next(rescored) for _ in some]) for number, some in found]
-        return [(number, sorted(some, key=lambda one: -one.score)[: self.n_best]) for number, some in lists]

@@ -234,8 +234,8 @@ class Options(SearchSettings):
             )
         if self.sampling:
             self._check_sampling()
-        if self.lm_rescore and search.beam_size == 1:
-            raise UsageError("search.beam_size = 1 leaves nothing to rescore: set it to 2 or more")
+        if self.lm_rescore:
+            self.check_rescoring(search)
         if search.min_length_ratio > search.max_length_ratio:
             raise UsageError(
                 f"search.min_length_ratio = {search.min_length_ratio} is above "
@@ -249,6 +249,13 @@ class Options(SearchSettings):
                 "use it without them, or set it to 0"
             )
 
+    def check_rescoring(self, search: SearchSettings) -> None:
+        """Refuse, with a UsageError, what leaves other models nothing to choose from."""
+        if self.sampling:
+            raise UsageError("samples cannot be rescored by other models; leave one of them out")
+        if search.beam_size == 1:
+            raise UsageError("search.beam_size = 1 leaves nothing to rescore: set it to 2 or more")
+
     def _check_sampling(self) -> None:
         # what the model's own settings hold is no error
         for name in ("beam_size", "coverage_penalty"):
@@ -257,8 +264,6 @@ class Options(SearchSettings):
                 raise UsageError(f"{found} has no effect on sampling; leave one of them out")
         if self.required or self.terms:
             raise UsageError("required words cannot be combined with sampling; leave one of them out")
-        if self.lm_rescore:
-            raise UsageError("samples cannot be rescored by a language model; leave one of them out")
 
 
 DEFAULT: Final = Options()

@@ -34,9 +34,10 @@ from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.text.tokenizer import Tokenizers, tokenizer_files
 from nmt.translate.flow import Flow, OnLines, Translations, translate_source, whole_lines
 from nmt.translate.helpers import Answer, Helper, Share
-from nmt.translate.language import Rescoring, TargetLanguage
+from nmt.translate.language import TargetLanguage
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
+from nmt.translate.rescoring import Rescorer, Rescoring
 from nmt.translate.words import check_directed, check_tag, check_words, continuing, forbid, opening
 from nmt.translation_memory import TranslationMemory
 
@@ -71,6 +72,10 @@ class Translator:
     """In which its matrix products are computed."""
     memory: TranslationMemory | None = None
     """Pairs that it translates beside."""
+    rescoring: "tuple[Translator, ...]" = ()
+    """Models of the same direction that rescore what it finds."""
+    reverse: "Translator | None" = None
+    """A model from target to source, which rescores too."""
 
     @classmethod
     def load(
@@ -80,6 +85,8 @@ class Translator:
         precision: Precision | None = None,
         language_model: Path | str | None = None,
         memory: Path | str | None = None,
+        rescoring: Sequence[Path | str] = (),
+        reverse: Path | str | None = None,
         gpu: int = 0,
     ) -> Self:
         """Load a model folder, or an ensemble of several that share their vocabularies.
@@ -94,6 +101,9 @@ class Translator:
                 much.
             memory: Folder of a translation memory, whose pairs have a say in those of similar sources; what is known
                 exactly comes back as it stands there.
+            rescoring: Folders of models, of whatever vocabulary and writing direction, that rescore what the search
+                finds: `search.rescore_weight` says how much each counts.
+            reverse: Folder of a model from target to source, which rescores too: `search.reverse_weight`.
             gpu: The number of the GPU, where there are several.
 
         Raises:
@@ -121,6 +131,11 @@ class Translator:
         arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
         models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
         tokenizers = load_own_tokenizers(first)
+        load = partial(cls.load, device=device, precision=precision, gpu=gpu)
+        beside: dict[str, Any] = {
+            "rescoring": tuple(map(load, rescoring)),
+            "reverse": load(reverse) if reverse else None,
+        }
         language: TargetLanguage | None = None
         if language_model:
             language = TargetLanguage.load(
@@ -130,11 +145,11 @@ class Translator:
         attending = sum(other.model.attention != "none" for _, other in loaded)
         if len(models) > 1:
             ensemble = Ensemble(models, attending=max(attending, 1))
-            return cls(ensemble, tokenizers, settings, None, language, attending > 0, arithmetic, opened)
+            return cls(ensemble, tokenizers, settings, None, language, attending > 0, arithmetic, opened, **beside)
         shortlister = None
         if chosen.type == "cpu" and (first / LEXICON).exists():
             shortlister = Shortlister(load_lexicon(first), loaded[0][0].output, arithmetic)
-        return cls(models[0], tokenizers, settings, shortlister, language, attending > 0, arithmetic, opened)
+        return cls(models[0], tokenizers, settings, shortlister, language, attending > 0, arithmetic, opened, **beside)
 
     @classmethod
     def adapt(
@@ -196,12 +211,7 @@ class Translator:
         search = self._search(options)
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
         self._check(options, normalise)
-        language = self.language if search.lm_weight else None
-        rescoring: Rescoring | None = None
-        if language is not None and options.lm_rescore:
-            weight, scoring = search.lm_weight, Scoring(search.length_penalty)
-            texts = self.tokenizers.tgt.decode
-            rescoring = Rescoring(language.log_probabilities, texts, weight, scoring, options.n_best)
+        rescoring = self._rescoring(search, options)
         placeholders = self.settings.tokenizer.placeholders
         processor = LineProcessor(self.tokenizers, self.settings, options, self.memory)
         constrained = bool(options.required or options.terms)
@@ -215,8 +225,10 @@ class Translator:
             continuing=continuing(self.tokenizers.tgt) if constrained else frozenset(),
             opening=opening(self.tokenizers.tgt) if constrained else {},
             copied=tuple(processor.copied.values()),
-            weighed=language is not None and rescoring is None,
+            weighed=self.language is not None and search.lm_weight > 0 and not options.lm_rescore,
         )
+        if self.settings.model.right_to_left:
+            check_directed(options, weighed=kind.weighed)
         if options.forbidden:
             words, device = list(map(normalise, options.forbidden)), self.model.device
             forbidden = forbid(self.tokenizers.tgt, words, placeholders=placeholders, device=device)
@@ -231,6 +243,20 @@ class Translator:
             linking = self._engine(search, replace(kind, with_attention=True), tag=options.tag)
         return Flow(processor, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
 
+    def _rescoring(self, search: SearchSettings, options: Options) -> Rescoring | None:
+        """Return what puts the hypotheses of the search in a new order, if anything does."""
+        rescorers = list[Rescorer]()
+        if search.rescore_weight:
+            rescorers += [Rescorer.of(one, search.rescore_weight, tag=options.tag) for one in self.rescoring]
+        if self.reverse and search.reverse_weight:
+            rescorers.append(Rescorer.of_reverse(self.reverse, search.reverse_weight))
+        if rescorers:
+            options.check_rescoring(search)
+        if self.language and options.lm_rescore and search.lm_weight:
+            rescorers.append(Rescorer.of_language(self.language, search.lm_weight))
+        scoring = Scoring(search.length_penalty)
+        return Rescoring(rescorers, self.tokenizers.tgt.decode, scoring, options.n_best) if rescorers else None
+
     def _search(self, options: Options) -> SearchSettings:
         """Return the settings of the search; on a GPU without a shortlist, which would gain nothing there."""
         search = options.search(self.settings)
@@ -243,8 +269,6 @@ class Translator:
         """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""
         if options.required or options.terms or options.forbidden:
             check_words(self.tokenizers.tgt, options, normalise)
-        if self.settings.model.right_to_left:
-            check_directed(options, weighed=self.language is not None and not options.lm_rescore)
         if options.tag is not None:
             check_tag(self.tokenizers.src, options.tag)
         data = self.settings.data

@@ -1,18 +1,26 @@
 """`nmt backtranslate` with the model that has learnt to put an -o behind every word."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.config import load_settings
+from nmt.models.folder import load_model
 from nmt.prepare.pipeline import prepare
 from nmt.prepared.manifest import Counts
 from nmt_cli.main import app
 
 Backtranslate = Callable[..., Result]
+WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
 LINES = ["bat cow", "", "den fig gum", "hat  \tjam", "cow " * 300, "map"]
 
 
@@ -173,3 +181,78 @@ def test_what_is_interrupted_goes_on(
     assert f"what is done is kept in {work}: the same command continues from there" in done.stderr
     assert backtranslate().exit_code == 0
     assert not work.exists()
+
+
+def test_shards_of_machines_that_see_no_common_folder_are_joined(
+    backtranslate: Backtranslate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.translate.blockwise.LINES", 2)
+    usual = ["--noise", "--rejected", tmp_path / "rejected.jsonl"]
+    assert backtranslate(*usual).exit_code == 0
+    expected = {name: (tmp_path / name).read_bytes() for name in ("pairs.tsv", "rejected.jsonl")}
+    tables = [backtranslate(*usual, "--shard", f"{number}/2").stdout.splitlines() for number in (1, 2)]
+    read, written = (sum(int(table[row].split()[-1]) for table in tables) for row in (0, -1))
+    assert (read, written) == (6, 4)
+    for name, content in expected.items():
+        shards = [str(tmp_path / f"{name}.{number}-of-2") for number in (2, 1)]
+        done = CliRunner().invoke(app, ["join", *shards, "--output", str(tmp_path / name)])
+        assert done.exit_code == 0, done.stderr
+        assert (tmp_path / name).read_bytes() == content
+    assert backtranslate("--noise", "--seed", "2", "--shard", "2/2").exit_code == 0
+    done = CliRunner().invoke(
+        app, ["join", *(str(tmp_path / f"pairs.tsv.{number}-of-2") for number in (1, 2)), "-o", "-"]
+    )
+    assert "do not belong together: they differ in the noise" in done.stderr
+
+
+def test_a_shard_keeps_no_share_of_all_pairs(backtranslate: Backtranslate, toy_model: Path) -> None:
+    done = backtranslate("--forward-model", toy_model, "--keep-share", "0.5", "--shard", "1/2")
+    message = "--keep-share compares all pairs, and a shard has some of them; use --max-disagreement"
+    assert (done.exit_code, done.stderr) == (2, f"error: {message}\n")
+
+
+def test_the_backward_model_is_loaded_once(
+    backtranslate: Backtranslate, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = list[Path]()
+
+    def load(path: Path, **how: Any) -> Any:
+        loaded.append(path)
+        return load_model(path, **how)
+
+    monkeypatch.setattr("nmt.translate.translator.load_model", load)
+    assert backtranslate("--forward-model", toy_model).exit_code == 0
+    assert len(loaded) == 2, "one for each direction"
+
+
+def test_what_was_warned_of_is_counted_by_kind_in_the_end(backtranslate: Backtranslate, tmp_path: Path) -> None:
+    (tmp_path / "mono.txt").write_text("bat cow\n" + "map log " * 100 + "\n", encoding="utf-8")
+    done = backtranslate("--set", "data.max_length_ratio=1000")
+    assert done.exit_code == 0, done.stderr
+    assert "; translated in parts: 1 line" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_share_a_text_and_start_again_where_one_dies(
+    backtranslate: Backtranslate, start_process: Callable[..., "subprocess.Popen[Any]"], toy_model: Path, tmp_path: Path
+) -> None:
+    lines = [f"{one} {other} {third}" for one in WORDS for other in WORDS for third in WORDS] * 9
+    (tmp_path / "mono.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    before = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "nmt_cli"]
+    files = [str(tmp_path / "mono.txt"), "--output", str(tmp_path / "shared.tsv"), "--device", "cpu", "--beam", "1"]
+    process = start_process(
+        [sys.executable, "-m", *before, "backtranslate", str(toy_model), *files],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"},
+    )
+    while process.poll() is None and not list(tmp_path.glob(".shared.tsv.work/*/.0.verdicts.work/*/*.part")):
+        time.sleep(0.01)
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, check=True)
+    os.kill(max(map(int, listed.stdout.split())), signal.SIGKILL)
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    assert out.count("pairs written") == 1, "the first process alone tells of all"
+    assert backtranslate("--beam", "1").exit_code == 0
+    assert (tmp_path / "shared.tsv").read_bytes() == (tmp_path / "pairs.tsv").read_bytes()

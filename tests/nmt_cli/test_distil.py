@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nmt.prepared import PreparedData
+from nmt.translate import Options, Translator
 from nmt_cli.main import app
 
 Distil = Callable[..., Result]
@@ -49,6 +50,24 @@ def test_the_nearest_of_the_beam_is_no_farther_from_the_references_than_the_best
     assert distil(toy_data.folder, "--nearest", "chrf").exit_code == 0
     nearest = sum(tuple(pair) in right for pair in pairs(tmp_path))
     assert best <= nearest == len(pairs(tmp_path))
+
+
+def test_another_teacher_counts_as_much_as_each_of_those_that_search(
+    distil: Distil, toy_model: Path, right_to_left_model: Path, tmp_path: Path
+) -> None:
+    lines = ["bat cow", "batcow den", "figg gum hat"]
+    (tmp_path / "mono.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    done = distil("--text", tmp_path / "mono.txt", "--teacher", toy_model, "--rescore", right_to_left_model)
+    assert done.exit_code == 0, done.stderr
+    teachers = Translator.load(toy_model, toy_model, device="cpu", rescoring=[right_to_left_model])
+    expected = [best.text for best, *_ in teachers.translate(lines, Options(rescore_weight=0.5))]
+    assert pairs(tmp_path) == [list(pair) for pair in zip(lines, expected, strict=True)]
+
+
+def test_a_beam_of_one_leaves_other_teachers_nothing_to_choose_from(distil: Distil, toy_model: Path) -> None:
+    done = distil("--text", "mono.txt", "--rescore", toy_model, "--beam", "1")
+    message = "error: search.beam_size = 1 leaves nothing to rescore: set it to 2 or more\n"
+    assert (done.exit_code, done.stderr) == (2, message)
 
 
 def test_text_in_one_language_is_translated_forward(distil: Distil, toy_model: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_what_is_about_a_language_model_needs_one(refused: Run, arguments: list[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--lm-rescore", "--sample"], "samples cannot be rescored by a language model; leave one of them out"),
+        (["--lm-rescore", "--sample"], "samples cannot be rescored by other models; leave one of them out"),
         (["--lm-rescore", "--beam", "1"], "search.beam_size = 1 leaves nothing to rescore: set it to 2 or more"),
     ],
 )

@@ -4,21 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from nmt.config import Settings, change_settings, load_settings
+from nmt.config import Settings, load_settings
 from nmt.errors import DataError, UsageError
 from nmt.io.lines import Pair
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
-from nmt.search.protocol import Hypothesis
-from nmt.synthesis.distillation import (
-    NearestReference,
-    Rescored,
-    choose_best,
-    distil_data,
-    for_rescoring,
-    sources_of,
-    with_whole_beam,
-)
+from nmt.synthesis.distillation import NearestReference, choose_best, distil_data, sources_of, with_whole_beam
 from nmt.synthesis.working import Writing
 from nmt.translate import Options, Translation, Translator
 from nmt.translate.translator import Job
@@ -106,24 +97,7 @@ def test_of_equally_near_ones_the_first_is_chosen() -> None:
     assert NearestReference(lambda text, reference: 1.0)([(PAIR, translations(b=-1.0, a=-2.0))]) == ["b"]
 
 
-def test_other_teachers_rescore_by_the_mean_of_what_all_say(monkeypatch: pytest.MonkeyPatch, toy_model: Path) -> None:
-    said = {"one": -9.0, "two": -3.0, "three": -3.5}
-
-    def known(translator: Translator, pairs: list[tuple[str, str]]) -> list[Hypothesis]:
-        assert {src for src, _ in pairs} == {PAIR.src}
-        return [Hypothesis((), said[text], 0.0) for _, text in pairs]
-
-    monkeypatch.setattr("nmt.synthesis.distillation.follow", known)
-    toy = Translator.load(toy_model, device="cpu")
-    taught = [(PAIR, translations(one=-1.0, two=-3.0)), (PAIR, translations(two=-3.0, three=-2.0))]
-    assert Rescored(1, [toy])(taught) == ["two", "three"]  # (-1 - 9) / 2 < -3, and -3 < (-2 - 3.5) / 2
-    assert Rescored(4, [toy])(taught) == ["one", "three"]  # (-4 - 9) / 5 > -3
-
-
 def test_a_beam_of_one_leaves_nothing_to_choose_from(toy_settings: Settings) -> None:
     assert with_whole_beam(Options(beam_size=7), toy_settings).n_best == 7
-    reading = change_settings(toy_settings, "search", {"coverage_penalty": 0.2})
-    asked = for_rescoring(Options(beam_size=7), reading)
-    assert (asked.n_best, asked.search(reading).coverage_penalty) == (7, 0.0), "a score is the mean over the penalty"
     with pytest.raises(UsageError, match="leaves nothing to choose from: set it to 2 or more"):
         with_whole_beam(Options(beam_size=1), toy_settings)

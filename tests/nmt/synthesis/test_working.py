@@ -1,3 +1,6 @@
+import io
+import pickle
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -7,9 +10,11 @@ import pytest
 from nmt.config.data import DataSettings
 from nmt.errors import DataError
 from nmt.io.lines import Pair
-from nmt.synthesis.judging import Judge, Outputs, cleaning_of
-from nmt.synthesis.working import Writing, Written, key_of_pairs, write_pairs
+from nmt.io.shards import Shard, join_shards
+from nmt.synthesis.judging import Judge, Outcome, Outputs, cleaning_of
+from nmt.synthesis.working import LoadedOnce, Writing, Written, key_of_pairs, write_pairs
 from nmt.translate import Options, Translator
+from nmt.translate.flow import Translations
 from nmt.translate.translator import Job
 
 WORDS = ("bat", "cow", "den", "fig", "gum")
@@ -29,15 +34,21 @@ class Made:
         self.translated = 0
 
     def write(self, key: dict[str, str] = KEY) -> bytes:
+        outcome = self.do(key)
+        assert (outcome.read, outcome.written) == (25, 25)
+        return self.outputs.pairs.read_bytes()
+
+    def do(self, key: dict[str, str] = KEY, *, shard: Shard | None = None, **rules: float) -> Outcome:
         halves = (self.known[:12], self.known[12:])
-        judge = Judge.of(cleaning_of(DataSettings()))
+        judge = Judge.of(cleaning_of(DataSettings()).model_copy(update=rules))
         writings = [
             Writing(self._pairs(half), lambda pair: pair.src, self._complete, self.job, judge) for half in halves
         ]
-        outcome = write_pairs(writings, self.outputs, key)
-        assert (outcome.read, outcome.written) == (25, 25)
-        self.translated = outcome.translated
-        return self.outputs.pairs.read_bytes()
+        self.translated = 0
+        return write_pairs(writings, self.outputs, key, shard=shard, on_found=self._count)
+
+    def _count(self, found: Translations) -> None:
+        self.translated += len(found)
 
     def _pairs(self, half: Sequence[Pair]) -> Iterator[Pair]:
         for pair in half:
@@ -76,6 +87,54 @@ def test_what_is_done_is_not_done_again_after_a_kill(made: Made, tmp_path: Path)
     assert made.asked == [5, 5, 2, 5, 5, 3]
     assert (made.read, made.translated) == (25, 8)
     assert made.write() == after
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 7])
+def test_shards_are_joined_to_what_one_process_writes_and_their_counts_add_up(
+    made: Made, tmp_path: Path, count: int
+) -> None:
+    made.outputs = Outputs(tmp_path / "pairs.tsv", tmp_path / "rejected.jsonl")
+    outputs, rules = (made.outputs.pairs, made.outputs.rejected), {"max_characters": 11}
+    made.known[3:5] = [one._replace(src=f"{one.src} hat") for one in made.known[3:5]]
+    whole = made.do(**rules)
+    expected = [path.read_bytes() for path in outputs if path]
+    assert (whole.read, whole.rejected) == (25, {"too_long": whole.read - whole.written})
+    assert 0 < whole.written < whole.read
+    made.asked.clear()
+    parts = [made.do(shard=Shard(number, count), **rules) for number in range(1, count + 1)]
+    assert sorted(made.asked) == [2, 3, 5, 5, 5, 5]
+    assert sum(one.read for one in parts) == whole.read
+    assert sum((Counter(one.rejected) for one in parts), Counter()) == whole.rejected
+    for path, content in zip(outputs, expected, strict=True):
+        assert path is not None
+        joined = io.BytesIO()
+        assert join_shards(sorted(tmp_path.glob(f"{path.name}.*-of-{count}")), joined) == 6
+        assert joined.getvalue() == content
+
+
+def test_a_shard_that_was_killed_goes_on(made: Made, tmp_path: Path) -> None:
+    expected = made.write()
+    made.asked.clear()
+    made.killed_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        made.do(shard=Shard(1, 2))
+    made.killed_at = -1
+    for number in (1, 2):
+        made.do(shard=Shard(number, 2))
+    assert sorted(made.asked) == [2, 3, 5, 5, 5, 5], "no block twice"
+    joined, shards = io.BytesIO(), [tmp_path / f"pairs.tsv.{number}-of-2" for number in (2, 1)]
+    join_shards(shards, joined)
+    assert joined.getvalue() == expected
+    assert set(tmp_path.iterdir()) == {made.outputs.pairs, *shards}
+
+
+def test_what_loads_once_hands_on_to_other_processes_how_and_not_what(toy_model: Path) -> None:
+    load = LoadedOnce(Translator.load, toy_model, device="cpu")
+    assert load() is load()
+    sent = pickle.dumps(load)
+    assert len(sent) < 1000
+    other = pickle.loads(sent)
+    assert (type(other), other.args, other.keywords) == (LoadedOnce, (toy_model,), {"device": "cpu"})
 
 
 def test_work_of_other_rules_is_begun_anew(made: Made) -> None:

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,11 +7,9 @@ import torch
 
 from nmt.config import Settings, load_settings
 from nmt.errors import ModelError
-from nmt.search.protocol import Hypothesis
-from nmt.search.rules import Scoring
 from nmt.text.tokenizer import Tokenizer, tokenizer_files
 from nmt.text.vocab import EOS
-from nmt.translate.language import Rescoring, TargetLanguage
+from nmt.translate.language import TargetLanguage
 
 MakeLanguageModel = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -91,47 +89,3 @@ def test_text_with_other_placeholders_is_refused(
 def test_a_translation_model_is_no_language_model(toy_model: Path) -> None:
     with pytest.raises(ModelError, match=r"holds a translation model, expected a language model$"):
         load(toy_model, toy_model)
-
-
-TEXTS = {(4,): "a", (5,): "b", (4, 5): "a b", (): ""}
-SAID = {"a": -6.0, "b": -1.0, "a b": -2.0, "": -9.0}
-
-
-def rescoring(weight: float, *, length_penalty: float = 0.0, n_best: int = 3) -> Rescoring:
-    def log_probabilities(texts: Sequence[str]) -> list[float]:
-        return [SAID[text] for text in texts]
-
-    def texts(rows: Sequence[Sequence[int]]) -> list[str]:
-        return [TEXTS[tuple(row)] for row in rows]
-
-    return Rescoring(log_probabilities, texts, weight, Scoring(length_penalty), n_best)
-
-
-def found(ids: tuple[int, ...], log_probability: float, score: float) -> Hypothesis:
-    return Hypothesis(ids, log_probability, score)
-
-
-def test_the_weighted_log_probability_is_added_and_changes_the_order() -> None:
-    lists = [(7, [found((4,), -1.0, -1.0), found((5,), -2.0, -2.0)]), (3, [found((), -1.5, -1.5)])]
-    assert rescoring(0.5)(lists) == [
-        (7, [found((5,), -2.5, -2.5), found((4,), -4.0, -4.0)]),
-        (3, [found((), -6.0, -6.0)]),
-    ]
-
-
-def test_what_is_added_is_divided_by_the_length_penalty_with_the_end_counted() -> None:
-    [(_, [one])] = rescoring(0.5, length_penalty=1.0)([(0, [found((4, 5), -2.0, -1.75)])])
-    # (5 + 3) / 6 = 4 / 3; 0.5 x -2 / (4 / 3) = -0.75; what a coverage penalty has done stays
-    assert one.log_probability == -3.0
-    assert one.score == pytest.approx(-2.5)
-
-
-def test_the_order_of_equal_ones_stays_and_as_many_as_wanted_are_kept() -> None:
-    lists = [(0, [found((5,), -6.0, -6.0), found((4,), -1.0, -1.0), found((4, 5), -5.0, -5.0)])]
-    [(_, kept)] = rescoring(1.0, n_best=2)(lists)
-    assert [one.ids for one in kept] == [(5,), (4,)]
-    assert [one.score for one in kept] == [-7.0, -7.0]
-
-
-def test_nothing_found_is_nothing_rescored() -> None:
-    assert rescoring(1.0)([]) == []

@@ -16,12 +16,12 @@ from nmt.errors import ConfigError
 from nmt.models.folder import load_model
 from nmt.prepared import PreparedData
 from nmt.shortlist.learn import add_lexicon
-from nmt.synthesis.agreement import follow
 from nmt.text.sequences import FlatSequences
 from nmt.text.vocab import PAD
 from nmt.training.translation import Validator
 from nmt.translate import Options, Translator
 from nmt.translate.options import Terminology
+from nmt.translate.rescoring import follow
 from nmt.translation_memory import build_memory
 
 CPU = torch.device("cpu")
