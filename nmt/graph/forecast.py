@@ -37,8 +37,9 @@ _PREPARED: Final = 6000
 """Pairs, or lines, of data that stand in for others."""
 _STEPS: Final = 1.2
 """Seconds of updates that are timed."""
-_BLOCKS: Final = (16, 64, 256)
-"""Lines that are translated one block after the other, of which the last is what counts."""
+_BLOCKS: Final = (16, 16, 64, 256)
+"""Lines that are translated one block after the other; the first makes libraries ready. What counts is how much longer
+the last takes than the one before: that is as fast as lines are translated in the large blocks of a text."""
 _LONGEST: Final = 3.0
 """Seconds that another block may take."""
 _LIVE: Final = 0.6
@@ -254,15 +255,19 @@ class _Rehearsal:
         key = json.dumps([sizes, translator.precision, options.model_dump(mode="json", exclude={"tag"})], default=str)
         if key in self._timed and not is_new:
             return self._timed[key]
-        some, known, seconds = random.Random(1).sample(lines, len(lines)), list[tuple[str, str]](), 0.0
-        for size in _BLOCKS:  # in large blocks lines are translated faster; the first makes libraries ready
-            if size * seconds > _LONGEST * max(1, len(known)):
+        some, known = random.Random(1).sample(lines, len(lines)), list[tuple[str, str]]()
+        timed = [(0.0, 0)]
+        for size in _BLOCKS:
+            if len(timed) > 2 and size * timed[-1][0] > _LONGEST * len(known):
                 break
             begun = time.perf_counter()
             found = translator.translate(some[:size], options)
-            seconds = time.perf_counter() - begun
             known = [(line, best.text) for line, (best, *_) in zip(some, found, strict=False)]
-        pace = seconds / max(1, sum(len(line) for line, _ in known))
+            timed.append((time.perf_counter() - begun, sum(len(line) for line, _ in known)))
+        (less, fewer), (more, characters) = timed[-2:]
+        if characters == fewer:  # these are all that there are
+            less, fewer = 0.0, 0
+        pace = max(more - less, more / 3) / max(1, characters - fewer)
         if models[0] in self._untrained and options.search(translator.settings).beam_size > 1 and not options.sampling:
             pace *= _LIVE
         if is_new:
