@@ -230,6 +230,7 @@ SETTINGS = {
     if field.annotation in (int, float)
 }
 SAMPLING = {"--temperature": "temperature", "--top-k": "top_k", "--top-p": "top_p", "--seed": "seed"}
+OF_MODELS = {"--lm-": "--lm", "--memory-": "--memory", "--rescore-": "--right-to-left", "--reverse-": "--reverse-model"}
 NUMBERS = ["-1", "0", "1", "100", "101", "1000001", str(2**63 - 1), str(2**63)]
 
 
@@ -246,8 +247,10 @@ def is_valid(kind: Any, **values: float) -> bool:
 def test_a_number_is_wrong_usage_where_the_setting_would_not_hold_it(tmp_path: Path, option: str, value: str) -> None:
     kind, names = (SearchSettings, SETTINGS) if option in SETTINGS else (Sampling, SAMPLING)
     valid = is_valid(kind, **{names[option]: int(value)})
-    needed = {"--lm-weight": ["--lm", str(tmp_path)]}.get(option, ["--sample"] if option in SAMPLING else [])
-    needed += ["--memory", str(tmp_path)] if option.startswith("--memory-") else []
+    needed = ["--sample"] if option in SAMPLING else []
+    for part, other in OF_MODELS.items():
+        needed += [other, str(tmp_path)] if option.startswith(part) else []
+    (tmp_path / "config.toml").write_text("[model]\nright_to_left = true\n", encoding="utf-8")
     missing = str(tmp_path / "nowhere.txt")
     result = CliRunner().invoke(app, ["translate", str(tmp_path), missing, option, value, *needed])
     assert result.exit_code == (1 if valid else 2)
@@ -290,13 +293,23 @@ def test_a_setting_is_declared_once_for_settings_options_and_the_command_line(mo
 
     @with_search_options
     def command(
-        output: str, n_best: int, lm: str, memory: str, dictionary: str, ensemble: str, workers: int, search: Any
+        *,
+        output: str,
+        n_best: int,
+        lm: str,
+        right_to_left: str,
+        reverse_model: str,
+        memory: str,
+        dictionary: str,
+        ensemble: str,
+        workers: int,
+        search: Any,
     ) -> None:
         given.append(search)
 
     option = options_of(command)["patience"]
     assert (option.opts, option.min, option.max) == (["--patience"], 1, 9)
     assert option.help == "Steps without a better hypothesis."
-    rest = dict.fromkeys(More.model_fields)
-    command(**rest | {"patience": 4}, output="", n_best=1, lm="", memory="", dictionary="", ensemble="", workers=1)
+    others = ("output", "n_best", "lm", "right_to_left", "reverse_model", "memory", "dictionary", "ensemble", "workers")
+    command(**dict.fromkeys([*More.model_fields, *others]) | {"patience": 4})
     assert given == [{"patience": 4}]

@@ -26,6 +26,7 @@ def test_options_stand_in_groups() -> None:
         "Output",
         "Search",
         "Language model",
+        "Rescoring",
         "Translation memory",
         "Sampling",
         "Words",

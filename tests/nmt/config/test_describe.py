@@ -45,7 +45,7 @@ def test_types_come_with_their_range(name: str, kind: str) -> None:
 
 def test_what_makes_no_use_of_a_setting_is_told() -> None:
     [found] = describe_settings(["search.coverage_penalty"])
-    assert found.idle_with == ("a language model", "search.beam_size = 1")
+    assert found.idle_with == ('model.kind = "lm"', "search.beam_size = 1")
 
 
 def test_settings_are_found_by_section_name_and_part() -> None:
