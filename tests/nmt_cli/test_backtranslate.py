@@ -247,7 +247,7 @@ def test_processes_of_torchrun_share_a_text_and_start_again_where_one_dies(
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"},
     )
-    while process.poll() is None and not list(tmp_path.glob(".shared.tsv.work/*/.0.verdicts.work/*/*.part")):
+    while process.poll() is None and not list(tmp_path.glob(".shared.tsv.work/*/.0.verdicts.work/*/.0*.tmp")):
         time.sleep(0.01)
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, check=True)
     os.kill(max(map(int, listed.stdout.split())), signal.SIGKILL)
