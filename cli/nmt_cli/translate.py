@@ -189,7 +189,7 @@ def translate(
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     refuse_without("--sample", {} if sample else drawing, what="sampling")
-    _check_what_is_beside(search, memory=memory, right_to_left=right_to_left, reverse_model=reverse_model)
+    _check_what_is_beside(model_dir, search, memory=memory, right_to_left=right_to_left, reverse_model=reverse_model)
     form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None)
     refuse_replacing([path for path in (source, terms, dictionary) if path is not None], form.files)
     options = Options(
@@ -221,7 +221,12 @@ def translate(
 
 
 def _check_what_is_beside(
-    search: dict[str, Any], *, memory: Path | None, right_to_left: Path | None, reverse_model: Path | None
+    model_dir: Path,
+    search: dict[str, Any],
+    *,
+    memory: Path | None,
+    right_to_left: Path | None,
+    reverse_model: Path | None,
 ) -> None:
     """Refuse settings about what is not there, and a model that writes in another direction than is said."""
     from nmt.models.folder import read_settings
@@ -235,6 +240,10 @@ def _check_what_is_beside(
         refuse_without(needed, about if given is None else {}, what=what)
     if right_to_left and not read_settings(right_to_left).model.right_to_left:
         raise ConfigError(f"--right-to-left: {right_to_left} writes from left to right (model.right_to_left = false)")
+    if reverse_model:
+        from nmt.synthesis.judging import refuse_same_direction
+
+        refuse_same_direction(reverse_model, model_dir)
 
 
 def _shows_progress(output: Path) -> bool:

@@ -74,6 +74,11 @@ def refuse_reversed(model_dirs: Iterable[Path], data: DataSettings) -> None:
             raise ConfigError(f"{folder} translates from {tgt} to {src}, expected a model from {src} to {tgt}")
 
 
+def refuse_same_direction(reverse_dir: Path, model_dir: Path) -> None:
+    """Refuse a model for the way back that goes the way of the other model, as far as both know their languages."""
+    refuse_reversed([reverse_dir], exchanged_languages(of_model(read_settings(model_dir).data)))
+
+
 @dataclass(frozen=True)
 class Judge:
     """Says which synthetic pairs are fit for training, each by itself alone."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from nmt.config import DataSettings, Settings
 from nmt.translate import Options, Translator
 from nmt_cli.main import app
 
@@ -56,6 +57,16 @@ def test_a_model_that_writes_from_left_to_right_is_none_from_right_to_left(run: 
     assert done.exit_code == 1
     message = f"error: --right-to-left: {toy_model} writes from left to right (model.right_to_left = false)\n"
     assert done.stderr == message
+
+
+def test_a_model_of_the_same_direction_is_no_reverse_model(
+    run: Run, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataSettings(src_lang="en", tgt_lang="fr")
+    monkeypatch.setattr("nmt.synthesis.judging.read_settings", lambda folder: Settings(data=data))
+    done = run("--reverse-model", toy_model)
+    assert done.exit_code == 1
+    assert done.stderr == f"error: {toy_model} translates from en to fr, expected a model from fr to en\n"
 
 
 def test_work_in_blocks_is_that_of_the_models_that_rescore(
