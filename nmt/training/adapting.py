@@ -148,11 +148,11 @@ def _learn(learner: Learner, lessons: Sequence[Lesson]) -> tuple[tuple[Correctio
     """Let a model learn lessons, in place, and say what became of each."""
     asked = [lesson for lesson in lessons if not lesson.refused]
     watch = learner.guard(asked)
-    before = after = learner.scores(watch)
+    before = after = learner.scores(watch, learner.loss(watch))
     ended = ""
     if asked:
-        ended = learner.learn(asked, watch, before.loss)
-        after = learner.scores(watch)
+        ended, loss = learner.learn(asked, watch, before.loss)
+        after = learner.scores(watch, loss)
     found = list[Correction]()
     for lesson, row in zip(lessons, learner.translate([lesson.src for lesson in lessons]), strict=True):
         target, old, new = learner.tokenizers.tgt.decode([lesson.tgt, lesson.before, row])

@@ -148,11 +148,18 @@ class Learner:
         return [list(one.ids) for one in found]
 
     @torch.inference_mode()
-    def scores(self, watch: Validator) -> Scores:
-        """Score the model on what guards: the loss in fp32, BLEU of what the model translates."""
+    def scores(self, watch: Validator, loss: float) -> Scores:
+        """Add BLEU of what the model translates to its loss on what guards."""
         bleu = watch.bleu(for_search(self.model, self.precision, device=self.model.device), Event())
         assert bleu is not None  # nobody asks it to stop
-        return Scores(self._loss(watch), bleu.score, signature=bleu.signature)
+        return Scores(loss, bleu.score, signature=bleu.signature)
+
+    @torch.inference_mode()
+    def loss(self, guard: Validator) -> float:
+        """Return the loss of the model on what guards, in fp32 and nats a piece."""
+        loss = guard.loss(self.model, Event())
+        assert loss is not None  # nobody asks it to stop
+        return loss
 
     def guard(self, lessons: Sequence[Lesson]) -> Validator:
         """Choose validation pairs none of whose targets holds what lessons replace."""
@@ -168,9 +175,12 @@ class Learner:
         held = ValidationSet(valid.name, src_texts, tgt_texts, valid.src.take(rows), valid.tgt.take(rows))
         return Validator(held, self.tokenizers, self.settings, "fp32", self.settings.search.beam_size)
 
-    def learn(self, lessons: Sequence[Lesson], guard: Validator, loss: float) -> str:
-        """Learn lessons together, until each is learnt or the guard, whose loss is known, objects; return why not all
-        are, or nothing."""
+    def learn(self, lessons: Sequence[Lesson], guard: Validator, loss: float) -> tuple[str, float]:
+        """Learn lessons together, until each is learnt or the guard, whose loss is known, objects.
+
+        Returns:
+            Why not all are learnt, or nothing; and the loss of the guard at the end.
+        """
         taught, weights, others = self._beside(lessons)
         words = set[int]().union(*(lesson.pieces for lesson in lessons))
         pieces = sorted(words | self._rivals(sorted(words), lessons, taught))
@@ -182,17 +192,18 @@ class Learner:
         before = seen_kept.log_probabilities(*rows.copy())
         for _ in range(_ROUNDS):
             fit = Fit(seen, weights[seen.pair], seen_kept, before, _KEEPING, origin, stiffness)
-            if not self._move(rows, *fit.solve(*rows.copy()), guard=guard, limit=limit):
+            moved = self._move(rows, *fit.solve(*rows.copy()), guard=guard, limit=limit)
+            if moved is None:
                 rows.put(*last)
-                return f"it would cost the validation pairs that guard more than {_BOUND} nats a piece"
-            last = rows.copy()
+                return f"it would cost the validation pairs that guard more than {_BOUND} nats a piece", loss
+            last, loss = rows.copy(), moved
             seen = self._see(rows, taught)
             found = self.translate([lesson.src for lesson in lessons])
             learnt = all(lesson.is_learnt(row) for lesson, row in zip(lessons, found, strict=True))
             if learnt and seen.share_right(*rows.copy()) >= _MOSTLY:
-                return ""
+                return "", loss
             seen_kept, stiffness = self._see(rows, kept), stiffness * _LOOSER
-        return f"{_ROUNDS} rounds were not enough"
+        return f"{_ROUNDS} rounds were not enough", loss
 
     @torch.no_grad()
     def _wake(self, lessons: Sequence[Lesson]) -> None:
@@ -206,14 +217,15 @@ class Learner:
                     table[piece] = table[change.old[-1]]
                 bias[piece] = (bias[change.old[0]] if change.old else bias[bias > ASLEEP].mean()) - _DROWSY
 
-    def _move(self, rows: OutputRows, weight: Tensor, bias: Tensor, *, guard: Validator, limit: float) -> bool:
-        """Move rows as far as the loss of the guard stays within a limit: all the way, a half or a quarter."""
+    def _move(self, rows: OutputRows, weight: Tensor, bias: Tensor, *, guard: Validator, limit: float) -> float | None:
+        """Move rows as far as the loss of the guard stays within a limit: all the way, a half or a quarter; return it,
+        or None where a quarter is too far."""
         old_weight, old_bias = rows.copy()
         for part in _PARTS:
             rows.put(old_weight.lerp(weight, part), old_bias.lerp(bias, part))
-            if self._loss(guard) <= limit:
-                return True
-        return False
+            if (loss := self.loss(guard)) <= limit:
+                return loss
+        return None
 
     def _rivals(self, pieces: Sequence[int], lessons: Sequence[Lesson], pairs: Sequence[Pair]) -> set[int]:
         """Find what is most probable after corrected words and never follows them, such as endings of other words: a
@@ -226,12 +238,6 @@ class Learner:
 
     def _see(self, rows: OutputRows, pairs: Sequence[Pair]) -> Seen:
         return Seen.of(rows, pairs, reverse_source=self.settings.model.reverse_source)
-
-    @torch.inference_mode()
-    def _loss(self, guard: Validator) -> float:
-        loss = guard.loss(self.model, Event())
-        assert loss is not None  # nobody asks it to stop
-        return loss
 
     def _beside(self, lessons: Sequence[Lesson]) -> tuple[list[Pair], Tensor, list[Pair]]:
         """Return what is to be learnt; what each pair of it counts, a corrected line 1, all pairs like it 2 together;

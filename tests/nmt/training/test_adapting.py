@@ -217,6 +217,26 @@ def test_what_costs_the_guarding_pairs_too_much_is_undone_and_named(
     assert one.reason == "it would cost the validation pairs that guard more than -1.0 nats a piece"
 
 
+def test_the_loss_at_the_end_is_that_of_the_rows_as_they_are_then(
+    learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = list[float]()
+    learnt = Learner.learn
+
+    def learn_and_read_again(
+        learner: Learner, asked: list[Lesson], guard: translation.Validator, loss: float
+    ) -> tuple[str, float]:
+        found = learnt(learner, asked, guard, loss)
+        losses.extend([loss, found[1], learner.loss(guard)])
+        return found
+
+    monkeypatch.setattr(Learner, "learn", learn_and_read_again)
+    _, done = learn(PAIR)
+    before, after, again = losses
+    assert (done.guard.before.loss, done.guard.after.loss) == (before, after)
+    assert again == after != before
+
+
 def test_pairs_with_the_replaced_words_do_not_guard(learn: Learn) -> None:
     _, done = learn(PAIR)
     texts = learn.data.valid.tgt_texts
