@@ -352,10 +352,14 @@ class Stages(Generic[R]):
         return train_tokenizers(folder, settings.tokenizer, self.kind.tokenizer_texts(masked), tags=tags_of(settings))
 
     def encode(self, accepted: Accepted[R], heldout: Fresh, overlap: Overlap) -> list[Encoded]:
-        """Encode what is trained on: what is accepted and not held out; `overlap` is what models are judged by."""
-        folder = self.work / "encoded"
+        """Encode what is trained on: what is accepted and not held out; `overlap` is what models are judged by.
+
+        Where a corpus is reversed, a pair that is held out may stand in another corpus the other way round.
+        """
+        folder, data = self.work / "encoded", self.kind.settings.data
         folder.mkdir(exist_ok=True)
-        drop_overlap = self.kind.settings.data.drop_overlap if len(heldout) else ()
+        exchanged: tuple[Side, ...] = ("pair",) if any(corpus.reversed for corpus in data.corpora) else ()
+        drop_overlap = (*data.drop_overlap, *exchanged) if len(heldout) else ()
         make = partial(Encoder, self.kind, self.tokenizers, overlap, drop_overlap)
         total = sum(block.read for block in accepted.blocks)
         self.on_progress(StageProgress("encoding", 0, total))
