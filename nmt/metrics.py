@@ -19,10 +19,14 @@ from nmt.config.training import BleuTokenizer
 from nmt.errors import ConfigError, DataError, UsageError, counted
 from nmt.io.lines import OnBadUtf8, read_lines
 from nmt.text.characters import SCRIPTS, scripts_of, shares_by_script
+from nmt.text.moses import LcNormTok
 
-MetricName = Literal["bleu", "chrf", "ter"]
+Protocol = Literal["lc-norm-tok"]
+MetricName = Literal["bleu", "chrf", "ter"] | Protocol
 
 METRICS: Final[tuple[MetricName, ...]] = ("bleu", "chrf", "ter")
+LC_NORM_TOK: Final[Protocol] = "lc-norm-tok"
+"""BLEU of older papers: that of multi-bleu.perl, over what the scripts of Moses make of both sides."""
 RESAMPLES: Final = 1000
 _NEEDED: Final = {
     "ja-mecab": "needs packages for Japanese: pip install 'sacrebleu[ja]'",
@@ -45,7 +49,7 @@ class Score:
 
     metric: MetricName
     name: str
-    """What sacrebleu calls the metric, for example chrF2."""
+    """What sacrebleu calls the metric, for example chrF2, and the protocol if it follows one."""
     score: float
     signature: str
     confidence: Confidence | None = None
@@ -62,8 +66,14 @@ class ScoreOptions:
     """Ignore case in BLEU and chrF; TER always does, as Tercom."""
     tokenizer: BleuTokenizer = "13a"
     """How BLEU finds words; 13a is the standard for languages with spaces."""
+    tgt_lang: str | None = None
+    """Language of the translations, such as "de", which a protocol needs."""
     confidence: bool = False
     """Resample the lines (with sacrebleu's fixed seed) for confidence intervals."""
+
+    def __post_init__(self) -> None:
+        if LC_NORM_TOK in self.metrics and self.tgt_lang is None:
+            raise UsageError(f"the protocol {LC_NORM_TOK} needs tgt_lang, the language of the translations, such as de")
 
 
 _USUAL: Final = ScoreOptions()
@@ -172,11 +182,14 @@ def compare(
     named: Sequence[tuple[str, Sequence[str]]], references: Sequence[Sequence[str]], scoring: ScoreOptions
 ) -> list[tuple[Score, ...]]:
     """Score translations, which have names, and test each against the first as `compare_files` does."""
-    metrics: dict[str, Metric] = {name: _metric(name, scoring) for name in scoring.metrics}
-    signatures, found = PairedTest(list(named), metrics, references, test_type="bs", n_samples=RESAMPLES)()
     columns = []
-    for metric, (name, signature) in zip(scoring.metrics, signatures.items(), strict=True):
-        results, scores = cast(list[Result], found[name]), []
+    for metric in scoring.metrics:  # one by one, as sacrebleu knows each by its name, and two can be BLEU
+        test = PairedTest(
+            list(named), {metric: _metric(metric, scoring)}, references, test_type="bs", n_samples=RESAMPLES
+        )
+        signatures, found = test()
+        [(called, signature)] = signatures.items()
+        results, scores, name = cast(list[Result], found[called]), [], _name(metric, called)
         for number, one in enumerate(results):
             confidence = Confidence(float(one.mean or 0.0), float(one.ci or 0.0)) if scoring.confidence else None
             # sacrebleu's count of larger differences finds none where nothing differs, and calls that significant
@@ -206,8 +219,13 @@ def _score(hypotheses: Sequence[str], references: Sequence[Sequence[str]], scori
             # sacrebleu leaves the interval out when every resample scores 0
             details = json.loads(result.format(width=6, signature=signature, is_json=True))
             confidence = Confidence(details.get("confidence_mean", 0.0), details.get("confidence_var", 0.0))
-        scores.append(Score(name, result.name, result.score, signature, confidence))
+        scores.append(Score(name, _name(name, result.name), result.score, signature, confidence))
     return tuple(scores)
+
+
+def _name(metric: MetricName, called: str) -> str:
+    """Return the name of a metric: what sacrebleu calls it, unless it would be that of another."""
+    return f"{called} {metric}" if metric == LC_NORM_TOK else called
 
 
 def _metric(name: MetricName, scoring: ScoreOptions) -> Metric:
@@ -215,7 +233,17 @@ def _metric(name: MetricName, scoring: ScoreOptions) -> Metric:
         return make_bleu(scoring.tokenizer, lowercase=scoring.lowercase)
     if name == "chrf":
         return CHRF(lowercase=scoring.lowercase)
-    return TER()
+    if name == "ter":
+        return TER()
+    assert scoring.tgt_lang is not None  # see ScoreOptions
+    return _multi_bleu(LcNormTok(scoring.tgt_lang))
+
+
+def _multi_bleu(tokenizer: LcNormTok) -> BLEU:
+    """Make the BLEU of multi-bleu.perl -lc over given tokens: no smoothing."""
+    scorer = BLEU(lowercase=True, force=True, tokenize="none", smooth_method="none")
+    scorer.tokenizer, scorer.tokenizer_signature = tokenizer, tokenizer.signature()
+    return scorer
 
 
 def make_bleu(tokenizer: BleuTokenizer, *, lowercase: bool = False) -> BLEU:

@@ -4,13 +4,13 @@ import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import typer
 
 from nmt.config.training import BleuTokenizer
 from nmt.errors import counted
-from nmt_cli.terminal import OnBadUtf8Option, file_option, loading, results, status, warn
+from nmt_cli.terminal import OnBadUtf8Option, file_option, loading, refuse_without, results, status, warn
 
 if TYPE_CHECKING:
     from nmt.metrics import FileScores, Score
@@ -35,6 +35,16 @@ def score(
     tokenize: Annotated[
         BleuTokenizer, typer.Option(metavar="NAME", help=f"Tokenizer of BLEU: {', '.join(get_args(BleuTokenizer))}.")
     ] = "13a",
+    protocol: Annotated[
+        Literal["lc-norm-tok"] | None,
+        typer.Option(
+            help="Add the BLEU of older papers, as multi-bleu.perl -lc gives it after Moses' scripts: both sides "
+            "lower-cased, punctuation normalised, tokenized. Needs --tgt-lang and the extra `moses`."
+        ),
+    ] = None,
+    tgt_lang: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Language of the translations, for --protocol.")
+    ] = None,
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Add 95 % intervals from 1000 bootstrap resamples.")
     ] = False,
@@ -46,20 +56,26 @@ def score(
 ) -> None:
     """Score translations against a reference: BLEU, chrF, TER, each with sacrebleu's signature.
 
+    All files are detokenized text, for --protocol too.
+
     \b
     Examples:
       nmt score test.fr output.fr
       nmt score --metric bleu --json test.fr output.fr
       nmt score --reference second.fr test.fr output.fr
       nmt score --paired test.fr baseline.fr output.fr
+      nmt score --protocol lc-norm-tok --tgt-lang de test.de output.de
     """
     from rich.table import Table
 
     with loading("sacrebleu"):
         from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files
 
-    chosen = tuple(name for name in METRICS if not metrics or name in metrics)
-    scoring = ScoreOptions(metrics=chosen, lowercase=lowercase, tokenizer=tokenize, confidence=confidence)
+    refuse_without("--protocol", {} if protocol else {"tgt_lang": tgt_lang}, what="a protocol")
+    chosen = (*(name for name in METRICS if not metrics or name in metrics), *([protocol] if protocol else []))
+    scoring = ScoreOptions(
+        metrics=chosen, lowercase=lowercase, tokenizer=tokenize, tgt_lang=tgt_lang, confidence=confidence
+    )
     with status("comparing" if paired else "scoring"):
         scored = (compare_files if paired else score_files)(
             reference, hypotheses, scoring, more=references, on_bad_utf8=on_bad_utf8
@@ -67,7 +83,7 @@ def score(
     if better := better_tokenizer(reference, scoring):
         warn(f"{reference} has no spaces between words, which --tokenize 13a looks for; try --tokenize {better}")
     for file in scored:
-        if file.tokenized_lines >= _MANY and "bleu" in chosen and tokenize != "none":
+        if file.tokenized_lines >= _MANY and (protocol or ("bleu" in chosen and tokenize != "none")):
             warn(
                 f"{counted(file.tokenized_lines, 'line')} of {file.hypothesis} end in ' .', as tokenized text does; "
                 "BLEU compares with that of others only where text is detokenized"
@@ -82,8 +98,9 @@ def score(
     for file in scored:
         table.add_row(str(file.hypothesis), *(_cell(one) for one in file.scores))
     results.print(table)
+    width = max(5, *(len(one.name) for one in scored[0].scores))
     for one in scored[0].scores:
-        results.print(f"{one.name:<5}  {one.signature}", soft_wrap=True)
+        results.print(f"{one.name:<{width}}  {one.signature}", soft_wrap=True)
 
 
 def _cell(score: "Score") -> str:

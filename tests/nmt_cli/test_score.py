@@ -161,3 +161,30 @@ def test_many_lines_that_end_as_tokenized_text_does_are_warned_of(folder: Path) 
         assert CliRunner().invoke(app, ["score", "ref", "out", *unconcerned]).stderr == ""
     (folder / "out").write_text("A dog runs .\n" * 99 + "A dog runs.\n" * 2)
     assert CliRunner().invoke(app, ["score", "ref", "out"]).stderr == ""
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_protocol_adds_a_row_of_its_own() -> None:
+    pytest.importorskip("sacremoses", reason="no sacremoses")
+    options = ["score", "--metric", "bleu", "--protocol", "lc-norm-tok", "--tgt-lang", "en", "ref", "out"]
+    head, out, today, older = CliRunner().invoke(app, options).stdout.splitlines()
+    assert head.split() == ["BLEU", "BLEU", "lc-norm-tok"]
+    assert out.split() == ["out", *[f"{100 * (8 / 9 * 6 / 7 * 4 / 5 * 2 / 3) ** 0.25:.2f}"] * 2]
+    assert today == f"BLEU              nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION}"
+    assert older.startswith("BLEU lc-norm-tok  nrefs:1|case:lc|eff:no|tok:lc-norm-tok-en-sacremoses-")
+    scores = json.loads(CliRunner().invoke(app, [*options, "--json"]).stdout)["hypotheses"][0]["scores"]
+    assert [(key, one["name"]) for key, one in scores.items()] == [
+        ("bleu", "BLEU"),
+        ("lc-norm-tok", "BLEU lc-norm-tok"),
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_protocol_and_its_language_come_together() -> None:
+    for options, message in {
+        ("--protocol", "lc-norm-tok"): "the protocol lc-norm-tok needs tgt_lang, the language of the translations, "
+        "such as de",
+        ("--tgt-lang", "de"): "--tgt-lang is about a protocol; it needs --protocol",
+    }.items():
+        result = CliRunner().invoke(app, ["score", *options, "ref", "out"])
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"error: {message}\n")
