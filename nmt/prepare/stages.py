@@ -359,7 +359,7 @@ class Stages(Generic[R]):
         folder, data = self.work / "encoded", self.kind.settings.data
         folder.mkdir(exist_ok=True)
         exchanged: tuple[Side, ...] = ("pair",) if any(corpus.reversed for corpus in data.corpora) else ()
-        drop_overlap = (*data.drop_overlap, *exchanged) if len(heldout) else ()
+        drop_overlap = data.drop_overlap + exchanged if len(heldout) else ()
         make = partial(Encoder, self.kind, self.tokenizers, overlap, drop_overlap)
         total = sum(block.read for block in accepted.blocks)
         self.on_progress(StageProgress("encoding", 0, total))
