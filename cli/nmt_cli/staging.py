@@ -188,7 +188,7 @@ def _show_scores(found: list[dict[str, Any]]) -> None:
 
 
 def _size(number: int) -> str:
-    return f"{number / 1e6:,.2f} MB"
+    return f"{number / 1e6:,.2f} MB" if number >= 1e5 else f"{number / 1e3:.1f} kB"
 
 
 def _to_tree(node: "StageNode") -> dict[str, Any]:
@@ -200,20 +200,24 @@ def _to_tree(node: "StageNode") -> dict[str, Any]:
     return {
         **{"stage": node.name, "do": node.does, "result": str(node.result)},
         "seconds": record and record.seconds,
-        "bytes": record and size_of(node.result, node.stage.gives),
+        "bytes": record and size_of(node.result, node.gives),
         "scores": list(_scores(node)) if record else [],
     }
 
 
 def _scores(node: "StageNode") -> Iterator[dict[str, Any]]:
     """Give the scores of translations, or the validation BLEU of a model."""
-    if node.stage.gives == "scores":
+    if node.gives == "scores":
         files = json.loads(node.result.read_text(encoding="utf-8"))["hypotheses"]
         for file in files:
             of = {"of": Path(file["file"]).stem}
             for one in file["scores"].values():
                 yield of | {name: one[name] for name in ("name", "score", "signature")}
-    elif node.stage.gives == "model":
+    elif node.gives == "weights":
+        tuned = json.loads(node.result.read_text(encoding="utf-8"))
+        of = {"of": f"{node.name} (validation)", "name": tuned["name"]}
+        yield of | {"score": tuned["best"]["score"], "signature": tuned["signature"]}
+    elif node.gives == "model":
         from nmt.models.folder import read_training
 
         found = read_training(node.result)

@@ -72,12 +72,13 @@ def check_outputs(inputs: list[Path], output: Path, rejected: Path | None) -> No
 def with_rules(data: "DataSettings", overrides: list[str] | None) -> "DataSettings":
     """Change the rules of cleaning as `--set` says."""
     from nmt.config import Settings, load_settings
-    from nmt.synthesis.judging import RULES
+    from nmt.corpus.cleaning import RULES_OF_PAIRS
 
     changed = load_settings(None, overrides or (), base=Settings(data=data)).data
     for one in overrides or ():
-        if one.partition("=")[0].strip() not in RULES:
-            raise UsageError(f"--set {one}: it does not judge single pairs; expected one of {', '.join(RULES)}")
+        if one.partition("=")[0].strip() not in RULES_OF_PAIRS:
+            expected = ", ".join(RULES_OF_PAIRS)
+            raise UsageError(f"--set {one}: it does not judge single pairs; expected one of {expected}")
     return changed
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -56,6 +56,13 @@ class TrainingCorpusSettings(CorpusSettings):
 
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
     """How often each pair is seen per epoch: 2: twice; 0.5: half of them, sampled anew in each epoch."""
+
+
+OF_PAIRS: Final = (
+    *("train_src", "train_tgt", "train_tsv", "corpora", "replay"),
+    *("valid_src", "valid_tgt", "validation"),
+)
+"""The settings of the data that name pairs, which text for a language model does without."""
 
 
 class DataSettings(Section):

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
-from nmt.config.data import DataSettings, TokenizerSettings
+from nmt.config.data import OF_PAIRS, DataSettings, TokenizerSettings
 from nmt.config.model import ModelSettings
 from nmt.config.search import SearchSettings
 from nmt.config.section import Section
@@ -105,12 +105,15 @@ def load_settings(
 
 
 def load_stage_settings(recipe: Path, changes: dict[str, Any], overrides: Sequence[str], *, where: str) -> Settings:
-    """Merge as `load_settings` does what a stage of the recipe changes, tables of settings, before the overrides.
+    """Merge as `load_settings` does what a stage of the recipe changes, tables of settings, before the overrides; where
+    it names text for a language model, the recipe's pairs go.
 
     `where` is what a ConfigError calls the stage.
     """
     _refuse_unknown(changes, where=where)
     tree = _beside(recipe, read_recipe(recipe))
+    if changes.get("data", {}).get("train_text"):
+        tree["data"] = {key: value for key, value in tree.get("data", {}).items() if key not in OF_PAIRS}
     _merge(tree, _beside(recipe, changes))
     for override in overrides:
         _merge(tree, parse_override(override))

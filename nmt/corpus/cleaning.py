@@ -38,6 +38,11 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 A `Cleaner` finds all but the last two: one needs the pairs before, the other the encoded pair.
 """
 
+_JUDGING: Final = ("max_characters", "max_length_ratio", "drop_copies", "max_repeats", "max_symbol_share")
+_BY_LANGUAGE: Final = ("min_script_share", "identify_languages", "src_lang", "tgt_lang")
+RULES_OF_PAIRS: Final = tuple(f"data.{name}" for name in (*_JUDGING, *_BY_LANGUAGE))
+"""The settings of which it depends whether a single pair is fit."""
+
 _BATCH: Final = 1024
 """Pairs whose characters lie side by side in memory at a time."""
 _WORD: Final = re.compile(rf"[{CHARACTERS}]|[^\W\d_{CHARACTERS}]+")

@@ -20,7 +20,7 @@ from nmt.graph.order import StageNode
 from nmt.graph.records import State, look, made_from, place_of
 from nmt.graph.stage import Ingredients
 from nmt.graph.stage_kinds import PrepareStage, ShortlistStage, TrainStage
-from nmt.graph.translating_kinds import BacktranslateStage, DistilStage, ScoreStage, TranslateStage
+from nmt.graph.translating_kinds import BacktranslateStage, DistilStage, ScoreStage, TranslateStage, TuneStage
 from nmt.io.limits import usable_cores
 from nmt.models.folder import LEXICON, read_settings
 from nmt.prepared import PreparedData, PreparedText, open_data
@@ -30,8 +30,10 @@ from nmt.training.observers import Silence
 from nmt.training.resolve import resolve_settings
 from nmt.training.trainer import rehearse
 from nmt.translate import Options, Translator
+from nmt.tuning import plan_for
 
 Run = Callable[[list[str], Path | None], None]
+_ByModels = TranslateStage | TuneStage | BacktranslateStage | DistilStage
 
 _PREPARED: Final = 6000
 """Pairs, or lines, of data that stand in for others."""
@@ -123,13 +125,15 @@ class _Rehearsal:
                 return StageForecast(self._prepare(node))
             if isinstance(node.stage, TranslateStage | BacktranslateStage | DistilStage):
                 return StageForecast(self._translate(node, node.stage))
+            if isinstance(node.stage, TuneStage):
+                return StageForecast(self._tune(node, node.stage))
             if isinstance(node.stage, ShortlistStage):
                 return StageForecast(self._shortlist(node, node.stage))
             if isinstance(node.stage, ScoreStage):
                 return StageForecast(self._score(node, node.stage))
         except NmtError as error:
             return self._fail(node, f"unknown: {error}")
-        if node.stage.gives == "model":
+        if node.gives == "model":
             node.result.symlink_to(node.given.inputs["model"][0].resolve())
             self._take_after(node)
             return StageForecast(None, "unknown: nothing of it can be timed beforehand")
@@ -213,37 +217,54 @@ class _Rehearsal:
     def _translate(self, node: StageNode, stage: TranslateStage | BacktranslateStage | DistilStage) -> float:
         """Time the translation of some lines, and make up that of others."""
         lines, count = self._text_of(node, stage)
+        seconds = self._time_models(node, stage, lines, count, workers=stage.workers)
+        made = self._imitators[node.given.inputs["model"][0]].imitate(lines)
+        with node.result.open("w", encoding="utf-8", newline="") as file:
+            for line, other in zip(lines, made, strict=True):
+                sides = {"text": (other,), "pairs": (line, other)}[node.gives]
+                file.write("\t".join(sides[:: -1 if isinstance(stage, BacktranslateStage) else 1]) + "\n")
+        self._known[node.result] = count
+        return seconds
+
+    def _tune(self, node: StageNode, stage: TuneStage) -> float:
+        """Time the translation of some lines, which are translated as often as the plan says at most."""
+        lines, count = self._text_of(node, stage)
+        beside = "language model" in node.given.inputs
+        plan = plan_for(with_language_model=beside, lm_weight=None, length_penalty=None)
+        return self._time_models(node, stage, lines, plan.most * count)
+
+    def _time_models(
+        self, node: StageNode, stage: _ByModels, lines: Sequence[str], count: float, *, workers: int = 1
+    ) -> float:
+        """Return the seconds that the models of a stage take to be loaded, and for so many lines such as these."""
         given = node.given
         models = given.inputs["model"][: 1 if isinstance(stage, BacktranslateStage) else None]
+        language = given.inputs.get("language model", [])
         search = dict(stage.deciding(given)["search"])
         begun = time.perf_counter()
         translator = Translator.load(
-            *models, device=given.settings.training.device, precision=search.pop("precision", None)
+            *models,
+            device=given.settings.training.device,
+            precision=search.pop("precision", None),
+            language_model=language[0] if language else None,
         )
         loaded = time.perf_counter() - begun
-        options = Options(**search, tag=stage.tag_of(given) if isinstance(stage, TranslateStage) else None)
-        if isinstance(stage, BacktranslateStage) and stage.sample:
+        options = Options(**search)
+        if isinstance(stage, TranslateStage | TuneStage):
+            options = options.model_copy(update={"tag": stage.tag_of(given), "lm_rescore": stage.lm_rescore})
+        elif isinstance(stage, BacktranslateStage) and stage.sample:
             options = options.model_copy(update={"sampling": Sampling(top_k=stage.top_k or 0)})
-        pace = self._time_lines(translator, options, lines, models)
-        made = self._imitators[models[0]].imitate(lines)
-        with node.result.open("w", encoding="utf-8", newline="") as file:
-            for line, other in zip(lines, made, strict=True):
-                sides = {"text": (other,), "pairs": (line, other)}[node.stage.gives]
-                file.write("\t".join(sides[:: -1 if isinstance(stage, BacktranslateStage) else 1]) + "\n")
-        self._known[node.result] = count
+        pace = self._time_lines(translator, options, lines, [*models, *language])
         characters = count * sum(map(len, lines)) / max(1, len(lines))
-        return loaded + pace * characters / min(stage.workers, usable_cores())
+        return loaded + pace * characters / min(workers, usable_cores())
 
-    def _text_of(
-        self, node: StageNode, stage: TranslateStage | BacktranslateStage | DistilStage
-    ) -> tuple[list[str], float]:
-        given, data = node.given, node.settings.data
-        path = stage.text_of(given) if isinstance(stage, TranslateStage) else stage.text and data.root / stage.text
+    def _text_of(self, node: StageNode, stage: _ByModels) -> tuple[list[str], float]:
+        given, path = node.given, stage.text_of(node.given)
         if path is None:
             [folder] = given.inputs["data"]
             prepared = PreparedData.open(folder)
             return prepared.valid.src_texts, len(prepared.train_src) * self._growth.get(folder, 1.0)
-        records, count = read_some(TextFiles([path], data.on_bad_utf8), self._known)
+        records, count = read_some(TextFiles([path], node.settings.data.on_bad_utf8), self._known)
         return [record.text for record in records], count
 
     def _time_lines(

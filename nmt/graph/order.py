@@ -34,11 +34,17 @@ class StageNode:
     needs: tuple["StageNode", ...]
 
     @property
+    def gives(self) -> Thing:
+        """What it gives: what is trained on text, and not on pairs, is a language model."""
+        learns_text = any(need.stage.gives == "data" and need.settings.data.train_text for need in self.needs)
+        return "language model" if self.does == "train" and learns_text else self.stage.gives
+
+    @property
     def given(self) -> Ingredients:
         """What it is made from."""
         found: dict[Thing, list[Path]] = {}
         for node in self.needs:
-            found.setdefault(node.stage.gives, []).append(node.result)
+            found.setdefault(node.gives, []).append(node.result)
         return Ingredients(self.settings, found)
 
 
@@ -145,12 +151,16 @@ def _resolve(value: Any, results: Mapping[str, Path], where: str) -> Any:
 
 
 def _check_inputs(node: StageNode, where: str) -> None:
-    """Refuse what the stage cannot take, lacks, or does not find."""
-    takes, given = node.stage.takes, Counter(need.stage.gives for need in node.needs)
+    """Refuse what the stage cannot take, lacks, makes no use of, or does not find."""
+    used = {*node.stage.sections, *node.stage.reads}
+    for name in (f"{section}.{key}" for section, values in node.stage.set.items() for key in values):
+        if not used & {name, name.partition(".")[0]}:
+            raise ConfigError(f"{where}.set: {node.does} makes no use of {name}")
+    takes, given = node.stage.takes, Counter(need.gives for need in node.needs)
     for need in node.needs:
-        if need.stage.gives not in takes:
+        if need.gives not in takes:
             raise ConfigError(
-                f"{where}.needs: {node.does} takes {' and '.join(takes)}, but {need.name} gives {need.stage.gives}"
+                f"{where}.needs: {node.does} takes {' and '.join(takes)}, but {need.name} gives {need.gives}"
             )
     for thing, (least, most) in takes.items():
         if not least <= given[thing] <= most:

@@ -101,7 +101,7 @@ def made_from(node: StageNode) -> MadeFrom:
         seen[one.setting] += 1
         number = seen[one.setting]
         digests[one.setting if number == 1 else f"{one.setting}, file {number},"] = one.sha256
-    digests |= {_name_of_result(need): digest_of(need.result, need.stage.gives) for need in node.needs}
+    digests |= {_name_of_result(need): digest_of(need.result, need.gives) for need in node.needs}
     return MadeFrom(node.does, json.loads(json.dumps(settings)), digests)
 
 
@@ -109,7 +109,7 @@ def digest_of(result: Path, thing: Thing) -> str:
     """Tell a result from others by its content."""
     if thing == "data":
         return name_of({name: record.sha256 for name, record in read_manifest(result).files.items()})
-    if thing == "model":
+    if thing in ("model", "language model"):
         files = [result / WEIGHTS, result / CONFIG, result / LEXICON, *tokenizer_files(result)]
         return name_of({path.name: sha256(path) for path in files if path.exists()})
     if thing == "memory":
@@ -119,7 +119,7 @@ def digest_of(result: Path, thing: Thing) -> str:
 
 def size_of(result: Path, thing: Thing) -> int:
     """Return the bytes of a result, of a model without what its training has left."""
-    if thing == "model":
+    if thing in ("model", "language model"):
         files = [result / WEIGHTS, result / LEXICON, *tokenizer_files(result)]
     else:
         files = list(result.iterdir()) if result.is_dir() else [result]
@@ -138,7 +138,7 @@ def carry_out(node: StageNode, run: Callable[[list[str], Path | None], None]) ->
 
     def make(output: Path) -> StageRecord:
         run(node.stage.command(node.given, output, _write_recipe(node)), output if node.stage.printed else None)
-        return StageRecord(source, digest_of(output, node.stage.gives), time.monotonic() - begun)
+        return StageRecord(source, digest_of(output, node.gives), time.monotonic() - begun)
 
     output = place_of(node, source)
     if output == node.result:
@@ -165,7 +165,7 @@ def place_of(node: StageNode, source: MadeFrom) -> Path:
 
 def _digest_now(node: StageNode) -> str | None:
     with suppress(NmtError, OSError):
-        return digest_of(node.result, node.stage.gives)
+        return digest_of(node.result, node.gives)
     return None
 
 
@@ -194,8 +194,8 @@ def _is_reordered(old: MadeFrom, node: StageNode) -> bool:
     """Whether results of one kind were in another order, as the models of an ensemble, of which the first decides."""
     places = {name: place for place, name in enumerate(old.digests)}
     return any(
-        one.stage.gives == other.stage.gives and places[_name_of_result(one)] > places[_name_of_result(other)]
-        for one, other in pairwise(sorted(node.needs, key=lambda need: need.stage.gives))
+        one.gives == other.gives and places[_name_of_result(one)] > places[_name_of_result(other)]
+        for one, other in pairwise(sorted(node.needs, key=lambda need: need.gives))
     )
 
 

@@ -11,10 +11,10 @@ from nmt.config import Settings
 from nmt.config.section import Section
 from nmt.prepare.inputs import Named
 
-Thing = Literal["data", "model", "text", "pairs", "scores", "memory"]
+Thing = Literal["data", "model", "language model", "memory", "text", "pairs", "weights", "scores"]
 SUFFIXES: Final[dict[Thing, str]] = {
-    **{"data": "", "model": "", "memory": ""},
-    **{"text": ".txt", "pairs": ".tsv", "scores": ".json"},
+    **{"data": "", "model": "", "language model": "", "memory": ""},
+    **{"text": ".txt", "pairs": ".tsv", "weights": ".json", "scores": ".json"},
 }
 """What a stage can give, and what the name of it ends in: nothing where it is a folder."""
 Takes = Mapping[Thing, tuple[int, int]]
@@ -29,6 +29,10 @@ class Ingredients:
     settings: Settings
     inputs: Mapping[Thing, list[Path]]
     """What the stages give that it needs, in the order in which it names them."""
+
+    def file(self, path: Path) -> Path:
+        """Return where a file of this name lies."""
+        return self.settings.data.root / path
 
     def one(self, thing: Thing) -> str:
         """Return the first one, which is there."""
@@ -52,6 +56,8 @@ class Stage(Section):
     gives: ClassVar[Thing]
     sections: ClassVar[tuple[str, ...]] = ()
     """Sections of the settings that the command reads from a file."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Other settings that have an effect, and sections of them."""
     resumes: ClassVar[bool] = False
     """Whether the command goes on from where it was killed, and finds out by itself that all is done."""
     printed: ClassVar[bool] = False

@@ -9,15 +9,15 @@ from pydantic import Field
 from nmt.config.load import to_tree
 from nmt.errors import ConfigError, NmtError
 from nmt.graph.stage import ANY, Ingredients, Stage, Takes, option_of
-from nmt.graph.translating_kinds import BacktranslateStage, DistilStage, ScoreStage, TranslateStage
+from nmt.graph.translating_kinds import BacktranslateStage, DistilStage, ScoreStage, TranslateStage, TuneStage
 from nmt.models.folder import WEIGHTS
 from nmt.prepare.inputs import Named, find_files, find_pairs, find_text
 from nmt.prepare.tokenizing import resolve_tokenizer
 from nmt.prepared.manifest import prepared_sections, without_paths
 
 _PATHS: Final = {"src_vectors", "tgt_vectors", "parent"}
-_IDLE: Final = {"threads", "device", "log_every", "checkpoint_every", "tensorboard"}
-"""Settings of the training on which the model does not depend, but for rounding."""
+_IDLE: Final = {"threads", "device", "log_every", "tensorboard"}
+"""Settings of the training on which nothing depends that it leaves, but for rounding."""
 
 
 class PrepareStage(Stage):
@@ -121,14 +121,15 @@ class AdaptStage(Stage):
 
     takes: ClassVar[Takes] = {"model": (1, 1), "data": (1, 1)}
     gives = "model"
+    reads = ("data.root",)
 
     def files(self, given: Ingredients) -> Named:
         """Name the corrections."""
-        return [("corrections", (given.settings.data.root / self.corrections,))]
+        return [("corrections", (given.file(self.corrections),))]
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Learn from them."""
-        corrections = str(given.settings.data.root / self.corrections)
+        corrections = str(given.file(self.corrections))
         return ["adapt", given.one("model"), corrections, "--output", str(output), "--data", given.one("data")]
 
 
@@ -146,19 +147,20 @@ class VocabularyStage(Stage):
 
     takes: ClassVar[Takes] = {"model": (1, 1)}
     gives = "model"
+    reads = ("data.root", "data.on_bad_utf8")
 
     def files(self, given: Ingredients) -> Named:
         """Name the text."""
         if not (self.text or self.pieces or self.symbols):
             raise ConfigError("vocabulary adds pieces, symbols or those of a text, found none of them")
-        return [("text", (given.settings.data.root / self.text,))] if self.text else []
+        return [("text", (given.file(self.text),))] if self.text else []
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Add the pieces."""
         options = [
             *(part for piece in self.pieces for part in ("--pieces", piece)),
             *(part for symbol in self.symbols for part in ("--symbols", symbol)),
-            *option_of("--from-text", self.text and given.settings.data.root / self.text),
+            *option_of("--from-text", self.text and given.file(self.text)),
             *option_of("--limit", self.limit),
         ]
         bad = given.settings.data.on_bad_utf8
@@ -173,6 +175,7 @@ class MemoryStage(Stage):
 
     takes: ClassVar[Takes] = {"model": (1, 1)}
     gives = "memory"
+    reads = tuple(f"data.{name}" for name in ("root", "src_lang", "tgt_lang", "on_bad_utf8", "on_bad_record"))
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return what finds the sides of a pair."""
@@ -204,6 +207,7 @@ KINDS: Final[dict[str, type[Stage]]] = {
     "memory": MemoryStage,
     "backtranslate": BacktranslateStage,
     "distil": DistilStage,
+    "tune": TuneStage,
     "translate": TranslateStage,
     "score": ScoreStage,
 }

@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 from typing import Final, Generic, NamedTuple
 
 from nmt.config import CorpusSettings, DataSettings, TrainingCorpusSettings
+from nmt.config.data import OF_PAIRS
 from nmt.corpus import FORMATS
 from nmt.corpus.base import Block, PairFiles, PairSource, R, Source, Unit, cut_strings
 from nmt.corpus.fields import Wanted
@@ -126,7 +127,7 @@ def find_text(data: DataSettings) -> Inputs[Line]:
         ConfigError: They name pairs as well.
         DataError: A pattern matches no file.
     """
-    for name in ("train_src", "train_tgt", "train_tsv", "corpora", "valid_src", "valid_tgt", "validation", "replay"):
+    for name in OF_PAIRS:
         if getattr(data, name):
             raise ConfigError(
                 f"data.train_text and data.{name} are both set, but data are prepared from text for a language model "

@@ -25,11 +25,6 @@ from nmt.synthesis.agreement import Agreement
 MOST_REPEATS: Final = 3
 """Times in a row that a phrase may stand in what a model has written, where the settings do not say it."""
 
-_JUDGING: Final = ("max_characters", "max_length_ratio", "drop_copies", "max_repeats", "max_symbol_share")
-_BY_LANGUAGE: Final = ("min_script_share", "identify_languages", "src_lang", "tgt_lang")
-RULES: Final = tuple(f"data.{name}" for name in (*_JUDGING, *_BY_LANGUAGE))
-"""The settings of which it depends whether a single pair is fit."""
-
 SyntheticReason = Reason | Literal["disagreement"]
 SYNTHETIC_REASONS: Final[tuple[SyntheticReason, ...]] = (*REASONS, "disagreement")
 """Why a synthetic pair is left out, in the order in which the reasons are tried."""

@@ -21,7 +21,8 @@ FLOORS = (
     {"lm", "prepare", "training"},
     {"report", "shortlist", "translation_memory"},
     {"translate"},
-    {"chain", "graph", "phrasebook", "synthesis", "tuning"},
+    {"chain", "phrasebook", "synthesis", "tuning"},
+    {"graph"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {

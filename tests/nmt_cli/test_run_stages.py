@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from nmt.models.folder import read_settings
 from nmt.prepared import PreparedData
 from nmt.text.tokenizer import load_tokenizers
+from nmt.tuning import Plan, WeightValues
 from nmt_cli.main import app
 from nmt_cli.terminal import INTERRUPTED
 
@@ -67,6 +69,7 @@ def test_stages_go_from_text_to_a_table_and_are_not_repeated(run: Run, tmp_path:
     assert f"5/5 score scores: {tmp_path}/w/scores.json (not made yet)" in first.stderr
     heading, *rows = [line.split() for line in first.stdout.splitlines()]
     assert heading == ["stage", "does", "time", "size"]
+    assert [row[4] for row in rows[3:5]] == ["kB", "kB"], "a text of some lines, and its scores"
     assert [row[:2] for row in rows[:5]] == [
         *(["data", "prepare"], ["model", "train"], ["quick", "shortlist"], ["text", "translate"], ["scores", "score"])
     ]
@@ -183,6 +186,35 @@ def test_a_model_gets_more_pieces_and_another_stage_translates_beside_a_memory(
         ["pairs has changed"],
         ["waits for known"],
     ]
+
+
+def test_a_language_model_is_trained_and_weighed_and_has_a_say(
+    run: Run, toy_data: PreparedData, toy_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    weights = Plan(WeightValues((0.0, 0.3), 0.1), WeightValues((1.0,)), rounds=0)
+    monkeypatch.setattr("nmt.tuning.DEFAULT", weights)
+    recipe = tmp_path / "stages.toml"
+    recipe.write_text(
+        recipe.read_text().partition("[stages.quick]")[0]
+        + '[stages.target]\ndo = "prepare"\nneeds = ["data"]\nset.tokenizer.file = "{data}"\n'
+        'set.data = { train_text = ["train.tgt"], valid_text = "valid.tgt" }\n'
+        '[stages.lm]\ndo = "train"\nneeds = ["target"]\n'
+        "set.training = { max_steps = 10, segment_rows = 4, segment_steps = 10 }\n"
+        '[stages.tuned]\ndo = "tune"\nneeds = ["model", "lm"]\nmetric = "chrf"\n'
+        '[stages.text]\ndo = "translate"\nneeds = ["model", "lm", "tuned"]\n'
+    )
+    shutil.copytree(toy_data.folder, tmp_path / "w" / "data")
+    shutil.copytree(toy_model, tmp_path / "w" / "model")
+    done = run(changes=[])
+    assert done.exit_code == 0, done.stderr
+    assert read_settings(tmp_path / "w" / "lm").model.kind == "lm"
+    tuned = json.loads((tmp_path / "w" / "tuned.json").read_text())
+    assert [point["lm_weight"] for point in tuned["points"]] == [0.0, 0.3]
+    assert ["tuned", "(validation)", f"{tuned['best']['score']:.2f}"] in [
+        line.split() for line in done.stdout.split("\n")
+    ]
+    assert len((tmp_path / "w" / "text.txt").read_text().splitlines()) == 20
+    assert run(changes=[]).stderr.count("is up to date") == 6
 
 
 def test_a_stage_that_fails_is_one_line_and_ends_the_run(run: Run, tmp_path: Path) -> None:

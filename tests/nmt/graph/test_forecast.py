@@ -144,3 +144,16 @@ def test_of_a_kind_that_is_not_timed_the_results_are_tried_all_the_same(recipe: 
     found = recipe.foretell(stages)
     assert found["mean"] == StageForecast(None, "unknown: nothing of it can be timed beforehand")
     assert found["text"].seconds
+
+
+def test_a_language_model_and_what_is_tuned_beside_it_are_foretold(recipe: Recipe) -> None:
+    stages = (
+        '[stages.data]\ndo = "prepare"\n[stages.model]\ndo = "train"\nneeds = ["data"]\n'
+        '[stages.target]\ndo = "prepare"\nneeds = ["data"]\nset.tokenizer.file = "{data}"\n'
+        'set.data.train_text = ["train.tgt"]\n[stages.lm]\ndo = "train"\nneeds = ["target"]\n'
+        '[stages.tuned]\ndo = "tune"\nneeds = ["model", "lm"]\n'
+        '[stages.text]\ndo = "translate"\nneeds = ["model", "lm", "tuned"]\n'
+    )
+    seconds = {name: forecast.seconds for name, forecast in recipe.foretell(stages).items()}
+    assert all(seconds.values())
+    assert seconds["tuned"] > seconds["text"] > 0, "it translates as much many times"

@@ -8,13 +8,18 @@ from nmt.errors import ConfigError, NmtError
 from nmt.graph.order import load_nodes, time_side_by_side, with_needs
 from nmt.graph.stage import Ingredients
 from nmt.graph.stage_kinds import KINDS
-from nmt.graph.translating_kinds import DistilStage, ScoreStage, TranslateStage
+from nmt.graph.translating_kinds import DistilStage, ScoreStage, TranslateStage, TuneStage
 from tests.nmt.graph.conftest import MakeNodes
 
 ROOT = Path(__file__).parents[3]
 DATA = '[stages.data]\ndo = "prepare"\n'
 MODEL = DATA + '[stages.model]\ndo = "train"\nneeds = ["data"]\n'
 BACK = '[stages.a]\ndo = "backtranslate"\nneeds = ["model"]\ntext = "train.src"\n'
+TEXT = '[stages.a]\ndo = "translate"\nneeds = ["model"]\n'
+LM = (
+    '[stages.text]\ndo = "prepare"\nset.data.train_text = ["train.tgt"]\n'
+    '[stages.lm]\ndo = "train"\nneeds = ["text"]\n[stages.a]\ndo = "average"\nneeds = ["lm"]\n'
+)
 
 
 def test_what_is_needed_comes_first_and_the_rest_stays_as_it_stands(nodes_of: MakeNodes) -> None:
@@ -83,7 +88,7 @@ WRONG = {
     '[stages.a]\ndo = "prepare"\nneeds = ["c"]\n[stages.b]\ndo = "prepare"\nneeds = ["a"]\n[stages.c]\ndo = "prepare"\n'
     'needs = ["b"]': "stages need each other in a circle: a needs c needs b needs a",
     MODEL + '[stages.a]\ndo = "translate"\nneeds = ["data"]': "a.needs: translate takes model and text and "
-    "memory, but data gives data",
+    "memory and language model and weights, but data gives data",
     MODEL + '[stages.a]\ndo = "translate"': "stages.a.needs: translate takes model, expected 1 stage that gives it",
     DATA.replace("data", "other")
     + DATA
@@ -106,6 +111,19 @@ WRONG = {
     MODEL
     + '[stages.a]\ndo = "vocabulary"\nneeds = ["model"]': "stages.a: vocabulary adds pieces, symbols or those of a "
     "text, found none of them",
+    MODEL + LM: "stages.a.needs: average takes model and data, but lm gives language model",
+    DATA + "set.training.seed = 2": "stages.data.set: prepare makes no use of training.seed",
+    MODEL + "set.data.max_pieces = 9": "stages.model.set: train makes no use of data.max_pieces",
+    MODEL + TEXT + "set.training.max_steps = 9": "stages.a.set: translate makes no use of training.max_steps",
+    MODEL + TEXT + "set.search.lm_weight = 0.5": "stages.a: set.search.lm_weight has no effect on this stage",
+    MODEL + TEXT + "set.search.memory_exact = true": "stages.a: set.search.memory_exact has no effect on this stage",
+    MODEL + TEXT + "lm_rescore = true": "stages.a: lm_rescore needs a language model",
+    MODEL + BACK + "set.search.batch_tokens = 9": "stages.a.set: backtranslate makes no use of search.batch_tokens",
+    MODEL
+    + BACK
+    + "set.data.drop_duplicates = false": "stages.a.set: backtranslate makes no use of data.drop_duplicates",
+    MODEL + TEXT.replace("translate", "tune") + "set.search.length_penalty = 0.5": "stages.a.set: tune makes no use of "
+    "search.length_penalty",
     MODEL + '[stages.a]\ndo = "average"\nneeds = ["model"]\nlast = 0': "stages.a: last = 0: input should be greater",
 }
 
@@ -133,6 +151,10 @@ def test_a_text_to_translate_and_a_reference_have_to_be_named() -> None:
         TranslateStage().files(Ingredients(Settings(), {}))
     with pytest.raises(ConfigError, match=r"^distil takes data or has a text, found neither$"):
         DistilStage().files(Ingredients(Settings(), {}))
+    with pytest.raises(
+        ConfigError, match=r"^data\.valid_src and data\.valid_tgt are not set: there is nothing to tune"
+    ):
+        TuneStage().files(Ingredients(Settings(), {}))
     with pytest.raises(ConfigError, match=r"^reference is not set, nor is data\.test_tgt: there is nothing to compare"):
         ScoreStage().files(Ingredients(Settings(), {}))
 
@@ -147,7 +169,8 @@ def test_the_recipe_that_is_shipped_and_that_of_the_page_can_be_run(tmp_path: Pa
         (tmp_path / "corpus" / name).touch()
     shipped = load_nodes(ROOT / "recipes/student-en-fr.toml", [f"data.root={tmp_path}/corpus"], tmp_path)
     assert [node.name for node in shipped][-1] == "scores"
-    assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt", "vocabulary", "memory"}
+    assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt", "vocabulary", "memory", "tune"}
     page = (ROOT / "docs/stages.md").read_text(encoding="utf-8")
-    (tmp_path / "page.toml").write_text(page.partition("```\n")[2].partition("```")[0], encoding="utf-8")
-    assert [node.name for node in load_nodes(tmp_path / "page.toml", [], tmp_path)][-1] == "scores"
+    _, whole, _, more, *_ = page.split("```\n")
+    (tmp_path / "page.toml").write_text(whole + more, encoding="utf-8")
+    assert [node.name for node in load_nodes(tmp_path / "page.toml", [], tmp_path)][-1] == "fused"

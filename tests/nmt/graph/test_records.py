@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from nmt.config import Settings, change_settings
 from nmt.graph.order import StageNode
-from nmt.graph.records import carry_out, look, size_of
+from nmt.graph.records import carry_out, digest_of, look, size_of
 from nmt.models.folder import LEXICON
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
 from tests.nmt.graph.conftest import MakeNodes
 
@@ -93,6 +95,15 @@ def recipe(nodes_of: MakeNodes, source: Path, toy_data: PreparedData, toy_model:
 
 
 ALL = ["prepare", "train", "translate", "score"]
+
+
+def test_data_are_the_same_where_a_rule_rejects_no_other_pair(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    for name, changes in {"looser": {"max_length_ratio": 7.0}, "stricter": {"max_characters": 15}}.items():
+        prepare(tmp_path / name, change_settings(toy_settings, "data", changes))
+    assert digest_of(tmp_path / "looser", "data") == digest_of(toy_data.folder, "data")
+    assert digest_of(tmp_path / "stricter", "data") != digest_of(toy_data.folder, "data")
 
 
 def test_what_is_done_is_not_repeated(recipe: Recipe, tmp_path: Path) -> None:

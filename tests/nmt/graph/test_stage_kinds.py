@@ -39,7 +39,7 @@ corrections = "train.src"
 [stages.text]
 do = "translate"
 needs = ["one", "two"]
-set.search = {beam_size = 2, carry_unknown = false, memory_pairs = 3}
+set.search = {beam_size = 2, carry_unknown = false}
 set.data.test_tag = "<a>"
 
 [stages.larger]
@@ -59,7 +59,38 @@ set.data.src_lang = "en"
 [stages.beside]
 do = "translate"
 needs = ["one", "known"]
-set.search = {memory_pairs = 3, memory_exact = false, lm_weight = 0.5}
+set.search = {memory_pairs = 3, memory_exact = false}
+
+[stages.target]
+do = "prepare"
+needs = ["data"]
+set.tokenizer.file = "{data}"
+set.data.train_text = ["train.tgt"]
+
+[stages.lm]
+do = "train"
+needs = ["target"]
+
+[stages.fused]
+do = "translate"
+needs = ["one", "lm"]
+lm_rescore = true
+set.search.lm_weight = 0.5
+
+[stages.tuned]
+do = "tune"
+needs = ["one", "two", "lm"]
+metric = "chrf"
+tag = "<a>"
+set.search = {beam_size = 2, batch_tokens = 500}
+
+[stages.best]
+do = "translate"
+needs = ["one", "two", "lm", "tuned"]
+
+[stages.best_alone]
+do = "translate"
+needs = ["one", "tuned"]
 
 [stages.back]
 do = "translate"
@@ -94,7 +125,9 @@ set.training.bleu_tokenizer = "char"
 
 
 def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Path) -> None:
-    nodes = nodes_of(STAGES)
+    nodes = nodes_of(STAGES, ["search.rescore_weight=0.5"])
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "tuned.json").write_text('{"best": {"lm_weight": 0.0, "length_penalty": 0.6, "score": 1.0}}')
     commands = {node.name: node.stage.command(node.given, Path("out"), Path("settings")) for node in nodes}
     shown = {
         name: " ".join(command).replace(f"{tmp_path}/w/", "").replace(f"{toy_text}/", "")
@@ -113,6 +146,14 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         "--on-bad-utf8 error",
         "known": "memory build one valid.src --output out --src-lang en --on-bad-utf8 error --on-bad-record error",
         "beside": f"translate one test.src --output out --memory known --memory-pairs 3 --no-memory-exact {device}",
+        "target": "prepare out --recipe settings",
+        "lm": "train target out --recipe settings",
+        "fused": f"translate one test.src --output out --lm lm --lm-rescore --lm-weight 0.5 {device}",
+        "tuned": "tune one --output out --ensemble two --lm lm --src valid.src --tgt valid.tgt --metric chrf --beam 2 "
+        f"--batch-tokens 500 --tag <a> {device}",
+        "best": "translate one test.src --output out --ensemble two --lm lm --length-penalty 0.6 --lm-weight 0.0 "
+        f"{device}",
+        "best_alone": f"translate one test.src --output out --length-penalty 0.6 {device}",
         "back": f"translate one text.txt --output out {device}",
         "synthetic": "backtranslate one train.tgt --output out --forward-model two --sample --top-k 10 "
         "--keep-share 0.8 --beam 3 --set data.max_repeats=2 --set data.drop_copies=false "
@@ -130,8 +171,15 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         ("training.seed=2", "one", True),
         ("model.hidden_size=32", "one", True),
         ("training.threads=2", "one", False),
+        ("training.checkpoint_every=7", "one", True),
         ("search.beam_size=3", "one", False),
         ("search.beam_size=3", "back", True),
+        ("search.beam_size=3", "tuned", True),
+        ("search.batch_tokens=300", "back", False),
+        ("search.batch_tokens=300", "tuned", False),
+        ("search.length_penalty=0.5", "best", False),
+        ("search.lm_weight=0.5", "best", False),
+        ("search.lm_weight=0.25", "fused", True),
         ("training.seed=2", "data", False),
         ("tokenizer.vocab_size=41", "data", True),
         ("data.test_tag='<b>'", "data", False),
