@@ -84,14 +84,13 @@ def prepare(
     """Clean parallel text, or text for a language model, train its tokenizer and write both to a folder for training.
 
     Files may be compressed (.gz .xz .bz2 .zst). An option is repeated for each further file, as in `--src a.en
-    --src b.en --tgt a.fr --tgt b.fr`, or names several by a pattern; these options override the recipe. An
-    interrupted run continues when the same command is called again, and several at once, by hand or under torchrun,
-    share the work.
+    --src b.en --tgt a.fr --tgt b.fr`, or names several by a pattern; these options override the recipe. Without a
+    recipe, there are as many pieces as suit the pairs. An interrupted run continues when the same command is called
+    again, and several at once, by hand or under torchrun, share the work.
 
     \b
     Examples:
-      nmt prepare data/en-fr --src train.en --tgt train.fr \\
-          --set tokenizer.vocab_size=6000
+      nmt prepare data/en-fr --src train.en --tgt train.fr
       nmt prepare data/en-fr --src "part-*.en.gz" --tgt "part-*.fr.gz" \\
           --valid-src dev.en --valid-tgt dev.fr
       nmt prepare data/en-fr --corpus memory.tmx --corpus "web-*.jsonl.zst" \\
@@ -120,6 +119,9 @@ def prepare(
     data = settings.data.model_copy(update=changes | {name: value for name, value in plain.items() if value})
     file = {"file": tokenizer.absolute()} if tokenizer else {}
     cutting = settings.tokenizer.model_copy(update=file)
+    is_free = not (recipe or text or cutting.file or cutting.src_file or "vocab_size" in cutting.model_fields_set)
+    if is_free and cutting.kind in ("unigram", "bpe"):
+        cutting = cutting.model_copy(update={"vocab_size": "auto"})
     settings = settings.model_copy(update={"data": data, "tokenizer": cutting})
     run_preparation(data_dir, settings, table=results, force=force, workers=workers)
 
@@ -151,6 +153,8 @@ def run_preparation(
 
 def _show(report: "PreparationReport", table: "Console") -> None:
     """Say what has been done."""
+    for choice in report.choices:
+        say(choice)
     for warning in report.warnings:
         warn(warning)
     if report.up_to_date:

@@ -71,7 +71,8 @@ def train(
 ) -> None:
     """Train a model, or continue the run that MODEL_DIR holds: a translation model of pairs, a language model of text.
 
-    Ctrl-C saves the state; the same command continues from there. Several processes train one model under torchrun.
+    Without a recipe, what is not set is chosen for so much text, and the reasons are printed. Ctrl-C saves the state;
+    the same command continues from there. Several processes train one model under torchrun.
 
     \b
     Examples:
@@ -188,12 +189,7 @@ def _resolved(
     from nmt.training.resolve import resolve_settings
 
     return resolve_settings(
-        data.settings,
-        model_dir,
-        recipe=recipe,
-        overrides=overrides,
-        pieces=data.pieces_of_epoch,
-        tokenizers=data.tokenizers,
+        data.settings, model_dir, recipe=recipe, overrides=overrides, corpus=data.size, tokenizers=data.tokenizers
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from nmt.config.section import Section
+from nmt.config.section import Expected, Section
 from nmt.text.vocab import SPACE_MARK, breaks_lines, fault_of_symbol, is_reserved
 
 
@@ -152,8 +152,11 @@ class TokenizerSettings(Section):
     """A tokenizer for the source alone; needs `tgt_file` as well, and `joint = false`."""
     tgt_file: Path | None = None
     """A tokenizer for the target alone."""
-    vocab_size: int = Field(default=8000, ge=16)
-    """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent."""
+    vocab_size: Annotated[
+        Annotated[int, Field(ge=16)] | Literal["auto"], Expected('a number of pieces, 16 or more, or "auto"')
+    ] = 8000
+    """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent. auto: as
+    many as suit the number of pairs, for unigram and bpe; so does `nmt prepare` with pairs where no recipe is given."""
     joint: bool = True
     """One model and vocabulary for both languages; false: one for each. A text alone has one."""
     character_coverage: float = Field(default=1.0, ge=0.98, le=1.0)
@@ -193,6 +196,8 @@ class TokenizerSettings(Section):
             yield "tokenizer.src_file and tgt_file are two tokenizers: they need tokenizer.joint = false"
         if self.file or self.src_file:  # these know their kind, and are not trained
             return
+        if self.vocab_size == "auto" and self.kind not in ("unigram", "bpe"):
+            yield f'tokenizer.vocab_size = "auto" is for unigram and bpe, found tokenizer.kind = "{self.kind}"'
         if self.byte_fallback and self.kind in ("word", "byte"):
             yield (
                 "tokenizer.byte_fallback cuts characters without a piece into bytes: it needs a tokenizer of the kind "

@@ -141,6 +141,11 @@ def warnings_of_idle(settings: Settings, *sections: str) -> list[str]:
     return lines
 
 
+def is_idle(settings: Settings, section: str, name: str) -> bool:
+    """Whether these settings make no use of one of them."""
+    return any(section == of and name in names and holds(settings) for of, names, holds, _ in _TABLE)
+
+
 def causes_of_idleness(section: str, name: str) -> tuple[str, ...]:
     """Say what makes no use of a setting."""
     return tuple(cause for of_section, names, _, cause in _TABLE if of_section == section and name in names)

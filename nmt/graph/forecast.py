@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -178,7 +178,7 @@ class _Rehearsal:
             model_dir,
             recipe=recipe,
             overrides=[f"training.parent={json.dumps(str(parent))}" for parent in parents],
-            pieces=round(data.pieces_of_epoch * growth),
+            corpus=replace(data.size, pieces=round(data.size.pieces * growth)),
             tokenizers=data.tokenizers,
         )
         epochs = math.ceil(settings.training.max_epochs * growth)
@@ -189,7 +189,7 @@ class _Rehearsal:
 
     def _time_steps(self, data: PreparedData | PreparedText, settings: Settings, model_dir: Path) -> float:
         training = settings.training
-        pieces = 1.0 if training.max_steps or training.time else data.pieces_of_epoch * training.max_epochs
+        pieces = 1.0 if training.max_steps or training.time else data.size.pieces * training.max_epochs
         tree = to_tree(settings, only_set=False)
         shape = {name: value for name, value in tree["training"].items() if name not in _IDLE}
         key = json.dumps([tree["model"], shape, len(data.tokenizers.src), len(data.tokenizers.tgt)])

@@ -16,6 +16,7 @@ from nmt.io.lines import Line, Pair
 from nmt.models.folder import ModelFolder, Vocabularies, build_either
 from nmt.prepare.inputs import Corpus, Inputs, exchanged, find_pairs, find_text
 from nmt.prepare.pipeline import prepare
+from nmt.prepare.tokenizing import vocabulary_size
 from nmt.prepared import PreparedData, PreparedText
 from nmt.text.tokenizer_training import VocabularyTooLargeError
 from nmt.text.vocab import EOS
@@ -91,7 +92,8 @@ def _write(path: Path, corpus: Corpus[Any], records: Iterable[Pair | Line]) -> N
 
 def prepare_some(folder: Path, cut: Cut) -> None:
     """Prepare it; a vocabulary that is too large for so little text is filled up with symbols that nobody writes."""
-    size = {"vocab_size": cut.settings.tokenizer.vocab_size}  # which is asked for then, and not as many as there are
+    # which is asked for then, and not as many as there are
+    size = {"vocab_size": vocabulary_size(cut.settings.tokenizer, round(cut.records / cut.share))}
     fillers = 0
     while True:
         symbols = *cut.settings.tokenizer.symbols, *(f"<unused{number}>" for number in range(fillers))

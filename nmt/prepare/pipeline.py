@@ -12,6 +12,7 @@ from typing import Any, Final, Generic
 import numpy as np
 
 from nmt.config import Settings
+from nmt.config.choices import vocabulary_for
 from nmt.config.effects import warnings_of_idle
 from nmt.corpus.base import R
 from nmt.corpus.hashes import Overlap
@@ -23,7 +24,7 @@ from nmt.prepare.blocks import REJECTIONS, BlockResult, Encoded, Fresh, Sifted, 
 from nmt.prepare.inputs import Corpus, Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind
 from nmt.prepare.stages import BLOCK_READ, OnProgress, StageProgress, Stages, by_column, encode
-from nmt.prepare.tokenizing import require_joint, resolve_tokenizer
+from nmt.prepare.tokenizing import require_joint, resolve_tokenizer, vocabulary_size
 from nmt.prepared.arrow import Ids, write_train, write_valid
 from nmt.prepared.manifest import (
     FORMAT_VERSION,
@@ -83,6 +84,8 @@ class Assembly(Generic[R]):
     """How many training records became validation records."""
     tokenizers: Mapping[str, Tokenizer]
     """By the columns."""
+    vocab_size: int
+    """What the setting came to."""
 
     def write(
         self, folder: Path, tokenizers: Path, inputs: tuple[InputRecord, ...], on_progress: OnProgress
@@ -107,12 +110,14 @@ class Assembly(Generic[R]):
                 with (encoded.folder / REJECTIONS).open("rb") as part:
                     shutil.copyfileobj(part, file)
         write_statistics(folder, statistics)
+        settings = prepared_sections(self.kind.settings)
+        settings["tokenizer"]["vocab_size"] = self.vocab_size
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             counts=self._count_all(train, valid),
             files=record_files(folder, {TRAIN: digest}),
             inputs=inputs,
-            settings=prepared_sections(self.kind.settings),
+            settings=settings,
         )
         write_manifest(folder, manifest)
         return manifest
@@ -218,6 +223,8 @@ class PreparationReport:
     folder: Path
     manifest: Manifest
     warnings: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    """What was left to choose, with its reason."""
     up_to_date: bool = False
     """The folder already held these data, and nothing was done."""
 
@@ -321,7 +328,7 @@ class _Preparation(Generic[R]):
             return PreparationReport(data_dir, existing, up_to_date=True)
         with shared(data_dir, key) as work, self.meet(work):
             stages = Stages(work, self.kind, self.inputs.train, self.on_progress, self.workers, self.block)
-            assembly, warnings = self._go_through(stages)
+            assembly, choices, warnings = self._go_through(stages)
             with locked(work / "result.lock"):
                 if not (work / MADE).exists():
                     assembly.write(work / "result", stages.tokenizers, records, self.on_progress)
@@ -332,7 +339,7 @@ class _Preparation(Generic[R]):
                     (work / MADE).touch()
             manifest = read_manifest(data_dir)
         idle = warnings_of_idle(settings, "data", "tokenizer")
-        return PreparationReport(data_dir, manifest, tuple(chain(idle, warnings)))
+        return PreparationReport(data_dir, manifest, tuple(chain(idle, warnings)), tuple(choices))
 
     def _refuse_replacing(self, data_dir: Path, records: tuple[InputRecord, ...], *, force: bool) -> None:
         """Refuse to replace what has come meanwhile, if it is not from another process that shared the work and died
@@ -358,8 +365,8 @@ class _Preparation(Generic[R]):
             "block": self.block,
         }
 
-    def _go_through(self, stages: Stages[R]) -> tuple[Assembly[R], list[str]]:
-        """Go through all stages but the last one; return its parts, and the warnings of the others."""
+    def _go_through(self, stages: Stages[R]) -> tuple[Assembly[R], list[str], list[str]]:
+        """Go through all stages but the last one; return its parts, and the choices and the warnings of the others."""
         kind, corpora = self.kind, self.inputs.train
         valid = self._read_valid()
         test = {"test": kind.read(self.inputs.test.source.records())} if self.inputs.test else {}
@@ -384,8 +391,14 @@ class _Preparation(Generic[R]):
         encoded = stages.encode(accepted, heldout, overlap())
         if not any(block.kept for block in encoded):
             raise DataError(f"no training {kind.noun} are left after encoding: {self._describe(*sifted, *encoded)}")
-        columns = by_column(kind, tokenizers)
-        return Assembly(kind, corpora, sifted, encoded, valid, len(heldout), columns), warnings
+        pairs, columns = accepted.total - len(heldout), by_column(kind, tokenizers)
+        size = vocabulary_size(kind.settings.tokenizer, pairs)
+        choices = []
+        if kind.settings.tokenizer.vocab_size == "auto" and not self.tokenizers:
+            choices.append(
+                f"tokenizer.vocab_size = {size}, chosen for {pairs:,} {kind.noun}: {vocabulary_for(pairs)[1]}"
+            )
+        return Assembly(kind, corpora, sifted, encoded, valid, len(heldout), columns, size), choices, warnings
 
     def _read_valid(self) -> list[ValidationRecords[R]]:
         """Read the validation sets, without records that have an empty text."""

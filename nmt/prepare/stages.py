@@ -343,13 +343,15 @@ class Stages(Generic[R]):
     def _train_tokenizers(self, folder: Path, accepted: Accepted[R], heldout: Fresh) -> list[str]:
         settings = self.kind.settings
         rng = np.random.default_rng((settings.data.seed, 1))
-        drawn = draw(rng, accepted.total - len(heldout), settings.tokenizer.max_training_lines)
+        total = accepted.total - len(heldout)
+        drawn = draw(rng, total, settings.tokenizer.max_training_lines)
 
         def masked() -> Iterator[tuple[str, ...]]:
             for _, records in accepted.read(Trained(drawn), heldout=heldout):
                 yield from zip(*self.kind.mask_train(self.kind.texts(records), None), strict=True)
 
-        return train_tokenizers(folder, settings.tokenizer, self.kind.tokenizer_texts(masked), tags=tags_of(settings))
+        texts = self.kind.tokenizer_texts(masked)
+        return train_tokenizers(folder, settings.tokenizer, texts, pairs=total, tags=tags_of(settings))
 
     def encode(self, accepted: Accepted[R], heldout: Fresh, overlap: Overlap) -> list[Encoded]:
         """Encode what is trained on: what is accepted and not held out; `overlap` is what models are judged by.

@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from nmt.config import Settings, TokenizerSettings
+from nmt.config.choices import vocabulary_for
 from nmt.errors import ConfigError, memory_limit
 from nmt.text.placeholders import PLACEHOLDERS
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer, find_tokenizer, tokenizer_files
@@ -102,12 +103,19 @@ def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[P
     return warnings
 
 
+def vocabulary_size(settings: TokenizerSettings, pairs: int) -> int:
+    """Say what `vocab_size` comes to for so many pairs, or lines."""
+    return vocabulary_for(pairs)[0] if settings.vocab_size == "auto" else settings.vocab_size
+
+
 def train_tokenizers(
-    folder: Path, settings: TokenizerSettings, texts: Mapping[str, Lines], *, tags: Sequence[str] = ()
+    folder: Path, settings: TokenizerSettings, texts: Mapping[str, Lines], *, pairs: int, tags: Sequence[str] = ()
 ) -> list[str]:
     """Train a model for each file that `texts` names, the joint one or one for each language; return warnings.
 
-    The tags of the corpora, see `tags_of`, are pieces of the vocabulary of the source.
+    Args:
+        pairs: How many there are, or lines.
+        tags: Those of the corpora, see `tags_of`, which are pieces of the vocabulary of the source.
     """
     warnings = []
     for name, lines in texts.items():
@@ -115,14 +123,14 @@ def train_tokenizers(
         if settings.kind != "word":  # there placeholders are words like others
             symbols = [symbol for kind, symbol in PLACEHOLDERS.items() if kind in settings.placeholders] + symbols
         sample = folder / f"{name}.sample" if memory_limit() is not None else None
-        model, warning = _train(name, settings, lines, tuple(dict.fromkeys(symbols)), sample)
+        model, warning = _train(name, settings, lines, tuple(dict.fromkeys(symbols)), sample, pairs)
         (folder / name).write_bytes(model)
         warnings += warning
     return warnings
 
 
 def _train(
-    name: str, settings: TokenizerSettings, lines: Lines, symbols: Sequence[str], sample: Path | None
+    name: str, settings: TokenizerSettings, lines: Lines, symbols: Sequence[str], sample: Path | None, pairs: int
 ) -> tuple[bytes, list[str]]:
     """Train a model; where `sample` is a file to use, in a process of its own."""
     train = partial(
@@ -134,16 +142,19 @@ def _train(
         symbols=symbols,
     )
     side = {JOINT_MODEL: "", SRC_MODEL: "source text: ", TGT_MODEL: "target text: "}[name]
+    size, is_chosen = vocabulary_size(settings, pairs), settings.vocab_size == "auto"
+    is_wanted = "vocab_size" in settings.model_fields_set and not is_chosen
     try:
-        model = train(lines(), vocab_size=settings.vocab_size)
+        model = train(lines(), vocab_size=size)
     except VocabularyTooLargeError as error:
-        if "vocab_size" in settings.model_fields_set:
+        if is_wanted:
             raise ConfigError(f"{side}{error}") from error
-        warning = f"{side}the corpus gives at most {error.largest} pieces, not the default {error.asked}: using these"
+        asked = f"the {'chosen' if is_chosen else 'default'} {error.asked}"
+        warning = f"{side}the corpus gives at most {error.largest} pieces, not {asked}: using these"
         return train(lines(), vocab_size=error.largest), [warning]
     except ConfigError as error:
         raise ConfigError(f"{side}{error}") from error
     found = len(Tokenizer(model))
-    if found == settings.vocab_size or "vocab_size" not in settings.model_fields_set:
+    if found == size or not is_wanted:
         return model, []
     return model, [f"{side}the corpus gives {found} pieces, not tokenizer.vocab_size = {settings.vocab_size}"]

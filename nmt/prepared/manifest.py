@@ -159,10 +159,14 @@ class Manifest(_Record):
     """The sections `data` and `tokenizer`."""
 
     def was_made_from(self, inputs: tuple[InputRecord, ...], settings: Settings) -> bool:
-        """Whether preparing `inputs` with `settings` would give the same data; where the inputs lie does not matter."""
+        """Whether preparing `inputs` with `settings` would give the same data; where the inputs lie does not matter,
+        nor, where the size of the vocabulary is "auto", which one it was."""
         mine = [(record.setting, record.sha256) for record in self.inputs]
         others = [(record.setting, record.sha256) for record in inputs]
-        return mine == others and without_paths(self.settings) == without_paths(prepared_sections(settings))
+        wanted = prepared_sections(settings)
+        if settings.tokenizer.vocab_size == "auto":
+            wanted["tokenizer"]["vocab_size"] = self.settings["tokenizer"]["vocab_size"]
+        return mine == others and without_paths(self.settings) == without_paths(wanted)
 
 
 def prepared_sections(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nmt.config import SearchSettings, Settings
+from nmt.config.choices import CorpusSize
 from nmt.config.load import as_stored, describe_misfit
 from nmt.errors import DataError
 from nmt.prepared.arrow import map_ids, read_texts
@@ -118,10 +119,11 @@ class PreparedData:
         return int(self.target_counts.sum())
 
     @property
-    def pieces_of_epoch(self) -> int:
-        """About how many of them an epoch has, by the weights of the corpora."""
+    def size(self) -> CorpusSize:
+        """How much there is to learn from; about how many pieces an epoch has, by the weights of the corpora."""
         seen = sum(corpus.weight * corpus.train for corpus in self.corpora)
-        return round(self.pieces * seen / len(self.train_src))
+        valid = sum(int(one.tgt.lengths.sum()) + len(one.tgt.lengths) for one in self.valid_sets)
+        return CorpusSize(len(self.train_src), round(self.pieces * seen / len(self.train_src)), valid)
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,9 @@ class PreparedText:
         return Tokenizers(self.tokenizer, self.tokenizer)
 
     @property
-    def pieces_of_epoch(self) -> int:
-        """All of them."""
-        return self.pieces
+    def size(self) -> CorpusSize:
+        """How much there is to learn from."""
+        return CorpusSize(len(self.train), self.pieces)
 
 
 def open_data(folder: Path) -> PreparedData | PreparedText:

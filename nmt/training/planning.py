@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from nmt.config import Settings, TrainingSettings
+from nmt.config.choices import GPU_BATCH, batch_for_gpu
 from nmt.errors import clock, counted
 from nmt.io.limits import container_memory
 from nmt.training.distributed import Ranks
@@ -18,12 +19,8 @@ from nmt.training.observers import LOG, METRICS
 from nmt.training.update import Schedule
 
 _MOST_STEPS: Final = 2**40
-_GPU_TOKENS: Final = 16_000
-"""Token budget of a batch with which a GPU computes most of the time."""
 _IDLE_TOKENS: Final = 4000
 """Of a batch: with fewer, a GPU waits for the host that launches its kernels."""
-_FEWEST_BATCHES: Final = 500
-"""Of an epoch: larger batches are fewer updates, and these are what a model learns by."""
 _BYTES_OF_A_PARAMETER: Final = 20
 """Beside training: a checkpoint as it is written, 12 bytes, and what validation makes of the weights."""
 
@@ -157,11 +154,10 @@ def suited_to_gpu(
 ) -> Settings:
     """Choose the size of a batch for a new run on a GPU whose epochs have so many target pieces, unless it is set; of
     several processes, the first one tells whether the run has `begun` before."""
-    training, tokens = settings.training, min(_GPU_TOKENS, pieces // _FEWEST_BATCHES)
+    training, (tokens, why) = settings.training, batch_for_gpu(pieces)
     (told,) = ranks.from_first((float(begun),))
     if told or "batch_tokens" in training.model_fields_set or tokens <= training.batch_tokens:
         return settings
-    why = "which keep it busy" if tokens == _GPU_TOKENS else f"so that an epoch has {_FEWEST_BATCHES} batches"
     on_message(f"training.batch_tokens is not set: {tokens:,} on a GPU, {why}")
     changed = training.model_copy(update={"batch_tokens": tokens})
     return settings.model_copy(update={"training": changed})
@@ -197,7 +193,7 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
     if gpu_tokens is not None and gpu_tokens < _IDLE_TOKENS:
         yield (
             f"a GPU that gets {gpu_tokens:,} pieces at a time waits for most of a step: where the data are large, "
-            f"batches of {_IDLE_TOKENS:,} to {_GPU_TOKENS:,} and a higher training.learning_rate train faster"
+            f"batches of {_IDLE_TOKENS:,} to {GPU_BATCH:,} and a higher training.learning_rate train faster"
         )
     if gpu_tokens is not None:
         yield "a continued run ends like an unbroken one, on a GPU as far as its libraries repeat their last bits"

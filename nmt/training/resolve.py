@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+
 from nmt.config import Settings, TrainingSettings, load_settings
+from nmt.config.choices import CorpusSize, choose_settings
 from nmt.config.load import fit_settings, to_tree
-from nmt.errors import ConfigError, ModelError
+from nmt.errors import ConfigError, ModelError, counted
 from nmt.models.folder import CONFIG, check_hashes, load_own_tokenizers, read_settings
 from nmt.prepared.manifest import prepared_sections, without_paths
 from nmt.text.tokenizer import Tokenizer, Tokenizers
@@ -65,19 +68,20 @@ def resolve_settings(
     *,
     recipe: Path | None,
     overrides: Sequence[str],
-    pieces: int = 0,
+    corpus: CorpusSize | None = None,
     tokenizers: Tokenizers | None = None,
 ) -> tuple[Settings, list[str]]:
     """Merge what the data was prepared with, the run in `model_dir` if there is one, the recipe and the overrides; and
-    the settings of the parent whose weights a new run begins with.
+    the settings of the parent whose weights a new run begins with. Of one that begins with nothing, and without a
+    recipe, what is not set is chosen by the size of the corpus.
 
     Args:
-        pieces: Target pieces of an epoch.
+        corpus: How much there is to learn from; None: nothing is chosen.
         tokenizers: Those of the data; None: those of the run, or where there is a parent, its own.
 
     Returns:
         The settings, and a line for each setting that differs from those the run was begun with, or from the parent's,
-        and says from which.
+        and says from which; or was chosen, and says why.
 
     Raises:
         ConfigError: The data are others than those the run was begun on, a tokenizer setting that was given differs
@@ -89,9 +93,14 @@ def resolve_settings(
     if not begun and settings.training.parent:
         parent = _read_parent(settings.training.parent, kind=prepared.model.kind)
         known = tokenizers is None or load_own_tokenizers(settings.training.parent).files == tokenizers.files
-        suited = _after(parent, prepared, pieces, share_of_rate=_SHARE_OF_RATE if known else 1.0)
+        suited = _after(
+            parent, prepared, corpus.pieces if corpus else 0, share_of_rate=_SHARE_OF_RATE if known else 1.0
+        )
         settings = load_settings(recipe, overrides, base=suited)
         reasons = _reasons(parent, suited, settings)
+    elif not begun and not recipe and corpus and settings.model.kind == prepared.model.kind == "translation":
+        settings, chosen = choose_settings(corpus, settings, on_gpu=_will_use_gpu(settings))
+        reasons = [f"chosen for {counted(corpus.pairs, 'pair')}, as there is no recipe; --set wins:", *chosen]
     if begun:
         settings = _with_beginnings_of(begun, settings)
     for name, (old, new) in _asked_of_the_tokenizer(prepared, settings).items():
@@ -176,6 +185,10 @@ def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str
     ]
 
 
+def _will_use_gpu(settings: Settings) -> bool:
+    return settings.training.device != "cpu" and torch.cuda.is_available()
+
+
 def _data_of(settings: Settings) -> tuple[object, ...]:
     """Return what tells data from others; where their files lie does not, and their content is compared later on."""
     valid = [getattr(settings.data, name) for name in _VALIDATION]
@@ -193,6 +206,7 @@ def _asked_of_the_tokenizer(prepared: Settings, settings: Settings) -> dict[str,
             same = old == new
         else:
             same = given is not None and name.partition(".")[2] in _OF_TRAINING
+            same |= name == "tokenizer.vocab_size" and settings.tokenizer.vocab_size == "auto"
         if same:
             del found[name]
     return found

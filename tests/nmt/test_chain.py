@@ -76,7 +76,7 @@ def test_what_is_left_open_of_the_search_is_as_the_model_has_it(
 
 def test_the_tokenizer_of_the_data_has_to_have_the_tag_of_the_test_text(tmp_path: Path) -> None:
     tokenizer = TokenizerSettings(kind="char", symbols=("<a>",), joint=False)
-    train_tokenizers(tmp_path, tokenizer, {SRC_MODEL: lambda: iter(["ab"]), TGT_MODEL: lambda: iter(["cd"])})
+    train_tokenizers(tmp_path, tokenizer, {SRC_MODEL: lambda: iter(["ab"]), TGT_MODEL: lambda: iter(["cd"])}, pairs=1)
     check_test_tag(tmp_path, Settings())
     check_test_tag(tmp_path, load_settings(overrides=["data.test_tag=<a>"]))
     with pytest.raises(ConfigError, match=r"^data\.test_tag: the model knows no tag <b>; it has <a>$"):

@@ -234,12 +234,6 @@ def test_other_settings_need_force(folder: Path) -> None:
     assert prepare("--set", "data.max_pieces=99", "--force").exit_code == 0
 
 
-def test_a_reduced_vocabulary_is_a_warning(folder: Path) -> None:
-    result = nmt("data", "--src", "train.en", "--tgt", "train.fr")
-    assert result.exit_code == 0
-    assert result.stderr.startswith("warning: the corpus gives at most ")
-
-
 def test_a_stage_has_nothing_of_the_one_before_it_on_the_bar() -> None:
     bar = Progress(disable=True)
     show = show_stages(bar)
@@ -360,3 +354,25 @@ def test_nothing_heavy_is_imported_with_the_command() -> None:
         check=True,
     )
     assert done.stdout == "[]\n"
+
+
+def test_the_size_of_the_vocabulary_follows_from_the_pairs_unless_it_is_set_or_there_is_a_recipe(folder: Path) -> None:
+    text = ("--src", "train.en", "--tgt", "train.fr")
+    found = nmt("data", *text)
+    line, reduced, _ = found.stderr.splitlines()
+    assert line.startswith("tokenizer.vocab_size = 500, chosen for 33 pairs: between 500 for 100 pairs (on paper) and ")
+    assert re.fullmatch(r"warning: the corpus gives at most \d+ pieces, not the chosen 500: using these", reduced)
+    assert json.loads(Path("data/manifest.json").read_text())["settings"]["tokenizer"]["vocab_size"] == 500
+    assert "up to date" in nmt("data", *text).stderr
+    assert "chosen" not in nmt("byword", *text, "--set", "tokenizer.kind=word").stderr
+    Path("r.toml").write_text("[data]\nseed = 2\n")
+    assert "not the default 8000" in nmt("recipe", *text, "--recipe", "r.toml").stderr
+    assert "up to date" in nmt("recipe", *text, "--set", "data.seed=2").stderr, "as it was prepared before"
+
+
+def test_only_subwords_have_a_size_that_follows_from_the_pairs(folder: Path) -> None:
+    refused = nmt(
+        "data", "--src", "a", "--tgt", "b", "--set", "tokenizer.kind=word", "--set", "tokenizer.vocab_size=auto"
+    )
+    message = 'tokenizer.vocab_size = "auto" is for unigram and bpe, found tokenizer.kind = "word"'
+    assert (refused.exit_code, refused.stderr) == (1, f"error: settings: tokenizer: {message}\n")

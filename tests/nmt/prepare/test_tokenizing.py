@@ -18,7 +18,9 @@ TGT = [f"le {name} voit" for name in NAMES]
 def train(folder: Path, **settings: object) -> tuple[Tokenizers, list[str]]:
     tokenizer = TokenizerSettings.model_validate(settings)
     both: dict[str, list[str]] = {JOINT_MODEL: [*SRC, *TGT]} if tokenizer.joint else {SRC_MODEL: SRC, TGT_MODEL: TGT}
-    warnings = train_tokenizers(folder, tokenizer, {name: partial(iter, lines) for name, lines in both.items()})
+    warnings = train_tokenizers(
+        folder, tokenizer, {name: partial(iter, lines) for name, lines in both.items()}, pairs=18
+    )
     return load_tokenizers(folder), warnings
 
 
@@ -269,7 +271,7 @@ def test_a_placeholder_is_a_word_like_others_to_a_tokenizer_of_words(tmp_path: P
 def test_symbols_and_tags_are_pieces_of_a_trained_tokenizer(tmp_path: Path, kind: Kind) -> None:
     settings = TokenizerSettings(kind=kind, symbols=("<b>",), placeholders=("number",), vocab_size=40)
     texts = {JOINT_MODEL: partial(iter, [*SRC, *TGT])}
-    train_tokenizers(tmp_path, settings, texts, tags=["<news>", "<b>"])
+    train_tokenizers(tmp_path, settings, texts, pairs=18, tags=["<news>", "<b>"])
     tokenizers = load_tokenizers(tmp_path)
     expected = {"word": ["\u2581<b>", "\u2581<news>"]}.get(kind, ["[NUM]", "<b>", "<news>"])
     assert tokenizers.src.pieces[4 : 4 + len(expected)] == expected
@@ -278,7 +280,7 @@ def test_symbols_and_tags_are_pieces_of_a_trained_tokenizer(tmp_path: Path, kind
 def test_tags_are_pieces_of_the_source_alone(tmp_path: Path) -> None:
     texts = {SRC_MODEL: partial(iter, SRC), TGT_MODEL: partial(iter, TGT)}
     settings = TokenizerSettings(kind="char", joint=False, symbols=("<b>",))
-    train_tokenizers(tmp_path, settings, texts, tags=["<news>"])
+    train_tokenizers(tmp_path, settings, texts, pairs=18, tags=["<news>"])
     tokenizers = load_tokenizers(tmp_path)
     assert (tokenizers.src.symbols, tokenizers.tgt.symbols) == ({"<b>", "<news>"}, {"<b>"})
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nmt.config import Settings, change_settings, load_settings
+from nmt.config.choices import CorpusSize
 from nmt.errors import ConfigError, ModelError
 from nmt.models.folder import CONFIG, WEIGHTS, ModelFolder, load_either, model_tensors, read_vocabularies
 from nmt.models.seq2seq import Seq2Seq
@@ -195,13 +196,15 @@ def test_a_run_goes_on_without_its_parent_as_if_never_stopped_and_its_card_names
 def test_settings_are_those_of_the_parent_but_for_a_gentler_schedule(toy_model: Path, tmp_path: Path) -> None:
     prepared = load_settings(overrides=["data.seed=9", "tokenizer.vocab_size=50"])
     overrides = [f"training.parent={toy_model}", "training.max_epochs=3"]
-    settings, changes = resolve_settings(prepared, tmp_path, recipe=None, overrides=overrides, pieces=9000)
+    settings, changes = resolve_settings(
+        prepared, tmp_path, recipe=None, overrides=overrides, corpus=CorpusSize(100, 9000)
+    )
     assert (settings.model.hidden_size, settings.training.batch_tokens, settings.data.seed) == (64, 150, 9)
     assert (settings.training.learning_rate, settings.training.warmup_steps) == (0.0025, 60)
     assert (settings.training.validate_every, settings.training.patience, settings.training.max_epochs) == (60, 5, 3)
     reason = "a quarter of the parent's peak: more would forget what the parent knows"
     assert changes[0] == f"unlike the parent: training.learning_rate: 0.01 -> 0.0025, {reason}"
-    few = resolve_settings(prepared, tmp_path, recipe=None, overrides=overrides, pieces=9)[0].training
+    few = resolve_settings(prepared, tmp_path, recipe=None, overrides=overrides, corpus=CorpusSize(1, 9))[0].training
     assert (few.warmup_steps, few.validate_every) == (1, 50)
 
 
@@ -215,10 +218,16 @@ def test_settings_are_those_of_the_parent_but_for_a_gentler_schedule(toy_model: 
 )
 def test_how_often_a_run_validates_is_said_as_it_is(toy_model: Path, tmp_path: Path, pieces: int, told: str) -> None:
     overrides = [f"training.parent={toy_model}"]
-    _, changes = resolve_settings(load_settings(), tmp_path, recipe=None, overrides=overrides, pieces=pieces)
+    _, changes = resolve_settings(
+        load_settings(), tmp_path, recipe=None, overrides=overrides, corpus=CorpusSize(1, pieces)
+    )
     assert any(change.endswith(f"validate_every: {told}") for change in changes), changes
     _, changes = resolve_settings(
-        load_settings(), tmp_path, recipe=None, overrides=[*overrides, "training.batch_tokens=50"], pieces=9000
+        load_settings(),
+        tmp_path,
+        recipe=None,
+        overrides=[*overrides, "training.batch_tokens=50"],
+        corpus=CorpusSize(100, 9000),
     )
     assert any(change.endswith("-> 60, about once an epoch of the parent's batches") for change in changes)
 
@@ -232,7 +241,7 @@ def test_a_language_model_validates_about_once_an_epoch_of_its_segments(
         tmp_path,
         recipe=None,
         overrides=[f"training.parent={toy_language_model}", "training.best_by=loss"],
-        pieces=120 * usual.segment_rows * usual.segment_steps,
+        corpus=CorpusSize(1, 120 * usual.segment_rows * usual.segment_steps),
     )
     assert settings.training.validate_every == 120
 

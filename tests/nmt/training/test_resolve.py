@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from nmt.config import Settings, load_settings, to_toml
+from nmt.config.choices import CorpusSize
 from nmt.errors import ConfigError
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, Tokenizers
 from nmt.text.tokenizer_training import train_tokenizer
@@ -178,3 +179,27 @@ def test_another_tokenizer_file_is_refused(tmp_path: Path) -> None:
     prepared = load_settings(overrides=["data.root=/texts", "tokenizer.file=models/general"])
     with pytest.raises(ConfigError, match=r"^tokenizer\.file is 'models/other', but the data was prepared with 'model"):
         resolve_settings(prepared, tmp_path, recipe=None, overrides=["tokenizer.file=models/other"])
+
+
+def test_without_a_recipe_a_new_run_has_what_suits_the_corpus_and_keeps_it(tmp_path: Path) -> None:
+    settings, lines = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[], corpus=CorpusSize(1_000, 21_908))
+    assert (settings.training.max_epochs, settings.training.batch_tokens) == (40, 640)
+    assert lines[0] == "chosen for 1,000 pairs, as there is no recipe; --set wins:"
+    assert 5 < len(lines) < 11
+    begin_run(tmp_path, settings)
+    more = CorpusSize(10**6, 10**7)
+    assert resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[], corpus=more) == (settings, [])
+
+
+def test_a_run_of_a_recipe_or_of_a_language_model_has_nothing_chosen_for_it(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("[training]\nseed = 3\n")
+    corpus, text = CorpusSize(1_000, 21_908), load_settings(overrides=["model.kind=lm"], base=PREPARED)
+    for prepared, recipe in ((PREPARED, tmp_path / "r.toml"), (text, None)):
+        settings, lines = resolve_settings(prepared, tmp_path, recipe=recipe, overrides=[], corpus=corpus)
+        assert (settings.training.max_epochs, settings.training.batch_tokens, lines) == (12, 800, [])
+
+
+def test_a_recipe_may_leave_the_size_of_the_vocabulary_to_the_data(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('[tokenizer]\nvocab_size = "auto"\n')
+    settings, _ = resolve_settings(PREPARED, tmp_path, recipe=tmp_path / "r.toml", overrides=[])
+    assert settings.tokenizer.vocab_size == 500

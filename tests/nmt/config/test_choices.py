@@ -1,0 +1,104 @@
+"""What is chosen for a corpus, at each size that was run and at those that are on paper."""
+
+import pytest
+
+from nmt.config import Settings, load_settings
+from nmt.config.choices import CorpusSize, choose_settings, vocabulary_for
+
+MULTI30K = CorpusSize(28_995, 486_574, 17_000)
+
+
+def choose(corpus: CorpusSize, *overrides: str, on_gpu: bool = False) -> Settings:
+    return choose_settings(corpus, load_settings(None, overrides), on_gpu=on_gpu)[0]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "pieces"),
+    [
+        (20, 500),
+        (900, 1400),
+        (1_000, 1500),
+        (3_000, 2000),
+        (5_000, 2700),
+        (10_000, 4000),
+        (28_995, 6000),
+        (158_421, 8000),
+        (1_000_000, 16_000),
+        (20_000_000, 32_000),
+        (10**9, 32_000),
+    ],
+)
+def test_a_vocabulary_grows_with_the_pairs(pairs: int, pieces: int) -> None:
+    assert vocabulary_for(pairs)[0] == pieces
+
+
+def test_the_reason_names_the_runs_on_both_sides_and_says_which_were_none() -> None:
+    assert vocabulary_for(5_000)[1] == "between 2,000 for 3,000 pairs and 4,000 for 10,000 pairs"
+    assert vocabulary_for(500)[1] == "between 500 for 100 pairs (on paper) and 1,500 for 1,000 pairs"
+
+
+@pytest.mark.parametrize(
+    ("corpus", "dropout", "batch", "epochs", "warmup", "every"),
+    [
+        (CorpusSize(1_000, 21_908, 22_000), 0.3, 640, 40, 400, 258),
+        (CorpusSize(3_000, 56_836, 22_000), 0.3, 640, 30, 400, 258),
+        (CorpusSize(5_000, 96_664, 22_000), 0.3, 640, 25, 400, 258),
+        (MULTI30K, 0.3, 640, 12, 400, 760),
+        (CorpusSize(158_421, 1_764_394, 24_000), 0.2, 1600, 6, 400, 1102),
+        (CorpusSize(1_000_000, 27_000_000, 50_000), 0.1, 4000, 5, 675, 2000),
+        (CorpusSize(20_000_000, 540_000_000, 70_000), 0.1, 4000, 3, 4000, 2000),
+    ],
+)
+def test_each_size_has_what_did_well_with_it(
+    corpus: CorpusSize, dropout: float, batch: int, epochs: int, warmup: int, every: int
+) -> None:
+    chosen = choose(corpus)
+    training = chosen.training
+    assert (chosen.model.hidden_size, chosen.model.embedding_size, chosen.model.dropout) == (512, 256, dropout)
+    assert (training.batch_tokens, training.max_epochs, training.learning_rate) == (batch, epochs, 0.002)
+    assert (training.warmup_steps, training.validate_every) == (warmup, every)
+
+
+def test_what_is_set_stays_and_the_rest_follows_from_it() -> None:
+    given = ("model.hidden_size=64", "training.batch_tokens=1280", "training.max_epochs=2", "training.learning_rate=1")
+    chosen = choose(MULTI30K, *given)
+    assert (chosen.model.hidden_size, chosen.model.embedding_size, chosen.training.learning_rate) == (64, 32, 1.0)
+    assert (chosen.training.batch_tokens, chosen.training.max_epochs) == (1280, 2)
+    assert chosen.training.warmup_steps == 380, "half of 760 steps"
+    assert chosen.training.validate_every == 152, "a fifth of them"
+
+
+def test_every_choice_is_a_line_with_its_reason_and_nothing_else_is() -> None:
+    lines = choose_settings(MULTI30K, load_settings(None, ["model.dropout=0.2"]), on_gpu=False)[1]
+    assert lines == [
+        "model.hidden_size = 512: the cells of all measured runs",
+        "model.embedding_size = 256: half of the cells",
+        "training.batch_tokens = 640: small ones are more updates",
+        "training.learning_rate = 0.002: the peak of all measured runs",
+        "training.max_epochs = 12: between 20 for 10,000 pairs and 12 for 29,000 pairs",
+        "training.warmup_steps = 400: that of all measured runs",
+        "training.validate_every = 760: about once an epoch",
+    ]
+
+
+def test_a_choice_that_would_have_no_effect_is_not_made() -> None:
+    for override in ("training.max_steps=100", "training.time='20m'"):
+        assert "max_epochs" not in choose(MULTI30K, override).training.model_fields_set
+
+
+def test_a_run_of_so_much_time_is_validated_before_its_length_is_known() -> None:
+    training = choose(MULTI30K, "training.time='2m'").training
+    assert (training.warmup_steps, training.validate_every) == (400, 500)
+
+
+def test_long_sentences_get_larger_batches() -> None:
+    assert choose(CorpusSize(1_000, 100_000)).training.batch_tokens == 1600, "16 of 100 pieces"
+
+
+def test_a_gpu_gets_larger_batches_and_where_there_is_much_text_a_larger_model() -> None:
+    chosen = choose(CorpusSize(1_000_000, 27_000_000), on_gpu=True)
+    assert (chosen.model.hidden_size, chosen.model.embedding_size) == (1024, 512)
+    assert (chosen.training.batch_tokens, chosen.training.learning_rate) == (16_000, 0.001)
+    chosen = choose(MULTI30K, on_gpu=True)
+    assert (chosen.model.hidden_size, chosen.training.batch_tokens) == (512, 973)
+    assert choose(CorpusSize(1_000, 20_000), on_gpu=True).training.batch_tokens == 640
