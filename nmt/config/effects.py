@@ -89,9 +89,21 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
     ("training", ("plateau_patience",), lambda s: s.training.schedule != "plateau", 'a schedule other than "plateau"'),
     (
         "training",
-        ("decay_after_epochs", "decay_factor"),
+        ("decay_after_epochs",),
         lambda s: s.training.schedule != "epoch_decay",
         'a schedule other than "epoch_decay"',
+    ),
+    (
+        "training",
+        ("decay_after_steps", "decay_every_steps"),
+        lambda s: s.training.schedule != "step_decay",
+        'a schedule other than "step_decay"',
+    ),
+    (
+        "training",
+        ("decay_factor",),
+        lambda s: s.training.schedule not in ("epoch_decay", "step_decay"),
+        'a schedule other than "epoch_decay" and "step_decay"',
     ),
     (
         "training",

@@ -102,16 +102,22 @@ class TrainingSettings(Section):
     """Weight decay: decoupled for adamw, an L2 penalty for adam and sgd."""
     momentum: Rate = 0.0
     """Momentum of sgd."""
-    schedule: Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"] = "cosine"
-    """What follows the warm-up: nothing, 1/sqrt(step), cosine to zero, halving on plateaus, a factor for each epoch."""
+    schedule: Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay", "step_decay"] = "cosine"
+    """What follows the warm-up: nothing, 1/sqrt(step), cosine to zero, halving on plateaus, a factor for each epoch or
+    for so many steps."""
     warmup_steps: int = Field(default=400, ge=0)
     """Steps in which the learning rate rises linearly from zero."""
     plateau_patience: int = Field(default=2, ge=1)
     """Validations without a better loss before the plateau schedule halves the rate."""
     decay_after_epochs: int = Field(default=4, ge=0)
     """Epochs at the full learning rate before epoch_decay lowers it."""
+    decay_after_steps: int = Field(default=8000, ge=0)
+    """Steps at the full learning rate, warm-up included, before step_decay lowers it."""
+    decay_every_steps: int = Field(default=1000, ge=1)
+    """Steps from there to the next time that step_decay lowers it."""
     decay_factor: float = Field(default=0.5, gt=0.0, le=1.0)
-    """What the rate is multiplied by at the start of every later epoch (epoch_decay schedule only)."""
+    """What the rate is multiplied by each time: at the start of every later epoch, or after so many steps (schedules
+    epoch_decay and step_decay only)."""
     clip_norm: float = Field(default=1.0, ge=0.0)
     """Largest global norm of the gradient; 0: no clipping."""
     clip_value: float = Field(default=0.0, ge=0.0, le=1e30)

@@ -378,14 +378,10 @@ class _Run:
                 steps = training.max_steps or state.step + left
             state.horizon = replace(wanted, steps=steps)
         steps, warmup = state.horizon.steps, training.warmup_steps
-        return Schedule(
-            training.schedule,
-            training.learning_rate,
-            min(warmup, steps // 10) if seconds or training.parent else warmup,
-            steps,
-            training.decay_after_epochs,
-            training.decay_factor,
-        )
+        warmup = min(warmup, steps // 10) if seconds or training.parent else warmup
+        by_epoch = training.decay_after_epochs, training.decay_factor
+        by_step = training.decay_after_steps, training.decay_every_steps
+        return Schedule(training.schedule, training.learning_rate, warmup, steps, *by_epoch, *by_step)
 
     def _steps_within(self, state: TrainingState, seconds: int) -> int:
         """Measure how many steps the run has if it is to take so long in all."""

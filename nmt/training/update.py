@@ -27,7 +27,7 @@ from nmt.training.loss_scale import LossScale
 from nmt.training.state import Carry
 from nmt.training.threads import Threads
 
-ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
+ScheduleKind = Literal["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay", "step_decay"]
 
 _DIVIDING: Final = "cuda"
 """Where the fused optimisers divide gradients by `grad_scale` while they read them, in the pass that is made anyway."""
@@ -45,6 +45,8 @@ class Schedule:
     total_steps: int
     decay_after_epochs: int = 0
     decay_factor: float = 1.0
+    decay_after_steps: int = 0
+    decay_every_steps: int = 1
 
     def rate(self, step: int, *, halvings: int = 0, epoch: int = 0) -> float:
         """Return the rate of update number `step`, counted from 1, after `halvings` plateaus and `epoch` epochs."""
@@ -58,6 +60,9 @@ class Schedule:
             return self.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         if self.kind == "epoch_decay":  # Zaremba et al., 2015, sec. 4.1
             return self.peak * self.decay_factor ** max(0, epoch + 1 - self.decay_after_epochs)
+        if self.kind == "step_decay":  # Wu et al., 2016, sec. 8.3
+            times = 1 + (step - 1 - self.decay_after_steps) // self.decay_every_steps
+            return self.peak * self.decay_factor ** max(0, times)
         return self.peak * 0.5**halvings
 
 

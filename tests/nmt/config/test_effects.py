@@ -45,8 +45,16 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
         ),
         (["training.plateau_patience=9"], 'a schedule other than "plateau" makes no use of training.plateau_patience'),
         (
-            ["training.decay_factor=0.8", "training.decay_after_epochs=9"],
-            'a schedule other than "epoch_decay" makes no use of training.decay_after_epochs, training.decay_factor',
+            ["training.decay_after_epochs=9"],
+            'a schedule other than "epoch_decay" makes no use of training.decay_after_epochs',
+        ),
+        (
+            ["training.schedule=epoch_decay", "training.decay_after_steps=9", "training.decay_every_steps=9"],
+            'a schedule other than "step_decay" makes no use of training.decay_after_steps, training.decay_every_steps',
+        ),
+        (
+            ["training.decay_factor=0.8"],
+            'a schedule other than "epoch_decay" and "step_decay" makes no use of training.decay_factor',
         ),
         (["training.max_steps=9", "training.max_epochs=2"], "a run of training.max_steps makes no use of"),
         (["training.noise_kinds=['typos']"], "training.noise = 0 makes no use of training.noise_kinds"),

@@ -227,7 +227,7 @@ def test_the_norm_is_reported_as_it_was_before_any_clipping() -> None:
     assert clipped.item() == pytest.approx(free.item())
 
 
-KINDS: list[ScheduleKind] = ["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay"]
+KINDS: list[ScheduleKind] = ["constant", "inverse_sqrt", "cosine", "plateau", "epoch_decay", "step_decay"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -238,7 +238,7 @@ def test_the_rate_rises_linearly_to_its_peak(kind: ScheduleKind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_warm_up_the_first_step_has_a_positive_rate(kind: ScheduleKind) -> None:
-    rate = Schedule(kind, peak=0.8, warmup_steps=0, total_steps=100).rate(1)
+    rate = Schedule(kind, peak=0.8, warmup_steps=0, total_steps=100, decay_after_steps=1).rate(1)
     assert rate == pytest.approx(0.8, rel=1e-3)
 
 
@@ -331,6 +331,16 @@ def test_every_pass_after_the_first_few_lowers_the_rate() -> None:
 def test_without_passes_at_the_full_rate_the_first_one_is_lower_already() -> None:
     schedule = Schedule("epoch_decay", 1.2, warmup_steps=0, total_steps=9, decay_after_epochs=0, decay_factor=1 / 1.2)
     assert schedule.rate(1, epoch=0) == pytest.approx(1.0)
+
+
+def test_the_rate_falls_after_some_steps_and_then_every_few() -> None:
+    decay = {"decay_factor": 0.5, "decay_after_steps": 4, "decay_every_steps": 2}
+    schedule = Schedule("step_decay", 0.8, warmup_steps=2, total_steps=9, **decay)
+    assert [schedule.rate(step) for step in range(1, 10)] == [0.4, 0.8, 0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.1]
+
+
+def test_a_factor_for_so_many_steps_knows_no_passes() -> None:
+    assert Schedule("step_decay", 0.8, 0, 9, decay_factor=0.5, decay_after_steps=5).rate(5, epoch=7) == 0.8
 
 
 def test_other_schedules_know_no_passes() -> None:
