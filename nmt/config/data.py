@@ -157,6 +157,8 @@ class TokenizerSettings(Section):
     ] = 8000
     """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent. auto: as
     many as suit the number of pairs, for unigram and bpe; so does `nmt prepare` with pairs where no recipe is given."""
+    tgt_vocab_size: int | None = Field(default=None, ge=16)
+    """Pieces of the vocabulary of the target, where it has one of its own (`joint = false`); unset: `vocab_size`."""
     joint: bool = True
     """One model and vocabulary for both languages; false: one for each. A text alone has one."""
     character_coverage: float = Field(default=1.0, ge=0.98, le=1.0)

@@ -128,10 +128,16 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
         lambda s: any((s.data.valid_src, s.data.validation, s.data.valid_text)),
         "a preparation with validation text",
     ),
-    ("tokenizer", ("character_coverage", "max_training_lines"), _has_tokenizer, "a tokenizer from a file"),
+    ("tokenizer", ("tgt_vocab_size",), lambda s: s.tokenizer.joint, "tokenizer.joint = true"),
     (
         "tokenizer",
-        ("vocab_size", "character_coverage", "max_training_lines"),
+        ("tgt_vocab_size", "character_coverage", "max_training_lines"),
+        _has_tokenizer,
+        "a tokenizer from a file",
+    ),
+    (
+        "tokenizer",
+        ("vocab_size", "tgt_vocab_size", "character_coverage", "max_training_lines"),
         lambda s: s.tokenizer.kind == "byte" and not _has_tokenizer(s),
         'tokenizer.kind = "byte"',
     ),

@@ -142,19 +142,20 @@ def _train(
         symbols=symbols,
     )
     side = {JOINT_MODEL: "", SRC_MODEL: "source text: ", TGT_MODEL: "target text: "}[name]
-    size, is_chosen = vocabulary_size(settings, pairs), settings.vocab_size == "auto"
-    is_wanted = "vocab_size" in settings.model_fields_set and not is_chosen
+    own = settings.tgt_vocab_size if name == TGT_MODEL else None
+    setting, size = ("vocab_size", vocabulary_size(settings, pairs)) if own is None else ("tgt_vocab_size", own)
+    is_chosen = own is None and settings.vocab_size == "auto"
+    is_wanted = setting in settings.model_fields_set and not is_chosen
     try:
         model = train(lines(), vocab_size=size)
-    except VocabularyTooLargeError as error:
-        if is_wanted:
-            raise ConfigError(f"{side}{error}") from error
-        asked = f"the {'chosen' if is_chosen else 'default'} {error.asked}"
-        warning = f"{side}the corpus gives at most {error.largest} pieces, not {asked}: using these"
-        return train(lines(), vocab_size=error.largest), [warning]
     except ConfigError as error:
-        raise ConfigError(f"{side}{error}") from error
+        if isinstance(error, VocabularyTooLargeError) and not is_wanted:
+            asked = f"the {'chosen' if is_chosen else 'default'} {error.asked}"
+            warning = f"{side}the corpus gives at most {error.largest} pieces, not {asked}: using these"
+            return train(lines(), vocab_size=error.largest), [warning]
+        message = str(error).replace("tokenizer.vocab_size", f"tokenizer.{setting}")  # the trainer knows one size
+        raise ConfigError(f"{side}{message}") from error
     found = len(Tokenizer(model))
     if found == size or not is_wanted:
         return model, []
-    return model, [f"{side}the corpus gives {found} pieces, not tokenizer.vocab_size = {settings.vocab_size}"]
+    return model, [f"{side}the corpus gives {found} pieces, not tokenizer.{setting} = {size}"]

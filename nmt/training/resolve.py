@@ -52,7 +52,9 @@ _REASONS = {
 """Why a run that begins with the weights of a parent does not do as the parent did."""
 _VALIDATION = ("valid_src", "valid_tgt", "valid_text")
 _FILES = ("tokenizer.file", "tokenizer.src_file", "tokenizer.tgt_file")
-_OF_TRAINING = ("vocab_size", "character_coverage", "byte_fallback", "min_frequency", "max_training_lines")
+_OF_TRAINING = (
+    *("vocab_size", "tgt_vocab_size", "character_coverage", "byte_fallback", "min_frequency", "max_training_lines"),
+)
 """Settings of a tokenizer that mean nothing where one is taken from a file."""
 
 OTHER_DATA = (

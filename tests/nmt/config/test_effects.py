@@ -94,6 +94,7 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
         (["data.train_text=['a']", "tokenizer.joint=false", "model.kind=lm"], "text for a language model makes no"),
         (["data.valid_src=a", "data.valid_tgt=b", "data.heldout_pairs=9"], "a preparation with validation text makes"),
         (["tokenizer.file=a", "tokenizer.character_coverage=0.99"], "a tokenizer from a file makes no use of"),
+        (["tokenizer.tgt_vocab_size=99"], "tokenizer.joint = true makes no use of tokenizer.tgt_vocab_size"),
         (["tokenizer.kind=byte", "tokenizer.vocab_size=99"], 'tokenizer.kind = "byte" makes no use of'),
         (["model.kind=lm", "model.attention=dot"], 'model.kind = "lm" makes no use of model.attention'),
         (["model.kind=lm", "training.batch_tokens=9"], 'model.kind = "lm" makes no use of training.batch_tokens'),
@@ -112,6 +113,8 @@ def test_a_setting_without_effect_is_warned_about(wishes: list[str], warning: st
         ["training.samples=9", "training.objective=sampled", "training.label_smoothing=0"],
         ["training.plateau_patience=9", "training.schedule=plateau"],
         ["training.decay_factor=0.8", "training.schedule=epoch_decay"],
+        ["tokenizer.tgt_vocab_size=99", "tokenizer.joint=false"],
+        ["training.decay_factor=0.8", "training.decay_every_steps=9", "training.schedule=step_decay"],
         ["model.decoder_dropout=0.1", "model.decoder_layers=2"],
         ["model.variational_dropout=true"],
         ["training.max_steps=9"],
@@ -133,7 +136,7 @@ def test_only_the_sections_that_a_command_uses_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe", sorted((Path(__file__).parents[3] / "recipes").glob("*.toml")), ids=lambda path: path.stem
+    "recipe", sorted((Path(__file__).parents[3] / "recipes").rglob("*.toml")), ids=lambda path: path.stem
 )
 def test_our_recipes_set_nothing_that_is_left_aside(recipe: Path) -> None:
     assert warnings_of_idle(load_settings(recipe), *ALL) == []

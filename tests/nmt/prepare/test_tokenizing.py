@@ -119,6 +119,21 @@ def test_a_size_too_small_is_an_error_that_names_the_smallest(tmp_path: Path) ->
         train(tmp_path, vocab_size=16, joint=False)
 
 
+def test_the_target_may_have_a_vocabulary_of_another_size(tmp_path: Path) -> None:
+    tokenizers, warnings = train(tmp_path, vocab_size=40, tgt_vocab_size=30, joint=False, kind="bpe")
+    assert (len(tokenizers.src), len(tokenizers.tgt), warnings) == (40, 30, [])
+
+
+def test_a_size_of_the_target_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^target text: tokenizer\.tgt_vocab_size = 8000 is too large .*: at most "):
+        train(tmp_path, tgt_vocab_size=8000, joint=False)
+    with pytest.raises(ConfigError, match=r"^target text: tokenizer\.tgt_vocab_size = 16 is too small .* need \d+ "):
+        train(tmp_path, tgt_vocab_size=16, joint=False)
+    _, warnings = train(tmp_path, kind="word", tgt_vocab_size=30, joint=False)
+    assert [line.partition(" the corpus gives ")[0] for line in warnings] == ["target text:"]
+    assert warnings[0].endswith("not tokenizer.tgt_vocab_size = 30")
+
+
 @pytest.mark.parametrize(("kind", "most"), [("word", 4 + 11), ("char", 4 + 1 + 17)])
 def test_fewer_words_or_characters_than_asked_for_are_a_warning_and_than_the_default_nothing(
     tmp_path: Path, kind: Kind, most: int
