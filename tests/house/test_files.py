@@ -10,7 +10,7 @@ import pytest
 from nmt.config import load_settings
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted([*(ROOT / "recipes").glob("*.toml"), *(ROOT / "data/nmt_data").glob("*.toml")])
+RECIPES = sorted([*(ROOT / "recipes").rglob("*.toml"), *(ROOT / "data/nmt_data").glob("*.toml")])
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|tmp|root|home|opt)/")
 PACKAGE_INDEX = re.compile(r"(?:index-url|find-links)[ =]")
 
