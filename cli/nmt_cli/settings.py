@@ -18,7 +18,8 @@ def settings(
 ) -> None:
     """Show settings: default, type and range, what each does, and what makes it have no effect.
 
-    They are set in a recipe, under their section, or with --set.
+    They are set in a recipe, under their section, or with --set. Without a recipe, `nmt prepare` and `nmt train` choose
+    some of them for the size of the corpus, instead of the default.
 
     \b
     Examples:

@@ -391,10 +391,7 @@ class _Run:
         left = seconds - state.seconds - (perf_counter() - self.begun)
         (steps,) = self.ranks.from_first((float(self.pace.steps_within(left, first=state.step)),))
         if steps > state.step:
-            self.observer.on_message(
-                f"{counted(int(steps), 'step')} of {self.pace.step:.3g} s fit; the run keeps that number, also where "
-                "it is continued"
-            )
+            self.observer.on_message(self.pace.describe_fit(int(steps), first=state.step, seconds=left))
         return int(steps)
 
 

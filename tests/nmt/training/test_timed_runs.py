@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nmt.config import Settings
+from nmt.errors import ConfigError
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.trainer import rehearse, train
@@ -82,13 +83,13 @@ def test_another_time_is_measured_anew_for_the_whole_run(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
     listener = Listener()
-    first = train(toy_data, tmp_path / "m", changed(toy_settings, time="5s"), observer=listener, stop=listener.stop)
-    again = train(toy_data, tmp_path / "m", changed(toy_settings, time="5s"), observer=listener, stop=listener.stop)
+    first = train(toy_data, tmp_path / "m", changed(toy_settings, time="10s"), observer=listener, stop=listener.stop)
+    again = train(toy_data, tmp_path / "m", changed(toy_settings, time="10s"), observer=listener, stop=listener.stop)
     assert again.state == first.state
     assert listener.messages[-1].endswith("raise training.time to go on")
-    more = train(toy_data, tmp_path / "m", changed(toy_settings, time="10s"), observer=listener, stop=listener.stop)
+    more = train(toy_data, tmp_path / "m", changed(toy_settings, time="20s"), observer=listener, stop=listener.stop)
     assert first.state.step < more.state.step
-    assert 5.0 < more.state.seconds < 10.0  # the measurements take time, too
+    assert 10.0 < more.state.seconds < 20.0  # the measurements take time, too
     listener = Listener()
     train(toy_data, tmp_path / "m", changed(toy_settings, time="2s"), observer=listener, stop=listener.stop)
     assert listener.messages[-1].endswith("raise training.time to go on")
@@ -99,7 +100,7 @@ def test_another_time_is_measured_anew_for_the_whole_run(
 def test_the_time_counts_from_when_the_caller_began(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
-    listener, settings = Listener(), changed(toy_settings, time="6s")
+    listener, settings = Listener(), changed(toy_settings, time="9s")
     now, late = (
         train(toy_data, tmp_path / str(begun), settings, observer=listener, stop=listener.stop, begun=begun).state.step
         for begun in (None, -2.0)
@@ -151,3 +152,14 @@ def test_a_rehearsal_of_a_run_of_so_much_time_that_was_begun_measures_its_steps_
     found = rehearse(toy_data, tmp_path / "m", timed, observer=listener)
     assert found is not None
     assert found[1].seconds_per_step == pytest.approx(0.25, rel=0.1)
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_time_into_which_next_to_nothing_fits_is_refused_with_what_is_missing(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    listener, short = Listener(), changed(toy_settings, time="2s")
+    message = r"^training\.time is too short: 2 of 10 steps fit, .* as one takes 0\.5 s beside .*; give it 4 s more$"
+    with pytest.raises(ConfigError, match=message):
+        train(toy_data, tmp_path / "m", short, observer=listener, stop=listener.stop)
+    assert not list_checkpoints(tmp_path / "m")
