@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Final
 
-from nmt.errors import DataError, NmtWarning, counted
+from nmt.errors import DataError, NmtError, NmtWarning, counted
 from nmt.io.arriving import FileLines
 from nmt.io.compressed import BegunBytes, read_raw_sections
 from nmt.io.files import append_all, sha256, written
@@ -106,6 +106,7 @@ class BlockLines(FileLines):
         """How many sections have been read of it."""
         self._given = self._over = False
         self._looked = 0.0
+        self._stamp = text.path.stat()
         self.begun: deque[_Begun] = deque()
         """Blocks that are taken and not finished, in the order of their translations."""
         self.elsewhere = 0
@@ -183,6 +184,12 @@ class BlockLines(FileLines):
                 self._watch([line])
             yield line
 
+    def check(self) -> None:
+        """Refuse to finish a block of a file that has been written since."""
+        now = self._text.path.stat()
+        if (now.st_size, now.st_mtime_ns) != (self._stamp.st_size, self._stamp.st_mtime_ns):
+            raise NmtError(f"{self._text.path} was changed while it was translated")
+
     def _changed(self) -> DataError:
         lines = counted(self._text.lines, "line")
         return DataError(f"{self._text.path} no longer has {lines}: it was changed while it was translated")
@@ -214,7 +221,8 @@ def translate_in_blocks(
         watch: Is shown the lines of the first block, or with markup all lines.
 
     Raises:
-        DataError: The file cannot be read or was changed meanwhile, or another process makes the output otherwise.
+        DataError: The file cannot be read or has other lines now, or another process makes the output otherwise.
+        NmtError: The file was written meanwhile; finished blocks stay, for the same call if what it says is the same.
     """
     if text.on_bad_utf8 == "error":  # now, and not after hours of work
         deque(decode_lines(read_raw_sections(text.path), str(text.path)), maxlen=0)
@@ -274,15 +282,15 @@ def _translate_missing(
         )
         try:
             for translations in whole_lines(found, markup=job.options.markup):
-                yield from _by_block(translations, source.begun)
+                yield from _by_block(translations, source)
         finally:
             for block in source.begun:
                 block.claim.give_up()
 
 
-def _by_block(found: Translations, begun: deque[_Begun]) -> Iterator[BlockPart]:
+def _by_block(found: Translations, source: BlockLines) -> Iterator[BlockPart]:
     """Cut translations where blocks end, and finish these blocks."""
-    done = 0
+    done, begun = 0, source.begun
     while done < len(found):
         block = begun[0]
         taken = found[done : done + block.end - block.next]
@@ -290,6 +298,7 @@ def _by_block(found: Translations, begun: deque[_Begun]) -> Iterator[BlockPart]:
         done += len(taken)
         block.next += len(taken)
         if block.next == block.end:
+            source.check()
             block.claim.finish()
             begun.popleft()
 

@@ -1,11 +1,6 @@
 """`nmt backtranslate` with the model that has learnt to put an -o behind every word."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +13,7 @@ from nmt.models.folder import load_model
 from nmt.prepare.pipeline import prepare
 from nmt.prepared.manifest import Counts
 from nmt_cli.main import app
+from tests.nmt_cli.conftest import Torchrun
 
 Backtranslate = Callable[..., Result]
 WORDS = ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log", "map")
@@ -234,25 +230,13 @@ def test_what_was_warned_of_is_counted_by_kind_in_the_end(backtranslate: Backtra
 
 @pytest.mark.slow
 def test_processes_of_torchrun_share_a_text_and_start_again_where_one_dies(
-    backtranslate: Backtranslate, start_process: Callable[..., "subprocess.Popen[Any]"], toy_model: Path, tmp_path: Path
+    backtranslate: Backtranslate, torchrun: Torchrun, toy_model: Path, tmp_path: Path
 ) -> None:
     lines = [f"{one} {other} {third}" for one in WORDS for other in WORDS for third in WORDS] * 9
     (tmp_path / "mono.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    before = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "nmt_cli"]
-    files = [str(tmp_path / "mono.txt"), "--output", str(tmp_path / "shared.tsv"), "--device", "cpu", "--beam", "1"]
-    process = start_process(
-        [sys.executable, "-m", *before, "backtranslate", str(toy_model), *files],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"},
-    )
-    while process.poll() is None and not list(tmp_path.glob(".shared.tsv.work/*/.0.verdicts.work/*/.0*.tmp")):
-        time.sleep(0.01)
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, check=True)
-    os.kill(max(map(int, listed.stdout.split())), signal.SIGKILL)
-    out, error = process.communicate()
-    assert process.returncode == 0, error
+    files = [tmp_path / "mono.txt", "--output", tmp_path / "shared.tsv"]
+    begun = ".shared.tsv.work/*/.0.verdicts.work/*/.0*.tmp"
+    out = torchrun("backtranslate", toy_model, *files, "--beam", "1", until=begun)
     assert out.count("pairs written") == 1, "the first process alone tells of all"
     assert backtranslate("--beam", "1").exit_code == 0
     assert (tmp_path / "shared.tsv").read_bytes() == (tmp_path / "pairs.tsv").read_bytes()

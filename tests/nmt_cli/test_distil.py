@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from nmt.config import Settings, change_settings
+from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
 from nmt.translate import Options, Translator
 from nmt_cli.main import app
+from tests.conftest import WORDS
+from tests.nmt_cli.conftest import Torchrun
 
 Distil = Callable[..., Result]
 
@@ -81,6 +85,23 @@ def test_text_in_one_language_is_translated_forward(distil: Distil, toy_model: P
         ["left", "out:", "empty", "1"],
         ["pairs", "written", "2"],
     ]
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_share_prepared_data_and_start_again_where_one_dies(
+    distil: Distil, torchrun: Torchrun, toy_settings: Settings, toy_data: PreparedData, toy_model: Path, tmp_path: Path
+) -> None:
+    sides = [f"{one} {other} {third}" for one in WORDS for other in WORDS for third in WORDS]
+    lines = [f"{side} {last}\t{side}o\n" for side in sides for last in WORDS[:9]]
+    (tmp_path / "text.tsv").write_text("".join(lines), encoding="utf-8")
+    changes = {"train_src": (), "train_tgt": (), "train_tsv": (tmp_path / "text.tsv",)}
+    settings = change_settings(change_settings(toy_settings, "data", changes), "tokenizer", {"file": toy_data.folder})
+    prepare(tmp_path / "data", settings)
+    files = [tmp_path / "data", "--teacher", toy_model, "--output", tmp_path / "shared.tsv"]
+    out = torchrun("distil", *files, "--beam", "1", until=".shared.tsv.work/*/.0.verdicts.work/*/.0*.tmp")
+    assert out.count("pairs written") == 1, "the first process alone tells of all"
+    assert distil(tmp_path / "data", "--beam", "1").exit_code == 0
+    assert (tmp_path / "shared.tsv").read_bytes() == (tmp_path / "pairs.tsv").read_bytes()
 
 
 @pytest.mark.parametrize(

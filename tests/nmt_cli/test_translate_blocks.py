@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typer.testing import CliRunner, Result
 from nmt.io.shared_work import Claim
 from nmt.training.distributed import Ranks
 from nmt_cli.main import app
+from tests.nmt_cli.conftest import Torchrun
 
 Invoke = Callable[..., Result]
 
@@ -192,6 +192,29 @@ def test_bad_bytes_in_any_block_are_named_before_anything_is_done(
 
 
 @pytest.mark.usefixtures("small_blocks")
+def test_a_file_that_is_edited_meanwhile_is_noticed_and_the_next_run_translates_what_it_says_now(
+    invoke: Invoke, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, finish, edited = source.with_name("out"), Claim.finish, source.read_text().replace("bat", "cow")
+
+    def finish_and_edit(claim: Claim) -> None:
+        finish(claim)
+        source.write_text(edited)
+
+    monkeypatch.setattr(Claim, "finish", finish_and_edit)
+    result = invoke(source, "--output", out)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == f"error: {source} was changed while it was translated"
+    assert "the same command continues from there" in result.stderr
+    assert not out.exists()
+    monkeypatch.setattr(Claim, "finish", finish)
+    assert invoke(source, "--output", out).exit_code == 0
+    (source.with_name("copy")).write_text(edited)
+    assert invoke(source.with_name("copy"), "--output", source.with_name("expected")).exit_code == 0
+    assert out.read_bytes() == source.with_name("expected").read_bytes()
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_a_file_that_grows_meanwhile_is_noticed(invoke: Invoke, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmt.io.lines.count_lines", lambda path: 20)
     result = invoke(source, "--output", source.with_name("out"))
@@ -235,9 +258,9 @@ def long(tmp_path: Path, toy_text: Path) -> Path:
     return path
 
 
-def command(model: Path, source: Path, output: Path, *before: str) -> list[str]:
+def command(model: Path, source: Path, output: Path) -> list[str]:
     arguments = ["translate", str(model), str(source), "--output", str(output), "--device", "cpu"]
-    return [sys.executable, "-m", *before, "nmt_cli", *arguments]
+    return [sys.executable, "-m", "nmt_cli", *arguments]
 
 
 def wait(process: "subprocess.Popen[str]") -> str:
@@ -248,16 +271,10 @@ def wait(process: "subprocess.Popen[str]") -> str:
 
 @pytest.mark.slow
 def test_processes_of_torchrun_share_a_file_and_start_again_where_one_dies(
-    start_process: Callable[..., "subprocess.Popen[Any]"], toy_model: Path, long: Path, invoke: Invoke
+    torchrun: Torchrun, toy_model: Path, long: Path, invoke: Invoke
 ) -> None:
     out = long.with_name("out")
-    before = ["torch.distributed.run", "--standalone", "--nproc-per-node=3", "--max-restarts=1", "-m"]
-    process = start_process(command(toy_model, long, out, *before), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    while process.poll() is None and not list(out.with_name(".out.work").glob("*/.0*.tmp")):
-        time.sleep(0.01)
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, check=True)
-    os.kill(max(map(int, listed.stdout.split())), signal.SIGKILL)
-    wait(process)
+    torchrun("translate", toy_model, long, "--output", out, until=".out.work/*/.0*.tmp", processes=3)
     assert invoke(long, "--output", long.with_name("alone")).exit_code == 0
     assert out.read_bytes() == long.with_name("alone").read_bytes()
     assert left(long.parent) == ["alone", "long", "out"]
