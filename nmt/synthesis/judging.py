@@ -2,6 +2,7 @@
 
 import json
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -171,22 +172,26 @@ def write_verdicts(
 
     Args:
         files: Verdicts, as lines.
-        keep_share: The share of the pairs left in the end that is kept: those that models agree on best.
+        keep_share: The share of the pairs left in the end that is kept: those that models agree on best, of equal ones
+            the first.
         changed: Makes what is written of a pair that is kept.
     """
-    bound = math.inf
+    bound, at_bound = math.inf, 0
     if keep_share < 1:
         left = (one.disagreement for one in _read_verdicts(files) if one.reason is None)
         found = sorted(disagreement for disagreement in left if disagreement is not None)
-        bound = found[math.ceil(keep_share * len(found)) - 1] if found else bound
+        wanted = math.ceil(keep_share * len(found))
+        bound = found[wanted - 1] if found else bound
+        at_bound = wanted - bisect_left(found, bound)
     counts, kept = Counter[SyntheticReason](), 0
     with ExitStack() as stack:
         out = stack.enter_context(written(outputs.pairs))
         rejected = stack.enter_context(written(outputs.rejected)) if outputs.rejected else None
         for one in stack.enter_context(closing(_read_verdicts(files))):
             reason: SyntheticReason | None = one.reason
-            if reason is None and one.disagreement is not None and one.disagreement > bound:
-                reason = "disagreement"
+            if reason is None and one.disagreement is not None and one.disagreement >= bound:
+                at_bound -= one.disagreement == bound
+                reason = "disagreement" if one.disagreement > bound or at_bound < 0 else None
             if reason is None:
                 out.write(_as_columns(changed(one.pair), one.disagreement))
                 kept += 1

@@ -102,6 +102,18 @@ def test_the_share_that_models_agree_on_best_is_kept(tmp_path: Path) -> None:
     assert list(outcome.rejected.items()) == [("empty", 1), ("repetition", 1), ("disagreement", 1)]
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.2, [0]), (0.4, [0, 1]), (0.6, [0, 1, 3]), (0.61, [0, 1, 2, 3])])
+def test_of_pairs_that_models_agree_on_alike_the_first_are_kept_and_no_more_than_the_share(
+    tmp_path: Path, share: float, kept: list[int]
+) -> None:
+    disagreements = (2.0, 3.0, 5.0, 3.0, 7.0)
+    verdicts = [Verdict(Pair("a", str(number), "", 1), None, one) for number, one in enumerate(disagreements)]
+    outcome = write_verdicts(filed(tmp_path, verdicts), Outputs(tmp_path / "pairs.tsv"), keep_share=share)
+    written = (tmp_path / "pairs.tsv").read_text(encoding="utf-8").splitlines()
+    assert [int(line.split("\t")[1]) for line in written] == kept
+    assert outcome.written == len(kept)
+
+
 def test_a_model_of_the_other_direction_is_refused_unless_it_goes_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(src: str | None, tgt: str | None, **more: object) -> None:
         own = DataSettings.model_validate({"src_lang": "fr", "tgt_lang": "en", **more})
