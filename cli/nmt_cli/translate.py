@@ -374,6 +374,7 @@ def _in_blocks(
     watch: "Callable[[list[str]], None] | None",
 ) -> "Generator[tuple[Translations, int], None, None]":
     """Do the same with a file in blocks, which outlive a kill and other processes share."""
+    from nmt.io.files import naming
     from nmt.translate.blockwise import key_of, translate_in_blocks
 
     for path in form.files:
@@ -382,7 +383,8 @@ def _in_blocks(
     key = key_of(text, job, form=f"{form.format} {form.scores} {form.n_best} {form.memory} {pictures}")
     meet = ranks.met if ranks else nullcontext
     pieces = translate_in_blocks(job, text, form.files, key, shard=shard, meet=meet, on_lines=on_lines, watch=watch)
-    with going_on(form.output, shard, visible=is_first(ranks)), formed(form) as put, closing(pieces):
+    named, told = naming(form.output), going_on(form.output, shard, visible=is_first(ranks))
+    with told, named, formed(form) as put, closing(pieces):
         for piece in pieces:
             put(piece.found, piece.first, piece.files)
             yield piece.found, piece.first

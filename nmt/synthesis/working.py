@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nmt.errors import UsageError
-from nmt.io.files import replacing
+from nmt.io.files import naming, replacing
 from nmt.io.lines import Pair, count_lines
 from nmt.io.shards import Shard
 from nmt.io.work import shared
@@ -91,7 +91,7 @@ def write_pairs(
     if shard and keep_share < 1:
         raise UsageError("--keep-share compares all pairs, and a shard has some of them; use --max-disagreement")
     target = shard.name(outputs.pairs) if shard else outputs.pairs
-    with shared(target, key) as folder, meet(folder):
+    with naming(target), shared(target, key) as folder, meet(folder):
         done, blocks, files = 0, 0, list[Path]()
         for number, writing in enumerate(writings):
             text = _read(writing, folder / str(number))

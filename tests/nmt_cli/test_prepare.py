@@ -4,9 +4,7 @@ import itertools
 import json
 import os
 import re
-import resource
 import shlex
-import signal
 import subprocess
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +23,7 @@ from nmt.training.distributed import Ranks
 from nmt_cli.main import app
 from nmt_cli.prepare import show_stages
 from nmt_cli.processes import cores_of_process
+from tests.nmt_cli.conftest import full_disk
 
 WORDS = ["cat", "dog", "house", "river", "moon", "child"]
 PAIRS = [(f"the {a} and the {b}", f"le {b} et le {a}") for a, b in itertools.product(WORDS, WORDS)]
@@ -259,14 +258,8 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(folder: Path, monkeypat
 
 
 def test_after_a_full_disk_the_work_is_kept_and_it_is_said_where(folder: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    with full_disk(300):
         result = prepare()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
     assert (result.exit_code, Path("data").exists(), Path(".data.work").exists()) == (1, False, True)
     kept, error = result.stderr.splitlines()
     assert kept == f"what is done is kept in {folder / '.data.work'}: the same command continues from there"

@@ -20,6 +20,7 @@ from nmt.text.tokenizer import load_tokenizers
 from nmt.tuning import Plan, WeightValues
 from nmt_cli.main import app
 from nmt_cli.terminal import INTERRUPTED
+from tests.nmt_cli.conftest import full_disk
 
 STAGES = """
 [stages.data]
@@ -77,6 +78,7 @@ def test_stages_go_from_text_to_a_table_and_are_not_repeated(run: Run, tmp_path:
     assert rows[7] == ["scores", "of", "BLEU", "chrF2", "TER"]
     assert [(row[0], len(row)) for row in rows[8:11]] == [("model", 3), ("quick", 3), ("text", 4)]
     assert rows[11][1].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert "next: " not in first.stderr, "the recipe says it"
     made = times(tmp_path / "w")
     second = run()
     assert (second.stdout, times(tmp_path / "w")) == (first.stdout, made)
@@ -223,6 +225,32 @@ def test_a_stage_that_fails_is_one_line_and_ends_the_run(run: Run, tmp_path: Pat
     assert failed.stderr.splitlines()[-1].startswith("error: ")
     assert len([line for line in failed.stderr.splitlines() if line.startswith("error")]) == 1
     assert not (tmp_path / "w" / "model").exists()
+
+
+def test_a_stage_that_meets_a_full_disk_is_not_taken_for_done_and_goes_on_once_there_is_room(
+    run: Run, toy_data: PreparedData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recipe, work, few = tmp_path / "stages.toml", tmp_path / "w", ["training.max_steps=4", "search.beam_size=1"]
+    back = '[stages.back]\ndo = "backtranslate"\nneeds = ["model"]\ntext = "train.tgt"\n'
+    recipe.write_text(recipe.read_text().replace('"quick"', '"model"').partition("[stages.scores]")[0] + back)
+    shutil.copytree(toy_data.folder, work / "data")
+    monkeypatch.setattr("nmt.translate.blockwise.LINES", 2)
+    assert run("--stage", "data", changes=few).exit_code == 0
+    for stage, size, told in (
+        ("model", 20_000, "model/checkpoints/step-00000000.safetensors"),
+        ("text", 300, "result.txt"),
+        ("back", 300, "result.tsv"),
+    ):
+        with full_disk(size):
+            failed = run("--stage", stage, changes=few)
+        errors = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
+        assert (failed.exit_code, len(errors)) == (1, 1)
+        assert errors[0].endswith(f"{told}: File too large")
+        record = work / "stages" / f"{stage}.json"
+        assert not record.exists() or json.loads(record.read_text())["digest"] is None
+        assert run("--stage", stage, changes=few).exit_code == 0
+    assert len((work / "text.txt").read_text().splitlines()) == 20
+    assert not [path for path in work.iterdir() if path.name.startswith(".")], "nothing hidden is left"
 
 
 def test_an_interrupted_stage_interrupts_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
