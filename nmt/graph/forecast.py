@@ -44,9 +44,10 @@ _BLOCKS: Final = (16, 16, 64, 256)
 the last takes than the one before: that is as fast as lines are translated in the large blocks of a text."""
 _LONGEST: Final = 3.0
 """Seconds that another block may take."""
-_LIVE: Final = 0.6
-"""Time that a beam takes of a trained model, where it takes 1 of an untrained one, none of whose hypotheses is dropped
-before the others end: 0.63 and 0.56 with beams of 5 (Tatoeba French-English, Multi30k; CPU), 0.64 and 0.57 of 10."""
+_LIVE: Final = 0.55
+"""Time that a beam of 5 takes of a trained model in a long text, where it takes 1 in what is timed of an untrained one,
+none of whose hypotheses is dropped before the others end: 0.46 and 0.52 (1500 lines, Tatoeba English-French, 512 units;
+a core of an AMD EPYC), 0.59 and 0.64 (800 lines of Multi30k)."""
 _READ: Final = (100, 1000)
 """Pairs that a lexicon is learnt from."""
 _SCORED: Final = 200
