@@ -1,6 +1,7 @@
 """`nmt adapt`: a model that has learnt from corrections."""
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ import typer
 
 from nmt.errors import counted
 from nmt_cli.terminal import ModelDir, OnBadUtf8Option, loading, results, say, status
+from nmt_cli.whats_next import say_lexicon, say_next
 
 if TYPE_CHECKING:
     from nmt.training.adapting import Adaptation
@@ -55,6 +57,7 @@ def adapt(
     say(f"{counted(len(pairs), 'correction')}, learnt together {RULE}")
     with status("learning"):
         done = adapt_model(model_dir, out_dir, pairs, data=data)
+    say_lexicon(model_dir, out_dir, shlex.quote(str(data_dir)))
     if as_json:
         typer.echo(json.dumps(_to_json(done), indent=2, ensure_ascii=False))
         return
@@ -70,7 +73,7 @@ def adapt(
     loss = f"loss {guard.before.loss:.4f} -> {guard.after.loss:.4f}"
     bleu = f"BLEU {guard.before.bleu:.2f} -> {guard.after.bleu:.2f}"
     results.print(f"{counted(guard.pairs, 'validation pair')} without these words: {loss}, {bleu}", soft_wrap=True)
-    say(f"next: nmt translate {out_dir} FILE")
+    say_next(f"nmt translate {shlex.quote(str(out_dir))} FILE")
 
 
 def _to_json(done: "Adaptation") -> dict[str, Any]:

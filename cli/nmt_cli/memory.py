@@ -1,5 +1,6 @@
 """`nmt memory`: pairs that a model translates beside."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,7 +8,8 @@ import typer
 
 from nmt.corpus import FORMATS
 from nmt.errors import UsageError, counted
-from nmt_cli.terminal import Files, ModelDir, OnBadUtf8Option, add_command, file_option, loading, results, say, status
+from nmt_cli.terminal import Files, ModelDir, OnBadUtf8Option, add_command, file_option, loading, results, status
+from nmt_cli.whats_next import say_next
 
 memory = typer.Typer(name="memory", no_args_is_help=True)
 
@@ -68,7 +70,7 @@ def build(
     with status("reading pairs") as show:
         built = build_memory(model_dir, corpus, out_dir, on_pairs=lambda count: show(counted(count, "pair")))
     results.print(f"{counted(built.pairs, 'pair')} in {out_dir}; left out: {built.left_out:,}", soft_wrap=True)
-    say(f"next: nmt translate {model_dir} FILE --memory {out_dir}")
+    say_next(f"nmt translate {shlex.quote(str(model_dir))} FILE --memory {shlex.quote(str(out_dir))}")
 
 
 add_command(memory, build)

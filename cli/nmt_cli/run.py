@@ -12,7 +12,8 @@ from nmt_cli.prepare import run_preparation
 from nmt_cli.side_by_side import SideBySide, command_of
 from nmt_cli.staging import run_nodes, show_plan, show_results
 from nmt_cli.terminal import SetOption, console, count_option, counting, loading, results, say
-from nmt_cli.train import run_training, say_what_is_next
+from nmt_cli.train import run_training
+from nmt_cli.whats_next import say_what_is_next
 
 if TYPE_CHECKING:
     from nmt.config import Settings

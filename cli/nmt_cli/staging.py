@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
+from contextvars import copy_context
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 from nmt.errors import NmtError, UsageError, clock, counted
 from nmt.io.limits import share_cores
 from nmt_cli.terminal import loading, results, say, status
+from nmt_cli.whats_next import IS_STAGE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,8 +69,10 @@ def _run(arguments: list[str], stdout: TextIO) -> None:
     from nmt_cli.main import app
 
     gc.collect()  # the model of the stage before, before what is there is taken for lasting
+    context = copy_context()
+    context.run(IS_STAGE.set, True)
     with redirect_stdout(stdout):
-        code = get_command(app).main(arguments, prog_name="nmt", standalone_mode=False)
+        code = context.run(get_command(app).main, arguments, prog_name="nmt", standalone_mode=False)
     if code:
         raise typer.Exit(code)
 

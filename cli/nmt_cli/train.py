@@ -17,6 +17,7 @@ import typer
 
 from nmt.errors import clock, counted
 from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, loading, progress, results, say, status
+from nmt_cli.whats_next import say_what_is_next
 
 if TYPE_CHECKING:
     from nmt.config import Settings
@@ -191,13 +192,6 @@ def _resolved(
     return resolve_settings(
         data.settings, model_dir, recipe=recipe, overrides=overrides, corpus=data.size, tokenizers=data.tokenizers
     )
-
-
-def say_what_is_next(model_dir: Path, *, of_text: bool) -> None:
-    """Say what can be done with a trained model."""
-    model, average = shlex.quote(str(model_dir)), shlex.quote(f"{model_dir}-average")
-    use = "lm score" if of_text else "translate"
-    say(f"next: nmt {use} {model} FILE; nmt plot {model}; nmt average {model} {average}")
 
 
 class TrainingView:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from nmt.errors import ConfigError, UsageError, counted
-from nmt_cli.terminal import ModelDir, OnBadUtf8Option, add_command, count_option, loading, results, say, status
+from nmt_cli.terminal import ModelDir, OnBadUtf8Option, add_command, count_option, loading, results, status
+from nmt_cli.whats_next import say_lexicon, say_next
 
 vocabulary = typer.Typer(name="vocabulary", no_args_is_help=True)
 _LISTED = 20
@@ -85,7 +86,8 @@ def add(
         of = "" if name == "joint" else f"{name}: "
         results.print(f"{of}{counted(len(added), 'new piece')}{_listed(added)}", soft_wrap=True)
     larger = shlex.quote(str(out_dir))
-    say(f"next: nmt prepare DATA_DIR --tokenizer {larger} ...; nmt train DATA_DIR NEW_DIR --from {larger}")
+    say_lexicon(model_dir, out_dir, "DATA_DIR")
+    say_next(f"nmt prepare DATA_DIR --tokenizer {larger} ...; nmt train DATA_DIR NEW_DIR --from {larger}")
 
 
 def _listed(added: Sequence[str]) -> str:

@@ -1,9 +1,11 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
+from nmt.models.folder import LEXICON
 from nmt.prepared import PreparedData
 from nmt_cli.main import app
 
@@ -30,6 +32,20 @@ def test_what_it_did_to_the_corrected_lines_and_the_rest_is_printed(
     rule, following = result.stderr.splitlines()
     assert rule.startswith("2 corrections, learnt together until all are learnt and 90% of what ")
     assert following == f"next: nmt translate {tmp_path / 'new'} FILE"
+
+
+def test_a_child_of_a_model_that_has_a_lexicon_is_said_to_have_none(
+    toy_model: Path, toy_data: PreparedData, tmp_path: Path
+) -> None:
+    model, larger = shutil.copytree(toy_model, tmp_path / "model"), tmp_path / "larger"
+    assert CliRunner().invoke(app, ["shortlist", str(model), str(toy_data.folder)]).exit_code == 0
+    said = f"{{}} has no lexicon, as {model} has: nmt shortlist {{}} {{}} learns one"
+    result = adapt(model, toy_data, "bat cow den\tbato hato deno\n", tmp_path)
+    child = tmp_path / "new"
+    assert said.format(child, child, toy_data.folder) in result.stderr.splitlines()
+    assert not (child / LEXICON).exists()
+    result = CliRunner().invoke(app, ["vocabulary", "add", str(model), "-o", str(larger), "--pieces", " bathat"])
+    assert said.format(larger, larger, "DATA_DIR") in result.stderr.splitlines()
 
 
 def test_new_pieces_are_named(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:

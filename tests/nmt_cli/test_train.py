@@ -22,7 +22,8 @@ from nmt.training.checkpoint import TrainingState
 from nmt.training.observers import Scores, StepProgress, StepReport, ValidationReport
 from nmt.training.trainer import TrainingSummary
 from nmt_cli.main import app
-from nmt_cli.train import TrainingView, say_what_is_next, stopping_on_signals
+from nmt_cli.train import TrainingView, stopping_on_signals
+from nmt_cli.whats_next import say_what_is_next
 
 StartProcess = Callable[..., "subprocess.Popen[Any]"]
 runner = CliRunner()
