@@ -146,16 +146,27 @@ def _train(
     setting, size = ("vocab_size", vocabulary_size(settings, pairs)) if own is None else ("tgt_vocab_size", own)
     is_chosen = own is None and settings.vocab_size == "auto"
     is_wanted = setting in settings.model_fields_set and not is_chosen
+    size, warnings = _with_characters(size, lines, side) if is_chosen else (size, [])
     try:
         model = train(lines(), vocab_size=size)
     except ConfigError as error:
         if isinstance(error, VocabularyTooLargeError) and not is_wanted:
             asked = f"the {'chosen' if is_chosen else 'default'} {error.asked}"
             warning = f"{side}the corpus gives at most {error.largest} pieces, not {asked}: using these"
-            return train(lines(), vocab_size=error.largest), [warning]
+            return train(lines(), vocab_size=error.largest), [*warnings, warning]
         message = str(error).replace("tokenizer.vocab_size", f"tokenizer.{setting}")  # the trainer knows one size
         raise ConfigError(f"{side}{message}") from error
     found = len(Tokenizer(model))
     if found == size or not is_wanted:
-        return model, []
+        return model, warnings
     return model, [f"{side}the corpus gives {found} pieces, not tokenizer.{setting} = {size}"]
+
+
+def _with_characters(size: int, lines: Lines, side: str) -> tuple[int, list[str]]:
+    """Raise a chosen size where the text has so many characters, each of which needs a piece, that words would get
+    few; and say so."""
+    characters = len(set(chain.from_iterable(lines())))
+    if 2 * characters <= size:
+        return size, []
+    larger = size + characters
+    return larger, [f"{side}the text has {characters} different characters: {larger} pieces, not the chosen {size}"]

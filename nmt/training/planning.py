@@ -198,7 +198,7 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
             f"warning: training.threads = {training.threads} has no effect on several processes, which compute "
             "their parts of a batch in one thread each; start more processes instead"
         )
-    if steps < training.validate_every:
+    if steps < training.validate_every and not training.time:
         yield (
             f"warning: the run has {counted(steps, 'step')}, fewer than training.validate_every = "
             f"{training.validate_every:,}: it validates only once, at its end; lower training.validate_every"

@@ -325,3 +325,11 @@ def test_the_least_frequency_and_the_bytes_of_the_settings_count(tmp_path: Path)
     assert tokenizers.src.symbols == {"the", "sees", "le", "voit"}
     tokenizers, _ = train(tmp_path, byte_fallback=True, vocab_size=280)
     assert tokenizers.src.has_bytes
+
+
+def test_a_chosen_size_has_room_for_a_text_of_many_characters(tmp_path: Path) -> None:
+    lines = [f"{chr(number)}{chr(number + 1)} {chr(number)}" for number in range(0x4E00, 0x4E00 + 400)]
+    settings = TokenizerSettings(vocab_size="auto")
+    reduced = train_tokenizers(tmp_path, settings, {JOINT_MODEL: partial(iter, lines)}, pairs=100)
+    assert reduced[0] == "the text has 402 different characters: 902 pieces, not the chosen 500"
+    assert len(load_tokenizers(tmp_path).src) > 402

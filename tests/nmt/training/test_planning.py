@@ -169,3 +169,11 @@ def test_small_batches_on_a_gpu_are_told_of() -> None:
         "16,000 and a higher training.learning_rate train faster",
         bits,
     ]
+
+
+def test_a_run_of_so_much_time_is_not_blamed_for_being_shorter_than_anybody_could_know() -> None:
+    schedule = Schedule("cosine", 0.1, 3, 36)
+    timed = TrainingSettings(time="1m", warmup_steps=3)
+    assert list(misfits(timed, schedule, processes=1, gpu_tokens=None)) == []
+    [line] = misfits(TrainingSettings(warmup_steps=3), schedule, processes=1, gpu_tokens=None)
+    assert "validates only once" in line
