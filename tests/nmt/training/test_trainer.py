@@ -224,6 +224,16 @@ def test_a_run_that_ends_within_its_warm_up_is_warned_about(
     assert [message for message in listener.messages if "warmup" in message] == told
 
 
+def test_the_settings_of_a_schedule_reach_the_rates(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    decay = {"schedule": "step_decay", "decay_after_steps": 2, "decay_every_steps": 1, "decay_factor": 0.25}
+    changes = {"max_steps": 4, "warmup_steps": 0, "learning_rate": 0.016, "log_every": 1, **decay}
+    settings, listener = change_settings(toy_settings, "training", changes), Listener()
+    train(toy_data, tmp_path / "m", settings, observer=listener, stop=listener.stop)
+    assert [report.learning_rate for report in listener.steps] == [0.016, 0.016, 0.004, 0.001]
+
+
 def test_a_run_is_not_continued_on_other_data(
     toy_data: PreparedData, toy_settings: Settings, toy_model: Path, tmp_path: Path
 ) -> None:
