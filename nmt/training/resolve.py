@@ -41,7 +41,8 @@ _OF_A_BATCH = {f"training.{name}" for name in ("batch_tokens", "segment_rows", "
 _LEAST, _MOST = 50, 500
 """Steps between validations of such a training."""
 _SHARE_OF_RATE = 0.25
-"""Where the pieces are the parent's; with others there is more to learn than to forget."""
+"""Where the pieces are the parent's, and none of its text is replayed: with other pieces there is more to learn than to
+forget, and what is replayed is learnt again while the rate falls."""
 _REASONS = {
     "training.learning_rate": "a quarter of the parent's peak: more would forget what the parent knows",
     "training.schedule": "which ends at zero",
@@ -95,9 +96,8 @@ def resolve_settings(
     if not begun and settings.training.parent:
         parent = _read_parent(settings.training.parent, kind=prepared.model.kind)
         known = tokenizers is None or load_own_tokenizers(settings.training.parent).files == tokenizers.files
-        suited = _after(
-            parent, prepared, corpus.pieces if corpus else 0, share_of_rate=_SHARE_OF_RATE if known else 1.0
-        )
+        share_of_rate = _SHARE_OF_RATE if known and not prepared.data.replay else 1.0
+        suited = _after(parent, prepared, corpus.pieces if corpus else 0, share_of_rate=share_of_rate)
         settings = load_settings(recipe, overrides, base=suited)
         reasons = _reasons(parent, suited, settings)
     elif not begun and not recipe and corpus and settings.model.kind == prepared.model.kind == "translation":

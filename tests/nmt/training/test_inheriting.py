@@ -257,6 +257,14 @@ def test_with_other_pieces_the_rate_is_the_parents(toy_data: PreparedData, toy_m
     assert rates == [0.0025, 0.01]
 
 
+def test_with_text_of_the_parent_replayed_the_rate_is_the_parents(toy_model: Path, tmp_path: Path) -> None:
+    overrides = [f"training.parent={toy_model}"]
+    prepared = load_settings(overrides=["data.replay=old"])
+    settings, changes = resolve_settings(prepared, tmp_path, recipe=None, overrides=overrides)
+    assert settings.training.learning_rate == 0.01
+    assert not any("learning_rate" in change for change in changes)
+
+
 def test_what_is_asked_for_wins_over_the_parent(toy_model: Path, tmp_path: Path) -> None:
     overrides = [f"training.parent={toy_model}", "training.learning_rate=0.5", "model.dropout=0.3"]
     settings, changes = resolve_settings(load_settings(), tmp_path, recipe=None, overrides=overrides)
