@@ -98,7 +98,9 @@ def train(
         else:
             from nmt.prepared import open_data
 
-            settings, _ = _resolved(open_data(data_dir), model_dir, recipe=recipe, overrides=overrides)
+            settings, changes = _resolved(open_data(data_dir), model_dir, recipe=recipe, overrides=overrides)
+            for line in changes:
+                say(line)
         results.print(to_toml(settings), end="", soft_wrap=True)
     elif data_dir is None or model_dir is None:
         raise typer.BadParameter("DATA_DIR and MODEL_DIR are needed: nmt train DATA_DIR MODEL_DIR")

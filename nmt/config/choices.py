@@ -65,8 +65,9 @@ class CorpusSize:
     """How much there is to learn from."""
 
     pairs: int
+    """Pairs, or lines, of an epoch."""
     pieces: int
-    """Target pieces of an epoch."""
+    """Its target pieces."""
     valid_pieces: int = 0
     """Those of the validation sets."""
 

@@ -120,10 +120,10 @@ class PreparedData:
 
     @property
     def size(self) -> CorpusSize:
-        """How much there is to learn from; about how many pieces an epoch has, by the weights of the corpora."""
+        """How much there is to learn from, about, by the weights of the corpora."""
         seen = sum(corpus.weight * corpus.train for corpus in self.corpora)
         valid = sum(int(one.tgt.lengths.sum()) + len(one.tgt.lengths) for one in self.valid_sets)
-        return CorpusSize(len(self.train_src), round(self.pieces * seen / len(self.train_src)), valid)
+        return CorpusSize(round(seen), round(self.pieces * seen / len(self.train_src)), valid)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ def test_the_resolved_settings_of_a_run_include_what_the_data_were_prepared_with
 ) -> None:
     result = runner.invoke(app, ["train", str(toy_data.folder), str(tmp_path / "m"), "--show-config"])
     assert tomllib.loads(result.stdout)["tokenizer"]["vocab_size"] == 40
+    assert result.stderr.startswith(
+        "chosen for 354 pairs, as there is no recipe; --set wins:\nmodel.hidden_size = 512: "
+    )
     assert not (tmp_path / "m").exists()
 
 

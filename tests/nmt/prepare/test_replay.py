@@ -44,7 +44,7 @@ def test_old_text_has_its_share_of_an_epoch(tmp_path: Path, old: Path, make_sett
     names = [(corpus.name, corpus.train, corpus.weight) for corpus in data.corpora]
     # a quarter of 40 pairs: 10 for 100 that count once and 60 that count twice
     assert names == [("train.src", 30, 1), ("replay", 100, 10 / 220), ("replay-2", 60, 20 / 220)]
-    assert data.size.pieces == round(data.pieces * 40 / 190)
+    assert (data.size.pairs, data.size.pieces) == (40, round(data.pieces * 40 / 190))
 
 
 def test_the_first_old_validation_set_is_watched_beside_the_new_one(
