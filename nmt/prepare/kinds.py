@@ -160,8 +160,8 @@ class PairKind(RecordKind[Pair]):
         return hash_pairs(records) if self.drops_duplicates else None
 
     def overlap(self, sets: Mapping[str, Iterable[Pair]]) -> Overlap:
-        """Remember both sides and pairs; also exchanged, where a training corpus is reversed."""
-        if any(corpus.reversed for corpus in self.settings.data.corpora):
+        """Remember both sides and pairs; also exchanged, where a corpus is reversed, or may be in what is replayed."""
+        if self.settings.data.replay or any(corpus.reversed for corpus in self.settings.data.corpora):
             sets = {name: [way for pair in pairs for way in (pair, exchanged(pair))] for name, pairs in sets.items()}
         return Overlap.from_sets(sets)
 
