@@ -1,5 +1,6 @@
 """`nmt backtranslate`: text of one language becomes a corpus of pairs."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,9 +96,8 @@ def backtranslate(
     with loading():
         from nmt.io.lines import count_lines
         from nmt.models.folder import identity, read_settings
-        from nmt.synthesis.agreement import Agreement
         from nmt.synthesis.back_translation import back_translation, cleaning_of_backward, with_noise
-        from nmt.synthesis.judging import Judge, Outputs, refuse_reversed
+        from nmt.synthesis.judging import Agreement, Judge, Outputs, refuse_reversed
         from nmt.synthesis.working import LoadedOnce, key_of_pairs
         from nmt.translate import Options, Translator
         from nmt.translate.translator import Job
@@ -111,7 +111,9 @@ def backtranslate(
     options = Options(**search, sampling=sampling, tag=tag)
     data = with_rules(cleaning_of_backward(read_settings(model_dir).data), overrides)
     refuse_reversed([forward_model] if forward_model else [], data)
-    noise_seed = 1 if seed is None else seed
+    noise_seed, outputs = 1 if seed is None else seed, Outputs(output, rejected, keep_share or 1.0)
+    if noise:
+        outputs = replace(outputs, changed=partial(with_noise, seed=noise_seed))
     with several_processes() as ranks:
         load = partial(Translator.load, device=device, precision=precision, gpu=ranks.local_rank if ranks else 0)
         backward = LoadedOnce(load, model_dir)
@@ -121,14 +123,12 @@ def backtranslate(
         rules = (data, max_disagreement, on_bad_utf8)
         write_and_show(
             [back_translation(text, job, judge, data, on_bad_utf8=on_bad_utf8)],
-            Outputs(output, rejected),
+            outputs,
             key_of_pairs(text, job, judges=judges, rules=rules, noise=noise_seed if noise else ""),
             lines=count_lines(text) or 0,
             noun="lines",
             shard=shard_of(shard),
             ranks=ranks,
-            keep_share=keep_share or 1.0,
-            changed=partial(with_noise, seed=noise_seed) if noise else lambda pair: pair,
         )
 
 

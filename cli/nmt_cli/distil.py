@@ -92,14 +92,15 @@ def distil(
         options = distillation.with_whole_beam(options, settings)
     if rescore:
         options.check_rescoring(options.search(settings))
-    change, choice, only = partial(with_rules, overrides=overrides), distillation.choose_best, shard_of(shard)
+    change, only = partial(with_rules, overrides=overrides), shard_of(shard)
+    choice: distillation.Choice = distillation.choose_best
     with several_processes() as ranks:
         how: dict[str, Any] = {"device": device, "precision": precision, "gpu": ranks.local_rank if ranks else 0}
         job = Job(LoadedOnce(Translator.load, *teachers, rescoring=rescore or (), **how), options, workers)
         if data_dir:
             prepared = PreparedData.open(data_dir)
             settings, origin, count = prepared.settings, data_dir / MANIFEST, distillation.sources_of(prepared)
-            choice = distillation.NearestReference.by(nearest, prepared) if nearest else choice
+            choice = distillation.nearest_reference(nearest, prepared) if nearest else choice
             writings = distillation.distil_data(prepared, job, choice, change)
         data = change(cleaning_of(of_model(settings.data)))
         refuse_reversed([*teachers, *(rescore or ())], data)
@@ -107,5 +108,4 @@ def distil(
             origin, count = text, count_lines(text) or 0
             writings = distillation.distil_text(text, job, choice, data, tag=tag, on_bad_utf8=on_bad_utf8)
         key = key_of_pairs(origin, job, nearest=nearest, rules=(data, tag, on_bad_utf8))
-        shared: dict[str, Any] = {"lines": count, "noun": "sources", "shard": only, "ranks": ranks}
-        write_and_show(writings, Outputs(output, rejected), key, **shared)
+        write_and_show(writings, Outputs(output, rejected), key, lines=count, noun="sources", shard=only, ranks=ranks)

@@ -103,12 +103,8 @@ def show_plan(
         for node, state, forecast in found:
             show(f"trying in small what is to do: {node.name}")
             if only in (None, node.name):
-                plan.append(
-                    {
-                        **{"stage": node.name, "do": node.does, "result": str(node.result), "done": state.is_done},
-                        **{"reasons": list(state.reasons), **asdict(forecast)},
-                    }
-                )
+                stands = {"done": state.is_done, "reasons": list(state.reasons)}
+                plan.append(_named(node) | stands | asdict(forecast))
     if as_json:
         typer.echo(json.dumps(plan, ensure_ascii=False, indent=2))
     else:
@@ -136,14 +132,11 @@ def _show_plan(plan: list[dict[str, Any]]) -> None:
         time = "" if one["done"] else ("< " if one["at_most"] else "") + clock(one["seconds"]) if known else "?"
         told = filter(None, (_in_short(one["reasons"]) or "done", one["why"]))
         table.add_row(one["stage"], one["do"], time, "; ".join(told))
-    total = sum(one["seconds"] or 0 for one in plan)
-    todo = [one for one in plan if not one["done"]]
     if len(plan) > 1:
-        unknown = sum(one["seconds"] is None for one in plan)
+        total, unknown = sum(one["seconds"] or 0 for one in plan), sum(one["seconds"] is None for one in plan)
+        todo = counted(sum(not one["done"] for one in plan), "stage")
         table.add_section()
-        table.add_row(
-            "all", "", clock(total), f"{counted(len(todo), 'stage')} to do" + (f", and {unknown} ?" if unknown else "")
-        )
+        table.add_row("all", "", clock(total), f"{todo} to do{f', and {unknown} ?' if unknown else ''}")
     results.print(table)
     if any(one["at_most"] for one in plan):
         results.print("< where training may stop early (training.patience)", soft_wrap=True)
@@ -199,14 +192,14 @@ def _to_tree(node: "StageNode") -> dict[str, Any]:
     from nmt.graph.records import read_record, size_of
 
     record = read_record(node) if node.result.exists() else None
-    if record and record.digest is None:
-        record = None
-    return {
-        **{"stage": node.name, "do": node.does, "result": str(node.result)},
-        "seconds": record and record.seconds,
-        "bytes": record and size_of(node.result, node.gives),
-        "scores": list(_scores(node)) if record else [],
-    }
+    if record is None or record.digest is None:
+        return _named(node) | {"seconds": None, "bytes": None, "scores": []}
+    size = size_of(node.result, node.gives)
+    return _named(node) | {"seconds": record.seconds, "bytes": size, "scores": list(_scores(node))}
+
+
+def _named(node: "StageNode") -> dict[str, Any]:
+    return {"stage": node.name, "do": node.does, "result": str(node.result)}
 
 
 def _scores(node: "StageNode") -> Iterator[dict[str, Any]]:
@@ -226,13 +219,8 @@ def _scores(node: "StageNode") -> Iterator[dict[str, Any]]:
 
         found = read_training(node.result)
         if "valid_bleu" in found:
-            signature = found["valid_bleu_signature"]
-            yield {
-                "of": f"{node.name} (validation)",
-                "name": "BLEU",
-                "score": found["valid_bleu"],
-                "signature": signature,
-            }
+            of = {"of": f"{node.name} (validation)", "name": "BLEU"}
+            yield of | {"score": found["valid_bleu"], "signature": found["valid_bleu_signature"]}
 
 
 def _table(*columns: str) -> "Table":

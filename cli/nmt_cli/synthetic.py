@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -91,13 +91,8 @@ def write_and_show(
     noun: str,
     shard: "Shard | None",
     ranks: "Ranks | None",
-    **more: Any,
 ) -> None:
-    """Write pairs, show how far the work of about so many lines has come, and print what has become of them.
-
-    Args:
-        more: For `write_pairs`.
-    """
+    """Write pairs, show how far the work of about so many lines has come, and print what has become of them."""
     from nmt.synthesis.working import write_pairs
     from nmt.translate.blockwise import LongText
 
@@ -111,8 +106,7 @@ def write_and_show(
 
     visible, logged = first and console.is_terminal, first and not console.is_terminal
     with going_on(outputs.pairs, shard, visible=first), telling(pace, visible=visible, logged=logged) as on_lines:
-        on_both: dict[str, Any] = {"on_lines": on_lines, "on_found": on_found}
-        outcome = write_pairs(writings, outputs, key, shard=shard, meet=meet, **on_both, **more)
+        outcome = write_pairs(writings, outputs, key, shard=shard, meet=meet, on_lines=on_lines, on_found=on_found)
     if done:
         say("; ".join([pace.summary(done), *counted_kinds(kinds)]))
     if first:

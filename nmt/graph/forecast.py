@@ -240,7 +240,7 @@ class _Rehearsal:
         """Return the seconds that the models of a stage take to be loaded, and for so many lines such as these."""
         given = node.given
         models = given.inputs["model"][: 1 if isinstance(stage, BacktranslateStage) else None]
-        language = given.inputs.get("language model", [])
+        language = given.all("language model")
         search = dict(stage.deciding(given)["search"])
         begun = time.perf_counter()
         translator = Translator.load(
@@ -310,8 +310,7 @@ class _Rehearsal:
 
     def _score(self, node: StageNode, stage: ScoreStage) -> float:
         """Score some lines of the reference that have lost every fifth word."""
-        [(_, (reference, *_))] = stage.files(node.given)
-        assert isinstance(reference, Path)
+        reference = stage.reference_of(node.given)
         records, count = read_some(TextFiles([reference], node.settings.data.on_bad_utf8), self._known)
         some = [record.text for record in records[:: max(1, len(records) // _SCORED)]]
         files = [self._folder / f"{node.name}.{side}" for side in ("reference", "text")]

@@ -35,16 +35,26 @@ class StageNode:
 
     @property
     def gives(self) -> Thing:
-        """What it gives: what is trained on text, and not on pairs, is a language model."""
-        learns_text = any(need.stage.gives == "data" and need.settings.data.train_text for need in self.needs)
-        return "language model" if self.does == "train" and learns_text else self.stage.gives
+        """What it gives."""
+        return self.stage.gives
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether what it gives learns from text, and not from pairs, or is made of such a model."""
+        of_text = any(need.gives == "data" and need.settings.data.train_text for need in self.needs)
+        return self.gives == "model" and (of_text or any(need.is_language_model for need in self.needs))
+
+    def takes_for(self, need: "StageNode") -> Thing:
+        """Say what it takes the result of another stage for: most kinds treat all models alike."""
+        tells_apart = "language model" in self.stage.takes
+        return "language model" if tells_apart and need.is_language_model else need.gives
 
     @property
     def given(self) -> Ingredients:
         """What it is made from."""
         found: dict[Thing, list[Path]] = {}
         for node in self.needs:
-            found.setdefault(node.gives, []).append(node.result)
+            found.setdefault(self.takes_for(node), []).append(node.result)
         return Ingredients(self.settings, found)
 
 
@@ -156,7 +166,7 @@ def _check_inputs(node: StageNode, where: str) -> None:
     for name in (f"{section}.{key}" for section, values in node.stage.set.items() for key in values):
         if not used & {name, name.partition(".")[0]}:
             raise ConfigError(f"{where}.set: {node.does} makes no use of {name}")
-    takes, given = node.stage.takes, Counter(need.gives for need in node.needs)
+    takes, given = node.stage.takes, Counter(map(node.takes_for, node.needs))
     for need in node.needs:
         if need.gives not in takes:
             raise ConfigError(

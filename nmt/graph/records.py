@@ -109,21 +109,20 @@ def digest_of(result: Path, thing: Thing) -> str:
     """Tell a result from others by its content."""
     if thing == "data":
         return name_of({name: record.sha256 for name, record in read_manifest(result).files.items()})
-    if thing in ("model", "language model"):
-        files = [result / WEIGHTS, result / CONFIG, result / LEXICON, *tokenizer_files(result)]
-        return name_of({path.name: sha256(path) for path in files if path.exists()})
-    if thing == "memory":
-        return name_of({path.name: sha256(path) for path in result.iterdir()})
-    return sha256(result)
+    files = _files_of(result, thing)
+    return name_of({path.name: sha256(path) for path in files}) if result.is_dir() else sha256(result)
 
 
 def size_of(result: Path, thing: Thing) -> int:
     """Return the bytes of a result, of a model without what its training has left."""
-    if thing in ("model", "language model"):
-        files = [result / WEIGHTS, result / LEXICON, *tokenizer_files(result)]
-    else:
-        files = list(result.iterdir()) if result.is_dir() else [result]
-    return sum(path.stat().st_size for path in files if path.exists())
+    return sum(path.stat().st_size for path in _files_of(result, thing) if path.name != CONFIG)
+
+
+def _files_of(result: Path, thing: Thing) -> list[Path]:
+    if thing == "model":
+        named = [result / WEIGHTS, result / CONFIG, result / LEXICON, *tokenizer_files(result)]
+        return [path for path in named if path.exists()]
+    return list(result.iterdir()) if result.is_dir() else [result]
 
 
 def carry_out(node: StageNode, run: Callable[[list[str], Path | None], None]) -> None:
@@ -194,8 +193,8 @@ def _is_reordered(old: MadeFrom, node: StageNode) -> bool:
     """Whether results of one kind were in another order, as the models of an ensemble, of which the first decides."""
     places = {name: place for place, name in enumerate(old.digests)}
     return any(
-        one.gives == other.gives and places[_name_of_result(one)] > places[_name_of_result(other)]
-        for one, other in pairwise(sorted(node.needs, key=lambda need: need.gives))
+        node.takes_for(one) == node.takes_for(other) and places[_name_of_result(one)] > places[_name_of_result(other)]
+        for one, other in pairwise(sorted(node.needs, key=node.takes_for))
     )
 
 

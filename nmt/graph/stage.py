@@ -13,7 +13,7 @@ from nmt.prepare.inputs import Named
 
 Thing = Literal["data", "model", "language model", "memory", "text", "pairs", "weights", "scores"]
 SUFFIXES: Final[dict[Thing, str]] = {
-    **{"data": "", "model": "", "language model": "", "memory": ""},
+    **{"data": "", "model": "", "memory": ""},
     **{"text": ".txt", "pairs": ".tsv", "weights": ".json", "scores": ".json"},
 }
 """What a stage can give, and what the name of it ends in: nothing where it is a folder."""
@@ -38,9 +38,9 @@ class Ingredients:
         """Return the first one, which is there."""
         return str(self.inputs[thing][0])
 
-    def optional(self, option: str, thing: Thing) -> list[str]:
-        """Return an option for the first one, if there is one."""
-        return [option, self.one(thing)] if self.inputs.get(thing) else []
+    def all(self, thing: Thing) -> list[Path]:
+        """Return what there is of it."""
+        return self.inputs.get(thing, [])
 
 
 class Stage(Section):
@@ -63,6 +63,10 @@ class Stage(Section):
     printed: ClassVar[bool] = False
     """Whether what it gives is what the command prints."""
 
+    def own(self, *names: str) -> dict[str, Any]:
+        """Return those of its keys that are not at their defaults."""
+        return self.model_dump(include={*names}, exclude_defaults=True)
+
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return the settings on which the result depends, by sections; where files lie is left aside."""
         return {}
@@ -80,6 +84,14 @@ class Stage(Section):
         raise NotImplementedError
 
 
-def option_of(name: str, value: object) -> list[str]:
-    """Return an option, unless it has no value."""
-    return [] if value is None else [name, str(value)]
+def options_of(values: Mapping[str, Any]) -> list[str]:
+    """Write values as options of `nmt`, several of one name one after the other; what is None is left out."""
+    options = list[str]()
+    for name, value in values.items():
+        option = "beam" if name == "beam_size" else name.replace("_", "-")
+        if isinstance(value, bool):
+            options.append(f"--{'' if value else 'no-'}{option}")
+        elif value is not None:
+            several = value if isinstance(value, list | tuple) else (value,)
+            options += [part for one in several for part in (f"--{option}", str(one))]
+    return options

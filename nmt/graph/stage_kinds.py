@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nmt.config.load import to_tree
 from nmt.errors import ConfigError, NmtError
-from nmt.graph.stage import ANY, Ingredients, Stage, Takes, option_of
+from nmt.graph.stage import ANY, Ingredients, Stage, Takes, options_of
 from nmt.graph.translating_kinds import BacktranslateStage, DistilStage, ScoreStage, TranslateStage, TuneStage
 from nmt.models.folder import WEIGHTS
 from nmt.prepare.inputs import Named, find_files, find_pairs, find_text
@@ -18,6 +18,7 @@ from nmt.prepared.manifest import prepared_sections, without_paths
 _PATHS: Final = {"src_vectors", "tgt_vectors", "parent"}
 _IDLE: Final = {"threads", "device", "log_every", "tensorboard"}
 """Settings of the training on which nothing depends that it leaves, but for rounding."""
+_OF_MEMORY: Final = ("src_lang", "tgt_lang", "on_bad_utf8", "on_bad_record")
 
 
 class PrepareStage(Stage):
@@ -78,7 +79,8 @@ class TrainStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Train a model, or go on."""
-        return ["train", given.one("data"), str(output), "--recipe", str(recipe), *given.optional("--from", "model")]
+        options = {"recipe": recipe, "from": given.all("model")}
+        return ["train", given.one("data"), str(output), *options_of(options)]
 
 
 class AverageStage(Stage):
@@ -92,8 +94,8 @@ class AverageStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Average the checkpoints."""
-        last = option_of("--last", self.last)
-        return ["average", given.one("model"), str(output), *last, *given.optional("--data", "data")]
+        options = self.own("last") | {"data": given.all("data")}
+        return ["average", given.one("model"), str(output), *options_of(options)]
 
 
 class ShortlistStage(Stage):
@@ -109,8 +111,8 @@ class ShortlistStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Learn the lexicon."""
-        options = [*option_of("--size", self.size), *option_of("--pairs", self.pairs)]
-        return ["shortlist", given.one("model"), given.one("data"), "--output", str(output), *options]
+        options = {"output": output} | self.own("size", "pairs")
+        return ["shortlist", given.one("model"), given.one("data"), *options_of(options)]
 
 
 class AdaptStage(Stage):
@@ -129,8 +131,8 @@ class AdaptStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Learn from them."""
-        corrections = str(given.file(self.corrections))
-        return ["adapt", given.one("model"), corrections, "--output", str(output), "--data", given.one("data")]
+        options = {"output": output, "data": given.one("data")}
+        return ["adapt", given.one("model"), str(given.file(self.corrections)), *options_of(options)]
 
 
 class VocabularyStage(Stage):
@@ -157,14 +159,9 @@ class VocabularyStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Add the pieces."""
-        options = [
-            *(part for piece in self.pieces for part in ("--pieces", piece)),
-            *(part for symbol in self.symbols for part in ("--symbols", symbol)),
-            *option_of("--from-text", self.text and given.file(self.text)),
-            *option_of("--limit", self.limit),
-        ]
-        bad = given.settings.data.on_bad_utf8
-        return ["vocabulary", "add", given.one("model"), "--output", str(output), *options, "--on-bad-utf8", bad]
+        options = {"output": output, **self.own("pieces", "symbols", "limit")}
+        options |= {"from_text": self.text and given.file(self.text), "on_bad_utf8": given.settings.data.on_bad_utf8}
+        return ["vocabulary", "add", given.one("model"), *options_of(options)]
 
 
 class MemoryStage(Stage):
@@ -175,7 +172,7 @@ class MemoryStage(Stage):
 
     takes: ClassVar[Takes] = {"model": (1, 1)}
     gives = "memory"
-    reads = tuple(f"data.{name}" for name in ("root", "src_lang", "tgt_lang", "on_bad_utf8", "on_bad_record"))
+    reads = ("data.root", *(f"data.{name}" for name in _OF_MEMORY))
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return what finds the sides of a pair."""
@@ -188,13 +185,9 @@ class MemoryStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Build it."""
-        data, [(_, files)] = given.settings.data, self.files(given)
-        options = [
-            *option_of("--src-lang", data.src_lang),
-            *option_of("--tgt-lang", data.tgt_lang),
-            *("--on-bad-utf8", data.on_bad_utf8, "--on-bad-record", data.on_bad_record),
-        ]
-        return ["memory", "build", given.one("model"), *map(str, files), "--output", str(output), *options]
+        [(_, files)] = self.files(given)
+        options = {name: getattr(given.settings.data, name) for name in _OF_MEMORY}
+        return ["memory", "build", given.one("model"), *map(str, files), *options_of({"output": output} | options)]
 
 
 KINDS: Final[dict[str, type[Stage]]] = {

@@ -1,16 +1,14 @@
 """The kinds of stages whose work is translating, and scoring."""
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from nmt.config import Settings
 from nmt.corpus.cleaning import RULES_OF_PAIRS
 from nmt.errors import ConfigError
-from nmt.graph.stage import ANY, Ingredients, Stage, Takes, Thing, option_of
+from nmt.graph.stage import ANY, Ingredients, Stage, Takes, Thing, options_of
 from nmt.io.lines import read_lines
 from nmt.metrics import tokenizer_for
 from nmt.prepare.inputs import Named
@@ -39,7 +37,7 @@ class TuneStage(Stage):
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return what is set of the search, and the tag."""
-        return {"search": _deciding(_search_of(given.settings, *_OF_TUNING)), "data": {"tag": self.tag}}
+        return {"search": _deciding(_search_of(given, *_OF_TUNING)), "data": {"tag": self.tag}}
 
     def files(self, given: Ingredients) -> Named:
         """Name the validation set."""
@@ -61,25 +59,14 @@ class TuneStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Tune."""
-        model, *options = _together(given, lm_rescore=self.lm_rescore)
-        options += [
-            *(part for name, (file, *_) in self.files(given) for part in (f"--{name[-3:]}", str(file))),
-            *option_of("--metric", self.metric),
-            *_search_options(_search_of(given.settings, *_OF_TUNING)),
-            *option_of("--tag", self.tag),
-            *_computation(1, given),
-        ]
-        return ["tune", model, "--output", str(output), *options]
+        model, *others = given.all("model")
+        options: dict[str, Any] = {name.removeprefix("data.valid_"): file for name, (file,) in self.files(given)}
+        options |= {"output": output, "ensemble": others, "lm": given.all("language model")}
+        options |= self.own("metric", "lm_rescore", "tag") | _search_of(given, *_OF_TUNING) | _computation(given)
+        return ["tune", str(model), *options_of(options)]
 
 
-class _Translating(Stage):
-    """What stages have in common whose work is translating."""
-
-    workers: int = Field(default=1, ge=1)
-    """Processes that translate, on which nothing depends."""
-
-
-class TranslateStage(_Translating):
+class TranslateStage(Stage):
     """`nmt translate` a text by a model, or by several together, with the section search, or with what `nmt tune` has
     found of it."""
 
@@ -89,6 +76,8 @@ class TranslateStage(_Translating):
     """Piece such as "<news>" put before each sentence; unset: data.test_tag, for data.test_src."""
     lm_rescore: bool = False
     """Let the language model rescore finished hypotheses."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that translate, on which nothing depends."""
 
     takes: ClassVar[Takes] = {
         **{"model": (1, ANY), "text": (0, 1)},
@@ -107,33 +96,30 @@ class TranslateStage(_Translating):
             if name.startswith(self._idle(given)):
                 raise ConfigError(f"set.search.{name} has no effect on this stage")
         _check_rescoring(self.lm_rescore, given)
-        return [] if given.inputs.get("text") else [("source", (self.text_of(given),))]
+        return [] if given.all("text") else [("source", (self.text_of(given),))]
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Translate the text."""
-        model, *options = _together(given, lm_rescore=self.lm_rescore)
-        options += [
-            *given.optional("--memory", "memory"),
-            *_search_options(self._search(given) | _tuned(given)),
-            *option_of("--tag", self.tag_of(given)),
-            *_computation(self.workers, given),
-        ]
-        return ["translate", model, str(self.text_of(given)), "--output", str(output), *options]
+        model, *others = given.all("model")
+        beside = {"ensemble": others, "memory": given.all("memory"), "lm": given.all("language model")}
+        options = {"output": output, **beside, **self.own("lm_rescore", "workers"), "tag": self.tag_of(given)}
+        options |= self._search(given) | _tuned(given) | _computation(given)
+        return ["translate", str(model), str(self.text_of(given)), *options_of(options)]
 
     def _search(self, given: Ingredients) -> dict[str, Any]:
         """Return what is set of the search and has an effect."""
-        search, idle = _search_of(given.settings), self._idle(given)
-        return {name: value for name, value in search.items() if not name.startswith(idle)}
+        idle = self._idle(given)
+        return {name: value for name, value in _search_of(given).items() if not name.startswith(idle)}
 
     def _idle(self, given: Ingredients) -> tuple[str, ...]:
         """Return how settings of the search begin that are about what is not there, or that have been found."""
         beside: dict[str, Thing] = {"memory_": "memory", "lm_": "language model"}
-        absent = (name for name, thing in beside.items() if not given.inputs.get(thing))
-        return ("rescore_", "reverse_", *absent, *(_TUNED if given.inputs.get("weights") else ()))
+        absent = (name for name, thing in beside.items() if not given.all(thing))
+        return ("rescore_", "reverse_", *absent, *(_TUNED if given.all("weights") else ()))
 
     def text_of(self, given: Ingredients) -> Path:
         """Return the file of the text."""
-        if texts := given.inputs.get("text"):
+        if texts := given.all("text"):
             return texts[0]
         if source := self.source or given.settings.data.test_src:
             return given.file(source)
@@ -141,7 +127,7 @@ class TranslateStage(_Translating):
 
     def tag_of(self, given: Ingredients) -> str | None:
         """Return what is put before each sentence, if anything is."""
-        is_test = self.source is None and not given.inputs.get("text")
+        is_test = self.source is None and not given.all("text")
         return self.tag or (given.settings.data.test_tag if is_test else None)
 
 
@@ -163,24 +149,29 @@ class ScoreStage(Stage):
 
     def files(self, given: Ingredients) -> Named:
         """Name the reference."""
-        reference = self.reference or given.settings.data.test_tgt
-        if reference is None:
-            raise ConfigError("reference is not set, nor is data.test_tgt: there is nothing to compare with")
-        return [("reference", (given.file(reference),))]
+        return [("reference", (self.reference_of(given),))]
+
+    def reference_of(self, given: Ingredients) -> Path:
+        """Return the file of the reference."""
+        if reference := self.reference or given.settings.data.test_tgt:
+            return given.file(reference)
+        raise ConfigError("reference is not set, nor is data.test_tgt: there is nothing to compare with")
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Score the translations."""
-        [(_, (reference, *_))] = self.files(given)
-        assert isinstance(reference, Path)
-        bad = given.settings.data.on_bad_utf8
+        reference, bad = self.reference_of(given), given.settings.data.on_bad_utf8
         tokenizer = tokenizer_for(given.settings, list(read_lines(reference, on_bad_utf8=bad)))
-        texts = map(str, given.inputs["text"])
-        return ["score", str(reference), *texts, "--json", "--tokenize", tokenizer, "--on-bad-utf8", bad]
+        options = {"json": True, "tokenize": tokenizer, "on_bad_utf8": bad}
+        return ["score", str(reference), *map(str, given.all("text")), *options_of(options)]
 
 
-class _Judging(_Translating):
+class _Judging(Stage):
     """What stages have in common that write pairs, and judge them."""
 
+    workers: int = Field(default=1, ge=1)
+    """Processes that translate, on which nothing depends."""
+
+    gives = "pairs"
     reads = (*(f"search.{name}" for name in _OF_SYNTHESIS), *RULES_OF_PAIRS, *_ALWAYS)
 
     @property
@@ -188,13 +179,15 @@ class _Judging(_Translating):
         """The rules of cleaning that the stage changes; the others are those of the model, or of the data."""
         return {key: value for key, value in self.set.get("data", {}).items() if f"data.{key}" in RULES_OF_PAIRS}
 
-    def options_of(self, given: Ingredients) -> list[str]:
-        """Return the options about the search, the rules and the computation."""
-        return [
-            *_search_options(_search_of(given.settings, *_OF_SYNTHESIS)),
-            *(part for key, value in self.rules.items() for part in ("--set", f"data.{key}={json.dumps(value)}")),
-            *_computation(self.workers, given),
-        ]
+    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
+        """Return what is set of the search, and of the rules."""
+        return {"search": _search_of(given, *_OF_SYNTHESIS), "data": self.rules}
+
+    def writing(self, given: Ingredients, output: Path) -> dict[str, Any]:
+        """Return the options about the output, the search, the rules and the computation."""
+        rules = [f"data.{key}={json.dumps(value)}" for key, value in self.rules.items()]
+        options = {"output": output, **_search_of(given, *_OF_SYNTHESIS), "set": rules, **_computation(given)}
+        return options | self.own("workers")
 
 
 class BacktranslateStage(_Judging):
@@ -214,15 +207,10 @@ class BacktranslateStage(_Judging):
     """Keep this share, that both models agree on best."""
 
     takes: ClassVar[Takes] = {"model": (1, 2)}
-    gives = "pairs"
-
-    def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
-        """Return what is set of the search and of the rules."""
-        return {"search": _search_of(given.settings, *_OF_SYNTHESIS), "data": self.rules}
 
     def files(self, given: Ingredients) -> Named:
         """Name the text; refuse what has no effect."""
-        second = len(given.inputs["model"]) > 1
+        second = len(given.all("model")) > 1
         needed = {"top_k": (self.sample, "sample"), "seed": (self.sample or self.noise, "sample or noise")}
         for name, (there, what) in (needed | {"keep_share": (second, "a second model, to judge")}).items():
             if getattr(self, name) is not None and not there:
@@ -235,16 +223,10 @@ class BacktranslateStage(_Judging):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Translate the text back."""
-        backward, *forward = map(str, given.inputs["model"])
-        options = [
-            *(part for model in forward for part in ("--forward-model", model)),
-            *(f"--{name}" for name in ("sample", "noise") if getattr(self, name)),
-            *option_of("--top-k", self.top_k),
-            *option_of("--seed", self.seed),
-            *option_of("--keep-share", self.keep_share),
-            *self.options_of(given),
-        ]
-        return ["backtranslate", backward, str(self.text_of(given)), "--output", str(output), *options]
+        backward, *forward = given.all("model")
+        options = self.writing(given, output) | {"forward_model": forward}
+        options |= self.own("sample", "top_k", "noise", "seed", "keep_share")
+        return ["backtranslate", str(backward), str(self.text_of(given)), *options_of(options)]
 
 
 class DistilStage(_Judging):
@@ -256,17 +238,17 @@ class DistilStage(_Judging):
     """Of the n-best list, take what is nearest to the reference by this score."""
 
     takes: ClassVar[Takes] = {"model": (1, ANY), "data": (0, 1)}
-    gives = "pairs"
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return what is set of the search, and the rules, which are those of the data."""
-        data = given.inputs.get("data")
-        rules = without_paths(read_manifest(data[0]).settings)["data"] if data else {}
-        return {"search": _search_of(given.settings, *_OF_SYNTHESIS), "data": rules | self.rules}
+        found = super().deciding(given)
+        for data in given.all("data"):
+            found["data"] = without_paths(read_manifest(data).settings)["data"] | self.rules
+        return found
 
     def files(self, given: Ingredients) -> Named:
         """Name the text, if it is one."""
-        if (self.text is None) != bool(given.inputs.get("data")):
+        if (self.text is None) != bool(given.all("data")):
             found = "both" if self.text else "neither"
             raise ConfigError(f"distil takes data or has a text, found {found}")
         if self.nearest and self.text:
@@ -280,25 +262,14 @@ class DistilStage(_Judging):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Let the teachers translate."""
-        text = [*option_of("--text", self.text_of(given))] or [given.one("data")]
-        options = [
-            *(part for teacher in given.inputs["model"] for part in ("--teacher", str(teacher))),
-            *option_of("--nearest", self.nearest),
-            *self.options_of(given),
-        ]
-        return ["distil", *text, "--output", str(output), *options]
+        options = self.writing(given, output) | {"teacher": given.all("model"), "text": self.text_of(given)}
+        return ["distil", *map(str, given.all("data")), *options_of(options | self.own("nearest"))]
 
 
-def _search_of(settings: Settings, *names: str) -> dict[str, Any]:
+def _search_of(given: Ingredients, *names: str) -> dict[str, Any]:
     """Return what is set of the search, or of some of its settings; what is not is the model's."""
-    found = settings.search.model_dump(exclude_unset=True, exclude_none=True)
+    found = given.settings.search.model_dump(exclude_unset=True, exclude_none=True)
     return {name: value for name, value in found.items() if name in names or not names}
-
-
-def _search_options(search: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in search.items():
-        option = "beam" if name == "beam_size" else name.replace("_", "-")
-        yield from (f"--{'' if value else 'no-'}{option}",) if isinstance(value, bool) else (f"--{option}", str(value))
 
 
 def _deciding(search: dict[str, Any]) -> dict[str, Any]:
@@ -306,29 +277,21 @@ def _deciding(search: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in search.items() if name != "batch_tokens"}
 
 
-def _together(given: Ingredients, *, lm_rescore: bool) -> list[str]:
-    """Return the first model, and options for the others and for a language model."""
-    model, *others = map(str, given.inputs["model"])
-    rescoring = ["--lm-rescore"] if lm_rescore else []
-    ensemble = (part for other in others for part in ("--ensemble", other))
-    return [model, *ensemble, *given.optional("--lm", "language model"), *rescoring]
-
-
 def _check_rescoring(lm_rescore: bool, given: Ingredients) -> None:
-    if lm_rescore and not given.inputs.get("language model"):
+    if lm_rescore and not given.all("language model"):
         raise ConfigError("lm_rescore needs a language model")
 
 
 def _tuned(given: Ingredients) -> dict[str, float]:
     """Return what has been found of the search; a weight of 0 is that of no language model."""
     found = {}
-    for path in given.inputs.get("weights", []):
+    for path in given.all("weights"):
         best = json.loads(path.read_text(encoding="utf-8"))["best"]
-        found = {name: best[name] for name in _TUNED if best[name] or given.inputs.get("language model")}
+        found = {
+            name: best[name] for name in _TUNED if name != "lm_weight" or best[name] or given.all("language model")
+        }
     return found
 
 
-def _computation(workers: int, given: Ingredients) -> list[str]:
-    data, device = given.settings.data, given.settings.training.device
-    several = ["--workers", str(workers)] if workers > 1 else []
-    return ["--device", device, "--on-bad-utf8", data.on_bad_utf8, *several]
+def _computation(given: Ingredients) -> dict[str, str]:
+    return {"device": given.settings.training.device, "on_bad_utf8": given.settings.data.on_bad_utf8}

@@ -1,7 +1,7 @@
 """Distillation: a student learns the translations of its teachers (Kim and Rush, 2016, sec. 3.2)."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -108,20 +108,12 @@ def choose_best(written: Written) -> list[str]:
     return [best.text for _, (best, *_) in written]
 
 
-@dataclass(frozen=True)
-class NearestReference:
-    """The one of the n-best list that is most like the reference (sequence-level interpolation, sec. 3.3)."""
+def nearest_reference(metric: Literal["bleu", "chrf"], data: PreparedData) -> Choice:
+    """Return what chooses, of an n-best list, what is most like the reference, the first of equal ones, by a score of
+    sentences whose words are found as suits the data (sequence-level interpolation, sec. 3.3)."""
+    score = sentence_scorer(metric, tokenizer_for(data.settings, data.valid.tgt_texts))
 
-    score: Callable[[str, str], float]
-    """Of a translation and its reference."""
+    def choose(written: Written) -> list[str]:
+        return [max((one.text for one in found), key=lambda text: score(text, pair.tgt)) for pair, found in written]
 
-    @classmethod
-    def by(cls, metric: Literal["bleu", "chrf"], data: PreparedData) -> "NearestReference":
-        """Measure likeness by a score of sentences, whose words are found as suits the language."""
-        return cls(sentence_scorer(metric, tokenizer_for(data.settings, data.valid.tgt_texts)))
-
-    def __call__(self, written: Written) -> list[str]:
-        """Choose the first of the nearest."""
-        return [
-            max((one.text for one in found), key=lambda text: self.score(text, pair.tgt)) for pair, found in written
-        ]
+    return choose

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,8 @@ from nmt.io.files import append_all, written
 from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
 from nmt.io.shards import Header, Shard, blocks_of
 from nmt.models.folder import read_settings
-from nmt.synthesis.agreement import Agreement
+from nmt.translate import Translator
+from nmt.translate.rescoring import follow
 
 MOST_REPEATS: Final = 3
 """Times in a row that a phrase may stand in what a model has written, where the settings do not say it."""
@@ -76,6 +77,23 @@ def refuse_same_direction(reverse_dir: Path, model_dir: Path) -> None:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """Dual conditional cross-entropy (Junczys-Dowmunt, 2018, sec. 2.1): what surprises both models, or one of them more
+    than the other, is no good translation."""
+
+    forward: Translator
+    """From source to target."""
+    backward: Translator
+
+    def disagreements(self, pairs: Sequence[Pair]) -> list[float]:
+        """Return |A - B| + (A + B) / 2 of each pair, where A and B are its cross-entropies in nats a piece."""
+        there = follow(self.forward, [(pair.src, pair.tgt) for pair in pairs])
+        back = follow(self.backward, [(pair.tgt, pair.src) for pair in pairs])
+        surprises = [(-one.score, -other.score) for one, other in zip(there, back, strict=True)]
+        return [abs(one - other) + (one + other) / 2 for one, other in surprises]
+
+
+@dataclass(frozen=True)
 class Judge:
     """Says which synthetic pairs are fit for training, each by itself alone."""
 
@@ -124,12 +142,16 @@ def read_text(path: Path, data: DataSettings, on_bad_utf8: OnBadUtf8) -> Iterato
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where synthetic pairs go."""
+    """Where synthetic pairs go, and what becomes of them when all are known."""
 
     pairs: Path
     """Lines of source <tab> target, and <tab> disagreement where models were asked."""
     rejected: Path | None = None
     """What was left out, an object of JSON a line."""
+    keep_share: float = 1.0
+    """The share of the pairs left in the end that is kept: those that models agree on best, of equal ones the first."""
+    changed: Callable[[Pair], Pair] = lambda pair: pair
+    """Makes what is written of a pair that is kept."""
 
 
 @dataclass(frozen=True)
@@ -161,26 +183,13 @@ def _read_verdicts(files: Iterable[Path]) -> Generator[Verdict, None, None]:
                 yield Verdict(Pair(*fields), *rest)
 
 
-def write_verdicts(
-    files: Sequence[Path],
-    outputs: Outputs,
-    *,
-    keep_share: float = 1.0,
-    changed: Callable[[Pair], Pair] = lambda pair: pair,
-) -> Outcome:
-    """Write pairs and what was left out; the outputs get their names when all is done.
-
-    Args:
-        files: Verdicts, as lines.
-        keep_share: The share of the pairs left in the end that is kept: those that models agree on best, of equal ones
-            the first.
-        changed: Makes what is written of a pair that is kept.
-    """
+def write_verdicts(files: Sequence[Path], outputs: Outputs) -> Outcome:
+    """Write the pairs, and what was left out, of files of verdicts; the outputs get their names when all is done."""
     bound, at_bound = math.inf, 0
-    if keep_share < 1:
+    if outputs.keep_share < 1:
         left = (one.disagreement for one in _read_verdicts(files) if one.reason is None)
         found = sorted(disagreement for disagreement in left if disagreement is not None)
-        wanted = math.ceil(keep_share * len(found))
+        wanted = math.ceil(outputs.keep_share * len(found))
         bound = found[wanted - 1] if found else bound
         at_bound = wanted - bisect_left(found, bound)
     counts, kept = Counter[SyntheticReason](), 0
@@ -193,7 +202,7 @@ def write_verdicts(
                 at_bound -= one.disagreement == bound
                 reason = "disagreement" if one.disagreement > bound or at_bound < 0 else None
             if reason is None:
-                out.write(_as_columns(changed(one.pair), one.disagreement))
+                out.write(_as_columns(outputs.changed(one.pair), one.disagreement))
                 kept += 1
                 continue
             counts[reason] += 1
@@ -202,15 +211,7 @@ def write_verdicts(
     return Outcome.of(kept, counts)
 
 
-def write_shard(
-    files: Sequence[Path],
-    outputs: Outputs,
-    shard: Shard,
-    key: dict[str, str],
-    *,
-    blocks: int,
-    changed: Callable[[Pair], Pair] = lambda pair: pair,
-) -> Outcome:
+def write_shard(files: Sequence[Path], outputs: Outputs, shard: Shard, key: dict[str, str], *, blocks: int) -> Outcome:
     """Write, for `nmt.io.shards.join_shards`, what a shard has of pairs and of what was left out.
 
     Args:
@@ -223,16 +224,13 @@ def write_shard(
         for number, block in enumerate(chain.from_iterable(map(blocks_of, files))):
             name = Path(folder) / str(number)
             name.write_bytes(block)
-            parts.append(Outputs(name.with_suffix(".pairs"), name.with_suffix(".rejected")))
-            outcome = write_verdicts([name], parts[-1], changed=changed)
+            parts.append(replace(outputs, pairs=name.with_suffix(".pairs"), rejected=name.with_suffix(".rejected")))
+            outcome = write_verdicts([name], parts[-1])
             kept, counts = kept + outcome.written, counts + Counter(outcome.rejected)
         for output in ("pairs", "rejected"):
-            target = getattr(outputs, output)
-            if target is not None:
-                out, of_blocks = (
-                    stack.enter_context(written(shard.name(target))),
-                    [getattr(one, output) for one in parts],
-                )
+            if (target := getattr(outputs, output)) is not None:
+                out = stack.enter_context(written(shard.name(target)))
+                of_blocks = [getattr(one, output) for one in parts]
                 Header.of(shard, of_blocks, key=key | {"output": output}, blocks=blocks).write(out)
                 append_all(of_blocks, out)
     return Outcome.of(kept, counts)

@@ -64,8 +64,6 @@ def write_pairs(
     *,
     shard: Shard | None = None,
     meet: Callable[[Path], AbstractContextManager[object]] = nullcontext,
-    keep_share: float = 1.0,
-    changed: Callable[[Pair], Pair] = lambda pair: pair,
     on_lines: OnLines = lambda lines, pieces: None,
     on_found: OnFound = lambda found: None,
 ) -> Outcome:
@@ -78,7 +76,6 @@ def write_pairs(
         key: All that the pairs depend on, for `nmt.io.work.shared`.
         shard: Do only its blocks, and write `OUTPUT.I-of-N` for each output, for `nmt.io.shards.join_shards`.
         meet: Waits for all processes that were started together to share the work; see `translate_in_blocks`.
-        keep_share: See `write_verdicts`, as for `changed`.
         on_lines: Is told how many lines are translated, and how many pieces of them were read.
         on_found: Is given what this process translates.
 
@@ -88,7 +85,7 @@ def write_pairs(
         UsageError: A shard is to keep a share of all pairs.
         NmtError: The processes see no common folder.
     """
-    if shard and keep_share < 1:
+    if shard and outputs.keep_share < 1:
         raise UsageError("--keep-share compares all pairs, and a shard has some of them; use --max-disagreement")
     target = shard.name(outputs.pairs) if shard else outputs.pairs
     with naming(target), shared(target, key) as folder, meet(folder):
@@ -96,17 +93,13 @@ def write_pairs(
         for number, writing in enumerate(writings):
             text = _read(writing, folder / str(number))
             own = shard.after(blocks) if shard else None
-            on_these = partial(_report, on_lines, done)
+            on_these = partial(lambda before, lines, pieces: on_lines(before + lines, pieces), done)
             files.append(_work_on(writing, text, key, shard=own, on_lines=on_these, on_found=on_found))
             done += text.lines_in(own) if own else text.lines
             blocks += text.blocks
         if shard:
-            return write_shard(files, outputs, shard, key, blocks=blocks, changed=changed)
-        return write_verdicts(files, outputs, keep_share=keep_share, changed=changed)
-
-
-def _report(on_lines: OnLines, before: int, lines: int, pieces: int) -> None:
-    on_lines(before + lines, pieces)
+            return write_shard(files, outputs, shard, key, blocks=blocks)
+        return write_verdicts(files, outputs)
 
 
 def _read(writing: Writing, name: Path) -> LongText:

@@ -18,7 +18,8 @@ BACK = '[stages.a]\ndo = "backtranslate"\nneeds = ["model"]\ntext = "train.src"\
 TEXT = '[stages.a]\ndo = "translate"\nneeds = ["model"]\n'
 LM = (
     '[stages.text]\ndo = "prepare"\nset.data.train_text = ["train.tgt"]\n'
-    '[stages.lm]\ndo = "train"\nneeds = ["text"]\n[stages.a]\ndo = "average"\nneeds = ["lm"]\n'
+    '[stages.lm]\ndo = "train"\nneeds = ["text"]\n[stages.mean]\ndo = "average"\nneeds = ["lm"]\n'
+    '[stages.more]\ndo = "train"\nneeds = ["text", "mean"]\n[stages.a]\ndo = "translate"\nneeds = ["more"]\n'
 )
 
 
@@ -111,7 +112,7 @@ WRONG = {
     MODEL
     + '[stages.a]\ndo = "vocabulary"\nneeds = ["model"]': "stages.a: vocabulary adds pieces, symbols or those of a "
     "text, found none of them",
-    MODEL + LM: "stages.a.needs: average takes model and data, but lm gives language model",
+    DATA + LM: "stages.a.needs: translate takes model, expected 1 stage that gives it",
     DATA + "set.training.seed = 2": "stages.data.set: prepare makes no use of training.seed",
     MODEL + "set.data.max_pieces = 9": "stages.model.set: train makes no use of data.max_pieces",
     MODEL + TEXT + "set.training.max_steps = 9": "stages.a.set: translate makes no use of training.max_steps",

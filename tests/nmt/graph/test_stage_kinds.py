@@ -127,7 +127,7 @@ set.training.bleu_tokenizer = "char"
 def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Path) -> None:
     nodes = nodes_of(STAGES, ["search.rescore_weight=0.5"])
     (tmp_path / "w").mkdir()
-    (tmp_path / "w" / "tuned.json").write_text('{"best": {"lm_weight": 0.0, "length_penalty": 0.6, "score": 1.0}}')
+    (tmp_path / "w" / "tuned.json").write_text('{"best": {"lm_weight": 0.0, "length_penalty": 0.0, "score": 1.0}}')
     commands = {node.name: node.stage.command(node.given, Path("out"), Path("settings")) for node in nodes}
     shown = {
         name: " ".join(command).replace(f"{tmp_path}/w/", "").replace(f"{toy_text}/", "")
@@ -141,25 +141,25 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         "mean": "average two out --last 3 --data data",
         "quick": "shortlist mean data --output out --pairs 50",
         "corrected": "adapt quick train.src --output out --data data",
-        "text": f"translate one test.src --output out --ensemble two --beam 2 --no-carry-unknown --tag <a> {device}",
-        "larger": "vocabulary add one --output out --pieces ba --symbols <b> --from-text train.src --limit 5 "
+        "text": f"translate one test.src --output out --ensemble two --tag <a> --beam 2 --no-carry-unknown {device}",
+        "larger": "vocabulary add one --output out --pieces ba --symbols <b> --limit 5 --from-text train.src "
         "--on-bad-utf8 error",
         "known": "memory build one valid.src --output out --src-lang en --on-bad-utf8 error --on-bad-record error",
         "beside": f"translate one test.src --output out --memory known --memory-pairs 3 --no-memory-exact {device}",
         "target": "prepare out --recipe settings",
         "lm": "train target out --recipe settings",
         "fused": f"translate one test.src --output out --lm lm --lm-rescore --lm-weight 0.5 {device}",
-        "tuned": "tune one --output out --ensemble two --lm lm --src valid.src --tgt valid.tgt --metric chrf --beam 2 "
-        f"--batch-tokens 500 --tag <a> {device}",
-        "best": "translate one test.src --output out --ensemble two --lm lm --length-penalty 0.6 --lm-weight 0.0 "
+        "tuned": "tune one --src valid.src --tgt valid.tgt --output out --ensemble two --lm lm --metric chrf --tag <a> "
+        f"--beam 2 --batch-tokens 500 {device}",
+        "best": "translate one test.src --output out --ensemble two --lm lm --length-penalty 0.0 --lm-weight 0.0 "
         f"{device}",
-        "best_alone": f"translate one test.src --output out --length-penalty 0.6 {device}",
+        "best_alone": f"translate one test.src --output out --length-penalty 0.0 {device}",
         "back": f"translate one text.txt --output out {device}",
-        "synthetic": "backtranslate one train.tgt --output out --forward-model two --sample --top-k 10 "
-        "--keep-share 0.8 --beam 3 --set data.max_repeats=2 --set data.drop_copies=false "
-        "--device auto --on-bad-utf8 replace --workers 2",
-        "taught": f"distil data --output out --teacher one --teacher two --nearest chrf {device}",
-        "taught_text": f"distil --text train.src --output out --teacher one {device}",
+        "synthetic": "backtranslate one train.tgt --output out --beam 3 --set data.max_repeats=2 "
+        "--set data.drop_copies=false --device auto --on-bad-utf8 replace --workers 2 --forward-model two --sample "
+        "--top-k 10 --keep-share 0.8",
+        "taught": f"distil data --output out {device} --teacher one --teacher two --nearest chrf",
+        "taught_text": f"distil --output out {device} --teacher one --text train.src",
         "scores": "score test.tgt text.txt back.txt --json --tokenize char --on-bad-utf8 error",
     }
     assert {node.does for node in nodes} == set(KINDS), "every kind is here"

@@ -4,7 +4,7 @@ import pytest
 
 from nmt.io.lines import Pair
 from nmt.search.protocol import Hypothesis
-from nmt.synthesis.agreement import Agreement
+from nmt.synthesis.judging import Agreement
 from nmt.translate import Translator
 
 
@@ -21,7 +21,7 @@ def test_models_disagree_on_what_surprises_both_or_one_more_than_the_other(
     def known(translator: Translator, pairs: list[tuple[str, str]]) -> list[Hypothesis]:
         return [Hypothesis((), 0.0, -surprises[pair]) for pair in pairs]
 
-    monkeypatch.setattr("nmt.synthesis.agreement.follow", known)
+    monkeypatch.setattr("nmt.synthesis.judging.follow", known)
     pairs = [Pair("a", "b", "f", 1), Pair("c", "d", "f", 2)]
     assert Agreement(toy, toy).disagreements(pairs) == [2 + 2, 2]
 

@@ -9,7 +9,7 @@ from nmt.errors import DataError, UsageError
 from nmt.io.lines import Pair
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
-from nmt.synthesis.distillation import NearestReference, choose_best, distil_data, sources_of, with_whole_beam
+from nmt.synthesis.distillation import choose_best, distil_data, nearest_reference, sources_of, with_whole_beam
 from nmt.synthesis.working import Writing
 from nmt.translate import Options, Translation, Translator
 from nmt.translate.translator import Job
@@ -89,12 +89,13 @@ def test_the_best_of_the_beam_is_the_first() -> None:
 @pytest.mark.parametrize("metric", ["bleu", "chrf"])
 def test_the_nearest_to_the_reference_is_chosen_whatever_its_rank(metric: str, toy_data: PreparedData) -> None:
     found = [Translation(text, -1.0, -1.0, parts=1) for text in ("une chienne va", "un chien court vite", "un chat")]
-    choice = NearestReference.by(metric, toy_data)  # type: ignore[arg-type]
+    choice = nearest_reference(metric, toy_data)  # type: ignore[arg-type]
     assert choice([(PAIR, found)]) == ["un chien court vite"]
 
 
-def test_of_equally_near_ones_the_first_is_chosen() -> None:
-    assert NearestReference(lambda text, reference: 1.0)([(PAIR, translations(b=-1.0, a=-2.0))]) == ["b"]
+def test_of_equally_near_ones_the_first_is_chosen(monkeypatch: pytest.MonkeyPatch, toy_data: PreparedData) -> None:
+    monkeypatch.setattr("nmt.synthesis.distillation.sentence_scorer", lambda *given: lambda text, reference: 1.0)
+    assert nearest_reference("bleu", toy_data)([(PAIR, translations(b=-1.0, a=-2.0))]) == ["b"]
 
 
 def test_a_beam_of_one_leaves_nothing_to_choose_from(toy_settings: Settings) -> None:

@@ -9,8 +9,8 @@ from nmt.config import Settings
 from nmt.config.data import DataSettings
 from nmt.errors import ConfigError
 from nmt.io.lines import Pair
-from nmt.synthesis.agreement import Agreement
 from nmt.synthesis.judging import (
+    Agreement,
     Judge,
     Outputs,
     Verdict,
@@ -88,8 +88,8 @@ def test_what_is_kept_and_what_is_left_out_stand_in_the_order_of_the_text(tmp_pa
 
 
 def test_the_share_that_models_agree_on_best_is_kept(tmp_path: Path) -> None:
-    outputs = Outputs(tmp_path / "pairs.tsv", tmp_path / "rejected.jsonl")
-    outcome = write_verdicts(filed(tmp_path, judge(agreement=cast(Agreement, Lengths()))), outputs, keep_share=0.5)
+    outputs = Outputs(tmp_path / "pairs.tsv", tmp_path / "rejected.jsonl", keep_share=0.5)
+    outcome = write_verdicts(filed(tmp_path, judge(agreement=cast(Agreement, Lengths()))), outputs)
     assert outputs.pairs.read_text(encoding="utf-8") == "a cat\tun chat\t5.0000\na bird\tun oiseau\t6.0000\n"
     assert objects(tmp_path / "rejected.jsonl")[0] == {
         "file": "mono",
@@ -108,7 +108,7 @@ def test_of_pairs_that_models_agree_on_alike_the_first_are_kept_and_no_more_than
 ) -> None:
     disagreements = (2.0, 3.0, 5.0, 3.0, 7.0)
     verdicts = [Verdict(Pair("a", str(number), "", 1), None, one) for number, one in enumerate(disagreements)]
-    outcome = write_verdicts(filed(tmp_path, verdicts), Outputs(tmp_path / "pairs.tsv"), keep_share=share)
+    outcome = write_verdicts(filed(tmp_path, verdicts), Outputs(tmp_path / "pairs.tsv", keep_share=share))
     written = (tmp_path / "pairs.tsv").read_text(encoding="utf-8").splitlines()
     assert [int(line.split("\t")[1]) for line in written] == kept
     assert outcome.written == len(kept)
