@@ -103,8 +103,11 @@ class ModelSettings(Section):
     forget_bias: float | None = None
     """What the bias of a forget gate starts from; unset: 1 (Jozefowicz et al., 2015), but 0 with init = "uniform",
     which draws it within `init_range` of that."""
-    residual: bool = False
-    """Add the input of a recurrent layer to its output where their sizes agree."""
+    residual: Annotated[
+        bool | Annotated[int, Field(ge=1)], Expected("true, false or the number of a layer, 1 or more")
+    ] = False
+    """Add the input of a recurrent layer to its output where their sizes agree: in all layers, in none, or from this
+    layer on, counted from 1, the lowest one (3 in GNMT: Wu et al., 2016, fig. 1)."""
     dropout: Rate = 0.3
     """Dropout on embeddings, between layers and before the output layer."""
     embedding_dropout: Rate | None = None

@@ -127,7 +127,7 @@ class RecurrentDecoder(nn.Module):
         recurrence: Recurrence,
         sizes: DecoderSizes,
         attention: Attention,
-        residual: bool,
+        residual: int,
         dropouts: Sequence[Dropout],
         readout_dropout: Dropout,
         init: DecoderInit = "bridge",
@@ -135,6 +135,7 @@ class RecurrentDecoder(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.residual = residual
+        """The number of the lowest layer, counted from 1, that adds its input to its output; 0: there is none."""
         self.attention = attention
         hidden = sizes.hidden
         self.first = make_layer(recurrence, input_size=sizes.embedding + self._fed(), hidden_size=hidden)
@@ -156,9 +157,9 @@ class RecurrentDecoder(nn.Module):
         first, *upper = self._initial(memory)
         h = self.first(embedded, first)  # [B, T, H]
         context, weights = self.attention(h, memory)  # [B, T, H], [B, T, S]
-        for layer, dropout, state in zip(self.upper, self.dropouts, upper, strict=True):
+        for i, (layer, dropout, state) in enumerate(zip(self.upper, self.dropouts, upper, strict=True), start=1):
             y = layer(torch.cat([dropout(h), context], dim=2), state)
-            h = h + y if self.residual else y
+            h = h + y if 0 < self.residual <= i + 1 else y
         return self._features(self.readout_dropout(torch.cat([h, context], dim=2))), weights
 
     def start(self, memory: Memory) -> DecoderState:
@@ -184,7 +185,7 @@ class RecurrentDecoder(nn.Module):
             below = _drop(self.dropouts[i - 1], h, state.masks[i - 1])
             layers.append(_step(layer, torch.cat([below, context], dim=2), state.layers[i], state.weights[i]))
             y = layer.output(layers[i])
-            h = h + y if self.residual else y
+            h = h + y if 0 < self.residual <= i + 1 else y
         features = self._features(_drop(self.readout_dropout, torch.cat([h, context], dim=2), state.masks[-1]))
         feed = features[:, :, : self._fed()]
         return features, replace(state, layers=tuple(layers), feed=feed, attention=attention)

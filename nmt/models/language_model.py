@@ -45,7 +45,7 @@ class LanguageModel(nn.Module):
         recurrence: Recurrence,
         embedding: WordEmbedding,
         hidden_size: int,
-        residual: bool,
+        residual: int,
         dropouts: Sequence[Dropout],
         readout: nn.Module,
         readout_dropout: Dropout,
@@ -56,6 +56,7 @@ class LanguageModel(nn.Module):
         inputs = [embedding.table.embedding_dim] + [hidden_size] * len(dropouts)
         self.layers = nn.ModuleList(make_layer(recurrence, input_size=size, hidden_size=hidden_size) for size in inputs)
         self.residual = residual
+        """The number of the lowest layer, counted from 1, that adds its input to its output; 0: there is none."""
         self.dropouts = nn.ModuleList(dropouts)
         self.readout = readout
         """From the last layer, [.., H], to what the output layer scores, [.., F]."""
@@ -78,7 +79,7 @@ class LanguageModel(nn.Module):
         for i, layer in enumerate(self._layers()):
             below = self.dropouts[i - 1](x) if i else x
             y, after = layer.run(below, None if state is None else state[i])
-            x = x + y if self.residual and x.shape == y.shape else y
+            x = x + y if 0 < self.residual <= i + 1 and x.shape == y.shape else y
             last.append(after)
         return self.readout(self.readout_dropout(x)), tuple(last)
 
@@ -97,7 +98,7 @@ class LanguageModel(nn.Module):
             rows = tuple(part.flatten(0, 1) for part in state.layers[i])
             after = layer.step(below, rows, weights=state.weights[i])
             y = layer.output(after)
-            x = x + y if self.residual and x.shape == y.shape else y
+            x = x + y if 0 < self.residual <= i + 1 and x.shape == y.shape else y
             layers.append(tuple(part.view(batch, beams, -1) for part in after))
         logits = self.output(self.readout(self.readout_dropout(x)))  # [B * K, V]
         return logits.view(batch, beams, -1), LanguageModelState(tuple(layers), state.weights)

@@ -35,7 +35,7 @@ class RecurrentEncoder(nn.Module):
         embedding_size: int,
         hidden_size: int,
         bidirectional_layers: int,
-        residual: bool,
+        residual: int,
         dropouts: Sequence[Dropout],
     ) -> None:
         super().__init__()
@@ -49,6 +49,7 @@ class RecurrentEncoder(nn.Module):
             make_layer(recurrence, input_size=i, hidden_size=half) for i, half in zip(inputs, halves, strict=False)
         )
         self.residual = residual
+        """The number of the lowest layer, counted from 1, that adds its input to its output; 0: there is none."""
         self.dropouts = nn.ModuleList(dropouts)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,7 +73,7 @@ class RecurrentEncoder(nn.Module):
                 end = tuple(torch.cat(parts, dim=1) for parts in zip(end, other, strict=True))
             else:
                 y, end = read()
-            x = x + y if self.residual and x.shape == y.shape else y
+            x = x + y if 0 < self.residual <= i + 1 and x.shape == y.shape else y
             ends.append(end)
         return x, self._summary(ends)
 

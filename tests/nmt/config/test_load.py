@@ -179,6 +179,10 @@ def test_a_time_is_hours_minutes_and_seconds(time: str, seconds: int) -> None:
             "[model]\ncell = 'ssru'\nrecurrent_dropout = 0.1",
             'model: recurrent_dropout must be 0 for cell "ssru", which has no recurrent weights, found 0.1',
         ),
+        (
+            "[model]\nresidual = -1",
+            "model.residual: expected true, false or the number of a layer, 1 or more, found -1",
+        ),
         ("[model]\nbidirectional = 'frist'", "model.bidirectional: expected true, false or \"first\", found 'frist'"),
         (
             "[model]\nencoder_size = 7\nbidirectional = 'first'",

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from pydantic import ValidationError
 
-from nmt.config import ModelSettings, Settings, TokenizerSettings, TrainingSettings
+from nmt.config import ModelSettings, Settings, TokenizerSettings, TrainingSettings, load_settings
 from nmt.config.describe import describe_settings
 from nmt.config.load import setting_names
 
@@ -33,6 +33,12 @@ def test_settings_cannot_be_changed() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.model.cell = "gru"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("residual", [False, True, 3])
+def test_residual_connections_are_in_no_layer_or_all_or_from_one_on(residual: bool | int) -> None:
+    kept = load_settings(overrides=[f"model.residual={str(residual).lower()}"]).model.residual
+    assert (kept, type(kept)) == (residual, type(residual))
 
 
 def test_a_bidirectional_encoder_needs_an_even_hidden_size() -> None:

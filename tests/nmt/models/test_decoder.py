@@ -14,7 +14,7 @@ B, S, T, E, H, F = 2, 4, 5, 6, 8, 6
 
 
 def decoder_of(
-    kind: type[RecurrentDecoder] = RecurrentDecoder, *, cell: Cell = "lstm", num_layers: int = 2, residual: bool = False
+    kind: type[RecurrentDecoder] = RecurrentDecoder, *, cell: Cell = "lstm", num_layers: int = 2, residual: int = 0
 ) -> RecurrentDecoder:
     torch.manual_seed(0)
     decoder = kind(
@@ -40,7 +40,7 @@ def noisy_decoder(
         recurrence=Recurrence("lstm", dropout=recurrent),
         sizes=DecoderSizes(E, H, F, H),
         attention=make_attention("scaled_dot", query_size=H, value_size=H),
-        residual=False,
+        residual=0,
         dropouts=[dropout(rate), dropout(rate)],
         readout_dropout=dropout(rate),
     )
@@ -56,8 +56,8 @@ def memory() -> Memory:
 
 @pytest.mark.parametrize("kind", [RecurrentDecoder, InputFeedingDecoder])
 @pytest.mark.parametrize("cell", get_args(Cell))
-@pytest.mark.parametrize("residual", [False, True])
-def test_whole_sequences_equal_single_steps(kind: type[RecurrentDecoder], cell: Cell, residual: bool) -> None:
+@pytest.mark.parametrize("residual", [0, 1, 3])
+def test_whole_sequences_equal_single_steps(kind: type[RecurrentDecoder], cell: Cell, residual: int) -> None:
     decoder = decoder_of(kind, cell=cell, num_layers=3, residual=residual)
     embedded = torch.randn(B, T, E)
     whole = decoder(embedded, memory())
@@ -65,6 +65,15 @@ def test_whole_sequences_equal_single_steps(kind: type[RecurrentDecoder], cell: 
     for t in range(T):
         features, state = decoder.step(embedded[:, t : t + 1], state)
         torch.testing.assert_close(whole[:, t : t + 1], features)
+
+
+def test_residual_layers_begin_where_they_are_told_to() -> None:
+    embedded = torch.randn(B, T, E)
+    plain, second, third, fourth = (decoder_of(num_layers=3, residual=n)(embedded, memory()) for n in (0, 2, 3, 4))
+    assert torch.equal(plain, fourth)
+    assert torch.equal(decoder_of(num_layers=3, residual=1)(embedded, memory()), second)  # the first layer has no equal
+    assert not torch.allclose(plain, third)
+    assert not torch.allclose(second, third)
 
 
 def test_input_feeding_lets_a_step_see_the_attention_before_it() -> None:

@@ -177,7 +177,7 @@ def test_the_decoder_reads_contexts_of_the_encoder_s_size(changes: dict[str, obj
 
 
 def encoder_of(
-    *, bidirectional: bool = True, num_layers: int = 2, residual: bool = False, dropout: float = 0.0
+    *, bidirectional: bool = True, num_layers: int = 2, residual: int = 0, dropout: float = 0.0
 ) -> RecurrentEncoder:
     torch.manual_seed(0)
     encoder = RecurrentEncoder(
@@ -224,11 +224,13 @@ def test_one_bidirectional_layer_equals_the_library_s_packed_one() -> None:
 
 
 def test_residual_layers_add_their_input_where_sizes_agree() -> None:
-    plain, residual = encoder_of(), encoder_of(residual=True)
+    plain, residual = encoder_of(), encoder_of(residual=1)
     x, lengths = torch.randn(1, 3, 6), torch.tensor([3])
     first = encoder_of(num_layers=1)
     first.load_state_dict({name: plain.state_dict()[name] for name in first.state_dict()})
     torch.testing.assert_close(residual(x, lengths)[0], plain(x, lengths)[0] + first(x, lengths)[0])
+    for number, like in ((2, residual), (3, plain)):  # the sizes of the first layer differ
+        assert torch.equal(encoder_of(residual=number)(x, lengths)[0], like(x, lengths)[0])
 
 
 def test_dropout_works_between_layers_only() -> None:
@@ -250,7 +252,7 @@ def test_the_whole_last_state_is_each_layer_s_and_no_padding_changes_it(bidirect
         embedding_size=6,
         hidden_size=8,
         bidirectional_layers=2 if bidirectional else 0,
-        residual=False,
+        residual=0,
         dropouts=[Dropout(0.0)],
     )
     encoder.load_state_dict(plain.state_dict())
@@ -276,7 +278,7 @@ def test_only_the_first_layer_reads_both_ways_in_the_encoder_of_gnmt() -> None:
         embedding_size=6,
         hidden_size=8,
         bidirectional_layers=1,
-        residual=False,
+        residual=0,
         dropouts=[Dropout(0.0), Dropout(0.0)],
     )
     below, second, third = encoder_of(num_layers=1), encoder.forward_layers[1], encoder.forward_layers[2]
