@@ -32,6 +32,8 @@ class OutputOptions:
     attention_plot: Path | None
     memory: bool
     """Whether there is one, so that it is said what it has."""
+    score_name: str = "score"
+    """What the score of a translation is called in JSON."""
 
     @property
     def files(self) -> list[Path]:
@@ -90,7 +92,10 @@ def _as_lines(found: "Translations", first: int, options: OutputOptions) -> Iter
     for index, translations in enumerate(found, start=first):
         best = translations[0]
         if options.format == "json":
-            record: dict[str, Any] = {"line": index + 1, "translations": [_to_tree(one) for one in translations]}
+            record: dict[str, Any] = {
+                "line": index + 1,
+                "translations": [_to_tree(one, options.score_name) for one in translations],
+            }
             if options.memory:
                 record["memory"] = [asdict(match) for match in best.matches]
             yield json.dumps(record, ensure_ascii=False)
@@ -100,12 +105,12 @@ def _as_lines(found: "Translations", first: int, options: OutputOptions) -> Iter
             yield f"{best.score:.4f}\t{best.text}" if options.scores else best.text
 
 
-def _to_tree(one: "Translation") -> dict[str, Any]:
+def _to_tree(one: "Translation", score_name: str) -> dict[str, Any]:
     from nmt.text.alignment import pharaoh
 
     return {
         "text": one.text,
-        "score": one.score,
+        score_name: one.score,
         "log_probability": one.log_probability,
         "alignment": pharaoh(one.alignment or ()),
         "parts": [

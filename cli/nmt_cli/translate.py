@@ -82,6 +82,20 @@ def translate(
             rich_help_panel="Search",
         ),
     ] = 1,
+    mbr: Annotated[
+        int | None,
+        count_option(
+            min=2,
+            max=1000,
+            help="Of a beam of N, or with --sample of N samples, take the translation that is most like all of them "
+            "(minimum Bayes risk).",
+            rich_help_panel="Search",
+        ),
+    ] = None,
+    utility: Annotated[
+        Literal["chrf", "bleu"] | None,
+        typer.Option(help="Likeness, for --mbr.", rich_help_panel="Search", show_default="bleu"),
+    ] = None,
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
     right_to_left: Annotated[
@@ -189,14 +203,20 @@ def translate(
     check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     refuse_without("--sample", {} if sample else drawing, what="sampling")
+    refuse_without("--mbr", {} if mbr else {"utility": utility}, what="minimum Bayes risk decoding")
     _check_what_is_beside(model_dir, search, memory=memory, right_to_left=right_to_left, reverse_model=reverse_model)
-    form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None)
+    scored = f"expected_{utility or 'bleu'}" if mbr else "score"
+    form = OutputOptions(
+        output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None, scored
+    )
     refuse_replacing([path for path in (source, terms, dictionary) if path is not None], form.files)
     options = Options(
         **search,
         n_best=n_best,
         lm_rescore=lm_rescore,
         sampling=sampling_with(**drawing) if sample else None,
+        mbr=mbr or 0,
+        utility=utility or "bleu",
         alignment=alignment is not None or attention_plot is not None,
         details=attention_plot is not None or output_format == "json",
         unknown=load_dictionary(dictionary) if dictionary else {} if replace_unknown else None,

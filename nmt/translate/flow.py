@@ -15,7 +15,7 @@ from nmt.text.placeholders import fill
 from nmt.text.sentences import join_sentences
 from nmt.translate.helpers import Answer, Helper, Share, search_share
 from nmt.translate.processing import InputLine, LineProcessor, Piecewise, Translation, join_ranks
-from nmt.translate.rescoring import Found, Rescoring, Texts
+from nmt.translate.rescoring import Found, Reordering, Texts
 
 Translations = list[list[Translation]]
 """For each line, its translations, best first."""
@@ -46,7 +46,7 @@ class Flow:
         again: Engine[Any, Any] | None = None,
         linking: Engine[Any, Any] | None = None,
         *,
-        rescoring: Rescoring | None = None,
+        reordering: Reordering | None = None,
         first_line: int = 0,
         opened: Region | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class Flow:
             again: Searches once more for the translations of sentences that lack placeholders.
             linking: Searches for those of lines of which something is put back where attention tells; without it
                 `engine` does.
-            rescoring: Changes the order of what any of them finds.
+            reordering: Changes the order of what any of them finds.
             first_line: The number of the first line, on which random numbers depend.
             opened: What of the markup of a document is open before the first line.
         """
@@ -67,7 +67,7 @@ class Flow:
         self._lacking: deque[Sentence] = deque()
         self._linking = linking
         self._to_link: deque[Sentence] = deque()
-        self._rescoring = rescoring
+        self._reordering = reordering
         self._next = first_line
         self._order: deque[int] = deque()
         """The numbers of the lines under way, in the order in which they came."""
@@ -126,7 +126,7 @@ class Flow:
             if engine is not None:
                 while sentences and engine.hungry:
                     engine.add(_head(sentences, engine))
-                for number, hypotheses in self._rescored(engine.step()):
+                for number, hypotheses in self._reordered(engine.step()):
                     self._keep(number, hypotheses)
         if self.helpers:
             self._share()
@@ -158,12 +158,12 @@ class Flow:
         for helper in self.helpers:
             for found, *others in helper.take():
                 self._judge(found)
-                for number, hypotheses in chain.from_iterable(map(self._rescored, others)):
+                for number, hypotheses in chain.from_iterable(map(self._reordered, others)):
                     self._keep(number, hypotheses)
 
     def _judge(self, found: Found) -> None:
         """Keep what the search has found that most sentences go through, but for what is to be searched again."""
-        for number, hypotheses in self._rescored(found):
+        for number, hypotheses in self._reordered(found):
             line, part = divmod(number, _PARTS_OF_A_LINE)
             sentence = self._unfinished[line].line.sentence(part, number - part) if self._again else None
             if sentence and self._processor.lacks(sentence, hypotheses):
@@ -177,8 +177,8 @@ class Flow:
         unfinished.found[part] = hypotheses
         self.translated += len(unfinished.found) == len(unfinished.line.parts)
 
-    def _rescored(self, found: Found) -> Found:
-        return self._rescoring(found, self._pair_with) if found and self._rescoring else found
+    def _reordered(self, found: Found) -> Found:
+        return self._reordering(found, self._pair_with) if found and self._reordering else found
 
     def _pair_with(self, number: int, text: str) -> Texts:
         """Return what others read of a sentence and its translation: what was masked stands in the source's order."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
-from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from nmt.config import SearchSettings, Settings, change_settings
 from nmt.config.load import describe_misfit
@@ -16,6 +16,8 @@ from nmt.io.lines import clean, normalise, read_lines
 from nmt.search.sampling import Sampling
 from nmt.shortlist.lexicon import MULTIPLE
 from nmt.text.characters import continues, is_sign
+
+Utility = Literal["chrf", "bleu"]
 
 _TURKISH: Final = str.maketrans("I\u0130", "\u0131i")
 """Capitals whose small letters are others in Turkish and Azerbaijani."""
@@ -167,6 +169,12 @@ class Options(SearchSettings):
     pieces too."""
     sampling: Sampling | None = None
     """Draw translations at random instead of searching for the best, without `beam_size` and `coverage_penalty`."""
+    mbr: int = Field(default=0, ge=0, le=1000)
+    """Of so many translations, the best of a beam at least as wide, or samples if `sampling` says so, take the one that
+    is most like all of them (minimum Bayes risk; Kumar and Byrne, 2004); how much it is becomes its score. 0: take the
+    most probable."""
+    utility: Utility = "bleu"
+    """The score of sentences that says, for `mbr`, how alike two translations are."""
     alignment: bool = False
     """Say which words belong together, which a model without attention cannot."""
     details: bool = False
@@ -221,12 +229,18 @@ class Options(SearchSettings):
             search = change_settings(settings, "search", chosen).search
         except ConfigError as error:
             raise UsageError(str(error)) from error
+        if self.mbr and not self.sampling:
+            search = search.model_copy(update={"beam_size": max(search.beam_size, self.mbr)})
         self._check(search)
         return search
 
     def _check(self, search: SearchSettings) -> None:
         if "precision" in self.model_fields_set:
             raise UsageError(f"search.precision = {self.precision} is chosen when a model is loaded; say it there")
+        if self.mbr and not 1 <= self.n_best <= self.mbr:
+            raise UsageError(
+                f"{self.n_best} translations per line were requested, but mbr = {self.mbr} chooses among {self.mbr}"
+            )
         if self.n_best < 1 or (self.n_best > search.beam_size and not self.sampling):
             raise UsageError(
                 f"{self.n_best} translations per line were requested, but search.beam_size = {search.beam_size} "
@@ -251,8 +265,9 @@ class Options(SearchSettings):
 
     def check_rescoring(self, search: SearchSettings) -> None:
         """Refuse, with a UsageError, what leaves other models nothing to choose from."""
-        if self.sampling:
-            raise UsageError("samples cannot be rescored by other models; leave one of them out")
+        if self.sampling or self.mbr:
+            found = "samples" if self.sampling else "translations that are chosen by their likeness (mbr)"
+            raise UsageError(f"{found} cannot be rescored by other models; leave one of them out")
         if search.beam_size == 1:
             raise UsageError("search.beam_size = 1 leaves nothing to rescore: set it to 2 or more")
 

@@ -58,7 +58,8 @@ class Translation:
     sum over the parts of a line that was cut."""
     score: float
     """The log-probability over the length penalty, plus, in a beam search, the coverage penalty, which is 0 or below:
-    what translations are ranked by; summed in the same way."""
+    what translations are ranked by; summed in the same way. In minimum Bayes risk decoding, the mean likeness to all
+    samples."""
     parts: int
     """How many parts the line was translated in: 1, more if it was cut, 0 if it was blank."""
     cut: bool = False

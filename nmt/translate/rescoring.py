@@ -29,6 +29,12 @@ class Texts(NamedTuple):
     """The translation as it was written, with placeholders."""
 
 
+PairWith = Callable[[int, str], Texts]
+"""Returns what others read of the sentence of a number and of what was written for it."""
+Reordering = Callable[[Found, PairWith], Found]
+"""Puts hypotheses in a new order, with new scores, and keeps the best."""
+
+
 def follow(translator: "Translator", pairs: Sequence[tuple[str, str]], *, tag: str | None = None) -> list[Hypothesis]:
     """Return what a model thinks of given translations: their log-probabilities, and as scores the mean of a piece. No
     pair depends on those beside it; the tag comes before each source if the model knows it.
@@ -100,12 +106,8 @@ class Rescoring:
     n_best: int
     """Hypotheses that are kept of each sentence."""
 
-    def __call__(self, found: Found, pair_with: Callable[[int, str], Texts]) -> Found:
-        """Return the hypotheses with their new scores, best first; of equal ones the order stays.
-
-        Args:
-            pair_with: Returns what others read of the sentence of a number and of what was written for it.
-        """
+    def __call__(self, found: Found, pair_with: PairWith) -> Found:
+        """Return the hypotheses with their new scores, best first; of equal ones the order stays."""
         hypotheses = [hypothesis for _, some in found for hypothesis in some]
         numbers = [number for number, some in found for _ in some]
         read = list(map(pair_with, numbers, self.texts([hypothesis.ids for hypothesis in hypotheses])))

@@ -32,12 +32,13 @@ from nmt.search.replay import recorder_for
 from nmt.search.rules import Scoring
 from nmt.shortlist.lexicon import Lexicon, load_lexicon
 from nmt.text.tokenizer import Tokenizers, tokenizer_files
+from nmt.translate.bayes_risk import BayesRisk, likeness_by
 from nmt.translate.flow import Flow, OnLines, Translations, translate_source, whole_lines
 from nmt.translate.helpers import Answer, Helper, Share
 from nmt.translate.language import TargetLanguage
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
-from nmt.translate.rescoring import Rescorer, Rescoring
+from nmt.translate.rescoring import Reordering, Rescorer, Rescoring
 from nmt.translate.words import check_directed, check_tag, check_words, continuing, forbid, opening
 from nmt.translation_memory import TranslationMemory
 
@@ -211,12 +212,12 @@ class Translator:
         search = self._search(options)
         normalise = normaliser(cleans=self.settings.data.clean_invisible)
         self._check(options, normalise)
-        rescoring = self._rescoring(search, options)
+        reordering = self._reordering(search, options)
         placeholders = self.settings.tokenizer.placeholders
         processor = LineProcessor(self.tokenizers, self.settings, options, self.memory)
         constrained = bool(options.required or options.terms)
         kind = Kind(
-            n_best=search.beam_size if rescoring else options.n_best,
+            n_best=options.mbr or (search.beam_size if reordering else options.n_best),
             sampling=options.sampling,
             with_attention=options.attention or bool(placeholders),
             allow_unknown=options.unknown is not None,
@@ -241,9 +242,9 @@ class Translator:
         linking: Engine[Any, Any] | None = None
         if self.attends and processor.known is not None and not kind.with_attention:
             linking = self._engine(search, replace(kind, with_attention=True), tag=options.tag)
-        return Flow(processor, engine, again, linking, rescoring=rescoring, first_line=first_line, opened=opened)
+        return Flow(processor, engine, again, linking, reordering=reordering, first_line=first_line, opened=opened)
 
-    def _rescoring(self, search: SearchSettings, options: Options) -> Rescoring | None:
+    def _reordering(self, search: SearchSettings, options: Options) -> Reordering | None:
         """Return what puts the hypotheses of the search in a new order, if anything does."""
         rescorers = list[Rescorer]()
         if search.rescore_weight:
@@ -254,6 +255,8 @@ class Translator:
             options.check_rescoring(search)
         if self.language and options.lm_rescore and search.lm_weight:
             rescorers.append(Rescorer.of_language(self.language, search.lm_weight))
+        if options.mbr:
+            return BayesRisk(likeness_by(options.utility, self.settings), self.tokenizers.tgt.decode, options.n_best)
         scoring = Scoring(search.length_penalty)
         return Rescoring(rescorers, self.tokenizers.tgt.decode, scoring, options.n_best) if rescorers else None
 

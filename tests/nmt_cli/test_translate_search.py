@@ -134,3 +134,41 @@ def test_what_is_about_samples_needs_samples(refused: Run, arguments: list[str])
 )
 def test_samples_that_cannot_be_drawn_are_an_error(refused: Run, arguments: list[str], message: str) -> None:
     assert refused("--sample", *arguments, code=2) == f"error: {message}\n"
+
+
+# minimum Bayes risk
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["--mbr", "6", "--n-best", "2"], Options(mbr=6, n_best=2)),
+        (
+            ["--mbr", "6", "--n-best", "2", "--utility", "chrf", "--sample", "--temperature", "3"],
+            Options(mbr=6, n_best=2, utility="chrf", sampling=Sampling(temperature=3.0)),
+        ),
+    ],
+)
+def test_the_most_alike_are_those_of_the_library(
+    run: Run, library: Translator, arguments: list[str], options: Options
+) -> None:
+    [found] = library.translate(["bat cow"], options)
+    assert run(*arguments, lines=["bat cow"]) == "".join(f"0 ||| {one.text} ||| {one.score:.4f}\n" for one in found)
+    [first, _] = json.loads(run(*arguments, "--format", "json", lines=["bat cow"]))["translations"]
+    assert (first[f"expected_{options.utility}"], first["text"]) == (found[0].score, found[0].text)
+    assert "score" not in first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--utility", "bleu"], "--utility is about minimum Bayes risk decoding; it needs --mbr"),
+        (["--mbr", "4", "--n-best", "5"], "5 translations per line were requested, but mbr = 4 chooses among 4"),
+        (
+            ["--mbr", "4", "--sample", "--beam", "3"],
+            "search.beam_size = 3 has no effect on sampling; leave one of them out",
+        ),
+    ],
+)
+def test_what_does_not_go_with_the_most_alike_is_an_error(refused: Run, arguments: list[str], message: str) -> None:
+    assert refused(*arguments, code=2) == f"error: {message}\n"
