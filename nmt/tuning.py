@@ -1,10 +1,12 @@
-"""The weights of a search that translate a validation set best: a grid is tried, then what lies around its best."""
+"""The weights of a search that translate a validation set best: a grid is tried, then what lies around its best; the
+weights of models that rescore one after the other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from nmt.config import Settings
 from nmt.errors import DataError, UsageError
@@ -15,10 +17,12 @@ from nmt.translate.flow import OnLines
 
 
 class Point(NamedTuple):
-    """What is tuned."""
+    """What is tuned, by the names of the settings of the search."""
 
     lm_weight: float
     length_penalty: float
+    rescore_weight: float = 0.0
+    reverse_weight: float = 0.0
 
 
 class Tried(NamedTuple):
@@ -43,62 +47,79 @@ class WeightValues:
         return [one for one in found if one >= 0] if self.step else [value]
 
 
+_NOT_TUNED: Final = WeightValues((0.0,))
+_TOGETHER: Final = (("lm_weight", "length_penalty"), ("rescore_weight",), ("reverse_weight",))
+"""What is tried in every combination: a language model makes translations shorter or longer, rescoring hardly does."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What is tried: every combination of the axes' values; then, `rounds` times, with steps half as long as before,
-    those around the best so far, none of them twice."""
+    """What is tried: every combination of the values of `lm_weight` and `length_penalty`, then, with the best of them,
+    the weights of models that rescore, one after the other; then, `rounds` times, in the same way and with steps half
+    as long as before, those around the best so far. Nothing is tried twice."""
 
-    lm_weights: WeightValues = WeightValues((0.0, 0.1, 0.2, 0.3, 0.4), 0.1)
-    length_penalties: WeightValues = WeightValues((0.0, 0.5, 1.0, 1.5), 0.5)
+    lm_weight: WeightValues = WeightValues((0.0, 0.1, 0.2, 0.3, 0.4), 0.1)
+    length_penalty: WeightValues = WeightValues((0.0, 0.5, 1.0, 1.5), 0.5)
+    rescore_weight: WeightValues = _NOT_TUNED
+    reverse_weight: WeightValues = _NOT_TUNED
     rounds: int = 2
     usual_penalty: float = 1.0
     """The length penalty without tuning, which a point that is no better does not replace."""
 
+    def axis(self, name: str) -> WeightValues:
+        """Return the values of a weight by its name."""
+        found: WeightValues = getattr(self, name)
+        return found
+
     def with_usual(self, penalty: float) -> Self:
         """Try the length penalty that is used without tuning, too, wherever it lies."""
-        axis = self.length_penalties
+        axis = self.length_penalty
         if axis.step and penalty not in axis.values:
             axis = replace(axis, values=(*axis.values, penalty))
-        return replace(self, length_penalties=axis, usual_penalty=penalty)
+        return replace(self, length_penalty=axis, usual_penalty=penalty)
 
     @property
     def usual(self) -> Point:
-        """What is used without tuning, among the points that are tried first: no language model."""
-        weights, penalties = self.lm_weights, self.length_penalties
-        weight = 0.0 if weights.step else weights.values[0]
-        return Point(weight, self.usual_penalty if penalties.step else penalties.values[0])
+        """What is used without tuning, among the points that are tried first: no other model."""
+        values = [0.0 if self.axis(name).step else self.axis(name).values[0] for name in Point._fields]
+        usual = Point(*values)
+        return usual._replace(length_penalty=self.usual_penalty) if self.length_penalty.step else usual
 
     @property
     def most(self) -> int:
         """How many points it takes at most."""
-        axes = (self.lm_weights, self.length_penalties)
-        around: int = 3 ** sum(1 for axis in axes if axis.step) - 1
-        return len(self.lm_weights.values) * len(self.length_penalties.values) + self.rounds * around
+        grids = [[self.axis(name) for name in names] for names in _TOGETHER]
+        first = sum(prod(len(axis.values) for axis in grid) for grid in grids if any(axis.step for axis in grid))
+        around: int = sum(3 ** sum(1 for axis in grid if axis.step) - 1 for grid in grids)
+        return first + self.rounds * around
 
 
 def try_points(score_of: Callable[[Point], Score], plan: Plan) -> Iterator[Tried]:
     """Try the points of a plan, each once, and give each as soon as its score is known."""
-    weights: Sequence[float] = plan.lm_weights.values
-    penalties: Sequence[float] = plan.length_penalties.values
     tried: list[Tried] = []
-    for halvings in range(plan.rounds + 1):
-        if halvings:
-            best, share = best_of(tried, plan.usual_penalty).point, 0.5**halvings
-            weights = plan.lm_weights.around(best.lm_weight, share)
-            penalties = plan.length_penalties.around(best.length_penalty, share)
+    for halvings, names in product(range(plan.rounds + 1), _TOGETHER):
+        best = best_of(tried, plan.usual_penalty).point if tried else plan.usual
+        axes = {name: plan.axis(name) for name in names}
+        if not any(axis.step for axis in axes.values()):
+            continue
+        values = [
+            axis.around(getattr(best, name), 0.5**halvings) if halvings else axis.values for name, axis in axes.items()
+        ]
         known = {one.point for one in tried}
-        for point in map(Point._make, product(weights, penalties)):
+        for combination in product(*values):
+            point = best._replace(**dict(zip(names, combination, strict=True)))
             if point not in known:
                 tried.append(Tried(point, score_of(point)))
                 yield tried[-1]
 
 
 def best_of(tried: Sequence[Tried], usual_penalty: float) -> Tried:
-    """Return the point of the highest score; of equal ones the smallest weight and the penalty nearest to the usual."""
+    """Return the point of the highest score; of equal ones the least weights and the penalty nearest to the usual."""
 
-    def rank(one: Tried) -> tuple[float, float, float, Point]:
-        weight, penalty = one.point
-        return -one.score.score, weight, abs(penalty - usual_penalty), one.point
+    def rank(one: Tried) -> tuple[float | Point, ...]:
+        point = one.point
+        weights = (point.lm_weight, point.rescore_weight, point.reverse_weight)
+        return -one.score.score, *weights, abs(point.length_penalty - usual_penalty), point
 
     return min(tried, key=rank)
 
@@ -128,6 +149,17 @@ class Validation:
         found = translator.translate(self.src, options.model_copy(update=point._asdict()), on_lines=on_lines)
         return [best.text for best, *_ in found]
 
+    def trying(
+        self, translator: Translator, options: Options, texts: dict[Point, list[str]]
+    ) -> Callable[[Point, OnLines], Score]:
+        """Return what scores a point by its translations, which are kept in `texts`."""
+
+        def score_of(point: Point, on_lines: OnLines) -> Score:
+            texts[point] = self.translate(translator, options, point, on_lines=on_lines)
+            return self.score(texts[point], translator.settings)
+
+        return score_of
+
     def score(self, hypotheses: Sequence[str], settings: Settings) -> Score:
         """Score translations; the settings are those of the model that made them."""
         return score_lines(hypotheses, self.tgt, self._scoring(settings))[0]
@@ -148,16 +180,22 @@ class Validation:
 DEFAULT: Final = Plan()
 
 
-def plan_for(*, with_language_model: bool, lm_weight: float | None, length_penalty: float | None) -> Plan:
-    """Plan to try every weight that has no value yet, that of a language model if there is one; none: a UsageError."""
-    plan = DEFAULT
-    if lm_weight is not None or not with_language_model:
-        plan = replace(plan, lm_weights=WeightValues((lm_weight or 0.0,)))
-    if length_penalty is not None:
-        plan = replace(plan, length_penalties=WeightValues((length_penalty,)))
-    if not (plan.lm_weights.step or plan.length_penalties.step):
-        given = "the length penalty is given, and there is no language model to weigh"
-        if with_language_model:
-            given = "the weight of the language model and the length penalty are both given"
-        raise UsageError(f"there is nothing to tune: {given}")
-    return plan
+RESCORING: Final = WeightValues((0.0, 0.5, 1.0, 1.5), 0.5)
+"""Weights of a model that rescores: 1 is that of the translating model itself."""
+
+
+def plan_for(given: Mapping[str, float | None]) -> Plan:
+    """Plan to try every weight that has no value yet; if there is none, that is a UsageError.
+
+    Args:
+        given: Values, or None for what is to be tuned, by the names of the settings; models that are not there have no
+            entry.
+    """
+    tuned = {"lm_weight": DEFAULT.lm_weight, "length_penalty": DEFAULT.length_penalty}
+    axes: dict[str, Any] = {}
+    for name in Point._fields:
+        value = given.get(name, 0.0)
+        axes[name] = tuned.get(name, RESCORING) if value is None else WeightValues((value,))
+    if not any(axis.step for axis in axes.values()):
+        raise UsageError("there is nothing to tune: the length penalty is given, and the weight of every model")
+    return replace(DEFAULT, **axes)

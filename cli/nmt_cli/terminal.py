@@ -302,21 +302,6 @@ def with_search_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-_fusion = partial(typer.Option, rich_help_panel="Language model")
-
-LanguageModelOption = Annotated[
-    Path | None,
-    _fusion("--lm", metavar="LM_DIR", help="Language model for shallow fusion; it has the model's tokenizer."),
-]
-
-RescoringOption = Annotated[
-    bool,
-    _fusion(
-        "--lm-rescore",
-        help="Rescore the finished hypotheses instead; the language model may have a tokenizer of its own.",
-    ),
-]
-
 TagOption = Annotated[
     str | None,
     typer.Option(
@@ -340,12 +325,6 @@ def refuse_without(needed: str, options: dict[str, Any], *, what: str) -> None:
     """Refuse options about something that is not there; `needed` would bring it."""
     for name in [name for name, value in options.items() if value is not None]:
         raise UsageError(f"--{name.replace('_', '-')} is about {what}; it needs {needed}")
-
-
-def check_language_options(lm: Path | None, *, weight: float | None, rescoring: bool) -> None:
-    """Refuse options about a language model where there is none."""
-    if lm is None:
-        refuse_without("--lm", {"lm_weight": weight, "lm_rescore": rescoring or None}, what="a language model")
 
 
 def add_command(app: typer.Typer, command: Callable[..., None], *, name: str | None = None) -> None:

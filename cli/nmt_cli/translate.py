@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from nmt.errors import ConfigError, NmtError, UsageError
+from nmt.errors import NmtError, UsageError
+from nmt_cli.other_models import (
+    LanguageModelOption,
+    OtherModels,
+    RescoringOption,
+    ReverseModelOption,
+    RightToLeftOption,
+)
 from nmt_cli.outputs import OutputOptions, OutputTally, formed, writer
 from nmt_cli.pace import LinePace, telling
 from nmt_cli.processes import is_first, several_processes
 from nmt_cli.resuming import ShardOption, going_on, shard_of
 from nmt_cli.terminal import (
     MEMORY,
-    RESCORING,
     STREAM,
     DeviceOption,
     EnsembleOption,
-    LanguageModelOption,
     ModelDir,
     OnBadUtf8Option,
-    RescoringOption,
     SeedOption,
     TagOption,
     TemperatureOption,
@@ -31,7 +35,6 @@ from nmt_cli.terminal import (
     TopPOption,
     block_of,
     check_folder_of,
-    check_language_options,
     console,
     count_option,
     is_typed,
@@ -62,7 +65,6 @@ _SHOWN: Final = 20
 
 _output = partial(typer.Option, rich_help_panel="Output")
 _words = partial(typer.Option, rich_help_panel="Words")
-_rescoring = partial(typer.Option, rich_help_panel=RESCORING)
 _text = partial(typer.Option, rich_help_panel="Text")
 
 
@@ -98,14 +100,8 @@ def translate(
     ] = None,
     lm: LanguageModelOption = None,
     lm_rescore: RescoringOption = False,
-    right_to_left: Annotated[
-        Path | None,
-        _rescoring(metavar="MODEL_DIR", help="Let a model that writes from right to left rescore what the beam holds."),
-    ] = None,
-    reverse_model: Annotated[
-        Path | None,
-        _rescoring(metavar="MODEL_DIR", help="Let a model from target to source rescore what the beam holds."),
-    ] = None,
+    right_to_left: RightToLeftOption = None,
+    reverse_model: ReverseModelOption = None,
     memory: Annotated[
         Path | None,
         typer.Option(
@@ -193,22 +189,18 @@ def translate(
       nmt translate models/en-fr big.en --output big.fr --shard 2/8
     """
     with loading(visible=not is_typed(source)):
-        from nmt.io.compressed import refuse_markup
         from nmt.markup.spans import compile_pattern
-        from nmt.translate import Options, Translator
-        from nmt.translate.options import Terminology, load_dictionary
-        from nmt.translate.translator import Job
+        from nmt.translate.options import Options, Terminology, load_dictionary
+        from nmt.translate.translator import Job, Translator
 
     only = shard_of(shard)
-    check_language_options(lm, weight=search.get("lm_weight"), rescoring=lm_rescore)
+    beside = OtherModels(lm, right_to_left, reverse_model, memory)
+    beside.check(model_dir, {**search, "lm_rescore": lm_rescore or None})
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     refuse_without("--sample", {} if sample else drawing, what="sampling")
     refuse_without("--mbr", {} if mbr else {"utility": utility}, what="minimum Bayes risk decoding")
-    _check_what_is_beside(model_dir, search, memory=memory, right_to_left=right_to_left, reverse_model=reverse_model)
     scored = f"expected_{utility or 'bleu'}" if mbr else "score"
-    form = OutputOptions(
-        output, output_format, scores, n_best > 1, alignment, attention_plot, memory is not None, scored
-    )
+    form = OutputOptions(output, output_format, scores, n_best > 1, alignment, attention_plot, bool(memory), scored)
     refuse_replacing([path for path in (source, terms, dictionary) if path is not None], form.files)
     options = Options(
         **search,
@@ -229,41 +221,12 @@ def translate(
         forbidden=tuple(must_not or ()),
         prefix_after_tab=prefix_after_tab,
     )
-    if not options.markup:
-        refuse_markup(source, "--markup translates its text and keeps the rest")
     _warn_of_workers(workers, device)
     with several_processes() as ranks:
         _say_precision(model_dir, precision, device, visible=is_first(ranks) and _shows_progress(output))
-        beside: dict[str, Any] = {"language_model": lm, "memory": memory, "gpu": ranks.local_rank if ranks else 0}
-        beside |= {"rescoring": [right_to_left] if right_to_left else [], "reverse": reverse_model}
-        load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **beside)
+        arguments = beside.arguments | {"gpu": ranks.local_rank if ranks else 0}
+        load = partial(Translator.load, model_dir, *(ensemble or ()), device=device, precision=precision, **arguments)
         _write(Job(load, options, workers), form, source=source, on_bad_utf8=on_bad_utf8, shard=only, ranks=ranks)
-
-
-def _check_what_is_beside(
-    model_dir: Path,
-    search: dict[str, Any],
-    *,
-    memory: Path | None,
-    right_to_left: Path | None,
-    reverse_model: Path | None,
-) -> None:
-    """Refuse settings about what is not there, and a model that writes in another direction than is said."""
-    from nmt.models.folder import read_settings
-
-    for needed, given, prefix, what in (
-        ("--memory", memory, "memory_", "a memory"),
-        ("--right-to-left", right_to_left, "rescore_", "a model that rescores"),
-        ("--reverse-model", reverse_model, "reverse_", "a model that rescores"),
-    ):
-        about = {name: value for name, value in search.items() if name.startswith(prefix)}
-        refuse_without(needed, about if given is None else {}, what=what)
-    if right_to_left and not read_settings(right_to_left).model.right_to_left:
-        raise ConfigError(f"--right-to-left: {right_to_left} writes from left to right (model.right_to_left = false)")
-    if reverse_model:
-        from nmt.synthesis.judging import refuse_same_direction
-
-        refuse_same_direction(reverse_model, model_dir)
 
 
 def _shows_progress(output: Path) -> bool:
@@ -333,9 +296,12 @@ def _write(
     ranks: "Ranks | None",
 ) -> None:
     """Translate the lines of the input, write what is found as it is found, and say what was lost."""
+    from nmt.io.compressed import refuse_markup
     from nmt.io.lines import count_lines
     from nmt.translate.blockwise import LINES, LongText
 
+    if not job.options.markup:
+        refuse_markup(source, "--markup translates its text and keeps the rest")
     shown, filed = _shows_progress(form.output), _becomes_files(source, form)
     visible, logged = is_first(ranks) and shown, filed and not console.is_terminal
     with status(f"reading {source}", visible=visible):

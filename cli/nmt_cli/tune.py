@@ -1,4 +1,4 @@
-"""`nmt tune`: the weight of a language model and the length penalty that translate a validation set best."""
+"""`nmt tune`: the length penalty, and the weights of other models, that translate a validation set best."""
 
 import json
 import shlex
@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nmt.errors import counted
+from nmt_cli.other_models import (
+    LanguageModelOption,
+    OtherModels,
+    RescoringOption,
+    ReverseModelOption,
+    RightToLeftOption,
+)
 from nmt_cli.terminal import (
     STREAM,
     DeviceOption,
     EnsembleOption,
-    LanguageModelOption,
     ModelDir,
     OnBadUtf8Option,
-    RescoringOption,
     TagOption,
-    check_language_options,
     file_option,
     loading,
     progress,
@@ -47,6 +51,14 @@ def tune(
     lm_weight: Annotated[
         float | None, typer.Option(metavar="X", min=0.0, help="Only this weight.", show_default="tuned")
     ] = None,
+    right_to_left: RightToLeftOption = None,
+    rescore_weight: Annotated[
+        float | None, typer.Option(metavar="X", min=0.0, help="Only this weight.", show_default="tuned")
+    ] = None,
+    reverse_model: ReverseModelOption = None,
+    reverse_weight: Annotated[
+        float | None, typer.Option(metavar="X", min=0.0, help="Only this weight.", show_default="tuned")
+    ] = None,
     length_penalty: Annotated[
         float | None, typer.Option(metavar="X", min=0.0, help="Only this penalty.", show_default="tuned")
     ] = None,
@@ -60,16 +72,18 @@ def tune(
     device: DeviceOption = "auto",
     batch_tokens: Annotated[int | None, setting("batch_tokens")] = None,
 ) -> None:
-    """Find the weight of a language model and the length penalty that translate a validation set best.
+    """Find the length penalty, and the weights of other models, that translate a validation set best.
 
-    A grid of values is tried, then what lies around its best, twice; the text is translated anew for every point.
-    The line before the last compares the best with what is used without tuning: the smaller p, the more significant. As
-    the best was chosen on the same text, only a p well below 0.05 is evidence. The last line has the options for `nmt
-    translate`. Without --lm the length penalty alone is tuned.
+    A grid of values is tried, then what lies around its best, twice; the weights of models that rescore are tried one
+    after the other. The text is translated anew for every point. The line before the last compares the best with what
+    is used without tuning, and without the other models: the smaller p, the more significant. As the best was chosen on
+    the same text, only a p well below 0.05 is evidence. The last line has the options for `nmt translate`. Without
+    another model the length penalty alone is tuned.
 
     \b
     Examples:
       nmt tune models/en-fr --src valid.en --tgt valid.fr --lm models/lm-fr
+      nmt tune models/en-fr --src valid.en --tgt valid.fr --reverse-model fr-en
       nmt tune models/en-fr --src valid.en --tgt valid.fr
     """
     if output == STREAM:
@@ -80,27 +94,25 @@ def tune(
         from nmt.translate import Options, Translator
         from nmt.tuning import Validation, best_of, plan_for
 
-    check_language_options(lm, weight=lm_weight, rescoring=lm_rescore)
+    beside = OtherModels(lm, right_to_left, reverse_model)
+    given = {"lm_weight": lm_weight, "rescore_weight": rescore_weight, "reverse_weight": reverse_weight}
+    beside.check(model_dir, {**given, "lm_rescore": lm_rescore or None})
     refuse_replacing([src, tgt], [output] if output else [])
-    plan = plan_for(with_language_model=lm is not None, lm_weight=lm_weight, length_penalty=length_penalty)
+    plan = plan_for({"length_penalty": length_penalty, **{name: given[name] for name in beside.weights}})
     validation = Validation.read(src, tgt, metric, on_bad_utf8)
-    search: dict[str, Any] = {"beam_size": beam_size, "batch_tokens": batch_tokens}
-    options = Options(**search, lm_rescore=lm_rescore, tag=tag)
-    folders = (model_dir, *(ensemble or ()))
+    search = {"beam_size": beam_size, "batch_tokens": batch_tokens}
+    options = Options.model_validate({**search, "lm_rescore": lm_rescore, "tag": tag})
     with status("loading the model"):
-        translator = Translator.load(*folders, device=device, precision=precision, language_model=lm)
+        translator = Translator.load(
+            model_dir, *(ensemble or ()), device=device, precision=precision, **beside.arguments
+        )
     plan = plan.with_usual(translator.settings.search.length_penalty)
-    # A language model that does not fit is refused now, not after the points that leave it out.
-    translator.flow(options if lm is None else options.model_copy(update={"lm_weight": 1.0}))
+    # A model that does not fit is refused now, not after the points that leave it out.
+    translator.flow(options.model_copy(update=dict.fromkeys(beside.weights, 1.0)))
     start = time.monotonic()
     with written(output) if output else nullcontext() as file:  # opened before the work, not after it
         texts: dict[Point, list[str]] = {}
-
-        def score_of(point: "Point", on_lines: "OnLines") -> "Score":
-            texts[point] = validation.translate(translator, options, point, on_lines=on_lines)
-            return validation.score(texts[point], translator.settings)
-
-        tried = _try_all(score_of, plan, lines=len(validation.src))
+        tried = _try_all(validation.trying(translator, options, texts), plan, lines=len(validation.src))
         best = best_of(tried, plan.usual_penalty)
         usual = next(one for one in tried if one.point == plan.usual)
         p_value = validation.p_value(texts[usual.point], texts[best.point], translator.settings)
@@ -109,9 +121,9 @@ def tune(
     work = f"{counted(len(tried), 'point')}, each a translation of {counted(len(validation.src), 'line')}"
     say(f"{work}: {time.monotonic() - start:.0f} s")
     results.print(f"best: {best.score.name} {best.score.score:.2f}  {best.score.signature}", soft_wrap=True)
-    results.print(_compare(best, usual, p_value), soft_wrap=True)
+    results.print(_compare(best, usual, p_value, plan), soft_wrap=True)
     alike = {"--tag": tag, "--ensemble": ensemble, "--beam": beam_size, "--precision": precision}
-    results.print(_as_options(best.point, lm, rescoring=lm_rescore, alike=alike), soft_wrap=True)
+    results.print(_as_options(best.point, beside.weights, rescoring=lm_rescore, alike=alike), soft_wrap=True)
 
 
 def _try_all(score_of: "Callable[[Point, OnLines], Score]", plan: "Plan", *, lines: int) -> "list[Tried]":
@@ -119,6 +131,7 @@ def _try_all(score_of: "Callable[[Point, OnLines], Score]", plan: "Plan", *, lin
     from nmt.tuning import try_points
 
     tried: list[Tried] = []
+    shown = _shown(plan)
     with progress() as bar:
         task = bar.add_task("tuning", total=plan.most * lines)
 
@@ -127,16 +140,30 @@ def _try_all(score_of: "Callable[[Point, OnLines], Score]", plan: "Plan", *, lin
 
         for one in try_points(lambda point: score_of(point, on_lines), plan):
             if not tried:
-                results.print(f"lm weight  length penalty  {one.score.name:>6}")
+                results.print("  ".join([*map(_words, shown), f"{one.score.name:>6}"]))
             tried.append(one)
-            weight, penalty = one.point
-            results.print(f"{weight:>9.4g}  {penalty:>14.4g}  {one.score.score:>6.2f}")
+            values = [f"{getattr(one.point, name):>{len(name)}.4g}" for name in shown]
+            results.print("  ".join([*values, f"{one.score.score:>6.2f}"]))
     return tried
 
 
-def _as_options(point: "Point", lm: Path | None, *, rescoring: bool, alike: "Mapping[str, object]") -> str:
+def _shown(plan: "Plan") -> list[str]:
+    """Name the weights that are told: those of models that rescore only where there are such."""
+    rescoring = [name for name in ("rescore_weight", "reverse_weight") if plan.axis(name).values != (0.0,)]
+    return ["lm_weight", "length_penalty", *rescoring]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _as_options(
+    point: "Point", models: "Mapping[str, tuple[str, Path]]", *, rescoring: bool, alike: "Mapping[str, object]"
+) -> str:
     """Write the options of `nmt translate`: what was found, and `alike`, those that it was found with."""
-    parts = [] if lm is None else ["--lm", str(lm), "--lm-weight", f"{point.lm_weight:.4g}"]
+    parts = list[str]()
+    for name, (option, path) in models.items():
+        parts += [option, str(path), f"--{name.replace('_', '-')}", f"{getattr(point, name):.4g}"]
     parts += ["--lm-rescore"] if rescoring else []
     parts += ["--length-penalty", f"{point.length_penalty:.4g}"]
     for name, given in alike.items():
@@ -145,21 +172,20 @@ def _as_options(point: "Point", lm: Path | None, *, rescoring: bool, alike: "Map
     return shlex.join(parts)
 
 
-def _compare(best: "Tried", usual: "Tried", p_value: float) -> str:
+def _compare(best: "Tried", usual: "Tried", p_value: float, plan: "Plan") -> str:
     """Say how much better the best point is than what is used without tuning, and whether that may be chance."""
     if best.point == usual.point:
         return "that is what is used without tuning: nothing that was tried is better"
-    weight, penalty = usual.point
+    weights = ", ".join(f"{_words(name)} {getattr(usual.point, name):.4g}" for name in _shown(plan))
     chance = ", so it may be chance" if p_value >= 0.05 else ""  # the usual bound
     return (
-        f"without tuning: {usual.score.score:.2f} (lm weight {weight:.4g}, length penalty {penalty:.4g}); the "
-        f"difference of {best.score.score - usual.score.score:.2f} has p = {p_value:.4f} (paired bootstrap){chance}"
+        f"without tuning: {usual.score.score:.2f} ({weights}); the difference of "
+        f"{best.score.score - usual.score.score:.2f} has p = {p_value:.4f} (paired bootstrap){chance}"
     )
 
 
 def _as_json(tried: "list[Tried]", best: "Tried", usual: "Tried", p_value: float) -> bytes:
-    score = best.score
-    table: dict[str, Any] = {"metric": score.metric, "name": score.name, "signature": score.signature}
+    table: dict[str, Any] = {"metric": best.score.metric, "signature": best.score.signature}
     table["points"] = [_to_json(one) for one in tried]
     table |= {"best": _to_json(best), "usual": _to_json(usual), "p_value": p_value}
     return (json.dumps(table, indent=2) + "\n").encode()

@@ -230,9 +230,8 @@ class _Rehearsal:
     def _tune(self, node: StageNode, stage: TuneStage) -> float:
         """Time the translation of some lines, which are translated as often as the plan says at most."""
         lines, count = self._text_of(node, stage)
-        beside = "language model" in node.given.inputs
-        plan = plan_for(with_language_model=beside, lm_weight=None, length_penalty=None)
-        return self._time_models(node, stage, lines, plan.most * count)
+        tuned = ["length_penalty", *(["lm_weight"] if "language model" in node.given.inputs else [])]
+        return self._time_models(node, stage, lines, plan_for(dict.fromkeys(tuned)).most * count)
 
     def _time_models(
         self, node: StageNode, stage: _ByModels, lines: Sequence[str], count: float, *, workers: int = 1

@@ -54,14 +54,14 @@ class BayesRisk:
 def likeness_by(utility: Utility, settings: Settings) -> Likeness:
     """Return how alike translations are by the score of a name; words are found as the settings of a model say."""
     if utility == "chrf":
-        return chrf
+        return mutual_chrf
     from nmt.metrics import make_bleu, tokenizer_for  # sacrebleu takes a while to load
 
     tokenizer = make_bleu(tokenizer_for(settings, ())).tokenizer
-    return lambda texts: bleu(tokenizer(text.rstrip()).split() for text in texts)
+    return lambda texts: mutual_bleu(tokenizer(text.rstrip()).split() for text in texts)
 
 
-def chrf(texts: Sequence[str]) -> NDArray[np.float64]:
+def mutual_chrf(texts: Sequence[str]) -> NDArray[np.float64]:
     """Score by chrF2 as sacrebleu does sentences (Popović, 2015): of the orders that both sides have n-grams of."""
     rows = ["".join(text.split()) for text in texts]
     precision, recall, orders = np.zeros((3, len(rows), len(rows)))
@@ -76,7 +76,7 @@ def chrf(texts: Sequence[str]) -> NDArray[np.float64]:
     return 100 * (1 + _RECALL) * precision * recall / np.where(divisors > 0, divisors, 1)
 
 
-def bleu(texts: Iterable[Sequence[str]]) -> NDArray[np.float64]:
+def mutual_bleu(texts: Iterable[Sequence[str]]) -> NDArray[np.float64]:
     """Score words by BLEU as sacrebleu does sentences: of the orders that the translation has n-grams of, and where it
     has none in common with the reference, half as many as of the order before (Chen and Cherry, 2014, method 3)."""
     rows = list(texts)

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,16 +8,16 @@ from nmt.config import Settings
 from nmt.errors import ConfigError, DataError
 from nmt.metrics import Score
 from nmt.translate import Options, Translator
-from nmt.tuning import Plan, Point, Tried, Validation, WeightValues, best_of, plan_for, try_points
+from nmt.tuning import RESCORING, Plan, Point, Tried, Validation, WeightValues, best_of, plan_for, try_points
 
 
 def scored(value: float) -> Score:
     return Score("bleu", "BLEU", value, "signature")
 
 
-def hill(weight: float, penalty: float) -> float:
-    """The higher, the nearer to (0.13, 0.8)."""
-    return 50 - 100 * (weight - 0.13) ** 2 - (penalty - 0.8) ** 2
+def hill(weight: float, penalty: float, rescore: float = 0.0, reverse: float = 0.0) -> float:
+    """The higher, the nearer to (0.13, 0.8, 0.7, 0.2)."""
+    return 50 - 100 * (weight - 0.13) ** 2 - (penalty - 0.8) ** 2 - (rescore - 0.7) ** 2 - (reverse - 0.2) ** 2
 
 
 SMALL = Plan(WeightValues((0.0, 0.2, 0.4), 0.2), WeightValues((0.0, 1.0), 1.0), rounds=2)
@@ -29,8 +30,8 @@ def test_a_grid_is_tried_then_twice_what_lies_around_its_best() -> None:
     first = [point for point in itertools.product((0.1, 0.2, 0.3), (0.5, 1.0, 1.5)) if point not in grid]
     second = list(itertools.product((0.05, 0.1, 0.15), (0.75, 1.0, 1.25)))
     second.remove((0.1, 1.0))
-    assert [one.point for one in tried] == [*grid, *first, *second]
-    assert best_of(tried, 1.0).point == (0.15, 0.75)
+    assert [one.point[:2] for one in tried] == [*grid, *first, *second]
+    assert best_of(tried, 1.0).point == Point(0.15, 0.75)
     assert len(tried) == SMALL.most == 6 + 8 + 8
 
 
@@ -44,46 +45,46 @@ def test_no_point_is_tried_twice_and_none_below_zero() -> None:
     tried = list(try_points(score_of, SMALL))
     assert len(set(asked)) == len(asked) == len(tried) < SMALL.most
     assert min(min(point) for point in asked) == 0.0
-    assert best_of(tried, 1.0).point == (0.0, 0.0)
+    assert best_of(tried, 1.0).point == Point(0.0, 0.0)
 
 
 def test_a_fixed_weight_is_not_refined() -> None:
     plan = Plan(WeightValues((0.3,)), WeightValues((0.0, 1.0), 1.0), rounds=1)
     tried = list(try_points(lambda point: scored(point.length_penalty), plan))
-    assert [one.point for one in tried] == [(0.3, 0.0), (0.3, 1.0), (0.3, 0.5), (0.3, 1.5)]
+    assert [one.point[:2] for one in tried] == [(0.3, 0.0), (0.3, 1.0), (0.3, 0.5), (0.3, 1.5)]
     assert plan.most == 4
 
 
 def test_values_are_round_numbers() -> None:
     tried = list(try_points(lambda point: scored(hill(*point)), Plan()))
     assert all(value == round(value, 4) for one in tried for value in one.point)
-    assert best_of(tried, 1.0).point == (0.125, 0.75)
+    assert best_of(tried, 1.0).point == Point(0.125, 0.75)
 
 
 def test_of_equal_points_the_one_of_the_smallest_weight_and_the_usual_penalty_is_best() -> None:
     points = [Point(0.2, 0.0), Point(0.1, 1.0), Point(0.1, 0.5), Point(0.0, 0.0)]
     tried = [Tried(point, scored(value)) for point, value in zip(points, (2, 2, 2, 1), strict=True)]
-    assert best_of(tried, 1.0).point == (0.1, 1.0)
-    assert best_of(tried, usual_penalty=0.6).point == (0.1, 0.5)
+    assert best_of(tried, 1.0).point == Point(0.1, 1.0)
+    assert best_of(tried, usual_penalty=0.6).point == Point(0.1, 0.5)
 
 
 def test_where_nothing_is_better_the_usual_penalty_stays() -> None:
     plan = Plan(WeightValues((0.0,)), usual_penalty=0.5)
-    assert best_of(list(try_points(lambda point: scored(0.0), plan)), plan.usual_penalty).point == (0.0, 0.5)
+    assert best_of(list(try_points(lambda point: scored(0.0), plan)), plan.usual_penalty).point == Point(0.0, 0.5)
 
 
 def test_the_usual_penalty_is_tried_too_wherever_it_lies() -> None:
     plan = SMALL.with_usual(0.6)
     tried = list(try_points(lambda point: scored(0.0), plan))
-    assert plan.usual == (0.0, 0.6)
+    assert plan.usual == Point(0.0, 0.6)
     assert plan.usual in [one.point for one in tried[:9]]
     assert best_of(tried, plan.usual_penalty).point == plan.usual
-    assert SMALL.with_usual(1.0).length_penalties == SMALL.length_penalties
+    assert SMALL.with_usual(1.0).length_penalty == SMALL.length_penalty
 
 
 def test_what_is_given_is_not_compared_with_what_it_is_given_instead_of() -> None:
-    assert Plan(WeightValues((0.3,)), WeightValues((0.0, 1.0), 1.0)).with_usual(0.7).usual == (0.3, 0.7)
-    assert Plan(length_penalties=WeightValues((0.2,))).with_usual(0.7).usual == (0.0, 0.2)
+    assert Plan(WeightValues((0.3,)), WeightValues((0.0, 1.0), 1.0)).with_usual(0.7).usual == Point(0.3, 0.7)
+    assert Plan(length_penalty=WeightValues((0.2,))).with_usual(0.7).usual == Point(0.0, 0.2)
 
 
 def test_what_is_always_better_is_no_chance_and_what_is_the_same_may_be() -> None:
@@ -94,23 +95,41 @@ def test_what_is_always_better_is_no_chance_and_what_is_the_same_may_be() -> Non
 
 
 def test_what_has_no_value_yet_is_planned() -> None:
-    both = plan_for(with_language_model=True, lm_weight=None, length_penalty=None)
+    both = plan_for({"lm_weight": None, "length_penalty": None})
     assert both == Plan()
-    weight = plan_for(with_language_model=True, lm_weight=None, length_penalty=0.7)
-    assert (weight.lm_weights, weight.length_penalties) == (Plan().lm_weights, WeightValues((0.7,)))
-    penalty = plan_for(with_language_model=True, lm_weight=0.3, length_penalty=None)
-    assert (penalty.lm_weights, penalty.length_penalties) == (WeightValues((0.3,)), Plan().length_penalties)
-    alone = plan_for(with_language_model=False, lm_weight=None, length_penalty=None)
-    assert (alone.lm_weights, alone.length_penalties) == (WeightValues((0.0,)), Plan().length_penalties)
+    weight = plan_for({"lm_weight": None, "length_penalty": 0.7})
+    assert (weight.lm_weight, weight.length_penalty) == (Plan().lm_weight, WeightValues((0.7,)))
+    penalty = plan_for({"lm_weight": 0.3, "length_penalty": None})
+    assert (penalty.lm_weight, penalty.length_penalty) == (WeightValues((0.3,)), Plan().length_penalty)
+    alone = plan_for({"length_penalty": None})
+    assert (alone.lm_weight, alone.length_penalty) == (WeightValues((0.0,)), Plan().length_penalty)
+    reverse = plan_for({"length_penalty": 1.0, "rescore_weight": 0.4, "reverse_weight": None})
+    assert (reverse.rescore_weight, reverse.reverse_weight) == (WeightValues((0.4,)), RESCORING)
+
+
+def test_weights_of_models_that_rescore_are_tried_one_after_the_other_from_the_best_so_far() -> None:
+    rescoring = WeightValues((0.0, 1.0), 1.0)
+    plan = replace(SMALL, rescore_weight=rescoring, reverse_weight=rescoring, rounds=1)
+    tried = [one.point for one in try_points(lambda point: scored(hill(*point)), plan)]
+    # the best of the first grid is (0.2, 1.0), of what lies around it (0.1, 1.0)
+    assert tried[:6] == [Point(*pair) for pair in itertools.product((0.0, 0.2, 0.4), (0.0, 1.0))]
+    assert tried[6:8] == [Point(0.2, 1.0, 1.0), Point(0.2, 1.0, 1.0, 1.0)]
+    assert {point[2:] for point in tried[8:16]} == {(1.0, 0.0)}
+    assert tried[16:] == [Point(0.1, 1.0, 0.5), Point(0.1, 1.0, 1.5), Point(0.1, 1.0, 0.5, 0.5)]
+    assert len(tried) < plan.most == 6 + 2 + 2 + 8 + 2 + 2
+
+
+def test_without_tuning_no_model_rescores_and_a_weight_that_is_given_stays() -> None:
+    plan = plan_for({"length_penalty": None, "rescore_weight": None, "reverse_weight": 0.4})
+    assert plan.usual == Point(0.0, 1.0, 0.0, 0.4)
+    assert best_of([Tried(Point(0.0, 1.0, weight), scored(1)) for weight in (0.5, 0.0)], 1.0).point.rescore_weight == 0
 
 
 def test_nothing_to_tune_is_an_error() -> None:
-    alone = "^there is nothing to tune: the length penalty is given, and there is no language model to weigh$"
-    with pytest.raises(ConfigError, match=alone):
-        plan_for(with_language_model=False, lm_weight=None, length_penalty=1.0)
-    both = "^there is nothing to tune: the weight of the language model and the length penalty are both given$"
-    with pytest.raises(ConfigError, match=both):
-        plan_for(with_language_model=True, lm_weight=0.1, length_penalty=1.0)
+    nothing = "^there is nothing to tune: the length penalty is given, and the weight of every model$"
+    for given in ({"length_penalty": 1.0}, {"length_penalty": 1.0, "lm_weight": 0.1, "reverse_weight": 0.0}):
+        with pytest.raises(ConfigError, match=nothing):
+            plan_for(given)
 
 
 def test_validation_text_is_read_whole(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_without_a_language_model_the_length_penalty_alone_is_tuned(toy_model: P
 )
 def test_how_sure_the_best_is_is_said(best: tuple[float, float], p_value: float, line: str) -> None:
     better, usual = (Score("bleu", "BLEU", score, "") for score in (31.5, 30.0))
-    said = _compare(Tried(Point(*best), better), Tried(Point(0.0, 0.6), usual), p_value)
+    said = _compare(Tried(Point(*best), better), Tried(Point(0.0, 0.6), usual), p_value, Plan())
     assert said == f"without tuning: 30.00 (lm weight 0, length penalty 0.6); {line}"
 
 
@@ -177,8 +177,10 @@ def test_a_table_that_cannot_be_written_is_an_error_before_the_work(
     [
         (
             ["--length-penalty", "1"],
-            "there is nothing to tune: the length penalty is given, and there is no language model to weigh",
+            "there is nothing to tune: the length penalty is given, and the weight of every model",
         ),
+        (["--rescore-weight", "1"], "--rescore-weight is about a model that rescores; it needs --right-to-left"),
+        (["--reverse-weight", "1"], "--reverse-weight is about a model that rescores; it needs --reverse-model"),
         (["--lm-weight", "1"], "--lm-weight is about a language model; it needs --lm"),
         (["--lm-rescore"], "--lm-rescore is about a language model; it needs --lm"),
     ],
@@ -186,3 +188,33 @@ def test_a_table_that_cannot_be_written_is_an_error_before_the_work(
 def test_what_cannot_be_tuned_is_an_error(toy_model: Path, toy_text: Path, arguments: list[str], message: str) -> None:
     result = invoke(toy_model, toy_text, *arguments)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"error: {message}\n")
+
+
+def test_weights_of_models_that_rescore_are_tuned_and_named(
+    toy_model: Path, right_to_left_model: Path, toy_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.tuning.RESCORING", WeightValues((0.0, 1.0), 1.0))
+    arguments = ["--right-to-left", right_to_left_model, "--length-penalty", "1", "--beam", "2"]
+    result = invoke(toy_model, toy_text, *arguments)
+    assert result.exit_code == 0, result.stderr
+    head, *rows, best, _, options = result.stdout.splitlines()
+    assert head.split("  ")[:3] == ["lm weight", "length penalty", "rescore weight"]
+    points = [tuple(map(float, row.split())) for row in rows]
+    assert [point[:3] for point in points[:2]] == [(0, 1, 0), (0, 1, 1)]
+    translator = Translator.load(toy_model, device="cpu", rescoring=[right_to_left_model])
+    validation = Validation.read(toy_text / "valid.src", toy_text / "valid.tgt", "bleu")
+    for point, weight in zip(points[:2], (0.0, 1.0), strict=True):
+        texts = validation.translate(translator, Options(beam_size=2), Point(0.0, 1.0, weight))
+        assert point[3] == round(validation.score(texts, translator.settings).score, 2)
+    assert best.startswith(f"best: BLEU {max(point[3] for point in points):.2f}")
+    words = shlex.split(options)
+    assert words[:3] == ["--right-to-left", str(right_to_left_model), "--rescore-weight"]
+    assert words[4:] == ["--length-penalty", "1", "--beam", "2"]
+
+
+def test_rescoring_needs_something_to_choose_from_before_the_work(
+    toy_model: Path, right_to_left_model: Path, toy_text: Path
+) -> None:
+    result = invoke(toy_model, toy_text, "--right-to-left", right_to_left_model, "--beam", "1")
+    message = "error: search.beam_size = 1 leaves nothing to rescore: set it to 2 or more\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)

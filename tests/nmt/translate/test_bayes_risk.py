@@ -14,7 +14,7 @@ from nmt.io.arriving import FileLines
 from nmt.search.protocol import Hypothesis
 from nmt.search.sampling import Sampling
 from nmt.translate import Options, Translator
-from nmt.translate.bayes_risk import BayesRisk, bleu, chrf, likeness_by
+from nmt.translate.bayes_risk import BayesRisk, likeness_by, mutual_bleu, mutual_chrf
 from nmt.translate.options import Utility
 from nmt.translate.translator import Job
 
@@ -35,7 +35,7 @@ def some_texts() -> list[str]:
 def test_chrf_of_each_with_each_is_that_of_sacrebleu() -> None:
     texts, scorer = some_texts(), CHRF()
     expected = [[scorer.sentence_score(one, [other]).score for other in texts] for one in texts]
-    assert np.abs(chrf(texts) - np.array(expected)).max() < 1e-9
+    assert np.abs(mutual_chrf(texts) - np.array(expected)).max() < 1e-9
 
 
 def test_bleu_of_each_with_each_is_that_of_sacrebleu(toy: Translator) -> None:
@@ -46,18 +46,18 @@ def test_bleu_of_each_with_each_is_that_of_sacrebleu(toy: Translator) -> None:
 
 def test_scores_by_hand() -> None:
     # a b c and a b: 2 of 3 words and 1 of 2 pairs of the first are right, and no triple of 1, which counts as a half
-    longer, shorter = bleu([("a", "b", "c"), ("a", "b")])
+    longer, shorter = mutual_bleu([("a", "b", "c"), ("a", "b")])
     assert longer[1] == pytest.approx(100 * (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3))
     assert shorter[0] == pytest.approx(100 * np.exp(1 - 3 / 2)), "all is right, but it is too short"
     # one of two characters is right, the only pair is wrong
-    assert chrf(["ab", "ac"]).round(9).tolist() == [[100, 25], [25, 100]]
+    assert mutual_chrf(["ab", "ac"]).round(9).tolist() == [[100, 25], [25, 100]]
 
 
 def test_what_is_most_like_all_wins_and_equal_ones_count_each_time() -> None:
     texts = {0: "aaaa", 1: "aaab", 2: "zzzz"}
-    risk = BayesRisk(chrf, lambda rows: [texts[row[0]] for row in rows], n_best=2)
+    risk = BayesRisk(mutual_chrf, lambda rows: [texts[row[0]] for row in rows], n_best=2)
     samples = [Hypothesis((kind,), -float(place), -float(place)) for place, kind in enumerate([2, 1, 0, 1])]
-    likeness = chrf(["aaaa", "aaab"])[1, 0]
+    likeness = mutual_chrf(["aaaa", "aaab"])[1, 0]
     [(number, (best, second))] = risk([(7, samples)], lambda number, text: pytest.fail("read by nobody"))
     assert (number, best.ids, best.log_probability, best.score) == (7, (1,), -1.0, pytest.approx((200 + likeness) / 4))
     assert second.ids == (0,)
