@@ -15,7 +15,7 @@ from nmt.config import Settings
 from nmt.config.load import change_settings, to_recipe, to_tree
 from nmt.corpus.plain import TextFiles
 from nmt.errors import NmtError
-from nmt.graph.miniature import Cut, Imitator, prepare_some, read_some, save_untrained
+from nmt.graph.miniature import Cut, imitate, prepare_some, read_some, save_untrained
 from nmt.graph.order import StageNode
 from nmt.graph.records import State, look, made_from, place_of
 from nmt.graph.stage import Ingredients
@@ -108,8 +108,8 @@ class _Rehearsal:
         """Lines that a file will have for which another stands in."""
         self._growth: dict[Path, float] = {}
         """How many times larger data will be than those that stand in for them."""
-        self._imitators: dict[Path, Imitator] = {}
-        """By models, and by data."""
+        self._examples: dict[Path, list[tuple[str, str]]] = {}
+        """Lines and translations of them, by models."""
         self._timed: dict[str, float] = {}
         self._models: dict[str, Path] = {}
         self._untrained: set[Path] = set()
@@ -145,7 +145,7 @@ class _Rehearsal:
         [model] = node.given.inputs["model"]
         if model in self._untrained:
             self._untrained.add(node.result)
-            self._imitators[node.result] = self._imitators[model]
+            self._examples[node.result] = self._examples[model]
 
     def _fail(self, node: StageNode, why: str) -> StageForecast:
         self._failed.add(node.name)
@@ -211,15 +211,14 @@ class _Rehearsal:
             save_untrained(model_dir, settings, data)
             self._models[key] = model_dir
         self._untrained.add(model_dir)
-        if isinstance(data, PreparedData):
-            known = list(zip(data.valid.src_texts, data.valid.tgt_texts, strict=True))
-            self._imitators[model_dir] = Imitator(known)
+        sides = (data.valid.src_texts, data.valid.tgt_texts) if isinstance(data, PreparedData) else ([], [])
+        self._examples[model_dir] = list(zip(*sides, strict=True))
 
     def _translate(self, node: StageNode, stage: TranslateStage | BacktranslateStage | DistilStage) -> float:
         """Time the translation of some lines, and make up that of others."""
         lines, count = self._text_of(node, stage)
         seconds = self._time_models(node, stage, lines, count, workers=stage.workers)
-        made = self._imitators[node.given.inputs["model"][0]].imitate(lines)
+        made = imitate(self._examples[node.given.inputs["model"][0]], lines)
         with node.result.open("w", encoding="utf-8", newline="") as file:
             for line, other in zip(lines, made, strict=True):
                 sides = {"text": (other,), "pairs": (line, other)}[node.gives]
@@ -272,7 +271,7 @@ class _Rehearsal:
     ) -> float:
         """Return the seconds that a character of a source takes; of a finished model, keep what it has translated."""
         sizes = [[_shape(read_settings(model)), (model / LEXICON).exists()] for model in models]
-        is_new = models[0] not in self._imitators
+        is_new = models[0] not in self._examples
         key = json.dumps([sizes, translator.precision, options.model_dump(mode="json", exclude={"tag"})], default=str)
         if key in self._timed and not is_new:
             return self._timed[key]
@@ -292,7 +291,7 @@ class _Rehearsal:
         if models[0] in self._untrained and options.search(translator.settings).beam_size > 1 and not options.sampling:
             pace *= _LIVE
         if is_new:
-            self._imitators[models[0]] = Imitator(known or [("", "")])
+            self._examples[models[0]] = known or [("", "")]
         self._timed[key] = pace
         return pace
 

@@ -124,19 +124,13 @@ def save_untrained(folder: Path, settings: Settings, data: PreparedData | Prepar
     made.save(model, {})
 
 
-class Imitator:
-    """Takes for the translation of a line that of a line whose length is nearest."""
-
-    def __init__(self, known: Sequence[tuple[str, str]]) -> None:
-        self.known = known
-        self._sorted = sorted(known, key=lambda pair: len(pair[0]))
-        self._lengths = [len(src) for src, _ in self._sorted]
-
-    def imitate(self, lines: Sequence[str]) -> list[str]:
-        """Make up a translation of each line."""
-        found = []
-        for number, line in enumerate(lines):
-            first = min(bisect_left(self._lengths, len(line)), len(self._lengths) - 1)
-            alike = max(1, bisect_right(self._lengths, len(line)) - first)
-            found.append(self._sorted[first + number % alike][1])
-        return found
+def imitate(known: Sequence[tuple[str, str]], lines: Sequence[str]) -> list[str]:
+    """Make up a translation of each line: that of a known line whose length is nearest."""
+    examples = sorted(known, key=lambda pair: len(pair[0]))
+    lengths = [len(src) for src, _ in examples]
+    found = []
+    for number, line in enumerate(lines):
+        first = min(bisect_left(lengths, len(line)), len(lengths) - 1)
+        alike = max(1, bisect_right(lengths, len(line)) - first)
+        found.append(examples[first + number % alike][1])
+    return found

@@ -4,7 +4,7 @@ import pytest
 
 from nmt.config import Settings
 from nmt.config.load import change_settings
-from nmt.graph.miniature import Cut, Imitator, prepare_some, read_some, save_untrained
+from nmt.graph.miniature import Cut, imitate, prepare_some, read_some, save_untrained
 from nmt.prepare.inputs import find_pairs
 from nmt.prepared import PreparedData
 from nmt.translate import Options, Translator
@@ -60,5 +60,5 @@ def test_what_an_untrained_model_writes_is_as_long_as_the_targets_of_the_data(
 
 
 def test_a_translation_is_made_up_of_one_whose_source_is_about_as_long() -> None:
-    imitator = Imitator([("aaaa", "long"), ("a", "short"), ("aa", "middle"), ("aa", "other")])
-    assert imitator.imitate(["b", "bb", "bb", "bbbbbbb"]) == ["short", "other", "middle", "long"]
+    known = [("aaaa", "long"), ("a", "short"), ("aa", "middle"), ("aa", "other")]
+    assert imitate(known, ["b", "bb", "bb", "bbbbbbb"]) == ["short", "other", "middle", "long"]

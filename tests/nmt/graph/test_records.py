@@ -100,8 +100,8 @@ ALL = ["prepare", "train", "translate", "score"]
 def test_data_are_the_same_where_a_rule_rejects_no_other_pair(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
-    for name, changes in {"looser": {"max_length_ratio": 7.0}, "stricter": {"max_characters": 15}}.items():
-        prepare(tmp_path / name, change_settings(toy_settings, "data", changes))
+    for name, key, value in (("looser", "max_length_ratio", 7.0), ("stricter", "max_characters", 15)):
+        prepare(tmp_path / name, change_settings(toy_settings, "data", {key: value}))
     assert digest_of(tmp_path / "looser", "data") == digest_of(toy_data.folder, "data")
     assert digest_of(tmp_path / "stricter", "data") != digest_of(toy_data.folder, "data")
 
