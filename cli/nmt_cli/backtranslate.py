@@ -117,7 +117,7 @@ def backtranslate(
     with several_processes() as ranks:
         load = partial(Translator.load, device=device, precision=precision, gpu=ranks.local_rank if ranks else 0)
         backward = LoadedOnce(load, model_dir)
-        agreement = Agreement(load(forward_model), backward()) if forward_model else None
+        agreement = Agreement(load(forward_model), backward(), tag) if forward_model else None
         judge, job = Judge.of(data, agreement, max_disagreement=max_disagreement), Job(backward, options, workers)
         judges = identity(forward_model) if forward_model else ""
         rules = (data, max_disagreement, on_bad_utf8)

@@ -84,11 +84,13 @@ class Agreement:
     forward: Translator
     """From source to target."""
     backward: Translator
+    tag: str | None = None
+    """What is put before what the backward model reads."""
 
     def disagreements(self, pairs: Sequence[Pair]) -> list[float]:
         """Return |A - B| + (A + B) / 2 of each pair, where A and B are its cross-entropies in nats a piece."""
         there = follow(self.forward, [(pair.src, pair.tgt) for pair in pairs])
-        back = follow(self.backward, [(pair.tgt, pair.src) for pair in pairs])
+        back = follow(self.backward, [(pair.tgt, pair.src) for pair in pairs], tag=self.tag)
         surprises = [(-one.score, -other.score) for one, other in zip(there, back, strict=True)]
         return [abs(one - other) + (one + other) / 2 for one, other in surprises]
 

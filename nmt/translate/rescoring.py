@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 
+from nmt.config import DataSettings
 from nmt.io.lines import normaliser
 from nmt.search.forced import force
 from nmt.search.protocol import Hypothesis, Sentence
@@ -59,6 +60,16 @@ def follow(translator: "Translator", pairs: Sequence[tuple[str, str]], *, tag: s
     return [found[number] for number in range(len(pairs))]
 
 
+def _tag_back(data: DataSettings, tag: str | None) -> str | None:
+    """Return the tag of the way back: in a model of both directions, whose tags tell them apart, that of the other one,
+    if it is the only one there; in others the same, which may be that of a domain."""
+    reversed_by_tag = {corpus.tag: corpus.reversed for corpus in data.corpora}
+    others = [other for other, way in reversed_by_tag.items() if way != reversed_by_tag.get(tag, way)]
+    if not others:
+        return tag
+    return others[0] if len(others) == 1 else None
+
+
 @dataclass(frozen=True)
 class Rescorer:
     """A model that has a say in the order of what another has found."""
@@ -82,11 +93,13 @@ class Rescorer:
         return cls(lambda texts: language.log_probabilities([one.masked for one in texts]), weight)
 
     @classmethod
-    def of_reverse(cls, translator: "Translator", weight: float) -> Self:
-        """Ask a model from target to source how probable the sources are."""
+    def of_reverse(cls, translator: "Translator", weight: float, *, tag: str | None) -> Self:
+        """Ask a model from target to source how probable the sources are, which were translated with this tag."""
+        way_back = _tag_back(translator.settings.data, tag)
 
         def log_probabilities(texts: Sequence[Texts]) -> list[float]:
-            return [one.log_probability for one in follow(translator, [(one.tgt, one.src) for one in texts])]
+            found = follow(translator, [(one.tgt, one.src) for one in texts], tag=way_back)
+            return [one.log_probability for one in found]
 
         return cls(log_probabilities, weight)
 

@@ -250,7 +250,7 @@ class Translator:
         if search.rescore_weight:
             rescorers += [Rescorer.of(one, search.rescore_weight, tag=options.tag) for one in self.rescoring]
         if self.reverse and search.reverse_weight:
-            rescorers.append(Rescorer.of_reverse(self.reverse, search.reverse_weight))
+            rescorers.append(Rescorer.of_reverse(self.reverse, search.reverse_weight, tag=options.tag))
         if rescorers:
             options.check_rescoring(search)
         if self.language and options.lm_rescore and search.lm_weight:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nmt.batching import Batch, source_batch, target_batch
+from nmt.config import TrainingCorpusSettings
 from nmt.errors import UsageError
 from nmt.models.folder import load_model
 from nmt.search.protocol import Hypothesis
@@ -177,3 +178,31 @@ def test_models_that_rescore_are_loaded_beside(toy_model: Path, right_to_left_mo
     assert [one.settings.model.right_to_left for one in loaded.rescoring] == [True]
     assert loaded.reverse is not None
     assert loaded.translate(["bat cow"])[0][0].text == "bato cowo"
+
+
+@pytest.mark.parametrize(
+    ("corpora", "tag", "way_back"),
+    [
+        ([("<2de>", False), ("<2en>", True)], "<2de>", "<2en>"),
+        ([("<2de>", False), ("<2en>", True)], "<2en>", "<2de>"),
+        ([("<2de>", False), ("<2en>", True), ("<2en-news>", True)], "<2de>", None),
+        ([("<news>", False), ("<web>", False)], "<news>", "<news>"),
+        ([("<news>", True)], "<news>", "<news>"),
+        ([], "<news>", "<news>"),
+        ([("<2de>", False), ("<2en>", True)], None, None),
+    ],
+)
+def test_the_reverse_model_reads_the_tag_of_the_way_back(
+    toy: Translator,
+    monkeypatch: pytest.MonkeyPatch,
+    corpora: list[tuple[str, bool]],
+    tag: str | None,
+    way_back: str | None,
+) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr("nmt.translate.rescoring.follow", lambda translator, pairs, *, tag: asked.append(tag) or [])
+    made = tuple(TrainingCorpusSettings(path=("x.tsv",), tag=name, reversed=way) for name, way in corpora)
+    data = toy.settings.data.model_copy(update={"corpora": made})
+    both = replace(toy, settings=toy.settings.model_copy(update={"data": data}))
+    Rescorer.of_reverse(both, 1.0, tag=tag).log_probabilities([Texts("a", "b", "b")])
+    assert asked == [way_back]
