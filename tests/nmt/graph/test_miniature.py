@@ -48,6 +48,12 @@ def test_a_vocabulary_too_large_for_some_of_the_text_has_its_size_all_the_same(
     assert len(PreparedData.open(tmp_path / "data").tokenizers.src) == 300
 
 
+def test_a_size_that_is_left_open_is_that_of_the_whole_text(toy_settings: Settings, tmp_path: Path) -> None:
+    settings = change_settings(toy_settings, "tokenizer", {"vocab_size": "auto"})
+    prepare_some(tmp_path / "data", Cut.write(settings, tmp_path / "cut", {}, most=200))
+    assert len(PreparedData.open(tmp_path / "data").tokenizers.src) == 1000, "that of 400 pairs"
+
+
 def test_what_an_untrained_model_writes_is_as_long_as_the_targets_of_the_data(
     toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
 ) -> None:
