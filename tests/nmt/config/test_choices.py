@@ -40,7 +40,7 @@ def test_the_reason_names_the_runs_on_both_sides_and_says_which_were_none() -> N
 @pytest.mark.parametrize(
     ("corpus", "dropout", "batch", "epochs", "warmup", "every"),
     [
-        (CorpusSize(1_000, 21_908, 22_000), 0.3, 640, 40, 400, 258),
+        (CorpusSize(1_000, 21_908, 22_000), 0.5, 640, 40, 400, 258),
         (CorpusSize(3_000, 56_836, 22_000), 0.3, 640, 30, 400, 258),
         (CorpusSize(5_000, 96_664, 22_000), 0.3, 640, 25, 400, 258),
         (MULTI30K, 0.3, 640, 12, 400, 760),
