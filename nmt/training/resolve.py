@@ -44,7 +44,8 @@ _SHARE_OF_RATE = 0.25
 """Where the pieces are the parent's, and none of its text is replayed: with other pieces there is more to learn than to
 forget, and what is replayed is learnt again while the rate falls."""
 _REASONS = {
-    "training.learning_rate": "a quarter of the parent's peak: more would forget what the parent knows",
+    "training.learning_rate": "a quarter of the parent's peak: more would forget what the parent knows, "
+    "unless its text is replayed",
     "training.schedule": "which ends at zero",
     "training.warmup_steps": "only until the moments of the optimiser are known",
     "training.patience": "few pairs are soon learnt",

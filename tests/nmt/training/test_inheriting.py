@@ -202,7 +202,7 @@ def test_settings_are_those_of_the_parent_but_for_a_gentler_schedule(toy_model: 
     assert (settings.model.hidden_size, settings.training.batch_tokens, settings.data.seed) == (64, 150, 9)
     assert (settings.training.learning_rate, settings.training.warmup_steps) == (0.0025, 60)
     assert (settings.training.validate_every, settings.training.patience, settings.training.max_epochs) == (60, 5, 3)
-    reason = "a quarter of the parent's peak: more would forget what the parent knows"
+    reason = "a quarter of the parent's peak: more would forget what the parent knows, unless its text is replayed"
     assert changes[0] == f"unlike the parent: training.learning_rate: 0.01 -> 0.0025, {reason}"
     few = resolve_settings(prepared, tmp_path, recipe=None, overrides=overrides, corpus=CorpusSize(1, 9))[0].training
     assert (few.warmup_steps, few.validate_every) == (1, 50)
