@@ -157,7 +157,7 @@ class TokenizerSettings(Section):
     ] = 8000
     """Pieces of each vocabulary, specials included; of words or characters at most so many, the most frequent. auto: as
     many as suit the number of pairs, for unigram and bpe; so does `nmt prepare` with pairs where no recipe is given."""
-    tgt_vocab_size: int | None = Field(default=None, ge=16)
+    tgt_vocab_size: Annotated[Annotated[int, Field(ge=16)] | None, Expected("a number of pieces, 16 or more")] = None
     """Pieces of the vocabulary of the target, where it has one of its own (`joint = false`); unset: `vocab_size`."""
     joint: bool = True
     """One model and vocabulary for both languages; false: one for each. A text alone has one."""

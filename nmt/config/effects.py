@@ -31,6 +31,11 @@ def _every_side_has_its(name: str) -> Callable[[Settings], bool]:
     return lambda s: all(getattr(s.model, f"{side}_{name}") is not None for side in sides[s.model.kind])
 
 
+def _most_layers(settings: Settings) -> int:
+    model = settings.model
+    return model.decoder_layers if model.kind == "lm" else max(model.encoder_layers, model.decoder_layers)
+
+
 def _is_lm(settings: Settings) -> bool:
     return settings.model.kind == "lm"
 
@@ -63,6 +68,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
         "model.encoder_layers = 1",
     ),
     ("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
+    ("model", ("residual",), lambda s: s.model.residual > _most_layers(s), "a model of fewer layers"),
     ("model", ("variational_dropout",), lambda s: not _is_dropping(s), "a model without dropout"),
     ("model", ("init_range",), lambda s: s.model.start() != "uniform", 'a model.init other than "uniform"'),
     (

@@ -193,6 +193,11 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
             f"the learning rate {how}: training.warmup_steps = {training.warmup_steps:,} is more than a tenth of the "
             f"run ({training.time or counted(steps, 'step')})"
         )
+    if schedule.kind == "step_decay" and steps <= schedule.decay_after_steps:
+        yield (
+            f"warning: the run has {counted(steps, 'step')}, no more than training.decay_after_steps = "
+            f"{schedule.decay_after_steps:,}: the learning rate never falls; lower training.decay_after_steps"
+        )
     if processes > 1 and training.threads not in ("auto", 1):
         yield (
             f"warning: training.threads = {training.threads} has no effect on several processes, which compute "

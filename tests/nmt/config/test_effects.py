@@ -94,6 +94,8 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
         (["data.train_text=['a']", "tokenizer.joint=false", "model.kind=lm"], "text for a language model makes no"),
         (["data.valid_src=a", "data.valid_tgt=b", "data.heldout_pairs=9"], "a preparation with validation text makes"),
         (["tokenizer.file=a", "tokenizer.character_coverage=0.99"], "a tokenizer from a file makes no use of"),
+        (["model.residual=99"], "a model of fewer layers makes no use of model.residual"),
+        (["model.kind=lm", "model.residual=2"], "a model of fewer layers makes no use of model.residual"),
         (["tokenizer.tgt_vocab_size=99"], "tokenizer.joint = true makes no use of tokenizer.tgt_vocab_size"),
         (["tokenizer.kind=byte", "tokenizer.vocab_size=99"], 'tokenizer.kind = "byte" makes no use of'),
         (["model.kind=lm", "model.attention=dot"], 'model.kind = "lm" makes no use of model.attention'),

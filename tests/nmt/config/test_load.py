@@ -183,6 +183,10 @@ def test_a_time_is_hours_minutes_and_seconds(time: str, seconds: int) -> None:
             "[model]\nresidual = -1",
             "model.residual: expected true, false or the number of a layer, 1 or more, found -1",
         ),
+        (
+            "[tokenizer]\ntgt_vocab_size = 'auto'",
+            "tokenizer.tgt_vocab_size: expected a number of pieces, 16 or more, found 'auto'",
+        ),
         ("[model]\nbidirectional = 'frist'", "model.bidirectional: expected true, false or \"first\", found 'frist'"),
         (
             "[model]\nencoder_size = 7\nbidirectional = 'first'",

@@ -177,3 +177,14 @@ def test_a_run_of_so_much_time_is_not_blamed_for_being_shorter_than_anybody_coul
     assert list(misfits(timed, schedule, processes=1, gpu_tokens=None)) == []
     [line] = misfits(TrainingSettings(warmup_steps=3), schedule, processes=1, gpu_tokens=None)
     assert "validates only once" in line
+
+
+def test_a_rate_that_would_begin_to_fall_after_the_end_of_the_run_is_told() -> None:
+    schedule = Schedule("step_decay", 0.1, 0, total_steps=1000, decay_after_steps=1000)
+    training = TrainingSettings(warmup_steps=0)
+    assert list(misfits(training, schedule, processes=1, gpu_tokens=None)) == [
+        "warning: the run has 1,000 steps, no more than training.decay_after_steps = 1,000: the learning rate never "
+        "falls; lower training.decay_after_steps"
+    ]
+    longer = replace(schedule, total_steps=1001)
+    assert list(misfits(training, longer, processes=1, gpu_tokens=None)) == []
