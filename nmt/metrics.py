@@ -73,7 +73,9 @@ class ScoreOptions:
 
     def __post_init__(self) -> None:
         if LC_NORM_TOK in self.metrics and self.tgt_lang is None:
-            raise UsageError(f"the protocol {LC_NORM_TOK} needs tgt_lang, the language of the translations, such as de")
+            raise UsageError(
+                f"the protocol {LC_NORM_TOK} needs --tgt-lang, the language of the translations, such as de"
+            )
 
 
 _USUAL: Final = ScoreOptions()

@@ -108,6 +108,8 @@ def _between(pairs: int, column: str) -> Choice:
     rows = next(both for both in pairwise(_ROWS) if pairs <= both[1].pairs)
     first, last = (row.pairs for row in rows)
     one, other = (getattr(row, column) for row in rows)
+    if one == other:
+        return Choice(one, f"that of {first:,} to {last:,} pairs")
     values = (
         f"{value:,} for {row.pairs:,} pairs{'' if row.pairs in _MEASURED else ' (on paper)'}"
         for row, value in zip(rows, (one, other), strict=True)

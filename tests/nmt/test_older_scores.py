@@ -94,6 +94,6 @@ def test_it_stands_beside_the_bleu_of_today_with_intervals_tests_and_several_ref
 
 def test_a_language_is_needed() -> None:
     with pytest.raises(
-        UsageError, match=r"^the protocol lc-norm-tok needs tgt_lang, the language of the translations, such as de$"
+        UsageError, match=r"^the protocol lc-norm-tok needs --tgt-lang, the language of the translations, such as de$"
     ):
         ScoreOptions(metrics=("lc-norm-tok",))

@@ -182,7 +182,7 @@ def test_a_protocol_adds_a_row_of_its_own() -> None:
 @pytest.mark.usefixtures("folder")
 def test_a_protocol_and_its_language_come_together() -> None:
     for options, message in {
-        ("--protocol", "lc-norm-tok"): "the protocol lc-norm-tok needs tgt_lang, the language of the translations, "
+        ("--protocol", "lc-norm-tok"): "the protocol lc-norm-tok needs --tgt-lang, the language of the translations, "
         "such as de",
         ("--tgt-lang", "de"): "--tgt-lang is about a protocol; it needs --protocol",
     }.items():

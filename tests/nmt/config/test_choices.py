@@ -37,6 +37,12 @@ def test_the_reason_names_the_runs_on_both_sides_and_says_which_were_none() -> N
     assert vocabulary_for(500)[1] == "between 500 for 100 pairs (on paper) and 1,500 for 1,000 pairs"
 
 
+def test_between_runs_that_agree_the_reason_names_no_value() -> None:
+    corpus = CorpusSize(pairs=500, pieces=10_000)
+    _, lines = choose_settings(corpus, load_settings(), on_gpu=False)
+    assert "model.dropout = 0.5: that of 100 to 1,000 pairs" in lines
+
+
 @pytest.mark.parametrize(
     ("corpus", "dropout", "batch", "epochs", "warmup", "every"),
     [
