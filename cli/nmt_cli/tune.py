@@ -185,7 +185,8 @@ def _compare(best: "Tried", usual: "Tried", p_value: float, plan: "Plan") -> str
 
 
 def _as_json(tried: "list[Tried]", best: "Tried", usual: "Tried", p_value: float) -> bytes:
-    table: dict[str, Any] = {"metric": best.score.metric, "signature": best.score.signature}
+    score = best.score
+    table: dict[str, Any] = {"metric": score.metric, "name": score.name, "signature": score.signature}
     table["points"] = [_to_json(one) for one in tried]
     table |= {"best": _to_json(best), "usual": _to_json(usual), "p_value": p_value}
     return (json.dumps(table, indent=2) + "\n").encode()
