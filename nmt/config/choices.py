@@ -172,7 +172,9 @@ class _Case:
     def warmup_steps(self) -> Choice:
         best = min(max(_LEAST_WARMUP, self.steps // 50), _MOST_WARMUP)
         if 0 < self.steps < 2 * best:
-            return Choice(self.steps // 2, "half of a short run")
+            return Choice(self.steps // 2, "about half of a short run")
+        if self.settings.training.time:
+            return Choice(best, "that of all measured runs, but a tenth of the run at most")
         return Choice(best, "that of all measured runs" if best == _LEAST_WARMUP else "a fiftieth of a long run")
 
     def validate_every(self) -> Choice:

@@ -12,7 +12,6 @@ from typing import Any, Final, Generic
 import numpy as np
 
 from nmt.config import Settings
-from nmt.config.choices import vocabulary_for
 from nmt.config.effects import warnings_of_idle
 from nmt.corpus.base import R
 from nmt.corpus.hashes import Overlap
@@ -24,7 +23,7 @@ from nmt.prepare.blocks import REJECTIONS, BlockResult, Encoded, Fresh, Sifted, 
 from nmt.prepare.inputs import Corpus, Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind
 from nmt.prepare.stages import BLOCK_READ, OnProgress, StageProgress, Stages, by_column, encode
-from nmt.prepare.tokenizing import require_joint, resolve_tokenizer, vocabulary_size
+from nmt.prepare.tokenizing import describe_choice, require_joint, resolve_tokenizer, vocabulary_size
 from nmt.prepared.arrow import Ids, write_train, write_valid
 from nmt.prepared.manifest import (
     FORMAT_VERSION,
@@ -394,10 +393,8 @@ class _Preparation(Generic[R]):
         pairs, columns = accepted.total - len(heldout), by_column(kind, tokenizers)
         size = vocabulary_size(kind.settings.tokenizer, pairs)
         choices = []
-        if kind.settings.tokenizer.vocab_size == "auto" and not self.tokenizers:
-            choices.append(
-                f"tokenizer.vocab_size = {size}, chosen for {pairs:,} {kind.noun}: {vocabulary_for(pairs)[1]}"
-            )
+        if not self.tokenizers:
+            choices = describe_choice(kind.settings.tokenizer, tokenizers, pairs=pairs, noun=kind.noun)
         return Assembly(kind, corpora, sifted, encoded, valid, len(heldout), columns, size), choices, warnings
 
     def _read_valid(self) -> list[ValidationRecords[R]]:

@@ -9,7 +9,7 @@ from nmt.config import Settings, TokenizerSettings
 from nmt.config.choices import vocabulary_for
 from nmt.errors import ConfigError, memory_limit
 from nmt.text.placeholders import PLACEHOLDERS
-from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer, find_tokenizer, tokenizer_files
+from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer, Tokenizers, find_tokenizer, tokenizer_files
 from nmt.text.tokenizer_training import VocabularyTooLargeError, load_any, train_apart, train_tokenizer
 
 Lines = Callable[[], Iterator[str]]
@@ -106,6 +106,18 @@ def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[P
 def vocabulary_size(settings: TokenizerSettings, pairs: int) -> int:
     """Say what `vocab_size` comes to for so many pairs, or lines."""
     return vocabulary_for(pairs)[0] if settings.vocab_size == "auto" else settings.vocab_size
+
+
+def describe_choice(settings: TokenizerSettings, tokenizers: Tokenizers, *, pairs: int, noun: str) -> list[str]:
+    """Say which size was chosen for so many pairs or lines, why, and what the text made of it; else nothing."""
+    if settings.vocab_size != "auto":
+        return []
+    size, why = vocabulary_for(pairs)
+    found = [len(tokenizers.src)]
+    if not tokenizers.joint and settings.tgt_vocab_size is None:
+        found.append(len(tokenizers.tgt))
+    made = "" if set(found) == {size} else f"; {' and '.join(f'{one:,}' for one in found)} with this text"
+    return [f"tokenizer.vocab_size = {size}, chosen for {pairs:,} {noun}: {why}{made}"]
 
 
 def train_tokenizers(

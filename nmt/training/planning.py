@@ -180,6 +180,29 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
     """Tell of settings that do not suit the length of the run, or where it runs, and of what cannot be had there;
     `gpu_tokens` is what each GPU gets of a batch."""
     steps = schedule.total_steps
+    yield from _misfits_of_rate(training, schedule)
+    if processes > 1 and training.threads not in ("auto", 1):
+        yield (
+            f"warning: training.threads = {training.threads} has no effect on several processes, which compute "
+            "their parts of a batch in one thread each; start more processes instead"
+        )
+    if steps < training.validate_every and not training.time:
+        yield (
+            f"warning: the run has {counted(steps, 'step')}, fewer than training.validate_every = "
+            f"{training.validate_every:,}: it validates only once, at its end; lower training.validate_every"
+        )
+    if gpu_tokens is not None and gpu_tokens < _IDLE_TOKENS:
+        yield (
+            f"a GPU that gets {gpu_tokens:,} pieces at a time waits for most of a step: where the data are large, "
+            f"batches of {_IDLE_TOKENS:,} to {GPU_BATCH:,} and a higher training.learning_rate train faster"
+        )
+    if gpu_tokens is not None:
+        yield "a continued run ends like an unbroken one, on a GPU as far as its libraries repeat their last bits"
+
+
+def _misfits_of_rate(training: TrainingSettings, schedule: Schedule) -> Iterator[str]:
+    """Tell of a warm-up and of decays that do not suit the length of the run, or each other."""
+    steps = schedule.total_steps
     if steps < schedule.warmup_steps:
         yield (
             f"warning: the run has {counted(steps, 'step')}, fewer than training.warmup_steps = "
@@ -198,23 +221,13 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
             f"warning: the run has {counted(steps, 'step')}, no more than training.decay_after_steps = "
             f"{schedule.decay_after_steps:,}: the learning rate never falls; lower training.decay_after_steps"
         )
-    if processes > 1 and training.threads not in ("auto", 1):
+    if schedule.kind == "step_decay" and schedule.decay_after_steps < schedule.warmup_steps < steps:
+        top, next_one = (schedule.rate(schedule.warmup_steps + further) for further in (0, 1))
         yield (
-            f"warning: training.threads = {training.threads} has no effect on several processes, which compute "
-            "their parts of a batch in one thread each; start more processes instead"
+            f"warning: training.decay_after_steps = {schedule.decay_after_steps:,} lies within the warm-up of "
+            f"{schedule.warmup_steps:,} steps: the learning rate ends it at {top:.3g} and goes on at {next_one:.3g}; "
+            "raise training.decay_after_steps, which counts the warm-up too"
         )
-    if steps < training.validate_every and not training.time:
-        yield (
-            f"warning: the run has {counted(steps, 'step')}, fewer than training.validate_every = "
-            f"{training.validate_every:,}: it validates only once, at its end; lower training.validate_every"
-        )
-    if gpu_tokens is not None and gpu_tokens < _IDLE_TOKENS:
-        yield (
-            f"a GPU that gets {gpu_tokens:,} pieces at a time waits for most of a step: where the data are large, "
-            f"batches of {_IDLE_TOKENS:,} to {GPU_BATCH:,} and a higher training.learning_rate train faster"
-        )
-    if gpu_tokens is not None:
-        yield "a continued run ends like an unbroken one, on a GPU as far as its libraries repeat their last bits"
 
 
 def resident_bytes() -> int:

@@ -87,6 +87,11 @@ def test_every_choice_is_a_line_with_its_reason_and_nothing_else_is() -> None:
     ]
 
 
+def test_the_reason_of_a_warm_up_agrees_with_what_a_run_of_so_much_time_makes_of_it() -> None:
+    lines = choose_settings(MULTI30K, load_settings(None, ["training.time='20m'"]), on_gpu=False)[1]
+    assert "training.warmup_steps = 400: that of all measured runs, but a tenth of the run at most" in lines
+
+
 def test_a_choice_that_would_have_no_effect_is_not_made() -> None:
     for override in ("training.max_steps=100", "training.time='20m'"):
         assert "max_epochs" not in choose(MULTI30K, override).training.model_fields_set

@@ -7,7 +7,14 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from nmt.config import CorpusSettings, Settings, TokenizerSettings, TrainingCorpusSettings, load_settings
 from nmt.errors import ConfigError, ModelError
 from nmt.prepare import tokenizing
-from nmt.prepare.tokenizing import require_joint, resolve_tokenizer, tags_of, take_tokenizers, train_tokenizers
+from nmt.prepare.tokenizing import (
+    describe_choice,
+    require_joint,
+    resolve_tokenizer,
+    tags_of,
+    take_tokenizers,
+    train_tokenizers,
+)
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers, load_tokenizers
 
 NAMES = ["cat", "dog", "old man", "child", "teacher", "baker"] * 3
@@ -333,3 +340,25 @@ def test_a_chosen_size_has_room_for_a_text_of_many_characters(tmp_path: Path) ->
     reduced = train_tokenizers(tmp_path, settings, {JOINT_MODEL: partial(iter, lines)}, pairs=100)
     assert reduced[0] == "the text has 402 different characters: 902 pieces, not the chosen 500"
     assert len(load_tokenizers(tmp_path).src) > 402
+
+
+def test_a_chosen_size_is_told_with_what_the_text_makes_of_it(tmp_path: Path) -> None:
+    settings = TokenizerSettings(vocab_size="auto")
+    lines = [f"{chr(number)}{chr(number + 1)} {chr(number)}" for number in range(0x4E00, 0x4E00 + 400)]
+    train_tokenizers(tmp_path, settings, {JOINT_MODEL: partial(iter, lines)}, pairs=100)
+    larger = load_tokenizers(tmp_path)
+    [line] = describe_choice(settings, larger, pairs=100, noun="pairs")
+    assert line.startswith("tokenizer.vocab_size = 500, chosen for 100 pairs: ")
+    assert line.endswith(f"; {len(larger.src)} with this text")
+    assert describe_choice(TokenizerSettings(vocab_size=500), larger, pairs=100, noun="pairs") == []
+
+
+def test_a_chosen_size_is_told_for_each_language_that_it_is_for(tmp_path: Path) -> None:
+    given = {"vocab_size": "auto", "joint": False}
+    both = train(tmp_path, **given)[0]
+    each, other = len(both.src), len(both.tgt)
+    assert each != other
+    [line] = describe_choice(TokenizerSettings.model_validate(given), both, pairs=18, noun="pairs")
+    assert line.endswith(f"; {each} and {other} with this text")
+    own = TokenizerSettings.model_validate({**given, "tgt_vocab_size": other})
+    assert describe_choice(own, both, pairs=18, noun="pairs")[0].endswith(f"; {each} with this text")

@@ -179,6 +179,18 @@ def test_a_run_of_so_much_time_is_not_blamed_for_being_shorter_than_anybody_coul
     assert "validates only once" in line
 
 
+def test_a_rate_that_falls_before_it_has_risen_is_told() -> None:
+    decay = {"decay_factor": 0.5, "decay_after_steps": 100, "decay_every_steps": 100}
+    schedule = Schedule("step_decay", 0.1, 400, total_steps=1000, **decay)
+    training = TrainingSettings()
+    assert list(misfits(training, schedule, processes=1, gpu_tokens=None)) == [
+        "warning: training.decay_after_steps = 100 lies within the warm-up of 400 steps: the learning rate ends it at "
+        "0.1 and goes on at 0.00625; raise training.decay_after_steps, which counts the warm-up too"
+    ], "0.1 halved after 100, 200, 300 and 400 steps"
+    after = replace(schedule, decay_after_steps=400)
+    assert list(misfits(training, after, processes=1, gpu_tokens=None)) == []
+
+
 def test_a_rate_that_would_begin_to_fall_after_the_end_of_the_run_is_told() -> None:
     schedule = Schedule("step_decay", 0.1, 0, total_steps=1000, decay_after_steps=1000)
     training = TrainingSettings(warmup_steps=0)
