@@ -1,5 +1,6 @@
 """`nmt average`: a model from the mean of a run's checkpoints."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from nmt.errors import counted
 from nmt_cli.terminal import count_option, loading, results, say, status
+from nmt_cli.whats_next import say_lexicon
 
 
 def average(
@@ -41,6 +43,7 @@ def average(
         say(f"{model_dir} holds no more than {counted(len(done.steps), 'checkpoint')}, not {last}: all are averaged")
     if len(done.steps) == 1:
         say(f"there was one checkpoint to average: {out_dir} holds a copy of its weights")
+    say_lexicon(model_dir, out_dir, "DATA_DIR" if data_dir is None else shlex.quote(str(data_dir)))
     if done.scores is not None:
         for name, scores in [("", done.scores), *done.scores.others.items()]:
             which = f"validation on {name}" if name else "validation"

@@ -17,7 +17,7 @@ import typer
 
 from nmt.errors import clock, counted
 from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, loading, progress, results, say, status
-from nmt_cli.whats_next import say_what_is_next
+from nmt_cli.whats_next import say_lexicon, say_what_is_next
 
 if TYPE_CHECKING:
     from nmt.config import Settings
@@ -138,7 +138,11 @@ def run_training(data_dir: Path, model_dir: Path, *, recipe: Path | None, overri
         if not summary.finished:
             view.on_message(view.describe_stop(summary, model_dir))
             raise typer.Exit(INTERRUPTED)
-        return view.describe_end(summary, model_dir) if ranks.is_first else ""
+        if not ranks.is_first:
+            return ""
+        if parent := run.settings.training.parent:
+            say_lexicon(parent, model_dir, shlex.quote(str(data_dir)))
+        return view.describe_end(summary, model_dir)
 
 
 def foretell(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: Sequence[str], as_json: bool) -> None:

@@ -28,6 +28,6 @@ def say_lexicon(model_dir: Path, out_dir: Path, data: str) -> None:
     """Say how a model that was made from another one gets a lexicon, which it does not inherit, if that one has one."""
     from nmt.models.folder import LEXICON
 
-    if (model_dir / LEXICON).exists():
+    if (model_dir / LEXICON).exists() and not (out_dir / LEXICON).exists():
         command = f"nmt shortlist {shlex.quote(str(out_dir))} {data}"
         say(f"{out_dir} has no lexicon, as {model_dir} has: {command} learns one")

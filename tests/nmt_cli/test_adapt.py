@@ -48,6 +48,25 @@ def test_a_child_of_a_model_that_has_a_lexicon_is_said_to_have_none(
     assert said.format(larger, larger, "DATA_DIR") in result.stderr.splitlines()
 
 
+def test_so_is_what_is_averaged_or_trained_further(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
+    model, mean, trained = (tmp_path / name for name in ("model", "mean", "trained"))
+    shutil.copytree(toy_model, model)
+    average = ["average", model, mean, "--last", "1"]
+    train = ["train", toy_data.folder, trained, "--from", model, "--set", "training.max_steps=1"]
+    run, line = CliRunner(), f"{{0}} has no lexicon, as {model} has: nmt shortlist {{0}} {{1}} learns one"
+    assert "lexicon" not in run.invoke(app, list(map(str, average))).stderr
+    shutil.rmtree(mean)
+    assert run.invoke(app, ["shortlist", str(model), str(toy_data.folder)]).exit_code == 0
+    assert line.format(mean, "DATA_DIR") in run.invoke(app, list(map(str, average))).stderr.splitlines()
+    shutil.rmtree(mean)
+    validated = run.invoke(app, [*map(str, average), "--data", str(toy_data.folder)])
+    assert line.format(mean, toy_data.folder) in validated.stderr.splitlines()
+    further = run.invoke(app, list(map(str, train)))
+    assert line.format(trained, toy_data.folder) in further.stderr.splitlines()
+    assert run.invoke(app, ["shortlist", str(trained), str(toy_data.folder)]).exit_code == 0
+    assert "has no lexicon" not in run.invoke(app, list(map(str, train))).stderr
+
+
 def test_new_pieces_are_named(toy_model: Path, toy_data: PreparedData, tmp_path: Path) -> None:
     result = adapt(toy_model, toy_data, "bat cow den\tbato bathato deno\n", tmp_path)
     assert result.stdout.splitlines()[1] == "1 new piece: \u2581bathato"
