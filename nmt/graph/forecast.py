@@ -20,7 +20,7 @@ from nmt.graph.order import StageNode
 from nmt.graph.records import State, look, made_from, place_of
 from nmt.graph.stage import Ingredients
 from nmt.graph.stage_kinds import PrepareStage, ShortlistStage, TrainStage
-from nmt.graph.translating_kinds import BacktranslateStage, DistilStage, ScoreStage, TranslateStage, TuneStage
+from nmt.graph.translating_kinds import WEIGHED, BacktranslateStage, DistilStage, ScoreStage, TranslateStage, TuneStage
 from nmt.io.limits import usable_cores
 from nmt.models.folder import LEXICON, read_settings
 from nmt.prepared import PreparedData, PreparedText, open_data
@@ -230,6 +230,7 @@ class _Rehearsal:
         """Time the translation of some lines, which are translated as often as the plan says at most."""
         lines, count = self._text_of(node, stage)
         tuned = ["length_penalty", *(["lm_weight"] if "language model" in node.given.inputs else [])]
+        tuned += [weight for weight, key in WEIGHED.items() if node.given.beside(key)]
         return self._time_models(node, stage, lines, plan_for(dict.fromkeys(tuned)).most * count)
 
     def _time_models(
@@ -238,7 +239,8 @@ class _Rehearsal:
         """Return the seconds that the models of a stage take to be loaded, and for so many lines such as these."""
         given = node.given
         models = given.inputs["model"][: 1 if isinstance(stage, BacktranslateStage) else None]
-        language = given.all("language model")
+        language, reverse = given.all("language model"), given.beside("reverse_model")
+        rescoring = [*given.beside("right_to_left"), *given.beside("rescore")]
         search = dict(stage.deciding(given)["search"])
         begun = time.perf_counter()
         translator = Translator.load(
@@ -246,6 +248,8 @@ class _Rehearsal:
             device=given.settings.training.device,
             precision=search.pop("precision", None),
             language_model=language[0] if language else None,
+            rescoring=rescoring,
+            reverse=reverse[0] if reverse else None,
         )
         loaded = time.perf_counter() - begun
         options = Options(**search)
@@ -253,7 +257,7 @@ class _Rehearsal:
             options = options.model_copy(update={"tag": stage.tag_of(given), "lm_rescore": stage.lm_rescore})
         elif isinstance(stage, BacktranslateStage) and stage.sample:
             options = options.model_copy(update={"sampling": Sampling(top_k=stage.top_k or 0)})
-        pace = self._time_lines(translator, options, lines, [*models, *language])
+        pace = self._time_lines(translator, options, lines, [*models, *language, *rescoring, *reverse])
         characters = count * sum(map(len, lines)) / max(1, len(lines))
         return loaded + pace * characters / min(workers, usable_cores())
 

@@ -32,6 +32,7 @@ class StageNode:
     """Those of the recipe, with what the stage changes."""
     result: Path
     needs: tuple["StageNode", ...]
+    """Those that it names as such, then those that other keys of it name."""
 
     @property
     def gives(self) -> Thing:
@@ -44,6 +45,16 @@ class StageNode:
         of_text = any(need.gives == "data" and need.settings.data.train_text for need in self.needs)
         return self.gives == "model" and (of_text or any(need.is_language_model for need in self.needs))
 
+    @property
+    def writes_right_to_left(self) -> bool | None:
+        """Whether the model that it gives does; None: that is the affair of a parent from elsewhere."""
+        models = [need for need in self.needs if need.gives == "model"]
+        is_said = "right_to_left" in self.settings.model.model_fields_set
+        if self.does == "train" and (is_said or not models):
+            from_elsewhere = self.settings.training.parent is not None and not is_said
+            return None if from_elsewhere else self.settings.model.right_to_left
+        return models[0].writes_right_to_left
+
     def takes_for(self, need: "StageNode") -> Thing:
         """Say what it takes the result of another stage for: most kinds treat all models alike."""
         tells_apart = "language model" in self.stage.takes
@@ -54,8 +65,15 @@ class StageNode:
         """What it is made from."""
         found: dict[Thing, list[Path]] = {}
         for node in self.needs:
-            found.setdefault(self.takes_for(node), []).append(node.result)
-        return Ingredients(self.settings, found)
+            if node.name in self.stage.needs:
+                found.setdefault(self.takes_for(node), []).append(node.result)
+        named = {key: [node.result for node in self.beside(key)] for key in self.stage.named}
+        return Ingredients(self.settings, found, named)
+
+    def beside(self, key: str) -> list["StageNode"]:
+        """Return the stages that a key of it names."""
+        nodes = {node.name: node for node in self.needs}
+        return [nodes[name] for name in self.stage.named.get(key, ())]
 
 
 def load_nodes(recipe: Path, overrides: Sequence[str], work: Path) -> list[StageNode]:
@@ -69,12 +87,14 @@ def load_nodes(recipe: Path, overrides: Sequence[str], work: Path) -> list[Stage
     stages = {name: _parse(name, table, recipe) for name, table in read_stages(recipe).items()}
     nodes = dict[str, StageNode]()
     results = {name: work / (name + SUFFIXES[stage.gives]) for name, (_, stage) in stages.items()}
-    for name in _in_order({name: stage.needs for name, (_, stage) in stages.items()}, recipe):
+    wanted = {name: _wanted(stage) for name, (_, stage) in stages.items()}
+    for name in _in_order(wanted, recipe):
         does, stage = stages[name]
         where = f"{recipe}, stages.{name}"
         changes = _resolve(stage.set, {need: results[need].absolute() for need in stage.needs}, where)
         settings = load_stage_settings(recipe, changes, overrides, where=where)
-        node = StageNode(name, does, stage, settings, results[name], tuple(nodes[need] for need in stage.needs))
+        needs = (*stage.needs, *(need for need in wanted[name] if need not in stage.needs))
+        node = StageNode(name, does, stage, settings, results[name], tuple(nodes[need] for need in needs))
         _check_inputs(node, where)
         nodes[name] = node
     return list(nodes.values())
@@ -127,18 +147,28 @@ def _parse(name: str, table: Any, recipe: Path) -> tuple[str, Stage]:
         raise ConfigError(f"{where}: {describe_misfit(error)}") from error
 
 
-def _in_order(needs: Mapping[str, Sequence[str]], recipe: Path) -> list[str]:
-    """Put what is needed first, else as the recipe has it."""
+def _wanted(stage: Stage) -> dict[str, str]:
+    """Return the names of all stages that one needs, each with the key that says so first."""
+    keys = {"needs": stage.needs, **stage.named}
+    found = dict[str, str]()
+    for key, names in keys.items():
+        for name in names:
+            found.setdefault(name, key)
+    return found
+
+
+def _in_order(needs: Mapping[str, Mapping[str, str]], recipe: Path) -> list[str]:
+    """Put what is needed first, else as the recipe has it; which key says what a stage needs is for messages."""
     ordered = dict[str, None]()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
             circle = " needs ".join((*path[path.index(name) :], name))
             raise ConfigError(f"{recipe}: stages need each other in a circle: {circle}")
-        for need in needs[name]:
+        for need, key in needs[name].items():
             if need not in needs:
                 hint = did_you_mean(need, {other: other for other in needs})
-                raise ConfigError(f"{recipe}, stages.{name}.needs: there is no stage {need}{hint}")
+                raise ConfigError(f"{recipe}, stages.{name}.{key}: there is no stage {need}{hint}")
             visit(need, (*path, name))
         ordered[name] = None
 
@@ -166,8 +196,9 @@ def _check_inputs(node: StageNode, where: str) -> None:
     for name in (f"{section}.{key}" for section, values in node.stage.set.items() for key in values):
         if not used & {name, name.partition(".")[0]}:
             raise ConfigError(f"{where}.set: {node.does} makes no use of {name}")
-    takes, given = node.stage.takes, Counter(map(node.takes_for, node.needs))
-    for need in node.needs:
+    needs = [need for need in node.needs if need.name in node.stage.needs]
+    takes, given = node.stage.takes, Counter(map(node.takes_for, needs))
+    for need in needs:
         if need.gives not in takes:
             raise ConfigError(
                 f"{where}.needs: {node.does} takes {' and '.join(takes)}, but {need.name} gives {need.gives}"
@@ -177,6 +208,11 @@ def _check_inputs(node: StageNode, where: str) -> None:
             expected = counted(least, "stage") if given[thing] < least else f"{counted(most, 'stage')} at most"
             givers = f", found {given[thing]}" if given[thing] else ""
             raise ConfigError(f"{where}.needs: {node.does} takes {thing}, expected {expected} that gives it{givers}")
+    for key in node.stage.named:
+        _check_beside(node, key, f"{where}.{key}", given["model"])
+    for need in needs:
+        if need.gives == "weights":
+            _check_weights(node, need, where)
     try:
         named = node.stage.expected(node.given)
     except NmtError as error:
@@ -185,3 +221,32 @@ def _check_inputs(node: StageNode, where: str) -> None:
         for path in paths:
             if isinstance(path, Path) and not path.exists():
                 raise DataError(f"{where}: {path} ({key}) does not exist")
+
+
+def _check_beside(node: StageNode, key: str, where: str, models: int) -> None:
+    """Refuse stages that a key names, beside so many models, whose result is none that can have a say."""
+    for one in node.beside(key):
+        if one.gives != "model" or one.is_language_model:
+            found = "a language model" if one.is_language_model else one.gives
+            raise ConfigError(f"{where}: expected a stage that gives a translation model, but {one.name} gives {found}")
+        if one.name in node.stage.needs and models > 1:
+            raise ConfigError(f"{where}: {one.name} is one of the ensemble in needs; name it here alone, to rescore")
+        if key == "right_to_left" and one.writes_right_to_left is False:
+            raise ConfigError(
+                f"{where}: {one.name} writes from left to right; expected a model that is trained with "
+                "model.right_to_left = true"
+            )
+
+
+def _check_weights(node: StageNode, tuned: StageNode, where: str) -> None:
+    """Refuse weights that are not those of the models that rescore."""
+    ours, theirs = node.stage.named, tuned.stage.named
+    for key in [*ours, *theirs]:
+        if key not in theirs:
+            raise ConfigError(
+                f"{where}.{key}: {tuned.name} finds no weight of such a model, as it names none; name it there too"
+            )
+        if key not in ours:
+            raise ConfigError(
+                f"{where}: {tuned.name} has found weights beside {key} = {theirs[key][0]!r}; name it here too"
+            )

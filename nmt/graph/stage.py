@@ -1,7 +1,7 @@
 """What every stage of a recipe is: what it takes and gives, what it depends on, and its command of `nmt`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -29,6 +29,8 @@ class Ingredients:
     settings: Settings
     inputs: Mapping[Thing, list[Path]]
     """What the stages give that it needs, in the order in which it names them."""
+    named: Mapping[str, list[Path]] = field(default_factory=dict)
+    """The models of stages that keys of its own name, by these keys."""
 
     def file(self, path: Path) -> Path:
         """Return where a file of this name lies."""
@@ -41,6 +43,10 @@ class Ingredients:
     def all(self, thing: Thing) -> list[Path]:
         """Return what there is of it."""
         return self.inputs.get(thing, [])
+
+    def beside(self, key: str) -> list[Path]:
+        """Return the models of the stages that a key names."""
+        return self.named.get(key, [])
 
 
 class Stage(Section):
@@ -62,6 +68,14 @@ class Stage(Section):
     """Whether the command goes on from where it was killed, and finds out by itself that all is done."""
     printed: ClassVar[bool] = False
     """Whether what it gives is what the command prints."""
+    naming: ClassVar[tuple[str, ...]] = ()
+    """Keys that name stages too, whose models have a say beside those that it needs."""
+
+    @property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The stages that such keys name."""
+        found = {key: getattr(self, key) for key in self.naming}
+        return {key: (value,) if isinstance(value, str) else value for key, value in found.items() if value}
 
     def own(self, *names: str) -> dict[str, Any]:
         """Return those of its keys that are not at their defaults."""

@@ -1,6 +1,7 @@
 """The kinds of stages whose work is translating, and scoring."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -16,18 +17,43 @@ from nmt.prepared.manifest import read_manifest, without_paths
 
 _OF_SYNTHESIS: Final = ("beam_size", "length_penalty", "precision")
 _OF_TUNING: Final = ("beam_size", "precision", "batch_tokens")
-_TUNED: Final = ("length_penalty", "lm_weight")
+_TUNED: Final = ("length_penalty", "lm_weight", "rescore_weight", "reverse_weight")
+WEIGHED: Final = {"rescore_weight": "right_to_left", "reverse_weight": "reverse_model"}
+"""Keys that name models which rescore, by the weights of these."""
 _ALWAYS: Final = ("training.device", "data.root", "data.on_bad_utf8")
 
 
-class TuneStage(Stage):
+class _Rescored(Stage):
+    """What stages have in common whose translations other models may rescore."""
+
+    lm_rescore: bool = False
+    """Let the language model rescore finished hypotheses."""
+    right_to_left: str | None = None
+    """Stage that gives a model that writes from right to left, which rescores what the beam holds."""
+    reverse_model: str | None = None
+    """Stage that gives a model from target to source, which rescores what the beam holds."""
+
+    naming = tuple(WEIGHED.values())
+
+    def check_rescoring(self, given: Ingredients) -> None:
+        """Refuse to rescore by what is not there, or where there is nothing to choose from."""
+        if self.lm_rescore and not given.all("language model"):
+            raise ConfigError("lm_rescore needs a language model")
+        _check_beam([key for key in ("lm_rescore", *self.naming) if getattr(self, key)], given)
+
+    def beside(self, given: Ingredients) -> dict[str, Any]:
+        """Return the options about the models that have a say beside the first."""
+        _, *others = given.all("model")
+        beside = {"ensemble": others, "memory": given.all("memory"), "lm": given.all("language model")}
+        return beside | {key: given.beside(key) for key in self.naming}
+
+
+class TuneStage(_Rescored):
     """`nmt tune` on data.valid_src and valid_tgt, for a model or several together: finds search.length_penalty, and
-    search.lm_weight, where there is a language model."""
+    the weights of a language model and of models that rescore, where there are such."""
 
     metric: Literal["bleu", "chrf"] | None = None
     """The score to maximise."""
-    lm_rescore: bool = False
-    """Let the language model rescore finished hypotheses."""
     tag: str | None = None
     """Piece such as "<news>" put before each sentence."""
 
@@ -44,7 +70,7 @@ class TuneStage(Stage):
         data = given.settings.data
         if data.valid_src is None or data.valid_tgt is None:
             raise ConfigError("data.valid_src and data.valid_tgt are not set: there is nothing to tune on")
-        _check_rescoring(self.lm_rescore, given)
+        self.check_rescoring(given)
         named = {"data.valid_src": data.valid_src, "data.valid_tgt": data.valid_tgt}
         return [(name, (given.file(path),)) for name, path in named.items()]
 
@@ -59,14 +85,13 @@ class TuneStage(Stage):
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Tune."""
-        model, *others = given.all("model")
         options: dict[str, Any] = {name.removeprefix("data.valid_"): file for name, (file,) in self.files(given)}
-        options |= {"output": output, "ensemble": others, "lm": given.all("language model")}
-        options |= self.own("metric", "lm_rescore", "tag") | _search_of(given, *_OF_TUNING) | _computation(given)
-        return ["tune", str(model), *options_of(options)]
+        options |= {"output": output, **self.beside(given), **self.own("metric", "lm_rescore", "tag")}
+        options |= _search_of(given, *_OF_TUNING) | _computation(given)
+        return ["tune", given.one("model"), *options_of(options)]
 
 
-class TranslateStage(Stage):
+class TranslateStage(_Rescored):
     """`nmt translate` a text by a model, or by several together, with the section search, or with what `nmt tune` has
     found of it."""
 
@@ -74,8 +99,6 @@ class TranslateStage(Stage):
     """The text, relative to data.root, unless a stage that it needs gives one; unset: data.test_src."""
     tag: str | None = None
     """Piece such as "<news>" put before each sentence; unset: data.test_tag, for data.test_src."""
-    lm_rescore: bool = False
-    """Let the language model rescore finished hypotheses."""
     workers: int = Field(default=1, ge=1)
     """Processes that translate, on which nothing depends."""
 
@@ -95,16 +118,14 @@ class TranslateStage(Stage):
         for name in self.set.get("search", {}):
             if name.startswith(self._idle(given)):
                 raise ConfigError(f"set.search.{name} has no effect on this stage")
-        _check_rescoring(self.lm_rescore, given)
+        self.check_rescoring(given)
         return [] if given.all("text") else [("source", (self.text_of(given),))]
 
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Translate the text."""
-        model, *others = given.all("model")
-        beside = {"ensemble": others, "memory": given.all("memory"), "lm": given.all("language model")}
-        options = {"output": output, **beside, **self.own("lm_rescore", "workers"), "tag": self.tag_of(given)}
-        options |= self._search(given) | _tuned(given) | _computation(given)
-        return ["translate", str(model), str(self.text_of(given)), *options_of(options)]
+        options = {"output": output, **self.beside(given), **self.own("lm_rescore", "workers")}
+        options |= {"tag": self.tag_of(given)} | self._search(given) | _tuned(given) | _computation(given)
+        return ["translate", given.one("model"), str(self.text_of(given)), *options_of(options)]
 
     def _search(self, given: Ingredients) -> dict[str, Any]:
         """Return what is set of the search and has an effect."""
@@ -114,8 +135,9 @@ class TranslateStage(Stage):
     def _idle(self, given: Ingredients) -> tuple[str, ...]:
         """Return how settings of the search begin that are about what is not there, or that have been found."""
         beside: dict[str, Thing] = {"memory_": "memory", "lm_": "language model"}
-        absent = (name for name, thing in beside.items() if not given.all(thing))
-        return ("rescore_", "reverse_", *absent, *(_TUNED if given.all("weights") else ()))
+        absent = [name for name, thing in beside.items() if not given.all(thing)]
+        absent += [weight for weight, key in WEIGHED.items() if not given.beside(key)]
+        return (*absent, *(_TUNED if given.all("weights") else ()))
 
     def text_of(self, given: Ingredients) -> Path:
         """Return the file of the text."""
@@ -236,7 +258,10 @@ class DistilStage(_Judging):
     """Text of the source language, relative to data.root, instead of data."""
     nearest: Literal["bleu", "chrf"] | None = None
     """Of the n-best list, take what is nearest to the reference by this score."""
+    rescore: tuple[str, ...] = ()
+    """Stages that give more teachers, of any vocabulary, which rescore n-best lists."""
 
+    naming = ("rescore",)
     takes: ClassVar[Takes] = {"model": (1, ANY), "data": (0, 1)}
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
@@ -253,6 +278,9 @@ class DistilStage(_Judging):
             raise ConfigError(f"distil takes data or has a text, found {found}")
         if self.nearest and self.text:
             raise ConfigError("nearest compares with references, so it goes without text")
+        if self.nearest and self.rescore:
+            raise ConfigError("nearest compares with references, so it goes without rescore")
+        _check_beam(["rescore"] if self.rescore else [], given)
         text = self.text_of(given)
         return [("text", (text,))] if text else []
 
@@ -263,6 +291,7 @@ class DistilStage(_Judging):
     def command(self, given: Ingredients, output: Path, recipe: Path) -> list[str]:
         """Let the teachers translate."""
         options = self.writing(given, output) | {"teacher": given.all("model"), "text": self.text_of(given)}
+        options["rescore"] = given.beside("rescore")
         return ["distil", *map(str, given.all("data")), *options_of(options | self.own("nearest"))]
 
 
@@ -277,19 +306,21 @@ def _deciding(search: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in search.items() if name != "batch_tokens"}
 
 
-def _check_rescoring(lm_rescore: bool, given: Ingredients) -> None:
-    if lm_rescore and not given.all("language model"):
-        raise ConfigError("lm_rescore needs a language model")
+def _check_beam(rescoring: Sequence[str], given: Ingredients) -> None:
+    """Refuse keys that let other models rescore, where the search keeps one hypothesis."""
+    if rescoring and given.settings.search.beam_size == 1:
+        raise ConfigError(f"{rescoring[0]}: search.beam_size = 1 leaves nothing to rescore; set it to 2 or more")
 
 
 def _tuned(given: Ingredients) -> dict[str, float]:
-    """Return what has been found of the search; a weight of 0 is that of no language model."""
-    found = {}
+    """Return what has been found of the search; a weight of 0 may be that of no model."""
+    weighed = {"lm_weight": given.all("language model")}
+    weighed |= {weight: given.beside(key) for weight, key in WEIGHED.items()}
+    found = dict[str, float]()
     for path in given.all("weights"):
         best = json.loads(path.read_text(encoding="utf-8"))["best"]
-        found = {
-            name: best[name] for name in _TUNED if name != "lm_weight" or best[name] or given.all("language model")
-        }
+        known = {name: best.get(name, 0.0) for name in _TUNED}  # older tables have fewer
+        found = {name: value for name, value in known.items() if value or weighed.get(name, True)}
     return found
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from nmt.models.folder import read_settings
 from nmt.prepared import PreparedData
 from nmt.text.tokenizer import load_tokenizers
+from nmt.translate import Options, Translator
 from nmt.tuning import Plan, WeightValues
 from nmt_cli.main import app
 from nmt_cli.terminal import INTERRUPTED
@@ -217,6 +218,46 @@ def test_a_language_model_is_trained_and_weighed_and_has_a_say(
     ]
     assert len((tmp_path / "w" / "text.txt").read_text().splitlines()) == 20
     assert run(changes=[]).stderr.count("is up to date") == 6
+
+
+def test_models_that_rescore_are_weighed_and_have_a_say(
+    run: Run,
+    toy_data: PreparedData,
+    toy_model: Path,
+    right_to_left_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("nmt.tuning.DEFAULT", Plan(length_penalty=WeightValues((1.0,)), rounds=0))
+    monkeypatch.setattr("nmt.tuning.RESCORING", WeightValues((0.0, 0.5), 0.5))
+    recipe, work = tmp_path / "stages.toml", tmp_path / "w"
+    stages = recipe.read_text().partition("[stages.quick]")[0]
+    text = '[stages.text]\ndo = "translate"\nneeds = ["model", "tuned"]\nright_to_left = "r2l"\n'
+    recipe.write_text(
+        f'{stages}[stages.r2l]\ndo = "train"\nneeds = ["data"]\nset.model.right_to_left = true\n'
+        f'[stages.tuned]\ndo = "tune"\nneeds = ["model"]\nright_to_left = "r2l"\nmetric = "chrf"\n{text}'
+    )
+    for name, made in {"data": toy_data.folder, "model": toy_model, "r2l": right_to_left_model}.items():
+        shutil.copytree(made, work / name)
+    first = run(changes=[])
+    assert first.exit_code == 0, first.stderr
+    tuned = json.loads((work / "tuned.json").read_text())
+    assert [point["rescore_weight"] for point in tuned["points"]] == [0.0, 0.5]
+    assert len((work / "text.txt").read_text().splitlines()) == 20
+    assert run(changes=[]).stderr.count("is up to date") == 5
+    record = json.loads((work / "stages" / "text.json").read_text())["made_from"]
+    assert "the result of r2l" in record["digests"]
+    mean = '[stages.mean]\ndo = "average"\nneeds = ["r2l"]\nlast = 1\n'
+    recipe.write_text(recipe.read_text().replace('right_to_left = "r2l"', 'right_to_left = "mean"') + mean)
+    plan = {stage["stage"]: stage["reasons"] for stage in json.loads(run("--dry-run", "--json", changes=[]).stdout)}
+    assert (plan["tuned"], plan["text"]) == (["waits for mean"], ["waits for tuned, mean"])
+    weak = text.replace(', "tuned"', "").replace("text]", "weak]") + "set.search.rescore_weight = 1000.0\n"
+    recipe.write_text(recipe.read_text() + weak.replace('"r2l"', '"mean"'))
+    assert run(changes=[]).exit_code == 0
+    by_hand = Translator.load(toy_model, device="cpu", rescoring=[work / "mean"])
+    lines = (work / "weak.txt").read_text().splitlines()
+    source = (toy_data.settings.data.root / "test.src").read_text().splitlines()
+    assert lines == [best.text for best, *_ in by_hand.translate(source, Options(rescore_weight=1000.0))]
 
 
 def test_a_stage_that_fails_is_one_line_and_ends_the_run(run: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from nmt.config import Settings, TrainingSettings
 from nmt.errors import NmtError
 from nmt.graph.forecast import StageForecast, foretell_stages
 from nmt.graph.order import StageNode
+from nmt.translate import Translator
 from tests.nmt.graph.conftest import MakeNodes
 
 CHAIN = """
@@ -158,3 +159,30 @@ def test_a_language_model_and_what_is_tuned_beside_it_are_foretold(recipe: Recip
     seconds = {name: forecast.seconds for name, forecast in recipe.foretell(stages).items()}
     assert [name for name, known in seconds.items() if not known] == ["mean"]
     assert (seconds["tuned"] or 0) > (seconds["text"] or 0), "it translates as much many times"
+
+
+def test_models_that_rescore_are_timed_and_weighed(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = list[tuple[list[str], str | None]]()
+    load = Translator.load
+
+    def noted(*folders: Path, **how: Any) -> Translator:
+        if "rescoring" in how:  # not those of the models themselves
+            loaded.append(([path.name for path in how["rescoring"]], how["reverse"] and how["reverse"].name))
+        return load(*folders, **how)
+
+    monkeypatch.setattr("nmt.graph.forecast.Translator.load", noted)
+    train = 'do = "train"\nneeds = ["data"]\n'
+    beside = 'right_to_left = "r2l"\nreverse_model = "back"\n'
+    stages = (
+        f'[stages.data]\ndo = "prepare"\n[stages.model]\n{train}[stages.back]\n{train}set.training.seed = 2\n'
+        f"[stages.r2l]\n{train}set.model.right_to_left = true\n"
+        f'[stages.tuned]\ndo = "tune"\nneeds = ["model"]\n{beside}'
+        f'[stages.text]\ndo = "translate"\nneeds = ["model", "tuned"]\n{beside}'
+        '[stages.taught]\ndo = "distil"\nneeds = ["model", "data"]\nrescore = ["back", "r2l"]\n'
+    )
+    found = recipe.foretell(stages)
+    assert not any(forecast.why for forecast in found.values())
+    assert loaded == [(["r2l"], "back"), (["r2l"], "back"), (["back", "r2l"], None)]
+    alone = recipe.foretell(stages.replace(beside, ""))
+    most = {name: forecast.seconds or 0.0 for name, forecast in found.items()}
+    assert most["tuned"] > 2 * (alone["tuned"].seconds or 0.0), "of three weights more points are tried"

@@ -67,6 +67,34 @@ def test_a_stage_with_all_that_it_needs(nodes_of: MakeNodes) -> None:
     assert [node.name for node in with_needs(nodes, "model")] == ["data", "model"]
 
 
+def test_a_stage_that_a_key_names_is_needed_without_being_one_of_the_ensemble(nodes_of: MakeNodes) -> None:
+    late = '[stages.late]\ndo = "translate"\nneeds = ["model"]\nright_to_left = "quick"\n'
+    quick = '[stages.quick]\ndo = "shortlist"\nneeds = ["r2l", "data"]\n'
+    nodes = {node.name: node for node in nodes_of(late + R2L + quick)}
+    assert list(nodes) == ["data", "model", "r2l", "quick", "late"]
+    assert [need.name for need in nodes["late"].needs] == ["model", "quick"]
+    given = nodes["late"].given
+    assert [path.name for path in given.all("model")] == ["model"]
+    assert [path.name for path in given.beside("right_to_left")] == ["quick"]
+    assert [node.name for node in with_needs(list(nodes.values()), "late")] == list(nodes)
+
+
+def test_who_writes_from_right_to_left_may_be_the_affair_of_a_parent_from_elsewhere(
+    nodes_of: MakeNodes, tmp_path: Path
+) -> None:
+    (tmp_path / "parent").mkdir()
+    (tmp_path / "parent" / "model.safetensors").touch()
+    parent = f'set.training.parent = "{tmp_path}/parent"\n'
+    text = TEXT.replace('["model"]', '["first"]') + 'right_to_left = "{}"\n'
+    first = DATA + '[stages.first]\ndo = "train"\nneeds = ["data"]\n'
+    model = MODEL.replace(DATA, "")
+    assert nodes_of(first + model + parent + text.format("model"))
+    with pytest.raises(ConfigError, match=r"model writes from left to right"):
+        nodes_of(first + model + parent + "set.model.right_to_left = false\n" + text.format("model"))
+    second = '[stages.second]\ndo = "train"\nneeds = ["data", "model"]\n'
+    assert nodes_of(first + model + "set.model.right_to_left = true\n" + second + text.format("second"))
+
+
 @pytest.mark.parametrize(("at_once", "expected"), [(1, 17), (2, 12), (3, 12)])
 def test_stages_side_by_side_take_as_long_as_those_that_wait_for_each_other(
     nodes_of: MakeNodes, at_once: int, expected: float
@@ -75,6 +103,9 @@ def test_stages_side_by_side_take_as_long_as_those_that_wait_for_each_other(
     seconds = {"data": 2.0, "model": 5.0, "other": 10.0}
     assert time_side_by_side(nodes, seconds, at_once=at_once) == expected
 
+
+R2L = MODEL + '[stages.r2l]\ndo = "train"\nneeds = ["data"]\nset.model.right_to_left = true\n'
+TUNED = '[stages.tuned]\ndo = "tune"\nneeds = ["model"]\n'
 
 WRONG = {
     '[stages.a]\ndo = "trian"': "stages.a.do: found 'trian'; did you mean train?",
@@ -119,6 +150,38 @@ WRONG = {
     MODEL + TEXT + "set.search.lm_weight = 0.5": "stages.a: set.search.lm_weight has no effect on this stage",
     MODEL + TEXT + "set.search.memory_exact = true": "stages.a: set.search.memory_exact has no effect on this stage",
     MODEL + TEXT + "lm_rescore = true": "stages.a: lm_rescore needs a language model",
+    MODEL + TEXT + 'right_to_left = "none"': "stages.a.right_to_left: there is no stage none",
+    MODEL + TEXT + 'right_to_left = ["model"]': "stages.a: right_to_left = ['model']: input should be a valid string",
+    MODEL + TEXT + 'reverse_model = "data"': "stages.a.reverse_model: expected a stage that gives a translation model, "
+    "but data gives data",
+    MODEL
+    + LM.replace('["more"]', '["model"]')
+    + 'reverse_model = "more"': "stages.a.reverse_model: expected a stage that gives a translation model, but more "
+    "gives a language model",
+    R2L + '[stages.mean]\ndo = "average"\nneeds = ["model"]\n' + TEXT + 'right_to_left = "mean"': "a.right_to_left: "
+    "mean writes from left to right; expected a model that is trained with model.right_to_left = true",
+    R2L + TEXT.replace('"model"', '"model", "r2l"') + 'right_to_left = "r2l"': "stages.a.right_to_left: r2l is one of "
+    "the ensemble in needs; name it here alone, to rescore",
+    MODEL + TEXT + 'reverse_model = "model"\nset.search.beam_size = 1': "stages.a: reverse_model: search.beam_size = 1 "
+    "leaves nothing to rescore; set it to 2 or more",
+    MODEL + TEXT + "set.search.rescore_weight = 0.5": "stages.a: set.search.rescore_weight has no effect on this stage",
+    MODEL
+    + TEXT
+    + 'reverse_model = "model"\nset.search.rescore_weight = 0.5': "stages.a: set.search.rescore_weight has "
+    "no effect on this stage",
+    MODEL + TUNED + TEXT.replace('"model"', '"model", "tuned"') + 'reverse_model = "model"': "stages.a.reverse_model: "
+    "tuned finds no weight of such a model, as it names none; name it there too",
+    MODEL
+    + TUNED
+    + 'reverse_model = "model"\n'
+    + TEXT.replace('"model"', '"model", "tuned"'): "stages.a: tuned has found "
+    "weights beside reverse_model = 'model'; name it here too",
+    MODEL + BACK.replace("backtranslate", "distil") + 'rescore = ["data"]': "stages.a.rescore: expected a stage that "
+    "gives a translation model, but data gives data",
+    MODEL + BACK.replace("backtranslate", "distil") + 'rescore = ["model"]\nset.search.beam_size = 1': "stages.a: "
+    "rescore: search.beam_size = 1 leaves nothing to rescore",
+    MODEL + '[stages.a]\ndo = "distil"\nneeds = ["model", "data"]\nnearest = "chrf"\nrescore = ["model"]': "stages.a: "
+    "nearest compares with references, so it goes without rescore",
     MODEL + BACK + "set.search.batch_tokens = 9": "stages.a.set: backtranslate makes no use of search.batch_tokens",
     MODEL
     + BACK
@@ -172,6 +235,8 @@ def test_the_recipe_that_is_shipped_and_that_of_the_page_can_be_run(tmp_path: Pa
     assert [node.name for node in shipped][-1] == "scores"
     assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt", "vocabulary", "memory", "tune"}
     page = (ROOT / "docs/stages.md").read_text(encoding="utf-8")
-    _, whole, _, more, *_ = page.split("```\n")
-    (tmp_path / "page.toml").write_text(whole + more, encoding="utf-8")
-    assert [node.name for node in load_nodes(tmp_path / "page.toml", [], tmp_path)][-1] == "fused"
+    _, whole, _, more, _, rescoring, *_ = page.split("```\n")
+    backward = '[stages.backward]\ndo = "train"\nneeds = ["data"]\n'
+    (tmp_path / "page.toml").write_text(whole + more + backward + rescoring, encoding="utf-8")
+    names = [node.name for node in load_nodes(tmp_path / "page.toml", [], tmp_path)]
+    assert {"fused", "rescored"} <= set(names)

@@ -92,6 +92,29 @@ needs = ["one", "two", "lm", "tuned"]
 do = "translate"
 needs = ["one", "tuned"]
 
+[stages.r2l]
+do = "train"
+needs = ["data"]
+set.model.right_to_left = true
+
+[stages.weighed]
+do = "tune"
+needs = ["one"]
+right_to_left = "r2l"
+reverse_model = "two"
+
+[stages.rescored]
+do = "translate"
+needs = ["one", "weighed"]
+right_to_left = "r2l"
+reverse_model = "two"
+
+[stages.rescored_so]
+do = "translate"
+needs = ["one"]
+reverse_model = "one"
+set.search.reverse_weight = 0.25
+
 [stages.back]
 do = "translate"
 needs = ["one", "text"]
@@ -116,6 +139,7 @@ nearest = "chrf"
 do = "distil"
 needs = ["one"]
 text = "train.src"
+rescore = ["two", "r2l"]
 
 [stages.scores]
 do = "score"
@@ -128,6 +152,8 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
     nodes = nodes_of(STAGES, ["search.rescore_weight=0.5"])
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "tuned.json").write_text('{"best": {"lm_weight": 0.0, "length_penalty": 0.0, "score": 1.0}}')
+    weighed = '{"best": {"lm_weight": 0.0, "length_penalty": 0.5, "rescore_weight": 0.75, "reverse_weight": 0.0}}'
+    (tmp_path / "w" / "weighed.json").write_text(weighed)
     commands = {node.name: node.stage.command(node.given, Path("out"), Path("settings")) for node in nodes}
     shown = {
         name: " ".join(command).replace(f"{tmp_path}/w/", "").replace(f"{toy_text}/", "")
@@ -154,12 +180,18 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         "best": "translate one test.src --output out --ensemble two --lm lm --length-penalty 0.0 --lm-weight 0.0 "
         f"{device}",
         "best_alone": f"translate one test.src --output out --length-penalty 0.0 {device}",
+        "r2l": "train data out --recipe settings",
+        "weighed": "tune one --src valid.src --tgt valid.tgt --output out --right-to-left r2l --reverse-model two "
+        f"{device}",
+        "rescored": "translate one test.src --output out --right-to-left r2l --reverse-model two --length-penalty 0.5 "
+        f"--rescore-weight 0.75 --reverse-weight 0.0 {device}",
+        "rescored_so": f"translate one test.src --output out --reverse-model one --reverse-weight 0.25 {device}",
         "back": f"translate one text.txt --output out {device}",
         "synthetic": "backtranslate one train.tgt --output out --beam 3 --set data.max_repeats=2 "
         "--set data.drop_copies=false --device auto --on-bad-utf8 replace --workers 2 --forward-model two --sample "
         "--top-k 10 --keep-share 0.8",
         "taught": f"distil data --output out {device} --teacher one --teacher two --nearest chrf",
-        "taught_text": f"distil --output out {device} --teacher one --text train.src",
+        "taught_text": f"distil --output out {device} --teacher one --text train.src --rescore two --rescore r2l",
         "scores": "score test.tgt text.txt back.txt --json --tokenize char --on-bad-utf8 error",
     }
     assert {node.does for node in nodes} == set(KINDS), "every kind is here"
@@ -180,6 +212,9 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         ("search.length_penalty=0.5", "best", False),
         ("search.lm_weight=0.5", "best", False),
         ("search.lm_weight=0.25", "fused", True),
+        ("search.rescore_weight=0.25", "rescored", False),
+        ("search.reverse_weight=0.5", "rescored_so", True),
+        ("search.rescore_weight=0.25", "rescored_so", False),
         ("training.seed=2", "data", False),
         ("tokenizer.vocab_size=41", "data", True),
         ("data.test_tag='<b>'", "data", False),
