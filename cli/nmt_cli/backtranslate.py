@@ -61,6 +61,14 @@ def backtranslate(
         Path | None,
         judged_option(metavar="MODEL_DIR", help="Model of the other direction, which judges the pairs too."),
     ] = None,
+    forward_tag: Annotated[
+        str | None,
+        judged_option(
+            metavar="TAG",
+            help="Piece such as <news> put before what that model reads.",
+            show_default="of the way back of --tag",
+        ),
+    ] = None,
     max_disagreement: Annotated[
         float | None,
         judged_option(metavar="X", min=0.0, help="Leave out pairs that the models disagree on by more nats a piece."),
@@ -103,8 +111,8 @@ def backtranslate(
         from nmt.translate.translator import Job
 
     drawing: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    judging = {"max_disagreement": max_disagreement, "keep_share": keep_share} if forward_model is None else {}
-    _refuse_idle(drawing, judging, sample=sample, noise=noise, seed=seed)
+    judging = {"forward_tag": forward_tag, "max_disagreement": max_disagreement, "keep_share": keep_share}
+    _refuse_idle(drawing, {} if forward_model else judging, sample=sample, noise=noise, seed=seed)
     check_outputs([text], output, rejected)
     search: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
     sampling = sampling_with(**drawing, seed=seed) if sample else None
@@ -117,9 +125,11 @@ def backtranslate(
     with several_processes() as ranks:
         load = partial(Translator.load, device=device, precision=precision, gpu=ranks.local_rank if ranks else 0)
         backward = LoadedOnce(load, model_dir)
-        agreement = Agreement(load(forward_model), backward(), tag) if forward_model else None
+        agreement: Agreement | None = None
+        if forward_model:
+            agreement = Agreement.of(load(forward_model), backward(), tag=tag, forward_tag=forward_tag)
         judge, job = Judge.of(data, agreement, max_disagreement=max_disagreement), Job(backward, options, workers)
-        judges = identity(forward_model) if forward_model else ""
+        judges = " ".join(filter(None, [identity(forward_model), forward_tag])) if forward_model else ""
         rules = (data, max_disagreement, on_bad_utf8)
         write_and_show(
             [back_translation(text, job, judge, data, on_bad_utf8=on_bad_utf8)],

@@ -255,7 +255,9 @@ class _Rehearsal:
         options = Options(**search)
         if isinstance(stage, TranslateStage | TuneStage):
             options = options.model_copy(update={"tag": stage.tag_of(given), "lm_rescore": stage.lm_rescore})
-        elif isinstance(stage, BacktranslateStage) and stage.sample:
+        else:
+            options = options.model_copy(update={"tag": stage.tag})
+        if isinstance(stage, BacktranslateStage) and stage.sample:
             options = options.model_copy(update={"sampling": Sampling(top_k=stage.top_k or 0)})
         pace = self._time_lines(translator, options, lines, [*models, *language, *rescoring, *reverse])
         characters = count * sum(map(len, lines)) / max(1, len(lines))

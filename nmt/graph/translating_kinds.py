@@ -190,6 +190,8 @@ class ScoreStage(Stage):
 class _Judging(Stage):
     """What stages have in common that write pairs, and judge them."""
 
+    tag: str | None = None
+    """Piece such as "<news>" put before each sentence."""
     workers: int = Field(default=1, ge=1)
     """Processes that translate, on which nothing depends."""
 
@@ -203,13 +205,13 @@ class _Judging(Stage):
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
         """Return what is set of the search, and of the rules."""
-        return {"search": _search_of(given, *_OF_SYNTHESIS), "data": self.rules}
+        return {"search": _search_of(given, *_OF_SYNTHESIS), "data": {"tag": self.tag} | self.rules}
 
     def writing(self, given: Ingredients, output: Path) -> dict[str, Any]:
         """Return the options about the output, the search, the rules and the computation."""
         rules = [f"data.{key}={json.dumps(value)}" for key, value in self.rules.items()]
         options = {"output": output, **_search_of(given, *_OF_SYNTHESIS), "set": rules, **_computation(given)}
-        return options | self.own("workers")
+        return options | self.own("workers", "tag")
 
 
 class BacktranslateStage(_Judging):
@@ -227,6 +229,8 @@ class BacktranslateStage(_Judging):
     """Seed of samples and noise."""
     keep_share: float | None = Field(default=None, gt=0.0, le=1.0)
     """Keep this share, that both models agree on best."""
+    forward_tag: str | None = None
+    """Piece put before what the second model reads; unset: that of the way back, where there is a tag."""
 
     takes: ClassVar[Takes] = {"model": (1, 2)}
 
@@ -234,7 +238,8 @@ class BacktranslateStage(_Judging):
         """Name the text; refuse what has no effect."""
         second = len(given.all("model")) > 1
         needed = {"top_k": (self.sample, "sample"), "seed": (self.sample or self.noise, "sample or noise")}
-        for name, (there, what) in (needed | {"keep_share": (second, "a second model, to judge")}).items():
+        needed |= dict.fromkeys(("keep_share", "forward_tag"), (second, "a second model, to judge"))
+        for name, (there, what) in needed.items():
             if getattr(self, name) is not None and not there:
                 raise ConfigError(f"{name} needs {what}")
         return [("text", (self.text_of(given),))]
@@ -247,7 +252,7 @@ class BacktranslateStage(_Judging):
         """Translate the text back."""
         backward, *forward = given.all("model")
         options = self.writing(given, output) | {"forward_model": forward}
-        options |= self.own("sample", "top_k", "noise", "seed", "keep_share")
+        options |= self.own("sample", "top_k", "noise", "seed", "keep_share", "forward_tag")
         return ["backtranslate", str(backward), str(self.text_of(given)), *options_of(options)]
 
 
@@ -268,7 +273,7 @@ class DistilStage(_Judging):
         """Return what is set of the search, and the rules, which are those of the data."""
         found = super().deciding(given)
         for data in given.all("data"):
-            found["data"] = without_paths(read_manifest(data).settings)["data"] | self.rules
+            found["data"] = without_paths(read_manifest(data).settings)["data"] | found["data"]
         return found
 
     def files(self, given: Ingredients) -> Named:
@@ -278,6 +283,8 @@ class DistilStage(_Judging):
             raise ConfigError(f"distil takes data or has a text, found {found}")
         if self.nearest and self.text:
             raise ConfigError("nearest compares with references, so it goes without text")
+        if self.tag and not self.text:
+            raise ConfigError("tag is about a text: sources of data have the tag of their corpus")
         if self.nearest and self.rescore:
             raise ConfigError("nearest compares with references, so it goes without rescore")
         _check_beam(["rescore"] if self.rescore else [], given)

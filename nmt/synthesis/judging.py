@@ -22,7 +22,8 @@ from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
 from nmt.io.shards import Header, Shard, blocks_of
 from nmt.models.folder import read_settings
 from nmt.translate import Translator
-from nmt.translate.rescoring import follow
+from nmt.translate.rescoring import follow, tag_back
+from nmt.translate.words import check_tagged
 
 MOST_REPEATS: Final = 3
 """Times in a row that a phrase may stand in what a model has written, where the settings do not say it."""
@@ -86,10 +87,34 @@ class Agreement:
     backward: Translator
     tag: str | None = None
     """What is put before what the backward model reads."""
+    forward_tag: str | None = None
+    """What is put before what the forward model reads."""
+
+    @classmethod
+    def of(
+        cls, forward: Translator, backward: Translator, *, tag: str | None = None, forward_tag: str | None = None
+    ) -> Self:
+        """Let two models judge what the backward one has translated with a tag.
+
+        Args:
+            forward_tag: None: that of the way back, if the forward model knows it.
+
+        Raises:
+            ConfigError: The forward model knows no such tag.
+
+        Warns:
+            NmtWarning: It has learnt from tagged sentences alone, and there is no tag.
+        """
+        if forward_tag is None:
+            way_back = tag_back(forward.settings.data, tag)
+            forward_tag = way_back if way_back in forward.tokenizers.src.symbols else None
+        whose = "the model that judges"
+        check_tagged(forward.tokenizers.src, forward.settings.data, forward_tag, whose=whose)
+        return cls(forward, backward, tag, forward_tag)
 
     def disagreements(self, pairs: Sequence[Pair]) -> list[float]:
         """Return |A - B| + (A + B) / 2 of each pair, where A and B are its cross-entropies in nats a piece."""
-        there = follow(self.forward, [(pair.src, pair.tgt) for pair in pairs])
+        there = follow(self.forward, [(pair.src, pair.tgt) for pair in pairs], tag=self.forward_tag)
         back = follow(self.backward, [(pair.tgt, pair.src) for pair in pairs], tag=self.tag)
         surprises = [(-one.score, -other.score) for one, other in zip(there, back, strict=True)]
         return [abs(one - other) + (one + other) / 2 for one, other in surprises]

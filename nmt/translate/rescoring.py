@@ -60,7 +60,7 @@ def follow(translator: "Translator", pairs: Sequence[tuple[str, str]], *, tag: s
     return [found[number] for number in range(len(pairs))]
 
 
-def _tag_back(data: DataSettings, tag: str | None) -> str | None:
+def tag_back(data: DataSettings, tag: str | None) -> str | None:
     """Return the tag of the way back: in a model of both directions, whose tags tell them apart, that of the other one,
     if it is the only one there; in others the same, which may be that of a domain."""
     reversed_by_tag = {corpus.tag: corpus.reversed for corpus in data.corpora}
@@ -95,7 +95,7 @@ class Rescorer:
     @classmethod
     def of_reverse(cls, translator: "Translator", weight: float, *, tag: str | None) -> Self:
         """Ask a model from target to source how probable the sources are, which were translated with this tag."""
-        way_back = _tag_back(translator.settings.data, tag)
+        way_back = tag_back(translator.settings.data, tag)
 
         def log_probabilities(texts: Sequence[Texts]) -> list[float]:
             found = follow(translator, [(one.tgt, one.src) for one in texts], tag=way_back)

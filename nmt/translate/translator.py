@@ -39,7 +39,7 @@ from nmt.translate.language import TargetLanguage
 from nmt.translate.options import DEFAULT, Options
 from nmt.translate.processing import LineProcessor
 from nmt.translate.rescoring import Reordering, Rescorer, Rescoring
-from nmt.translate.words import check_directed, check_tag, check_words, continuing, forbid, opening
+from nmt.translate.words import check_directed, check_tagged, check_words, continuing, forbid, opening
 from nmt.translation_memory import TranslationMemory
 
 if TYPE_CHECKING:
@@ -272,14 +272,7 @@ class Translator:
         """Refuse what the model cannot do, and warn of what it does otherwise than might be expected."""
         if options.required or options.terms or options.forbidden:
             check_words(self.tokenizers.tgt, options, normalise)
-        if options.tag is not None:
-            check_tag(self.tokenizers.src, options.tag)
-        data = self.settings.data
-        tags = [corpus.tag for corpus in data.corpora if corpus.tag]
-        all_tagged = tags and len(tags) == len(data.corpora) and not (data.train_src or data.train_tsv)
-        if options.tag is None and all_tagged:
-            known = ", ".join(dict.fromkeys(tags))
-            warnings.warn(f"all training sentences of this model have a tag: {known}; name one", NmtWarning, 3)
+        check_tagged(self.tokenizers.src, self.settings.data, options.tag)
         if not self.attends and (options.alignment or options.unknown is not None):
             asked = "word alignment" if options.alignment else "UNK replacement"
             raise ConfigError(f'{asked} needs attention, and the model has none (model.attention = "none")')

@@ -1,11 +1,13 @@
 """Words that translations must contain, and words that they must not, as the pieces that a model writes."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
 
-from nmt.errors import ConfigError, UsageError
+from nmt.config import DataSettings
+from nmt.errors import ConfigError, NmtWarning, UsageError
 from nmt.search.forbidden import ForbiddenWords, WholeWords
 from nmt.text.characters import continues, is_sign, is_unspaced
 from nmt.text.placeholders import PLACEHOLDERS, Kind
@@ -74,6 +76,18 @@ def check_tag(tokenizer: Tokenizer, tag: str) -> None:
     if tag not in tokenizer.symbols:
         known = sorted(one for one in tokenizer.symbols if one.startswith("<")) if tokenizer.kind != "word" else []
         raise ConfigError(f"the model knows no tag {tag}" + (f"; it has {', '.join(known)}" if known else ""))
+
+
+def check_tagged(tokenizer: Tokenizer, data: DataSettings, tag: str | None, *, whose: str = "this model") -> None:
+    """Refuse a tag that the tokenizer of the source does not have; warn where a model has learnt from `data` that all
+    have one, and is given none."""
+    if tag is not None:
+        check_tag(tokenizer, tag)
+        return
+    tags = [corpus.tag for corpus in data.corpora if corpus.tag]
+    if tags and len(tags) == len(data.corpora) and not (data.train_src or data.train_tsv):
+        known = ", ".join(dict.fromkeys(tags))
+        warnings.warn(f"all training sentences of {whose} have a tag: {known}; name one", NmtWarning, 4)
 
 
 def forbid(

@@ -12,6 +12,7 @@ from nmt.config import load_settings
 from nmt.models.folder import load_model
 from nmt.prepare.pipeline import prepare
 from nmt.prepared.manifest import Counts
+from nmt.search.protocol import Hypothesis
 from nmt_cli.main import app
 from tests.nmt_cli.conftest import Torchrun
 
@@ -118,6 +119,23 @@ def test_a_forward_model_has_a_say(backtranslate: Backtranslate, toy_model: Path
     assert pairs(tmp_path) == []
 
 
+def test_the_forward_model_gets_a_tag_of_its_own(
+    backtranslate: Backtranslate, toy_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = backtranslate("--forward-model", toy_model, "--forward-tag", "<a>")
+    assert (done.exit_code, done.stderr) == (1, "error: the model knows no tag <a>\n")
+    asked = list[str | None]()
+
+    def note(translator: Any, pairs: list[tuple[str, str]], *, tag: str | None = None) -> list[Hypothesis]:
+        asked.append(tag)
+        return [Hypothesis((), -1.0, -1.0) for _ in pairs]
+
+    monkeypatch.setattr("nmt.translate.words.check_tag", lambda tokenizer, tag: None)
+    monkeypatch.setattr("nmt.synthesis.judging.follow", note)
+    assert backtranslate("--forward-model", toy_model, "--forward-tag", "<a>", "--tag", "<b>").exit_code == 0
+    assert asked == ["<a>", "<b>"]
+
+
 def test_rules_of_cleaning_are_set(backtranslate: Backtranslate) -> None:
     assert "symbols" not in backtranslate().stdout
     assert "length_ratio  3" in backtranslate("--set", "data.max_length_ratio=1.01").stdout
@@ -128,6 +146,7 @@ def test_rules_of_cleaning_are_set(backtranslate: Backtranslate) -> None:
     [
         (["--top-k", "3"], "--top-k is about sampling; it needs --sample"),
         (["--seed", "3"], "--seed is about samples and noise; it needs --sample or --noise"),
+        (["--forward-tag", "<a>"], "--forward-tag is about two models that judge pairs; it needs --forward-model"),
         (["--keep-share", "0.5"], "--keep-share is about two models that judge pairs; it needs --forward-model"),
         (
             ["--set", "training.seed=1"],

@@ -120,7 +120,7 @@ def test_the_options_are_complete_and_can_be_pasted_into_a_shell(
 def test_text_is_translated_with_its_tag_and_the_options_name_it(
     toy_model: Path, toy_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.translate.translator.check_tag", lambda tokenizer, tag: None)
+    monkeypatch.setattr("nmt.translate.words.check_tag", lambda tokenizer, tag: None)
     translate, found = Translator.translate, set[str | None]()
 
     def note(self: Translator, lines: list[str], options: Options, **more: Any) -> list[list[Translation]]:

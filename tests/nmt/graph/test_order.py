@@ -137,6 +137,10 @@ WRONG = {
     'set.data.train_src = ["none"]': "none (data.train_src) does not exist",
     MODEL + '[stages.a]\ndo = "translate"\nneeds = ["model"]\nsource = "none"': "none (source) does not exist",
     MODEL + BACK + "keep_share = 0.5": "stages.a: keep_share needs a second model, to judge",
+    MODEL + BACK + 'forward_tag = "<a>"': "stages.a: forward_tag needs a second model, to judge",
+    MODEL
+    + '[stages.a]\ndo = "distil"\nneeds = ["model", "data"]\ntag = "<a>"': "stages.a: tag is about a text: sources of "
+    "data have the tag of their corpus",
     MODEL + BACK + "top_k = 5": "stages.a: top_k needs sample",
     MODEL + BACK + "seed = 5": "stages.a: seed needs sample or noise",
     MODEL + BACK.replace("backtranslate", "distil") + 'nearest = "chrf"': "stages.a: nearest compares with references",

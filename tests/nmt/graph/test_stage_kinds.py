@@ -126,6 +126,8 @@ text = "train.tgt"
 sample = true
 top_k = 10
 keep_share = 0.8
+tag = "<b>"
+forward_tag = "<f>"
 workers = 2
 set.search.beam_size = 3
 set.data = {max_repeats = 2, drop_copies = false, on_bad_utf8 = "replace"}
@@ -140,6 +142,7 @@ do = "distil"
 needs = ["one"]
 text = "train.src"
 rescore = ["two", "r2l"]
+tag = "<a>"
 
 [stages.scores]
 do = "score"
@@ -188,10 +191,11 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         "rescored_so": f"translate one test.src --output out --reverse-model one --reverse-weight 0.25 {device}",
         "back": f"translate one text.txt --output out {device}",
         "synthetic": "backtranslate one train.tgt --output out --beam 3 --set data.max_repeats=2 "
-        "--set data.drop_copies=false --device auto --on-bad-utf8 replace --workers 2 --forward-model two --sample "
-        "--top-k 10 --keep-share 0.8",
+        "--set data.drop_copies=false --device auto --on-bad-utf8 replace --tag <b> --workers 2 --forward-model two "
+        "--sample --top-k 10 --keep-share 0.8 --forward-tag <f>",
         "taught": f"distil data --output out {device} --teacher one --teacher two --nearest chrf",
-        "taught_text": f"distil --output out {device} --teacher one --text train.src --rescore two --rescore r2l",
+        "taught_text": f"distil --output out {device} --tag <a> --teacher one --text train.src --rescore two "
+        "--rescore r2l",
         "scores": "score test.tgt text.txt back.txt --json --tokenize char --on-bad-utf8 error",
     }
     assert {node.does for node in nodes} == set(KINDS), "every kind is here"

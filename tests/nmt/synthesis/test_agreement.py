@@ -1,7 +1,11 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from nmt.config import DataSettings, Settings, TrainingCorpusSettings
+from nmt.errors import ConfigError, NmtWarning
 from nmt.io.lines import Pair
 from nmt.search.protocol import Hypothesis
 from nmt.synthesis.judging import Agreement
@@ -42,3 +46,38 @@ def test_the_backward_model_reads_with_the_tag_that_it_translated_with(
     monkeypatch.setattr("nmt.synthesis.judging.follow", note)
     Agreement(toy, toy, "<news>").disagreements([Pair("source", "target", "", 1)])
     assert asked == [("source", None), ("target", "<news>")]
+
+
+def reading(symbols: set[str], corpora: dict[str, bool]) -> Any:
+    """What knows these pieces, and has learnt from corpora of these tags, reversed or not."""
+    settings = tuple(TrainingCorpusSettings(path=("a",), tag=tag, reversed=way) for tag, way in corpora.items())
+    tokenizer = SimpleNamespace(symbols=symbols, kind="unigram")
+    return SimpleNamespace(
+        settings=Settings(data=DataSettings(corpora=settings)), tokenizers=SimpleNamespace(src=tokenizer)
+    )
+
+
+def test_the_forward_model_reads_with_its_own_tag_else_with_that_of_the_way_back(
+    toy: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str | None]()
+
+    def note(translator: Translator, pairs: list[tuple[str, str]], *, tag: str | None = None) -> list[Hypothesis]:
+        asked.append(tag)
+        return []
+
+    monkeypatch.setattr("nmt.synthesis.judging.follow", note)
+    both_ways = reading({"<en>", "<fr>"}, {"<en>": True, "<fr>": False})
+    Agreement.of(both_ways, toy, tag="<en>").disagreements([])
+    Agreement.of(reading({"<news>"}, {"<news>": False, "<web>": False}), toy, tag="<news>").disagreements([])
+    Agreement.of(reading(set(), {}), toy, tag="<news>").disagreements([])
+    Agreement.of(both_ways, toy, tag="<en>", forward_tag="<en>").disagreements([])
+    assert asked == ["<fr>", "<en>", "<news>", "<news>", None, "<news>", "<en>", "<en>"]
+
+
+def test_a_tag_that_the_forward_model_does_not_know_is_refused_and_one_that_it_lacks_warned_of(toy: Translator) -> None:
+    tagged = reading({"<a>", "<b>"}, {"<a>": False, "<b>": False})
+    with pytest.raises(ConfigError, match=r"^the model knows no tag <c>; it has <a>, <b>$"):
+        Agreement.of(tagged, toy, forward_tag="<c>")
+    with pytest.warns(NmtWarning, match=r"^all training sentences of the model that judges have a tag: <a>, <b>; name"):
+        Agreement.of(tagged, toy, tag="<c>")
