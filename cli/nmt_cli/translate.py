@@ -298,15 +298,16 @@ def _write(
     """Translate the lines of the input, write what is found as it is found, and say what was lost."""
     from nmt.io.compressed import refuse_markup
     from nmt.io.lines import count_lines
-    from nmt.translate.blockwise import LINES, LongText
+    from nmt.translate.blockwise import LINES, LongText, Stamp
 
     if not job.options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")
     shown, filed = _shows_progress(form.output), _becomes_files(source, form)
     visible, logged = is_first(ranks) and shown, filed and not console.is_terminal
+    stamp = Stamp.of(source) if filed else None
     with status(f"reading {source}", visible=visible):
         count = count_lines(source) if visible or filed else None
-    text = LongText(source, count, on_bad_utf8) if filed and count is not None else None
+    text = LongText(source, count, on_bad_utf8, stamp) if filed and count is not None else None
     if not text and (shard or ranks):
         raise UsageError(f"{'--shard' if shard else 'torchrun'} is for a file of text that becomes a file (--output)")
     pace = LinePace(of=text.lines_in(shard) if text and shard else count)

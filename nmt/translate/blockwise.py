@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple, Self
 
 from nmt.errors import DataError, NmtError, NmtWarning, counted
 from nmt.io.arriving import FileLines
@@ -38,6 +38,20 @@ _LOOK: Final = 1.0
 Watch = Callable[[list[str]], None]
 
 
+class Stamp(NamedTuple):
+    """What tells that a file has been written since."""
+
+    size: int
+    written: int
+    """Nanoseconds of its clock."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Look at a file as it is now; an OSError if it is not there."""
+        found = path.stat()
+        return cls(found.st_size, found.st_mtime_ns)
+
+
 @dataclass(frozen=True)
 class LongText:
     """A file of text, with more lines than one block has, or fewer."""
@@ -45,6 +59,8 @@ class LongText:
     path: Path
     lines: int
     on_bad_utf8: OnBadUtf8 = "error"
+    stamp: Stamp | None = None
+    """Of the file before its lines were counted; None: nobody else writes it."""
 
     @property
     def block(self) -> int:
@@ -106,7 +122,7 @@ class BlockLines(FileLines):
         """How many sections have been read of it."""
         self._given = self._over = False
         self._looked = 0.0
-        self._stamp = text.path.stat()
+        self._stamp = text.stamp or Stamp.of(text.path)
         self.begun: deque[_Begun] = deque()
         """Blocks that are taken and not finished, in the order of their translations."""
         self.elsewhere = 0
@@ -185,9 +201,8 @@ class BlockLines(FileLines):
             yield line
 
     def check(self) -> None:
-        """Refuse to finish a block of a file that has been written since."""
-        now = self._text.path.stat()
-        if (now.st_size, now.st_mtime_ns) != (self._stamp.st_size, self._stamp.st_mtime_ns):
+        """Refuse to begin or to finish a block of a file that has been written since."""
+        if Stamp.of(self._text.path) != self._stamp:
             raise NmtError(f"{self._text.path} was changed while it was translated")
 
     def _changed(self) -> DataError:
@@ -274,6 +289,7 @@ def _translate_missing(
     """Translate blocks that nobody has, until all are done."""
     with job.flow() as flow:
         source = BlockLines(flow, text, blocks, job.options, watch)
+        source.check()  # loading a model takes its time
         found = translate_source(
             flow,
             source,

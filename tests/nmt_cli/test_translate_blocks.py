@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,28 @@ def test_a_file_that_is_edited_meanwhile_is_noticed_and_the_next_run_translates_
     (source.with_name("copy")).write_text(edited)
     assert invoke(source.with_name("copy"), "--output", source.with_name("expected")).exit_code == 0
     assert out.read_bytes() == source.with_name("expected").read_bytes()
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("busy", ["nmt.io.lines.count_lines", "nmt.translate.translator.load_model"])
+def test_a_file_that_is_edited_while_it_is_counted_or_a_model_is_loaded_is_noticed_before_the_work(
+    invoke: Invoke, source: Path, finished: list[str], monkeypatch: pytest.MonkeyPatch, busy: str
+) -> None:
+    module, _, name = busy.rpartition(".")
+    work, edited = getattr(import_module(module), name), source.read_text().replace("bat", "cow")
+
+    def edit_meanwhile(path: Path, **how: Any) -> Any:
+        done = work(path, **how)
+        source.write_text(edited)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(busy, edit_meanwhile)
+        result = invoke(source, "--output", source.with_name("out"))
+    assert (result.exit_code, finished) == (1, [])
+    assert result.stderr.splitlines()[-1] == f"error: {source} was changed while it was translated"
+    assert invoke(source, "--output", source.with_name("out")).exit_code == 0
+    assert left(source.parent) == ["in", "out"]
 
 
 @pytest.mark.usefixtures("small_blocks")
