@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -22,7 +22,7 @@ from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
 from nmt.io.shards import Header, Shard, blocks_of
 from nmt.models.folder import read_settings
 from nmt.translate import Translator
-from nmt.translate.rescoring import follow, tag_back
+from nmt.translate.rescoring import follow, tag_back, too_long
 from nmt.translate.words import check_tagged
 
 MOST_REPEATS: Final = 3
@@ -112,12 +112,20 @@ class Agreement:
         check_tagged(forward.tokenizers.src, forward.settings.data, forward_tag, whose=whose)
         return cls(forward, backward, tag, forward_tag)
 
-    def disagreements(self, pairs: Sequence[Pair]) -> list[float]:
-        """Return |A - B| + (A + B) / 2 of each pair, where A and B are its cross-entropies in nats a piece."""
-        there = follow(self.forward, [(pair.src, pair.tgt) for pair in pairs], tag=self.forward_tag)
-        back = follow(self.backward, [(pair.tgt, pair.src) for pair in pairs], tag=self.tag)
-        surprises = [(-one.score, -other.score) for one, other in zip(there, back, strict=True)]
-        return [abs(one - other) + (one + other) / 2 for one, other in surprises]
+    def disagreements(self, pairs: Sequence[Pair]) -> list[float | None]:
+        """Return |A - B| + (A + B) / 2 of each pair, where A and B are its cross-entropies in nats a piece.
+
+        None: it is too long for one of the models to be read at once, as they have learnt to, so neither is asked.
+        """
+        there = [(pair.src, pair.tgt) for pair in pairs]
+        back = [(tgt, src) for src, tgt in there]
+        long = too_long(self.forward, there, tag=self.forward_tag), too_long(self.backward, back, tag=self.tag)
+        fits = [not any(either) for either in zip(*long, strict=True)]
+        forth = follow(self.forward, list(compress(there, fits)), tag=self.forward_tag)
+        found = zip(forth, follow(self.backward, list(compress(back, fits)), tag=self.tag), strict=True)
+        surprises = ((-one.score, -other.score) for one, other in found)
+        known = iter([abs(one - other) + (one + other) / 2 for one, other in surprises])
+        return [next(known) if fit else None for fit in fits]
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,9 @@ class Judge:
                 yield Verdict(pair, reason)
                 continue
             disagreement = next(found)
+            if disagreement is None:
+                yield Verdict(pair, "too_many_pieces")
+                continue
             yield Verdict(pair, "disagreement" if disagreement > self.max_disagreement else None, disagreement)
 
 

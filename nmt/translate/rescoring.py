@@ -43,12 +43,7 @@ def follow(translator: "Translator", pairs: Sequence[tuple[str, str]], *, tag: s
     Raises:
         ModelError: The model gives scores that are not finite numbers.
     """
-    settings, tokenizers = translator.settings, translator.tokenizers
-    normalise, kinds = normaliser(cleans=settings.data.clean_invisible), settings.tokenizer.placeholders
-    masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in pairs]
-    before = f"{tag} " if tag in tokenizers.src.symbols else ""
-    sources, targets = [before + src for src, _ in masked], [tgt for _, tgt in masked]
-    rows = zip(tokenizers.src.encode(sources), tokenizers.tgt.encode(targets), strict=True)
+    settings, rows = translator.settings, _encoded(translator, pairs, tag)
     sentences = [Sentence(tuple(src), number, prefix=tuple(tgt)) for number, (src, tgt) in enumerate(rows)]
     found = force(
         translator.model,
@@ -58,6 +53,24 @@ def follow(translator: "Translator", pairs: Sequence[tuple[str, str]], *, tag: s
         right_to_left=settings.model.right_to_left,
     )
     return [found[number] for number in range(len(pairs))]
+
+
+def too_long(translator: "Translator", pairs: Sequence[tuple[str, str]], *, tag: str | None = None) -> list[bool]:
+    """Tell which pairs have a side of more pieces than a model reads or writes at once (`data.max_pieces`)."""
+    most = translator.settings.data.max_pieces
+    return [max(map(len, sides)) > most for sides in _encoded(translator, pairs, tag)]
+
+
+def _encoded(
+    translator: "Translator", pairs: Sequence[tuple[str, str]], tag: str | None
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Make pieces of both sides of pairs, as a model has learnt them."""
+    settings, tokenizers = translator.settings, translator.tokenizers
+    normalise, kinds = normaliser(cleans=settings.data.clean_invisible), settings.tokenizer.placeholders
+    masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in pairs]
+    before = f"{tag} " if tag in tokenizers.src.symbols else ""
+    sources, targets = [before + src for src, _ in masked], [tgt for _, tgt in masked]
+    return zip(tokenizers.src.encode(sources), tokenizers.tgt.encode(targets), strict=True)
 
 
 def tag_back(data: DataSettings, tag: str | None) -> str | None:

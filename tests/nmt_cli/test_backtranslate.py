@@ -136,6 +136,22 @@ def test_the_forward_model_gets_a_tag_of_its_own(
     assert asked == ["<a>", "<b>"]
 
 
+def test_what_was_translated_in_parts_is_not_judged_as_a_whole(
+    backtranslate: Backtranslate, toy_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mono.txt").write_text("bat cow\n" + "map log hat den " * 40 + "\n", encoding="utf-8")
+    usual = ["--set", "data.max_repeats=100", "--set", "data.max_length_ratio=1000"]
+    alone = backtranslate(*usual)
+    assert (alone.exit_code, len(pairs(tmp_path))) == (0, 2), "without a second model nothing is against it"
+    assert "translated in parts: 1 line" in alone.stderr
+    both = [*usual, "--forward-model", toy_model, "--rejected", tmp_path / "rejected.jsonl"]
+    judged = backtranslate(*both, "--keep-share", "0.5")
+    assert (judged.exit_code, [tgt for _, tgt, _ in pairs(tmp_path)]) == (0, ["bat cow"])
+    assert "left out: too_many_pieces  1" in judged.stdout
+    [rejected] = map(json.loads, (tmp_path / "rejected.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (rejected["line"], rejected["reason"], "disagreement" in rejected) == (2, "too_many_pieces", False)
+
+
 def test_rules_of_cleaning_are_set(backtranslate: Backtranslate) -> None:
     assert "symbols" not in backtranslate().stdout
     assert "length_ratio  3" in backtranslate("--set", "data.max_length_ratio=1.01").stdout

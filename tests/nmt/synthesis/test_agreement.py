@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,19 +42,41 @@ def test_the_backward_model_reads_with_the_tag_that_it_translated_with(
 
     def note(translator: Translator, pairs: list[tuple[str, str]], *, tag: str | None = None) -> list[Hypothesis]:
         asked.append((pairs[0][0], tag))
-        return []
+        return [Hypothesis((), 0.0, -1.0)]
 
     monkeypatch.setattr("nmt.synthesis.judging.follow", note)
     Agreement(toy, toy, "<news>").disagreements([Pair("source", "target", "", 1)])
     assert asked == [("source", None), ("target", "<news>")]
 
 
+def test_pairs_that_are_too_long_for_either_model_are_not_judged(
+    toy: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def known(translator: Translator, pairs: list[tuple[str, str]], *, tag: str | None = None) -> list[Hypothesis]:
+        assert all("cow" not in side for pair in pairs for side in pair)
+        return [Hypothesis((), 0.0, -1.0) for _ in pairs]
+
+    def limited(most: int) -> Translator:
+        data = toy.settings.data.model_copy(update={"max_pieces": most})
+        return replace(toy, settings=toy.settings.model_copy(update={"data": data}))
+
+    monkeypatch.setattr("nmt.synthesis.judging.follow", known)
+    words = "cow " * 9 + "cow"
+    size = len(toy.tokenizers.src.encode([words])[0])
+    short, long = Pair("bat", "bat", "f", 1), Pair("bat", words, "f", 2)
+    for forward, backward, found in ((size - 1, size, None), (size, size - 1, None)):
+        agreement = Agreement(limited(forward), limited(backward))
+        assert agreement.disagreements([long, short, long._replace(src=words, tgt="bat")]) == [found, 1.0, found]
+    monkeypatch.setattr("nmt.synthesis.judging.follow", lambda *_, **more: [Hypothesis((), 0.0, -1.0)])
+    assert Agreement(limited(size), limited(size)).disagreements([long]) == [1.0], "as long as may be"
+
+
 def reading(symbols: set[str], corpora: dict[str, bool]) -> Any:
     """What knows these pieces, and has learnt from corpora of these tags, reversed or not."""
     settings = tuple(TrainingCorpusSettings(path=("a",), tag=tag, reversed=way) for tag, way in corpora.items())
-    tokenizer = SimpleNamespace(symbols=symbols, kind="unigram")
+    tokenizer = SimpleNamespace(symbols=symbols, kind="unigram", encode=lambda texts: [[0] for _ in texts])
     return SimpleNamespace(
-        settings=Settings(data=DataSettings(corpora=settings)), tokenizers=SimpleNamespace(src=tokenizer)
+        settings=Settings(data=DataSettings(corpora=settings)), tokenizers=SimpleNamespace(src=tokenizer, tgt=tokenizer)
     )
 
 
