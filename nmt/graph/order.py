@@ -135,7 +135,8 @@ def _parse(name: str, table: Any, recipe: Path) -> tuple[str, Stage]:
     does = table.get("do")
     if not isinstance(does, str) or does not in KINDS:
         kinds = did_you_mean(str(does), {kind: kind for kind in KINDS}) or f"; expected {', '.join(KINDS)}"
-        raise ConfigError(f"{where}.do: found {does!r}{kinds}")
+        found = f"{where}.do: found {does!r}" if "do" in table else f"{where} has no do"
+        raise ConfigError(f"{found}{kinds}")
     values = {key: value for key, value in table.items() if key != "do"}
     known = KINDS[does].model_fields
     for key in values:

@@ -13,7 +13,7 @@ from nmt.config import Settings
 from nmt.corpus.base import R
 from nmt.corpus.cleaning import REASONS, Reason, make_cleaner
 from nmt.corpus.hashes import Hashes, Keys, Overlap, hash_pairs
-from nmt.errors import DataError
+from nmt.errors import DataError, counted
 from nmt.io.lines import Line, Pair, clean
 from nmt.prepare.blocks import Fresh
 from nmt.prepare.inputs import exchanged
@@ -92,12 +92,18 @@ class RecordKind(ABC, Generic[R]):
         """Return by what it is found that such text has anything in common with training records."""
         return None
 
-    def heldout_size(self, accepted: int) -> int:
-        """Return how many accepted training records are held out for validation; a DataError if there are below ten."""
+    def heldout_size(self, accepted: int, *, duplicates: int = 0) -> int:
+        """Return how many accepted training records are held out for validation; a DataError if there are below ten.
+
+        Args:
+            duplicates: How many more were rejected as duplicates, which the error tells.
+        """
         size = min(self.settings.data.heldout_pairs, accepted // 10)
         if not size:
+            count = counted(accepted, f"training {self.noun.removesuffix('s')}")
+            rejected = f", {counted(duplicates, 'duplicate')} left aside," if duplicates else ""
             raise DataError(
-                f"{accepted} training {self.noun} are too few to hold out a tenth for validation; "
+                f"{count}{rejected} {'is' if accepted == 1 else 'are'} too few to hold out a tenth for validation; "
                 f"give validation text with {self.valid_options}"
             )
         return size

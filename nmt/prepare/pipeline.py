@@ -380,7 +380,8 @@ class _Preparation(Generic[R]):
         accepted = stages.compare(sifted)
         heldout = Fresh(np.zeros(0, dtype=np.int64))
         if all(corpus.is_replayed for corpus in self.inputs.valid):
-            heldout = kind.hold_out(accepted.new, kind.heldout_size(accepted.new))
+            duplicates = sum(block.accepted for block in sifted) - accepted.total
+            heldout = kind.hold_out(accepted.new, kind.heldout_size(accepted.new, duplicates=duplicates))
             # Without any held out, their numbers among those trained on are the same.
             chosen = accepted.read(Trained(heldout), heldout=Fresh(heldout[:0]))
             taken = [(record, corpus.tag) for corpus, records in chosen for record in records]
@@ -412,6 +413,8 @@ class _Preparation(Generic[R]):
         return sets
 
     def _describe(self, *blocks: BlockResult) -> str:
-        """Say why records were rejected."""
+        """Say why records were rejected, or which files hold none."""
         counts = count_rejected(self.kind, blocks)
-        return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "none was read"
+        told = ", ".join(f"{count} as {reason}" for reason, count in counts.items() if count)
+        files = [str(file) for name, files in self.inputs.named if name.startswith("data.train") for file in files]
+        return f"rejected were {told}" if told else f"none was read from {', '.join(files) or 'its files'}"

@@ -110,7 +110,7 @@ TUNED = '[stages.tuned]\ndo = "tune"\nneeds = ["model"]\n'
 WRONG = {
     '[stages.a]\ndo = "trian"': "stages.a.do: found 'trian'; did you mean train?",
     '[stages.a]\ndo = "fly"': "stages.a.do: found 'fly'; expected prepare, train, average, shortlist, ",
-    "[stages.a]\n": "stages.a.do: found None; expected prepare",
+    "[stages.a]\n": "stages.a has no do; expected prepare",
     "[stages]\na = 3": "stages.a must be a table, found 3",
     '[stages."a/b"]\ndo = "prepare"': "stages.a/b: a stage names a file, expected letters, digits, - and _",
     '[stages.stages]\ndo = "prepare"': "stages.stages: a stage names a file",

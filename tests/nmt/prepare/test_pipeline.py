@@ -267,11 +267,25 @@ def test_too_few_pairs_to_hold_some_out_is_an_error(tmp_path: Path, pairs: Pairs
         prepare(tmp_path / "data", make_settings())
 
 
+def test_duplicates_are_told_where_too_few_pairs_are_left(
+    tmp_path: Path, pairs: Pairs, write: Write, make_settings: MakeSettings
+) -> None:
+    write("train", pairs[:1] * 50)
+    with pytest.raises(DataError, match=r"^1 training pair, 49 duplicates left aside, is too few "):
+        prepare(tmp_path / "data", make_settings())
+
+
+def test_files_without_a_line_are_named(tmp_path: Path, write: Write, make_settings: MakeSettings) -> None:
+    write("train", [])
+    with pytest.raises(DataError, match=r"left after cleaning: none was read from \S+/train\.src, \S+/train\.tgt$"):
+        prepare(tmp_path / "data", make_settings())
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.max_characters=5", r"no training pairs are left after cleaning: 210 too_long"),
-        ("data.max_pieces=1", r"no training pairs are left after encoding: 189 too_many_pieces"),
+        ("data.max_characters=5", r"no training pairs are left after cleaning: rejected were 210 as too_long$"),
+        ("data.max_pieces=1", r"no training pairs are left after encoding: rejected were 189 as too_many_pieces$"),
         ("tokenizer.vocab_size=5000", r"tokenizer\.vocab_size = 5000 is too large for this corpus: at most \d+ pieces"),
         ("data.train_tgt=['none']", r"cannot read .*none \(data\.train_tgt\): No such file"),
         ("data.train_tgt=['short']", r"has 210 lines but .*short has 2; parallel files must match"),

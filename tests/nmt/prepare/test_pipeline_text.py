@@ -130,12 +130,12 @@ def test_another_tokenizer_is_noticed_and_where_it_lies_does_not_matter(tmp_path
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data.train_text=['blank.txt']"], "^no training lines are left after cleaning: 2 empty$"),
+        (["data.train_text=['blank.txt']"], "^no training lines are left after cleaning: rejected were 2 as empty$"),
         (["data.train_text=['nine.txt']"], "^9 training lines are too few to hold out a tenth .* with --valid-text$"),
         (["data.valid_text=blank.txt"], "^the validation text holds no line that is not blank$"),
         (
             ["data.train_text=['marks.txt']", "tokenizer.file=ready"],
-            "no training lines are left after encoding: 18 emp",
+            "no training lines are left after encoding: rejected were 18 as emp",
         ),
         (["data.train_src=['train.txt']"], "data.train_text and data.train_src are both set"),
     ],
