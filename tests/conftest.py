@@ -22,7 +22,7 @@ from nmt.models.kernels import cpu_has
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.training.observers import Silence
 from nmt.training.trainer import train
 from tests.cudafake.fixture import fake_cuda as fake_cuda
@@ -206,7 +206,7 @@ def toy_language_model(
     """The folder of a language model that can read the toy sources, and has learnt nothing."""
     lines = (toy_text / "train.src").read_text(encoding="utf-8").splitlines()
     tokenizer = tmp_path_factory.mktemp("tokenizer") / JOINT_MODEL
-    tokenizer.write_bytes(train_tokenizer(lines, kind="unigram", vocab_size=30))
+    tokenizer.write_bytes(train_tokenizer(lines, TokenizerPlan("unigram", 30)))
     sizes = ["model.embedding_size=24", "model.hidden_size=40", "model.decoder_layers=2", "model.init_range=0.6"]
     return make_language_model(tmp_path_factory.mktemp("models") / "language", tokenizer, *sizes)
 

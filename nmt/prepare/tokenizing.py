@@ -1,6 +1,7 @@
 """The tokenizers of prepared data: trained on the text that was chosen for it, or taken from elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -10,7 +11,7 @@ from nmt.config.choices import vocabulary_for
 from nmt.errors import ConfigError, memory_limit
 from nmt.text.placeholders import PLACEHOLDERS
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer, Tokenizers, find_tokenizer, tokenizer_files
-from nmt.text.tokenizer_training import VocabularyTooLargeError, load_any, train_apart, train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, VocabularyTooLargeError, load_any, train_apart, train_tokenizer
 
 Lines = Callable[[], Iterator[str]]
 """Reads lines of text anew."""
@@ -145,27 +146,22 @@ def _train(
     name: str, settings: TokenizerSettings, lines: Lines, symbols: Sequence[str], sample: Path | None, pairs: int
 ) -> tuple[bytes, list[str]]:
     """Train a model; where `sample` is a file to use, in a process of its own."""
-    train = partial(
-        train_tokenizer if sample is None else partial(train_apart, sample=sample),
-        kind=settings.kind,
-        character_coverage=settings.character_coverage,
-        byte_fallback=settings.byte_fallback,
-        min_frequency=settings.min_frequency,
-        symbols=symbols,
-    )
     side = {JOINT_MODEL: "", SRC_MODEL: "source text: ", TGT_MODEL: "target text: "}[name]
     own = settings.tgt_vocab_size if name == TGT_MODEL else None
     setting, size = ("vocab_size", vocabulary_size(settings, pairs)) if own is None else ("tgt_vocab_size", own)
     is_chosen = own is None and settings.vocab_size == "auto"
     is_wanted = setting in settings.model_fields_set and not is_chosen
     size, warnings = _with_characters(size, lines, side) if is_chosen else (size, [])
+    options = settings.character_coverage, settings.byte_fallback, settings.min_frequency, symbols
+    plan = TokenizerPlan(settings.kind, size, *options)
+    train = train_tokenizer if sample is None else partial(train_apart, sample=sample)
     try:
-        model = train(lines(), vocab_size=size)
+        model = train(lines(), plan)
     except ConfigError as error:
         if isinstance(error, VocabularyTooLargeError) and not is_wanted:
             asked = f"the {'chosen' if is_chosen else 'default'} {error.asked}"
             warning = f"{side}the corpus gives at most {error.largest} pieces, not {asked}: using these"
-            return train(lines(), vocab_size=error.largest), [*warnings, warning]
+            return train(lines(), replace(plan, vocab_size=error.largest)), [*warnings, warning]
         message = str(error).replace("tokenizer.vocab_size", f"tokenizer.{setting}")  # the trainer knows one size
         raise ConfigError(f"{side}{message}") from error
     found = len(Tokenizer(model))

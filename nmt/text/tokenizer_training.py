@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -67,51 +68,53 @@ class VocabularyTooLargeError(ConfigError):
         self.largest = largest
 
 
-def train_tokenizer(
-    lines: Iterable[str],
-    *,
-    kind: Kind,
-    vocab_size: int,
-    character_coverage: float = 1.0,
-    byte_fallback: bool = False,
-    min_frequency: int = 1,
-    symbols: Sequence[str] = (),
-) -> bytes:
-    """Train a SentencePiece model, and return its bytes, which depend on nothing but the arguments.
+@dataclass(frozen=True)
+class TokenizerPlan:
+    """What a tokenizer is to be like."""
 
-    Args:
-        lines: The text, already normalised; for bytes none is read.
-        kind: Unigram language model, byte-pair encoding, words, characters or bytes.
-        vocab_size: Pieces, specials included; at most so many where the kind is "word" or "char", the most frequent. Of
-            bytes there are 256, whatever this says.
-        character_coverage: Share of the characters of the text that get a piece.
-        byte_fallback: Give pieces to bytes too, into which characters without a piece are cut; for no kind but those of
-            subwords and characters.
-        min_frequency: How often a word or character has to occur, for the kinds "word" and "char".
-        symbols: Pieces that are never cut and never merged, or words that have pieces, however rare.
+    kind: Kind
+    """Unigram language model, byte-pair encoding, words, characters or bytes."""
+    vocab_size: int
+    """Pieces, specials included; at most so many where the kind is "word" or "char", the most frequent. Of bytes there
+    are 256, whatever this says."""
+    character_coverage: float = 1.0
+    """Share of the characters of the text that get a piece."""
+    byte_fallback: bool = False
+    """Give pieces to bytes too, into which characters without a piece are cut; for no kind but those of subwords and
+    characters."""
+    min_frequency: int = 1
+    """How often a word or character has to occur, for the kinds "word" and "char"."""
+    symbols: Sequence[str] = ()
+    """Pieces that are never cut and never merged, or words that have pieces, however rare."""
+
+
+def train_tokenizer(lines: Iterable[str], plan: TokenizerPlan) -> bytes:
+    """Train a SentencePiece model on text that is normalised already; for bytes none is read. Return the bytes of the
+    model, which depend on nothing but the arguments.
 
     Raises:
         VocabularyTooLargeError: The text has fewer subword pieces than requested.
         ConfigError: `vocab_size` leaves no room for the characters of the text, or for bytes.
     """
+    kind, size, symbols, least_often = plan.kind, plan.vocab_size, plan.symbols, plan.min_frequency
     if kind == "byte":
         return make_byte_model(symbols)
     least = len(SPECIAL_PIECES) + 256 + len(symbols) + 1
-    if byte_fallback and vocab_size < least:
+    if plan.byte_fallback and size < least:
         raise ConfigError(
-            f"tokenizer.vocab_size = {vocab_size} is too small for tokenizer.byte_fallback: 256 bytes, "
+            f"tokenizer.vocab_size = {size} is too small for tokenizer.byte_fallback: 256 bytes, "
             f"{len(SPECIAL_PIECES)} special pieces, {len(symbols)} symbols and a character are {least} pieces"
         )
-    source = _Lines(lines, kind, counting=min_frequency > 1)
+    source = _Lines(lines, kind, counting=least_often > 1)
     options = _FIXED_OPTIONS if kind in ("unigram", "bpe") else _FIXED_OPTIONS | {"hard_vocab_limit": False}
-    options = options | {"vocab_size": vocab_size, "character_coverage": character_coverage}
+    options = options | {"vocab_size": size, "character_coverage": plan.character_coverage}
     if kind == "word":
         model = _train(source, model_type=kind, **options)
-        return keep_words(model, source.counts, min_frequency=min_frequency, symbols=symbols, vocab_size=vocab_size)
-    if byte_fallback:
+        return keep_words(model, source.counts, min_frequency=least_often, symbols=symbols, vocab_size=size)
+    if plan.byte_fallback:
         options["byte_fallback"] = True
     model = _train(source, model_type=kind, user_defined_symbols=list(symbols), **options)
-    return keep_frequent(model, source.counts, min_frequency) if min_frequency > 1 else model
+    return keep_frequent(model, source.counts, least_often) if least_often > 1 else model
 
 
 def _train(source: "_Lines", **options: Any) -> bytes:
@@ -161,12 +164,12 @@ class _Lines:
             raise
 
 
-def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
-    """Do as `train_tokenizer`, which takes the same options, in a process that reads the text from `sample`."""
+def train_apart(lines: Iterable[str], plan: TokenizerPlan, sample: Path) -> bytes:
+    """Do as `train_tokenizer`, in a process that reads the text from `sample`."""
     try:
         with sample.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
-        with closing(map_in_processes(partial(_make_trainer, options), [[sample]], workers=1)) as results:
+        with closing(map_in_processes(partial(_make_trainer, plan), [[sample]], workers=1)) as results:
             [result] = results
     except Exception as error:
         has_ended = type(error) is NmtError  # the process, without a word of its own
@@ -180,17 +183,17 @@ def train_apart(lines: Iterable[str], sample: Path, **options: Any) -> bytes:
     raise VocabularyTooLargeError(asked=result[0], largest=result[1])
 
 
-def _make_trainer(options: dict[str, Any]) -> Callable[[list[Path]], bytes | tuple[int, int]]:
+def _make_trainer(plan: TokenizerPlan) -> Callable[[list[Path]], bytes | tuple[int, int]]:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what C++ says where it ends a process is no line for a user
-    return partial(_train_or_count, options)
+    return partial(_train_or_count, plan)
 
 
-def _train_or_count(options: dict[str, Any], block: list[Path]) -> bytes | tuple[int, int]:
+def _train_or_count(plan: TokenizerPlan, block: list[Path]) -> bytes | tuple[int, int]:
     """Train on a file; where fewer pieces are to be had, return how many were asked for, and the largest number."""
     [sample] = block
     try:
         with sample.open(encoding="utf-8", newline="\n") as file:
-            return train_tokenizer((line.removesuffix("\n") for line in file), **options)
+            return train_tokenizer((line.removesuffix("\n") for line in file), plan)
     except VocabularyTooLargeError as error:
         return error.asked, error.largest
 

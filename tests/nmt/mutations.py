@@ -137,11 +137,11 @@ def change_tensor(path: Path, rng: random.Random) -> str:
 
 def change_tokenizer(path: Path, rng: random.Random) -> str:
     """Put one in its place that cuts into more or fewer pieces."""
-    from nmt.text.tokenizer_training import train_tokenizer
+    from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
     kind: Any = rng.choice(["unigram", "bpe", "word", "char", "byte"])
     words = " ".join(f"{word} {word}o" for word in ("bat", "cow", "den", "fig", "gum", "hat", "jam", "kit", "log"))
-    path.write_bytes(train_tokenizer([words] * 20, kind=kind, vocab_size=rng.choice([24, 30])))
+    path.write_bytes(train_tokenizer([words] * 20, TokenizerPlan(kind, rng.choice([24, 30]))))
     return f" {kind}"
 
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import Result
 
 from nmt.text.tokenizer import tokenizer_files
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.translate import Options, Translator
 
 Invoke = Callable[..., Result]
@@ -77,7 +77,7 @@ def test_a_language_model_that_reads_other_pieces_can_only_put_in_order(
     run: Run, refused: Run, toy_model: Path, tmp_path: Path, make_language_model: MakeLanguageModel
 ) -> None:
     foreign = tmp_path / "joint.spm.model"
-    foreign.write_bytes(train_tokenizer(["bato cowo hato jamo kito logo deno"], kind="bpe", vocab_size=21))
+    foreign.write_bytes(train_tokenizer(["bato cowo hato jamo kito logo deno"], TokenizerPlan("bpe", 21)))
     other = make_language_model(tmp_path / "other", foreign)
     message = refused("--lm", other)
     assert message.startswith(f"error: {other} has another tokenizer than {toy_model} has for its translations; ")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from nmt.metrics import Score
 from nmt.text.tokenizer import tokenizer_files
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.translate import Options, Translation, Translator
 from nmt.tuning import Plan, Point, Tried, Validation, WeightValues
 from nmt_cli.main import app
@@ -157,7 +157,7 @@ def test_a_language_model_of_other_pieces_is_an_error_before_the_work(
     toy_model: Path, toy_text: Path, tmp_path: Path, make_language_model: MakeLanguageModel
 ) -> None:
     foreign = tmp_path / "joint.spm.model"
-    foreign.write_bytes(train_tokenizer(["bato cowo hato jamo kito logo deno"], kind="bpe", vocab_size=21))
+    foreign.write_bytes(train_tokenizer(["bato cowo hato jamo kito logo deno"], TokenizerPlan("bpe", 21)))
     lm = make_language_model(tmp_path / "lm", foreign)
     result = invoke(toy_model, toy_text, "--lm", lm)
     assert (result.exit_code, result.stdout) == (1, "")

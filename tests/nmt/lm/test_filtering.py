@@ -13,7 +13,7 @@ from nmt.lm import LanguageScorer
 from nmt.lm.filtering import Difference, copy_chosen, differences, lowest, read_sides
 from nmt.lm.scorer import LineScore
 from nmt.text.tokenizer import tokenizer_files
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
 MakeLanguageModel = Callable[..., Path]
 
@@ -138,7 +138,7 @@ def test_models_are_loaded_if_they_cut_text_in_the_same_way(
     assert [found[0], found[2]] == pytest.approx(expected)
     assert found[1] == math.inf
     foreign = tmp_path / tokenizer.name
-    foreign.write_bytes(train_tokenizer(["the dog runs ."], kind="unigram", vocab_size=16))
+    foreign.write_bytes(train_tokenizer(["the dog runs ."], TokenizerPlan("unigram", 16)))
     other = make_language_model(tmp_path / "other", foreign)
     message = (
         f"{other} has another tokenizer than {first}; cross-entropies compare only where text is cut in the same way: "

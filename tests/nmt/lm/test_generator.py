@@ -14,7 +14,7 @@ from nmt.models.build import build_language_model
 from nmt.models.language_model import LanguageModel, LanguageModelState
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Kind, Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.text.vocab import BOS, EOS, PAD, UNK
 from tests.nmt.search.conftest import Recordings
 
@@ -47,7 +47,7 @@ def test_the_most_probable_piece_each_time_is_the_argmax_chain(generator: Genera
 
 @pytest.mark.parametrize(("kind", "size"), [("word", 20), ("char", 20), ("bpe", 30)])
 def test_words_characters_and_pieces_are_joined_to_text(generator: Generator, kind: Kind, size: int) -> None:
-    tokenizer = Tokenizer(train_tokenizer(["bat cow den", "fig gum hat"] * 9, kind=kind, vocab_size=size))
+    tokenizer = Tokenizer(train_tokenizer(["bat cow den", "fig gum hat"] * 9, TokenizerPlan(kind, size)))
     model = build_language_model(generator.settings.model, vocab_size=len(tokenizer), seed=3).eval()
     other = Generator(model, tokenizer, generator.settings)
     ids = tokenizer.encode(["bat cow"])[0]

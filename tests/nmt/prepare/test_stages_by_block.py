@@ -17,7 +17,7 @@ from nmt.prepare.inputs import Corpus
 from nmt.prepare.kinds import LineKind, PairKind
 from nmt.prepare.stages import Accepted, Encoder, Raw, Selected, Sifter, by_column, encode
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, Tokenizers
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
 from .conftest import BlockOf
 
@@ -73,9 +73,9 @@ def test_lines_have_neither_hashes_nor_keys(tmp_path: Path) -> None:
 
 
 # No merges beyond the characters fit in 10 pieces: 4 specials, the word mark, a, b, c, d, e.
-MODEL = train_tokenizer(["a b c d e"], kind="bpe", vocab_size=10)
+MODEL = train_tokenizer(["a b c d e"], TokenizerPlan("bpe", 10))
 TOKENIZER = Tokenizer(MODEL)
-OTHER = Tokenizer(train_tokenizer(["a b"], kind="word", vocab_size=6))
+OTHER = Tokenizer(train_tokenizer(["a b"], TokenizerPlan("word", 6)))
 MARK, A, B = (TOKENIZER.pieces.index(piece) for piece in ("\u2581", "a", "b"))
 
 

@@ -1,11 +1,11 @@
 from nmt.prepared.statistics import PieceCounts, count_pieces
 from nmt.text.sequences import FlatSequences
 from nmt.text.tokenizer import Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
 # No merges beyond the characters fit in 10 pieces: 4 specials, the word mark, a, b, c, d, e.
-TOKENIZER = Tokenizer(train_tokenizer(["a b c d e"], kind="bpe", vocab_size=10))
-OTHER = Tokenizer(train_tokenizer(["a b"], kind="word", vocab_size=6))
+TOKENIZER = Tokenizer(train_tokenizer(["a b c d e"], TokenizerPlan("bpe", 10)))
+OTHER = Tokenizer(train_tokenizer(["a b"], TokenizerPlan("word", 6)))
 MARK, A, B = (TOKENIZER.pieces.index(piece) for piece in ("\u2581", "a", "b"))
 
 

@@ -22,7 +22,7 @@ from nmt.prepared.statistics import (
 )
 from nmt.text.sequences import FlatSequences
 from nmt.text.tokenizer import Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
 SIDES = ("src", "tgt")
 
@@ -30,7 +30,7 @@ SIDES = ("src", "tgt")
 @pytest.fixture(scope="module")
 def letters() -> Tokenizer:
     """Characters a, b, and c, and the space."""
-    return Tokenizer(train_tokenizer(["a b c", "abc"], kind="char", vocab_size=16))
+    return Tokenizer(train_tokenizer(["a b c", "abc"], TokenizerPlan("char", 16)))
 
 
 def kept(letters: Tokenizer, pairs: Sequence[tuple[str, str]]) -> Statistics:
@@ -66,14 +66,14 @@ def test_unknown_pieces_rows_and_characters_are_counted(letters: Tokenizer) -> N
 
 
 def test_unknown_characters_that_are_one_piece_together_are_counted_one_by_one() -> None:
-    tokenizer = Tokenizer(train_tokenizer(["ab ba abba baab"] * 4, kind="bpe", vocab_size=10))
+    tokenizer = Tokenizer(train_tokenizer(["ab ba abba baab"] * 4, TokenizerPlan("bpe", 10)))
     src = kept(tokenizer, [("ab xxy", "ab")]).train.columns["src"]
     assert src.unknown == 1
     assert src.unknown_characters == {"x": 2, "y": 1}
 
 
 def test_unknown_words_are_counted_but_not_listed() -> None:
-    words = Tokenizer(train_tokenizer(["one two", "two"], kind="word", vocab_size=16))
+    words = Tokenizer(train_tokenizer(["one two", "two"], TokenizerPlan("word", 16)))
     src = kept(words, [("one three four", "two")]).train.columns["src"]
     assert (src.unknown, src.unknown_rows, src.unknown_characters) == (2, 1, {})
 

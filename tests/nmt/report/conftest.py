@@ -26,7 +26,7 @@ from nmt.prepared.manifest import (
 )
 from nmt.prepared.statistics import Statistics, write_statistics
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
 Pairs = Sequence[tuple[str, str]]
 Rejected = Sequence[tuple[str, str, Reason]]
@@ -40,7 +40,7 @@ REJECTED: Rejected = [("<script>alert(1)</script> & co", "x" * 1000, "length_rat
 @pytest.fixture(scope="session")
 def letters() -> bytes:
     """A model of the characters a and b, and the space: their ids are 4, 5, 6 in some order."""
-    return train_tokenizer(["a b", "ab a"], kind="char", vocab_size=16)
+    return train_tokenizer(["a b", "ab a"], TokenizerPlan("char", 16))
 
 
 @pytest.fixture

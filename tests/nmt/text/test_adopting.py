@@ -13,6 +13,7 @@ from nmt.errors import ModelError
 from nmt.text.tokenizer import Model, Piece, Tokenizer, Type
 from nmt.text.tokenizer_training import (
     BYTE_PIECES,
+    TokenizerPlan,
     adopt_model,
     load_any,
     make_byte_model,
@@ -124,7 +125,7 @@ def test_rules_of_a_model_hold_for_words_and_characters_too() -> None:
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char", "byte"])
 def test_a_model_of_ours_stays_as_it_is(kind: Any) -> None:
-    model = train_tokenizer(LINES, kind=kind, vocab_size=30)
+    model = train_tokenizer(LINES, TokenizerPlan(kind, 30))
     assert adopt_model(model) is model
 
 
@@ -170,7 +171,7 @@ def test_a_model_that_leaves_spaces_is_refused() -> None:
 
 
 def test_models_of_characters_with_odd_pieces_are_refused() -> None:
-    characters = Model(train_tokenizer(LINES, kind="char", vocab_size=99))
+    characters = Model(train_tokenizer(LINES, TokenizerPlan("char", 99)))
     symbols = [Piece(f"<{number}>", type=Type.USER_DEFINED) for number in range(2049)]
     with pytest.raises(ModelError, match=r"^it has 2,049 symbols, expected at most 2,048 in a model of characters$"):
         adopt_model(with_pieces(characters, [*characters.pieces, *symbols], {}))

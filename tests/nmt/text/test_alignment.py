@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from nmt.text.alignment import align_words, join_pieces, pharaoh, replace_unknown, word_spans
 from nmt.text.tokenizer import Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
 LINES = ["the cat sat on the mat", "a dog ran to the cat", "le chat dort [NUM]"] * 5
-TOKENIZER = Tokenizer(train_tokenizer(LINES, kind="bpe", vocab_size=36, symbols=("[NUM]",)))
+TOKENIZER = Tokenizer(train_tokenizer(LINES, TokenizerPlan("bpe", 36, symbols=("[NUM]",))))
 
 
 def pieces(text: str) -> list[str]:
@@ -177,7 +177,7 @@ def test_bytes_are_joined_to_characters() -> None:
     assert join_pieces(pieces("_a \udcc3 _ \udcb5 b")) == "a\ufffd \ufffdb"
 
 
-BYTEWISE = Tokenizer(train_tokenizer([], kind="byte", vocab_size=16))
+BYTEWISE = Tokenizer(train_tokenizer([], TokenizerPlan("byte", 16)))
 
 
 @given(st.text(st.characters(blacklist_categories=("Cs",))).map(str.lstrip))

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from nmt.errors import ConfigError
 from nmt.text.new_pieces import new_words, parts, wanting, with_more
 from nmt.text.tokenizer import Kind, Tokenizer
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.text.vocab import SPACE_MARK, UNK
 
 LINES = ["the cat sat on the mat", "a cat and a hat and the rat", "that hen has ten hats"] * 4
 TOKENIZERS = {
-    kind: Tokenizer(train_tokenizer(LINES, kind=kind, vocab_size=24 if kind in ("unigram", "bpe") else 40))
+    kind: Tokenizer(train_tokenizer(LINES, TokenizerPlan(kind, 24 if kind in ("unigram", "bpe") else 40)))
     for kind in get_args(Kind)
 }
 KINDS = pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char"])
@@ -121,6 +121,6 @@ def test_only_subwords_make_new_words(kind: Kind) -> None:
 
 def test_a_script_without_spaces_makes_no_new_words() -> None:
     lines = ["\u732b\u304c\u5bdd\u308b", "\u72ac\u304c\u5bdd\u308b"] * 4
-    tokenizer = Tokenizer(train_tokenizer(lines, kind="unigram", vocab_size=12))
+    tokenizer = Tokenizer(train_tokenizer(lines, TokenizerPlan("unigram", 12)))
     assert len(tokenizer.encode(["\u732b\u72ac"])[0]) > 1
     assert new_words(tokenizer, "\u732b", "\u732b\u72ac") == []

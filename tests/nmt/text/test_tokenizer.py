@@ -24,7 +24,7 @@ from nmt.text.tokenizer import (
     load_tokenizers,
     tokenizer_files,
 )
-from nmt.text.tokenizer_training import BYTE_PIECES, train_tokenizer, with_pieces
+from nmt.text.tokenizer_training import BYTE_PIECES, TokenizerPlan, train_tokenizer, with_pieces
 from nmt.text.vocab import BOS, EOS, PAD, UNK
 
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")
@@ -33,7 +33,7 @@ LINES = ["the cat sat on the mat", "a dog ran to the cat", "le chat dort", "un c
 
 
 def trained(kind: Kind = "unigram", vocab_size: int = 24, symbols: tuple[str, ...] = ()) -> bytes:
-    return train_tokenizer(LINES, kind=kind, vocab_size=vocab_size, symbols=symbols)
+    return train_tokenizer(LINES, TokenizerPlan(kind, vocab_size, symbols=symbols))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,7 +77,7 @@ def test_split_gives_the_pieces_as_they_stand_in_the_text(kind: Kind) -> None:
 
 
 def test_words_that_look_like_special_pieces_are_text() -> None:
-    tokenizer = Tokenizer(train_tokenizer([*LINES, "a < b > / p"], kind="bpe", vocab_size=40))
+    tokenizer = Tokenizer(train_tokenizer([*LINES, "a < b > / p"], TokenizerPlan("bpe", 40)))
     ids = tokenizer.encode(["<s> the </s> <pad>"])
     assert min(ids[0]) > 3
     assert tokenizer.decode(ids) == ["<s> the </s> <pad>"]
@@ -107,7 +107,7 @@ def test_flat_ids_are_those_of_the_texts_end_to_end(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_byte_is_a_lone_one_where_it_stands_in_text_and_has_a_name(kind: Kind) -> None:
-    tokenizer = Tokenizer(train_tokenizer(LINES, kind=kind, vocab_size=284, byte_fallback=True))
+    tokenizer = Tokenizer(train_tokenizer(LINES, TokenizerPlan(kind, 284, byte_fallback=True)))
     [ids] = tokenizer.encode(["the é"])
     assert tokenizer.split("the é")[-3:] == ["\u2581", "\udcc3", "\udca9"]
     assert [tokenizer.surfaces[index] for index in ids] == tokenizer.split("the é")
@@ -285,7 +285,7 @@ def with_the_same_pieces(model: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_a_model_says_what_it_was_trained_as(kind: Kind) -> None:
-    assert Model(train_tokenizer(["a b c"] * 9, kind=kind, vocab_size=8)).kind == kind
+    assert Model(train_tokenizer(["a b c"] * 9, TokenizerPlan(kind, 8))).kind == kind
 
 
 def test_a_model_of_every_type_of_piece_is_read_and_written_again_but_for_the_place_of_its_size() -> None:

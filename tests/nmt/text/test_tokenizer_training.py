@@ -10,7 +10,13 @@ from sentencepiece import SentencePieceProcessor
 
 from nmt.errors import ConfigError, DataError
 from nmt.text.tokenizer import Kind, Tokenizer
-from nmt.text.tokenizer_training import VocabularyTooLargeError, make_byte_model, train_apart, train_tokenizer
+from nmt.text.tokenizer_training import (
+    TokenizerPlan,
+    VocabularyTooLargeError,
+    make_byte_model,
+    train_apart,
+    train_tokenizer,
+)
 
 KINDS: tuple[Kind, ...] = ("unigram", "bpe")
 EVERY_KIND: tuple[Kind, ...] = (*KINDS, "word", "char", "byte")
@@ -18,7 +24,7 @@ LINES = ["the cat sat on the mat", "a dog ran to the cat", "le chat dort", "un c
 
 
 def trained(kind: Kind = "unigram", vocab_size: int = 24, symbols: tuple[str, ...] = ()) -> bytes:
-    return train_tokenizer(LINES, kind=kind, vocab_size=vocab_size, symbols=symbols)
+    return train_tokenizer(LINES, TokenizerPlan(kind, vocab_size, symbols=symbols))
 
 
 def largest(kind: Kind) -> int:
@@ -30,9 +36,9 @@ def largest(kind: Kind) -> int:
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_two_processes_train_the_same_bytes(kind: Kind) -> None:
     code = (
-        "import sys; from nmt.text.tokenizer_training import train_tokenizer; "
+        "import sys; from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer; "
         "lines = sys.stdin.buffer.read().decode().split('\\n');"
-        f"sys.stdout.buffer.write(train_tokenizer(lines, kind='{kind}', vocab_size=24))"
+        f"sys.stdout.buffer.write(train_tokenizer(lines, TokenizerPlan('{kind}', 24)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], input="\n".join(LINES).encode(), capture_output=True, check=True
@@ -69,17 +75,17 @@ def test_a_vocabulary_too_small_names_the_smallest_possible(kind: Kind) -> None:
 @pytest.mark.parametrize("lines", [[], ["", ""]])
 def test_no_text_is_an_error(lines: list[str]) -> None:
     with pytest.raises(DataError, match="there is no text to train a tokenizer on"):
-        train_tokenizer(lines, kind="unigram", vocab_size=20)
+        train_tokenizer(lines, TokenizerPlan("unigram", 20))
 
 
 @pytest.mark.parametrize("odd", ["\0", "\u2585", "\u2581", "\t", "\u2028", "\r"])
 def test_a_line_with_an_odd_character_still_teaches_its_other_characters(odd: str) -> None:
-    tokenizer = Tokenizer(train_tokenizer([*LINES, f"xyz {odd} zyx"], kind="bpe", vocab_size=40))
+    tokenizer = Tokenizer(train_tokenizer([*LINES, f"xyz {odd} zyx"], TokenizerPlan("bpe", 40)))
     assert {"x", "y", "z"} <= set(tokenizer.pieces)
 
 
 def test_a_very_long_line_is_not_skipped() -> None:
-    tokenizer = Tokenizer(train_tokenizer([*LINES, "xyz " * 20_000], kind="bpe", vocab_size=40))
+    tokenizer = Tokenizer(train_tokenizer([*LINES, "xyz " * 20_000], TokenizerPlan("bpe", 40)))
     assert {"x", "y", "z"} <= set(tokenizer.pieces)
 
 
@@ -89,7 +95,7 @@ def test_an_interruption_while_lines_are_read_comes_through() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_tokenizer(lines(), kind="unigram", vocab_size=20)
+        train_tokenizer(lines(), TokenizerPlan("unigram", 20))
 
 
 @pytest.mark.parametrize(("kind", "most"), [("word", 4 + 16), ("char", 4 + 1 + 16)])
@@ -101,13 +107,13 @@ def test_words_and_characters_are_as_many_as_there_are_or_the_most_frequent(kind
 
 
 def test_the_mark_of_unknown_words_and_marks_of_spaces_are_no_words() -> None:
-    tokenizer = Tokenizer(train_tokenizer(["a <unk> a \u2581 b\u2581a <unk>"], kind="word", vocab_size=99))
+    tokenizer = Tokenizer(train_tokenizer(["a <unk> a \u2581 b\u2581a <unk>"], TokenizerPlan("word", 99)))
     assert tokenizer.pieces[4:] == ["\u2581a", "\u2581b"]
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_bytes_are_pieces_behind_the_symbols(kind: Kind) -> None:
-    model = train_tokenizer(LINES, kind=kind, vocab_size=285, byte_fallback=True, symbols=("<b>",))
+    model = train_tokenizer(LINES, TokenizerPlan(kind, 285, byte_fallback=True, symbols=("<b>",)))
     tokenizer = Tokenizer(model)
     assert tokenizer.pieces[4:6] == ["<b>", "<0x00>"]
     assert tokenizer.pieces[260] == "<0xFF>"
@@ -118,21 +124,21 @@ def test_a_vocabulary_too_small_for_bytes_names_the_smallest_possible() -> None:
     with pytest.raises(
         ConfigError, match=r"^tokenizer\.vocab_size = 100 is too small for tokenizer\.byte_fallback: 256 .*"
     ):
-        train_tokenizer(LINES, kind="char", vocab_size=100, byte_fallback=True, symbols=["<b>"])
+        train_tokenizer(LINES, TokenizerPlan("char", 100, byte_fallback=True, symbols=["<b>"]))
     with pytest.raises(ConfigError, match=r"4 special pieces, 1 symbols and a character are 262 pieces$"):
-        train_tokenizer(LINES, kind="char", vocab_size=261, byte_fallback=True, symbols=["<b>"])
-    model = train_tokenizer(LINES, kind="char", vocab_size=262, byte_fallback=True, symbols=["<b>"])
+        train_tokenizer(LINES, TokenizerPlan("char", 261, byte_fallback=True, symbols=["<b>"]))
+    model = train_tokenizer(LINES, TokenizerPlan("char", 262, byte_fallback=True, symbols=["<b>"]))
     assert Tokenizer(model).pieces[260:] == ["<0xFF>", "\u2581"]
 
 
 def test_bytes_need_no_text() -> None:
-    assert len(Tokenizer(train_tokenizer([], kind="byte", vocab_size=16))) == 260
+    assert len(Tokenizer(train_tokenizer([], TokenizerPlan("byte", 16)))) == 260
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char", "byte"])
 def test_symbols_are_never_cut_and_never_merged(kind: Kind) -> None:
     lines = [f"<news> {line}<b>" for line in LINES]
-    tokenizer = Tokenizer(train_tokenizer(lines, kind=kind, vocab_size=26, symbols=["<news>", "<b>"]))
+    tokenizer = Tokenizer(train_tokenizer(lines, TokenizerPlan(kind, 26, symbols=["<news>", "<b>"])))
     assert tokenizer.pieces[4:6] == ["<news>", "<b>"]
     assert tokenizer.symbols == {"<news>", "<b>"}
     for text in ("<news> the cat<b>", "a<news>b", "<news><b> ", "<new>"):
@@ -145,19 +151,19 @@ AWKWARD = ["the dog runs", "", "the cat sleeps\r", "a\u2028b", "the dog sleeps"]
 
 
 def test_a_tokenizer_that_is_trained_apart_is_the_same(tmp_path: Path) -> None:
-    apart = train_apart(AWKWARD, tmp_path / "sample", kind="bpe", vocab_size=40, symbols=("<a>",))
-    assert apart == train_tokenizer(AWKWARD, kind="bpe", vocab_size=40, symbols=("<a>",))
+    apart = train_apart(AWKWARD, TokenizerPlan("bpe", 40, symbols=("<a>",)), tmp_path / "sample")
+    assert apart == train_tokenizer(AWKWARD, TokenizerPlan("bpe", 40, symbols=("<a>",)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_come_through(tmp_path: Path) -> None:
     with pytest.raises(VocabularyTooLargeError) as caught:
-        train_apart(AWKWARD, tmp_path / "sample", kind="unigram", vocab_size=4000)
+        train_apart(AWKWARD, TokenizerPlan("unigram", 4000), tmp_path / "sample")
     assert caught.value.asked == 4000 > caught.value.largest
     with pytest.raises(ConfigError, match="is too small for this corpus"):
-        train_apart(AWKWARD, tmp_path / "sample", kind="bpe", vocab_size=16)
+        train_apart(AWKWARD, TokenizerPlan("bpe", 16), tmp_path / "sample")
     with pytest.raises(DataError, match="there is no text to train a tokenizer on"):
-        train_apart([], tmp_path / "sample", kind="bpe", vocab_size=16)
+        train_apart([], TokenizerPlan("bpe", 16), tmp_path / "sample")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,21 +206,21 @@ def test_bytes_that_are_no_character_are_decoded_with_a_mark() -> None:
 
 def test_words_below_the_frequency_have_no_piece_and_the_most_frequent_comes_first() -> None:
     lines = ["the cat", "the dog", "the cat", "a bird"]
-    model = train_tokenizer(lines, kind="word", vocab_size=99, min_frequency=2)
+    model = train_tokenizer(lines, TokenizerPlan("word", 99, min_frequency=2))
     assert Tokenizer(model).pieces[4:] == ["\u2581the", "\u2581cat"]
-    model = train_tokenizer(lines, kind="word", vocab_size=99, min_frequency=4)
+    model = train_tokenizer(lines, TokenizerPlan("word", 99, min_frequency=4))
     assert Tokenizer(model).pieces[4:] == []
 
 
 def test_characters_below_the_frequency_have_no_piece_but_the_mark_of_a_space_has() -> None:
-    model = train_tokenizer(["aab", "acb", "d"], kind="char", vocab_size=99, min_frequency=2)
+    model = train_tokenizer(["aab", "acb", "d"], TokenizerPlan("char", 99, min_frequency=2))
     assert Tokenizer(model).pieces[4:] == ["a", "\u2581", "b"]
-    model = train_tokenizer(["aab", "acb"], kind="char", vocab_size=99, min_frequency=3, symbols=["<b>"])
+    model = train_tokenizer(["aab", "acb"], TokenizerPlan("char", 99, min_frequency=3, symbols=["<b>"]))
     assert Tokenizer(model).pieces[4:] == ["<b>", "a", "\u2581"]
 
 
 def test_a_frequency_leaves_the_pieces_of_bytes() -> None:
-    model = train_tokenizer(["aab", "acb"], kind="char", vocab_size=999, min_frequency=3, byte_fallback=True)
+    model = train_tokenizer(["aab", "acb"], TokenizerPlan("char", 999, min_frequency=3, byte_fallback=True))
     tokenizer = Tokenizer(model)
     assert tokenizer.pieces[4 + 256 :] == ["a", "\u2581"]
     assert tokenizer.encode(["ab"]) == [[261, 260, 4 + ord("b")]]
@@ -224,7 +230,7 @@ def test_a_frequency_leaves_the_pieces_of_bytes() -> None:
 def test_symbols_are_words_of_the_vocabulary_however_rare(min_frequency: int) -> None:
     lines = ["the cat", "the cat", "<b> the dog"]
     options = {"kind": "word", "min_frequency": min_frequency, "symbols": ["<news>", "<b>"]}
-    tokenizer = Tokenizer(train_tokenizer(lines, vocab_size=8, **options))  # type: ignore[arg-type]
+    tokenizer = Tokenizer(train_tokenizer(lines, TokenizerPlan(vocab_size=8, **options)))  # type: ignore[arg-type]
     assert tokenizer.pieces[4:] == ["\u2581<news>", "\u2581<b>", "\u2581the", "\u2581cat"]
     assert tokenizer.encode(["<news> the<b>"]) == [[4, 1]]
     assert {"<news>", "<b>", "the"} <= tokenizer.symbols

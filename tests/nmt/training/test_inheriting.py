@@ -15,7 +15,7 @@ from nmt.models.seq2seq import Seq2Seq
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData, PreparedText
 from nmt.text.tokenizer import Tokenizer, Tokenizers
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.text.vocab import EOS
 from nmt.training.checkpoint import list_checkpoints
 from nmt.training.distributed import Place, Ranks
@@ -247,7 +247,8 @@ def test_a_language_model_validates_about_once_an_epoch_of_its_segments(
 
 
 def test_with_other_pieces_the_rate_is_the_parents(toy_data: PreparedData, toy_model: Path, tmp_path: Path) -> None:
-    overrides, other = [f"training.parent={toy_model}"], Tokenizer(train_tokenizer(["a b"], kind="char", vocab_size=16))
+    overrides = [f"training.parent={toy_model}"]
+    other = Tokenizer(train_tokenizer(["a b"], TokenizerPlan("char", 16)))
     rates = [
         resolve_settings(
             toy_data.settings, tmp_path, recipe=None, overrides=overrides, tokenizers=tokenizers

@@ -15,7 +15,7 @@ from nmt.prepared import PreparedData
 from nmt.text.noises import NOISES
 from nmt.text.sequences import FlatSequences
 from nmt.text.tokenizer import Tokenizer, Tokenizers
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.text.vocab import UNK
 from nmt.training.feeding import TrainingPairs
 from nmt.training.noising import Noiser, make_noiser
@@ -34,7 +34,7 @@ KINDS: tuple[Kind, ...] = ("unigram", "bpe", "char", "byte")
 
 @cache
 def tokenizers(kind: Kind) -> Tokenizers:
-    model = train_tokenizer([*LINES, *map(str.upper, LINES)] * 3, kind=kind, vocab_size=80, symbols=["[NUM]", "<news>"])
+    model = train_tokenizer([*LINES, *map(str.upper, LINES)] * 3, TokenizerPlan(kind, 80, symbols=["[NUM]", "<news>"]))
     joint = Tokenizer(model)
     return Tokenizers(joint, joint)
 
@@ -181,6 +181,6 @@ def test_the_settings_make_the_noise(toy_data: PreparedData) -> None:
     made = make_noiser(toy_data, settings)
     pairs = len(toy_data.train_src)
     assert (made.shares, made.kinds, made.tags, made.masked) == (((pairs, 0.5),), ("lower",), (), ())
-    words = Tokenizer(train_tokenizer(LINES, kind="word", vocab_size=99))
+    words = Tokenizer(train_tokenizer(LINES, TokenizerPlan("word", 99)))
     with pytest.raises(ConfigError, match=r"^training\.noise spells words in other ways: .* is of the kind word$"):
         make_noiser(replace(toy_data, tokenizers=Tokenizers(words, words)), settings)

@@ -15,7 +15,7 @@ from nmt.errors import ConfigError
 from nmt.prepared import PreparedData
 from nmt.text.sequences import FlatSequences
 from nmt.text.tokenizer import Tokenizer, Tokenizers
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.text.vocab import UNK
 from nmt.training.resampling import Resampler, make_resampler, make_resamplers
 
@@ -33,7 +33,7 @@ UNKNOWN = "猫"
 
 @cache
 def model(kind: Kind) -> bytes:
-    return train_tokenizer(LINES, kind=kind, vocab_size=25 if kind == "unigram" else 40, symbols=["[NUM]"])
+    return train_tokenizer(LINES, TokenizerPlan(kind, 25 if kind == "unigram" else 40, symbols=["[NUM]"]))
 
 
 @cache
@@ -211,7 +211,7 @@ def test_both_sides_of_a_joint_vocabulary_draw_apart(toy_data: PreparedData) -> 
 
 def test_separate_vocabularies_have_separate_samplers(toy_data: PreparedData) -> None:
     lines = [line.replace("[NUM] ", "") for line in LINES]
-    tokenizers = Tokenizers(toy_data.tokenizers.src, Tokenizer(train_tokenizer(lines, kind="unigram", vocab_size=23)))
+    tokenizers = Tokenizers(toy_data.tokenizers.src, Tokenizer(train_tokenizer(lines, TokenizerPlan("unigram", 23))))
     src, tgt = make_resamplers(tokenizers, alpha=0.2, max_pieces=100)
     assert src.cutter is not tgt.cutter
     assert (src.stream, tgt.stream) == (0, 1)
@@ -234,7 +234,7 @@ def test_the_kind_and_the_symbols_are_those_of_the_tokenizers(toy_data: Prepared
 
 @pytest.mark.parametrize("kind", ["word", "char", "byte"])
 def test_what_is_no_subword_cannot_be_cut_anew(kind: Literal["word", "char", "byte"]) -> None:
-    words = Tokenizer(train_tokenizer(LINES, kind=kind, vocab_size=99))
+    words = Tokenizer(train_tokenizer(LINES, TokenizerPlan(kind, 99)))
     with pytest.raises(ConfigError, match=rf"it needs tokenizers of the kind unigram or bpe, but one .* kind {kind}$"):
         make_resampler(words, alpha=0.1, max_pieces=10)
 
@@ -242,7 +242,7 @@ def test_what_is_no_subword_cannot_be_cut_anew(kind: Literal["word", "char", "by
 @pytest.mark.parametrize("kind", KINDS)
 def test_bytes_stay_where_they_are_while_their_row_is_cut_anew(kind: Kind) -> None:
     sizes = {"unigram": 25 + 256, "bpe": 40 + 256}
-    model = train_tokenizer(LINES, kind=kind, vocab_size=sizes[kind], symbols=["[NUM]"], byte_fallback=True)
+    model = train_tokenizer(LINES, TokenizerPlan(kind, sizes[kind], symbols=["[NUM]"], byte_fallback=True))
     tokenizer, line = Tokenizer(model), f"the {UNKNOWN} sat on {UNKNOWN}the mats [NUM] times"
     [ids] = tokenizer.encode([line])
     of_byte = set(range(5, 5 + 256))

@@ -6,7 +6,7 @@ from nmt.config import Settings, load_settings, to_toml
 from nmt.config.choices import CorpusSize
 from nmt.errors import ConfigError
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, Tokenizers
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.training.checkpoint import FOLDER
 from nmt.training.resolve import resolve_settings
 
@@ -146,7 +146,7 @@ def test_a_run_cannot_change_its_data_and_hears_what_to_do(tmp_path: Path, new: 
 
 def test_a_run_that_is_to_go_on_with_another_tokenizer_is_told_that_it_is_another(tmp_path: Path) -> None:
     begin_run(tmp_path, PREPARED)
-    own, other = (train_tokenizer([text], kind="char", vocab_size=16) for text in ("a b c", "a d"))
+    own, other = (train_tokenizer([text], TokenizerPlan("char", 16)) for text in ("a b c", "a d"))
     (tmp_path / JOINT_MODEL).write_bytes(own)
     ours, theirs = (Tokenizers(one, one) for one in (Tokenizer(own), Tokenizer(other)))
     resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[], tokenizers=ours)

@@ -13,7 +13,7 @@ from nmt.config import Settings, load_settings
 from nmt.models.build import build_model
 from nmt.models.devices import for_inference
 from nmt.text.tokenizer import Tokenizer, Tokenizers
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.text.vocab import PAD
 from nmt.translate import Options, Translator
 from nmt.translate.options import DEFAULT
@@ -86,7 +86,7 @@ def toy(toy_model: Path) -> Translator:
 
 @pytest.fixture(scope="session")
 def tokenizer_bytes() -> bytes:
-    return train_tokenizer(TEXT, kind="unigram", vocab_size=46, symbols=["[NUM]", "[URL]"])
+    return train_tokenizer(TEXT, TokenizerPlan("unigram", 46, symbols=["[NUM]", "[URL]"]))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from nmt.models.build import build_model
 from nmt.models.devices import choose_search_precision, for_inference
 from nmt.search.sampling import Sampling
 from nmt.text.tokenizer import Tokenizer, Tokenizers, tokenizer_files
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.translate import Options, Translator
 from nmt.translate.translator import Precision
 
@@ -124,7 +124,7 @@ def test_lines_of_any_content_in_batches_of_any_size_are_each_translated_as_if_a
 
 
 def test_line_ends_never_get_into_a_translation(echo: Translator) -> None:
-    tokenizer = Tokenizer(train_tokenizer([*TEXT, "A\rB\rC"], kind="unigram", vocab_size=50))
+    tokenizer = Tokenizer(train_tokenizer([*TEXT, "A\rB\rC"], TokenizerPlan("unigram", 50)))
     speaker = replace(echo, model=replace(echo.model, vocab_size=50), tokenizers=Tokenizers(tokenizer, tokenizer))  # type: ignore[type-var]
     assert tokenizer.decode(tokenizer.encode(["A\rB"])) == ["A\rB"]
     assert best_texts(speaker, ["A\rB"]) == ["A B"]

@@ -10,7 +10,7 @@ from nmt.io.lines import normalise
 from nmt.markup.spans import compile_pattern
 from nmt.search.forbidden import ForbiddenWords
 from nmt.text.tokenizer import Kind, Tokenizer, Tokenizers
-from nmt.text.tokenizer_training import train_tokenizer
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 from nmt.text.vocab import EOS, UNK
 from nmt.translate import Options, Translator
 from nmt.translate.options import Terminology
@@ -31,7 +31,7 @@ def test_words_are_spelled_as_text_is(tokenizers: Tokenizers) -> None:
 
 def test_letters_and_digits_without_a_space_before_them_continue_a_word() -> None:
     text = ["a dog runs , a cat - 77 [NUM] e\u0301 東京 ねこ ที่"] * 3
-    tokenizer = Tokenizer(train_tokenizer(text, kind="bpe", vocab_size=56, symbols=["[NUM]"]))
+    tokenizer = Tokenizer(train_tokenizer(text, TokenizerPlan("bpe", 56, symbols=["[NUM]"])))
     found = {tokenizer.pieces[index] for index in continuing(tokenizer)}
     assert {"d", "og", "7", "\u0301", "\u0e48"} <= found
     assert not found & {"<s>", "[NUM]", "▁", "▁d", ",", "-", "東", "ね"}
@@ -40,7 +40,7 @@ def test_letters_and_digits_without_a_space_before_them_continue_a_word() -> Non
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "byte", "word"])
 def test_no_space_is_required_before_words_of_scripts_without_spaces(kind: Kind) -> None:
     text = ["他卖苹果", "苹果很好", "我吃苹果", "我吃 苹果", "a fig"] * 9
-    tokenizer = Tokenizer(train_tokenizer(text, kind=kind, vocab_size=20 if kind in ("bpe", "unigram") else 500))
+    tokenizer = Tokenizer(train_tokenizer(text, TokenizerPlan(kind, 20 if kind in ("bpe", "unigram") else 500)))
     fruit, fig = spell_within(tokenizer, ["苹果", "fig"], normalise)
     assert tokenizer.decode([(*tokenizer.encode(["我吃"])[0], *fruit)]) == [
         "我吃 苹果" if kind == "word" else "我吃苹果"
@@ -50,7 +50,7 @@ def test_no_space_is_required_before_words_of_scripts_without_spaces(kind: Kind)
 
 def test_pieces_that_open_a_text_are_the_same_without_their_mark() -> None:
     text = ["苹果很好", "他卖苹果", "苹果很贵", "a fig", "fig a"] * 9
-    tokenizer = Tokenizer(train_tokenizer(text, kind="bpe", vocab_size=26))
+    tokenizer = Tokenizer(train_tokenizer(text, TokenizerPlan("bpe", 26)))
     pieces = tokenizer.pieces
     assert {(pieces[opened], pieces[index]) for opened, index in opening(tokenizer).items()} == {
         ("▁他", "他"),
@@ -139,17 +139,17 @@ def test_a_tag_has_to_be_a_symbol_of_the_source(echo: Translator) -> None:
     assert found.text == "[NUM] a dog"
     with pytest.raises(ConfigError, match=r"^the model knows no tag <news>$"):
         echo.translate(["a dog"], Options(tag="<news>"))
-    bytewise = Tokenizer(train_tokenizer([], kind="byte", vocab_size=16, symbols=["<web>", "<law>", "[NUM]"]))
+    bytewise = Tokenizer(train_tokenizer([], TokenizerPlan("byte", 16, symbols=["<web>", "<law>", "[NUM]"])))
     with pytest.raises(ConfigError, match=r"^the model knows no tag <news>; it has <law>, <web>$"):
         check_tag(bytewise, "<news>")
     check_tag(bytewise, "<web>")
-    words = Tokenizer(train_tokenizer(["a dog"], kind="word", vocab_size=16, symbols=["<web>"]))
+    words = Tokenizer(train_tokenizer(["a dog"], TokenizerPlan("word", 16, symbols=["<web>"])))
     check_tag(words, "<web>")
     with pytest.raises(ConfigError, match=r"^the model knows no tag <news>$"):
         check_tag(words, "<news>")
 
 
-BYTEWISE = Tokenizer(train_tokenizer([], kind="byte", vocab_size=16, symbols=["<web>"]))
+BYTEWISE = Tokenizer(train_tokenizer([], TokenizerPlan("byte", 16, symbols=["<web>"])))
 
 
 def test_bytes_are_translated_aligned_and_shown(echo_with: EchoWith) -> None:
