@@ -6,15 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import typer
 
-from nmt_cli.terminal import say
+from nmt_cli.terminal import on_signals, say
 
 if TYPE_CHECKING:
     from nmt.graph.order import StageNode
@@ -48,7 +48,7 @@ class SideBySide:
         from nmt.graph.records import look
 
         waiting, done, failure = list(nodes), set[str](), 0
-        with self._passing_signals_on():
+        with on_signals(self._stop):
             while True:
                 ready = [node for node in waiting if all(need.name in done for need in node.needs)]
                 if ready and self._free and not (self._is_stopped or failure):
@@ -111,21 +111,11 @@ class SideBySide:
         self._free[place] = cores
         return name, code
 
-    @contextmanager
-    def _passing_signals_on(self) -> Iterator[None]:
-        def stop(number: int, frame: FrameType | None) -> None:
-            self._is_stopped = True
-            for process, _, _ in list(self._running.values()):
-                process.terminate()
-
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, stop) for number in heard}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Pass a signal on to all stages."""
+        self._is_stopped = True
+        for process, _, _ in list(self._running.values()):
+            process.terminate()
 
 
 def command_of(arguments: Sequence[str], name: str) -> list[str]:

@@ -3,7 +3,6 @@
 import json
 import math
 import shlex
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from nmt.errors import clock, counted
-from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, loading, progress, results, say, status
+from nmt_cli.terminal import INTERRUPTED, RecipeOption, SetOption, loading, on_signals, progress, results, say, status
 from nmt_cli.whats_next import say_lexicon, say_what_is_next
 
 if TYPE_CHECKING:
@@ -284,14 +283,8 @@ def stopping_on_signals(on_message: Callable[[str], None], *, echo: float = 0.0)
             stop.set()
             on_message("stopping after this step; once more stops at once")
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # `nohup` ignores SIGHUP
-    before = {number: signal.signal(number, handle) for number in heard}
-    try:
+    with on_signals(handle):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _scores(found: "Scores") -> str:
