@@ -27,26 +27,8 @@ _SAME: Final = str.maketrans("，、،；؛：。｡۔।！？؟", ",,,;;:....!
 _UNLIKE: Final = 0.1
 """Clauses whose places differ by more than this share of their texts are no translations of each other."""
 _EMOJI: Final = (
-    "😀",
-    "😂",
-    "😊",
-    "😉",
-    "😍",
-    "😢",
-    "😡",
-    "😱",
-    "🤔",
-    "👍",
-    "👎",
-    "🙏",
-    "👏",
-    "💪",
-    "🎉",
-    "❤️",
-    "🔥",
-    "✨",
-    "✅",
-    "🙈",
+    *("😀", "😂", "😊", "😉", "😍", "😢", "😡", "😱", "🤔", "👍"),
+    *("👎", "🙏", "👏", "💪", "🎉", "❤️", "🔥", "✨", "✅", "🙈"),
 )
 _WITH_NUMBER: Final = ("{number}. {text}", "{number}) {text}", "{text} ({number})", "{text} {number}")
 _KEYBOARDS: Final = (
@@ -62,18 +44,6 @@ _NEIGHBOURS: Final = {
 _LETTERS_A_TYPO, _SPACES_A_SLIP = 30, 8
 _DROPPED, _REACH = 0.1, 3
 """Share of the words that are left out, and how many places the others may move."""
-
-
-def _upper(src: str, tgt: str, rng: Random) -> Texts:
-    return src.upper(), tgt
-
-
-def _title(src: str, tgt: str, rng: Random) -> Texts:
-    return " ".join([word[:1].title() + word[1:] for word in src.split(" ")]), tgt
-
-
-def _lower(src: str, tgt: str, rng: Random) -> Texts:
-    return src.lower(), tgt
 
 
 def _ending(src: str, tgt: str, rng: Random) -> Texts:
@@ -141,9 +111,9 @@ def _spaces(src: str, tgt: str, rng: Random) -> Texts:
 OF_SOURCE: Final[dict[str, Noise]] = {
     "typos": _typos,
     "spaces": _spaces,
-    "lower": _lower,
-    "upper": _upper,
-    "title": _title,
+    "lower": lambda src, tgt, rng: (src.lower(), tgt),
+    "upper": lambda src, tgt, rng: (src.upper(), tgt),
+    "title": lambda src, tgt, rng: (" ".join([word[:1].title() + word[1:] for word in src.split(" ")]), tgt),
 }
 """What is done to the source alone."""
 NOISES: Final[dict[str, Noise]] = {
