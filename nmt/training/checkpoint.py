@@ -8,6 +8,7 @@ known, and the one before it serves.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -51,27 +52,18 @@ def checkpoint_step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
 
 
+@dataclass
 class Checkpoints:
     """Writes and reads the checkpoints of one run; the newest `keep` stay."""
 
-    def __init__(
-        self,
-        model_dir: Path,
-        model: nn.Module,
-        optimizer: Optimizer,
-        *,
-        average: MovingAverage | None,
-        keep: int,
-        carry: Carry | None = None,
-        scale: LossScale | None = None,
-    ) -> None:
-        self.model_dir = model_dir
-        self.model = model
-        self.optimizer = optimizer
-        self.average = average
-        self.keep = keep
-        self.carry = carry
-        self.scale = scale
+    model_dir: Path
+    model: nn.Module
+    optimizer: Optimizer
+    _: KW_ONLY
+    average: MovingAverage | None
+    keep: int
+    carry: Carry | None = None
+    scale: LossScale | None = None
 
     def writer(self, state: TrainingState, carried: Mapping[str, Tensor] = _NOTHING) -> Callable[[], None]:
         """Copy the state, and return what writes it as a checkpoint, then removes the oldest; a kill at any instant
