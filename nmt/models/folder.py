@@ -49,6 +49,11 @@ class Vocabularies:
     tgt: Size
     joint: bool
 
+    @classmethod
+    def of(cls, tokenizers: Tokenizers) -> "Vocabularies":
+        """Return the sizes for the pieces of tokenizers."""
+        return cls(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
+
 
 class _Card(BaseModel):
     """The contents of model.json."""

@@ -66,7 +66,7 @@ def average_run(
     if (model_dir / CARD).exists():
         check_hashes(model_dir, [path.name for path in tokenizer_files(model_dir)])
     settings, tokenizers = read_settings(model_dir), load_tokenizers(model_dir)
-    sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
+    sizes = Vocabularies.of(tokenizers)
     if data is not None:
         _refuse_other_data(data, model_dir, settings)
     refuse_more_than_is_there(_newest(model_dir, last)[-1], settings, sizes)

@@ -84,7 +84,7 @@ class Enlarged:
             sides = {"src": _Grown.of(tokenizers.src, src, symbols), "tgt": _Grown.of(tokenizers.tgt, tgt, symbols)}
             new = {side: grown.pieces for side, grown in sides.items()}
         grown = Tokenizers(sides["src"].now, sides["tgt"].now)
-        sizes = _sizes(grown)
+        sizes = Vocabularies.of(grown)
         with Undrawn():
             larger = build_either(settings.model, sizes, seed=0)
         tensors = model_tensors(model)
@@ -100,7 +100,7 @@ class Enlarged:
     def write(self, folder: Path, summary: Mapping[str, object], *, parent: Path) -> None:
         """Write a new model folder; its card says what a summary does, and what the model came from."""
         card = {**summary, "parameters": count_parameters(self.model), "parents": lineage(parent)}
-        sizes, files = _sizes(self.tokenizers), self.tokenizers.files
+        sizes, files = Vocabularies.of(self.tokenizers), self.tokenizers.files
         with building(folder) as built:
             written = ModelFolder(built, settings=self.settings, vocabularies=sizes, tokenizers=files)
             written.create()
@@ -148,7 +148,3 @@ def find_wanting(
         lines = chain.from_iterable(read_lines(path, on_bad_utf8) for path in texts)
         found[side] = wanting(tokenizer, lines, min_count=min_count, limit=limit)
     return found
-
-
-def _sizes(tokenizers: Tokenizers) -> Vocabularies:
-    return Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)

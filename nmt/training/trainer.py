@@ -168,7 +168,7 @@ class _Run:
             else LanguageTask(self.data, self.settings, place)
         )
         tokenizers = self.task.tokenizers
-        sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
+        sizes = Vocabularies.of(tokenizers)
         if checkpoints:  # whoever made the folder chose its settings
             largest = max(checkpoints, key=lambda path: path.stat().st_size if path.is_file() else 0)
             refuse_more_than_is_there(largest, self.settings, sizes)
