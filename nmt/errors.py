@@ -29,6 +29,9 @@ class TrainingError(NmtError):
     """A training run that cannot go on; the last good checkpoint is kept."""
 
 
+NOT_FINITE: Final = "the model gives scores that are not finite numbers; its weights cannot be used"
+
+
 class NmtWarning(UserWarning):
     """What a user should know though the work goes on; the message is one line, which `nmt` writes to stderr."""
 

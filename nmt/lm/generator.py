@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nmt.config import Settings
-from nmt.errors import ConfigError, ModelError, counted
+from nmt.errors import NOT_FINITE, ConfigError, ModelError, counted
 from nmt.io.lines import normaliser
 from nmt.models.devices import choose_device, choose_precision, for_gpu, prepare_for_search
 from nmt.models.folder import load_language_model, load_own_tokenizers
@@ -147,7 +147,7 @@ class Generator:
             for row, pieces in zip(rows, drawing.written[:wanted].tolist(), strict=True):
                 row += pieces
                 if _NO_PIECE in pieces:
-                    raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+                    raise ModelError(NOT_FINITE)
             if all(row[-1] == EOS for row in rows):
                 break
         else:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import Settings
-from nmt.errors import ModelError
+from nmt.errors import NOT_FINITE, ModelError
 from nmt.io.arriving import LineSource
 from nmt.io.lines import normaliser
 from nmt.models.devices import (
@@ -79,7 +79,7 @@ def _fetched(log_probs: Sequence[Tensor]) -> Tensor:
     """Put what was read end to end on the CPU; a ModelError if not all of it are finite numbers."""
     found = torch.cat(tuple(log_probs)).cpu() if log_probs else torch.zeros(0)
     if not bool(found.isfinite().all()):
-        raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+        raise ModelError(NOT_FINITE)
     return found
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nmt.batching import SourceBatch, source_batch
 from nmt.config import SearchSettings
-from nmt.errors import ModelError
+from nmt.errors import NOT_FINITE, ModelError
 from nmt.models.recording import Recorder
 from nmt.models.tensors import padded, sent
 from nmt.search.beam import Beams
@@ -300,7 +300,7 @@ class Engine(Generic[Memory, State]):
         ended = []
         for row, hypotheses in zip(rows, found, strict=True):
             if not (hypotheses and math.isfinite(hypotheses[0].score)):
-                raise ModelError("the model gives scores that are not finite numbers; its weights cannot be used")
+                raise ModelError(NOT_FINITE)
             length = live.sizes[row] - 1
             ended.append((live.numbers[row], [self._readable(hypothesis, length) for hypothesis in hypotheses]))
         return ended
