@@ -174,7 +174,8 @@ class NeighbourModel:
     def _store(self, found: Sequence[Sequence[Neighbour]]) -> Datastore:
         """Put what was read of the neighbours of each sentence side by side."""
         read = self._read(list(dict.fromkeys(chain.from_iterable(found))))
-        keys = [torch.cat([read[one] for one in some]) if some else self._nothing() for some in found]
+        none = torch.zeros(0, self._model.decoder.sizes.features, device=self.device)
+        keys = [torch.cat([none, *(read[one] for one in some)]) for some in found]
         values = [
             torch.tensor([piece for one in some for piece in (*one.tgt, EOS)], dtype=torch.int64) for some in found
         ]
@@ -202,6 +203,3 @@ class NeighbourModel:
             keys = torch.cat(steps, dim=1)  # [N, T, F]
             read |= {pair: keys[row, : len(pair.tgt) + 1] for row, pair in enumerate(some)}
         return read
-
-    def _nothing(self) -> Tensor:
-        return torch.zeros(0, self._model.decoder.sizes.features, device=self.device)

@@ -102,7 +102,8 @@ def resolve_settings(
         settings = load_settings(recipe, overrides, base=suited)
         reasons = _reasons(parent, suited, settings)
     elif not begun and not recipe and corpus and settings.model.kind == prepared.model.kind == "translation":
-        settings, chosen = choose_settings(corpus, settings, on_gpu=_will_use_gpu(settings))
+        on_gpu = settings.training.device != "cpu" and torch.cuda.is_available()
+        settings, chosen = choose_settings(corpus, settings, on_gpu=on_gpu)
         reasons = [f"chosen for {counted(corpus.pairs, 'pair')}, as there is no recipe; --set wins:", *chosen]
     if begun:
         settings = _with_beginnings_of(begun, settings)
@@ -186,10 +187,6 @@ def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str
         for name, why in _REASONS.items()
         if name in changes
     ]
-
-
-def _will_use_gpu(settings: Settings) -> bool:
-    return settings.training.device != "cpu" and torch.cuda.is_available()
 
 
 def _data_of(settings: Settings) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nmt.batching import Batch, cut_batches, source_batch, target_batch
+from nmt.batching import Batch, cut_batches
 from nmt.config import Settings
 from nmt.errors import ConfigError, counted
 from nmt.models.build import build_model
@@ -207,6 +207,7 @@ class Validator:
     def loss(self, model: Seq2Seq, stop: StopRequest) -> float | None:
         """Return the cross-entropy in nats a piece; None if asked to stop."""
         src, tgt, directions = self.pairs.src, self.pairs.tgt, self.settings.model
+        pairs = TrainingPairs(src, tgt, directions.reverse_source, right_to_left=directions.right_to_left)
         order = np.lexsort((src.lengths, tgt.lengths))
         on_gpu = model.device.type == "cuda"
         tokens = _BATCH_TOKENS_ON_GPU if on_gpu else _BATCH_TOKENS
@@ -215,9 +216,7 @@ class Validator:
         for rows in np.split(order, bounds[1:-1]):
             if stop.is_set():
                 return None
-            sources = source_batch(src, rows, reverse_source=directions.reverse_source)
-            batch = Batch(sources, target_batch(tgt, rows, right_to_left=directions.right_to_left))
-            batch = batch.pinned().to(model.device) if on_gpu else batch
+            batch = pairs.batch(rows).pinned().to(model.device) if on_gpu else pairs.batch(rows)
             with autocast(model.device, self.precision):
                 features, gold = piece_features(model, batch)
                 total += linear_cross_entropy(features, gold, model.output, label_smoothing=0.0)
