@@ -4,7 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, Generic
@@ -19,10 +19,10 @@ from nmt.errors import DataError, NmtError
 from nmt.io.files import sha256
 from nmt.io.limits import usable_cores
 from nmt.io.work import MADE, forget, locked, put_in_place, recover, shared
-from nmt.prepare.blocks import REJECTIONS, BlockResult, Encoded, Fresh, Sifted, Trained
+from nmt.prepare.blocks import REJECTIONS, BlockResult, Encoded, Trained
 from nmt.prepare.inputs import Corpus, Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind
-from nmt.prepare.stages import BLOCK_READ, OnProgress, StageProgress, Stages, by_column, encode
+from nmt.prepare.stages import BLOCK_READ, Accepted, OnProgress, StageProgress, Stages, by_column, encode
 from nmt.prepare.tokenizing import describe_choice, require_joint, resolve_tokenizer, vocabulary_size
 from nmt.prepared.arrow import Ids, write_train, write_valid
 from nmt.prepared.manifest import (
@@ -74,13 +74,10 @@ class Assembly(Generic[R]):
     """The last stage: what the others have left, block by block, becomes the files of a data folder."""
 
     kind: RecordKind[R]
-    corpora: Sequence[Corpus[R]]
-    sifted: Sequence[Sifted]
+    accepted: Accepted[R]
     encoded: Sequence[Encoded]
     """The same blocks."""
     valid: Sequence[ValidationRecords[R]]
-    heldout: int
-    """How many training records became validation records."""
     tokenizers: Mapping[str, Tokenizer]
     """By the columns."""
     vocab_size: int
@@ -96,7 +93,7 @@ class Assembly(Generic[R]):
             shutil.copyfile(path, folder / path.name)
         on_progress(StageProgress("writing", 0, sum(block.kept for block in self.encoded)))
         statistics = Statistics.empty(list(self.tokenizers))
-        for block in chain(self.sifted, self.encoded):
+        for block in chain(self.accepted.blocks, self.encoded):
             statistics.merge(block.statistics())
         valid = self._write_valid(folder / VALID, statistics)
         train = {name: PieceCounts(tokenizer) for name, tokenizer in self.tokenizers.items()}
@@ -153,15 +150,17 @@ class Assembly(Generic[R]):
             on_progress(StageProgress("writing", done, total))
 
     def _count_all(self, train: Mapping[str, PieceCounts], valid: Mapping[str, PieceCounts]) -> Counts | TextCounts:
-        corpora = self._weighed([self._count_corpus(number, corpus) for number, corpus in enumerate(self.corpora)])
+        corpora = self._weighed(
+            [self._count_corpus(number, corpus) for number, corpus in enumerate(self.accepted.corpora)]
+        )
         overlap: dict[str, Counter[str]] = {}
         for block in self.encoded:
             for name, sides in block.overlap.items():
                 overlap.setdefault(name, Counter()).update(sides)
         tally = Tally(
             read=sum(corpus.read for corpus in corpora),
-            rejected=count_rejected(self.kind, [*self.sifted, *self.encoded]),
-            heldout=self.heldout,
+            rejected=count_rejected(self.kind, [*self.accepted.blocks, *self.encoded]),
+            heldout=len(self.accepted.heldout),
             train=sum(corpus.train for corpus in corpora),
             valid=sum(len(one.records) for one in self.valid),
             valid_dropped=sum(one.dropped for one in self.valid),
@@ -184,7 +183,7 @@ class Assembly(Generic[R]):
     def _weighed(self, counts: Sequence[CorpusCount]) -> tuple[CorpusCount, ...]:
         """Give what is replayed the weights by which it has its share of an epoch."""
         pairs = {False: 0.0, True: 0.0}
-        for corpus, count in zip(self.corpora, counts, strict=True):
+        for corpus, count in zip(self.accepted.corpora, counts, strict=True):
             pairs[corpus.is_replayed] += count.weight * count.train
         if not pairs[True]:
             return tuple(counts)
@@ -192,11 +191,11 @@ class Assembly(Generic[R]):
         factor = share / (1 - share) * pairs[False] / pairs[True]
         return tuple(
             count.model_copy(update={"weight": count.weight * factor}) if corpus.is_replayed else count
-            for corpus, count in zip(self.corpora, counts, strict=True)
+            for corpus, count in zip(self.accepted.corpora, counts, strict=True)
         )
 
     def _count_corpus(self, number: int, corpus: Corpus[R]) -> CorpusCount:
-        blocks = [both for both in zip(self.sifted, self.encoded, strict=True) if both[0].corpus == number]
+        blocks = [both for both in zip(self.accepted.blocks, self.encoded, strict=True) if both[0].corpus == number]
         read, train = sum(sifted.read for sifted, _ in blocks), sum(encoded.kept for _, encoded in blocks)
         rejected = count_rejected(self.kind, list(chain.from_iterable(blocks)))
         return CorpusCount(
@@ -366,8 +365,7 @@ class _Preparation(Generic[R]):
 
     def _go_through(self, stages: Stages[R]) -> tuple[Assembly[R], list[str], list[str]]:
         """Go through all stages but the last one; return its parts, and the choices and the warnings of the others."""
-        kind, corpora = self.kind, self.inputs.train
-        valid = self._read_valid()
+        kind, valid = self.kind, self._read_valid()
         test = {"test": kind.read(self.inputs.test.source.records())} if self.inputs.test else {}
 
         def overlap() -> Overlap:  # with what models are judged by, as far as it is known
@@ -378,25 +376,26 @@ class _Preparation(Generic[R]):
         if not any(block.accepted for block in sifted):
             raise DataError(f"no training {kind.noun} are left after cleaning: {self._describe(*sifted)}")
         accepted = stages.compare(sifted)
-        heldout = Fresh(np.zeros(0, dtype=np.int64))
         if all(corpus.is_replayed for corpus in self.inputs.valid):
-            duplicates = sum(block.accepted for block in sifted) - accepted.total
+            # As yet none is held out: all that are no duplicates are trained on.
+            duplicates = sum(block.accepted for block in sifted) - accepted.trained
             heldout = kind.hold_out(accepted.new, kind.heldout_size(accepted.new, duplicates=duplicates))
-            # Without any held out, their numbers among those trained on are the same.
-            chosen = accepted.read(Trained(heldout), heldout=Fresh(heldout[:0]))
+            chosen = accepted.read(Trained(heldout))
             taken = [(record, corpus.tag) for corpus, records in chosen for record in records]
             records, tags = [record for record, _ in taken], [tag for _, tag in taken]
             valid.insert(0, ValidationRecords("held out", records, tags))
-        tokenizers, warnings = stages.make_tokenizers(accepted, heldout, list(self.tokenizers.values()))
-        encoded = stages.encode(accepted, heldout, overlap())
+            accepted = replace(accepted, heldout=heldout)
+        tokenizers, warnings = stages.make_tokenizers(accepted, list(self.tokenizers.values()))
+        encoded = stages.encode(accepted, overlap())
         if not any(block.kept for block in encoded):
             raise DataError(f"no training {kind.noun} are left after encoding: {self._describe(*sifted, *encoded)}")
-        pairs, columns = accepted.total - len(heldout), by_column(kind, tokenizers)
+        pairs = accepted.trained
         size = vocabulary_size(kind.settings.tokenizer, pairs)
         choices = []
         if not self.tokenizers:
             choices = describe_choice(kind.settings.tokenizer, tokenizers, pairs=pairs, noun=kind.noun)
-        return Assembly(kind, corpora, sifted, encoded, valid, len(heldout), columns, size), choices, warnings
+        assembly = Assembly(kind, accepted, encoded, valid, by_column(kind, tokenizers), size)
+        return assembly, choices, warnings
 
     def _read_valid(self) -> list[ValidationRecords[R]]:
         """Read the validation sets, without records that have an empty text."""

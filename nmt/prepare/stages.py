@@ -219,39 +219,41 @@ OnProgress = Callable[[StageProgress], None]
 
 @dataclass(frozen=True)
 class Accepted(Generic[R]):
-    """Blocks that have been through the first stage, and which of their records are duplicates."""
+    """Blocks that have been through the first stage, which of their records are duplicates, and which are held out."""
 
     record: type[R]
     corpora: Sequence[Corpus[R]]
     blocks: Sequence[Sifted]
     duplicates: Bits | None
     """Of the accepted records of all blocks; None: duplicates are kept."""
+    heldout: Fresh = field(default_factory=lambda: Fresh(np.zeros(0, dtype=np.int64)))
+    """What is validated on, in order, and not trained on."""
 
     @cached_property
-    def total(self) -> int:
-        """How many records there are, duplicates left aside."""
-        return sum(len(fresh) for _, fresh, _ in self._rows())
+    def trained(self) -> int:
+        """How many records are trained on."""
+        return sum(len(fresh) for _, fresh, _ in self._rows()) - len(self.heldout)
 
     @cached_property
     def new(self) -> int:
-        """How many of them, the first ones, are not replayed."""
+        """How many records, the first ones, are neither replayed nor duplicates."""
         return sum(len(fresh) for sifted, fresh, _ in self._rows() if not self.corpora[sifted.corpus].is_replayed)
 
-    def read(self, chosen: Trained, *, heldout: Fresh) -> Iterator[tuple[Corpus[R], list[R]]]:
+    def read(self, chosen: Trained) -> Iterator[tuple[Corpus[R], list[R]]]:
         """Read chosen records, block by block, and say of which corpus they are."""
         start = 0
-        for selected in self.select(heldout, folder=Path()):
+        for selected in self.select(Path()):
             here = _within(chosen, start, len(selected.rows))
             start += len(selected.rows)
             if len(here):
                 sifted = selected.sifted
                 yield self.corpora[sifted.corpus], sifted.records(self.record, Rows(selected.rows[here]))
 
-    def select(self, heldout: Fresh, *, folder: Path) -> Iterator[Selected]:
+    def select(self, folder: Path) -> Iterator[Selected]:
         """Say of each block what is trained on; its ids will have a folder of their own in `folder`."""
         start = 0
         for number, (sifted, fresh, duplicates) in enumerate(self._rows()):
-            rows = np.delete(fresh, _within(heldout, start, len(fresh)))
+            rows = np.delete(fresh, _within(self.heldout, start, len(fresh)))
             tag = self.corpora[sifted.corpus].tag
             yield Selected(folder / f"{number:06}", sifted, Rows(rows), duplicates, tag)
             start += len(fresh)
@@ -321,12 +323,10 @@ class Stages(Generic[R]):
             bits = np.load(path)
         return Accepted(self.kind.record, self.corpora, blocks, bits)
 
-    def make_tokenizers(
-        self, accepted: Accepted[R], heldout: Fresh, given: Sequence[Path]
-    ) -> tuple[Tokenizers, list[str]]:
+    def make_tokenizers(self, accepted: Accepted[R], given: Sequence[Path]) -> tuple[Tokenizers, list[str]]:
         """Train tokenizers, or take those that are given; return warnings for the user too.
 
-        They are trained on a sample of what is not held out; their files are in `tokenizers`.
+        They are trained on a sample of what is trained on; their files are in `tokenizers`.
         """
         if not (given or self.tokenizers.is_dir()):
             self.on_progress(StageProgress("training the tokenizer", 0))
@@ -336,36 +336,35 @@ class Stages(Generic[R]):
                     if given:
                         warnings = take_tokenizers(folder, self.kind.settings.tokenizer, given)
                     else:
-                        warnings = self._train_tokenizers(folder, accepted, heldout)
+                        warnings = self._train_tokenizers(folder, accepted)
                     write_text(folder / _WARNINGS, json.dumps(warnings))
         return load_tokenizers(self.tokenizers), json.loads((self.tokenizers / _WARNINGS).read_bytes())
 
-    def _train_tokenizers(self, folder: Path, accepted: Accepted[R], heldout: Fresh) -> list[str]:
+    def _train_tokenizers(self, folder: Path, accepted: Accepted[R]) -> list[str]:
         settings = self.kind.settings
         rng = np.random.default_rng((settings.data.seed, 1))
-        total = accepted.total - len(heldout)
-        drawn = draw(rng, total, settings.tokenizer.max_training_lines)
+        drawn = draw(rng, accepted.trained, settings.tokenizer.max_training_lines)
 
         def masked() -> Iterator[tuple[str, ...]]:
-            for _, records in accepted.read(Trained(drawn), heldout=heldout):
+            for _, records in accepted.read(Trained(drawn)):
                 yield from zip(*self.kind.mask_train(self.kind.texts(records), None), strict=True)
 
         texts = self.kind.tokenizer_texts(masked)
-        return train_tokenizers(folder, settings.tokenizer, texts, pairs=total, tags=tags_of(settings))
+        return train_tokenizers(folder, settings.tokenizer, texts, pairs=accepted.trained, tags=tags_of(settings))
 
-    def encode(self, accepted: Accepted[R], heldout: Fresh, overlap: Overlap) -> list[Encoded]:
-        """Encode what is trained on: what is accepted and not held out; `overlap` is what models are judged by.
+    def encode(self, accepted: Accepted[R], overlap: Overlap) -> list[Encoded]:
+        """Encode what is trained on; `overlap` is what models are judged by.
 
         Where a corpus is reversed, a pair that is held out may stand in another corpus the other way round.
         """
         folder, data = self.work / "encoded", self.kind.settings.data
         folder.mkdir(exist_ok=True)
         exchanged: tuple[Side, ...] = ("pair",) if any(corpus.reversed for corpus in data.corpora) else ()
-        drop_overlap = data.drop_overlap + exchanged if len(heldout) else ()
+        drop_overlap = data.drop_overlap + exchanged if len(accepted.heldout) else ()
         make = partial(Encoder, self.kind, self.tokenizers, overlap, drop_overlap)
         total = sum(block.read for block in accepted.blocks)
         self.on_progress(StageProgress("encoding", 0, total))
-        return SharedBlocks(lambda: accepted.select(heldout, folder=folder), Encoded).finish(
+        return SharedBlocks(lambda: accepted.select(folder), Encoded).finish(
             make,
             workers=self.workers,
             on_done=lambda records: self.on_progress(StageProgress("encoding", records, total)),

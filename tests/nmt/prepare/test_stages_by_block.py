@@ -98,7 +98,7 @@ def encode_pairs(
     load = partial(Encoder, kind, folder, held, kind.settings.data.drop_overlap)
     corpus = Corpus("f", ParallelFiles([], [], "error", name="f"), tag)
     held_rows = Fresh(np.array(heldout, dtype=np.int64))
-    [selected] = Accepted(Pair, [corpus], [sifted], bits).select(held_rows, folder=folder)
+    [selected] = Accepted(Pair, [corpus], [sifted], bits, held_rows).select(folder)
     selected = replace(selected, folder=folder / "encoded")
     return pickle.loads(pickle.dumps(load))()(pickle.loads(pickle.dumps(selected)))
 
