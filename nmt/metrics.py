@@ -238,12 +238,8 @@ def _metric(name: MetricName, scoring: ScoreOptions) -> Metric:
     if name == "ter":
         return TER()
     assert scoring.tgt_lang is not None  # see ScoreOptions
-    return _multi_bleu(LcNormTok(scoring.tgt_lang))
-
-
-def _multi_bleu(tokenizer: LcNormTok) -> BLEU:
-    """Make the BLEU of multi-bleu.perl -lc over given tokens: no smoothing."""
-    scorer = BLEU(lowercase=True, force=True, tokenize="none", smooth_method="none")
+    tokenizer = LcNormTok(scoring.tgt_lang)
+    scorer = BLEU(lowercase=True, force=True, tokenize="none", smooth_method="none")  # as multi-bleu.perl -lc
     scorer.tokenizer, scorer.tokenizer_signature = tokenizer, tokenizer.signature()
     return scorer
 
