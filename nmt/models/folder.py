@@ -123,6 +123,17 @@ class ModelFolder:
         card.write(self.path)
 
 
+def write_model(
+    model: nn.Module, folder: Path, *, settings: Settings, tokenizers: Tokenizers, summary: dict[str, Any]
+) -> None:
+    """Write a model and what `model.json` says of it to a new folder, which appears when all is done."""
+    sizes = Vocabularies.of(tokenizers)
+    with building(folder) as built:
+        written = ModelFolder(built, settings=settings, vocabularies=sizes, tokenizers=tokenizers.files)
+        written.create()
+        written.save(model, summary)
+
+
 def refuse_used(folder: Path) -> None:
     """Refuse a folder for a new model that is a file, or holds files."""
     if folder.exists() and not folder.is_dir():

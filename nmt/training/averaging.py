@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from nmt.config import Settings
 from nmt.errors import ModelError
-from nmt.io.files import building, sha256
+from nmt.io.files import sha256
 from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_training_precision, prepare_for_search
 from nmt.models.folder import (
     CARD,
-    ModelFolder,
     Vocabularies,
     build_either,
     check_hashes,
@@ -22,6 +21,7 @@ from nmt.models.folder import (
     read_settings,
     refuse_more_than_is_there,
     refuse_used,
+    write_model,
 )
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
@@ -77,10 +77,7 @@ def average_run(
     if data is not None:
         scores = _validate(model, data, settings)
         average, summary = replace(average, scores=scores), {**summary, **scores.summary()}
-    with building(out_dir) as folder:
-        written = ModelFolder(folder, settings=settings, vocabularies=sizes, tokenizers=tokenizers.files)
-        written.create()
-        written.save(model, summary)
+    write_model(model, out_dir, settings=settings, tokenizers=tokenizers, summary=summary)
     return average
 
 

@@ -11,12 +11,10 @@ from torch import Tensor
 from nmt.config import Settings
 from nmt.config.load import change_settings
 from nmt.errors import ConfigError
-from nmt.io.files import building
 from nmt.io.lines import OnBadUtf8, read_lines
 from nmt.models.build import Undrawn, count_parameters
 from nmt.models.folder import (
     WEIGHTS,
-    ModelFolder,
     Vocabularies,
     build_either,
     load_either,
@@ -24,6 +22,7 @@ from nmt.models.folder import (
     load_tensors,
     model_tensors,
     refuse_used,
+    write_model,
 )
 from nmt.models.language_model import LanguageModel
 from nmt.models.seq2seq import Seq2Seq
@@ -100,11 +99,7 @@ class Enlarged:
     def write(self, folder: Path, summary: Mapping[str, object], *, parent: Path) -> None:
         """Write a new model folder; its card says what a summary does, and what the model came from."""
         card = {**summary, "parameters": count_parameters(self.model), "parents": lineage(parent)}
-        sizes, files = Vocabularies.of(self.tokenizers), self.tokenizers.files
-        with building(folder) as built:
-            written = ModelFolder(built, settings=self.settings, vocabularies=sizes, tokenizers=files)
-            written.create()
-            written.save(self.model, card)
+        write_model(self.model, folder, settings=self.settings, tokenizers=self.tokenizers, summary=card)
 
 
 def add_to_vocabulary(
