@@ -1,7 +1,9 @@
 """`nmt demo`: the whole chain on the built-in phrasebook."""
 
 import shlex
+import sys
 from pathlib import Path
+from shutil import which
 from typing import Annotated
 
 import typer
@@ -45,4 +47,10 @@ def demo(
             table.add_row("", "", f"expected: {reference}", style="dim")
     results.print(table)
     show_scores(tested.scores)
-    say(f"try it: echo 'Where is the station?' | nmt translate {shlex.quote(str(work / 'model'))}")
+    say(f"try it: echo 'Where is the station?' | {_command()} translate {shlex.quote(str(work / 'model'))}")
+
+
+def _command() -> str:
+    """Return what runs this program: its path, as with `make demo`, where the shell does not find it by its name."""
+    called = Path(sys.argv[0])
+    return shlex.quote(str(called)) if called.name == "nmt" and which("nmt") is None else "nmt"
