@@ -44,10 +44,10 @@ _BLOCKS: Final = (16, 16, 64, 256)
 the last takes than the one before: that is as fast as lines are translated in the large blocks of a text."""
 _LONGEST: Final = 3.0
 """Seconds that another block may take."""
-_LIVE: Final = 0.55
-"""Time that a beam of 5 takes of a trained model in a long text, where it takes 1 in what is timed of an untrained one,
-none of whose hypotheses is dropped before the others end: 0.46 and 0.52 (1500 lines, Tatoeba English-French, 512 units;
-a core of an AMD EPYC), 0.59 and 0.64 (800 lines of Multi30k)."""
+_PENALTY: Final = 0.35
+"""Part of the length penalty with which the beam of an untrained model ends as soon as that of a trained one. It has to
+follow its hypotheses until the penalty of the longest translation makes up for no more pieces, and all its pieces are
+as improbable: a trained one follows those that go on behind a good end, which are far less probable."""
 _READ: Final = (100, 1000)
 """Pairs that a lexicon is learnt from."""
 _SCORED: Final = 200
@@ -281,6 +281,9 @@ class _Rehearsal:
         key = json.dumps([sizes, translator.precision, options.model_dump(mode="json", exclude={"tag"})], default=str)
         if key in self._timed and not is_new:
             return self._timed[key]
+        if models[0] in self._untrained:
+            penalty = _PENALTY * options.search(translator.settings).length_penalty
+            options = options.model_copy(update={"length_penalty": penalty})
         some, known = random.Random(1).sample(lines, len(lines)), list[tuple[str, str]]()
         timed = [(0.0, 0)]
         for size in _BLOCKS:
@@ -294,8 +297,6 @@ class _Rehearsal:
         if characters == fewer:  # these are all that there are
             less, fewer = 0.0, 0
         pace = max(more - less, more / 3) / max(1, characters - fewer)
-        if models[0] in self._untrained and options.search(translator.settings).beam_size > 1 and not options.sampling:
-            pace *= _LIVE
         if is_new:
             self._examples[models[0]] = known or [("", "")]
         self._timed[key] = pace

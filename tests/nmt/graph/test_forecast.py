@@ -9,6 +9,7 @@ from nmt.config import Settings, TrainingSettings
 from nmt.errors import NmtError
 from nmt.graph.forecast import StageForecast, foretell_stages
 from nmt.graph.order import StageNode
+from nmt.search import engine
 from nmt.translate import Translator
 from tests.nmt.graph.conftest import MakeNodes
 
@@ -186,3 +187,34 @@ def test_models_that_rescore_are_timed_and_weighed(recipe: Recipe, monkeypatch: 
     alone = recipe.foretell(stages.replace(beside, ""))
     most = {name: forecast.seconds or 0.0 for name, forecast in found.items()}
     assert most["tuned"] > 2 * (alone["tuned"].seconds or 0.0), "of three weights more points are tried"
+
+
+def test_a_beam_is_foretold_by_steps_that_end_little_later_than_its_translations(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+
+    def counted(model: Any, steps: int, both: tuple[Any, Any]) -> Any:
+        nonlocal clock
+        clock += int((~both[1].over()).sum())  # a second for each step of a sentence
+        return advanced(model, steps, both)
+
+    advanced = engine._advanced
+    monkeypatch.setattr(engine, "_advanced", counted)
+    monkeypatch.setattr("nmt.graph.forecast.time", SimpleNamespace(perf_counter=lambda: clock))
+    stages = (
+        '[stages.data]\ndo = "prepare"\n[stages.model]\ndo = "train"\nneeds = ["data"]\n'
+        '[stages.text]\ndo = "translate"\nneeds = ["model"]\n'
+    )
+
+    def seconds(*overrides: str) -> float:
+        return recipe.foretell(stages, *overrides)["text"].seconds or 0.0
+
+    greedy, plain, usual, long = (
+        seconds("search.beam_size=1"),
+        *(seconds(f"search.length_penalty={penalty}") for penalty in (0, 1)),
+        seconds("search.length_penalty=1", "search.max_length_ratio=8"),
+    )
+    assert greedy == plain > 20, "without a penalty nothing is looked for behind the first end"
+    assert 1.1 * plain < usual < 1.6 * plain
+    assert usual < long < 2 * usual, "the longer a translation may be, the longer it may have to be looked for"
