@@ -111,7 +111,7 @@ def prepare_some(folder: Path, cut: Cut) -> None:
 def save_untrained(folder: Path, settings: Settings, data: PreparedData | PreparedText) -> None:
     """Save a model of these settings whose translations are as long as those of the data, whatever they say."""
     tokenizers = data.tokenizers
-    sizes = Vocabularies(len(tokenizers.src), len(tokenizers.tgt), tokenizers.joint)
+    sizes = Vocabularies.of(tokenizers)
     model = build_either(settings.model, sizes, seed=1)
     with torch.no_grad():
         model.output.bias[EOS] = _ENDS

@@ -297,7 +297,8 @@ def test_a_run_that_validates_only_at_its_end_is_warned_about(
         observer=listener,
         stop=listener.stop,
     )
-    assert listener.messages[2:] == [
+    # a slow machine is told the time that is left, too
+    assert [message for message in listener.messages if message.startswith("warning")] == [
         "warning: the run has 30 steps, fewer than training.validate_every = 150: it validates only once, at its end; "
         "lower training.validate_every"
     ]
