@@ -49,13 +49,13 @@ class LinePace:
             return f"translating: {lines}"
         done = count - self._before
         left = f", {_spell(self._seconds * (self._of - count) / done)} left" if self._of and done else ""
-        return f"translating: {lines}, {done / self._seconds:,.0f} lines/s{left}"
+        return f"translating: {lines}, {_spell_speed(done / self._seconds)}{left}"
 
     def summary(self, count: int) -> str:
         """Tell what it has come to: so many lines of this process, of all."""
         lines = f"{count:,} of {counted(self._of, 'line')}" if self._of and count < self._of else counted(count, "line")
         pieces = f", {self._pieces / self._seconds:,.0f} pieces/s" if self._seconds and self._pieces else ""
-        speed = f" ({count / self._seconds:,.0f} lines/s{pieces})" if self._seconds else ""
+        speed = f" ({_spell_speed(count / self._seconds)}{pieces})" if self._seconds else ""
         return f"{lines} in {_spell(self._seconds)}{speed}"
 
 
@@ -80,3 +80,7 @@ def telling(pace: LinePace, *, visible: bool, logged: bool) -> "Iterator[OnLines
 
 def _spell(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def _spell_speed(lines: float) -> str:
+    return f"{lines:,.0f} lines/s" if lines >= 9.95 else f"{lines:.1f} lines/s"  # of long lines a few, or less than one

@@ -188,7 +188,8 @@ class Trainer:
 
     def _tell(self) -> None:
         """Tell the observer where the run stands; and once, how long it will take."""
-        if not self._meter.is_forecast and self.ranks.any(self._is_timed(_TIMED)):  # their clocks differ
+        goes_on = self.state.step < self.schedule.total_steps
+        if goes_on and not self._meter.is_forecast and self.ranks.any(self._is_timed(_TIMED)):  # their clocks differ
             self._check()
             self._forecast()
         self._keep_pace()

@@ -262,7 +262,7 @@ def test_translated_lines_are_told_with_their_speed_since_the_first_time(monkeyp
     told = [pace.reach(count) for count in (0, 0, 1, 3000)]
     assert told == [
         *["translating: 0 lines"] * 2,
-        "translating: 1 line, 0 lines/s",
+        "translating: 1 line, 0.5 lines/s",
         "translating: 3,000 lines, 750 lines/s",
     ]
     assert pace.summary(3000) == "3,000 lines in 4.0 s (750 lines/s)"
@@ -298,7 +298,7 @@ def test_a_terminal_is_told_of_how_many_lines_a_file_and_what_it_has_come_to(
     source.write_bytes(gzip.compress(as_bytes(LINES)))
     result = invoke(source, "--output", tmp_path / "out", "--workers", workers)
     assert re.search(
-        rf"^{len(LINES)} lines in [\d.]+ s \([\d,]+ lines/s, [\d,]+ pieces/s\)$", result.stderr, re.MULTILINE
+        rf"^{len(LINES)} lines in [\d.]+ s \([\d,.]+ lines/s, [\d,]+ pieces/s\)$", result.stderr, re.MULTILINE
     )
     assert len((tmp_path / "out").read_bytes().splitlines()) == len(LINES)
 

@@ -253,7 +253,7 @@ def test_a_log_is_told_now_and_then_and_of_the_end(
     first, *_, last = [line for line in result.stderr.splitlines() if not line.startswith("warning")]
     assert re.fullmatch(r"translating: \d+ of 26 lines \(\d+%\).*", first)
     assert re.fullmatch(
-        r"26 lines in [\d.]+ s \([\d,]+ lines/s, [\d,]+ pieces/s\)(; translated in parts: 2 lines)?", last
+        r"26 lines in [\d.]+ s \([\d,.]+ lines/s, [\d,]+ pieces/s\)(; translated in parts: 2 lines)?", last
     )
 
 

@@ -227,6 +227,15 @@ def test_the_time_left_is_told_once_steps_have_been_timed_and_again_after_the_fi
     assert min(progress.seconds_left for progress in run.watcher.progress) == 0.0
 
 
+@pytest.mark.parametrize(("total", "told"), [(7, 0), (8, 1)])
+def test_after_the_last_step_no_time_left_is_told(
+    make_run: MakeRun, tmp_path: Path, ticking: Ticking, total: int, told: int
+) -> None:
+    run = make_run(tmp_path, total=total, validate_every=total, checkpoint_every=total, log_every=100)
+    assert run.go()
+    assert len(run.watcher.messages) == told, "steps have been timed after seven of them"
+
+
 def test_processes_agree_when_steps_have_been_timed(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
