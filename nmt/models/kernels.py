@@ -139,55 +139,48 @@ def _onednn_product_for(weight: Tensor) -> Callable[..., Tensor] | None:
     return find("ops.mkldnn._linear_pointwise") if has_type else None
 
 
-def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, float, Tensor | None], Tensor]:
+def prepacked_int8_product(weight: Tensor, scales: Tensor) -> Callable[[Tensor, Tensor | None], Tensor]:
     """Return what multiplies rows of unsigned bytes by a weight of signed ones [O, I], at most `weight_limit`, whose
     sums are exact.
 
-    It takes rows [R, I], in which ZERO_POINT stands for zero, their scale and a bias [O], and gives float32 [R, O]:
-    the exact sums times the scale of the rows and those of the weight, [O], plus the bias.
+    It takes rows [R, I], in which ZERO_POINT stands for zero, and a bias [O], and gives float32 [R, O]: the exact sums
+    times the scales, [O], plus the bias. oneDNN could be given a scale of the rows too, but multiplies the sums by
+    both one after the other or by their product, as the size of the result has it, which rounds otherwise.
     """
     lay_out, multiply = find("ops.onednn.qlinear_prepack"), find("ops.onednn.qlinear_pointwise")
     if lay_out is None or multiply is None:
         columns = weight.double().t()
 
-        def plain(rows: Tensor, scale: float, bias: Tensor | None) -> Tensor:
-            products = (((rows.double() - ZERO_POINT) @ columns) * (scale * scales)).float()
+        def plain(rows: Tensor, bias: Tensor | None) -> Tensor:
+            products = (((rows.double() - ZERO_POINT) @ columns) * scales).float()
             return products if bias is None else products.add_(bias)
 
         return plain
     scaled = (lay_out(weight, None), scales, torch.zeros(len(weight), dtype=torch.int32))
-    return lambda rows, scale, bias: multiply(
-        rows, scale, ZERO_POINT, *scaled, bias, 1.0, 0, torch.float32, "none", [], ""
-    )
+    return lambda rows, bias: multiply(rows, 1.0, ZERO_POINT, *scaled, bias, 1.0, 0, torch.float32, "none", [], "")
 
 
-def few_rows_int8_product(
-    weight: Tensor, scales: Tensor, scale: float, bias: Tensor | None, *, apart: bool
-) -> Callable[[Tensor], Tensor] | None:
+def few_rows_int8_product(weight: Tensor, scales: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor] | None:
     """Return what gives for few rows what `prepacked_int8_product` gives, in half the time: fbgemm's product. It takes
     whole numbers from -127 to 127 in float32, [R, I]; None: it is missing.
 
-    Sums are exact, but are rounded when they are scaled, `apart` by the scale of the rows and then by the others, or by
-    their products. oneDNN has code that does either: whoever mixes the two has to see that they agree.
+    Sums are exact, but are rounded when they are scaled: whoever mixes the two has to see that they agree.
     """
     quantised, lay_out = find("_make_per_channel_quantized_tensor"), find("ops.quantized.linear_prepack")
     multiply = find("ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default")
     engines = torch.backends.quantized
     if quantised is None or lay_out is None or multiply is None or "fbgemm" not in engines.supported_engines:
         return None
-    first = torch.full_like(scales, scale) if apart else scales * scale
     with _ENGINE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such tensors are to be removed
         engine, engines.engine = engines.engine, "fbgemm"
         try:
-            laid_out = lay_out(quantised(weight, first.double(), torch.zeros(len(weight), dtype=torch.int64), 0), None)
+            laid_out = lay_out(quantised(weight, scales.double(), torch.zeros(len(weight), dtype=torch.int64), 0), None)
         finally:
             engines.engine = engine
 
     def product(rows: Tensor) -> Tensor:
         products: Tensor = multiply(rows, 1.0, ZERO_POINT, laid_out)
-        if apart:
-            products.mul_(scales)
         return products if bias is None else products.add_(bias)
 
     return product

@@ -101,10 +101,12 @@ class _Int8Linear(PrepackedLinear):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, bounded: bool = False) -> None:
         super().__init__(weight, bias, bounded=bounded)
-        self._weight = quantised(weight)
+        whole, scales = quantised(weight)
+        self._weight = whole, scales * (1 / INT8_LIMIT) if bounded else scales
+        """With the scale of all rows, if it is known beforehand."""
         self._product = prepacked_int8_product(*self._weight)
-        self._last = (1 / INT8_LIMIT, self.bias) if bounded else (1.0, None)
-        """The scale of all rows and the bias, where these are a part of the product."""
+        self._last = self.bias if bounded else None
+        """The bias, where it is a part of the product."""
         self._few: Callable[[Tensor], Tensor] | None = None
         self._asked = 0
 
@@ -124,7 +126,7 @@ class _Int8Linear(PrepackedLinear):
             self._asked += 1
             if self._asked == FEW_PRODUCTS and self.out_features >= ROW_MULTIPLE:  # so many tell how they round
                 self._few = self._for_few()
-        return self._product(_bytes(rows), *self._last)
+        return self._product(_bytes(rows), self._last)
 
     def _for_few(self) -> Callable[[Tensor], Tensor] | None:
         """Lay out the weights for few rows, if products of the worst ones and of others have the same bits then."""
@@ -132,12 +134,10 @@ class _Int8Linear(PrepackedLinear):
         rows = torch.arange(1.0, count * self.in_features + 1).mul_(INT8_LIMIT).remainder_(2 * INT8_LIMIT + 1)
         rows = rows.sub_(INT8_LIMIT).view(count, -1)
         rows[0] = INT8_LIMIT
-        expected = self._product(_bytes(rows), *self._last)[:count]
-        for apart in (True, False):
-            few = few_rows_int8_product(*self._weight, *self._last, apart=apart)
-            if few is not None and torch.equal(few(rows), expected):
-                return few
-        return None
+        few = few_rows_int8_product(*self._weight, self._last)
+        if few is None or not torch.equal(few(rows), self._product(_bytes(rows), self._last)[:count]):
+            return None
+        return few
 
 
 LINEAR: Final[dict[SearchPrecision, type[PrepackedLinear]]] = {

@@ -61,9 +61,10 @@ def test_results_for_a_closed_stdout_are_an_error_of_one_line() -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_closed_terminal_and_a_polite_kill_are_interrupts(number: signal.Signals) -> None:
     code = (
-        "import os, nmt_cli.main as m\n"
+        "import os, signal, sys, nmt_cli.main as m\n"
+        "signal.signal(int(sys.argv[1]), signal.SIG_DFL)\n"  # under `nohup` it would be ignored, and stay so
         "m.nmt()\n"
-        "try: os.kill(os.getpid(), int(__import__('sys').argv[1])); input()\n"
+        "try: os.kill(os.getpid(), int(sys.argv[1])); input()\n"
         "except KeyboardInterrupt: print('cleaned up')"
     )
     assert python(code, str(int(number))).stdout == "cleaned up\n"

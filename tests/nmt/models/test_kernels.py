@@ -150,20 +150,19 @@ def test_8_bit_products_are_exact_sums_times_their_scales(inputs: int, weight_li
     scales, bias = 2.0 ** torch.arange(-12, 12), drawn(24)
     sums = (rows.long() - 128) @ weight.long().t()
     multiply = kernels.prepacked_int8_product(weight, scales)
-    assert torch.equal(multiply(rows, 1.0, None), (sums * scales.double()).float())
-    torch.testing.assert_close(multiply(rows, 0.25, bias), (sums * scales.double()).float() * 0.25 + bias)
+    assert torch.equal(multiply(rows, None), (sums * scales.double()).float())
+    assert torch.equal(multiply(rows, bias), (sums * scales.double()).float() + bias)
 
 
 @pytest.mark.needs("int8")
-@pytest.mark.parametrize("apart", [True, False])
-def test_8_bit_products_of_few_rows_are_exact_sums_times_their_scales(apart: bool, weight_limit: int) -> None:
+def test_8_bit_products_of_few_rows_are_exact_sums_times_their_scales(weight_limit: int) -> None:
     rows, weight = torch.randint(-127, 128, (3, 65)), torch.randint(-weight_limit, weight_limit + 1, (24, 65))
     rows[0], weight[0], weight[1] = 127, weight_limit, -weight_limit  # the worst
     engine, scales, bias = torch.backends.quantized.engine, 2.0 ** torch.arange(-12, 12), drawn(24)
-    multiply = kernels.few_rows_int8_product(weight.to(torch.int8), scales, 0.25, bias, apart=apart)
+    multiply = kernels.few_rows_int8_product(weight.to(torch.int8), scales, bias)
     assert torch.backends.quantized.engine == engine
     if multiply is not None:  # some of this torch have no fbgemm
-        assert torch.equal(multiply(rows.float()), (rows @ weight.t()).float() * (scales / 4) + bias)
+        assert torch.equal(multiply(rows.float()), (rows @ weight.t()).float() * scales + bias)
 
 
 def test_threads_change_the_engine_of_8_bit_products_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +178,7 @@ def test_threads_change_the_engine_of_8_bit_products_one_after_the_other(monkeyp
     weight = torch.ones(2, 3, dtype=torch.int8)
     with ThreadPoolExecutor(2) as threads:
         for _ in range(2):
-            threads.submit(kernels.few_rows_int8_product, weight, torch.ones(2), 1.0, None, apart=True)
+            threads.submit(kernels.few_rows_int8_product, weight, torch.ones(2), None)
     assert both.broken
     assert torch.backends.quantized.engine == before
 
@@ -187,7 +186,7 @@ def test_threads_change_the_engine_of_8_bit_products_one_after_the_other(monkeyp
 def test_without_fbgemm_few_rows_have_no_product_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "find", lambda name: None)
     weight = torch.ones(2, 3, dtype=torch.int8)
-    assert kernels.few_rows_int8_product(weight, torch.ones(2), 1.0, None, apart=True) is None
+    assert kernels.few_rows_int8_product(weight, torch.ones(2), None) is None
 
 
 @pytest.mark.needs("int8")

@@ -17,7 +17,7 @@ from nmt.models.prepacked import (
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 INT8 = pytest.mark.needs("int8")
-SIZES = [(1, 5), (7, 1), (24, 53), (33, 96), (64, 256), (300, 77), (512, 40)]
+SIZES = [(1, 5), (7, 1), (24, 32), (24, 53), (33, 96), (64, 256), (300, 77), (512, 40)]
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -77,7 +77,7 @@ def test_few_rows_are_multiplied_in_another_way_once_there_were_many_such_produc
     together = layer(x)
     for _ in range(FEW_PRODUCTS):
         layer(x[:1])
-    multiply = few_rows_int8_product(*quantised(drawn(outputs, inputs, seed=1)), 1.0, None, apart=True)
+    multiply = few_rows_int8_product(*quantised(drawn(outputs, inputs, seed=1)), None)
     assert (layer._few is None) == (multiply is None or outputs < 32)  # some of this torch have no fbgemm
     for rows in range(1, SEARCH_ROW_MULTIPLE):
         chosen = torch.randperm(200, generator=torch.Generator().manual_seed(rows))[:rows]
@@ -89,9 +89,7 @@ def test_few_rows_are_multiplied_as_before_where_another_way_would_round_otherwi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layer, x = layer_of("int8", 24, 40), drawn(5, 24)
-    monkeypatch.setattr(
-        prepacked, "few_rows_int8_product", lambda *_, apart: lambda rows: torch.full((len(rows), 40), 1e-7)
-    )
+    monkeypatch.setattr(prepacked, "few_rows_int8_product", lambda *_: lambda rows: torch.full((len(rows), 40), 1e-7))
     before = layer(x)
     for _ in range(FEW_PRODUCTS):
         assert torch.equal(layer(x), before)

@@ -270,7 +270,7 @@ def test_recorded_input_feeding_has_the_features_and_gradients_of_the_loop(
             patch.setattr(recording, "_recordings_for", lambda x: recordings)
             found = learnt_by(decoder, positions=positions, precision=precision, seed=seed)
         for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other)
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)  # sums in another order
     assert (tape.made, tape.played) == (3, 3)  # forwards twice, as going back takes more memory
 
 
