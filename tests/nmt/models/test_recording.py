@@ -259,6 +259,8 @@ def test_recorded_input_feeding_has_the_features_and_gradients_of_the_loop(
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # gains and norms sum in another order, which with AMX changes 7 in a million
+    bound = {"rtol": 1e-5, "atol": 1e-5} if (cell, precision) == ("layer_norm_lstm", "fp32") else {}
     decoder = decoder_of(cell, size=size, attention=attention, dropout=dropout)
     tape = Tape()
     recordings = Recordings(tape)
@@ -270,7 +272,7 @@ def test_recorded_input_feeding_has_the_features_and_gradients_of_the_loop(
             patch.setattr(recording, "_recordings_for", lambda x: recordings)
             found = learnt_by(decoder, positions=positions, precision=precision, seed=seed)
         for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)  # sums in another order
+            torch.testing.assert_close(one, other, **bound)
     assert (tape.made, tape.played) == (3, 3)  # forwards twice, as going back takes more memory
 
 
