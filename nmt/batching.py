@@ -128,6 +128,18 @@ class Batch(TrainingBatch):
         src, tgt = self.src.ids.shape[1], self.tgt.outputs.shape[1]
         return f"{pairs} of up to {src} source and {tgt} target pieces"
 
+    def repeated(self, times: int) -> Self:
+        """Return a batch with all rows so often, one time after the other."""
+        if times == 1:
+            return self
+        src, tgt = self.src, self.tgt
+        sources = SourceBatch(src.ids.repeat(times, 1), src.lengths.repeat(times))
+        starts = torch.arange(times, device=tgt.pieces.device) * tgt.outputs.numel()
+        pieces = (starts[:, None] + tgt.pieces).flatten()
+        return replace(
+            self, src=sources, tgt=TargetBatch(tgt.inputs.repeat(times, 1), tgt.outputs.repeat(times, 1), pieces)
+        )
+
     def _rows(self, first: int, last: int) -> Self:
         src, tgt, part = self.src, self.tgt, slice(first, last)
         sources = SourceBatch(src.ids[part], src.lengths[part])

@@ -69,6 +69,12 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
     ),
     ("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
     ("model", ("residual",), lambda s: s.model.residual > _most_layers(s), "a model of fewer layers"),
+    (
+        "training",
+        ("r_drop",),
+        lambda s: not _is_dropping(s) and not s.model.word_dropout,
+        "a model in which no dropout differs by sentence",
+    ),
     ("model", ("variational_dropout",), lambda s: not _is_dropping(s), "a model without dropout"),
     ("model", ("init_range",), lambda s: s.model.start() != "uniform", 'a model.init other than "uniform"'),
     (

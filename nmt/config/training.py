@@ -89,7 +89,8 @@ class TrainingSettings(Section):
     """Kinds of noise. To the source alone: typos, spaces that are doubled or missing, small letters, capitals, a
     capital for each word. To both sides: no full stop, an emoji or a number more, one clause of a sentence."""
     r_drop: float = Field(default=0.0, ge=0.0)
-    """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass."""
+    """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass. Recurrent
+    weights that are dropped are so in both."""
     ema_decay: Rate = 0.0
     """Decay of the moving average of the weights, which is then validated and kept; 0: none."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"

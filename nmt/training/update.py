@@ -71,7 +71,7 @@ class Objective(Protocol):
 
     @property
     def passes(self) -> int:
-        """How often each batch is read, each time with its own dropout."""
+        """How often each pair is read, each time with dropout of its own, but for that of weights."""
         ...
 
     def __call__(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:

@@ -63,6 +63,20 @@ def test_halves_are_the_rows_of_the_whole() -> None:
     assert (second.tgt.pieces + width).tolist() == [word for word in whole.tgt.pieces.tolist() if word >= width]
 
 
+def test_repeated_rows_come_one_time_after_the_other() -> None:
+    flat = FlatSequences.from_lists(ROWS)
+    once, rows = np.array([0, 1, 2]), np.array([0, 1, 2] * 3)
+    batch, expected = (
+        Batch(source_batch(flat, rows, reverse_source=True), target_batch(flat, rows)) for rows in (once, rows)
+    )
+    repeated = batch.repeated(3)
+    for side, other in ((repeated.src, expected.src), (repeated.tgt, expected.tgt)):
+        assert {name: part.tolist() for name, part in vars(side).items()} == {
+            name: part.tolist() for name, part in vars(other).items()
+        }
+    assert batch.repeated(1) is batch
+
+
 def test_a_batch_moves_to_a_device_whole() -> None:
     flat, rows = FlatSequences.from_lists(ROWS), np.array([0, 1, 2])
     moved = Batch(source_batch(flat, rows, reverse_source=True), target_batch(flat, rows)).to(torch.device("meta"))

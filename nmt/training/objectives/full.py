@@ -72,12 +72,12 @@ def linear_cross_entropy(features: Tensor, gold: Tensor, output: nn.Linear, *, l
         functional.cross_entropy(
             product(features[part], table, offset).float(), gold[part], reduction="sum", label_smoothing=label_smoothing
         )
-        for part in _slices(len(gold), output.out_features, cells=_CELLS[device] // 8)  # and as large temporaries
+        for part in slices(len(gold), output.out_features, cells=_CELLS[device] // 8)  # and as large temporaries
     ]
     return torch.stack(losses).sum()
 
 
-def _slices(pieces: int, vocab_size: int, *, cells: int) -> list[slice]:
+def slices(pieces: int, vocab_size: int, *, cells: int) -> list[slice]:
     """Cut the pieces into slices; no pieces are one empty slice, whose gradients are zeros."""
     size = max(1, cells // vocab_size // ROW_MULTIPLE) * ROW_MULTIPLE
     return [slice(first, first + size) for first in range(0, max(1, pieces), size)]
@@ -109,7 +109,7 @@ def _loss_and_gradients(
     features, gold = filled_up(features), functional.pad(gold, (0, -pieces % ROW_MULTIPLE))
     features_grad, weight_grad, bias_grad = torch.empty_like(features), torch.empty_like(weight), torch.zeros_like(bias)
     loss, softmax_type = bias.new_zeros(()), torch.float32 if table.dtype == torch.float16 else table.dtype
-    for i, part in enumerate(_slices(len(gold), len(weight), cells=_CELLS[weight.device.type])):
+    for i, part in enumerate(slices(len(gold), len(weight), cells=_CELLS[weight.device.type])):
         real = pieces - part.start
         row = torch.arange(len(gold[part]), device=gold.device) * len(weight) + gold[part]
         logits = product(features[part], table, offset).to(softmax_type)  # [n, V]

@@ -85,6 +85,10 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
         ),
         (["model.dropout=0", "model.variational_dropout=true"], "a model without dropout makes no use of"),
         (
+            ["model.dropout=0", "model.recurrent_dropout=0.1", "training.r_drop=1"],
+            "a model in which no dropout differs by sentence makes no use of training.r_drop",
+        ),
+        (
             [f"model.{place}_dropout=0.2" for place in ("embedding", "encoder", "readout")] + ["model.dropout=0.4"],
             "a model whose every dropout is set makes no use of model.dropout",
         ),
@@ -119,6 +123,8 @@ def test_a_setting_without_effect_is_warned_about(wishes: list[str], warning: st
         ["training.decay_factor=0.8", "training.decay_every_steps=9", "training.schedule=step_decay"],
         ["model.decoder_dropout=0.1", "model.decoder_layers=2"],
         ["model.variational_dropout=true"],
+        ["training.r_drop=1"],
+        ["model.dropout=0", "model.word_dropout=0.1", "training.r_drop=1"],
         ["training.max_steps=9"],
         ["model.init_range=0.1", "model.forget_bias=0"],
         ["model.cell=ssru", "model.forget_bias=0"],

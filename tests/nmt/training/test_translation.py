@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.batching import Batch, source_batch, target_batch
@@ -22,7 +24,7 @@ from nmt.training.distributed import Place, Ranks
 from nmt.training.observers import Silence
 from nmt.training.state import Position
 from nmt.training.trainer import TrainingSummary, train
-from nmt.training.translation import TranslationTask, Validator
+from nmt.training.translation import TrainingLoss, TranslationTask, Validator, piece_features
 
 from .conftest import Listener
 
@@ -321,3 +323,41 @@ def test_a_weight_of_a_set_that_is_not_there_is_refused(toy_data: PreparedData, 
         ConfigError, match=r"names 'old', expected a validation set after the first: the data have no others$"
     ):
         TranslationTask(toy_data, settings, HERE)
+
+
+class TwoPasses:
+    """An objective that keeps what it is given."""
+
+    passes = 2
+
+    def __init__(self) -> None:
+        self.features: list[Tensor] = []
+        self.gold = torch.empty(0)
+
+    def __call__(self, passes: Sequence[Tensor], gold: Tensor, output: nn.Linear) -> Tensor:
+        self.features, self.gold = list(passes), gold
+        return torch.stack(self.features).sum()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_two_passes_read_the_same_pairs_with_other_dropout(
+    toy_data: PreparedData, toy_settings: Settings, dropout: float
+) -> None:
+    model = toy_settings.model.model_copy(update={"dropout": dropout, "variational_dropout": True})
+    task = TranslationTask(toy_data, toy_settings.model_copy(update={"model": model}), HERE)
+    batch, objective = task.feed.order.pairs.batch(np.arange(5)), TwoPasses()
+    loss = TrainingLoss(task.model.double().train(), objective)
+    loss(batch).backward()
+    first, second = objective.features
+    assert objective.gold.tolist() == batch.tgt.outputs.flatten()[batch.tgt.pieces].tolist()
+    assert len(first) == len(second) == len(batch.tgt.pieces)
+    assert torch.allclose(first, second) == (dropout == 0.0)
+    if dropout == 0.0:  # two passes one after the other add up to the same
+        grads = [parameter.grad for parameter in loss.parameters()]
+        loss.zero_grad()
+        one, _ = piece_features(task.model, batch)
+        torch.testing.assert_close(first, one)
+        (2 * one.sum()).backward()
+        for got, want in zip(grads, loss.parameters(), strict=True):
+            assert (got is None) == (want.grad is None)
+            torch.testing.assert_close(got, want.grad)
