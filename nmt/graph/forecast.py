@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeVar
 
 from nmt.config import Settings
 from nmt.config.load import change_settings, to_recipe, to_tree
@@ -22,16 +22,19 @@ from nmt.graph.stage import Ingredients
 from nmt.graph.stage_kinds import PrepareStage, ShortlistStage, TrainStage
 from nmt.graph.translating_kinds import WEIGHED, BacktranslateStage, DistilStage, ScoreStage, TranslateStage, TuneStage
 from nmt.io.limits import usable_cores
+from nmt.io.lines import Pair
 from nmt.models.folder import LEXICON, read_settings
 from nmt.prepared import PreparedData, PreparedText, open_data
 from nmt.search.sampling import Sampling
 from nmt.shortlist.learn import PAIRS
+from nmt.synthesis.judging import Agreement
 from nmt.training.observers import Silence
 from nmt.training.resolve import resolve_settings
 from nmt.training.trainer import rehearse
 from nmt.translate import Options, Translator
 from nmt.tuning import plan_for
 
+_T = TypeVar("_T")
 Run = Callable[[list[str], Path | None], None]
 _ByModels = TranslateStage | TuneStage | BacktranslateStage | DistilStage
 
@@ -219,6 +222,9 @@ class _Rehearsal:
         lines, count = self._text_of(node, stage)
         seconds = self._time_models(node, stage, lines, count, workers=stage.workers)
         made = imitate(self._examples[node.given.inputs["model"][0]], lines)
+        if isinstance(stage, BacktranslateStage) and len(node.given.inputs["model"]) > 1:
+            pairs = [Pair(other, line, "", 0) for line, other in zip(lines, made, strict=True)]
+            seconds += self._time_judging(node, stage, pairs, count)
         with node.result.open("w", encoding="utf-8", newline="") as file:
             for line, other in zip(lines, made, strict=True):
                 sides = {"text": (other,), "pairs": (line, other)}[node.gives]
@@ -263,6 +269,22 @@ class _Rehearsal:
         characters = count * sum(map(len, lines)) / max(1, len(lines))
         return loaded + pace * characters / min(workers, usable_cores())
 
+    def _time_judging(self, node: StageNode, stage: BacktranslateStage, pairs: Sequence[Pair], count: float) -> float:
+        """Return the seconds that the second model takes to be loaded, and both to judge so many pairs such as these;
+        one process does that, however many translate."""
+        models = node.given.inputs["model"]
+        precision = stage.deciding(node.given)["search"].get("precision")
+        load = partial(Translator.load, device=node.settings.training.device, precision=precision)
+        backward = load(models[0])
+        begun = time.perf_counter()
+        forward = load(models[1])
+        loaded = time.perf_counter() - begun
+        key = json.dumps(["judged", forward.precision, *map(_size_of, models)])
+        if key not in self._timed:
+            agreement = Agreement.of(forward, backward, tag=stage.tag, forward_tag=stage.forward_tag)
+            self._timed[key] = _pace(pairs, agreement.disagreements, lambda pair: len(pair.tgt))
+        return loaded + self._timed[key] * count * sum(len(pair.tgt) for pair in pairs) / max(1, len(pairs))
+
     def _text_of(self, node: StageNode, stage: _ByModels) -> tuple[list[str], float]:
         given, path = node.given, stage.text_of(node.given)
         if path is None:
@@ -276,27 +298,22 @@ class _Rehearsal:
         self, translator: Translator, options: Options, lines: Sequence[str], models: Sequence[Path]
     ) -> float:
         """Return the seconds that a character of a source takes; of a finished model, keep what it has translated."""
-        sizes = [[_shape(read_settings(model)), (model / LEXICON).exists()] for model in models]
         is_new = models[0] not in self._examples
-        key = json.dumps([sizes, translator.precision, options.model_dump(mode="json", exclude={"tag"})], default=str)
+        search = options.model_dump(mode="json", exclude={"tag"})
+        key = json.dumps([[*map(_size_of, models)], translator.precision, search], default=str)
         if key in self._timed and not is_new:
             return self._timed[key]
         if models[0] in self._untrained:
             penalty = _PENALTY * options.search(translator.settings).length_penalty
             options = options.model_copy(update={"length_penalty": penalty})
-        some, known = random.Random(1).sample(lines, len(lines)), list[tuple[str, str]]()
-        timed = [(0.0, 0)]
-        for size in _BLOCKS:
-            if len(timed) > 2 and size * timed[-1][0] > _LONGEST * len(known):
-                break
-            begun = time.perf_counter()
-            found = translator.translate(some[:size], options)
-            known = [(line, best.text) for line, (best, *_) in zip(some, found, strict=False)]
-            timed.append((time.perf_counter() - begun, sum(len(line) for line, _ in known)))
-        (less, fewer), (more, characters) = timed[-2:]
-        if characters == fewer:  # these are all that there are
-            less, fewer = 0.0, 0
-        pace = max(more - less, more / 3) / max(1, characters - fewer)
+        known = list[tuple[str, str]]()
+
+        def translate(some: Sequence[str]) -> None:
+            nonlocal known
+            found = translator.translate(some, options)
+            known = [(line, best.text) for line, (best, *_) in zip(some, found, strict=True)]
+
+        pace = _pace(lines, translate, len)
         if is_new:
             self._examples[models[0]] = known or [("", "")]
         self._timed[key] = pace
@@ -330,10 +347,30 @@ class _Rehearsal:
         return self._timed[key] * texts
 
 
+def _pace(items: Sequence[_T], work: Callable[[Sequence[_T]], object], characters: Callable[[_T], int]) -> float:
+    """Return the seconds that work takes for a character of what it is done for."""
+    some, timed, done = random.Random(1).sample(items, len(items)), [(0.0, 0)], 0
+    for size in _BLOCKS:
+        if len(timed) > 2 and size * timed[-1][0] > _LONGEST * done:
+            break
+        block = some[:size]
+        done = len(block)
+        timed.append((_seconds(partial(work, block)), sum(map(characters, block))))
+    (less, fewer), (more, most) = timed[-2:]
+    if most == fewer:  # these are all that there are
+        less, fewer = 0.0, 0
+    return max(more - less, more / 3) / max(1, most - fewer)
+
+
 def _shape(settings: Settings) -> dict[str, object]:
     """Return what the time depends on that a model takes which is not trained."""
     model = to_tree(settings, only_set=False)["model"]
     return {name: value for name, value in model.items() if not name.endswith("dropout")}
+
+
+def _size_of(model: Path) -> list[object]:
+    """Return what the time depends on that a model takes to translate."""
+    return [_shape(read_settings(model)), (model / LEXICON).exists()]
 
 
 def _seconds(work: Callable[[], object]) -> float:

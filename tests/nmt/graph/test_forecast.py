@@ -10,6 +10,7 @@ from nmt.errors import NmtError
 from nmt.graph.forecast import StageForecast, foretell_stages
 from nmt.graph.order import StageNode
 from nmt.search import engine
+from nmt.search.protocol import Hypothesis
 from nmt.translate import Translator
 from tests.nmt.graph.conftest import MakeNodes
 
@@ -187,6 +188,27 @@ def test_models_that_rescore_are_timed_and_weighed(recipe: Recipe, monkeypatch: 
     alone = recipe.foretell(stages.replace(beside, ""))
     most = {name: forecast.seconds or 0.0 for name, forecast in found.items()}
     assert most["tuned"] > 2 * (alone["tuned"].seconds or 0.0), "of three weights more points are tried"
+
+
+def test_the_time_in_which_a_second_model_judges_is_added(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, tags = 0.0, set[str | None]()
+
+    def followed(translator: Translator, pairs: list[tuple[str, str]], *, tag: str | None = None) -> list[Hypothesis]:
+        nonlocal clock
+        clock += len(pairs)  # a second for each pair that a model reads
+        tags.add(tag)
+        return [Hypothesis((), 0.0, -1.0) for _ in pairs]
+
+    monkeypatch.setattr("nmt.synthesis.judging.follow", followed)
+    monkeypatch.setattr("nmt.graph.forecast.time", SimpleNamespace(perf_counter=lambda: clock))
+    begin, _, end = CHAIN.partition("[stages.more]")[0].rpartition('needs = ["backward"]\n')
+    second = f'{begin}needs = ["backward", "forward"]\nworkers = 2\nforward_tag = "<news>"\n{end}'
+    second += '[stages.forward]\ndo = "train"\nneeds = ["data"]\n'
+    how = ("search.beam_size=1", 'tokenizer.symbols=["<news>"]')
+    assert recipe.foretell(f'{begin}needs = ["backward"]\n{end}', *how)["synthetic"].seconds == 0.0
+    seconds = recipe.foretell(second, *how)["synthetic"].seconds
+    assert seconds == pytest.approx(2 * 400, rel=0.05), "each pair is read by both, in one process"
+    assert tags == {None, "<news>"}
 
 
 def test_a_beam_is_foretold_by_steps_that_end_little_later_than_its_translations(
