@@ -131,8 +131,9 @@ def backtranslate(
         judge, job = Judge.of(data, agreement, max_disagreement=max_disagreement), Job(backward, options, workers)
         judges = " ".join(filter(None, [identity(forward_model), forward_tag])) if forward_model else ""
         rules = (data, max_disagreement, on_bad_utf8)
+        writing = back_translation(text, job, judge, data, on_bad_utf8=on_bad_utf8)
         write_and_show(
-            [back_translation(text, job, judge, data, on_bad_utf8=on_bad_utf8)],
+            [writing],
             outputs,
             key_of_pairs(text, job, judges=judges, rules=rules, noise=noise_seed if noise else ""),
             lines=count_lines(text) or 0,

@@ -297,8 +297,9 @@ def _write(
 ) -> None:
     """Translate the lines of the input, write what is found as it is found, and say what was lost."""
     from nmt.io.compressed import refuse_markup
+    from nmt.io.files import Stamp
     from nmt.io.lines import count_lines
-    from nmt.translate.blockwise import LINES, LongText, Stamp
+    from nmt.translate.blockwise import LINES, LongText
 
     if not job.options.markup:
         refuse_markup(source, "--markup translates its text and keeps the rest")

@@ -11,7 +11,9 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, Self
+
+from nmt.errors import NmtError
 
 _SUFFIX = ".tmp"
 _DIGITS = 20
@@ -172,6 +174,28 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path`, whole or not at all."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
+
+
+class Stamp(NamedTuple):
+    """What tells that a file has been written since."""
+
+    path: Path
+    size: int
+    written: int
+    """Nanoseconds of its clock."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Look at a file as it is now; whoever reads it tells if it is not there."""
+        with suppress(OSError):
+            found = path.stat()
+            return cls(path, found.st_size, found.st_mtime_ns)
+        return cls(path, -1, -1)
+
+    def check(self) -> None:
+        """Refuse a file that has been written since, or removed: an NmtError, and no DataError, as it may come back."""
+        if Stamp.of(self.path) != self:
+            raise NmtError(f"{self.path} was changed while it was translated")
 
 
 def sha256(path: Path) -> str:

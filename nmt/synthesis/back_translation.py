@@ -4,6 +4,7 @@ from pathlib import Path
 from random import Random
 
 from nmt.config import DataSettings
+from nmt.io.files import Stamp
 from nmt.io.lines import OnBadUtf8, Pair
 from nmt.synthesis.judging import Judge, cleaning_of, exchanged_languages, in_a_column, of_model, read_text
 from nmt.synthesis.working import Writing, Written
@@ -18,10 +19,11 @@ def cleaning_of_backward(data: DataSettings) -> DataSettings:
 
 
 def back_translation(text: Path, job: Job, judge: Judge, data: DataSettings, *, on_bad_utf8: OnBadUtf8) -> Writing:
-    """Translate a text back; `data` says how it is read, and what `judge` goes by."""
+    """Translate a text back; `data` says how it is read, and what `judge` goes by. Call it before the key is made."""
+    stamp = Stamp.of(text)
     lines = read_text(text, data, on_bad_utf8)
     pairs = (Pair("", line.text, line.file, line.line, line.fault) for line in lines)
-    return Writing(pairs, lambda pair: pair.tgt, _complete, job, judge)
+    return Writing(pairs, lambda pair: pair.tgt, _complete, job, judge, [stamp])
 
 
 def _complete(written: Written) -> list[Pair]:

@@ -1,6 +1,6 @@
 """Distillation: a student learns the translations of its teachers (Kim and Rush, 2016, sec. 3.2)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from nmt.config import DataSettings, Settings
 from nmt.corpus.hashes import Overlap
 from nmt.errors import DataError, UsageError
+from nmt.io.files import Stamp
 from nmt.io.lines import OnBadUtf8, Pair
 from nmt.metrics import sentence_scorer, tokenizer_for
 from nmt.prepare.inputs import Corpus, find_pairs, record_inputs
@@ -28,10 +29,12 @@ Choice = Callable[[Written], list[str]]
 def distil_text(
     text: Path, job: Job, choice: Choice, data: DataSettings, *, tag: str | None, on_bad_utf8: OnBadUtf8
 ) -> list[Writing]:
-    """Let teachers translate a text, which has no references; `data` says how it is cleaned."""
+    """Let teachers translate a text, which has no references; `data` says how it is cleaned. Call it before the key is
+    made."""
+    stamp = Stamp.of(text)
     lines = read_text(text, data, on_bad_utf8)
     pairs = (Pair(line.text, "", line.file, line.line, line.fault) for line in lines)
-    return [_writing(pairs, job, choice, data, tag)]
+    return [_writing(pairs, job, choice, data, tag, [stamp])]
 
 
 def distil_data(
@@ -48,6 +51,7 @@ def distil_data(
     """
     settings = data.settings
     inputs = find_pairs(settings.data)
+    stamps = [list(map(Stamp.of, corpus.source.files)) for corpus in inputs.train]
     known = {(record.setting, record.sha256) for record in data.manifest.inputs}
     for record in record_inputs(inputs.named, settings.data.root):
         if (record.setting, record.sha256) not in known:
@@ -59,8 +63,8 @@ def distil_data(
     kind = PairKind(settings.model_copy(update={"data": settings.data.model_copy(update=sides)}))
     overlap = kind.overlap({"validation": held})
     return [
-        _writing(_read(kind, corpus, overlap), job, choice, change(_cleaning(settings, corpus)), corpus.tag)
-        for corpus in inputs.train
+        _writing(_read(kind, corpus, overlap), job, choice, change(_cleaning(settings, corpus)), corpus.tag, files)
+        for corpus, files in zip(inputs.train, stamps, strict=True)
     ]
 
 
@@ -71,7 +75,9 @@ def sources_of(data: PreparedData) -> int:
     return counts.train + sum(counts.rejected.get(reason, 0) for reason in ("duplicate", "too_many_pieces"))
 
 
-def _writing(pairs: Iterable[Pair], job: Job, choice: Choice, data: DataSettings, tag: str | None) -> Writing:
+def _writing(
+    pairs: Iterable[Pair], job: Job, choice: Choice, data: DataSettings, tag: str | None, stamps: Sequence[Stamp]
+) -> Writing:
     """Translate sources with the tag of their corpus."""
     tagged = replace(job, options=job.options.model_copy(update={"tag": tag}))
 
@@ -79,7 +85,7 @@ def _writing(pairs: Iterable[Pair], job: Job, choice: Choice, data: DataSettings
         chosen = zip(written, choice(written), strict=True)
         return [pair._replace(src=in_a_column(pair.src), tgt=in_a_column(text)) for (pair, _), text in chosen]
 
-    return Writing(pairs, lambda pair: pair.src, complete, tagged, Judge.of(data))
+    return Writing(pairs, lambda pair: pair.src, complete, tagged, Judge.of(data), stamps)
 
 
 def _cleaning(settings: Settings, corpus: Corpus[Pair]) -> DataSettings:

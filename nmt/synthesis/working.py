@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nmt.errors import UsageError
-from nmt.io.files import naming, replacing
+from nmt.io.files import Stamp, naming, replacing
 from nmt.io.lines import Pair, count_lines
 from nmt.io.shards import Shard
 from nmt.io.work import shared
@@ -40,6 +40,8 @@ class Writing:
     """Makes pairs of the translations."""
     job: Job
     judge: Judge
+    stamps: Sequence[Stamp] = ()
+    """Of the files that the pairs are read from, before what the key says of them was found out."""
 
 
 class LoadedOnce(partial[Translator]):
@@ -83,7 +85,7 @@ def write_pairs(
         DataError: Text cannot be read, or another process makes these pairs otherwise.
         ModelError: A model gives scores that are not finite numbers.
         UsageError: A shard is to keep a share of all pairs.
-        NmtError: The processes see no common folder.
+        NmtError: The processes see no common folder, or a text was written before it was read.
     """
     if shard and outputs.keep_share < 1:
         raise UsageError("--keep-share compares all pairs, and a shard has some of them; use --max-disagreement")
@@ -110,6 +112,8 @@ def _read(writing: Writing, name: Path) -> LongText:
             for pair in writing.pairs:
                 pairs.write(json.dumps(pair, ensure_ascii=False).encode() + b"\n")
                 file.write(writing.text_of(pair).encode() + b"\n")
+            for stamp in writing.stamps:
+                stamp.check()
     return LongText(texts, count_lines(texts) or 0)
 
 

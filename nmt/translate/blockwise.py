@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Final, NamedTuple, Self
+from typing import IO, Final
 
-from nmt.errors import DataError, NmtError, NmtWarning, counted
+from nmt.errors import DataError, NmtWarning, counted
 from nmt.io.arriving import FileLines
 from nmt.io.compressed import BegunBytes, read_raw_sections
-from nmt.io.files import append_all, sha256, written
+from nmt.io.files import Stamp, append_all, sha256, written
 from nmt.io.lines import OnBadUtf8, decode_lines
 from nmt.io.shards import Header, Shard
 from nmt.io.shared_work import Blocks, Claim
@@ -36,20 +36,6 @@ _LOOK: Final = 1.0
 """Seconds between two looks at whether others have finished their blocks, or have died."""
 
 Watch = Callable[[list[str]], None]
-
-
-class Stamp(NamedTuple):
-    """What tells that a file has been written since."""
-
-    size: int
-    written: int
-    """Nanoseconds of its clock."""
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """Look at a file as it is now; an OSError if it is not there."""
-        found = path.stat()
-        return cls(found.st_size, found.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -202,8 +188,7 @@ class BlockLines(FileLines):
 
     def check(self) -> None:
         """Refuse to begin or to finish a block of a file that has been written since."""
-        if Stamp.of(self._text.path) != self._stamp:
-            raise NmtError(f"{self._text.path} was changed while it was translated")
+        self._stamp.check()
 
     def _changed(self) -> DataError:
         lines = counted(self._text.lines, "line")

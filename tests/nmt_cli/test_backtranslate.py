@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -189,6 +190,26 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(backtranslate:
     assert backtranslate("--rejected", tmp_path).stderr == f"error: {tmp_path}: Is a directory\n"
     text = tmp_path / "mono.txt"
     assert f"{text} is an input, so it cannot be written" in backtranslate("--output", text).stderr
+
+
+@pytest.mark.parametrize("busy", ["nmt.translate.blockwise.sha256", "nmt.io.lines.count_lines"])
+def test_a_text_that_is_edited_before_it_is_read_is_noticed_and_the_next_run_translates_what_it_says_now(
+    backtranslate: Backtranslate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: str
+) -> None:
+    text, work = tmp_path / "mono.txt", resolve_name(busy)
+
+    def edit_meanwhile(path: Path) -> Any:
+        done = work(path)
+        text.write_text("gum hat\n", encoding="utf-8")
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(busy, edit_meanwhile)
+        done = backtranslate()
+    assert (done.exit_code, done.stderr) == (1, f"error: {text} was changed while it was translated\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["mono.txt"]
+    assert backtranslate().exit_code == 0
+    assert pairs(tmp_path) == [["gumo hato", "gum hat"]]
 
 
 def test_a_text_that_is_not_there_is_an_error(backtranslate: Backtranslate, tmp_path: Path) -> None:

@@ -87,6 +87,22 @@ def test_text_in_one_language_is_translated_forward(distil: Distil, toy_model: P
     ]
 
 
+def test_a_text_that_is_edited_before_it_is_read_is_noticed(
+    distil: Distil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "mono.txt"
+    text.write_text("bat cow\n", encoding="utf-8")
+
+    def edit_meanwhile(path: Path) -> str:
+        text.write_text("gum\n", encoding="utf-8")
+        return "digest"
+
+    monkeypatch.setattr("nmt.translate.blockwise.sha256", edit_meanwhile)
+    done = distil("--text", text)
+    assert (done.exit_code, done.stderr) == (1, f"error: {text} was changed while it was translated\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["mono.txt"]
+
+
 @pytest.mark.slow
 def test_processes_of_torchrun_share_prepared_data_and_start_again_where_one_dies(
     distil: Distil, torchrun: Torchrun, toy_settings: Settings, toy_data: PreparedData, toy_model: Path, tmp_path: Path

@@ -1,16 +1,18 @@
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from nmt.config import Settings, load_settings
-from nmt.errors import DataError, UsageError
+from nmt.errors import DataError, NmtError, UsageError
 from nmt.io.lines import Pair
 from nmt.prepare.pipeline import prepare
 from nmt.prepared import PreparedData
 from nmt.synthesis.distillation import choose_best, distil_data, nearest_reference, sources_of, with_whole_beam
-from nmt.synthesis.working import Writing
+from nmt.synthesis.judging import Outputs
+from nmt.synthesis.working import Writing, write_pairs
 from nmt.translate import Options, Translation, Translator
 from nmt.translate.translator import Job
 
@@ -67,6 +69,23 @@ def test_text_that_has_changed_since_is_an_error(prepare_anew: PrepareAnew, job:
     message = rf"two.tsv \(data.corpora.1\) has changed since {tmp_path / 'data'} was prepared from it"
     with pytest.raises(DataError, match=message):
         distil(data, job)
+
+
+def test_text_that_is_edited_before_it_is_read_is_noticed_and_what_is_done_of_other_corpora_is_kept(
+    prepare_anew: PrepareAnew, job: Job, tmp_path: Path
+) -> None:
+    data = prepare_anew("data.corpora=[{path='one.tsv'}, {path='two.tsv', reversed=true}]")
+    outputs, found = Outputs(tmp_path / "out.tsv"), list[int]()
+    text, changed = tmp_path / "two.tsv", f"{tmp_path / 'two.tsv'} was changed while it was translated"
+    for edited in (True, False):
+        writings, known = distil(data, job), text.read_text()
+        if edited:
+            text.write_text(known.replace("oiseau", "chien!"))
+        with pytest.raises(NmtError, match=changed) if edited else nullcontext():
+            write_pairs(writings, outputs, {}, on_found=lambda some: found.append(len(some)))
+        text.write_text(known)
+        assert outputs.pairs.exists() != edited
+    assert sum(found) == sources_of(data), "nothing is translated twice"
 
 
 def test_what_is_written_of_a_reversed_corpus_is_judged_by_the_languages_exchanged(
