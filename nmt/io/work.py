@@ -45,8 +45,8 @@ def shared(target: Path, key: Any) -> Iterator[Path]:
     """Give the folder for the work towards `target` that `key`, for JSON, tells from other work, to any number of
     processes that have this key; what others with it have done is in it.
 
-    The last to leave removes it, if all is done or if its error would come again. Work of other keys goes at once. An
-    `OSError` of the folder names `target`.
+    The last to leave removes it, if all is done, if its error would come again, or if there is nothing in it. Work of
+    other keys goes at once. An `OSError` of the folder names `target`.
 
     Raises:
         DataError: Another process is at work towards `target` with another key.
@@ -151,7 +151,7 @@ def _entered(target: Path, key: Any, how: int) -> Iterator[Path]:
             with _door(real):
                 is_last = _has_no_other(used)
                 os.close(used)
-                if over and is_last:
+                if is_last and (over or not _holds_work(folder)):
                     shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # something in one of them is to be kept
                 for parent in new:
@@ -194,6 +194,11 @@ def _remove_unless_used(folder: Path, target: Path) -> None:
         )
     unlock(used)
     shutil.rmtree(folder, ignore_errors=True)  # a worker of the run that was killed may still be at it
+
+
+def _holds_work(folder: Path) -> bool:
+    """Whether there is more in a folder than locks, which are empty files."""
+    return any(path.is_file() and path.stat().st_size for path in folder.rglob("*"))
 
 
 def _hold(path: Path) -> int:

@@ -233,6 +233,8 @@ def test_a_file_that_is_edited_while_it_is_counted_or_a_model_is_loaded_is_notic
         result = invoke(source, "--output", source.with_name("out"))
     assert (result.exit_code, finished) == (1, [])
     assert result.stderr.splitlines()[-1] == f"error: {source} was changed while it was translated"
+    assert "what is done is kept" not in result.stderr
+    assert left(source.parent) == ["in"]
     assert invoke(source, "--output", source.with_name("out")).exit_code == 0
     assert left(source.parent) == ["in", "out"]
 

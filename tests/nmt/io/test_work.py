@@ -30,10 +30,18 @@ def test_work_that_would_fail_again_leaves_no_trace(tmp_path: Path, error: Excep
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full"), NmtError("a worker was killed")])
 def test_work_that_was_interrupted_is_there_for_the_same_run(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)), shared(tmp_path / "data", {"a": 1, "b": 2}) as folder:
-        (folder / "file").touch()
+        (folder / "file").write_text("a")
         raise error
     with shared(tmp_path / "data", {"b": 2, "a": 1}) as folder:
         assert names(folder) == ["file", "used"]
+
+
+def test_work_that_was_interrupted_before_anything_was_done_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(NmtError), shared(tmp_path / "data", 1) as folder:
+        with locked(folder / "lock"):
+            (folder / "block").mkdir()
+        raise NmtError("the text was changed")
+    assert names(tmp_path) == []
 
 
 def test_work_alone_is_nobody_elses_while_it_is_done(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_old_data_come_back_when_the_new_ones_cannot_take_their_place(tmp_path: 
     with pytest.raises(FileNotFoundError), shared(tmp_path / "data", 1) as work:
         put_in_place(work / "missing", tmp_path / "data")
     assert (tmp_path / "data" / "file").read_text() == "old"
-    assert names(tmp_path) == [".data.work", "data"]
+    assert names(tmp_path) == ["data"]
 
 
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
@@ -131,7 +139,8 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_kill_after_the_last_step_left_is_removed_and_other_work_is_not(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), shared(tmp_path / "data", 1):
+    with pytest.raises(KeyboardInterrupt), shared(tmp_path / "data", 1) as work:
+        make(work / "block", "done")
         raise KeyboardInterrupt
     forget(tmp_path / "data", 2)
     assert names(tmp_path) == [".data.work"]
