@@ -14,6 +14,7 @@ from nmt.config.load import describe_misfit, did_you_mean, load_stage_settings, 
 from nmt.errors import ConfigError, DataError, NmtError, counted
 from nmt.graph.stage import SUFFIXES, Ingredients, Stage, Thing
 from nmt.graph.stage_kinds import KINDS
+from nmt.synthesis.judging import direction_of, wrong_way
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _REFERENCE: Final = re.compile(r"\{([^{}]*)\}")
@@ -54,6 +55,15 @@ class StageNode:
             from_elsewhere = self.settings.training.parent is not None and not is_said
             return None if from_elsewhere else self.settings.model.right_to_left
         return models[0].writes_right_to_left
+
+    @property
+    def direction(self) -> tuple[str, str] | None:
+        """The languages that the model which it gives reads and writes; None: they are not known."""
+        learnt_from = "data" if self.does == "train" else "model"
+        for need in self.needs:
+            if need.gives == learnt_from:
+                return direction_of(need.settings.data) if learnt_from == "data" else need.direction
+        return None
 
     def takes_for(self, need: "StageNode") -> Thing:
         """Say what it takes the result of another stage for: most kinds treat all models alike."""
@@ -209,8 +219,12 @@ def _check_inputs(node: StageNode, where: str) -> None:
             expected = counted(least, "stage") if given[thing] < least else f"{counted(most, 'stage')} at most"
             givers = f", found {given[thing]}" if given[thing] else ""
             raise ConfigError(f"{where}.needs: {node.does} takes {thing}, expected {expected} that gives it{givers}")
+    models = [need for need in needs if node.takes_for(need) == "model"]
     for key in node.stage.named:
-        _check_beside(node, key, f"{where}.{key}", given["model"])
+        _check_beside(node, key, f"{where}.{key}", models)
+    if node.does == "backtranslate" and "data" not in node.stage.set:  # whose languages would count
+        for forward in models[1:]:
+            _check_direction(forward, models[0], f"{where}.needs")
     for need in needs:
         if need.gives == "weights":
             _check_weights(node, need, where)
@@ -224,19 +238,28 @@ def _check_inputs(node: StageNode, where: str) -> None:
                 raise DataError(f"{where}: {path} ({key}) does not exist")
 
 
-def _check_beside(node: StageNode, key: str, where: str, models: int) -> None:
-    """Refuse stages that a key names, beside so many models, whose result is none that can have a say."""
+def _check_beside(node: StageNode, key: str, where: str, models: Sequence[StageNode]) -> None:
+    """Refuse stages that a key names, beside these models, whose result is none that can have a say."""
     for one in node.beside(key):
         if one.gives != "model" or one.is_language_model:
             found = "a language model" if one.is_language_model else one.gives
             raise ConfigError(f"{where}: expected a stage that gives a translation model, but {one.name} gives {found}")
-        if one.name in node.stage.needs and models > 1:
+        if one.name in node.stage.needs and len(models) > 1:
             raise ConfigError(f"{where}: {one.name} is one of the ensemble in needs; name it here alone, to rescore")
         if key == "right_to_left" and one.writes_right_to_left is False:
             raise ConfigError(
                 f"{where}: {one.name} writes from left to right; expected a model that is trained with "
                 "model.right_to_left = true"
             )
+        if key == "reverse_model":
+            _check_direction(one, models[0], where)
+
+
+def _check_direction(back: StageNode, model: StageNode, where: str) -> None:
+    """Refuse a model for the way back that goes the way of the other one, as far as that is known."""
+    way = model.direction
+    if way and back.direction == way:
+        raise ConfigError(f"{where}: {wrong_way(back.name, *way)}")
 
 
 def _check_weights(node: StageNode, tuned: StageNode, where: str) -> None:

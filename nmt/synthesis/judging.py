@@ -60,21 +60,35 @@ def of_model(data: DataSettings) -> DataSettings:
     return exchanged_languages(data) if data.corpora and not has_more else data
 
 
+def direction_of(data: DataSettings) -> tuple[str, str] | None:
+    """Return the language that a model reads and the one that it writes, by the settings of what it has learnt from;
+    None: they are not known, are the same, or it has learnt from pairs of both directions."""
+    own = of_model(data)
+    goes_both_ways = own is data and any(corpus.reversed for corpus in own.corpora)
+    if not (own.src_lang and own.tgt_lang) or own.src_lang == own.tgt_lang or goes_both_ways:
+        return None
+    return own.src_lang, own.tgt_lang
+
+
 def refuse_reversed(model_dirs: Iterable[Path], data: DataSettings) -> None:
     """Refuse models that translate from the target language of `data` into the source language, as far as both know
     their languages; who has learnt from pairs of both directions is none of them."""
     src, tgt = data.src_lang, data.tgt_lang
     for folder in model_dirs:
-        learnt = read_settings(folder).data
-        own = of_model(learnt)
-        goes_both_ways = own is learnt and any(corpus.reversed for corpus in own.corpora)
-        if src and tgt and src != tgt and (own.src_lang, own.tgt_lang) == (tgt, src) and not goes_both_ways:
-            raise ConfigError(f"{folder} translates from {tgt} to {src}, expected a model from {src} to {tgt}")
+        if src and tgt and direction_of(read_settings(folder).data) == (tgt, src):
+            raise ConfigError(wrong_way(folder, tgt, src))
 
 
 def refuse_same_direction(reverse_dir: Path, model_dir: Path) -> None:
     """Refuse a model for the way back that goes the way of the other model, as far as both know their languages."""
-    refuse_reversed([reverse_dir], exchanged_languages(of_model(read_settings(model_dir).data)))
+    way = direction_of(read_settings(model_dir).data)
+    if way and direction_of(read_settings(reverse_dir).data) == way:
+        raise ConfigError(wrong_way(reverse_dir, *way))
+
+
+def wrong_way(model: object, src: str, tgt: str) -> str:
+    """Say that a model translates between two languages where one of the other direction is expected."""
+    return f"{model} translates from {src} to {tgt}, expected a model from {tgt} to {src}"
 
 
 @dataclass(frozen=True)

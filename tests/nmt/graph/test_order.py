@@ -95,6 +95,28 @@ def test_who_writes_from_right_to_left_may_be_the_affair_of_a_parent_from_elsewh
     assert nodes_of(first + model + "set.model.right_to_left = true\n" + second + text.format("second"))
 
 
+def test_a_model_for_the_way_back_goes_there_as_far_as_languages_are_known(nodes_of: MakeNodes) -> None:
+    backwards = 'corpora = [{ src = "train.src", tgt = "train.tgt", reversed = true }]\n'
+    judged = '[stages.a]\ndo = "backtranslate"\ntext = "train.tgt"\nneeds = ["model", "mean"]\n'
+    languages = ("data.src_lang=en", "data.tgt_lang=fr")
+
+    def check(of_data: str, *overrides: str, use: str) -> None:
+        data = f'[stages.other]\ndo = "prepare"\n[stages.other.set.data]\n{of_data}'
+        back = '[stages.back]\ndo = "train"\nneeds = ["other"]\n[stages.mean]\ndo = "average"\nneeds = ["back"]\n'
+        nodes_of(MODEL + data + back + use, overrides)
+
+    for key, use in (("reverse_model", TEXT + 'reverse_model = "mean"'), ("needs", judged)):
+        with pytest.raises(
+            ConfigError, match=rf"{key}: mean translates from en to fr, expected a model from fr to en$"
+        ):
+            check("", *languages, use=use)
+        check(f"train_src = []\ntrain_tgt = []\n{backwards}", *languages, use=use)
+        check(backwards, *languages, use=use)  # it goes both ways
+        check("", languages[0], use=use)
+        check("", "data.src_lang=en", "data.tgt_lang=en", use=use)
+    check("", *languages, use=judged + 'set.data.src_lang = "en"\n')
+
+
 @pytest.mark.parametrize(("at_once", "expected"), [(1, 17), (2, 12), (3, 12)])
 def test_stages_side_by_side_take_as_long_as_those_that_wait_for_each_other(
     nodes_of: MakeNodes, at_once: int, expected: float

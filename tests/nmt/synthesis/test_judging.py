@@ -18,6 +18,7 @@ from nmt.synthesis.judging import (
     cleaning_of,
     of_model,
     refuse_reversed,
+    refuse_same_direction,
     write_verdicts,
 )
 
@@ -129,6 +130,17 @@ def test_a_model_of_the_other_direction_is_refused_unless_it_goes_both_ways(monk
         refuse("fr", "en", corpora=[reversed_corpus])
     for src, tgt in (("fr", "en"), ("en", None), (None, None), ("en", "de")):
         refuse(src, tgt)
+
+
+def test_a_model_for_the_way_back_of_one_that_goes_both_ways_may_go_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    languages = {"src_lang": "en", "tgt_lang": "fr"}
+    corpora = [{"path": ["a.tsv"]}, {"path": ["a.tsv"], "reversed": True}]
+    known = {"one": DataSettings(**languages), "both": DataSettings.model_validate(languages | {"corpora": corpora})}
+    monkeypatch.setattr("nmt.synthesis.judging.read_settings", lambda folder: Settings(data=known[folder.name]))
+    refuse_same_direction(Path("one"), Path("both"))
+    refuse_same_direction(Path("both"), Path("one"))
+    with pytest.raises(ConfigError, match=r"^one translates from en to fr, expected a model from fr to en$"):
+        refuse_same_direction(Path("one"), Path("one"))
 
 
 def test_the_languages_of_a_model_are_the_others_where_all_its_pairs_were_reversed() -> None:
