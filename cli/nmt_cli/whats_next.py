@@ -18,10 +18,14 @@ def say_next(commands: str) -> None:
 
 
 def say_what_is_next(model_dir: Path, *, of_text: bool) -> None:
-    """Say what can be done with a trained model."""
+    """Say what can be done with a trained model; a single checkpoint is no average."""
+    from nmt.training.averaging import checkpoints_to_average
+
     model, average = shlex.quote(str(model_dir)), shlex.quote(f"{model_dir}-average")
-    use = "lm score" if of_text else "translate"
-    say_next(f"nmt {use} {model} FILE; nmt plot {model}; nmt average {model} {average}")
+    commands = [f"nmt {'lm score' if of_text else 'translate'} {model} FILE", f"nmt plot {model}"]
+    if len(checkpoints_to_average(model_dir)) > 1:
+        commands.append(f"nmt average {model} {average}")
+    say_next("; ".join(commands))
 
 
 def say_lexicon(model_dir: Path, out_dir: Path, data: str) -> None:

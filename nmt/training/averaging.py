@@ -99,8 +99,13 @@ def average_into(model: nn.Module, checkpoints: Sequence[Path]) -> None:
     load_tensors(model, means, where=checkpoints[-1])
 
 
+def checkpoints_to_average(model_dir: Path) -> list[Path]:
+    """List the checkpoints of a run that have learnt something, oldest first."""
+    return [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]
+
+
 def _newest(model_dir: Path, last: int | None) -> list[Path]:
-    checkpoints = [path for path in list_checkpoints(model_dir) if checkpoint_step(path) > 0]  # 0: nothing learnt yet
+    checkpoints = checkpoints_to_average(model_dir)
     if not checkpoints:
         raise ModelError(f"{model_dir} holds no checkpoints to average")
     return checkpoints if last is None else checkpoints[-last:]

@@ -65,8 +65,10 @@ def test_a_run_reports_on_stderr_and_sums_up_on_stdout(toy_data: PreparedData, t
     *_, scored, then = result.stderr.splitlines()
     assert re.fullmatch(r"validation BLEU \d+\.\d\d  nrefs:1\|.*", scored)
     model = tmp_path / "m"
-    assert then == f"next: nmt translate {model} FILE; nmt plot {model}; nmt average {model} {model}-average"
+    assert then == f"next: nmt translate {model} FILE; nmt plot {model}", "one checkpoint is no average"
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25", "--set", "training.warmup_steps=5"])
+    average = f"nmt average {model} {model}-average"
+    assert result.stderr.splitlines()[-1] == f"next: nmt translate {model} FILE; nmt plot {model}; {average}"
     assert "setting changed: training.warmup_steps: 20 -> 5" in result.stderr
     assert "continuing" in result.stderr
     result = runner.invoke(app, [*arguments, "--set", "training.max_steps=25"])
@@ -238,7 +240,14 @@ def test_the_end_names_the_model_and_its_best_step() -> None:
     )
 
 
-def test_commands_to_go_on_with_are_right_whatever_the_folder_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_to_go_on_with_are_right_whatever_the_folder_is_called(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoints = Path("my runs/m/checkpoints")
+    checkpoints.mkdir(parents=True)
+    for step in (0, 10, 20):
+        (checkpoints / f"step-{step}.safetensors").touch()
     say_what_is_next(Path("my runs/m"), of_text=True)
     assert [shlex.split(command) for command in capsys.readouterr().err.removeprefix("next: ").split("; ")] == [
         ["nmt", "lm", "score", "my runs/m", "FILE"],
