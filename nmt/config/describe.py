@@ -30,12 +30,14 @@ def describe_settings(names: Iterable[str] = ()) -> list[Description]:
         for section in schema["properties"]
         for one in _describe_table(schema["properties"][section], section, schema["$defs"])
     ]
-    full = {one.name.rpartition(".")[2]: one.name for one in known} | {one.name: one.name for one in known}
+    keys = {one.name.rpartition(".")[2]: one.name for one in reversed(known)}  # of several, the first counts
+    words = {word: name for key, name in keys.items() for word in key.split("_")}
+    near = words | keys | {one.name: one.name for one in known}
     wanted = set[str]()
     for name in names:
         exact = {one.name for one in known if one.name == name or one.name.startswith(f"{name}.")}
         if not (found := exact or {one.name for one in known if name in one.name}):
-            raise UsageError(f"there is no setting {name}{did_you_mean(name, full) or '; `nmt settings` lists all'}")
+            raise UsageError(f"there is no setting {name}{did_you_mean(name, near) or '; `nmt settings` lists all'}")
         wanted |= found
     return [one for one in known if not wanted or one.name in wanted]
 

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from nmt_cli.main import app
@@ -20,7 +21,17 @@ def test_programs_get_json() -> None:
     assert (found["name"], found["type"], found["default"]) == ("search.beam_size", "integer ≥ 1 and ≤ 1000", "5")
 
 
-def test_an_unknown_setting_is_wrong_usage() -> None:
-    result = CliRunner().invoke(app, ["settings", "beam_sice"])
-    message = "error: there is no setting beam_sice; did you mean search.beam_size?\n"
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("beam_sice", "did you mean search.beam_size?"),
+        ("wamup", "did you mean training.warmup_steps?"),
+        ("modle.hidden_size", "did you mean model.hidden_size?"),
+        ("embeding", "did you mean model.embedding_size?"),
+        ("xyz", "`nmt settings` lists all"),
+    ],
+)
+def test_an_unknown_setting_is_wrong_usage(name: str, hint: str) -> None:
+    result = CliRunner().invoke(app, ["settings", name])
+    message = f"error: there is no setting {name}; {hint}\n"
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)
