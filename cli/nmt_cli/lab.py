@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -44,7 +45,7 @@ def lab(
     if name is None:
         width = max(map(len, LABS))
         for each in LABS:
-            results.print(f"{each:{width}}  {describe(each)}", soft_wrap=True)
+            _print(f"{each:{width}}  {describe(each)}", indent=width + 2)
         return
     if name not in LABS:
         raise typer.BadParameter(f"expected one of {', '.join(LABS)}, found {name}", param_hint="NAME")
@@ -68,6 +69,11 @@ def lab(
 
         for line in chosen.run(replace(options, on_update=show), picture):
             bar.stop()  # while it shows, stdout is not what it was
-            results.print(line, soft_wrap=True)
+            _print(line, indent=2)
             bar.start()
     say(f"picture: {picture}")
+
+
+def _print(line: str, *, indent: int) -> None:
+    """Print a line, on a terminal as many as it needs, the further ones indented."""
+    results.print(fill(line, results.width, subsequent_indent=" " * indent), soft_wrap=True)

@@ -137,7 +137,7 @@ def _show_plan(plan: list[dict[str, Any]]) -> None:
         todo = counted(sum(not one["done"] for one in plan), "stage")
         table.add_section()
         table.add_row("all", "", clock(total), f"{todo} to do{f', and {unknown} ?' if unknown else ''}")
-    results.print(table)
+    results.print(table, width=80)  # where stages take days too
     if any(one["at_most"] for one in plan):
         results.print("< where training may stop early (training.patience)", soft_wrap=True)
 

@@ -43,6 +43,13 @@ def test_without_a_name_the_labs_are_listed_with_a_line_each() -> None:
     assert lines["reber"] == nmt_lab.describe("reber")
 
 
+def test_lines_are_wrapped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt_cli.lab.results.width", 80)
+    first, second, *rest = lab().stdout.splitlines()
+    assert f"{first} {second.removeprefix(' ' * 18)}" == f"reber_classifier  {nmt_lab.describe('reber_classifier')}"
+    assert max(map(len, (first, second, *rest))) <= 80
+
+
 @pytest.mark.usefixtures("fake")
 def test_options_reach_the_lab_and_what_is_not_given_is_the_labs_own() -> None:
     assert lab("reber").stdout.splitlines() == [str(FakeLab.DEFAULTS), "drawn to reber.png"]

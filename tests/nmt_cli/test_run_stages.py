@@ -147,6 +147,7 @@ def test_a_plan_and_the_table_of_results_fit_80_columns_in_a_pipe_too(
         + f'[stages.{name}_that_is_last]\ndo = "score"\nneeds = {json.dumps(texts)}\n'
     )
     monkeypatch.setattr("nmt.graph.forecast._STEPS", 0.1)
+    monkeypatch.setattr("nmt_cli.staging.clock", lambda seconds: "12 days, 23:59:59")
     for shown in (run("--dry-run"), run("--stage", "data")):
         assert shown.exit_code == 0, shown.stderr
         assert max(map(len, shown.stdout.splitlines())) <= 80
