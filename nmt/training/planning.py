@@ -12,6 +12,7 @@ from typing import Final
 
 from nmt.config import Settings, TrainingSettings
 from nmt.config.choices import GPU_BATCH, batch_for_gpu
+from nmt.config.training import seconds_of
 from nmt.errors import ConfigError, clock, counted
 from nmt.io.limits import container_memory
 from nmt.training.distributed import Ranks
@@ -21,6 +22,8 @@ from nmt.training.update import Schedule
 _MOST_STEPS: Final = 2**40
 _FEWEST_STEPS: Final = 10
 """Of a run of so much time: one of them is the warm-up."""
+_SLACK: Final = 1.1
+"""Times as long as it took now, loading and all, a run may take the next time."""
 _IDLE_TOKENS: Final = 4000
 """Of a batch: with fewer, a GPU waits for the host that launches its kernels."""
 _BYTES_OF_A_PARAMETER: Final = 20
@@ -57,13 +60,13 @@ class Pace:
         fitting = bisect_right(last, seconds, key=lambda step: self.seconds(first, step))
         return max(1, last[max(0, fitting - 1)])
 
-    def describe_fit(self, steps: int, *, first: int, seconds: float) -> str:
-        """Say how many fit into so much time; of a run that begins, too few are a ConfigError."""
+    def describe_fit(self, steps: int, *, first: int, time: str, left: float) -> str:
+        """Say how many fit into the seconds left of a time; of a run that begins, too few are a ConfigError."""
         if not first and steps < _FEWEST_STEPS:
-            missing = math.ceil(max(1.0, self.seconds(0, _FEWEST_STEPS) - seconds))
+            whole = seconds_of(time) - left + self.seconds(0, _FEWEST_STEPS)
             raise ConfigError(
-                f"training.time is too short: {steps} of {_FEWEST_STEPS} steps fit, the least for a run, as one takes "
-                f"{self.step:.3g} s beside loading and validation; give it {missing} s more"
+                f"training.time = {time} is too short: a run has {_FEWEST_STEPS} steps at least, and one takes "
+                f"{self.step:.3g} s beside loading and validation; give it {math.ceil(_SLACK * whole)}s or more"
             )
         fit = f"{counted(steps, 'step')} of {self.step:.3g} s fit"
         return f"{fit}; the run keeps that number, also where it is continued"

@@ -386,12 +386,13 @@ class _Run:
     def _steps_within(self, state: TrainingState, seconds: int) -> int:
         """Measure how many steps the run has if it is to take so long in all."""
         self._choose_parts(state, steps=math.inf)
-        self.observer.on_message(f"timing some steps, to see how many fit into {self.settings.training.time}")
+        time = self.settings.training.time
+        self.observer.on_message(f"timing some steps, to see how many fit into {time}")
         self._measure(state, min(_MEASURED, seconds / 15))
         left = seconds - state.seconds - (perf_counter() - self.begun)
         (steps,) = self.ranks.from_first((float(self.pace.steps_within(left, first=state.step)),))
         if steps > state.step:
-            self.observer.on_message(self.pace.describe_fit(int(steps), first=state.step, seconds=left))
+            self.observer.on_message(self.pace.describe_fit(int(steps), first=state.step, time=time, left=left))
         return int(steps)
 
 
