@@ -179,11 +179,13 @@ def suited_to_gpu(
     return settings.model_copy(update={"training": changed})
 
 
-def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, gpu_tokens: int | None) -> Iterator[str]:
-    """Tell of settings that do not suit the length of the run, or where it runs, and of what cannot be had there;
-    `gpu_tokens` is what each GPU gets of a batch."""
+def misfits(
+    training: TrainingSettings, schedule: Schedule, *, epoch: int, processes: int, gpu_tokens: int | None
+) -> Iterator[str]:
+    """Tell of settings that do not suit the length of the run, or where it runs, and of what cannot be had there; an
+    `epoch` has so many steps, and each GPU gets `gpu_tokens` of a batch."""
     steps = schedule.total_steps
-    yield from _misfits_of_rate(training, schedule)
+    yield from _misfits_of_rate(training, schedule, epoch)
     if processes > 1 and training.threads not in ("auto", 1):
         yield (
             f"warning: training.threads = {training.threads} has no effect on several processes, which compute "
@@ -203,7 +205,7 @@ def misfits(training: TrainingSettings, schedule: Schedule, *, processes: int, g
         yield "a continued run ends like an unbroken one, on a GPU as far as its libraries repeat their last bits"
 
 
-def _misfits_of_rate(training: TrainingSettings, schedule: Schedule) -> Iterator[str]:
+def _misfits_of_rate(training: TrainingSettings, schedule: Schedule, epoch: int) -> Iterator[str]:
     """Tell of a warm-up and of decays that do not suit the length of the run, or each other."""
     steps = schedule.total_steps
     if steps < schedule.warmup_steps:
@@ -224,12 +226,24 @@ def _misfits_of_rate(training: TrainingSettings, schedule: Schedule) -> Iterator
             f"warning: the run has {counted(steps, 'step')}, no more than training.decay_after_steps = "
             f"{schedule.decay_after_steps:,}: the learning rate never falls; lower training.decay_after_steps"
         )
-    if schedule.kind == "step_decay" and schedule.decay_after_steps < schedule.warmup_steps < steps:
-        top, next_one = (schedule.rate(schedule.warmup_steps + further) for further in (0, 1))
+    yield from _decay_in_warmup(schedule, epoch)
+
+
+def _decay_in_warmup(schedule: Schedule, epoch: int) -> Iterator[str]:
+    """Tell of a rate that falls before it has risen."""
+    if schedule.kind == "step_decay":
+        setting, after, first = "decay_after_steps", f"{schedule.decay_after_steps:,}", schedule.decay_after_steps
+    elif schedule.kind == "epoch_decay":
+        setting, first = "decay_after_epochs", schedule.decay_after_epochs * epoch
+        after = f"{schedule.decay_after_epochs:,}, {counted(first, 'step')},"
+    else:
+        return
+    last = schedule.warmup_steps
+    if first < last < schedule.total_steps:
+        top, next_one = schedule.rate(last), schedule.rate(last + 1, epoch=last // epoch)
         yield (
-            f"warning: training.decay_after_steps = {schedule.decay_after_steps:,} lies within the warm-up of "
-            f"{schedule.warmup_steps:,} steps: the learning rate ends it at {top:.3g} and goes on at {next_one:.3g}; "
-            "raise training.decay_after_steps, which counts the warm-up too"
+            f"warning: training.{setting} = {after} lies within the warm-up of {last:,} steps: the learning rate ends "
+            f"it at {top:.3g} and goes on at {next_one:.3g}; raise training.{setting}, which counts the warm-up too"
         )
 
 

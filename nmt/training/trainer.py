@@ -206,7 +206,7 @@ class _Run:
             self.folder.create()
         for line in self._plan(state, schedule).describe():
             self.observer.on_message(line)
-        self._warn(schedule)
+        self._warn(state, schedule)
         training = self.settings.training
         step, curves = state.step, training.tensorboard
         records = Records(self.model_dir, step=step, tensorboard=curves) if self.ranks.is_first else None
@@ -226,7 +226,7 @@ class _Run:
             return None
         self._choose_parts(state, steps=schedule.total_steps - state.step)
         plan = self._plan(state, schedule)
-        self._warn(schedule)
+        self._warn(state, schedule)
         if not self.settings.training.time or state.horizon == before:  # else it has been measured just now
             self._measure(state, seconds)
         return plan, Forecast.of(self.pace, step=plan.step, steps=plan.steps, parameters=self.parameters)
@@ -280,10 +280,11 @@ class _Run:
         epoch = state.position.epoch
         return self.task.feed.steps_left(Position(epoch), max_epochs=epoch + 1)
 
-    def _warn(self, schedule: Schedule) -> None:
+    def _warn(self, state: TrainingState, schedule: Schedule) -> None:
         """Tell of settings that do not suit the run."""
-        tokens = self.task.batch_tokens // self.ranks.size if self.device.type == "cuda" else None
-        for line in misfits(self.settings.training, schedule, processes=self.ranks.size, gpu_tokens=tokens):
+        training, processes, epoch = self.settings.training, self.ranks.size, self._steps_of_epoch(state)
+        tokens = self.task.batch_tokens // processes if self.device.type == "cuda" else None
+        for line in misfits(training, schedule, epoch=epoch, processes=processes, gpu_tokens=tokens):
             self.observer.on_message(line)
 
     def _measure(self, state: TrainingState, seconds: float) -> float:

@@ -161,10 +161,10 @@ def test_the_first_process_alone_tells_whether_a_run_on_gpus_is_new(seen_here: b
 
 def test_small_batches_on_a_gpu_are_told_of() -> None:
     training, schedule = TrainingSettings(), Schedule("constant", 0.1, 400, 1000)
-    assert list(misfits(training, schedule, processes=1, gpu_tokens=None)) == []
+    assert list(misfits(training, schedule, epoch=100, processes=1, gpu_tokens=None)) == []
     bits = "a continued run ends like an unbroken one, on a GPU as far as its libraries repeat their last bits"
-    assert list(misfits(training, schedule, processes=1, gpu_tokens=4000)) == [bits]
-    assert list(misfits(training, schedule, processes=1, gpu_tokens=800)) == [
+    assert list(misfits(training, schedule, epoch=100, processes=1, gpu_tokens=4000)) == [bits]
+    assert list(misfits(training, schedule, epoch=100, processes=1, gpu_tokens=800)) == [
         "a GPU that gets 800 pieces at a time waits for most of a step: where the data are large, batches of 4,000 to "
         "16,000 and a higher training.learning_rate train faster",
         bits,
@@ -174,8 +174,8 @@ def test_small_batches_on_a_gpu_are_told_of() -> None:
 def test_a_run_of_so_much_time_is_not_blamed_for_being_shorter_than_anybody_could_know() -> None:
     schedule = Schedule("cosine", 0.1, 3, 36)
     timed = TrainingSettings(time="1m", warmup_steps=3)
-    assert list(misfits(timed, schedule, processes=1, gpu_tokens=None)) == []
-    [line] = misfits(TrainingSettings(warmup_steps=3), schedule, processes=1, gpu_tokens=None)
+    assert list(misfits(timed, schedule, epoch=100, processes=1, gpu_tokens=None)) == []
+    [line] = misfits(TrainingSettings(warmup_steps=3), schedule, epoch=100, processes=1, gpu_tokens=None)
     assert "validates only once" in line
 
 
@@ -183,20 +183,32 @@ def test_a_rate_that_falls_before_it_has_risen_is_told() -> None:
     decay = {"decay_factor": 0.5, "decay_after_steps": 100, "decay_every_steps": 100}
     schedule = Schedule("step_decay", 0.1, 400, total_steps=1000, **decay)
     training = TrainingSettings()
-    assert list(misfits(training, schedule, processes=1, gpu_tokens=None)) == [
+    assert list(misfits(training, schedule, epoch=100, processes=1, gpu_tokens=None)) == [
         "warning: training.decay_after_steps = 100 lies within the warm-up of 400 steps: the learning rate ends it at "
         "0.1 and goes on at 0.00625; raise training.decay_after_steps, which counts the warm-up too"
     ], "0.1 halved after 100, 200, 300 and 400 steps"
     after = replace(schedule, decay_after_steps=400)
-    assert list(misfits(training, after, processes=1, gpu_tokens=None)) == []
+    assert list(misfits(training, after, epoch=100, processes=1, gpu_tokens=None)) == []
+
+
+def test_a_rate_that_falls_by_epochs_before_it_has_risen_is_told() -> None:
+    schedule = Schedule("epoch_decay", 0.1, 400, total_steps=1000, decay_factor=0.5, decay_after_epochs=2)
+    training = TrainingSettings()
+    assert list(misfits(training, schedule, epoch=199, processes=1, gpu_tokens=None)) == [
+        "warning: training.decay_after_epochs = 2, 398 steps, lies within the warm-up of 400 steps: the learning rate "
+        "ends it at 0.1 and goes on at 0.05; raise training.decay_after_epochs, which counts the warm-up too"
+    ]
+    assert list(misfits(training, schedule, epoch=200, processes=1, gpu_tokens=None)) == []
+    later = replace(schedule, kind="cosine")
+    assert list(misfits(training, later, epoch=100, processes=1, gpu_tokens=None)) == []
 
 
 def test_a_rate_that_would_begin_to_fall_after_the_end_of_the_run_is_told() -> None:
     schedule = Schedule("step_decay", 0.1, 0, total_steps=1000, decay_after_steps=1000)
     training = TrainingSettings(warmup_steps=0)
-    assert list(misfits(training, schedule, processes=1, gpu_tokens=None)) == [
+    assert list(misfits(training, schedule, epoch=100, processes=1, gpu_tokens=None)) == [
         "warning: the run has 1,000 steps, no more than training.decay_after_steps = 1,000: the learning rate never "
         "falls; lower training.decay_after_steps"
     ]
     longer = replace(schedule, total_steps=1001)
-    assert list(misfits(training, longer, processes=1, gpu_tokens=None)) == []
+    assert list(misfits(training, longer, epoch=100, processes=1, gpu_tokens=None)) == []
