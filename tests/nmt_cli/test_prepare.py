@@ -259,6 +259,10 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(folder: Path, monkeypat
 
 def test_after_a_full_disk_the_work_is_kept_and_it_is_said_where(folder: Path) -> None:
     with full_disk(300):
+        early = prepare()
+    assert (early.exit_code, len(early.stderr.splitlines())) == (1, 1)
+    assert not Path(".data.work").exists(), "nothing has been done"
+    with full_disk(3000):  # the tokenizer is larger, what comes before it is smaller
         result = prepare()
     assert (result.exit_code, Path("data").exists(), Path(".data.work").exists()) == (1, False, True)
     kept, error = result.stderr.splitlines()
