@@ -256,7 +256,8 @@ def _nearest_setting(section: str, key: str) -> str:
     names = setting_names()
     keys = {name.partition(".")[2]: name for name in reversed(names)}
     here = {name: f"{section}.{name}" for name in _SECTIONS[section].model_fields}
-    known = ((keys, 1.0), (here, _NEAR), (keys, _VERY_NEAR))
+    words = {word: full for name, full in here.items() for word in name.split("_")}
+    known = ((keys, 1.0), (here, _NEAR), (keys, _VERY_NEAR), (words, _VERY_NEAR))
     return next(filter(None, (did_you_mean(key, some, nearness=nearness) for some, nearness in known)), "")
 
 

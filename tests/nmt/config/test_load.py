@@ -120,6 +120,7 @@ def test_an_override_needs_section_key_and_value(text: str) -> None:
     ("text", "message"),
     [
         ("training.sead=7", "unknown setting training.sead; did you mean training.seed?"),
+        ("training.wamup=7", "unknown setting training.wamup; did you mean training.warmup_steps?"),
         ("model.vocab_size=7", "unknown setting model.vocab_size; did you mean tokenizer.vocab_size?"),
         ("modle.cell=gru", "unknown section [modle]; did you mean model?"),
         ("training.learning.rate=1", "unknown setting training.learning.rate; did you mean training.learning_rate?"),
