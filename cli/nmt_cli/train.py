@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -97,7 +98,8 @@ def train(
         else:
             from nmt.prepared import open_data
 
-            settings, changes = _resolved(open_data(data_dir), model_dir, recipe=recipe, overrides=overrides)
+            data = open_data(data_dir)
+            settings, changes = _resolved(data, model_dir, recipe=recipe, overrides=overrides)
             for line in changes:
                 say(line)
         results.print(to_toml(settings), end="", soft_wrap=True)
@@ -183,19 +185,32 @@ def _opened(data_dir: Path, model_dir: Path, *, recipe: Path | None, overrides: 
     with joined_ranks() as ranks:
         with status(f"reading {data_dir}", visible=ranks.is_first):
             data = open_data(data_dir)
-        settings, changes = _resolved(data, model_dir, recipe=recipe, overrides=overrides)
+        settings, changes = _resolved(data, model_dir, recipe=recipe, overrides=overrides, ranks=ranks)
         view = TrainingView(shown=ranks.is_first, of_text=settings.model.kind == "lm")
         with view.bar:
             yield _Opened(data, settings, changes, ranks, view)
 
 
 def _resolved(
-    data: "PreparedData | PreparedText", model_dir: Path, *, recipe: Path | None, overrides: Sequence[str]
+    data: "PreparedData | PreparedText",
+    model_dir: Path,
+    *,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    ranks: "Ranks | None" = None,
 ) -> "tuple[Settings, list[str]]":
+    from nmt.training.distributed import Ranks
     from nmt.training.resolve import resolve_settings
+    from nmt.training.trainer import epochs_within
 
     return resolve_settings(
-        data.settings, model_dir, recipe=recipe, overrides=overrides, corpus=data.size, tokenizers=data.tokenizers
+        data.settings,
+        model_dir,
+        recipe=recipe,
+        overrides=overrides,
+        corpus=data.size,
+        tokenizers=data.tokenizers,
+        epochs_within=partial(epochs_within, data, model_dir, ranks=ranks or Ranks()),
     )
 
 

@@ -6,7 +6,7 @@ of its pairs. docs/defaults.md has the conditions of these runs.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -35,6 +35,10 @@ _ROWS: Final = (
 )
 _MEASURED: Final = range(1_000, 158_001)
 """Pairs of the rows that were run; the others are on paper."""
+_USUAL, _SMALL = 512, 256
+"""Cells of all models that were measured, and of those that have little time."""
+_FEW: Final = 4.0
+"""Epochs of the usual model: in the time of fewer, a small one makes more, and learns more (docs/defaults.md)."""
 _LARGE: Final = 500_000
 """Pairs that are worth a larger model, where a GPU makes it affordable."""
 
@@ -91,16 +95,29 @@ def batch_for_gpu(pieces: int) -> tuple[int, str]:
     return tokens, "which keep it busy" if tokens == GPU_BATCH else f"so that an epoch has {_GPU_BATCHES} batches"
 
 
-def choose_settings(corpus: CorpusSize, settings: Settings, *, on_gpu: bool) -> tuple[Settings, list[str]]:
-    """Choose what is not set for a translation model of such a corpus, and say of each choice why, in a line."""
+def choose_settings(
+    corpus: CorpusSize, settings: Settings, *, on_gpu: bool, epochs_within: Callable[[Settings], float] | None = None
+) -> tuple[Settings, list[str]]:
+    """Choose what is not set for a translation model of such a corpus, and say of each choice why, in a line.
+
+    Args:
+        epochs_within: Tells how many epochs of a model fit into `training.time`: with few, a smaller one is chosen.
+    """
+    chosen = _choose(_Case(corpus, settings, on_gpu))
+    if epochs_within and settings.training.time and not on_gpu and "hidden_size" not in settings.model.model_fields_set:
+        chosen = _choose(_Case(corpus, settings, on_gpu, epochs_within(chosen[0])))
+    return chosen
+
+
+def _choose(case: "_Case") -> tuple[Settings, list[str]]:
     lines = []
     for name, choose in _CHOICES.items():
         section, _, key = name.partition(".")
-        if key not in getattr(settings, section).model_fields_set and not is_idle(settings, section, key):
-            value, why = choose(_Case(corpus, settings, on_gpu))
-            settings = change_settings(settings, section, {key: value})
+        if key not in getattr(case.settings, section).model_fields_set and not is_idle(case.settings, section, key):
+            value, why = choose(case)
+            case = replace(case, settings=change_settings(case.settings, section, {key: value}))
             lines.append(f"{name} = {value}: {why}")
-    return settings, lines
+    return case.settings, lines
 
 
 def _between(pairs: int, column: str) -> Choice:
@@ -125,6 +142,8 @@ class _Case:
     corpus: CorpusSize
     settings: Settings
     on_gpu: bool
+    epochs: float = math.inf
+    """How many of the usual model fit into the time of the run."""
 
     @property
     def batch(self) -> int:
@@ -141,7 +160,10 @@ class _Case:
     def hidden_size(self) -> Choice:
         if self.on_gpu and self.corpus.pairs >= _LARGE:
             return Choice(1024, f"{_LARGE:,} pairs or more on a GPU (on paper)")
-        return Choice(512, "the cells of all measured runs")
+        if self.epochs < _FEW:
+            of_usual = f"in {self.settings.training.time} a model of {_USUAL} makes about {self.epochs:.2g} epochs"
+            return Choice(_SMALL, f"{of_usual}, and a small one learns more from more of them")
+        return Choice(_USUAL, "the cells of all measured runs")
 
     def embedding_size(self) -> Choice:
         return Choice(max(1, self.settings.model.hidden_size // 2), "half of the cells")

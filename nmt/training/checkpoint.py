@@ -6,6 +6,7 @@ known, and the one before it serves.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
@@ -20,11 +21,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nmt.errors import ModelError
-from nmt.io.files import make_folder, remove_leftovers, replacing
-from nmt.models.folder import load_tensors
+from nmt.io.files import is_leftover, make_folder, remove_leftovers, replacing
+from nmt.models.folder import CARD, CONFIG, load_tensors
 from nmt.models.language_model import LanguageModel
 from nmt.models.snapshot import Snapshot, memory_of, safetensors_of
 from nmt.training.loss_scale import LossScale
+from nmt.training.observers import LOG
 from nmt.training.state import Carry, TrainingState
 from nmt.training.update import MovingAverage
 
@@ -45,6 +47,25 @@ def list_checkpoints(model_dir: Path) -> list[Path]:
     """List the checkpoints of a run, oldest first."""
     found = (model_dir / FOLDER).glob("step-*.safetensors")
     return sorted((path for path in found if path.stem.removeprefix("step-").isdecimal()), key=checkpoint_step)
+
+
+def refuse_foreign(model_dir: Path) -> None:
+    """Refuse a folder that no run can begin or go on in, with a ModelError: what it holds is left alone."""
+    nearest = next(path for path in (model_dir, *model_dir.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise ModelError(f"{nearest} is a file; a model needs a folder")
+    if not os.access(nearest, os.W_OK):
+        raise ModelError(f"{nearest} cannot be written to; choose another folder")
+    if not model_dir.is_dir() or list_checkpoints(model_dir):
+        return
+    if (model_dir / CARD).exists():
+        raise ModelError(f"{model_dir} holds a model without the checkpoint to continue from; choose another folder")
+    others = [path for path in model_dir.iterdir() if path.name != LOG and not is_leftover(path)]
+    foreign = [
+        path for path in others if not path.is_dir() or any(path.iterdir())
+    ]  # a run killed early leaves empty ones
+    if foreign and not (model_dir / CONFIG).exists():
+        raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")
 
 
 def checkpoint_step(path: Path) -> int:

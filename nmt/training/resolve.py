@@ -1,6 +1,6 @@
 """The settings of a run: from the prepared data, a run already begun, the recipe and the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,6 +74,7 @@ def resolve_settings(
     overrides: Sequence[str],
     corpus: CorpusSize | None = None,
     tokenizers: Tokenizers | None = None,
+    epochs_within: Callable[[Settings], float] | None = None,
 ) -> tuple[Settings, list[str]]:
     """Merge what the data was prepared with, the run in `model_dir` if there is one, the recipe and the overrides; and
     the settings of the parent whose weights a new run begins with. Of one that begins with nothing, and without a
@@ -82,6 +83,7 @@ def resolve_settings(
     Args:
         corpus: How much there is to learn from; None: nothing is chosen.
         tokenizers: Those of the data; None: those of the run, or where there is a parent, its own.
+        epochs_within: Tells how many epochs of a model fit into `training.time`, which its size is chosen by.
 
     Returns:
         The settings, and a line for each setting that differs from those the run was begun with, or from the parent's,
@@ -103,7 +105,7 @@ def resolve_settings(
         reasons = _reasons(parent, suited, settings)
     elif not begun and not recipe and corpus and settings.model.kind == prepared.model.kind == "translation":
         on_gpu = settings.training.device != "cpu" and torch.cuda.is_available()
-        settings, chosen = choose_settings(corpus, settings, on_gpu=on_gpu)
+        settings, chosen = choose_settings(corpus, settings, on_gpu=on_gpu, epochs_within=epochs_within)
         reasons = [f"chosen for {counted(corpus.pairs, 'pair')}, as there is no recipe; --set wins:", *chosen]
     if begun:
         settings = _with_beginnings_of(begun, settings)

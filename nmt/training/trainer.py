@@ -1,7 +1,6 @@
 """One training run from prepared data to a model folder: started, or continued where it stood."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -11,23 +10,22 @@ from time import perf_counter
 
 from nmt.config import Settings, TrainingSettings
 from nmt.config.effects import warnings_of_idle
-from nmt.config.load import fit_settings
+from nmt.config.load import change_settings, fit_settings
 from nmt.config.training import seconds_of
 from nmt.errors import ConfigError, ModelError, counted
-from nmt.io.files import is_leftover
 from nmt.io.limits import usable_cores
 from nmt.models.build import count_parameters
 from nmt.models.devices import choose_device, choose_training_precision, prepare_for_training
-from nmt.models.folder import CARD, CONFIG, ModelFolder, Vocabularies, refuse_more_than_is_there
+from nmt.models.folder import ModelFolder, Vocabularies, refuse_more_than_is_there
 from nmt.prepared import PreparedData, PreparedText
 from nmt.prepared.manifest import TRAIN
-from nmt.training.checkpoint import Checkpoints, list_checkpoints
+from nmt.training.checkpoint import Checkpoints, list_checkpoints, refuse_foreign
 from nmt.training.distributed import Place, Ranks
 from nmt.training.inheriting import lineage
 from nmt.training.language_modelling import LanguageTask
 from nmt.training.loop import Trainer
 from nmt.training.loss_scale import LossScale
-from nmt.training.observers import LOG, Logbook, Observer, Records, Silence, StopRequest
+from nmt.training.observers import Logbook, Observer, Records, Silence, StopRequest
 from nmt.training.planning import Forecast, Pace, RunPlan, misfits, suited_to_gpu, times
 from nmt.training.resolve import OTHER_DATA
 from nmt.training.state import Horizon, Position, TrainingState
@@ -88,7 +86,7 @@ def train(
     begun = perf_counter() if begun is None else begun
     if not ranks.is_first:
         return _Run(data, model_dir, settings, Silence(), stop, ranks, begun).go()
-    _refuse_foreign(model_dir)
+    refuse_foreign(model_dir)
     with Logbook(model_dir, observer, of_text=settings.model.kind == "lm") as logbook:
         _tell_of(settings, changes, logbook)
         return _Run(data, model_dir, settings, logbook, stop, ranks, begun).go()
@@ -115,11 +113,25 @@ def rehearse(
     """
     settings = fit_settings(settings, prepared=data.settings)
     _join(ranks, settings.training)
-    _refuse_foreign(model_dir)
+    refuse_foreign(model_dir)
     if not ranks.is_first:
         observer = Silence()
     _tell_of(settings, changes, observer)
     return _Run(data, model_dir, settings, observer, Event(), ranks, perf_counter()).rehearse(seconds)
+
+
+def epochs_within(
+    data: PreparedData | PreparedText, model_dir: Path, settings: Settings, *, ranks: Ranks = _ALONE
+) -> float:
+    """Time some updates of a run that would begin, as all processes do; return how many epochs its `training.time` has
+    room for."""
+    seconds = seconds_of(settings.training.time)
+    epoch = change_settings(settings, "training", {"time": "", "max_steps": 0, "max_epochs": 1})
+    found = rehearse(data, model_dir, epoch, observer=Silence(), ranks=ranks, seconds=min(_COMPARED, seconds / 60))
+    assert found, "a run that would begin is not over"
+    plan, forecast = found
+    (epochs,) = ranks.from_first((seconds / (plan.steps * forecast.seconds_per_step),))
+    return epochs
 
 
 def _join(ranks: Ranks, training: TrainingSettings) -> None:
@@ -395,21 +407,3 @@ class _Run:
         if steps > state.step:
             self.observer.on_message(self.pace.describe_fit(int(steps), first=state.step, time=time, left=left))
         return int(steps)
-
-
-def _refuse_foreign(model_dir: Path) -> None:
-    nearest = next(path for path in (model_dir, *model_dir.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise ModelError(f"{nearest} is a file; a model needs a folder")
-    if not os.access(nearest, os.W_OK):
-        raise ModelError(f"{nearest} cannot be written to; choose another folder")
-    if not model_dir.is_dir() or list_checkpoints(model_dir):
-        return
-    if (model_dir / CARD).exists():
-        raise ModelError(f"{model_dir} holds a model without the checkpoint to continue from; choose another folder")
-    others = [path for path in model_dir.iterdir() if path.name != LOG and not is_leftover(path)]
-    foreign = [
-        path for path in others if not path.is_dir() or any(path.iterdir())
-    ]  # a run killed early leaves empty ones
-    if foreign and not (model_dir / CONFIG).exists():
-        raise ModelError(f"{model_dir} holds other files; choose a new or empty folder")

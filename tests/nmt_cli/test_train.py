@@ -96,10 +96,15 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_time_of_a_run_is_an_option(toy_data: PreparedData, tmp_path: Path) -> None:
+def test_the_time_of_a_run_is_an_option_and_tells_the_size_of_the_model(
+    toy_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = ["train", str(toy_data.folder), str(tmp_path / "m")]
-    result = runner.invoke(app, [*command, "--time", "1h30m", "--show-config"])
-    assert tomllib.loads(result.stdout)["training"]["time"] == "1h30m"
+    for epochs, size in ((2.0, 256), (20.0, 512)):
+        monkeypatch.setattr("nmt.training.trainer.epochs_within", lambda *given, epochs=epochs, **rest: epochs)
+        result = runner.invoke(app, [*command, "--time", "1h30m", "--show-config"])
+        settings = tomllib.loads(result.stdout)
+        assert (settings["training"]["time"], settings["model"]["hidden_size"]) == ("1h30m", size)
     result = runner.invoke(app, [*command, "--time", "90", "--show-config"])
     assert result.exit_code == 1
     assert result.stderr == (

@@ -1,11 +1,18 @@
 """What is chosen for a corpus, at each size that was run and at those that are on paper."""
 
+from functools import partial
+
 import pytest
 
 from nmt.config import Settings, load_settings
 from nmt.config.choices import CorpusSize, choose_settings, vocabulary_for
 
 MULTI30K = CorpusSize(28_995, 486_574, 17_000)
+
+
+def count_epochs(asked: list[Settings], epochs: float, settings: Settings) -> float:
+    asked.append(settings)
+    return epochs
 
 
 def choose(corpus: CorpusSize, *overrides: str, on_gpu: bool = False) -> Settings:
@@ -100,6 +107,34 @@ def test_a_choice_that_would_have_no_effect_is_not_made() -> None:
 def test_a_run_of_so_much_time_is_validated_before_its_length_is_known() -> None:
     training = choose(MULTI30K, "training.time='2m'").training
     assert (training.warmup_steps, training.validate_every) == (400, 500)
+
+
+def test_a_time_that_is_short_for_a_model_of_the_usual_size_gets_a_small_one() -> None:
+    asked, timed = list[Settings](), load_settings(None, ["training.time='4m'"])
+    for epochs, hidden in ((3.9, 256), (4.0, 512)):
+        chosen, lines = choose_settings(
+            MULTI30K, timed, on_gpu=False, epochs_within=partial(count_epochs, asked, epochs)
+        )
+        assert (chosen.model.hidden_size, chosen.model.embedding_size) == (hidden, hidden // 2)
+        if hidden == 256:
+            assert lines[0] == (
+                "model.hidden_size = 256: in 4m a model of 512 makes about 3.9 epochs, and a small one learns more "
+                "from more of them"
+            )
+    timed_with = [(settings.model.hidden_size, settings.training.batch_tokens) for settings in asked]
+    assert timed_with == [(512, 640)] * 2, "what would be trained"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "on_gpu"),
+    [([], False), (["training.time='4m'", "model.hidden_size=512"], False), (["training.time='4m'"], True)],
+)
+def test_epochs_are_only_counted_where_they_decide(overrides: list[str], on_gpu: bool) -> None:
+    def count(settings: Settings) -> float:
+        raise AssertionError(settings)
+
+    chosen, _ = choose_settings(MULTI30K, load_settings(None, overrides), on_gpu=on_gpu, epochs_within=count)
+    assert chosen.model.hidden_size == 512
 
 
 def test_long_sentences_get_larger_batches() -> None:

@@ -249,10 +249,10 @@ def test_a_text_to_translate_and_a_reference_have_to_be_named() -> None:
         ScoreStage().files(Ingredients(Settings(), {}))
 
 
-def test_the_recipe_that_is_shipped_and_that_of_the_page_can_be_run(tmp_path: Path) -> None:
+def test_the_recipes_that_are_shipped_and_that_of_the_page_can_be_run(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
-    for name in ("train", "valid", "test", "more"):
-        for language in ("en", "fr"):
+    for name in ("train", "valid", "test", "test2016", "more"):
+        for language in ("en", "fr", "de"):
             for suffix in ("", ".gz"):
                 (tmp_path / "corpus" / f"{name}.{language}{suffix}").touch()
     for name in ("pairs.tsv", "mono.en", "mono.fr"):
@@ -260,6 +260,8 @@ def test_the_recipe_that_is_shipped_and_that_of_the_page_can_be_run(tmp_path: Pa
     shipped = load_nodes(ROOT / "recipes/student-en-fr.toml", [f"data.root={tmp_path}/corpus"], tmp_path)
     assert [node.name for node in shipped][-1] == "scores"
     assert {node.does for node in shipped} == set(KINDS) - {"average", "adapt", "vocabulary", "memory", "tune"}
+    diverse = load_nodes(ROOT / "recipes/multi30k-en-de-diverse.toml", [f"data.root={tmp_path}/corpus"], tmp_path)
+    assert [node.name for node in diverse][-1] == "scores"
     page = (ROOT / "docs/stages.md").read_text(encoding="utf-8")
     _, whole, _, more, _, rescoring, *_ = page.split("```\n")
     backward = '[stages.backward]\ndo = "train"\nneeds = ["data"]\n'

@@ -11,7 +11,7 @@ from nmt.config import Settings
 from nmt.errors import ConfigError
 from nmt.prepared import PreparedData, PreparedText
 from nmt.training.checkpoint import list_checkpoints
-from nmt.training.trainer import rehearse, train
+from nmt.training.trainer import epochs_within, rehearse, train
 
 from .conftest import Listener
 
@@ -122,6 +122,17 @@ def test_a_rehearsal_foretells_and_leaves_nothing(
     assert forecast.seconds > 75
     assert list(tmp_path.iterdir()) == []
     assert listener.messages == []
+
+
+@pytest.mark.usefixtures("ticking")
+def test_the_epochs_that_a_time_has_room_for_are_counted_and_nothing_is_left(
+    toy_data: PreparedData, toy_settings: Settings, tmp_path: Path
+) -> None:
+    timed = changed(toy_settings, time="34s")
+    assert epochs_within(toy_data, tmp_path / "m", timed) == pytest.approx(
+        34 / (17 * 0.375)
+    )  # a step takes a tick and a half
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("ticking")
