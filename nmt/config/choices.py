@@ -39,6 +39,8 @@ _USUAL, _SMALL = 512, 256
 """Cells of all models that were measured, and of those that have little time."""
 _FEW: Final = 4.0
 """Epochs of the usual model: in the time of fewer, a small one makes more, and learns more (docs/defaults.md)."""
+_VERY_FEW: Final = 2.0
+"""So few that nothing is learnt by heart."""
 _LARGE: Final = 500_000
 """Pairs that are worth a larger model, where a GPU makes it affordable."""
 
@@ -157,10 +159,15 @@ class _Case:
         known = training.max_steps or training.max_epochs * self.corpus.pieces // self.batch
         return 0 if training.time else known
 
+    @property
+    def is_hurried(self) -> bool:
+        """Whether the time of the run has room for few epochs only."""
+        return self.epochs < _FEW
+
     def hidden_size(self) -> Choice:
         if self.on_gpu and self.corpus.pairs >= _LARGE:
             return Choice(1024, f"{_LARGE:,} pairs or more on a GPU (on paper)")
-        if self.epochs < _FEW:
+        if self.is_hurried:
             of_usual = f"in {self.settings.training.time} a model of {_USUAL} makes about {self.epochs:.2g} epochs"
             return Choice(_SMALL, f"{of_usual}, and a small one learns more from more of them")
         return Choice(_USUAL, "the cells of all measured runs")
@@ -169,6 +176,8 @@ class _Case:
         return Choice(max(1, self.settings.model.hidden_size // 2), "half of the cells")
 
     def dropout(self) -> Choice:
+        if self.is_hurried:
+            return Choice(0.1 if self.epochs < _VERY_FEW else 0.2, "little is learnt by heart in few epochs")
         rate, why = _between(self.corpus.pairs, "dropout")
         return Choice(round(rate * 20) / 20, why)
 
@@ -185,6 +194,8 @@ class _Case:
     def learning_rate(self) -> Choice:
         if self.settings.model.hidden_size >= 1024:
             return Choice(0.001, "half of that of smaller models (on paper)")
+        if self.is_hurried:
+            return Choice(0.008, "in little time, a small model learns most at four times the usual rate")
         return Choice(0.002, "the peak of all measured runs")
 
     def max_epochs(self) -> Choice:

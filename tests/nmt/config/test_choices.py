@@ -1,18 +1,11 @@
 """What is chosen for a corpus, at each size that was run and at those that are on paper."""
 
-from functools import partial
-
 import pytest
 
 from nmt.config import Settings, load_settings
 from nmt.config.choices import CorpusSize, choose_settings, vocabulary_for
 
 MULTI30K = CorpusSize(28_995, 486_574, 17_000)
-
-
-def count_epochs(asked: list[Settings], epochs: float, settings: Settings) -> float:
-    asked.append(settings)
-    return epochs
 
 
 def choose(corpus: CorpusSize, *overrides: str, on_gpu: bool = False) -> Settings:
@@ -109,20 +102,34 @@ def test_a_run_of_so_much_time_is_validated_before_its_length_is_known() -> None
     assert (training.warmup_steps, training.validate_every) == (400, 500)
 
 
-def test_a_time_that_is_short_for_a_model_of_the_usual_size_gets_a_small_one() -> None:
+@pytest.mark.parametrize(
+    ("epochs", "hidden", "rate", "dropout"),
+    [(1.9, 256, 0.008, 0.1), (2.0, 256, 0.008, 0.2), (3.9, 256, 0.008, 0.2), (4.0, 512, 0.002, 0.3)],
+)
+def test_a_time_that_is_short_for_a_model_of_the_usual_size_gets_a_small_one_that_learns_fast(
+    epochs: float, hidden: int, rate: float, dropout: float
+) -> None:
     asked, timed = list[Settings](), load_settings(None, ["training.time='4m'"])
-    for epochs, hidden in ((3.9, 256), (4.0, 512)):
-        chosen, lines = choose_settings(
-            MULTI30K, timed, on_gpu=False, epochs_within=partial(count_epochs, asked, epochs)
-        )
-        assert (chosen.model.hidden_size, chosen.model.embedding_size) == (hidden, hidden // 2)
-        if hidden == 256:
-            assert lines[0] == (
-                "model.hidden_size = 256: in 4m a model of 512 makes about 3.9 epochs, and a small one learns more "
-                "from more of them"
-            )
-    timed_with = [(settings.model.hidden_size, settings.training.batch_tokens) for settings in asked]
-    assert timed_with == [(512, 640)] * 2, "what would be trained"
+
+    def count(settings: Settings) -> float:
+        asked.append(settings)
+        return epochs
+
+    chosen, lines = choose_settings(MULTI30K, timed, on_gpu=False, epochs_within=count)
+    assert (chosen.model.hidden_size, chosen.model.embedding_size) == (hidden, hidden // 2)
+    assert (chosen.training.learning_rate, chosen.model.dropout) == (rate, dropout)
+    assert [(one.model.hidden_size, one.training.batch_tokens) for one in asked] == [(512, 640)], (
+        "what would be trained"
+    )
+    if hidden == 256:
+        assert lines[:4:2] == [
+            f"model.hidden_size = 256: in 4m a model of 512 makes about {epochs:.2g} epochs, and a small one learns "
+            "more from more of them",
+            f"model.dropout = {dropout}: little is learnt by heart in few epochs",
+        ]
+        assert (
+            "training.learning_rate = 0.008: in little time, a small model learns most at four times the usual rate"
+        ) in lines
 
 
 @pytest.mark.parametrize(
