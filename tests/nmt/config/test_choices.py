@@ -132,6 +132,12 @@ def test_a_time_that_is_short_for_a_model_of_the_usual_size_gets_a_small_one_tha
         ) in lines
 
 
+def test_only_an_lstm_learns_at_the_rate_that_was_measured_for_it() -> None:
+    timed = load_settings(None, ["training.time='4m'", "model.cell='rnn'"])
+    chosen, _ = choose_settings(MULTI30K, timed, on_gpu=False, epochs_within=lambda _: 1.0)
+    assert (chosen.model.hidden_size, chosen.training.learning_rate) == (256, 0.002)
+
+
 @pytest.mark.parametrize(
     ("overrides", "on_gpu"),
     [([], False), (["training.time='4m'", "model.hidden_size=512"], False), (["training.time='4m'"], True)],
