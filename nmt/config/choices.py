@@ -41,6 +41,8 @@ _FEW: Final = 4.0
 """Epochs of the usual model: in the time of fewer, a small one makes more, and learns more (docs/defaults.md)."""
 _VERY_FEW: Final = 2.0
 """So few that nothing is learnt by heart."""
+_LITTLE: Final = 2_000_000
+"""Target pieces, which four epochs of 29,000 pairs have: what learns from more of them has no little time."""
 _LARGE: Final = 500_000
 """Pairs that are worth a larger model, where a GPU makes it affordable."""
 
@@ -161,8 +163,8 @@ class _Case:
 
     @property
     def is_hurried(self) -> bool:
-        """Whether the time of the run has room for few epochs only."""
-        return self.epochs < _FEW
+        """Whether the time of the run has room for few epochs only, and these are little text."""
+        return self.epochs < _FEW and self.epochs * self.corpus.pieces < _LITTLE
 
     def hidden_size(self) -> Choice:
         if self.on_gpu and self.corpus.pairs >= _LARGE:

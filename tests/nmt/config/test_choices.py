@@ -132,6 +132,15 @@ def test_a_time_that_is_short_for_a_model_of_the_usual_size_gets_a_small_one_tha
         ) in lines
 
 
+def test_an_epoch_of_much_text_is_no_little_time() -> None:
+    timed = load_settings(None, ["training.time='10m'"])
+    for epochs, hidden in ((1.1, 256), (1.2, 512)):
+        chosen, _ = choose_settings(
+            CorpusSize(158_421, 1_764_394), timed, on_gpu=False, epochs_within=lambda _, epochs=epochs: epochs
+        )
+        assert chosen.model.hidden_size == hidden
+
+
 def test_only_an_lstm_learns_at_the_rate_that_was_measured_for_it() -> None:
     timed = load_settings(None, ["training.time='4m'", "model.cell='rnn'"])
     chosen, _ = choose_settings(MULTI30K, timed, on_gpu=False, epochs_within=lambda _: 1.0)
