@@ -98,8 +98,7 @@ def train(
         else:
             from nmt.prepared import open_data
 
-            data = open_data(data_dir)
-            settings, changes = _resolved(data, model_dir, recipe=recipe, overrides=overrides)
+            settings, changes = _resolved(open_data(data_dir), model_dir, recipe=recipe, overrides=overrides)
             for line in changes:
                 say(line)
         results.print(to_toml(settings), end="", soft_wrap=True)
