@@ -37,12 +37,10 @@ _MEASURED: Final = range(1_000, 158_001)
 """Pairs of the rows that were run; the others are on paper."""
 _USUAL, _SMALL = 512, 256
 """Cells of all models that were measured, and of those that have little time."""
-_FEW: Final = 4.0
-"""Epochs of the usual model: in the time of fewer, a small one makes more, and learns more (docs/defaults.md)."""
-_VERY_FEW: Final = 2.0
-"""So few that nothing is learnt by heart."""
+_RATE, _HIGHEST_RATE = 0.004, 0.008
+"""The best of the usual number of cells, and of the small one (recipes/quality.md)."""
 _LITTLE: Final = 2_000_000
-"""Target pieces, which four epochs of 29,000 pairs have: what learns from more of them has no little time."""
+"""Target pieces of all epochs of a run together: from fewer, a small model learns more (docs/defaults.md)."""
 _LARGE: Final = 500_000
 """Pairs that are worth a larger model, where a GPU makes it affordable."""
 
@@ -147,7 +145,7 @@ class _Case:
     settings: Settings
     on_gpu: bool
     epochs: float = math.inf
-    """How many of the usual model fit into the time of the run."""
+    """Of the usual model, that fit into the time of the run, where that is known."""
 
     @property
     def batch(self) -> int:
@@ -162,26 +160,26 @@ class _Case:
         return 0 if training.time else known
 
     @property
-    def is_hurried(self) -> bool:
-        """Whether the time of the run has room for few epochs only, and these are little text."""
-        return self.epochs < _FEW and self.epochs * self.corpus.pieces < _LITTLE
+    def learns_little(self) -> bool:
+        """Whether the usual model would learn from little text, which counts as often as it is read."""
+        return (self.steps * self.batch or self.epochs * self.corpus.pieces) < _LITTLE
 
     def hidden_size(self) -> Choice:
         if self.on_gpu and self.corpus.pairs >= _LARGE:
             return Choice(1024, f"{_LARGE:,} pairs or more on a GPU (on paper)")
-        if self.is_hurried:
-            of_usual = f"in {self.settings.training.time} a model of {_USUAL} makes about {self.epochs:.2g} epochs"
-            return Choice(_SMALL, f"{of_usual}, and a small one learns more from more of them")
+        if self.learns_little:
+            time = self.settings.training.time
+            few = f"the about {self.epochs:.2g} epochs of {_USUAL} cells in {time}" if time else "all epochs"
+            return Choice(_SMALL, f"{few} have fewer than {_LITTLE:,} pieces, of which fewer cells learn more")
         return Choice(_USUAL, "the cells of all measured runs")
 
     def embedding_size(self) -> Choice:
         return Choice(max(1, self.settings.model.hidden_size // 2), "half of the cells")
 
     def dropout(self) -> Choice:
-        if self.is_hurried:
-            return Choice(0.1 if self.epochs < _VERY_FEW else 0.2, "little is learnt by heart in few epochs")
         rate, why = _between(self.corpus.pairs, "dropout")
-        return Choice(round(rate * 20) / 20, why)
+        by_epochs = max(2, math.ceil(min(self.epochs, 20))) / 20
+        return min(Choice(round(rate * 20) / 20, why), Choice(by_epochs, "little is learnt by heart in few epochs"))
 
     def batch_tokens(self) -> Choice:
         pieces, pairs = self.corpus.pieces, max(1, self.corpus.pairs)
@@ -194,11 +192,14 @@ class _Case:
         return max(by_length, Choice(tokens, whys.get(tokens, f"about {_BATCHES:,} in an epoch")))
 
     def learning_rate(self) -> Choice:
-        if self.settings.model.hidden_size >= 1024:
-            return Choice(0.001, "half of that of smaller models (on paper)")
-        if self.is_hurried and self.settings.model.cell == "lstm":  # others were not measured
-            return Choice(0.008, "in little time, a small model learns most at four times the usual rate")
-        return Choice(0.002, "the peak of all measured runs")
+        if self.settings.model.cell != "lstm":
+            return Choice(0.002, "that of the runs that compare cells")
+        size = self.settings.model.hidden_size
+        if size <= _SMALL:
+            return Choice(_HIGHEST_RATE, f"the best of {_SMALL} cells")
+        if size == _USUAL:
+            return Choice(_RATE, f"the best of {_USUAL} cells")
+        return Choice(round(_RATE * _USUAL / size, 4), f"from {_RATE} for {_USUAL} cells, the less the more (on paper)")
 
     def max_epochs(self) -> Choice:
         epochs, why = _between(self.corpus.pairs, "epochs")
@@ -226,12 +227,12 @@ class _Case:
 
 
 _CHOICES: Final[dict[str, Callable[[_Case], Choice]]] = {
+    "training.batch_tokens": _Case.batch_tokens,
+    "training.max_epochs": _Case.max_epochs,
     "model.hidden_size": _Case.hidden_size,
     "model.embedding_size": _Case.embedding_size,
     "model.dropout": _Case.dropout,
-    "training.batch_tokens": _Case.batch_tokens,
     "training.learning_rate": _Case.learning_rate,
-    "training.max_epochs": _Case.max_epochs,
     "training.warmup_steps": _Case.warmup_steps,
     "training.validate_every": _Case.validate_every,
 }

@@ -43,7 +43,7 @@ def test_the_resolved_settings_of_a_run_include_what_the_data_were_prepared_with
     result = runner.invoke(app, ["train", str(toy_data.folder), str(tmp_path / "m"), "--show-config"])
     assert tomllib.loads(result.stdout)["tokenizer"]["vocab_size"] == 40
     assert result.stderr.startswith(
-        "chosen for 354 pairs, as there is no recipe; --set wins:\nmodel.hidden_size = 512: "
+        "chosen for 354 pairs, as there is no recipe; --set wins:\ntraining.batch_tokens = 640: "
     )
     assert not (tmp_path / "m").exists()
 
@@ -100,7 +100,7 @@ def test_the_time_of_a_run_is_an_option_and_tells_the_size_of_the_model(
     toy_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["train", str(toy_data.folder), str(tmp_path / "m")]
-    for epochs, size in ((2.0, 256), (20.0, 512)):
+    for epochs, size in ((2.0, 256), (1e6, 512)):
         monkeypatch.setattr("nmt.training.trainer.epochs_within", lambda *given, epochs=epochs, **rest: epochs)
         result = runner.invoke(app, [*command, "--time", "1h30m", "--show-config"])
         settings = tomllib.loads(result.stdout)
