@@ -46,7 +46,7 @@ def test_between_runs_that_agree_the_reason_names_no_value() -> None:
 @pytest.mark.parametrize(
     ("corpus", "cells", "dropout", "batch", "epochs", "warmup", "every"),
     [
-        (CorpusSize(1_000, 21_908, 22_000), 256, 0.5, 640, 40, 400, 258),
+        (CorpusSize(1_000, 21_908, 22_000), 256, 0.5, 640, 60, 400, 258),
         (CorpusSize(3_000, 56_836, 22_000), 256, 0.3, 640, 30, 400, 258),
         (CorpusSize(5_000, 96_664, 22_000), 512, 0.3, 640, 25, 400, 258),
         (MULTI30K, 512, 0.3, 640, 12, 400, 760),

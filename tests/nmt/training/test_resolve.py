@@ -183,7 +183,7 @@ def test_another_tokenizer_file_is_refused(tmp_path: Path) -> None:
 
 def test_without_a_recipe_a_new_run_has_what_suits_the_corpus_and_keeps_it(tmp_path: Path) -> None:
     settings, lines = resolve_settings(PREPARED, tmp_path, recipe=None, overrides=[], corpus=CorpusSize(1_000, 21_908))
-    assert (settings.training.max_epochs, settings.training.batch_tokens) == (40, 640)
+    assert (settings.training.max_epochs, settings.training.batch_tokens) == (60, 640)
     assert lines[0] == "chosen for 1,000 pairs, as there is no recipe; --set wins:"
     assert 5 < len(lines) < 11
     begin_run(tmp_path, settings)
