@@ -36,7 +36,7 @@ _ROWS: Final = (
 _MEASURED: Final = range(1_000, 158_001)
 """Pairs of the rows that were run; the others are on paper."""
 _USUAL, _SMALL = 512, 256
-"""Cells of all models that were measured, and of those that have little time."""
+"""Cells of models, and of those that read little."""
 _RATE, _HIGHEST_RATE = 0.004, 0.008
 """The best of the usual number of cells, and of the small one (recipes/quality.md)."""
 _LITTLE: Final = 2_000_000
@@ -162,16 +162,18 @@ class _Case:
     @property
     def learns_little(self) -> bool:
         """Whether the usual model would learn from little text, which counts as often as it is read."""
-        return (self.steps * self.batch or self.epochs * self.corpus.pieces) < _LITTLE
+        epochs = self.epochs * max(1, self.corpus.pieces)
+        return (epochs if self.settings.training.time else self.steps * self.batch) < _LITTLE
 
     def hidden_size(self) -> Choice:
         if self.on_gpu and self.corpus.pairs >= _LARGE:
             return Choice(1024, f"{_LARGE:,} pairs or more on a GPU (on paper)")
         if self.learns_little:
-            time = self.settings.training.time
-            few = f"the about {self.epochs:.2g} epochs of {_USUAL} cells in {time}" if time else "all epochs"
-            return Choice(_SMALL, f"{few} have fewer than {_LITTLE:,} pieces, of which fewer cells learn more")
-        return Choice(_USUAL, "the cells of all measured runs")
+            time, few = self.settings.training.time, "all epochs have"
+            if time:
+                few = f"about {self.epochs:.2g} epochs of {_USUAL} cells fit into {time}, which have"
+            return Choice(_SMALL, f"{few} fewer than {_LITTLE:,} pieces, of which {_SMALL} learn more")
+        return Choice(_USUAL, f"of {_LITTLE:,} pieces or more they learn more than {_SMALL}")
 
     def embedding_size(self) -> Choice:
         return Choice(max(1, self.settings.model.hidden_size // 2), "half of the cells")
@@ -199,7 +201,8 @@ class _Case:
             return Choice(_HIGHEST_RATE, f"the best of {_SMALL} cells")
         if size == _USUAL:
             return Choice(_RATE, f"the best of {_USUAL} cells")
-        return Choice(round(_RATE * _USUAL / size, 4), f"from {_RATE} for {_USUAL} cells, the less the more (on paper)")
+        rate = float(f"{_RATE * _USUAL / size:.2g}")
+        return Choice(rate, f"in inverse proportion to the cells, from {_RATE} for {_USUAL} (on paper)")
 
     def max_epochs(self) -> Choice:
         epochs, why = _between(self.corpus.pairs, "epochs")

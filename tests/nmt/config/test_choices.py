@@ -79,7 +79,7 @@ def test_every_choice_is_a_line_with_its_reason_and_nothing_else_is() -> None:
     assert lines == [
         "training.batch_tokens = 640: small ones are more updates",
         "training.max_epochs = 12: between 20 for 10,000 pairs and 12 for 29,000 pairs",
-        "model.hidden_size = 512: the cells of all measured runs",
+        "model.hidden_size = 512: of 2,000,000 pieces or more they learn more than 256",
         "model.embedding_size = 256: half of the cells",
         "training.learning_rate = 0.004: the best of 512 cells",
         "training.warmup_steps = 400: that of all measured runs",
@@ -130,17 +130,25 @@ def test_what_a_time_has_room_for_decides_the_size_of_the_model(
     assert [one.model.hidden_size for one in asked] == [512], "the usual model is timed"
     if (corpus, epochs) == (MULTI30K, 1.9):
         assert lines[1:5] == [
-            "model.hidden_size = 256: the about 1.9 epochs of 512 cells in 4m have fewer than 2,000,000 pieces, of "
-            "which fewer cells learn more",
+            "model.hidden_size = 256: about 1.9 epochs of 512 cells fit into 4m, which have fewer than 2,000,000 "
+            "pieces, of which 256 learn more",
             "model.embedding_size = 128: half of the cells",
             "model.dropout = 0.1: little is learnt by heart in few epochs",
             "training.learning_rate = 0.008: the best of 256 cells",
         ]
 
 
-@pytest.mark.parametrize(("cells", "rate"), [(64, 0.008), (256, 0.008), (384, 0.0053), (512, 0.004), (1024, 0.002)])
+@pytest.mark.parametrize(
+    ("cells", "rate"), [(64, 0.008), (256, 0.008), (384, 0.0053), (512, 0.004), (1024, 0.002), (65536, 3.1e-05)]
+)
 def test_the_rate_is_lower_the_larger_a_model_is(cells: int, rate: float) -> None:
     assert choose(MULTI30K, f"model.hidden_size={cells}").training.learning_rate == rate
+
+
+def test_text_of_less_than_a_batch_is_little() -> None:
+    chosen, lines = choose_settings(CorpusSize(5, 30), load_settings(None, ["training.max_epochs=2"]), on_gpu=False)
+    assert chosen.model.hidden_size == 256
+    assert "model.hidden_size = 256: all epochs have fewer than 2,000,000 pieces, of which 256 learn more" in lines
 
 
 def test_only_an_lstm_learns_at_the_rate_that_was_measured_for_it() -> None:
