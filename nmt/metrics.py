@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal, cast
+from statistics import mean, stdev
+from typing import Final, Literal, NamedTuple, cast
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
@@ -92,6 +93,14 @@ class FileScores:
     """Those that end in a full stop of its own, as in text whose tokens were not joined again."""
 
 
+class Spread(NamedTuple):
+    """How a score differs between runs."""
+
+    mean: float
+    deviation: float
+    """The standard deviation, as estimated from these runs: with n - 1."""
+
+
 def tokenizer_for(settings: Settings, references: Sequence[str]) -> BleuTokenizer:
     """Return how a model's settings want words found for BLEU; where they leave it open, as suits the references."""
     wanted = settings.training.bleu_tokenizer
@@ -174,6 +183,16 @@ def compare_files(
     references, texts = _read_all([reference, *more], paths, on_bad_utf8)
     found = compare([(str(path), lines) for path, lines in texts], references, scoring)
     return [_scores_of(path, lines, scores) for (path, lines), scores in zip(texts, found, strict=True)]
+
+
+def spread_of(scored: Sequence[FileScores]) -> list[Spread]:
+    """Return mean and standard deviation of each score over files, as of runs with other seeds; one file is a
+    UsageError."""
+    if len(scored) < 2:
+        raise UsageError(f"a mean is that of two files of translations or more, found {len(scored)}")
+    columns = zip(*(file.scores for file in scored), strict=True)
+    values = ([one.score for one in column] for column in columns)
+    return [Spread(mean(each), stdev(each)) for each in values]
 
 
 def _scores_of(hypothesis: Path, lines: Sequence[str], scores: tuple[Score, ...]) -> FileScores:

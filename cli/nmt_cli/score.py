@@ -13,7 +13,7 @@ from nmt.errors import counted
 from nmt_cli.terminal import OnBadUtf8Option, file_option, loading, refuse_without, results, status, warn
 
 if TYPE_CHECKING:
-    from nmt.metrics import FileScores, Score
+    from nmt.metrics import FileScores, Score, Spread
 
 _MANY: Final = 100
 
@@ -51,6 +51,10 @@ def score(
     paired: Annotated[
         bool, typer.Option("--paired", help="Test each file against the first: paired bootstrap, two-sided.")
     ] = False,
+    mean: Annotated[
+        bool,
+        typer.Option("--mean", help="Add mean and standard deviation of the files, such as those of several seeds."),
+    ] = False,
     on_bad_utf8: OnBadUtf8Option = "error",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -64,12 +68,13 @@ def score(
       nmt score --metric bleu --json test.fr output.fr
       nmt score --reference second.fr test.fr output.fr
       nmt score --paired test.fr baseline.fr output.fr
+      nmt score --mean test.fr seed1.fr seed2.fr seed3.fr
       nmt score --protocol lc-norm-tok --tgt-lang de test.de output.de
     """
     from rich.table import Table
 
     with loading("sacrebleu"):
-        from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files
+        from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files, spread_of
 
     refuse_without("--protocol", {} if protocol else {"tgt_lang": tgt_lang}, what="a protocol")
     chosen = (*(name for name in METRICS if not metrics or name in metrics), *([protocol] if protocol else []))
@@ -88,15 +93,19 @@ def score(
                 f"{counted(file.tokenized_lines, 'line')} of {file.hypothesis} end in ' .', as tokenized text does; "
                 "BLEU compares with that of others only where text is detokenized"
             )
+    spreads = spread_of(scored) if mean else []
     if as_json:
-        typer.echo(json.dumps(_to_json(reference, scored), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(_to_json(reference, scored, spreads), indent=2, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", overflow="fold")
+    table.add_column(f"against {reference}", overflow="fold")
     for one in scored[0].scores:
         table.add_column(one.name, justify="right", no_wrap=True)
     for file in scored:
         table.add_row(str(file.hypothesis), *(_cell(one) for one in file.scores))
+    if spreads:
+        table.add_row("mean", *(f"{spread.mean:.2f}" for spread in spreads))
+        table.add_row("standard deviation", *(f"{spread.deviation:.2f}" for spread in spreads))
     results.print(table)
     width = max(5, *(len(one.name) for one in scored[0].scores))
     for one in scored[0].scores:
@@ -108,7 +117,7 @@ def _cell(score: "Score") -> str:
     return f"{score.score:.2f}{interval}" + ("" if score.p_value is None else f" (p = {score.p_value:.4f})")
 
 
-def _to_json(reference: Path, scored: "list[FileScores]") -> dict[str, Any]:
+def _to_json(reference: Path, scored: "list[FileScores]", spreads: "list[Spread]") -> dict[str, Any]:
     hypotheses = []
     for file in scored:
         found = {
@@ -116,4 +125,7 @@ def _to_json(reference: Path, scored: "list[FileScores]") -> dict[str, Any]:
             for one in file.scores
         }
         hypotheses.append({"file": str(file.hypothesis), "scores": found})
-    return {"reference": str(reference), "lines": scored[0].lines, "hypotheses": hypotheses}
+    tree: dict[str, Any] = {"reference": str(reference), "lines": scored[0].lines, "hypotheses": hypotheses}
+    if spreads:
+        tree["spread"] = {one.metric: spread._asdict() for one, spread in zip(scored[0].scores, spreads, strict=True)}
+    return tree

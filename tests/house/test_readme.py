@@ -143,7 +143,7 @@ def run_as_written(beginning: str, folder: Path) -> str:
 @pytest.mark.slow
 def test_the_commands_from_text_to_scores_run_as_written(from_text_to_scores: tuple[Path, str]) -> None:
     _, printed = from_text_to_scores
-    assert ["BLEU", "chrF2", "TER"] in [line.split() for line in printed.splitlines()]
+    assert ["BLEU", "chrF2", "TER"] in [line.split()[-3:] for line in printed.splitlines()]
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def test_the_table_has_a_row_for_each_file_and_a_signature_for_each_score() -> N
     assert result.exit_code == 0
     assert result.stderr == ""
     head, out, ref, *signatures = (line.split() for line in result.stdout.splitlines())
-    assert head == ["BLEU", "chrF2", "TER"]
+    assert head == ["against", "ref", "BLEU", "chrF2", "TER"]
     bleu = 100 * (8 / 9 * 6 / 7 * 4 / 5 * 2 / 3) ** 0.25
     assert (out[0], out[1], out[3]) == ("out", f"{bleu:.2f}", f"{100 / 9:.2f}")
     assert ref == ["ref", "100.00", "100.00", "0.00"]
@@ -35,6 +35,20 @@ def test_the_table_has_a_row_for_each_file_and_a_signature_for_each_score() -> N
         ["chrF2", f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|{VERSION}"],
         ["TER", f"nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|{VERSION}"],
     ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_runs_of_several_seeds_get_their_mean_and_standard_deviation() -> None:
+    options = ["score", "--mean", "--metric", "ter", "ref", "out", "ref", "out"]
+    *_, mean, deviation, signature = CliRunner().invoke(app, options).stdout.splitlines()
+    assert mean.split() == ["mean", f"{100 / 9 * 2 / 3:.2f}"]
+    assert deviation.split() == ["standard", "deviation", f"{100 / 9 / 3**0.5:.2f}"]  # n - 1
+    assert signature.startswith("TER ")
+    spread = json.loads(CliRunner().invoke(app, [*options, "--json"]).stdout)["spread"]
+    assert spread["ter"] == {"mean": pytest.approx(200 / 27), "deviation": pytest.approx(100 / 9 / 3**0.5)}
+    alone = CliRunner().invoke(app, ["score", "--mean", "ref", "out"])
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert "a mean is that of two files of translations or more, found 1" in alone.stderr
 
 
 @pytest.mark.usefixtures("folder")
@@ -58,7 +72,7 @@ def test_options_choose_metric_case_tokenizer_and_intervals() -> None:
     assert "case:lc|eff:no|tok:char" in scores["bleu"]["signature"]
     assert scores["ter"]["confidence"] == {"mean": 0, "half_width": 0}
     table = CliRunner().invoke(app, ["score", *options, "ref", "ref"]).stdout
-    assert table.splitlines()[1] == "ref  100.00 ± 0.00  0.00 ± 0.00"
+    assert table.splitlines()[1].split() == "ref 100.00 ± 0.00 0.00 ± 0.00".split()
 
 
 @pytest.mark.usefixtures("folder")
@@ -76,7 +90,7 @@ def test_paired_files_are_tested_against_the_first() -> None:
     options = ["--paired", "--metric", "ter", "ref", "out", "ref"]
     first, second, signature = CliRunner().invoke(app, ["score", *options]).stdout.splitlines()[1:]
     assert first.split() == ["out", "11.11"]
-    assert second.startswith("ref  0.00 (p = ")
+    assert " ".join(second.split()).startswith("ref 0.00 (p = ")
     assert "|bs:1000|seed:12345|" in signature
     found = json.loads(CliRunner().invoke(app, ["score", "--json", *options]).stdout)["hypotheses"]
     assert "p_value" not in found[0]["scores"]["ter"]
@@ -168,7 +182,7 @@ def test_a_protocol_adds_a_row_of_its_own() -> None:
     pytest.importorskip("sacremoses", reason="no sacremoses")
     options = ["score", "--metric", "bleu", "--protocol", "lc-norm-tok", "--tgt-lang", "en", "ref", "out"]
     head, out, today, older = CliRunner().invoke(app, options).stdout.splitlines()
-    assert head.split() == ["BLEU", "BLEU", "lc-norm-tok"]
+    assert head.split() == ["against", "ref", "BLEU", "BLEU", "lc-norm-tok"]
     assert out.split() == ["out", *[f"{100 * (8 / 9 * 6 / 7 * 4 / 5 * 2 / 3) ** 0.25:.2f}"] * 2]
     assert today == f"BLEU              nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION}"
     assert older.startswith("BLEU lc-norm-tok  nrefs:1|case:lc|eff:no|tok:lc-norm-tok-en-sacremoses-")
