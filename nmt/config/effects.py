@@ -45,8 +45,8 @@ def _has_tokenizer(settings: Settings) -> bool:
 
 
 _OF_TRANSLATION = (
-    "encoder_cell encoder_size encoder_layers encoder_dropout bidirectional reverse_source attention decoder_init "
-    "right_to_left"
+    "encoder_cell encoder_size encoder_layers encoder_dropout bidirectional reverse_source attention "
+    "attention_heads decoder_init right_to_left"
 )
 _OF_PAIRS = (
     "max_characters max_pieces max_length_ratio drop_duplicates drop_copies max_repeats drop_overlap "
@@ -68,6 +68,12 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Settings], bool], str]
         "model.encoder_layers = 1",
     ),
     ("model", ("decoder_dropout",), lambda s: s.model.decoder_layers == 1, "model.decoder_layers = 1"),
+    (
+        "model",
+        ("attention_heads",),
+        lambda s: not _is_lm(s) and s.model.attention == "none",
+        'model.attention = "none"',
+    ),
     ("model", ("residual",), lambda s: s.model.residual > _most_layers(s), "a model of fewer layers"),
     (
         "training",

@@ -89,6 +89,8 @@ class ModelSettings(Section):
     attention: Literal["dot", "scaled_dot", "general", "additive", "none"] = "general"
     """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015); none: the decoder sees the
     source only in its initial state (Sutskever et al., 2014)."""
+    attention_heads: int = Field(default=1, ge=1)
+    """Parts that states and outputs are cut into to be compared and read, each by itself (Vaswani et al., 2017)."""
     decoder_init: Literal["bridge", "copy", "zeros"] = "bridge"
     """What the decoder starts from: a layer of its own over the encoder's last output; the encoder's last state, layer
     by layer; zeros."""
@@ -185,12 +187,17 @@ class ModelSettings(Section):
             )
 
     def _faults(self) -> Iterator[str]:
-        encoder, decoder = self.encoder_stack().size, self.decoder_stack().size
+        encoder, decoder, heads = self.encoder_stack().size, self.decoder_stack().size, self.attention_heads
         if self.kind == "translation" and self.attention in ("dot", "scaled_dot") and encoder != decoder:
             yield (
                 f'attention = "{self.attention}" multiplies states of the decoder with outputs of the encoder: '
                 f'expected them to be as wide, or "general" or "additive", found encoder_size = {encoder} and '
                 f"decoder_size = {decoder}"
+            )
+        if self.kind == "translation" and self.attention != "none" and (encoder % heads or decoder % heads):
+            yield (
+                f"attention_heads = {heads} cuts outputs of the encoder and states of the decoder into equal parts: "
+                f"expected a number that divides both, found {encoder} and {decoder} cells"
             )
         if self.recurrent_dropout and not any(CELLS[stack.cell].recurrent_weights for stack in self.stacks()):
             yield (

@@ -101,17 +101,21 @@ AttentionKind = Literal["dot", "scaled_dot", "general", "additive", "none"]
 
 
 class Attention(nn.Module):
-    """Dot-product attention (Luong et al., 2015, eq. 8, "dot"); the other kinds change `keys` or `scores`.
+    """Dot-product attention (Luong et al., 2015, eq. 8, "dot"); the other kinds change `queries`, `keys` or `scores`.
 
     Queries come as [B, Q, H], where Q counts target steps in training and beams in search; M is the size of encoder
     outputs, for dot products the same. The cells of a memory may be filled up with zeros after the real ones
     (`Memory.padded`).
+
+    Several heads (Vaswani et al., 2017, sec. 3.2.2) cut queries, keys and values into as many parts, each compared and
+    read by itself; what the layers before and after give to each, they have learnt.
     """
 
-    def __init__(self, context_size: int) -> None:
+    def __init__(self, context_size: int, *, heads: int = 1) -> None:
         super().__init__()
         self.context_size = context_size
         """Cells of a context."""
+        self.heads = heads
 
     def values(self, outputs: Tensor) -> Tensor:
         """Choose of encoder outputs [B, S, M] what contexts are made from."""
@@ -121,16 +125,40 @@ class Attention(nn.Module):
         """Make from encoder outputs [B, S, M], once per sentence, what queries are compared with, [B, S, H]."""
         return values
 
-    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
+    def queries(self, queries: Tensor) -> Tensor:
+        """Make from what the decoder puts out, [B, Q, H], what is compared with keys, [B, Q, H]."""
+        return queries
+
+    def scores(self, queries: Tensor, keys: Tensor, *, head: int = 0) -> Tensor:
+        """Compare what a head has of queries, [B, Q, D], with what it has of keys, [B, S, D]: [B, Q, S]."""
         return batched_product(padded(queries, keys.shape[2], dim=2), keys.transpose(1, 2))
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Read from `memory` what `queries` [B, Q, H] ask for: contexts [B, Q, M] and their weights, [B, Q, S]."""
-        scores = self.scores(queries, memory.keys).float()
-        weights = scores.masked_fill(~memory.mask[:, None, :], -math.inf).softmax(dim=2)
-        contexts = batched_product(weights.to(memory.values.dtype), memory.values).to(memory.values.dtype)
-        return contexts[:, :, : self.context_size], weights
+        """Read from `memory` what `queries` [B, Q, H] ask for: contexts [B, Q, M] and their weights, of several heads
+        the mean, [B, Q, S]."""
+        asked = self.queries(queries)
+        if self.heads == 1:
+            contexts, weights = self._read(asked, memory.keys, memory.values, mask=memory.mask)
+            return contexts[:, :, : self.context_size], weights
+        size, cells = asked.shape[2] // self.heads, self.context_size // self.heads
+        parts = zip(
+            asked.chunk(self.heads, dim=2), self._cut(memory.keys, size), self._cut(memory.values, cells), strict=True
+        )
+        read = [self._read(*part, mask=memory.mask, head=head) for head, part in enumerate(parts)]
+        contexts = torch.cat([context[:, :, :cells] for context, _ in read], dim=2)
+        return contexts, torch.stack([weights for _, weights in read]).mean(dim=0)
+
+    def _cut(self, x: Tensor, size: int) -> list[Tensor]:
+        """Cut what is read, [B, S, *], into so many cells for each head, filled up as `Memory.padded` does."""
+        real = torch.split(x[:, :, : self.heads * size], size, dim=2)
+        return [padded(part, size + -size % CELL_MULTIPLE, dim=2) for part in real]
+
+    def _read(
+        self, queries: Tensor, keys: Tensor, values: Tensor, *, mask: Tensor, head: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        scores = self.scores(queries, keys, head=head).float()
+        weights = scores.masked_fill(~mask[:, None, :], -math.inf).softmax(dim=2)
+        return batched_product(weights.to(values.dtype), values).to(values.dtype), weights
 
     def read(self, queries: Tensor, memories: "Memories") -> tuple[Tensor, Tensor]:
         """Do so where sentences have their memories in several parts."""
@@ -143,18 +171,18 @@ class Attention(nn.Module):
 
 
 class ScaledDotAttention(Attention):
-    """Dot product divided by the square root of the size (Vaswani et al., 2017, sec. 3.2.1)."""
+    """Dot product divided by the square root of the size, that of a head (Vaswani et al., 2017, sec. 3.2.1)."""
 
-    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S]."""
+    def scores(self, queries: Tensor, keys: Tensor, *, head: int = 0) -> Tensor:
+        """Compare queries [B, Q, D] with keys [B, S, D]: [B, Q, S]."""
         return super().scores(queries / math.sqrt(queries.shape[2]), keys)
 
 
 class GeneralAttention(Attention):
     """A bilinear form (Luong et al., 2015, eq. 8, "general"), its matrix applied to the keys once."""
 
-    def __init__(self, *, query_size: int, value_size: int) -> None:
-        super().__init__(value_size)
+    def __init__(self, *, query_size: int, value_size: int, heads: int = 1) -> None:
+        super().__init__(value_size, heads=heads)
         self.key_projection = Linear(value_size, query_size, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
@@ -165,34 +193,39 @@ class GeneralAttention(Attention):
 class AdditiveAttention(Attention):
     """A one-layer network (Bahdanau et al., 2015, sec. A.1.2): v . tanh(W q + U k). Costs [B, Q, S, H] cells."""
 
-    def __init__(self, *, query_size: int, value_size: int) -> None:
-        super().__init__(value_size)
+    def __init__(self, *, query_size: int, value_size: int, heads: int = 1) -> None:
+        super().__init__(value_size, heads=heads)
         self.query_projection = Linear(query_size, query_size, bias=False)
         self.key_projection = Linear(value_size, query_size)
-        self.energy = nn.Linear(query_size, 1, bias=False)
+        self.energy = nn.Linear(query_size // heads, heads, bias=False)
+        """A row is the v of a head."""
 
     def keys(self, values: Tensor) -> Tensor:
         """Project encoder outputs [B, S, M]: [B, S, H]."""
         return self.key_projection(values)  # type: ignore[no-any-return]
 
-    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Compare queries [B, Q, H] with keys [B, S, H]: [B, Q, S].
+    def queries(self, queries: Tensor) -> Tensor:
+        """Project what the decoder puts out, [B, Q, H]: [B, Q, H]."""
+        return self.query_projection(queries)  # type: ignore[no-any-return]
+
+    def scores(self, queries: Tensor, keys: Tensor, *, head: int = 0) -> Tensor:
+        """Compare queries [B, Q, D] with keys [B, S, D]: [B, Q, S].
 
         What would fill a GPU's memory is computed for some queries at a time, and for their gradients once more.
         """
-        queries, keys = self.query_projection(queries), keys[:, :, : queries.shape[2]]
+        keys = keys[:, :, : queries.shape[2]]
         at_once = max(1, _KEPT_CELLS[queries.device.type] // max(1, keys.numel()))
         if at_once >= queries.shape[1] or not torch.is_grad_enabled():
-            return self._compared(queries, keys)
+            return self._compared(queries, keys, head)
         from torch.utils.checkpoint import checkpoint  # late: few need it
 
         parts = torch.split(queries, at_once, dim=1)
         again = partial(checkpoint, self._compared, use_reentrant=False, preserve_rng_state=False)
-        return torch.cat([again(part, keys) for part in parts], dim=1)
+        return torch.cat([again(part, keys, head) for part in parts], dim=1)
 
-    def _compared(self, queries: Tensor, keys: Tensor) -> Tensor:
-        hidden = torch.tanh(queries[:, :, None] + keys[:, None])  # [B, Q, S, H]
-        return self.energy(hidden).squeeze(3)  # type: ignore[no-any-return]
+    def _compared(self, queries: Tensor, keys: Tensor, head: int) -> Tensor:
+        hidden = torch.tanh(queries[:, :, None] + keys[:, None])  # [B, Q, S, D]
+        return self.energy(hidden)[..., head]  # type: ignore[no-any-return]
 
 
 class NoAttention(Attention):
@@ -211,11 +244,11 @@ class NoAttention(Attention):
         return queries[:, :, :0], weights
 
 
-def make_attention(kind: AttentionKind, *, query_size: int, value_size: int) -> Attention:
-    """Make the attention of this name; for dot products both sizes are one."""
+def make_attention(kind: AttentionKind, *, query_size: int, value_size: int, heads: int = 1) -> Attention:
+    """Make the attention of this name; for dot products both sizes are one. Heads divide both."""
     if kind == "none":
         return NoAttention()
     if kind in ("dot", "scaled_dot"):
-        return Attention(value_size) if kind == "dot" else ScaledDotAttention(value_size)
+        return (Attention if kind == "dot" else ScaledDotAttention)(value_size, heads=heads)
     make = GeneralAttention if kind == "general" else AdditiveAttention
-    return make(query_size=query_size, value_size=value_size)
+    return make(query_size=query_size, value_size=value_size, heads=heads)

@@ -129,7 +129,9 @@ def _decoder(settings: ModelSettings, *, feature_size: int) -> RecurrentDecoder:
     return make(
         recurrence=Recurrence(stack.cell, settings.recurrent_dropout),
         sizes=DecoderSizes(settings.embedding_size, stack.size, feature_size, memory_size),
-        attention=make_attention(settings.attention, query_size=stack.size, value_size=memory_size),
+        attention=make_attention(
+            settings.attention, query_size=stack.size, value_size=memory_size, heads=settings.attention_heads
+        ),
         residual=settings.residual,
         dropouts=_dropouts_between(settings, settings.decoder_dropout, num_layers=stack.layers),
         readout_dropout=_dropout(settings, settings.readout_dropout),

@@ -103,6 +103,7 @@ def test_a_further_objective_makes_no_use_of_what_belongs_to_another() -> None:
         (["tokenizer.tgt_vocab_size=99"], "tokenizer.joint = true makes no use of tokenizer.tgt_vocab_size"),
         (["tokenizer.kind=byte", "tokenizer.vocab_size=99"], 'tokenizer.kind = "byte" makes no use of'),
         (["model.kind=lm", "model.attention=dot"], 'model.kind = "lm" makes no use of model.attention'),
+        (["model.attention=none", "model.attention_heads=2"], 'model.attention = "none" makes no use of'),
         (["model.kind=lm", "training.batch_tokens=9"], 'model.kind = "lm" makes no use of training.batch_tokens'),
         (["model.kind=lm", "search.beam_size=1"], 'model.kind = "lm" makes no use of search.beam_size'),
     ],

@@ -48,6 +48,18 @@ def test_a_bidirectional_encoder_needs_an_even_hidden_size() -> None:
     assert ModelSettings(hidden_size=5, kind="lm").hidden_size == 5
 
 
+def test_heads_divide_what_they_read_and_what_asks_them() -> None:
+    for sizes, found in (({"decoder_size": 10}, "512 and 10"), ({"encoder_size": 10}, "10 and 512")):
+        message = (
+            "attention_heads = 4 cuts outputs of the encoder and states of the decoder into equal parts: expected a "
+            f"number that divides both, found {found} cells"
+        )
+        with pytest.raises(ValidationError, match=message):
+            ModelSettings.model_validate({"attention_heads": 4, **sizes})
+    assert ModelSettings(attention_heads=4, encoder_size=12, decoder_size=8).attention_heads == 4
+    assert ModelSettings(attention_heads=4, hidden_size=6, kind="lm").attention_heads == 4
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -42,7 +42,7 @@ def test_additive_scores_are_a_small_network() -> None:
     with torch.no_grad():
         for parameter, value in zip(attention.parameters(), (2.0, 3.0, 0.5, 4.0), strict=True):
             parameter.fill_(value)  # query weight, key weight, key bias, energy
-    scores = attention.scores(torch.tensor([[[0.1]]]), attention.keys(torch.tensor([[[0.2]]])))
+    scores = attention.scores(attention.queries(torch.tensor([[[0.1]]])), attention.keys(torch.tensor([[[0.2]]])))
     assert scores.item() == pytest.approx(4 * math.tanh(2 * 0.1 + 3 * 0.2 + 0.5))
 
 
@@ -58,6 +58,39 @@ def test_many_queries_at_once_equal_one_at_a_time(kind: AttentionKind) -> None:
     for q in range(3):
         context, _ = attention(queries[:, q : q + 1], memory)
         torch.testing.assert_close(contexts[:, q : q + 1], context)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_filled", [False, True])
+def test_each_head_reads_its_part_of_the_values_by_its_part_of_keys_and_queries(
+    kind: AttentionKind, is_filled: bool
+) -> None:
+    torch.manual_seed(0)
+    heads = make_attention(kind, query_size=6, value_size=6, heads=3)
+    queries, values = torch.randn(2, 4, 6), torch.randn(2, 5, 6)
+    mask = torch.arange(5) < torch.tensor([[5], [2]])
+    memory = memory_of(values, heads.keys(values), mask)
+    contexts, weights = heads(queries, memory.padded() if is_filled else memory)
+    found = []
+    for head in range(3):
+        part = slice(2 * head, 2 * head + 2)
+        scores = heads.scores(heads.queries(queries)[:, :, part], memory.keys[:, :, part], head=head)
+        shares = scores.masked_fill(~mask[:, None], -math.inf).softmax(dim=2)
+        torch.testing.assert_close(contexts[:, :, part], shares @ values[:, :, part])
+        found.append(shares)
+    torch.testing.assert_close(weights[:, :, :5], sum(found) / 3)
+    assert not torch.allclose(found[0], found[1])
+
+
+def test_heads_of_additive_attention_have_energies_of_their_own() -> None:
+    made = make_attention("additive", query_size=4, value_size=4, heads=2)
+    assert isinstance(made, attention.AdditiveAttention)
+    with torch.no_grad():
+        made.energy.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    queries, keys = torch.zeros(1, 1, 2), torch.tensor([[[0.1, 0.2]]])
+    for head, (one, other) in enumerate([(1, 2), (3, 4)]):
+        found = made.scores(queries, keys, head=head).item()
+        assert found == pytest.approx(one * math.tanh(0.1) + other * math.tanh(0.2))
 
 
 def test_no_attention_reads_no_cell_of_any_position() -> None:
@@ -143,7 +176,7 @@ def test_joined_sentences_are_as_wide_as_the_longest(order: tuple[int, int]) -> 
         assert not joined.values[sentence, ~joined.mask[sentence]].any()
 
 
-@pytest.mark.parametrize("kind", ["dot", "scaled_dot", "general", "additive"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_memory_that_is_filled_up_is_read_as_before(kind: AttentionKind) -> None:
     torch.manual_seed(0)
     attention, values = make_attention(kind, query_size=6, value_size=6), torch.randn(2, 5, 6)
@@ -170,7 +203,7 @@ def test_additive_attention_may_compare_some_queries_at_a_time(
 
     def scores_and_gradients() -> list[Tensor]:
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-            scores = made.scores(queries, made.keys(values))
+            scores = made.scores(made.queries(queries), made.keys(values))
         return [scores.detach(), *torch.autograd.grad(scores.float().square().sum(), [queries, values])]
 
     whole = scores_and_gradients()
@@ -191,7 +224,7 @@ def test_what_additive_attention_keeps_for_its_gradients_does_not_grow_with_the_
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        made.scores(torch.randn(3, 50, 6), made.keys(torch.randn(3, 7, 4)))
+        made.scores(made.queries(torch.randn(3, 50, 6)), made.keys(torch.randn(3, 7, 4)))
     assert max(kept) == 160 * 6  # queries, filled up; 50 * 7 * 3 * 6 otherwise
 
 

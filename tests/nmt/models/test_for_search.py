@@ -31,6 +31,9 @@ TOLERANCES = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.1}
 SHAPES: dict[str, tuple[int, dict[str, object]]] = {
     "whole vectors": (64, {"hidden_size": 64, "embedding_size": 32}),
     "additive": (53, {"hidden_size": 24, "embedding_size": 20, "attention": "additive"}),
+    "heads": (65, {"hidden_size": 128, "embedding_size": 20, "attention_heads": 4}),
+    "small additive heads": (53, {"hidden_size": 24, "attention_heads": 3, "attention": "additive"}),
+    "heads, input feeding": (53, {"hidden_size": 24, "attention_heads": 2, "input_feeding": True}),
     "general, gru": (300, {"hidden_size": 40, "embedding_size": 33, "attention": "general", "cell": "gru"}),
     "rnn, one direction": (65, {"hidden_size": 33, "embedding_size": 6, "bidirectional": False, "cell": "rnn"}),
     "input feeding": (77, {"hidden_size": 6, "embedding_size": 5, "input_feeding": True, "attention": "dot"}),

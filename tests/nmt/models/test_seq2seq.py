@@ -118,6 +118,8 @@ MIXED: list[dict[str, object]] = [
     {"encoder_cell": "peephole_lstm", "attention": "none", "decoder_init": "copy"},
     {"encoder_cell": "gru", "decoder_cell": "rnn", "decoder_init": "copy", "attention": "dot"},
     *({"encoder_size": 12, "attention": kind} for kind in ("general", "additive", "none")),
+    *({"attention_heads": 2, "attention": kind} for kind in ("dot", "scaled_dot", "general", "additive")),
+    {"attention_heads": 4, "encoder_size": 12, "input_feeding": True},
     {"decoder_size": 12, "input_feeding": True},
     {"decoder_size": 12, "decoder_init": "zeros"},
 ]
