@@ -194,9 +194,10 @@ class _Case:
         return max(by_length, Choice(tokens, whys.get(tokens, f"about {_BATCHES:,} in an epoch")))
 
     def learning_rate(self) -> Choice:
-        if self.settings.model.cell != "lstm":
+        stacks = self.settings.model.stacks()
+        if any(stack.cell != "lstm" for stack in stacks):
             return Choice(0.002, "that of the runs that compare cells")
-        size = self.settings.model.hidden_size
+        size = max(stack.size for stack in stacks)
         if size <= _SMALL:
             return Choice(_HIGHEST_RATE, f"the best of {_SMALL} cells")
         if size == _USUAL:

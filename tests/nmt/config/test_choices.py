@@ -151,8 +151,14 @@ def test_text_of_less_than_a_batch_is_little() -> None:
     assert "model.hidden_size = 256: all epochs have fewer than 2,000,000 pieces, of which 256 learn more" in lines
 
 
-def test_only_an_lstm_learns_at_the_rate_that_was_measured_for_it() -> None:
-    timed = load_settings(None, ["training.time='4m'", "model.cell='rnn'"])
+def test_the_rate_is_that_of_the_wider_side() -> None:
+    assert choose(MULTI30K, "model.encoder_size=1024").training.learning_rate == 0.002
+    assert choose(MULTI30K, "model.decoder_size=256").training.learning_rate == 0.004
+
+
+@pytest.mark.parametrize("side", ["cell", "encoder_cell", "decoder_cell"])
+def test_only_an_lstm_learns_at_the_rate_that_was_measured_for_it(side: str) -> None:
+    timed = load_settings(None, ["training.time='4m'", f"model.{side}='rnn'"])
     chosen, _ = choose_settings(MULTI30K, timed, on_gpu=False, epochs_within=lambda _: 1.0)
     assert (chosen.model.hidden_size, chosen.training.learning_rate) == (256, 0.002)
 
