@@ -89,7 +89,7 @@ def translate_test(
 def score_test(hypotheses: Path, tgt: Path, settings: Settings) -> tuple[Score, ...]:
     """Score translations against the test target, and keep the scores beside them."""
     references = list(read_lines(tgt, on_bad_utf8=settings.data.on_bad_utf8))
-    scoring = ScoreOptions(tokenizer=tokenizer_for(settings, references))
+    scoring = ScoreOptions(tokenizer=tokenizer_for(settings, references), lowercase=settings.data.lowercase)
     scores = score_lines(list(read_lines(hypotheses)), references, scoring)
     records = [{"metric": one.name, "score": one.score, "signature": one.signature} for one in scores]
     write_text(hypotheses.with_name(SCORES), json.dumps(records, indent=2) + "\n")

@@ -127,7 +127,7 @@ def _fit(
     pairs: Iterator[Pair], settings: Settings, tokenizers: Tokenizers
 ) -> Iterator[tuple[str, str, list[int], list[int]]]:
     """Choose the pairs that a model can read, each once: their texts and their pieces."""
-    normalise, seen = normaliser(cleans=settings.data.clean_invisible), set[tuple[str, str]]()
+    normalise, seen = normaliser(settings.data), set[tuple[str, str]]()
     while block := list(islice(pairs, _BLOCK)):
         texts = [(normalise(pair.src), normalise(pair.tgt)) for pair in block if pair.fault is None]
         new = [both for both in dict.fromkeys(texts) if all(both) and both not in seen]
@@ -142,10 +142,12 @@ def _fit(
 
 def _reads(settings: Settings, tokenizers: Tokenizers) -> dict[str, str]:
     """Say what text becomes pieces by: digests of the tokenizers, and the settings of what comes before them."""
-    return {name: digest_of(content).hexdigest() for name, content in tokenizers.files.items()} | {
-        "data.clean_invisible": str(settings.data.clean_invisible).lower(),
+    data, digests = settings.data, {name: digest_of(text).hexdigest() for name, text in tokenizers.files.items()}
+    settled = {
+        "data.clean_invisible": str(data.clean_invisible).lower(),
         "tokenizer.placeholders": " ".join(settings.tokenizer.placeholders),
     }
+    return digests | settled | ({"data.lowercase": "true"} if data.lowercase else {})  # older ones know nothing of it
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,7 +174,8 @@ class Validation:
         return found.p_value
 
     def _scoring(self, settings: Settings) -> ScoreOptions:
-        return ScoreOptions(metrics=(self.metric,), tokenizer=tokenizer_for(settings, self.tgt))
+        tokenizer, lowercase = tokenizer_for(settings, self.tgt), settings.data.lowercase
+        return ScoreOptions(metrics=(self.metric,), tokenizer=tokenizer, lowercase=lowercase)
 
 
 DEFAULT: Final = Plan()

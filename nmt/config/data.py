@@ -137,6 +137,9 @@ class DataSettings(Section):
     clean_invisible: bool = True
     """Read blanks of every kind as spaces, and leave out soft hyphens, zero-width spaces, control characters and the
     like, in the text that is prepared and in that which the model translates (docs/cleaning.md has the rule)."""
+    lowercase: bool = False
+    """Read all text in small letters, that which the model translates too, so that it writes small letters only: as in
+    papers that report lower-cased scores. `nmt run` and `nmt tune` then score without regard to case."""
     seed: int = Field(default=1, ge=0)
     """Seed of the held-out choice and of the sample that the tokenizer is trained on."""
 

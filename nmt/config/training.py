@@ -87,7 +87,8 @@ class TrainingSettings(Section):
     some corpora, by their names: {"web.en" = 0.3}."""
     noise_kinds: tuple[NoiseKind, ...] = Field(default=tuple(NOISES), min_length=1)
     """Kinds of noise. To the source alone: typos, spaces that are doubled or missing, small letters, capitals, a
-    capital for each word. To both sides: no full stop, an emoji or a number more, one clause of a sentence."""
+    capital for each word; with data.lowercase none of case. To both sides: no full stop, an emoji or a number more, one
+    clause of a sentence."""
     r_drop: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass. Recurrent
     weights that are dropped are so in both."""

@@ -161,13 +161,17 @@ class ScoreStage(Stage):
 
     takes: ClassVar[Takes] = {"text": (1, ANY)}
     gives = "scores"
-    reads = ("data.root", "data.test_tgt", "data.tgt_lang", "data.on_bad_utf8", "training.bleu_tokenizer")
+    reads = (
+        *("data.root", "data.test_tgt", "data.tgt_lang", "data.lowercase", "data.on_bad_utf8"),
+        "training.bleu_tokenizer",
+    )
     printed = True
 
     def deciding(self, given: Ingredients) -> dict[str, dict[str, Any]]:
-        """Return how words are found."""
+        """Return how words are found, and whether their case counts."""
         training, data = given.settings.training, given.settings.data
-        return {"training": {"bleu_tokenizer": training.bleu_tokenizer}, "data": {"tgt_lang": data.tgt_lang}}
+        case = {"lowercase": True} if data.lowercase else {}
+        return {"training": {"bleu_tokenizer": training.bleu_tokenizer}, "data": {"tgt_lang": data.tgt_lang, **case}}
 
     def files(self, given: Ingredients) -> Named:
         """Name the reference."""
@@ -183,7 +187,8 @@ class ScoreStage(Stage):
         """Score the translations."""
         reference, bad = self.reference_of(given), given.settings.data.on_bad_utf8
         tokenizer = tokenizer_for(given.settings, list(read_lines(reference, on_bad_utf8=bad)))
-        options = {"json": True, "tokenize": tokenizer, "on_bad_utf8": bad}
+        lowercase = given.settings.data.lowercase or None
+        options = {"json": True, "tokenize": tokenizer, "lowercase": lowercase, "on_bad_utf8": bad}
         return ["score", str(reference), *map(str, given.all("text")), *options_of(options)]
 
 

@@ -5,9 +5,10 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,14 +82,28 @@ def clean(text: str) -> str:
     return normalise(_KEPT_JOINERS.sub("", _LEFT_OUT.sub(r"\1", _BLANKS.sub(" ", text))))
 
 
-def normalise_cleaned(text: str) -> str:
-    """Normalise a text, and clean it."""
-    return clean(normalise(text))
+class Reading(Protocol):
+    """How a model has its text read: settings of its data."""
+
+    @property
+    def clean_invisible(self) -> bool:
+        """Whether it is cleaned of what nobody sees."""
+        ...
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether it is written in small letters."""
+        ...
 
 
-def normaliser(*, cleans: bool) -> Callable[[str], str]:
-    """Choose what a model has its text read with; `cleans`: the setting `data.clean_invisible`."""
-    return normalise_cleaned if cleans else normalise
+def normaliser(reading: Reading) -> Callable[[str], str]:
+    """Return what makes of any text that which a model reads; what it has made, it leaves as it is."""
+    return partial(_read, cleans=reading.clean_invisible, lowers=reading.lowercase)
+
+
+def _read(text: str, *, cleans: bool, lowers: bool) -> str:
+    text = normalise(text.lower() if lowers else text)
+    return clean(text) if cleans else text
 
 
 def unequal(first: Path, lines: int, second: Path, expected: int) -> DataError:

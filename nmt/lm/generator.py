@@ -182,7 +182,7 @@ class Generator:
         return logits, replace(state, layers=kept)
 
     def _prefix(self, generation: Generation) -> "_Prefix":
-        plain = normaliser(cleans=self.settings.data.clean_invisible)(generation.prefix)
+        plain = normaliser(self.settings.data)(generation.prefix)
         [ids] = self.tokenizer.encode([mask(plain, self.settings.tokenizer.placeholders)[0]])
         if len(ids) >= generation.max_length:
             raise ConfigError(

@@ -341,7 +341,7 @@ class LanguageScorer:
             yield _score_on(text, self._encode(lines)) if carry else self.score(lines)
 
     def _encode(self, lines: Sequence[str]) -> list["_Line"]:
-        normalise = normaliser(cleans=self.settings.data.clean_invisible)
+        normalise = normaliser(self.settings.data)
         texts = [mask(normalise(line), self.settings.tokenizer.placeholders)[0] for line in lines]
         return [_Line(text, ids) for text, ids in zip(texts, self.tokenizer.encode(texts), strict=True)]
 

@@ -60,6 +60,11 @@ class Marked:
     lacks: bool = False
     """Whether some of the spans are no markup, but what no model can read."""
 
+    def translated(self, words: Mapping[str, str], normalise: Callable[[str], str]) -> "Marked":
+        """Put what `words` has for a span, once normalised, into its place."""
+        spans = (replace(span, text=words.get(normalise(span.text), span.text)) for span in self.spans)
+        return replace(self, spans=tuple(spans))
+
 
 def compile_pattern(text: str) -> re.Pattern[str]:
     """Compile a user's own regular expression for `extract`; a UsageError if it is empty or wrong."""

@@ -14,7 +14,7 @@ from nmt.corpus.base import R
 from nmt.corpus.cleaning import REASONS, Reason, make_cleaner
 from nmt.corpus.hashes import Hashes, Keys, Overlap, hash_pairs
 from nmt.errors import DataError, counted
-from nmt.io.lines import Line, Pair, clean
+from nmt.io.lines import Line, Pair, normaliser
 from nmt.prepare.blocks import Fresh
 from nmt.prepare.inputs import exchanged
 from nmt.prepare.tokenizing import Lines
@@ -64,12 +64,16 @@ class RecordKind(ABC, Generic[R]):
         return self.is_filtered and self.settings.data.drop_duplicates
 
     def read(self, records: Iterable[R]) -> list[R]:
-        """Clean records that have been read of what nobody sees, where that is wanted."""
-        return list(map(self.clean, records)) if self.settings.data.clean_invisible else list(records)
+        """Take records that have been read as models will read their text."""
+        data = self.settings.data
+        if not data.clean_invisible and not data.lowercase:  # they are normalised already
+            return list(records)
+        normalise = normaliser(data)
+        return [self.normalised(record, normalise) for record in records]
 
     @abstractmethod
-    def clean(self, record: R) -> R:
-        """Clean the texts of a record (`nmt.text.characters`)."""
+    def normalised(self, record: R, normalise: Callable[[str], str]) -> R:
+        """Return a record with what `normalise` makes of its texts."""
 
     @abstractmethod
     def make_judge(self, overlap: Overlap, *, of_reversed: bool = False, of_replayed: bool = False) -> Judge[R]:
@@ -147,9 +151,9 @@ class PairKind(RecordKind[Pair]):
     reasons = REASONS
     is_filtered = True
 
-    def clean(self, record: Pair) -> Pair:
-        """Clean both sides."""
-        src, tgt = clean(record.src), clean(record.tgt)
+    def normalised(self, record: Pair, normalise: Callable[[str], str]) -> Pair:
+        """Return a pair with what `normalise` makes of both sides."""
+        src, tgt = normalise(record.src), normalise(record.tgt)
         return record if src is record.src and tgt is record.tgt else record._replace(src=src, tgt=tgt)
 
     def make_judge(self, overlap: Overlap, *, of_reversed: bool = False, of_replayed: bool = False) -> Judge[Pair]:
@@ -234,9 +238,9 @@ class LineKind(RecordKind[Line]):
     reasons = ("empty", "too_long")
     is_filtered = False
 
-    def clean(self, record: Line) -> Line:
-        """Clean the line."""
-        return Line(clean(record.text), record.file, record.line, record.fault)
+    def normalised(self, record: Line, normalise: Callable[[str], str]) -> Line:
+        """Return a line with what `normalise` makes of it."""
+        return Line(normalise(record.text), record.file, record.line, record.fault)
 
     def make_judge(self, overlap: Overlap, *, of_reversed: bool = False, of_replayed: bool = False) -> Judge[Line]:
         """Make a judge that wants more than white space."""

@@ -185,7 +185,7 @@ def in_a_column(text: str) -> str:
 
 def read_text(path: Path, data: DataSettings, on_bad_utf8: OnBadUtf8) -> Iterator[Line]:
     """Read the lines of a text as `nmt prepare` does; one that `data` finds too long is empty, and has a fault."""
-    normalise = normaliser(cleans=data.clean_invisible)
+    normalise = normaliser(data)
     for line in TextFiles([path], on_bad_utf8).records():
         text = in_a_column(normalise(line.text))
         is_too_long = len(text) > data.max_characters

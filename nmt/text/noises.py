@@ -116,6 +116,8 @@ OF_SOURCE: Final[dict[str, Noise]] = {
     "title": lambda src, tgt, rng: (" ".join([word[:1].title() + word[1:] for word in src.split(" ")]), tgt),
 }
 """What is done to the source alone."""
+OF_CASE: Final = frozenset({"lower", "upper", "title"})
+"""What text in small letters has nothing of."""
 NOISES: Final[dict[str, Noise]] = {
     **OF_SOURCE,
     "ending": _ending,

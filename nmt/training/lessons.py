@@ -133,7 +133,7 @@ class Learner:
 
     def encode(self, corrections: Sequence[tuple[str, str]]) -> tuple[list[list[int]], list[list[int]]]:
         """Cut sources and their corrected targets into pieces."""
-        normalise = normaliser(cleans=self.settings.data.clean_invisible)
+        normalise = normaliser(self.settings.data)
         kinds = self.settings.tokenizer.placeholders
         masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in corrections]
         sources = self.tokenizers.src.encode([src for src, _ in masked])

@@ -13,7 +13,7 @@ from nmt.config import Settings
 from nmt.errors import ConfigError
 from nmt.prepared import PreparedData
 from nmt.text import placeholders
-from nmt.text.noises import Texts, noised
+from nmt.text.noises import OF_CASE, Texts, noised
 from nmt.text.sequences import FlatSequences, Rows
 from nmt.text.tokenizer import Tokenizers
 from nmt.text.vocab import UNK
@@ -33,7 +33,12 @@ def make_noiser(data: PreparedData, settings: Settings) -> "Noiser":
             "training.noise spells words in other ways: it needs tokenizers that know parts of words, but one of the "
             "data is of the kind word"
         )
-    share = settings.training.noise
+    share, kinds = settings.training.noise, settings.training.noise_kinds
+    if settings.data.lowercase and not (kinds := tuple(kind for kind in kinds if kind not in OF_CASE)):
+        raise ConfigError(
+            "training.noise_kinds changes nothing but the case of letters, and the data are in small ones "
+            "(data.lowercase = true): expected another kind"
+        )
     names = [corpus.name for corpus in data.corpora]
     if isinstance(share, dict):
         for name in share.keys() - set(names):
@@ -42,7 +47,7 @@ def make_noiser(data: PreparedData, settings: Settings) -> "Noiser":
     return Noiser(
         tokenizers,
         shares=tuple(zip((corpus.train for corpus in data.corpora), shares, strict=True)),
-        kinds=settings.training.noise_kinds,
+        kinds=kinds,
         max_pieces=settings.data.max_pieces,
         tags=tuple({corpus.tag: None for corpus in data.corpora if corpus.tag}),
         masked=settings.tokenizer.placeholders,

@@ -63,7 +63,7 @@ class TargetLanguage:
             model,
             precision,
             load_own_tokenizers(folder).tgt,
-            normaliser(cleans=own.data.clean_invisible),
+            normaliser(own.data),
             folder,
             beside,
             same_pieces=sha256(read) == sha256(written),

@@ -236,9 +236,8 @@ class LineProcessor:
         """The piece of each kind's placeholder; a tokenizer of words has many of one kind, with marks around them."""
         pieces = self.tokenizers.tgt.surfaces if self._kinds else []
         found = {kind: [i for i, piece in enumerate(pieces) if PLACEHOLDERS[kind] in piece] for kind in self._kinds}
-        return {
-            kind: some[0] for kind, some in found.items() if len(some) == 1 and pieces[some[0]] == PLACEHOLDERS[kind]
-        }
+        single = {kind: some[0] for kind, some in found.items() if len(some) == 1}
+        return {kind: piece for kind, piece in single.items() if pieces[piece] == PLACEHOLDERS[kind]}
 
     @property
     def _kinds(self) -> Sequence[Kind]:
@@ -246,7 +245,11 @@ class LineProcessor:
 
     @cached_property
     def _normalise(self) -> Callable[[str], str]:
-        return normaliser(cleans=self.settings.data.clean_invisible)
+        return normaliser(self.settings.data)
+
+    @cached_property
+    def _dictionary(self) -> dict[str, str]:
+        return {self._normalise(src): self._normalise(tgt) for src, tgt in (self.options.unknown or {}).items()}
 
     @cached_property
     def _search(self) -> SearchSettings:
@@ -274,11 +277,8 @@ class LineProcessor:
                 unread = self._unread(plain)
                 found = Scanned(0, unread, len(plain), None)
                 one = replace(take_out(plain, found), lacks=True) if unread else Marked(plain, ())
-            if self.options.unknown and one.lacks:
-                words = self.options.unknown
-                one = replace(
-                    one, spans=tuple(replace(span, text=words.get(span.text, span.text)) for span in one.spans)
-                )
+            if self._dictionary and one.lacks:
+                one = one.translated(self._dictionary, self._normalise)
             marked.append(one)
         return marked
 
@@ -337,7 +337,7 @@ class LineProcessor:
         if hypothesis.attention is not None:
             attention = np.asarray(hypothesis.attention, dtype=np.float32)[:, self._tag_pieces :]
             if self.options.unknown is not None:
-                tgt = replace_unknown(src, tgt, attention, dictionary=self.options.unknown)
+                tgt = replace_unknown(src, tgt, attention, dictionary=self._dictionary)
                 joined = join_pieces(tgt)
         placed = place(part.originals, src, tgt, attention, written=prefix)
         filling = written_for(joined, placed.filling, self._search.zero_digit)

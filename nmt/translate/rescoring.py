@@ -66,7 +66,7 @@ def _encoded(
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Make pieces of both sides of pairs, as a model has learnt them."""
     settings, tokenizers = translator.settings, translator.tokenizers
-    normalise, kinds = normaliser(cleans=settings.data.clean_invisible), settings.tokenizer.placeholders
+    normalise, kinds = normaliser(settings.data), settings.tokenizer.placeholders
     masked = [mask_pair(normalise(src), normalise(tgt), kinds) for src, tgt in pairs]
     before = f"{tag} " if tag in tokenizers.src.symbols else ""
     sources, targets = [before + src for src, _ in masked], [tgt for _, tgt in masked]

@@ -210,7 +210,7 @@ class Translator:
     def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
         """Begin to translate lines that are still to come, as `translate` does."""
         search = self._search(options)
-        normalise = normaliser(cleans=self.settings.data.clean_invisible)
+        normalise = normaliser(self.settings.data)
         self._check(options, normalise)
         reordering = self._reordering(search, options)
         placeholders = self.settings.tokenizer.placeholders

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nmt.chain import check_test_tag, find_test_texts, read_test, score_test, translate_test
-from nmt.config import Settings, TokenizerSettings, load_settings
+from nmt.config import Settings, TokenizerSettings, change_settings, load_settings
 from nmt.errors import ConfigError
 from nmt.lm.scorer import LanguageScorer, Totals
 from nmt.models.build import build_language_model
@@ -99,6 +99,16 @@ def test_chinese_is_scored_by_words_that_are_found_in_it(toy_settings: Settings,
         (tmp_path / name).write_text("小狗在花园里跑得很快。\n", encoding="utf-8")
     scores = score_test(tmp_path / "hypotheses.txt", tmp_path / "test.tgt", toy_settings)
     assert "|tok:zh|" in scores[0].signature
+
+
+def test_small_letters_are_scored_without_regard_to_case(toy_settings: Settings, tmp_path: Path) -> None:
+    for name, text in (("test.tgt", "Bato Cowo Deno Figo"), ("hypotheses.txt", "bato cowo deno figo")):
+        (tmp_path / name).write_text(f"{text}\n", encoding="utf-8")
+    files = tmp_path / "hypotheses.txt", tmp_path / "test.tgt"
+    small = change_settings(toy_settings, "data", {"lowercase": True})
+    cased, lowercased = (score_test(*files, settings)[0] for settings in (toy_settings, small))
+    assert (cased.score < 50, lowercased.score) == (True, pytest.approx(100))
+    assert ("|case:mixed|" in cased.signature, "|case:lc|" in lowercased.signature) == (True, True)
 
 
 def test_test_files_count_from_the_root_of_the_data(toy_text: Path, toy_settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nmt.config import change_settings
 from nmt.corpus.plain import ParallelFiles, TsvFiles
 from nmt.errors import ConfigError, DataError, ModelError
 from nmt.models.folder import load_own_tokenizers, read_settings
@@ -169,6 +170,15 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "was built for a model that cuts text into other pieces",
     ),
 }
+
+
+def test_a_memory_of_a_model_that_reads_small_letters_is_not_for_another(
+    remember: Remember, toy_model: Path, tmp_path: Path
+) -> None:
+    remember(PAIR)
+    small = change_settings(read_settings(toy_model), "data", {"lowercase": True})
+    with pytest.raises(DataError, match=r"other pieces \(data\.lowercase is another\)"):
+        TranslationMemory.open(tmp_path / "memory", settings=small, tokenizers=load_own_tokenizers(toy_model))
 
 
 @pytest.mark.parametrize(("damage", "message"), FAULTS.values(), ids=FAULTS.keys())

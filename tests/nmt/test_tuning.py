@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.config import Settings
+from nmt.config import Settings, change_settings
 from nmt.errors import ConfigError, DataError
 from nmt.metrics import Score
 from nmt.translate import Options, Translator
@@ -157,6 +157,15 @@ def test_the_score_of_a_point_is_that_of_its_translations(toy_model: Path) -> No
     found = half.score(texts, translator.settings)
     assert found.metric == "chrf"
     assert found.score < 100
+
+
+def test_a_point_of_a_model_that_reads_small_letters_is_scored_without_regard_to_case(toy_model: Path) -> None:
+    translator = Translator.load(toy_model, device="cpu", precision="fp32")
+    small = change_settings(translator.settings, "data", {"lowercase": True})
+    shown = Validation(["BAT cow DEN fig"], ["Bato COWO deno figo"])
+    texts = shown.translate(replace(translator, settings=small), Options(), Point(0.0, 1.0))
+    assert shown.score(texts, small).score == pytest.approx(100)
+    assert shown.score(texts, translator.settings).score < 50
 
 
 def test_the_words_of_chinese_are_found_where_a_point_is_scored(toy_model: Path) -> None:

@@ -224,6 +224,8 @@ def test_a_stage_is_a_command(nodes_of: MakeNodes, toy_text: Path, tmp_path: Pat
         ("data.test_tag='<b>'", "data", False),
         ("training.bleu_tokenizer='zh'", "one", True),
         ("data.tgt_lang='zh'", "scores", True),
+        ("data.lowercase=true", "scores", True),
+        ("data.lowercase=true", "data", True),
     ],
 )
 def test_a_result_depends_on_the_settings_of_its_command(
@@ -234,6 +236,11 @@ def test_a_result_depends_on_the_settings_of_its_command(
         for overrides in ([], [change])
     )
     assert (before != after) == decides
+
+
+def test_small_letters_are_scored_without_regard_to_case(nodes_of: MakeNodes) -> None:
+    [scores] = [node for node in nodes_of(STAGES, ["data.lowercase=true"]) if node.name == "scores"]
+    assert "--lowercase" in scores.stage.command(scores.given, Path("out"), Path("settings"))
 
 
 def test_distillation_depends_on_the_rules_of_its_data(

@@ -1,6 +1,7 @@
 import gzip
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,7 @@ from hypothesis import strategies as st
 
 from nmt.errors import DataError
 from nmt.io import lines as cutting
-from nmt.io.lines import (
-    LineCutter,
-    Lines,
-    OnBadUtf8,
-    clean,
-    decode_lines,
-    normalise,
-    normalise_cleaned,
-    normaliser,
-    read_lines,
-)
+from nmt.io.lines import LineCutter, Lines, OnBadUtf8, clean, decode_lines, normalise, normaliser, read_lines
 
 
 def written(path: Path, data: str | bytes) -> Path:
@@ -221,7 +212,7 @@ HEART_ON_FIRE = "\u2764\ufe0f\u200d\U0001f525"
     ],
 )
 def test_what_nobody_sees_is_no_part_of_a_text(text: str, expected: str) -> None:
-    assert normalise_cleaned(text) == expected
+    assert clean(normalise(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -254,11 +245,30 @@ AWKWARD = st.sampled_from(
 
 @given(st.text(st.one_of(st.characters(exclude_categories=["Cs"]), AWKWARD)))
 def test_a_cleaned_text_is_normalised_and_cleaning_it_again_changes_nothing(text: str) -> None:
-    cleaned = normalise_cleaned(text)
+    cleaned = clean(normalise(text))
     assert normalise(cleaned) == cleaned
     assert clean(cleaned) == cleaned
 
 
-def test_the_setting_chooses() -> None:
-    assert normaliser(cleans=False)(" a\u00adb ") == "a\u00adb"
-    assert normaliser(cleans=True)(" a\u00adb ") == "ab"
+@dataclass
+class Reads:
+    clean_invisible: bool
+    lowercase: bool
+
+
+def test_the_settings_choose() -> None:
+    text = " A\u00adB "
+    assert normaliser(Reads(False, False))(text) == "A\u00adB"
+    assert normaliser(Reads(True, False))(text) == "AB"
+    assert normaliser(Reads(False, True))(text) == "a\u00adb"
+    assert normaliser(Reads(True, True))(text) == "ab"
+
+
+@given(
+    st.text(st.one_of(st.characters(exclude_categories=["Cs"]), AWKWARD, st.sampled_from("\u0130\u03a3\u1e9eA"))),
+    st.booleans(),
+    st.booleans(),
+)
+def test_what_was_read_is_read_as_it_is(text: str, cleans: bool, lowers: bool) -> None:
+    normalise = normaliser(Reads(cleans, lowers))
+    assert normalise(normalise(text)) == normalise(text)

@@ -118,6 +118,21 @@ def test_what_nobody_sees_is_left_out_of_all_text_unless_a_setting_says_so(
     assert all(text.startswith(expected) for text in train_texts(tmp_path / "data"))
 
 
+def test_all_text_is_in_small_letters_where_a_setting_says_so(
+    tmp_path: Path, pairs: Pairs, write: Write, make_settings: MakeSettings
+) -> None:
+    shown, test = [("ÉTÉ " + src.upper(), "Ein " + tgt) for src, tgt in pairs], [("Été a cat", "Ein b")]
+    write("train", [*shown, *((src.lower(), tgt) for src, tgt in shown[:5]), *test])
+    write("valid", [("Été .", "Ein B.")])
+    write("test", [(src.upper(), tgt.upper()) for src, tgt in test])
+    given = [f"data.{name}_{side}={name}.{side}" for name in ("valid", "test") for side in ("src", "tgt")]
+    report = prepare(tmp_path / "data", make_settings("data.lowercase=true", "data.drop_overlap=['pair']", *given))
+    assert (report.counts.rejected["duplicate"], report.counts.rejected["overlap"]) == (5, 1)
+    data = PreparedData.open(tmp_path / "data")
+    assert (data.valid.src_texts, data.valid.tgt_texts) == (["été ."], ["ein b."])
+    assert all(text.startswith("été ") and text == text.lower() for text in train_texts(tmp_path / "data"))
+
+
 def test_the_tokenizer_may_be_trained_on_a_sample(tmp_path: Path, corpus: Pairs, make_settings: MakeSettings) -> None:
     settings = make_settings("tokenizer.max_training_lines=20", "tokenizer.vocab_size=40")
     prepare(tmp_path / "one", settings)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nmt.config import load_settings
 from nmt.errors import ConfigError
 from nmt.prepared import PreparedData
-from nmt.text.noises import NOISES
+from nmt.text.noises import NOISES, OF_CASE
 from nmt.text.sequences import FlatSequences
 from nmt.text.tokenizer import Tokenizer, Tokenizers
 from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
@@ -115,6 +115,16 @@ def test_each_corpus_has_a_share_of_its_own() -> None:
     made = replace(noiser("unigram", "upper"), shares=[(10, 0.0), (5, 1.0), (85, 0.0)])
     changed = [row for row, (src, _) in enumerate(noised(made, ["A man runs."] * 100)) if src != "A man runs."]
     assert changed == [10, 11, 12, 13, 14]
+
+
+def test_small_letters_stay_small(toy_data: PreparedData) -> None:
+    small = load_settings(None, ["training.noise=0.3", "data.lowercase=true"], base=toy_data.settings)
+    assert make_noiser(toy_data, small).kinds == tuple(kind for kind in NOISES if kind not in OF_CASE)
+    upper = load_settings(None, ["training.noise_kinds=['upper', 'title']"], base=small)
+    with pytest.raises(
+        ConfigError, match=r"^training\.noise_kinds changes nothing but the case of letters, and the data"
+    ):
+        make_noiser(toy_data, upper)
 
 
 def test_corpora_that_are_noised_are_named(toy_data: PreparedData) -> None:

@@ -58,6 +58,14 @@ def test_what_nobody_sees_is_read_only_by_a_model_that_has_seen_it(tokenizers: T
     assert texts(line) == [shy]
 
 
+def test_a_model_of_small_letters_reads_capitals_as_such(tokenizers: Tokenizers) -> None:
+    [line] = reader(tokenizers, DEFAULT, "data.lowercase=true").read(["The DOG\u00ad runs"])
+    assert texts(line) == ["the dog runs"]
+    [line] = reader(tokenizers, Options(markup=True), "data.lowercase=true").read(["The <B>DOG</B> runs"])
+    assert texts(line) == ["the dog runs"]
+    assert [span.text for span in line.marked.spans] == ["<B>", "</B>"]
+
+
 def test_markup_keeps_what_nobody_sees(tokenizers: Tokenizers) -> None:
     [line] = reader(tokenizers, Options(markup=True)).read(['the d\u00adog <a title="a\u00a0b">runs</a>'])
     assert texts(line) == ["the dog runs"]
@@ -210,6 +218,14 @@ def test_unknown_words_are_replaced_by_what_they_read(tokenizers: Tokenizers) ->
         [line] = replacing.read(["a 走"])
         [found] = replacing.write(line, echoed(tokenizers, line))
         assert found.text.rstrip() == text.rstrip()
+
+
+def test_a_dictionary_is_read_as_the_model_reads(tokenizers: Tokenizers) -> None:
+    for markup in (False, True):
+        small = reader(tokenizers, Options(unknown={"Ж": "Runs"}, markup=markup), "data.lowercase=true")
+        [line] = small.read(["a Ж"])
+        [found] = small.write(line, echoed(tokenizers, line))
+        assert found.text == "a runs"
 
 
 @pytest.mark.parametrize("wish", [{}, {"details": True}, {"unknown": {}}])
