@@ -186,10 +186,7 @@ def compare_files(
 
 
 def spread_of(scored: Sequence[FileScores]) -> list[Spread]:
-    """Return mean and standard deviation of each score over files, as of runs with other seeds; one file is a
-    UsageError."""
-    if len(scored) < 2:
-        raise UsageError(f"a mean is that of two files of translations or more, found {len(scored)}")
+    """Return mean and standard deviation of each score over two files or more, as of runs with other seeds."""
     columns = zip(*(file.scores for file in scored), strict=True)
     values = ([one.score for one in column] for column in columns)
     return [Spread(mean(each), stdev(each)) for each in values]

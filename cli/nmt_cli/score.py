@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 import typer
 
 from nmt.config.training import BleuTokenizer
-from nmt.errors import counted
+from nmt.errors import UsageError, counted
 from nmt_cli.terminal import OnBadUtf8Option, file_option, loading, refuse_without, results, status, warn
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def score(
         bool, typer.Option("--paired", help="Test each file against the first: paired bootstrap, two-sided.")
     ] = False,
     mean: Annotated[
-        bool,
-        typer.Option("--mean", help="Add mean and standard deviation of the files, such as those of several seeds."),
+        bool, typer.Option("--mean", help="Add mean and standard deviation of the files, as runs of several seeds.")
     ] = False,
     on_bad_utf8: OnBadUtf8Option = "error",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -71,11 +70,13 @@ def score(
       nmt score --mean test.fr seed1.fr seed2.fr seed3.fr
       nmt score --protocol lc-norm-tok --tgt-lang de test.de output.de
     """
-    from rich.table import Table
-
     with loading("sacrebleu"):
         from nmt.metrics import METRICS, ScoreOptions, better_tokenizer, compare_files, score_files, spread_of
 
+    if mean and paired:
+        raise UsageError("--paired compares with the first file, --mean is of runs of one system: expected one of both")
+    if mean and len(hypotheses) < 2:
+        raise UsageError(f"--mean is that of two files of translations or more, found {len(hypotheses)}")
     refuse_without("--protocol", {} if protocol else {"tgt_lang": tgt_lang}, what="a protocol")
     chosen = (*(name for name in METRICS if not metrics or name in metrics), *([protocol] if protocol else []))
     scoring = ScoreOptions(
@@ -97,8 +98,15 @@ def score(
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored, spreads), indent=2, ensure_ascii=False))
         return
+    more = f" and {len(references):,} more" if references else ""
+    _show(f"against {reference}{more}", scored, spreads)
+
+
+def _show(title: str, scored: "list[FileScores]", spreads: "list[Spread]") -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f"against {reference}", overflow="fold")
+    table.add_column(title, overflow="fold")
     for one in scored[0].scores:
         table.add_column(one.name, justify="right", no_wrap=True)
     for file in scored:

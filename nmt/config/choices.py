@@ -165,6 +165,11 @@ class _Case:
         epochs = self.epochs * max(1, self.corpus.pieces)
         return (epochs if self.settings.training.time else self.steps * self.batch) < _LITTLE
 
+    @property
+    def cells(self) -> int:
+        """Those of a layer, of the wider side."""
+        return max(stack.size for stack in self.settings.model.stacks())
+
     def hidden_size(self) -> Choice:
         if self.on_gpu and self.corpus.pairs >= _LARGE:
             return Choice(1024, f"{_LARGE:,} pairs or more on a GPU (on paper)")
@@ -176,7 +181,7 @@ class _Case:
         return Choice(_USUAL, f"of {_LITTLE:,} pieces or more they learn more than {_SMALL}")
 
     def embedding_size(self) -> Choice:
-        return Choice(max(1, self.settings.model.hidden_size // 2), "half of the cells")
+        return Choice(max(1, self.cells // 2), "half of the cells")
 
     def dropout(self) -> Choice:
         rate, why = _between(self.corpus.pairs, "dropout")
@@ -194,10 +199,9 @@ class _Case:
         return max(by_length, Choice(tokens, whys.get(tokens, f"about {_BATCHES:,} in an epoch")))
 
     def learning_rate(self) -> Choice:
-        stacks = self.settings.model.stacks()
-        if any(stack.cell != "lstm" for stack in stacks):
+        if any(stack.cell != "lstm" for stack in self.settings.model.stacks()):
             return Choice(0.002, "that of the runs that compare cells")
-        size = max(stack.size for stack in stacks)
+        size = self.cells
         if size <= _SMALL:
             return Choice(_HIGHEST_RATE, f"the best of {_SMALL} cells")
         if size == _USUAL:

@@ -90,7 +90,8 @@ class ModelSettings(Section):
     """How the decoder scores source positions (Luong et al., 2015; Bahdanau et al., 2015); none: the decoder sees the
     source only in its initial state (Sutskever et al., 2014)."""
     attention_heads: int = Field(default=1, ge=1)
-    """Parts that states and outputs are cut into to be compared and read, each by itself (Vaswani et al., 2017)."""
+    """Heads of attention (after Vaswani et al., 2017), a number that divides both sizes: each compares its part of the
+    decoder's state with its part of the keys, and reads its part of the encoder's outputs."""
     decoder_init: Literal["bridge", "copy", "zeros"] = "bridge"
     """What the decoder starts from: a layer of its own over the encoder's last output; the encoder's last state, layer
     by layer; zeros."""
@@ -197,7 +198,7 @@ class ModelSettings(Section):
         if self.kind == "translation" and self.attention != "none" and (encoder % heads or decoder % heads):
             yield (
                 f"attention_heads = {heads} cuts outputs of the encoder and states of the decoder into equal parts: "
-                f"expected a number that divides both, found {encoder} and {decoder} cells"
+                f"expected a number that divides both, found encoder_size = {encoder} and decoder_size = {decoder}"
             )
         if self.recurrent_dropout and not any(CELLS[stack.cell].recurrent_weights for stack in self.stacks()):
             yield (

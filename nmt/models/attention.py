@@ -107,8 +107,9 @@ class Attention(nn.Module):
     outputs, for dot products the same. The cells of a memory may be filled up with zeros after the real ones
     (`Memory.padded`).
 
-    Several heads (Vaswani et al., 2017, sec. 3.2.2) cut queries, keys and values into as many parts, each compared and
-    read by itself; what the layers before and after give to each, they have learnt.
+    Several heads (after Vaswani et al., 2017, sec. 3.2.2) cut queries, keys and values into as many parts, each
+    compared and read by itself. Values are not projected: what a bidirectional encoder has read from left to right and
+    what it has read from right to left are read by different heads.
     """
 
     def __init__(self, context_size: int, *, heads: int = 1) -> None:
@@ -214,7 +215,7 @@ class AdditiveAttention(Attention):
         What would fill a GPU's memory is computed for some queries at a time, and for their gradients once more.
         """
         keys = keys[:, :, : queries.shape[2]]
-        at_once = max(1, _KEPT_CELLS[queries.device.type] // max(1, keys.numel()))
+        at_once = max(1, _KEPT_CELLS[queries.device.type] // max(1, keys.numel() * self.heads))
         if at_once >= queries.shape[1] or not torch.is_grad_enabled():
             return self._compared(queries, keys, head)
         from torch.utils.checkpoint import checkpoint  # late: few need it

@@ -8,7 +8,17 @@ import sacrebleu
 
 from nmt.config.training import BleuTokenizer
 from nmt.errors import ConfigError, DataError, UsageError
-from nmt.metrics import METRICS, ScoreOptions, bleu, compare_files, make_bleu, score_files, score_lines
+from nmt.metrics import (
+    METRICS,
+    ScoreOptions,
+    Spread,
+    bleu,
+    compare_files,
+    make_bleu,
+    score_files,
+    score_lines,
+    spread_of,
+)
 
 VERSION = f"version:{sacrebleu.__version__}"
 
@@ -148,6 +158,16 @@ def test_files_are_scored_in_the_order_given(tmp_path: Path) -> None:
     bad, good = score_files(tmp_path / "ref", [tmp_path / "bad", tmp_path / "good"], ScoreOptions(metrics=("bleu",)))
     assert (bad.hypothesis.name, bad.lines, bad.scores[0].score) == ("bad", 1, 0)
     assert (good.hypothesis.name, round(good.scores[0].score, 9)) == ("good", 100)
+
+
+def test_the_spread_of_runs_is_estimated_from_all_but_one(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("a b c d\n")
+    for name, text in (("one", "a b c d"), ("two", "a b c x"), ("three", "a b x y")):
+        (tmp_path / name).write_text(f"{text}\n")
+    scored = score_files(
+        tmp_path / "ref", [tmp_path / name for name in ("one", "two", "three")], ScoreOptions(metrics=("ter",))
+    )
+    assert spread_of(scored) == [Spread(pytest.approx(25.0), pytest.approx(25.0))]
 
 
 def test_lines_end_at_newlines_only(tmp_path: Path) -> None:

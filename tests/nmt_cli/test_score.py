@@ -48,7 +48,19 @@ def test_runs_of_several_seeds_get_their_mean_and_standard_deviation() -> None:
     assert spread["ter"] == {"mean": pytest.approx(200 / 27), "deviation": pytest.approx(100 / 9 / 3**0.5)}
     alone = CliRunner().invoke(app, ["score", "--mean", "ref", "out"])
     assert (alone.exit_code, alone.stdout) == (2, "")
-    assert "a mean is that of two files of translations or more, found 1" in alone.stderr
+    assert alone.stderr == "error: --mean is that of two files of translations or more, found 1\n"
+    both = CliRunner().invoke(app, ["score", "--mean", "--paired", "ref", "out", "ref"])
+    assert (both.exit_code, both.stdout) == (2, "")
+    assert "--paired compares with the first file, --mean is of runs of one system: expected one of both" in both.stderr
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_mean_goes_with_intervals_and_further_references() -> None:
+    options = ["score", "--mean", "--confidence", "--reference", "ref", "--metric", "bleu", "ref", "ref", "ref"]
+    head, *_, mean, deviation, signature = CliRunner().invoke(app, options).stdout.splitlines()
+    assert head.split() == ["against", "ref", "and", "1", "more", "BLEU"]
+    assert (mean.split(), deviation.split()) == (["mean", "100.00"], ["standard", "deviation", "0.00"])
+    assert "|nrefs:2|" in f"|{signature.split()[1]}"
 
 
 @pytest.mark.usefixtures("folder")

@@ -151,9 +151,14 @@ def test_text_of_less_than_a_batch_is_little() -> None:
     assert "model.hidden_size = 256: all epochs have fewer than 2,000,000 pieces, of which 256 learn more" in lines
 
 
-def test_the_rate_is_that_of_the_wider_side() -> None:
-    assert choose(MULTI30K, "model.encoder_size=1024").training.learning_rate == 0.002
-    assert choose(MULTI30K, "model.decoder_size=256").training.learning_rate == 0.004
+def test_rate_and_embeddings_are_those_of_the_wider_side() -> None:
+    for sizes, embedding, rate in (
+        (["model.encoder_size=1024"], 512, 0.002),
+        (["model.decoder_size=256"], 256, 0.004),
+        (["model.encoder_size=128", "model.decoder_size=128"], 64, 0.008),
+    ):
+        chosen = choose(MULTI30K, *sizes)
+        assert (chosen.model.embedding_size, chosen.training.learning_rate) == (embedding, rate)
 
 
 @pytest.mark.parametrize("side", ["cell", "encoder_cell", "decoder_cell"])

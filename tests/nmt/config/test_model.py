@@ -49,10 +49,10 @@ def test_a_bidirectional_encoder_needs_an_even_hidden_size() -> None:
 
 
 def test_heads_divide_what_they_read_and_what_asks_them() -> None:
-    for sizes, found in (({"decoder_size": 10}, "512 and 10"), ({"encoder_size": 10}, "10 and 512")):
+    for sizes, found in (({"decoder_size": 10}, (512, 10)), ({"encoder_size": 10}, (10, 512))):
         message = (
             "attention_heads = 4 cuts outputs of the encoder and states of the decoder into equal parts: expected a "
-            f"number that divides both, found {found} cells"
+            f"number that divides both, found encoder_size = {found[0]} and decoder_size = {found[1]}"
         )
         with pytest.raises(ValidationError, match=message):
             ModelSettings.model_validate({"attention_heads": 4, **sizes})

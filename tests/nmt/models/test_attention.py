@@ -228,6 +228,24 @@ def test_what_additive_attention_keeps_for_its_gradients_does_not_grow_with_the_
     assert max(kept) == 160 * 6  # queries, filled up; 50 * 7 * 3 * 6 otherwise
 
 
+@pytest.mark.parametrize("heads", [1, 2, 3])
+def test_heads_keep_no_more_of_it_together_than_one(heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_attention("additive", query_size=6, value_size=6, heads=heads)
+    assert isinstance(made, attention.AdditiveAttention)
+    monkeypatch.setitem(attention._KEPT_CELLS, "cpu", 3 * 7 * 6 * 5)
+    values, queries, mask = torch.randn(3, 7, 6), torch.randn(3, 50, 6), torch.ones(3, 7, dtype=torch.bool)
+    sizes, compared = list[int](), made._compared
+
+    def counting(queries: Tensor, keys: Tensor, head: int) -> Tensor:
+        sizes.append(queries.shape[1] * keys.numel())
+        return compared(queries, keys, head)
+
+    monkeypatch.setattr(made, "_compared", counting)
+    made(queries, memory_of(values, made.keys(values), mask))
+    assert max(sizes) * heads <= 3 * 7 * 6 * 5
+    assert sum(sizes) == 50 * 3 * 7 * 6
+
+
 def memories_of(*lengths: int) -> Memories:
     """Join memories of one sentence each."""
     parts = [counting_memory(length, cells=3).padded() for length in lengths]

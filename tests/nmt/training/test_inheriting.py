@@ -124,6 +124,11 @@ def test_a_piece_that_the_parent_has_not_learnt_wakes_with_the_mean_of_its_biase
 @pytest.mark.parametrize(
     ("section", "values", "problem"),
     [
+        (
+            "model",
+            {"attention_heads": 2},
+            r"^model\.attention_heads is 2, but the parent \S+ has 1, so its weights do not",
+        ),
         ("model", {"hidden_size": 32}, r"^model\.hidden_size is 32, but the parent \S+ has 64, so its weights do not"),
         ("model", {"cell": "gru"}, r"^model\.cell is 'gru', but the parent \S+ has 'lstm', so its weights do not fit"),
         ("model", {"encoder_layers": 2}, r"^model\.encoder_layers is 2, but the parent \S+ has 1"),
