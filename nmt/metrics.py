@@ -91,6 +91,8 @@ class FileScores:
     scores: tuple[Score, ...]
     tokenized_lines: int
     """Those that end in a full stop of its own, as in text whose tokens were not joined again."""
+    lacks_capitals: bool
+    """Whether it has letters, but no capital, and the reference has some."""
 
 
 class Spread(NamedTuple):
@@ -151,7 +153,7 @@ def score_files(
     that the numbers of lines differ.
     """
     references, texts = _read_all([reference, *more], hypotheses, on_bad_utf8)
-    return [_scores_of(path, lines, _score(lines, references, scoring)) for path, lines in texts]
+    return [_scores_of(path, lines, references[0], _score(lines, references, scoring)) for path, lines in texts]
 
 
 def _read_all(
@@ -182,7 +184,7 @@ def compare_files(
         raise UsageError(f"a paired test compares two files of translations or more, found {len(paths)}")
     references, texts = _read_all([reference, *more], paths, on_bad_utf8)
     found = compare([(str(path), lines) for path, lines in texts], references, scoring)
-    return [_scores_of(path, lines, scores) for (path, lines), scores in zip(texts, found, strict=True)]
+    return [_scores_of(path, lines, references[0], scores) for (path, lines), scores in zip(texts, found, strict=True)]
 
 
 def spread_of(scored: Sequence[FileScores]) -> list[Spread]:
@@ -192,8 +194,16 @@ def spread_of(scored: Sequence[FileScores]) -> list[Spread]:
     return [Spread(mean(each), stdev(each)) for each in values]
 
 
-def _scores_of(hypothesis: Path, lines: Sequence[str], scores: tuple[Score, ...]) -> FileScores:
-    return FileScores(hypothesis, len(lines), scores, sum(line.endswith(" .") for line in lines))
+def _scores_of(
+    hypothesis: Path, lines: Sequence[str], reference: Sequence[str], scores: tuple[Score, ...]
+) -> FileScores:
+    tokenized = sum(line.endswith(" .") for line in lines)
+    is_small = any(line != line.upper() for line in lines) and not _has_capitals(lines)
+    return FileScores(hypothesis, len(lines), scores, tokenized, is_small and _has_capitals(reference))
+
+
+def _has_capitals(lines: Sequence[str]) -> bool:
+    return any(line != line.lower() for line in lines)
 
 
 def compare(

@@ -94,12 +94,22 @@ def score(
                 f"{counted(file.tokenized_lines, 'line')} of {file.hypothesis} end in ' .', as tokenized text does; "
                 "BLEU compares with that of others only where text is detokenized"
             )
+    _warn_of_case([] if lowercase else scored, reference)
     spreads = spread_of(scored) if mean else []
     if as_json:
         typer.echo(json.dumps(_to_json(reference, scored, spreads), indent=2, ensure_ascii=False))
         return
     more = f" and {len(references):,} more" if references else ""
     _show(f"against {reference}{more}", scored, spreads)
+
+
+def _warn_of_case(scored: "list[FileScores]", reference: Path) -> None:
+    for file in scored:
+        if file.lacks_capitals and any(one.metric in ("bleu", "chrf") for one in file.scores):
+            warn(
+                f"{file.hypothesis} has small letters only, {reference} capitals too, and case counts; to compare text "
+                "of a lower-cased model, use --lowercase"
+            )
 
 
 def _show(title: str, scored: "list[FileScores]", spreads: "list[Spread]") -> None:

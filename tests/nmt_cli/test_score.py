@@ -189,6 +189,20 @@ def test_many_lines_that_end_as_tokenized_text_does_are_warned_of(folder: Path) 
     assert CliRunner().invoke(app, ["score", "ref", "out"]).stderr == ""
 
 
+def test_small_letters_beside_capitals_are_warned_of(folder: Path) -> None:
+    (folder / "cased").write_text("A b c d f\ng h i j\n")
+    warned = CliRunner().invoke(app, ["score", "cased", "out", "cased"])
+    line = (
+        "warning: out has small letters only, cased capitals too, and case counts; to compare text of a lower-cased "
+        "model, use --lowercase\n"
+    )
+    assert (warned.exit_code, warned.stderr) == (0, line)
+    for fine in (["--lowercase", "cased", "out"], ["--metric", "ter", "cased", "out"], ["ref", "out"]):
+        assert CliRunner().invoke(app, ["score", *fine]).stderr == ""
+    (folder / "digits").write_text("1 2\n3\n")
+    assert CliRunner().invoke(app, ["score", "cased", "digits"]).stderr == ""
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_protocol_adds_a_row_of_its_own() -> None:
     pytest.importorskip("sacremoses", reason="no sacremoses")
