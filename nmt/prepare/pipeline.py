@@ -23,7 +23,7 @@ from nmt.prepare.blocks import REJECTIONS, BlockResult, Encoded, Trained
 from nmt.prepare.inputs import Corpus, Inputs, find_pairs, find_text, record_inputs
 from nmt.prepare.kinds import LineKind, PairKind, RecordKind
 from nmt.prepare.stages import BLOCK_READ, Accepted, OnProgress, StageProgress, Stages, by_column, encode
-from nmt.prepare.tokenizing import describe_choice, require_joint, resolve_tokenizer, vocabulary_size
+from nmt.prepare.tokenizing import describe_choice, describe_unknown, require_joint, resolve_tokenizer, vocabulary_size
 from nmt.prepared.arrow import Ids, write_train, write_valid
 from nmt.prepared.manifest import (
     FORMAT_VERSION,
@@ -46,7 +46,7 @@ from nmt.prepared.manifest import (
     without_paths,
     write_manifest,
 )
-from nmt.prepared.statistics import PieceCounts, Statistics, count_pieces, write_statistics
+from nmt.prepared.statistics import PieceCounts, Statistics, count_pieces, read_statistics, write_statistics
 from nmt.text.sequences import FlatSequences
 from nmt.text.tokenizer import JOINT_MODEL, Tokenizer, tokenizer_files
 
@@ -337,7 +337,8 @@ class _Preparation(Generic[R]):
                     (work / MADE).touch()
             manifest = read_manifest(data_dir)
         idle = warnings_of_idle(settings, "data", "tokenizer")
-        return PreparationReport(data_dir, manifest, tuple(chain(idle, warnings)), tuple(choices))
+        unknown = describe_unknown(read_statistics(data_dir).train.columns, lowercase=settings.data.lowercase)
+        return PreparationReport(data_dir, manifest, tuple(chain(idle, warnings, unknown)), tuple(choices))
 
     def _refuse_replacing(self, data_dir: Path, records: tuple[InputRecord, ...], *, force: bool) -> None:
         """Refuse to replace what has come meanwhile, if it is not from another process that shared the work and died

@@ -5,16 +5,22 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from nmt.config import Settings, TokenizerSettings
 from nmt.config.choices import vocabulary_for
 from nmt.errors import ConfigError, memory_limit
+from nmt.prepared.statistics import ColumnStatistics
 from nmt.text.placeholders import PLACEHOLDERS
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer, Tokenizers, find_tokenizer, tokenizer_files
 from nmt.text.tokenizer_training import TokenizerPlan, VocabularyTooLargeError, load_any, train_apart, train_tokenizer
 
 Lines = Callable[[], Iterator[str]]
 """Reads lines of text anew."""
+
+_MANY_UNKNOWN: Final = 0.01
+"""Share of the pieces of a side from which on a tokenizer does not suit the text."""
+_SIDES: Final = {"src": "source ", "tgt": "target ", "ids": ""}
 
 
 def resolve_tokenizer(settings: Settings) -> tuple[Settings, dict[str, Path]]:
@@ -101,6 +107,23 @@ def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[P
             warnings.append(f"tokenizer.byte_fallback = true is not used: {path} has no pieces of bytes")
         if settings.min_frequency > 1:
             warnings.append(f"tokenizer.min_frequency = {settings.min_frequency} is not used: {path} has been trained")
+    return warnings
+
+
+def describe_unknown(training: Mapping[str, ColumnStatistics], *, lowercase: bool) -> list[str]:
+    """Warn of the sides of the training text, by their columns, of which the tokenizer does not know much; not of
+    words, of which there is no end."""
+    warnings = []
+    for name, column in training.items():
+        characters, pieces = column.unknown_characters, column.pieces.total
+        if not characters or column.unknown < _MANY_UNKNOWN * pieces:
+            continue
+        known_if_small = [one for one in characters if one.lower() != one and one.lower() not in characters]
+        of_case = not lowercase and 2 * sum(characters[one] for one in known_if_small) > characters.total()
+        cure = "its own text seems to have been lower-cased, as data.lowercase = true makes this" if of_case else ""
+        often = " ".join(one if one.isprintable() else f"U+{ord(one):04X}" for one, _ in characters.most_common(5))
+        found = f"{column.unknown / pieces:.1%} of the {_SIDES[name]}pieces are unknown to the tokenizer"
+        warnings.append(f"{found}, most often {often}: {cure or '`nmt inspect` shows more'}")
     return warnings
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,15 @@ def test_a_warning_tells_that_the_default_vocabulary_was_reduced(
         f"the corpus gives at most {report.counts.src_vocabulary} pieces, not the default 8000: using these",
     )
     assert report.joint
+
+
+def test_text_with_capitals_that_the_tokenizer_never_saw_is_a_warning(
+    tmp_path: Path, pairs: Pairs, write: Write, make_settings: MakeSettings
+) -> None:
+    write("train", [(src.upper(), tgt) for src, tgt in pairs])
+    prepare(tmp_path / "small", make_settings("data.lowercase=true"))
+    (warning,) = prepare(tmp_path / "data", make_settings("tokenizer.file='small'")).warnings
+    assert re.match(r"\d\d\.\d% of the source pieces are unknown .* data\.lowercase = true makes this$", warning)
 
 
 def test_progress_names_every_stage(tmp_path: Path, corpus: Pairs, make_settings: MakeSettings) -> None:

@@ -1,3 +1,5 @@
+import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +11,14 @@ from nmt.errors import ConfigError, ModelError
 from nmt.prepare import tokenizing
 from nmt.prepare.tokenizing import (
     describe_choice,
+    describe_unknown,
     require_joint,
     resolve_tokenizer,
     tags_of,
     take_tokenizers,
     train_tokenizers,
 )
+from nmt.prepared.statistics import ColumnStatistics
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers, load_tokenizers
 
 NAMES = ["cat", "dog", "old man", "child", "teacher", "baker"] * 3
@@ -362,3 +366,46 @@ def test_a_chosen_size_is_told_for_each_language_that_it_is_for(tmp_path: Path) 
     assert line.endswith(f"; {each} and {other} with this text")
     own = TokenizerSettings.model_validate({**given, "tgt_vocab_size": other})
     assert describe_choice(own, both, pairs=18, noun="pairs")[0].endswith(f"; {each} with this text")
+
+
+def column(unknown: str, *, others: int) -> ColumnStatistics:
+    """A column with unknown pieces of a character each, and other pieces."""
+    found = ColumnStatistics.empty()
+    found.pieces.total = len(unknown) + others
+    found.unknown, found.unknown_characters = len(unknown), Counter(unknown)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "message"),
+    [
+        (
+            "src",
+            column("AAABÄ", others=95),
+            "5.0% of the source pieces are unknown to the tokenizer, most often A B Ä: ",
+        ),
+        (
+            "tgt",
+            column("щя\u202a", others=197),
+            "1.5% of the target pieces are unknown .* often щ я U.202A: `nmt inspect`",
+        ),
+        ("ids", column("Ññ", others=98), "2.0% of the pieces .* Ñ ñ: `nmt inspect` shows more"),  # ñ is unknown, too
+    ],
+)
+def test_a_tokenizer_that_does_not_know_the_text_is_told(name: str, found: ColumnStatistics, message: str) -> None:
+    (warning,) = describe_unknown({name: found}, lowercase=False)
+    assert re.match(message, warning)
+
+
+def test_capitals_that_a_tokenizer_of_small_letters_does_not_know_are_told_with_the_cure() -> None:
+    capitals = {"src": column("AAABщ", others=0)}
+    (cased,) = describe_unknown(capitals, lowercase=False)
+    (small,) = describe_unknown(capitals, lowercase=True)
+    assert cased.endswith(": its own text seems to have been lower-cased, as data.lowercase = true makes this")
+    assert small.endswith(": `nmt inspect` shows more")
+
+
+def test_few_unknown_pieces_and_unknown_words_are_no_warning() -> None:
+    words = column("", others=10)
+    words.unknown = 5
+    assert describe_unknown({"src": column("A", others=100), "tgt": words}, lowercase=False) == []
