@@ -91,8 +91,8 @@ class FileScores:
     scores: tuple[Score, ...]
     tokenized_lines: int
     """Those that end in a full stop of its own, as in text whose tokens were not joined again."""
-    lacks_capitals: bool
-    """Whether it has letters, but no capital, and the reference has some."""
+    without_capitals: Literal["hypothesis", "reference"] | None
+    """Which of the two has small letters, but no capital, where the other has some."""
 
 
 class Spread(NamedTuple):
@@ -130,12 +130,15 @@ def score_lines(
     return _score(hypotheses, [references], scoring)
 
 
-def sentence_scorer(metric: Literal["bleu", "chrf"], tokenizer: BleuTokenizer = "13a") -> Callable[[str, str], float]:
+def sentence_scorer(
+    metric: Literal["bleu", "chrf"], tokenizer: BleuTokenizer = "13a", *, lowercase: bool = False
+) -> Callable[[str, str], float]:
     """Return what scores a translation of one sentence against its reference, in points of 0 to 100; BLEU of the orders
     that the sentence has n-grams of."""
+    scorer: CHRF | BLEU = CHRF(lowercase=lowercase)
     if metric == "bleu":
         make_bleu(tokenizer)  # says what it lacks
-    scorer = CHRF() if metric == "chrf" else BLEU(tokenize=tokenizer, effective_order=True)
+        scorer = BLEU(lowercase=lowercase, tokenize=tokenizer, effective_order=True)
     return lambda hypothesis, reference: float(scorer.sentence_score(hypothesis, [reference]).score)
 
 
@@ -198,12 +201,20 @@ def _scores_of(
     hypothesis: Path, lines: Sequence[str], reference: Sequence[str], scores: tuple[Score, ...]
 ) -> FileScores:
     tokenized = sum(line.endswith(" .") for line in lines)
-    is_small = any(line != line.upper() for line in lines) and not _has_capitals(lines)
-    return FileScores(hypothesis, len(lines), scores, tokenized, is_small and _has_capitals(reference))
+    small: Literal["hypothesis", "reference"] | None = None
+    if _has_capitals(reference) != _has_capitals(lines):
+        small = "reference" if _has_capitals(lines) else "hypothesis"
+    is_cased = _has_small_letters(reference if small == "reference" else lines)
+    return FileScores(hypothesis, len(lines), scores, tokenized, small if is_cased else None)
 
 
 def _has_capitals(lines: Sequence[str]) -> bool:
     return any(line != line.lower() for line in lines)
+
+
+def _has_small_letters(lines: Sequence[str]) -> bool:
+    """Tell whether most lines have small letters that stand for capitals at the start of words: Georgian has none."""
+    return 2 * sum(line != line.title() for line in lines) > len(lines)
 
 
 def compare(

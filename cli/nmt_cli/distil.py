@@ -88,24 +88,24 @@ def distil(
     refuse_without("--text", {"tag": None if text else tag}, what="text without a corpus")
     search: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
     options, settings = Options(**search, rescore_weight=1 / len(teachers)), read_settings(teachers[0])
+    is_small = settings.data.lowercase
     if nearest:
         options = distillation.with_whole_beam(options, settings)
     if rescore:
         options.check_rescoring(options.search(settings))
-    change, only = partial(with_rules, overrides=overrides), shard_of(shard)
-    choice: distillation.Choice = distillation.choose_best
+    change, only, best = partial(with_rules, overrides=overrides), shard_of(shard), distillation.choose_best
     with several_processes() as ranks:
         how: dict[str, Any] = {"device": device, "precision": precision, "gpu": ranks.local_rank if ranks else 0}
         job = Job(LoadedOnce(Translator.load, *teachers, rescoring=rescore or (), **how), options, workers)
         if data_dir:
             prepared = PreparedData.open(data_dir)
             settings, origin, count = prepared.settings, data_dir / MANIFEST, distillation.sources_of(prepared)
-            choice = distillation.nearest_reference(nearest, prepared) if nearest else choice
-            writings = distillation.distil_data(prepared, job, choice, change)
+            choice = distillation.nearest_reference(nearest, prepared, lowercase=is_small) if nearest else best
+            writings = distillation.distil_data(prepared, job, choice, change, lowercase=is_small)
         data = change(cleaning_of(of_model(settings.data)))
         refuse_reversed([*teachers, *(rescore or ())], data)
         if text:
             origin, count = text, count_lines(text) or 0
-            writings = distillation.distil_text(text, job, choice, data, tag=tag, on_bad_utf8=on_bad_utf8)
+            writings = distillation.distil_text(text, job, best, data, tag=tag, on_bad_utf8=on_bad_utf8)
         key = key_of_pairs(origin, job, nearest=nearest, rules=(data, tag, on_bad_utf8))
         write_and_show(writings, Outputs(output, rejected), key, lines=count, noun="sources", shard=only, ranks=ranks)

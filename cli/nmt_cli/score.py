@@ -105,10 +105,13 @@ def score(
 
 def _warn_of_case(scored: "list[FileScores]", reference: Path) -> None:
     for file in scored:
-        if file.lacks_capitals and any(one.metric in ("bleu", "chrf") for one in file.scores):
+        small, other = file.hypothesis, reference
+        if file.without_capitals == "reference":
+            small, other = other, small
+        if file.without_capitals and any(one.metric in ("bleu", "chrf") for one in file.scores):
             warn(
-                f"{file.hypothesis} has small letters only, {reference} capitals too, and case counts; to compare text "
-                "of a lower-cased model, use --lowercase"
+                f"{small} has small letters only, {other} capitals too, and case counts; to compare text of a "
+                "lower-cased model, use --lowercase"
             )
 
 

@@ -337,7 +337,7 @@ class _Preparation(Generic[R]):
                     (work / MADE).touch()
             manifest = read_manifest(data_dir)
         idle = warnings_of_idle(settings, "data", "tokenizer")
-        unknown = describe_unknown(read_statistics(data_dir).train.columns, lowercase=settings.data.lowercase)
+        unknown = describe_unknown(read_statistics(data_dir), assembly.tokenizers, lowercase=settings.data.lowercase)
         return PreparationReport(data_dir, manifest, tuple(chain(idle, warnings, unknown)), tuple(choices))
 
     def _refuse_replacing(self, data_dir: Path, records: tuple[InputRecord, ...], *, force: bool) -> None:

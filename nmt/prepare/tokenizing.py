@@ -10,7 +10,7 @@ from typing import Final
 from nmt.config import Settings, TokenizerSettings
 from nmt.config.choices import vocabulary_for
 from nmt.errors import ConfigError, memory_limit
-from nmt.prepared.statistics import ColumnStatistics
+from nmt.prepared.statistics import Statistics
 from nmt.text.placeholders import PLACEHOLDERS
 from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Tokenizer, Tokenizers, find_tokenizer, tokenizer_files
 from nmt.text.tokenizer_training import TokenizerPlan, VocabularyTooLargeError, load_any, train_apart, train_tokenizer
@@ -110,16 +110,17 @@ def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[P
     return warnings
 
 
-def describe_unknown(training: Mapping[str, ColumnStatistics], *, lowercase: bool) -> list[str]:
-    """Warn of the sides of the training text, by their columns, of which the tokenizer does not know much; not of
-    words, of which there is no end."""
+def describe_unknown(statistics: Statistics, tokenizers: Mapping[str, Tokenizer], *, lowercase: bool) -> list[str]:
+    """Warn of the sides of the training text of which their tokenizer, by the column, does not know much; not of words,
+    of which there is no end."""
     warnings = []
-    for name, column in training.items():
+    for name, column in statistics.train.columns.items():
         characters, pieces = column.unknown_characters, column.pieces.total
         if not characters or column.unknown < _MANY_UNKNOWN * pieces:
             continue
-        known_if_small = [one for one in characters if one.lower() != one and one.lower() not in characters]
-        of_case = not lowercase and 2 * sum(characters[one] for one in known_if_small) > characters.total()
+        known = tokenizers[name].characters or frozenset()
+        capitals = [one for one in characters if one.lower() != one and known.issuperset(one.lower())]
+        of_case = not lowercase and 2 * sum(characters[one] for one in capitals) > characters.total()
         cure = "its own text seems to have been lower-cased, as data.lowercase = true makes this" if of_case else ""
         often = " ".join(one if one.isprintable() else f"U+{ord(one):04X}" for one, _ in characters.most_common(5))
         found = f"{column.unknown / pieces:.1%} of the {_SIDES[name]}pieces are unknown to the tokenizer"

@@ -6,7 +6,15 @@ from random import Random
 from nmt.config import DataSettings
 from nmt.io.files import Stamp
 from nmt.io.lines import OnBadUtf8, Pair
-from nmt.synthesis.judging import Judge, cleaning_of, exchanged_languages, in_a_column, of_model, read_text
+from nmt.synthesis.judging import (
+    Judge,
+    cleaning_of,
+    exchanged_languages,
+    in_a_column,
+    of_model,
+    read_text,
+    warn_of_small_letters,
+)
 from nmt.synthesis.working import Writing, Written
 from nmt.text.noises import scrambled
 from nmt.translate.translator import Job
@@ -19,7 +27,13 @@ def cleaning_of_backward(data: DataSettings) -> DataSettings:
 
 
 def back_translation(text: Path, job: Job, judge: Judge, data: DataSettings, *, on_bad_utf8: OnBadUtf8) -> Writing:
-    """Translate a text back; `data` says how it is read, and what `judge` goes by. Call it before the key is made."""
+    """Translate a text back; `data` says how it is read, and what `judge` goes by. Call it before the key is made.
+
+    Warns:
+        NmtWarning: The model writes small letters only.
+    """
+    if data.lowercase:
+        warn_of_small_letters("sources")
     stamp = Stamp.of(text)
     lines = read_text(text, data, on_bad_utf8)
     pairs = (Pair("", line.text, line.file, line.line, line.fault) for line in lines)

@@ -14,7 +14,7 @@ from nmt.metrics import sentence_scorer, tokenizer_for
 from nmt.prepare.inputs import Corpus, find_pairs, record_inputs
 from nmt.prepare.kinds import PairKind
 from nmt.prepared import PreparedData
-from nmt.synthesis.judging import Judge, cleaning_of, exchanged_languages, in_a_column, read_text
+from nmt.synthesis.judging import Judge, cleaning_of, exchanged_languages, in_a_column, read_text, warn_of_small_letters
 from nmt.synthesis.working import Writing, Written
 from nmt.translate import Options
 from nmt.translate.translator import Job
@@ -30,7 +30,13 @@ def distil_text(
     text: Path, job: Job, choice: Choice, data: DataSettings, *, tag: str | None, on_bad_utf8: OnBadUtf8
 ) -> list[Writing]:
     """Let teachers translate a text, which has no references; `data` says how it is cleaned. Call it before the key is
-    made."""
+    made.
+
+    Warns:
+        NmtWarning: The teachers write small letters only.
+    """
+    if data.lowercase:
+        warn_of_small_letters("targets")
     stamp = Stamp.of(text)
     lines = read_text(text, data, on_bad_utf8)
     pairs = (Pair(line.text, "", line.file, line.line, line.fault) for line in lines)
@@ -38,18 +44,29 @@ def distil_text(
 
 
 def distil_data(
-    data: PreparedData, job: Job, choice: Choice, change: Callable[[DataSettings], DataSettings]
+    data: PreparedData,
+    job: Job,
+    choice: Choice,
+    change: Callable[[DataSettings], DataSettings],
+    *,
+    lowercase: bool = False,
 ) -> list[Writing]:
     """Let teachers translate the sources of prepared data, whose text is read again, corpus by corpus: the pairs that
     its rules let through, and none that are held out.
 
     Args:
         change: What is changed of the rules for what the teachers write.
+        lowercase: They write small letters only.
 
     Raises:
         DataError: The text is not there any more, or not what it was.
+
+    Warns:
+        NmtWarning: The data have capitals, which the teachers do not write.
     """
     settings = data.settings
+    if lowercase and not settings.data.lowercase:
+        warn_of_small_letters("targets")
     inputs = find_pairs(settings.data)
     stamps = [list(map(Stamp.of, corpus.source.files)) for corpus in inputs.train]
     known = {(record.setting, record.sha256) for record in data.manifest.inputs}
@@ -114,10 +131,11 @@ def choose_best(written: Written) -> list[str]:
     return [best.text for _, (best, *_) in written]
 
 
-def nearest_reference(metric: Literal["bleu", "chrf"], data: PreparedData) -> Choice:
+def nearest_reference(metric: Literal["bleu", "chrf"], data: PreparedData, *, lowercase: bool = False) -> Choice:
     """Return what chooses, of an n-best list, what is most like the reference, the first of equal ones, by a score of
-    sentences whose words are found as suits the data (sequence-level interpolation, sec. 3.3)."""
-    score = sentence_scorer(metric, tokenizer_for(data.settings, data.valid.tgt_texts))
+    sentences whose words are found as suits the data (sequence-level interpolation, sec. 3.3); of teachers that write
+    small letters, `lowercase`."""
+    score = sentence_scorer(metric, tokenizer_for(data.settings, data.valid.tgt_texts), lowercase=lowercase)
 
     def choose(written: Written) -> list[str]:
         return [max((one.text for one in found), key=lambda text: score(text, pair.tgt)) for pair, found in written]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from nmt.config import DataSettings
 from nmt.corpus.cleaning import REASONS, Cleaner, Reason, make_cleaner
 from nmt.corpus.hashes import Overlap
 from nmt.corpus.plain import TextFiles
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, NmtWarning
 from nmt.io.files import append_all, written
 from nmt.io.lines import Line, OnBadUtf8, Pair, normaliser
 from nmt.io.shards import Header, Shard, blocks_of
@@ -183,9 +184,16 @@ def in_a_column(text: str) -> str:
     return text.replace("\t", " ")
 
 
+def warn_of_small_letters(side: Literal["sources", "targets"]) -> None:
+    """Warn that a model writes no capitals, where the other side of the pairs has them."""
+    found = f"the model writes small letters only (data.lowercase = true): the {side} of the pairs have no capitals"
+    warnings.warn(found, NmtWarning, stacklevel=3)
+
+
 def read_text(path: Path, data: DataSettings, on_bad_utf8: OnBadUtf8) -> Iterator[Line]:
-    """Read the lines of a text as `nmt prepare` does; one that `data` finds too long is empty, and has a fault."""
-    normalise = normaliser(data)
+    """Read the lines of a text as `nmt prepare` does, but with their capitals, which a model without them leaves out by
+    itself; one that `data` finds too long is empty, and has a fault."""
+    normalise = normaliser(data.model_copy(update={"lowercase": False}))
     for line in TextFiles([path], on_bad_utf8).records():
         text = in_a_column(normalise(line.text))
         is_too_long = len(text) > data.max_characters

@@ -184,9 +184,13 @@ def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str
     often += {_LEAST: f", but {_LEAST} steps at least", _MOST: f", but {_MOST} steps at most"}.get(
         suited.training.validate_every, ""
     )
+    reasons = {name: why.format(often=often) for name, why in _REASONS.items()}
+    if parent.data.lowercase != suited.data.lowercase:
+        changes["data.lowercase"] = parent.data.lowercase, suited.data.lowercase
+        reasons["data.lowercase"] = "as the data were prepared: it has to learn what it has never seen"
     return [
-        f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why.format(often=often)}"
-        for name, why in _REASONS.items()
+        f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why}"
+        for name, why in reasons.items()
         if name in changes
     ]
 

@@ -41,6 +41,8 @@ class TargetLanguage:
     """The translation model."""
     same_pieces: bool
     """Whether it reads the pieces that the translation model writes."""
+    reads_otherwise: bool
+    """Whether one of the two has learnt from lower-cased text, and the other has not."""
 
     @classmethod
     def load(
@@ -67,6 +69,7 @@ class TargetLanguage:
             folder,
             beside,
             same_pieces=sha256(read) == sha256(written),
+            reads_otherwise=own.data.lowercase != settings.data.lowercase,
         )
 
     def fused(self, model: SearchableModel[Memory, State], weight: float) -> FusedModel[Memory, State, Any]:
@@ -76,6 +79,11 @@ class TargetLanguage:
                 f"{self.folder} has another tokenizer than {self.beside} has for its translations; to choose words "
                 "together they share it: prepare the text of the language model with `nmt prepare DATA_DIR --text FILE "
                 f"--tokenizer {shlex.quote(str(self.beside))}`, or use it as it is with --lm-rescore"
+            )
+        if self.reads_otherwise:
+            raise ModelError(
+                f"{self.folder} and {self.beside} differ in data.lowercase; to choose words together they read text in "
+                "one case: prepare that of the language model with the same, or use it as it is with --lm-rescore"
             )
         return FusedModel(model, self._searched, weight=weight)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -70,6 +70,25 @@ class Terminology:
             if other is term:
                 terms.setdefault(_key(words[0]), []).append(term)
         return cls(terms)
+
+    def without_case(self) -> Self:
+        """Return the same terms for text in small letters, in which they match whatever capitals they have.
+
+        A DataError says which terms are then one, but have different targets.
+        """
+        every = [replace(term, exact=False) for some in self._terms.values() for term in some]
+        known: dict[tuple[_Word, ...], _Term] = {}
+        for term in every:
+            other = known.setdefault(_fold(term.words), term)
+            if other.target != term.target:
+                raise DataError(
+                    f"the terms of lines {other.line} and {term.line} are one in small letters, as the model reads "
+                    f"text (data.lowercase): found the targets {other.target!r} and {term.target!r}, expected one"
+                )
+        terms: dict[str, list[_Term]] = {}
+        for term in known.values():
+            terms.setdefault(_key(term.words[0]), []).append(term)
+        return type(self)(terms)
 
     @property
     def targets(self) -> list[str]:

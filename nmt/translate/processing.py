@@ -261,9 +261,10 @@ class LineProcessor:
         return self.tokenizers.src.characters if self._search.carry_unknown else None
 
     def _unread(self, text: str) -> list[Stretch]:
-        if self.known is None or self.known.issuperset(text):
+        read = "".join([character.lower()[0] for character in text]) if self.settings.data.lowercase else text
+        if self.known is None or self.known.issuperset(read):
             return []
-        return find_unread(text, self.known, masked_spans(text, self._kinds))
+        return find_unread(read, self.known, masked_spans(text, self._kinds))
 
     def _taken_out(self, texts: Sequence[str], opened: Region | None) -> list[Marked]:
         """Take out markup, where it is kept, and what is carried over."""
@@ -274,8 +275,7 @@ class LineProcessor:
                 opened = one.opened
             else:
                 plain = self._normalise(text)
-                unread = self._unread(plain)
-                found = Scanned(0, unread, len(plain), None)
+                found = Scanned(0, unread := self._unread(plain), len(plain), None)
                 one = replace(take_out(plain, found), lacks=True) if unread else Marked(plain, ())
             if self._dictionary and one.lacks:
                 one = one.translated(self._dictionary, self._normalise)

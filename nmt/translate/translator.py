@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from multiprocessing import get_context
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -53,6 +54,13 @@ _BLOCK = 4000
 _BEAMS_AGAIN = 8
 """Hypotheses, at least, of a sentence that is searched again because it lost placeholders: there are enough for those
 that have got fewer of them."""
+
+_SHARED = {
+    "model.reverse_source": "read in one direction",
+    "model.right_to_left": "write in one direction",
+    "data.lowercase": "read and write one case",
+}
+"""Settings in which the models of an ensemble agree, and why."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +131,11 @@ class Translator:
         for path, (_, other) in zip(paths[1:], loaded[1:], strict=True):
             if list(map(sha256, tokenizer_files(path))) != list(map(sha256, tokenizer_files(first))):
                 raise ModelError(f"{path} has other tokenizers than {first}; the models of an ensemble share them")
-            for name, act in (("reverse_source", "read"), ("right_to_left", "write")):
-                if (own := getattr(other.model, name)) != getattr(settings.model, name):
+            for name, shared in _SHARED.items():
+                if (own := attrgetter(name)(other)) != attrgetter(name)(settings):
                     raise ConfigError(
-                        f"{path} has model.{name} = {str(own).lower()}, {first} has the opposite; the models of an "
-                        f"ensemble {act} in one direction"
+                        f"{path} has {name} = {str(own).lower()}, {first} has the opposite; the models of an ensemble "
+                        f"{shared}"
                     )
         arithmetic = choose_search_precision(precision or settings.search.precision, chosen)
         models = [for_search(model, arithmetic, device=chosen) for model, _ in loaded]
@@ -209,6 +217,8 @@ class Translator:
 
     def flow(self, options: Options = DEFAULT, *, first_line: int = 0, opened: Region | None = None) -> Flow:
         """Begin to translate lines that are still to come, as `translate` does."""
+        if self.settings.data.lowercase and options.terms:
+            options = options.model_copy(update={"terms": options.terms.without_case()})
         search = self._search(options)
         normalise = normaliser(self.settings.data)
         self._check(options, normalise)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from nmt.config import load_settings
+from nmt.config import Settings, change_settings, load_settings
 from nmt.models.folder import load_model
 from nmt.prepare.pipeline import prepare
 from nmt.prepared.manifest import Counts
@@ -296,3 +296,18 @@ def test_processes_of_torchrun_share_a_text_and_start_again_where_one_dies(
     assert out.count("pairs written") == 1, "the first process alone tells of all"
     assert backtranslate("--beam", "1").exit_code == 0
     assert (tmp_path / "shared.tsv").read_bytes() == (tmp_path / "pairs.tsv").read_bytes()
+
+
+def test_a_model_of_small_letters_is_told_of(
+    backtranslate: Backtranslate, toy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "warning" not in backtranslate().stderr
+    small = change_settings(toy_settings, "data", {"lowercase": True})
+    monkeypatch.setattr("nmt.models.folder.read_settings", lambda folder: small)
+    (tmp_path / "mono.txt").write_text("Bat COW\n")
+    told = backtranslate().stderr
+    assert (
+        "warning: the model writes small letters only (data.lowercase = true): the sources of the pairs have no "
+        "capitals\n"
+    ) in told
+    assert [tgt for _, tgt in pairs(tmp_path)] == ["Bat COW"]

@@ -143,3 +143,20 @@ def test_what_is_no_prepared_data_is_an_error(distil: Distil, tmp_path: Path) ->
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_teachers_of_small_letters_are_told_of_unless_the_data_are_small_too(
+    distil: Distil, toy_data: PreparedData, toy_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = change_settings(toy_settings, "data", {"lowercase": True})
+    prepare(tmp_path / "small", change_settings(toy_data.settings, "data", {"lowercase": True}))
+    monkeypatch.setattr("nmt.models.folder.read_settings", lambda folder: small)
+    (tmp_path / "text").write_text("bat COW\n")
+    told = (
+        "warning: the model writes small letters only (data.lowercase = true): the targets of the pairs have no "
+        "capitals\n"
+    )
+    assert told in distil("--text", tmp_path / "text").stderr
+    assert [src for src, _ in pairs(tmp_path)] == ["bat COW"]
+    assert told in distil(toy_data.folder).stderr
+    assert "warning" not in distil(tmp_path / "small").stderr

@@ -199,6 +199,12 @@ def test_small_letters_beside_capitals_are_warned_of(folder: Path) -> None:
     assert (warned.exit_code, warned.stderr) == (0, line)
     for fine in (["--lowercase", "cased", "out"], ["--metric", "ter", "cased", "out"], ["ref", "out"]):
         assert CliRunner().invoke(app, ["score", *fine]).stderr == ""
+    swapped = CliRunner().invoke(app, ["score", "out", "cased"])
+    assert swapped.stderr == line
+    for reference, small in (("NATO \u10d0\n\u10d0\n", "nato \u10d0\n\u10d0\n"), ("走5G\n走\n", "走5g\n走\n")):
+        (folder / "caseless").write_text(reference)
+        (folder / "small").write_text(small)
+        assert "small letters" not in CliRunner().invoke(app, ["score", "caseless", "small"]).stderr
     (folder / "digits").write_text("1 2\n3\n")
     assert CliRunner().invoke(app, ["score", "cased", "digits"]).stderr == ""
 

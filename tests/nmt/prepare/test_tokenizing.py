@@ -18,8 +18,9 @@ from nmt.prepare.tokenizing import (
     take_tokenizers,
     train_tokenizers,
 )
-from nmt.prepared.statistics import ColumnStatistics
-from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizers, load_tokenizers
+from nmt.prepared.statistics import Statistics
+from nmt.text.tokenizer import JOINT_MODEL, SRC_MODEL, TGT_MODEL, Kind, Tokenizer, Tokenizers, load_tokenizers
+from nmt.text.tokenizer_training import TokenizerPlan, train_tokenizer
 
 NAMES = ["cat", "dog", "old man", "child", "teacher", "baker"] * 3
 SRC = [f"the {name} sees" for name in NAMES]
@@ -368,44 +369,37 @@ def test_a_chosen_size_is_told_for_each_language_that_it_is_for(tmp_path: Path) 
     assert describe_choice(own, both, pairs=18, noun="pairs")[0].endswith(f"; {each} with this text")
 
 
-def column(unknown: str, *, others: int) -> ColumnStatistics:
-    """A column with unknown pieces of a character each, and other pieces."""
-    found = ColumnStatistics.empty()
-    found.pieces.total = len(unknown) + others
-    found.unknown, found.unknown_characters = len(unknown), Counter(unknown)
-    return found
+def known_to(characters: str, name: str, unknown: str, *, others: int = 0) -> tuple[Statistics, dict[str, Tokenizer]]:
+    """Statistics of a column with unknown pieces of a character each, and other pieces, and a tokenizer for it."""
+    statistics = Statistics.empty([name])
+    column = statistics.train.columns[name]
+    column.pieces.total = len(unknown) + others
+    column.unknown, column.unknown_characters = len(unknown), Counter(unknown)
+    return statistics, {name: Tokenizer(train_tokenizer([characters], TokenizerPlan("char", len(set(characters)) + 5)))}
 
 
 @pytest.mark.parametrize(
-    ("name", "found", "message"),
+    ("name", "unknown", "others", "message"),
     [
-        (
-            "src",
-            column("AAABÄ", others=95),
-            "5.0% of the source pieces are unknown to the tokenizer, most often A B Ä: ",
-        ),
-        (
-            "tgt",
-            column("щя\u202a", others=197),
-            "1.5% of the target pieces are unknown .* often щ я U.202A: `nmt inspect`",
-        ),
-        ("ids", column("Ññ", others=98), "2.0% of the pieces .* Ñ ñ: `nmt inspect` shows more"),  # ñ is unknown, too
+        ("src", "AAABÄ", 95, "5.0% of the source pieces are unknown to the tokenizer, most often A B Ä: its own text"),
+        ("tgt", "щя\u202a", 197, "1.5% of the target pieces are unknown .* often щ я U.202A: `nmt inspect`"),
+        ("ids", "ДЖ", 98, "2.0% of the pieces .* Д Ж: `nmt inspect` shows more"),  # nor does it know small ones
     ],
 )
-def test_a_tokenizer_that_does_not_know_the_text_is_told(name: str, found: ColumnStatistics, message: str) -> None:
-    (warning,) = describe_unknown({name: found}, lowercase=False)
+def test_a_tokenizer_that_does_not_know_the_text_is_told(name: str, unknown: str, others: int, message: str) -> None:
+    (warning,) = describe_unknown(*known_to("abcä", name, unknown, others=others), lowercase=False)
     assert re.match(message, warning)
 
 
 def test_capitals_that_a_tokenizer_of_small_letters_does_not_know_are_told_with_the_cure() -> None:
-    capitals = {"src": column("AAABщ", others=0)}
-    (cased,) = describe_unknown(capitals, lowercase=False)
-    (small,) = describe_unknown(capitals, lowercase=True)
+    capitals = known_to("abc", "src", "AAABщ")
+    (cased,) = describe_unknown(*capitals, lowercase=False)
+    (small,) = describe_unknown(*capitals, lowercase=True)
     assert cased.endswith(": its own text seems to have been lower-cased, as data.lowercase = true makes this")
     assert small.endswith(": `nmt inspect` shows more")
 
 
 def test_few_unknown_pieces_and_unknown_words_are_no_warning() -> None:
-    words = column("", others=10)
-    words.unknown = 5
-    assert describe_unknown({"src": column("A", others=100), "tgt": words}, lowercase=False) == []
+    few, words = known_to("abc", "src", "A", others=100), known_to("abc", "tgt", "", others=10)
+    words[0].train.columns["tgt"].unknown = 5
+    assert describe_unknown(*few, lowercase=False) == describe_unknown(*words, lowercase=False) == []

@@ -112,8 +112,18 @@ def test_the_nearest_to_the_reference_is_chosen_whatever_its_rank(metric: str, t
     assert choice([(PAIR, found)]) == ["un chien court vite"]
 
 
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_the_nearest_of_small_letters_is_found_without_regard_to_case(metric: str, toy_data: PreparedData) -> None:
+    found = [Translation(text, -1.0, -1.0, parts=1) for text in ("A B c d e f", "a b c d e f g")]
+    choices = [nearest_reference(metric, toy_data, lowercase=lowercase) for lowercase in (False, True)]  # type: ignore[arg-type]
+    pair = PAIR._replace(tgt="A B C D E F G")
+    assert [choice([(pair, found)]) for choice in choices] == [["A B c d e f"], ["a b c d e f g"]]
+
+
 def test_of_equally_near_ones_the_first_is_chosen(monkeypatch: pytest.MonkeyPatch, toy_data: PreparedData) -> None:
-    monkeypatch.setattr("nmt.synthesis.distillation.sentence_scorer", lambda *given: lambda text, reference: 1.0)
+    monkeypatch.setattr(
+        "nmt.synthesis.distillation.sentence_scorer", lambda *given, lowercase: lambda text, reference: 1.0
+    )
     assert nearest_reference("bleu", toy_data)([(PAIR, translations(b=-1.0, a=-2.0))]) == ["b"]
 
 

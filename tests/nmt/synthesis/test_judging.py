@@ -17,6 +17,7 @@ from nmt.synthesis.judging import (
     as_line,
     cleaning_of,
     of_model,
+    read_text,
     refuse_reversed,
     refuse_same_direction,
     write_verdicts,
@@ -151,3 +152,9 @@ def test_the_languages_of_a_model_are_the_others_where_all_its_pairs_were_revers
 
     assert languages() == languages(False) == languages(True, False) == languages(True, train_tsv=["b"]) == "en-fr"
     assert languages(True) == languages(True, True) == "fr-en"
+
+
+def test_text_of_people_keeps_its_capitals_beside_a_model_that_has_none(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("A\u00a0Dog \n", encoding="utf-8")
+    [line] = read_text(tmp_path / "text", DataSettings(lowercase=True), "error")
+    assert line.text == "A Dog"

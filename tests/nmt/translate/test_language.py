@@ -59,6 +59,19 @@ def test_it_knows_whether_it_reads_the_pieces_that_are_written(
     )
 
 
+def test_one_that_reads_another_case_may_rescore_but_not_choose(
+    toy_model: Path, tokenizer: Path, tmp_path: Path, make_language_model: MakeLanguageModel
+) -> None:
+    small = load(make_language_model(tmp_path / "lm", tokenizer, "data.lowercase=true"), toy_model)
+    assert small.log_probabilities(["BATO"]) == small.log_probabilities(["bato"])
+    with pytest.raises(ModelError) as caught:
+        small.fused(None, 0.5)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        f"{tmp_path / 'lm'} and {toy_model} differ in data.lowercase; to choose words together they read text in one "
+        "case: prepare that of the language model with the same, or use it as it is with --lm-rescore"
+    )
+
+
 def test_of_two_tokenizers_that_of_the_target_counts(
     tokenizer: Path, tmp_path: Path, tokenizer_bytes: bytes, make_language_model: MakeLanguageModel
 ) -> None:

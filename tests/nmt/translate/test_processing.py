@@ -228,6 +228,14 @@ def test_a_dictionary_is_read_as_the_model_reads(tokenizers: Tokenizers) -> None
         assert found.text == "a runs"
 
 
+def test_capitals_are_not_carried_past_a_model_of_small_letters(tokenizers: Tokenizers) -> None:
+    carrying = reader(tokenizers, Options(markup=True), "data.lowercase=true")
+    [line] = carrying.read(["THE <b>DOG</b> \u0130\u0130 Ж runs"])
+    assert texts(line) == ["the dog runs"]
+    [found] = carrying.write(line, echoed(tokenizers, line))
+    assert found.text == "the <b>dog</b> \u0130\u0130 Ж runs"
+
+
 @pytest.mark.parametrize("wish", [{}, {"details": True}, {"unknown": {}}])
 def test_a_prefix_comes_out_as_it_was_given(tokenizers: Tokenizers, wish: dict[str, Any]) -> None:
     prefixed = reader(tokenizers, Options(prefix_after_tab=True, **wish))

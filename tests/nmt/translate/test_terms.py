@@ -137,3 +137,16 @@ def letter(tmp_path_factory: pytest.TempPathFactory) -> Terminology:
 @given(text=st.text(st.sampled_from("abA .-犬")))
 def test_a_term_of_one_letter_is_required_as_often_as_it_stands_alone(letter: Terminology, text: str) -> None:
     assert letter.required(text) == ["x"] * len(re.findall(r"(?<![abA])[aA](?![abA])", text))
+
+
+def test_to_a_model_of_small_letters_no_capital_matters(load: Loader) -> None:
+    terms = load("NASA\tla NASA", "iPhone\ttéléphone", "a US dog\tchien", "us\tnous").without_case()
+    assert terms.required("nasa's iphone, a us dog, us") == ["la NASA", "téléphone", "chien", "nous"]
+    assert sorted(terms.targets) == ["chien", "la NASA", "nous", "téléphone"]
+    with pytest.raises(DataError) as caught:
+        load("# one", "US\tAmérique", "us\tnous").without_case()
+    assert str(caught.value) == (
+        "the terms of lines 2 and 3 are one in small letters, as the model reads text (data.lowercase): found the "
+        "targets 'Amérique' and 'nous', expected one"
+    )
+    assert load("US\tnous", "us\tnous").without_case().required("us") == ["nous"]

@@ -56,6 +56,9 @@ def test_models_that_do_not_fit_are_refused(toy_model: Path, tmp_path: Path, tok
         ConfigError, match=r"model.right_to_left = true, .* has the opposite; .* write in one direction$"
     ):
         Translator.load(toy_model, other_way, device="cpu")
+    small = untrained(tmp_path / "small", own, "data.lowercase=true")
+    with pytest.raises(ConfigError, match=r"data.lowercase = true, .* has the opposite; .* read and write one case$"):
+        Translator.load(toy_model, small, device="cpu")
 
 
 def test_models_of_other_shapes_decide_together(toy_model: Path, tmp_path: Path) -> None:
