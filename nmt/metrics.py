@@ -117,9 +117,12 @@ def better_tokenizer(reference: Path, scoring: ScoreOptions) -> BleuTokenizer | 
     return None if suiting in ("13a", "ko-mecab") else suiting
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTokenizer = "13a") -> Score:
-    """Score detokenised text with sacreBLEU's BLEU, cased."""
-    return score_lines(hypotheses, references, ScoreOptions(metrics=("bleu",), tokenizer=tokenizer))[0]
+def bleu(
+    hypotheses: Sequence[str], references: Sequence[str], tokenizer: BleuTokenizer = "13a", *, lowercase: bool = False
+) -> Score:
+    """Score detokenised text with sacreBLEU's BLEU."""
+    scoring = ScoreOptions(metrics=("bleu",), tokenizer=tokenizer, lowercase=lowercase)
+    return score_lines(hypotheses, references, scoring)[0]
 
 
 def score_lines(

@@ -78,10 +78,16 @@ def require_joint(settings: Settings) -> None:
     if settings.tokenizer.file is None:
         return
     if not settings.tokenizer.joint:
-        raise ConfigError("tokenizer.file is one tokenizer for both sides of pairs: it needs tokenizer.joint = true")
+        raise ConfigError(
+            "tokenizer.file is one tokenizer for both sides of pairs: it needs tokenizer.joint = true; name two with "
+            "tokenizer.src_file and tgt_file"
+        )
     path = settings.data.root / settings.tokenizer.file
     if path.is_dir() and len(tokenizer_files(path)) > 1:
-        raise ConfigError(f"{path} (tokenizer.file) has a tokenizer for each language, expected one for both")
+        raise ConfigError(
+            f"{path} (tokenizer.file) has a tokenizer for each language, expected one for both; name two with "
+            "tokenizer.src_file and tgt_file"
+        )
 
 
 def take_tokenizers(folder: Path, settings: TokenizerSettings, paths: Sequence[Path]) -> list[str]:

@@ -250,8 +250,8 @@ class Validator:
         texts = self.tokenizers.tgt.decode([best[row].ids for row in range(len(src))])
         if kinds:
             texts = self._filled(texts, best)
-        references = self.pairs.tgt_texts
-        return bleu(texts, references, tokenizer_for(self.settings, references))
+        references, lowercase = self.pairs.tgt_texts, self.settings.data.lowercase
+        return bleu(texts, references, tokenizer_for(self.settings, references), lowercase=lowercase)
 
     def _filled(self, texts: Sequence[str], best: Mapping[int, Hypothesis]) -> list[str]:
         """Put what placeholders stand for where the attention has read it, as `nmt translate` does."""

@@ -192,10 +192,14 @@ def test_a_file_that_is_no_tokenizer_is_an_error(tmp_path: Path, name: str, mess
 def test_pairs_need_a_tokenizer_for_both_sides(model: Path, tmp_path: Path) -> None:
     require_joint(taking(model))
     require_joint(load_settings())
-    with pytest.raises(ConfigError, match=r"^tokenizer\.file is one .* of pairs: it needs tokenizer\.joint = true$"):
+    with pytest.raises(
+        ConfigError, match=r"^tokenizer\.file is one .* it needs tokenizer\.joint = true; name two with"
+    ):
         require_joint(taking(model, "tokenizer.joint=false"))
     train(tmp_path, kind="word", joint=False)
-    with pytest.raises(ConfigError, match=r"\(tokenizer\.file\) has a tokenizer for each language, expected one for"):
+    with pytest.raises(
+        ConfigError, match=r"has a tokenizer for each language, .* both; name two with tokenizer\.src_file"
+    ):
         require_joint(taking(tmp_path))
 
 

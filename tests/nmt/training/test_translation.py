@@ -315,6 +315,11 @@ def test_placeholders_are_filled_as_they_were_read_before_scoring(
     score = validator.bleu(SimpleNamespace(device=CPU), Never())  # type: ignore[arg-type]
     assert score is not None
     assert score.score == pytest.approx(100)
+    assert "|case:mixed|" in score.signature
+    small = Validator(pairs, Both(), change_settings(settings, "data", {"lowercase": True}), "fp32")  # type: ignore[arg-type]
+    score = small.bleu(SimpleNamespace(device=CPU), Never())  # type: ignore[arg-type]
+    assert score is not None
+    assert "|case:lc|" in score.signature
 
 
 def test_a_weight_of_a_set_that_is_not_there_is_refused(toy_data: PreparedData, toy_settings: Settings) -> None:
