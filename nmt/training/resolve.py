@@ -187,7 +187,7 @@ def _reasons(parent: Settings, suited: Settings, settings: Settings) -> list[str
     reasons = {name: why.format(often=often) for name, why in _REASONS.items()}
     if parent.data.lowercase != suited.data.lowercase:
         changes["data.lowercase"] = parent.data.lowercase, suited.data.lowercase
-        reasons["data.lowercase"] = "as the data were prepared: it has to learn what it has never seen"
+        reasons["data.lowercase"] = "as the data were prepared, other than those of the parent"
     return [
         f"unlike the parent: {name}: {changes[name][0]!r} -> {changes[name][1]!r}, {why}"
         for name, why in reasons.items()

@@ -212,7 +212,7 @@ def test_settings_are_those_of_the_parent_but_for_a_gentler_schedule(toy_model: 
     assert not any("lowercase" in one for one in changes)
     small = change_settings(prepared, "data", {"lowercase": True})
     told = resolve_settings(small, tmp_path, recipe=None, overrides=overrides, corpus=CorpusSize(100, 9000))[1]
-    reason = "as the data were prepared: it has to learn what it has never seen"
+    reason = "as the data were prepared, other than those of the parent"
     assert told[-1] == f"unlike the parent: data.lowercase: False -> True, {reason}"
     few = resolve_settings(prepared, tmp_path, recipe=None, overrides=overrides, corpus=CorpusSize(1, 9))[0].training
     assert (few.warmup_steps, few.validate_every) == (1, 50)
