@@ -204,11 +204,15 @@ def _scores_of(
     hypothesis: Path, lines: Sequence[str], reference: Sequence[str], scores: tuple[Score, ...]
 ) -> FileScores:
     tokenized = sum(line.endswith(" .") for line in lines)
-    small: Literal["hypothesis", "reference"] | None = None
-    if _has_capitals(reference) != _has_capitals(lines):
-        small = "reference" if _has_capitals(lines) else "hypothesis"
-    is_cased = _has_small_letters(reference if small == "reference" else lines)
-    return FileScores(hypothesis, len(lines), scores, tokenized, small if is_cased else None)
+    return FileScores(hypothesis, len(lines), scores, tokenized, _without_capitals(lines, reference))
+
+
+def _without_capitals(lines: Sequence[str], reference: Sequence[str]) -> Literal["hypothesis", "reference"] | None:
+    if _has_capitals(lines) == _has_capitals(reference):
+        return None
+    if _has_capitals(lines):
+        return "reference" if _has_small_letters(reference) else None
+    return "hypothesis" if _has_small_letters(lines) else None
 
 
 def _has_capitals(lines: Sequence[str]) -> bool:

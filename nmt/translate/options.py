@@ -47,6 +47,8 @@ class Terminology:
 
     _terms: dict[str, list[_Term]] = field(default_factory=dict)
     """The terms by their first word, case folded, whether or not its i have dots."""
+    _path: Path = Path()
+    """Where they were read."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -69,7 +71,7 @@ class Terminology:
                 )
             if other is term:
                 terms.setdefault(_key(words[0]), []).append(term)
-        return cls(terms)
+        return cls(terms, path)
 
     def without_case(self) -> Self:
         """Return the same terms for text in small letters, in which they match whatever capitals they have.
@@ -82,13 +84,14 @@ class Terminology:
             other = known.setdefault(_fold(term.words), term)
             if other.target != term.target:
                 raise DataError(
-                    f"the terms of lines {other.line} and {term.line} are one in small letters, as the model reads "
-                    f"text (data.lowercase): found the targets {other.target!r} and {term.target!r}, expected one"
+                    f"{self._path}: the terms of lines {other.line} and {term.line} are one in small letters, as the "
+                    f"model reads text (data.lowercase): found the targets {other.target!r} and {term.target!r}, "
+                    "expected one"
                 )
         terms: dict[str, list[_Term]] = {}
         for term in known.values():
             terms.setdefault(_key(term.words[0]), []).append(term)
-        return type(self)(terms)
+        return type(self)(terms, self._path)
 
     @property
     def targets(self) -> list[str]:

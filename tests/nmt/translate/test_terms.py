@@ -146,7 +146,7 @@ def test_to_a_model_of_small_letters_no_capital_matters(load: Loader) -> None:
     with pytest.raises(DataError) as caught:
         load("# one", "US\tAmérique", "us\tnous").without_case()
     assert str(caught.value) == (
-        "the terms of lines 2 and 3 are one in small letters, as the model reads text (data.lowercase): found the "
-        "targets 'Amérique' and 'nous', expected one"
+        f"{load.path}: the terms of lines 2 and 3 are one in small letters, as the model reads text "
+        "(data.lowercase): found the targets 'Amérique' and 'nous', expected one"
     )
     assert load("US\tnous", "us\tnous").without_case().required("us") == ["nous"]
