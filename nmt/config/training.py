@@ -91,7 +91,8 @@ class TrainingSettings(Section):
     clause of a sentence."""
     r_drop: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence of two passes with different dropout (Liang et al., 2021); 0: one pass. Recurrent
-    weights that are dropped are so in both. In 12 epochs of 29,000 pairs it made a small model worse by 3.6 BLEU."""
+    weights that are dropped are so in both. With a weight of 5 and word dropout, a small model of 29,000
+    pairs lost 3.6 BLEU in 12 epochs."""
     ema_decay: Rate = 0.0
     """Decay of the moving average of the weights, which is then validated and kept; 0: none."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
